@@ -1,0 +1,1 @@
+"""Decides and remembers: the only side that knows the frontier."""

@@ -1,0 +1,1 @@
+"""Pure rules: facts and `now` go in, changes come out. No clock, thread, socket, file, log or chance."""

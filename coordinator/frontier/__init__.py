@@ -1,0 +1,1 @@
+"""The port to the frontier's store, and the stores behind it."""

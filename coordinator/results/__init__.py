@@ -1,0 +1,1 @@
+"""The committed log of results, and what reads it."""

@@ -1,0 +1,1 @@
+"""Where result rows go. A sink follows the committed log; it never sees anything uncommitted."""

@@ -1,0 +1,285 @@
+"""What travels between coordinator and worker, as frozen values.
+
+Every message is msgpack, decoded with its type: an unknown field or a wrong type is refused (`decode` raises
+`WireError`). Optional fields have defaults, so that a minor version may add some. Times are seconds and always
+relative (`_s`: a duration, `age_s`: how long ago), since no two machines share a clock.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import msgspec
+
+from shared.errors import WireError
+
+PROTOCOL_MAJOR = 1
+PROTOCOL_MINOR = 0
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all that travels."""
+
+
+class Kind(StrEnum):
+    """What a task is for."""
+
+    PAGE = "page"
+    ROBOTS = "robots"
+    SITEMAP = "sitemap"
+
+
+class Outcome(StrEnum):
+    """How one attempt ended."""
+
+    FETCHED = "fetched"
+    NOT_MODIFIED = "not_modified"
+    REDIRECTED = "redirected"
+    HTTP_ERROR = "http_error"
+    NETWORK_ERROR = "network_error"
+    TOO_LARGE = "too_large"
+    DENIED = "denied"
+    EXTRACT_ERROR = "extract_error"
+    REPORT_TOO_LARGE = "report_too_large"
+    INTERNAL_ERROR = "internal_error"
+
+
+class AckState(StrEnum):
+    """What the coordinator made of a report."""
+
+    OK = "ok"
+    STALE = "stale"
+    REJECTED = "rejected"
+
+
+class Task(Message):
+    """One URL to fetch. `ref` is the task's fingerprint; `start_after_s` counts from the receipt of the lease."""
+
+    ref: bytes
+    kind: Kind
+    url: str
+    depth: int
+    attempt: int = 0
+    start_after_s: float = 0.0
+
+
+class Lease(Message):
+    """The right to fetch these tasks of one host until the lease time is over, unless renewed.
+
+    `spacing_s` is the least time between two starts on the host, `slots` how many may run at once in this session
+    (over all its leases on that host).
+    """
+
+    id: int
+    host: str
+    tasks: tuple[Task, ...]
+    spacing_s: float = 0.0
+    slots: int = 1
+
+
+class Row(Message):
+    """One extracted item: the rule's name, its place among that rule's items on the page, and the fields."""
+
+    item: str
+    index: int
+    fields: dict[str, Any]
+
+
+class Report(Message):
+    """How one task ended.
+
+    `age_s` is how long ago, when this is sent, the attempt started; None if it never started. `reason` names the error
+    (`timeout_total`, `http_404`, ...; empty if none), `detail` says it in words. `outlinks` are canonical and in scope.
+    `location` is the canonical target of a redirect. `body` is only filled for robots.txt.
+    """
+
+    lease: int
+    ref: bytes
+    outcome: Outcome
+    status: int = 0
+    reason: str = ""
+    detail: str = ""
+    age_s: float | None = None
+    elapsed_s: float = 0.0
+    size_bytes: int = 0
+    content_type: str = ""
+    location: str = ""
+    retry_after_s: float | None = None
+    rows: tuple[Row, ...] = ()
+    outlinks: tuple[str, ...] = ()
+    capped: bool = False
+    body: bytes = b""
+
+
+class Ack(Message):
+    """The answer to one report. After STALE or REJECTED the report changed nothing."""
+
+    lease: int
+    ref: bytes
+    state: AckState
+    detail: str = ""
+
+
+class Hello(Message):
+    """A session opens. `session` is chosen by the worker and stays the same over reconnects; `replaces` names the
+    session of a worker process that is known to be dead, so that its tasks return at once."""
+
+    session: str
+    protocol_major: int = PROTOCOL_MAJOR
+    protocol_minor: int = PROTOCOL_MINOR
+    worker: str = ""
+    replaces: str = ""
+
+
+class FetchSpec(Message):
+    """How to fetch: engine, time and size limits, what to send."""
+
+    engine: str = "auto"
+    timeout_s: float = 20.0
+    max_size_bytes: int = 10 * 1024 * 1024
+    user_agent: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class FieldRule(Message):
+    """One field of an item: what is selected, what is taken, whether one or all.
+
+    `take` is `text` or `attr`; then `attr` names the attribute. A nested field has `fields` (and `selector` as its
+    `each`); `many` asks for a list.
+    """
+
+    name: str
+    selector: str = ""
+    take: str = "text"
+    attr: str = ""
+    many: bool = False
+    fields: tuple[FieldRule, ...] = ()
+
+
+class ItemRule(Message):
+    """One kind of item. An empty `each` makes one item of the whole page."""
+
+    name: str
+    each: str = ""
+    fields: tuple[FieldRule, ...] = ()
+
+
+class ScopeSpec(Message):
+    """Which URLs belong to the crawl: see `shared.scope`. `hosts` are host names; `subdomains` lets in what is below."""
+
+    hosts: tuple[str, ...] = ()
+    subdomains: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+class HookSpec(Message):
+    """A job's Python hook: where its file lies at the coordinator, and its text for workers that do not have it."""
+
+    path: str
+    source: str
+
+
+class Brief(Message):
+    """All that a worker has to know of a job. `follow` None means every `a[href]` and `area[href]`."""
+
+    job: str
+    scope: ScopeSpec
+    fetch: FetchSpec = FetchSpec()
+    items: tuple[ItemRule, ...] = ()
+    follow: tuple[str, ...] | None = None
+    hook: HookSpec | None = None
+    max_outlinks: int = 10_000
+    max_rows: int = 10_000
+    max_report_bytes: int = 4 * 1024 * 1024
+
+
+class Welcome(Message):
+    """The answer to `Hello`. `epoch` is the coordinator's incarnation."""
+
+    epoch: int
+    lease_s: float
+    brief: Brief
+    protocol_major: int = PROTOCOL_MAJOR
+    protocol_minor: int = PROTOCOL_MINOR
+
+
+class ExchangeRequest(Message):
+    """One turn of the conversation; it also renews every lease in `holding`.
+
+    `started` names the tasks (lease, ref) whose fetch began since the last turn; `released` the leases that are given
+    back: what is unsettled of them was not started. `want` is how many tasks more are wished for.
+    """
+
+    session: str
+    reports: tuple[Report, ...] = ()
+    holding: tuple[int, ...] = ()
+    started: tuple[tuple[int, bytes], ...] = ()
+    released: tuple[int, ...] = ()
+    want: int = 0
+
+
+class ExchangeAnswer(Message):
+    """Acks in the order of the reports; new leases; when to ask again at the latest.
+
+    `lost` names leases in `holding` that are no longer this session's: what has not started under them must not start.
+    `scope` is sent again when it grew. After `finished` there will never be another lease. `known` False means that the
+    coordinator has no such session: say hello again.
+    """
+
+    acks: tuple[Ack, ...] = ()
+    leases: tuple[Lease, ...] = ()
+    lost: tuple[int, ...] = ()
+    idle_s: float = 1.0
+    finished: bool = False
+    scope: ScopeSpec | None = None
+    known: bool = True
+
+
+class Status(Message):
+    """A look at the crawl: counts of tasks by state and of attempts by outcome, sessions, and whether it is over."""
+
+    job: str
+    pending: int = 0
+    leased: int = 0
+    done: int = 0
+    failed: int = 0
+    dropped: int = 0
+    fetched: int = 0
+    rows: int = 0
+    hosts: int = 0
+    sessions: int = 0
+    elapsed_s: float = 0.0
+    finished: bool = False
+    reasons: dict[str, int] = {}
+
+
+class ResultPage(Message):
+    """A run of results in the order of their commit; `cursor` continues it."""
+
+    results: tuple[tuple[str, Any], ...]
+    cursor: int
+
+
+M = TypeVar("M", bound=Message)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoders: dict[type[Message], msgspec.msgpack.Decoder[Any]] = {}
+
+
+def encode(message: Message) -> bytes:
+    """Encode a message; raise `TypeError` naming the type of a value that may not travel."""
+    return _encoder.encode(message)
+
+
+def decode(data: bytes, kind: type[M]) -> M:
+    """Decode a message of a given type; raise `WireError` if it is anything else."""
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)
+    try:
+        message: M = decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise WireError(f"not a {kind.__name__}: {error}") from error
+    return message

@@ -1,0 +1,1 @@
+"""Fetches and parses; decides nothing."""

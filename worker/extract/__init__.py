@@ -1,0 +1,1 @@
+"""Pure: bytes in, links and items out."""

@@ -1,0 +1,1 @@
+"""The port to HTTP, and the engines behind it."""
