@@ -3,7 +3,8 @@
 A URL is in scope if its host is one of `hosts` (or below one, with `subdomains`), its address matches one of the
 `include` patterns (if there are any) and none of the `exclude` patterns. A pattern is a glob over path and query:
 `*` is any run of characters, `?` stands for itself, a leading `/` anchors it at the path's start, and otherwise it
-may match anywhere. There are no regular expressions here, so no pattern takes long.
+may match anywhere. The first place where a part of a glob matches is as good as any later one, so every part is an
+atomic group and no pattern can backtrack for long.
 """
 
 from __future__ import annotations
@@ -48,5 +49,6 @@ def _compile(globs: Iterable[str]) -> re.Pattern[str] | None:
 
 
 def _translate(glob: str) -> str:
-    body = ".*?".join(re.escape(part) for part in glob.split("*"))
+    head, *rest = (re.escape(part) for part in glob.split("*"))
+    body = head + "".join(rf"(?>.*?{part})" for part in rest)
     return rf"\A{body}" if glob.startswith("/") else body
