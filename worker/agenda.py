@@ -1,0 +1,323 @@
+"""The agenda: tasks that wait in the worker for their earliest start, before the pool of fetch threads.
+
+Owns when a task may start here: each host has a lane (tasks in order of arrival, a number of slots, a spacing
+between starts), and the lanes lie in a heap by the time at which their first task may start, so that thousands of
+waiting hosts cost nothing. A task never starts under a lease that is over. It decides no politeness: slots, spacing
+and earliest starts come with the leases. `Lanes` is pure (`now` goes in) and fits an event loop; `Agenda` puts a
+lock around it.
+
+All times are seconds of one monotonic clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import NamedTuple
+
+from shared.messages import Lease, Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One start of one task: what is fetched now, and under which lease."""
+
+    lease_id: int
+    host: str
+    task: Task
+    started_at: float
+
+
+class TaskKey(NamedTuple):
+    """A task as the coordinator names it: its lease and its fingerprint."""
+
+    lease_id: int
+    ref: bytes
+
+
+class News(NamedTuple):
+    """What happened since the last look: tasks that started, tasks dropped because their lease was over."""
+
+    started: tuple[TaskKey, ...]
+    overdue: tuple[TaskKey, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    lease_id: int
+    task: Task
+    earliest_at: float
+
+
+@dataclass(slots=True, eq=False)
+class _Holding:
+    """A lease: when it is over, and those of its tasks that have not started."""
+
+    until: float
+    waiting: dict[bytes, _Waiting] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """One host. `ticket` names the lane's one valid entry in the heap (0: none), `due_at` is its time."""
+
+    host: str
+    slots: int = 1
+    spacing_s: float = 0.0
+    next_start_at: float = 0.0
+    running: int = 0
+    waiting: deque[_Waiting] = field(default_factory=deque)
+    ticket: int = 0
+    due_at: float = 0.0
+
+
+class Lanes:
+    """The rules of the agenda, without a clock or a lock."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.running = 0
+        self._lanes: dict[str, _Lane] = {}
+        self._leases: dict[int, _Holding] = {}
+        self._heap: list[tuple[float, int, _Lane]] = []
+        self._tickets = count(1)
+        self._started: list[TaskKey] = []
+        self._overdue: list[TaskKey] = []
+
+    def add(self, lease: Lease, received_at: float, until: float) -> None:
+        """Take in a lease that is over at `until`; its slots and spacing count for the host from now on."""
+        lane = self._lanes.get(lease.host)
+        if lane is None:
+            lane = self._lanes[lease.host] = _Lane(lease.host)
+        lane.slots, lane.spacing_s = lease.slots, lease.spacing_s
+        holding = self._leases.setdefault(lease.id, _Holding(until))
+        holding.until = max(holding.until, until)
+        for task in lease.tasks:
+            waiting = _Waiting(lease.id, task, received_at + task.start_after_s)
+            holding.waiting[task.ref] = waiting
+            lane.waiting.append(waiting)
+        self.waiting += len(lease.tasks)
+        self._schedule(lane)
+
+    def pop_ready(self, now: float) -> Attempt | None:
+        """Start the task that may start first, if there is one that may start now."""
+        while self._heap and self._heap[0][0] <= now:
+            _, ticket, lane = heapq.heappop(self._heap)
+            if ticket != lane.ticket:
+                continue
+            lane.ticket = 0
+            self._clear_head(lane, now)
+            attempt = self._start(lane, now)
+            self._schedule(lane)
+            if attempt is not None:
+                return attempt
+            self._forget_if_idle(lane, now)
+        return None
+
+    def next_at(self) -> float | None:
+        """When to ask again at the latest; None if nothing waits for a time."""
+        while self._heap and self._heap[0][1] != self._heap[0][2].ticket:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def done(self, attempt: Attempt) -> None:
+        """Give back the slot of an attempt that ended."""
+        lane = self._lanes[attempt.host]
+        lane.running -= 1
+        self.running -= 1
+        self._schedule(lane)
+
+    def drop(self, lease_ids: Iterable[int]) -> tuple[TaskKey, ...]:
+        """Forget leases; return those of their tasks that had not started, which never will."""
+        dropped: list[TaskKey] = []
+        for lease_id in lease_ids:
+            holding = self._leases.pop(lease_id, None)
+            if holding is not None:
+                dropped.extend(TaskKey(lease_id, ref) for ref in holding.waiting)
+        self.waiting -= len(dropped)
+        return tuple(dropped)
+
+    def renew(self, lease_ids: Iterable[int], until: float) -> None:
+        """Move the end of leases to `until`, never to an earlier time; unknown leases are passed over."""
+        for lease_id in lease_ids:
+            holding = self._leases.get(lease_id)
+            if holding is not None:
+                holding.until = max(holding.until, until)
+
+    def leases(self) -> tuple[int, ...]:
+        """Name the leases that have tasks waiting here."""
+        return tuple(self._leases)
+
+    def hosts(self) -> int:
+        """Count the hosts that are remembered: those with tasks, or with a next start still to come."""
+        return len(self._lanes)
+
+    def take_news(self) -> News:
+        """Return and forget what started and what fell due since the last call."""
+        news = News(tuple(self._started), tuple(self._overdue))
+        self._started, self._overdue = [], []
+        return news
+
+    def _start(self, lane: _Lane, now: float) -> Attempt | None:
+        if not lane.waiting or lane.waiting[0].earliest_at > now:
+            return None
+        head = lane.waiting.popleft()
+        self._retire(head)
+        lane.running += 1
+        self.running += 1
+        lane.next_start_at = now + lane.spacing_s
+        self._started.append(TaskKey(head.lease_id, head.task.ref))
+        return Attempt(lease_id=head.lease_id, host=lane.host, task=head.task, started_at=now)
+
+    def _clear_head(self, lane: _Lane, now: float) -> None:
+        """Remove what was dropped, and what is overdue, from the front of a lane."""
+        while lane.waiting:
+            head = lane.waiting[0]
+            holding = self._leases.get(head.lease_id)
+            known = holding is not None and holding.waiting.get(head.task.ref) is head
+            if holding is not None and known and now < holding.until:
+                return
+            lane.waiting.popleft()
+            if known:
+                self._retire(head)
+                self._overdue.append(TaskKey(head.lease_id, head.task.ref))
+
+    def _retire(self, waiting: _Waiting) -> None:
+        """Take a task out of its lease; a lease without waiting tasks is of no more concern here."""
+        holding = self._leases[waiting.lease_id]
+        del holding.waiting[waiting.task.ref]
+        if not holding.waiting:
+            del self._leases[waiting.lease_id]
+        self.waiting -= 1
+
+    def _schedule(self, lane: _Lane) -> None:
+        """Put a lane in the heap if time is all it waits for; an empty one waits for its end."""
+        if lane.running >= lane.slots or (lane.running and not lane.waiting):
+            lane.ticket = 0
+            return
+        due_at = max(lane.next_start_at, lane.waiting[0].earliest_at) if lane.waiting else lane.next_start_at
+        if lane.ticket and lane.due_at == due_at:
+            return
+        lane.ticket, lane.due_at = next(self._tickets), due_at
+        heapq.heappush(self._heap, (due_at, lane.ticket, lane))
+
+    def _forget_if_idle(self, lane: _Lane, now: float) -> None:
+        if not lane.waiting and not lane.running and lane.next_start_at <= now:
+            lane.ticket = 0
+            del self._lanes[lane.host]
+
+
+class Agenda:
+    """`Lanes` for many threads: fetch threads block in `take`, the control thread calls the rest.
+
+    One waiting thread at most (the leader) wakes by time; all others sleep until they are needed.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        low_mark: int = 0,
+        on_low: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Call `on_low`, without the lock, after a start that leaves fewer than `low_mark` tasks waiting."""
+        self._clock = clock
+        self._low_mark = low_mark
+        self._on_low = on_low
+        self._lanes = Lanes()
+        self._changed = threading.Condition()
+        self._leader: object | None = None
+        self._closed = False
+
+    def add(self, lease: Lease, received_at: float, until: float) -> None:
+        """See `Lanes.add`."""
+        with self._changed:
+            self._lanes.add(lease, received_at, until)
+            self._hand_over()
+
+    def take(self, timeout_s: float | None = None) -> Attempt | None:
+        """Wait for a task that may start, and start it; None once closed, or when the time is over."""
+        give_up_at = None if timeout_s is None else self._clock() + timeout_s
+        with self._changed:
+            attempt = self._await_ready(give_up_at)
+            if self._leader is None:
+                self._changed.notify()
+            low = attempt is not None and self._lanes.waiting < self._low_mark
+        if low:
+            self._on_low()
+        return attempt
+
+    def done(self, attempt: Attempt) -> None:
+        """See `Lanes.done`."""
+        with self._changed:
+            self._lanes.done(attempt)
+            self._hand_over()
+
+    def drop(self, lease_ids: Iterable[int]) -> tuple[TaskKey, ...]:
+        """See `Lanes.drop`."""
+        with self._changed:
+            return self._lanes.drop(lease_ids)
+
+    def drop_all(self) -> tuple[TaskKey, ...]:
+        """Forget all leases; return the tasks that had not started."""
+        with self._changed:
+            return self._lanes.drop(self._lanes.leases())
+
+    def renew(self, lease_ids: Iterable[int], until: float) -> None:
+        """See `Lanes.renew`."""
+        with self._changed:
+            self._lanes.renew(lease_ids, until)
+
+    def take_news(self) -> News:
+        """See `Lanes.take_news`."""
+        with self._changed:
+            return self._lanes.take_news()
+
+    def close(self) -> None:
+        """Let no more task start: every `take`, now and later, returns None."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait for their start."""
+        return self._lanes.waiting
+
+    @property
+    def running(self) -> int:
+        """How many attempts have started and not ended."""
+        return self._lanes.running
+
+    def _await_ready(self, give_up_at: float | None) -> Attempt | None:
+        while not self._closed:
+            now = self._clock()
+            attempt = self._lanes.pop_ready(now)
+            if attempt is not None:
+                return attempt
+            if give_up_at is not None and now >= give_up_at:
+                return None
+            self._sleep(now, give_up_at)
+        return None
+
+    def _sleep(self, now: float, give_up_at: float | None) -> None:
+        """Wait for a change, or for the time of the next start if no other thread does."""
+        wake_at = give_up_at
+        me = object()
+        if self._leader is None:
+            self._leader = me
+            next_at = self._lanes.next_at()
+            if next_at is not None:
+                wake_at = next_at if give_up_at is None else min(next_at, give_up_at)
+        self._changed.wait(None if wake_at is None else max(0.0, wake_at - now))
+        if self._leader is me:
+            self._leader = None
+
+    def _hand_over(self) -> None:
+        """The next start may have moved: let a thread that is woken now look, and lead."""
+        self._leader = None
+        self._changed.notify()
