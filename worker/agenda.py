@@ -1,10 +1,10 @@
 """The agenda: tasks that wait in the worker for their earliest start, before the pool of fetch threads.
 
-Owns when a task may start here: each host has a lane (tasks in order of arrival, a number of slots, a spacing
-between starts), and the lanes lie in a heap by the time at which their first task may start, so that thousands of
-waiting hosts cost nothing. A task never starts under a lease that is over. It decides no politeness: slots, spacing
-and earliest starts come with the leases. `Lanes` is pure (`now` goes in) and fits an event loop; `Agenda` puts a
-lock around it.
+Owns when a task may start here: each host has a lane (tasks in order of arrival, a number of slots, a
+spacing between starts), and the lanes lie in a heap by the time at which their first task may start, so
+that thousands of waiting hosts cost nothing. A task never starts under a lease that is over. It decides
+no politeness: slots, spacing and earliest starts come with the leases. `Lanes` is pure (`now` goes in)
+and fits an event loop; `Agenda` puts a lock around it.
 
 All times are seconds of one monotonic clock.
 """
@@ -56,9 +56,10 @@ class _Waiting:
 
 @dataclass(slots=True, eq=False)
 class _Holding:
-    """A lease: when it is over, and those of its tasks that have not started."""
+    """A lease: when it is over, whether its host is spaced, and those of its tasks that have not started."""
 
     until: float
+    spaced: bool
     waiting: dict[bytes, _Waiting] = field(default_factory=dict)
 
 
@@ -81,6 +82,7 @@ class Lanes:
 
     def __init__(self) -> None:
         self.waiting = 0
+        self.deferred = 0
         self.running = 0
         self._lanes: dict[str, _Lane] = {}
         self._leases: dict[int, _Holding] = {}
@@ -95,13 +97,13 @@ class Lanes:
         if lane is None:
             lane = self._lanes[lease.host] = _Lane(lease.host)
         lane.slots, lane.spacing_s = lease.slots, lease.spacing_s
-        holding = self._leases.setdefault(lease.id, _Holding(until))
+        holding = self._leases.setdefault(lease.id, _Holding(until, lease.spacing_s > 0))
         holding.until = max(holding.until, until)
         for task in lease.tasks:
             waiting = _Waiting(lease.id, task, received_at + task.start_after_s)
             holding.waiting[task.ref] = waiting
             lane.waiting.append(waiting)
-        self.waiting += len(lease.tasks)
+        self._count(holding, len(lease.tasks))
         self._schedule(lane)
 
     def pop_ready(self, now: float) -> Attempt | None:
@@ -139,7 +141,7 @@ class Lanes:
             holding = self._leases.pop(lease_id, None)
             if holding is not None:
                 dropped.extend(TaskKey(lease_id, ref) for ref in holding.waiting)
-        self.waiting -= len(dropped)
+                self._count(holding, -len(holding.waiting))
         return tuple(dropped)
 
     def renew(self, lease_ids: Iterable[int], until: float) -> None:
@@ -193,7 +195,12 @@ class Lanes:
         del holding.waiting[waiting.task.ref]
         if not holding.waiting:
             del self._leases[waiting.lease_id]
-        self.waiting -= 1
+        self._count(holding, -1)
+
+    def _count(self, holding: _Holding, more: int) -> None:
+        self.waiting += more
+        if holding.spaced:
+            self.deferred += more
 
     def _schedule(self, lane: _Lane) -> None:
         """Put a lane in the heap if time is all it waits for; an empty one waits for its end."""
@@ -224,7 +231,8 @@ class Agenda:
         low_mark: int = 0,
         on_low: Callable[[], None] = lambda: None,
     ) -> None:
-        """Call `on_low`, without the lock, after a start that leaves fewer than `low_mark` tasks waiting."""
+        """Call `on_low`, without the lock, after a start that leaves fewer than `low_mark` tasks that are
+        not deferred."""
         self._clock = clock
         self._low_mark = low_mark
         self._on_low = on_low
@@ -246,7 +254,7 @@ class Agenda:
             attempt = self._await_ready(give_up_at)
             if self._leader is None:
                 self._changed.notify()
-            low = attempt is not None and self._lanes.waiting < self._low_mark
+            low = attempt is not None and self.waiting - self.deferred < self._low_mark
         if low:
             self._on_low()
         return attempt
@@ -287,6 +295,11 @@ class Agenda:
     def waiting(self) -> int:
         """How many tasks wait for their start."""
         return self._lanes.waiting
+
+    @property
+    def deferred(self) -> int:
+        """How many of those belong to hosts with a spacing, and so mostly wait for a time."""
+        return self._lanes.deferred
 
     @property
     def running(self) -> int:

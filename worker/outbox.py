@@ -1,7 +1,7 @@
 """The outbox: what the parse threads hand to the control thread, and the bell that wakes it.
 
-Owns nothing but the hand-over. The control thread sleeps in `wait`; it is woken by the first delivery after an empty
-outbox, by a full batch, and by `ring`.
+Owns nothing but the hand-over. The control thread sleeps in `wait`; it is woken by the first delivery
+after an empty outbox, by a full batch, and by `ring`.
 """
 
 from __future__ import annotations
