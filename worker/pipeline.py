@@ -24,6 +24,8 @@ MAX_ROBOTS_BYTES = 512 * 1024
 MAX_DETAIL_CHARS = 500
 MAX_CONTENT_TYPE_CHARS = 200
 
+TOO_LARGE = "report_too_large"
+
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _SECONDS = re.compile(r"[0-9]{1,10}")
@@ -45,7 +47,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
-    """Settles attempts; `wall_clock` is only used to understand a Retry-After date without a Date beside it."""
+    """Settles attempts; `wall_clock` only serves a Retry-After date that has no Date beside it."""
 
     extractor: PageExtractor
     max_report_bytes: int
@@ -57,8 +59,9 @@ class Pipeline:
 
     def _judge(self, task: Task, outline: Report, fetched: Fetched) -> Report:
         if fetched.failure is not None:
-            return replace(outline, outcome=fetched.failure, reason=fetched.reason,
-            detail=_brief(fetched.detail))
+            return replace(
+                outline, outcome=fetched.failure, reason=fetched.reason, detail=_brief(fetched.detail)
+            )
         if 200 <= fetched.status <= 299:
             return self._read(task, outline, fetched)
         if fetched.status == 304:
@@ -90,7 +93,7 @@ def internal_error(task: Task, lease_id: int, error: BaseException) -> Settled:
 
 
 def fit(report: Report, max_bytes: int) -> Settled:
-    """Make a report fit to travel: a value that may not makes it an extract error, too many bytes a bare failure."""
+    """Make a report fit to travel: a value that may not is an extract error, too many bytes a bare failure."""
     try:
         size = len(encode(report))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -98,8 +101,8 @@ def fit(report: Report, max_bytes: int) -> Settled:
         size = len(encode(report))
     if size > max_bytes:
         detail = f"the report takes {size} bytes, {max_bytes} are allowed: extract less from this page"
-        report = replace(_bare(report), outcome=Outcome.REPORT_TOO_LARGE, reason="report_too_large",
-        detail=detail) size = len(encode(report))
+        report = replace(_bare(report), outcome=Outcome.REPORT_TOO_LARGE, reason=TOO_LARGE, detail=detail)
+        size = len(encode(report))
     return Settled(report=report, wire_bytes=size)
 
 

@@ -75,7 +75,7 @@ class Pool:
             thread.start()
 
     def stop(self, patience_s: float) -> bool:
-        """End every thread in order; False if some still ran after `patience_s` and were left to themselves."""
+        """End every thread in order; False if some still ran after `patience_s`: they are left behind."""
         give_up_at = time.monotonic() + patience_s
         self._agenda.close()
         if not _join(self._fetching, give_up_at):
@@ -98,8 +98,7 @@ class Pool:
     def _fetch(self, fetcher: Fetcher, attempt: Attempt) -> None:
         try:
             fetched = fetcher.fetch(attempt.task.url)
-        except Exception as error:  # noqa: BLE001  the top of a thread: a bug costs one attempt, never the
-        thread
+        except Exception as error:  # noqa: BLE001  top of a thread: a bug costs one attempt
             self._deliver(attempt, _confess(attempt, error))
             return
         finally:
@@ -113,8 +112,7 @@ class Pool:
     def _parse(self, page: _Page) -> Settled:
         try:
             return self._pipeline.settle(page.attempt.task, page.attempt.lease_id, page.fetched)
-        except Exception as error:  # noqa: BLE001  the top of a thread: a bug costs one attempt, never the
-        thread
+        except Exception as error:  # noqa: BLE001  top of a thread: a bug costs one attempt
             return _confess(page.attempt, error)
 
     def _deliver(self, attempt: Attempt, settled: Settled) -> None:
