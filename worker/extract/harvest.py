@@ -1,0 +1,122 @@
+"""What a hook's `parse(page)` gives, made into rows; what is wrong with it, told with file and line.
+
+It must not let anything of the user's code escape as an exception, nor let a value through that cannot travel.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from types import TracebackType
+from typing import Any
+
+from shared.errors import CrawlfleetError
+from worker.extract.page import Page
+
+Parse = Callable[[Page], object]
+
+DEFAULT_ITEM = "item"
+MAX_NESTING = 32
+_SCALARS = (str, int, float, bool, type(None), bytes)
+_INT_RANGE = range(-(2**63), 2**64)
+
+
+class HookFault(CrawlfleetError):
+    """A hook raised, or gave what cannot be a row. The text is one sentence with file and line."""
+
+
+def harvest(parse: Parse, page: Page, limit: int) -> list[tuple[str, dict[str, Any]]]:
+    """Return (item, fields) of at most `limit` rows of the hook; raise `HookFault`."""
+    try:
+        given = parse(page)
+        return [_row(parse, value) for value in islice(_values(parse, given), limit)]
+    except HookFault:
+        raise
+    except (Exception, SystemExit) as error:  # the user's code may raise anything; its page fails, the worker lives
+        place = where_raised(parse, error.__traceback__)
+        raise HookFault(f"the hook raised {describe(error)} at {place}") from error
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception's type and text on one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def where_raised(parse: Parse, trace: TracebackType | None) -> str:
+    """Return `file:line` of the innermost line of the hook's own file that a traceback passes."""
+    file, line = _definition(parse)
+    for frame in traceback.extract_tb(trace):
+        if frame.filename == file and frame.lineno is not None:
+            line = frame.lineno
+    return f"{file}:{line}"
+
+
+def _definition(parse: Parse) -> tuple[str, int]:
+    code = getattr(parse, "__code__", None)
+    return (code.co_filename, code.co_firstlineno) if code is not None else (repr(parse), 0)
+
+
+def _fault(parse: Parse, what: str) -> HookFault:
+    file, line = _definition(parse)
+    return HookFault(f"the hook's parse(page) at {file}:{line} {what}")
+
+
+def _values(parse: Parse, given: object) -> Iterator[object]:
+    if given is None:
+        return iter(())
+    if isinstance(given, dict):
+        return iter((given,))
+    if isinstance(given, Iterable) and not isinstance(given, (str, bytes)):
+        return iter(given)
+    raise _fault(parse, f"returned {type(given).__name__}: return None, a dict, or an iterable of dicts")
+
+
+def _row(parse: Parse, value: object) -> tuple[str, dict[str, Any]]:
+    if not isinstance(value, dict):
+        raise _fault(parse, f"gave {type(value).__name__} for a row: give a dict")
+    problem = _stays_home(value, "the row", MAX_NESTING)
+    if problem:
+        raise _fault(parse, f"gave a row that cannot travel: {problem}")
+    fields = dict(value)
+    item = fields.pop("item", DEFAULT_ITEM)
+    if not isinstance(item, str):
+        raise _fault(parse, f"gave a row whose 'item' is {type(item).__name__}: it names the kind of row, a str")
+    return item, fields
+
+
+def _stays_home(value: object, where: str, depth: int) -> str:
+    """Say why a value cannot travel; empty if it can: scalars, and lists, tuples and dicts (str keys) of such."""
+    if isinstance(value, str):
+        return "" if value.isascii() or _is_unicode(value) else f"{where} holds half a surrogate pair"
+    if type(value) is int and value not in _INT_RANGE:
+        return f"{where} is an int of more than 64 bits"
+    if type(value) in _SCALARS:
+        return ""
+    if depth == 0:
+        return f"{where} is nested too deep"
+    if isinstance(value, dict):
+        return _dict_stays_home(value, where, depth)
+    if isinstance(value, (list, tuple)):
+        parts = ((f"{where}[{index}]", part) for index, part in enumerate(value))
+        return next(filter(None, (_stays_home(part, name, depth - 1) for name, part in parts)), "")
+    return f"{where} is {type(value).__name__}"
+
+
+def _dict_stays_home(value: dict[object, object], where: str, depth: int) -> str:
+    for key, part in value.items():
+        if not isinstance(key, str) or not _is_unicode(key):
+            return f"{where} has the key {key!r}, which is no str of Unicode"
+        problem = _stays_home(part, f"{where}[{key!r}]", depth - 1)
+        if problem:
+            return problem
+    return ""
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

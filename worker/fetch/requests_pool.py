@@ -1,0 +1,322 @@
+"""The requests engine: one `requests.Session` for each fetch thread, over connections that are watched.
+
+`fetch` calls the session's adapter directly: `Session.send` would add cookies, redirects, hooks and a rewriting
+of the URL, and takes three times the CPU. Whoever uses `.session` goes over the same adapter and limits.
+It must not follow redirects, keep cookies, read the environment or decide anything about retries of a task.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPHeaderDict, HTTPResponse
+from urllib3 import exceptions as foreign
+from urllib3.util import make_headers
+
+from shared.messages import FetchSpec, Outcome
+from shared.urls import origin as origin_of
+from worker.fetch import Fetched, Headers
+from worker.fetch.connection import BrokenAnswer, Watch, open_connection
+
+IDLE_CONNECTIONS = 32
+DRAIN_BYTES = 64 * 1024
+READ_BYTES = 64 * 1024
+MAX_CODINGS = 2
+DEFAULT_USER_AGENT = "crawlfleet"
+ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+_ACCEPT_ENCODING = make_headers(accept_encoding=True)["accept-encoding"]
+_DECODABLE = frozenset(_ACCEPT_ENCODING.split(",")) | {"x-gzip", "identity"}
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+# What a library raises, by phase, to the reason that a report tells; the first that fits.
+_CONNECT_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (socket.gaierror, "dns"),
+    (UnicodeError, "dns"),  # a label that is too long for the resolver
+    (TimeoutError, "timeout_connect"),
+    (ssl.SSLError, "tls"),
+    (foreign.SSLError, "tls"),
+    (OSError, "connect"),
+)
+_EXCHANGE_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (TimeoutError, "timeout_total"),
+    (foreign.ReadTimeoutError, "timeout_total"),
+    (foreign.DecodeError, "bad_encoding"),
+    (http.client.IncompleteRead, "body_truncated"),
+    (http.client.HTTPException, "bad_framing"),
+    (ssl.SSLError, "tls"),
+    (foreign.SSLError, "tls"),
+    (OSError, "reset"),
+)
+
+
+class _Failed(Exception):
+    """An exchange that failed. `status` and `headers` are those of the head, if it had arrived."""
+
+    def __init__(self, reason: str, detail: str, outcome: Outcome = Outcome.NETWORK_ERROR) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.outcome = outcome
+        self.status = 0
+        self.headers = Headers()
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    reason: str
+    headers: Headers
+    body: bytes
+
+
+class WatchedAdapter(HTTPAdapter):
+    """A transport of requests: the URL byte for byte, and limits of time and size over the whole exchange.
+
+    It keeps one idle connection for each origin, of the origins used last.
+    """
+
+    def __init__(self, timeout_s: float, max_size_bytes: int) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+        self._timeout_s = timeout_s
+        self._max_size_bytes = max_size_bytes
+        self._idle: OrderedDict[str, Any] = OrderedDict()
+
+    def exchange(self, method: str, url: str, headers: Mapping[str, str], body: Any = None) -> _Answer:
+        """Send one request and read its answer; raise `_Failed`."""
+        origin = origin_of(url)
+        watch = Watch(self._timeout_s)
+        connection = self._idle.pop(origin, None)
+        if connection is not None and connection.is_connected:
+            connection.watch.start(self._timeout_s)
+            try:
+                return self._converse(origin, connection, method, url, headers, body)
+            except _Failed as failed:
+                # The server closed the idle connection while the request was on its way: once more, anew.
+                if connection.watch.heard or failed.reason != "reset" or method not in ("GET", "HEAD"):
+                    raise
+        elif connection is not None:
+            connection.close()
+        connection = self._dial(origin, watch)
+        return self._converse(origin, connection, method, url, headers, body)
+
+    def _dial(self, origin: str, watch: Watch) -> Any:
+        connection = open_connection(origin, watch)
+        try:
+            connection.connect()
+        except Exception as error:
+            connection.close()
+            raise _failure(error, _CONNECT_REASONS) from error
+        return connection
+
+    def _converse(
+        self, origin: str, connection: Any, method: str, url: str, headers: Mapping[str, str], body: Any
+    ) -> _Answer:
+        """Carry one exchange out on a connection; keep it if it can serve another, else close it."""
+        try:
+            raw = self._ask(connection, method, url, headers, body)
+            try:
+                answer = self._receive(raw)
+            finally:
+                ended = raw.isclosed()
+                raw.close()
+        except BaseException:
+            connection.close()
+            raise
+        if ended and not connection.is_closed:
+            self._keep(origin, connection)
+        else:
+            connection.close()
+        return answer
+
+    def _ask(self, connection: Any, method: str, url: str, headers: Mapping[str, str], body: Any) -> HTTPResponse:
+        slash = url.index("/", 8)
+        try:
+            connection.timeout = connection.watch.left_s()
+            connection.request(
+                method,
+                url[slash:],
+                body=body,
+                headers={"Host": url[url.index("//") + 2 : slash], **headers},
+                preload_content=False,
+            )
+            raw: HTTPResponse = connection.getresponse()
+        except (OSError, BrokenAnswer) as error:
+            raise _failure(error, _EXCHANGE_REASONS) from error
+        return raw
+
+    def _receive(self, raw: HTTPResponse) -> _Answer:
+        headers = Headers(raw.headers.iteritems())
+        try:
+            if raw.status in _REDIRECTS and "location" in headers:
+                body = _drain(raw)
+            else:
+                body = _read_body(raw, headers, self._max_size_bytes)
+        except _Failed as failed:
+            failed.status, failed.headers = raw.status, headers
+            raise
+        return _Answer(raw.status, raw.reason or "", headers, body)
+
+    def _keep(self, origin: str, connection: Any) -> None:
+        self._idle[origin] = connection
+        if len(self._idle) > IDLE_CONNECTIONS:
+            _, oldest = self._idle.popitem(last=False)
+            oldest.close()
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,  # noqa: ARG002 - the size limit holds, so that the body is always read at once
+        timeout: Any = None,  # noqa: ARG002 - the deadline of the job's spec holds
+        verify: Any = True,  # noqa: ARG002 - certificates are always verified
+        cert: Any = None,  # noqa: ARG002 - there are no client certificates
+        proxies: Any = None,  # noqa: ARG002 - and no proxies
+    ) -> requests.Response:
+        """Serve whoever uses the session; raise `requests.ConnectionError` on any failure."""
+        try:
+            answer = self.exchange(request.method or "GET", request.url or "", dict(request.headers), request.body)
+        except _Failed as failed:
+            raise requests.ConnectionError(f"{failed.reason}: {failed.detail}", request=request) from failed
+        # The body is decoded already.
+        pairs = [(name, value) for name, value in answer.headers.pairs if name.lower() != "content-encoding"]
+        raw = HTTPResponse(
+            io.BytesIO(answer.body),
+            HTTPHeaderDict(pairs),
+            answer.status,
+            reason=answer.reason,
+            preload_content=False,
+        )
+        return self.build_response(request, raw)
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        while self._idle:
+            self._idle.popitem()[1].close()
+        super().close()
+
+
+class RequestsFetcher:
+    """The engine behind the port of `worker.fetch`."""
+
+    def __init__(self, spec: FetchSpec) -> None:
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        self._adapter = WatchedAdapter(spec.timeout_s, spec.max_size_bytes)
+        for adapter in self.session.adapters.values():
+            adapter.close()
+        self.session.mount("http://", self._adapter)
+        self.session.mount("https://", self._adapter)
+        self._headers = _request_headers(spec)
+
+    def fetch(self, url: str) -> Fetched:
+        """GET a canonical URL; whatever happens is told in the value."""
+        started = time.monotonic()
+        try:
+            answer = self._adapter.exchange("GET", url, self._headers)
+        except _Failed as failed:
+            return Fetched(
+                url=url,
+                status=failed.status,
+                headers=failed.headers,
+                failure=failed.outcome,
+                reason=failed.reason,
+                detail=failed.detail,
+                elapsed_s=time.monotonic() - started,
+            )
+        except Exception as error:  # noqa: BLE001 - a fetch thread must outlive any page; the report tells the type
+            detail = f"{type(error).__name__}: {error}"
+            return Fetched(
+                url=url,
+                failure=Outcome.INTERNAL_ERROR,
+                reason="internal",
+                detail=detail,
+                elapsed_s=time.monotonic() - started,
+            )
+        return Fetched(
+            url=url,
+            status=answer.status,
+            headers=answer.headers,
+            body=answer.body,
+            elapsed_s=time.monotonic() - started,
+        )
+
+    def close(self) -> None:
+        """Close the session and its connections."""
+        self.session.close()
+
+
+def _request_headers(spec: FetchSpec) -> dict[str, str]:
+    headers = {"User-Agent": spec.user_agent or DEFAULT_USER_AGENT, "Accept": ACCEPT}
+    own = {name.lower() for name in headers}
+    for name, value in spec.headers:
+        if name.lower() in own:
+            headers = {key: kept for key, kept in headers.items() if key.lower() != name.lower()}
+        headers[name] = value
+    fixed = {"host", "accept-encoding", "content-length", "transfer-encoding", "connection"}
+    headers = {name: value for name, value in headers.items() if name.lower() not in fixed}
+    return {**headers, "Accept-Encoding": _ACCEPT_ENCODING}
+
+
+def _failure(error: Exception, reasons: tuple[tuple[type[BaseException], str], ...]) -> Exception:
+    """Map what a library raised to a `_Failed`; an error that no reason fits is a bug and stays itself."""
+    if isinstance(error, BrokenAnswer):
+        return _Failed(error.reason, str(error))
+    seen: BaseException = error
+    if isinstance(error, foreign.ProtocolError) and error.__cause__ is not None:
+        seen = error.__cause__
+    for kind, reason in reasons:
+        if isinstance(seen, kind):
+            return _Failed(reason, str(seen) or type(seen).__name__)
+    return error
+
+
+def _too_large(limit: int) -> _Failed:
+    return _Failed("body_too_large", f"the body passes the limit of {limit} bytes", Outcome.TOO_LARGE)
+
+
+def _read_body(raw: HTTPResponse, headers: Headers, limit: int) -> bytes:
+    """Read a body, decoded, of at most `limit` bytes."""
+    _refuse_coding(headers.get_all("content-encoding"))
+    if (raw.length_remaining or 0) > limit:
+        raise _too_large(limit)
+    blocks: list[bytes] = []
+    left = limit
+    try:
+        while block := raw.read(READ_BYTES, decode_content=True):
+            left -= len(block)
+            if left < 0:
+                raise _too_large(limit)
+            blocks.append(block)
+    except (foreign.HTTPError, OSError, BrokenAnswer) as error:
+        raise _failure(error, _EXCHANGE_REASONS) from error
+    return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+
+def _refuse_coding(fields: tuple[str, ...]) -> None:
+    if not fields:
+        return
+    codings = [coding.strip().lower() for field in fields for coding in field.split(",") if coding.strip()]
+    if len(codings) > MAX_CODINGS or not _DECODABLE.issuperset(codings):
+        raise _Failed("bad_encoding", f"Content-Encoding is {', '.join(codings)[:80]!r}, which was not asked for")
+
+
+def _drain(raw: HTTPResponse) -> bytes:
+    """Read a redirect's body away, undecoded, so that its connection can serve again; give up if it is long."""
+    if (raw.length_remaining or 0) <= DRAIN_BYTES:
+        # A broken body of a redirect takes nothing from its target; the connection is not used again.
+        with suppress(foreign.HTTPError, OSError, BrokenAnswer):
+            raw.read(DRAIN_BYTES, decode_content=False)
+    return b""

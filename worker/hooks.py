@@ -1,0 +1,67 @@
+"""Loads a job's Python hook by the place of its file. The only room that runs code of the user's at load time."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from shared.errors import UsageError
+from shared.messages import HookSpec
+from worker.extract.harvest import Parse, describe
+
+MODULE_NAME = "crawlfleet_hook"
+
+
+def load_hook(spec: HookSpec) -> Parse:
+    """Return the hook's `parse`; raise `UsageError` naming file and line if it does not import or has none.
+
+    If the same file lies here too, its folder is appended to `sys.path`, last, so that it can import its neighbours
+    but hide nothing. Otherwise its text is what was sent, under the path that it has at the coordinator.
+    """
+    if _lies_here(spec):
+        folder = str(Path(spec.path).resolve().parent)
+        if folder not in sys.path:
+            sys.path.append(folder)
+    else:
+        # For tracebacks; without a time of change it is never checked against a file.
+        linecache.cache[spec.path] = (len(spec.source), None, spec.source.splitlines(True), spec.path)
+    module = _execute(spec)
+    parse = getattr(module, "parse", None)
+    if not callable(parse):
+        raise UsageError(f"{spec.path}: the hook has no function parse(page); define one")
+    found: Parse = parse
+    return found
+
+
+def _lies_here(spec: HookSpec) -> bool:
+    try:
+        return Path(spec.path).read_text(encoding="utf-8") == spec.source
+    except (OSError, ValueError):
+        return False
+
+
+def _execute(spec: HookSpec) -> ModuleType:
+    module = ModuleType(MODULE_NAME)
+    module.__file__ = spec.path
+    # Dataclasses and the like look their module up by name.
+    sys.modules[MODULE_NAME] = module
+    try:
+        exec(compile(spec.source, spec.path, "exec", dont_inherit=True), module.__dict__)
+    except SyntaxError as error:
+        raise UsageError(f"{_syntax_place(spec, error)}: the hook is not Python: {error.msg}; correct it") from error
+    except (Exception, SystemExit) as error:  # the file's own code may raise anything
+        place = f"{spec.path}:{_line(spec, error)}"
+        raise UsageError(f"{place}: the hook does not import: {describe(error)}; correct it") from error
+    return module
+
+
+def _syntax_place(spec: HookSpec, error: SyntaxError) -> str:
+    return f"{error.filename or spec.path}:{error.lineno or 1}"
+
+
+def _line(spec: HookSpec, error: BaseException) -> int:
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.path]
+    return (lines[-1] if lines else None) or 1
