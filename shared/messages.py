@@ -53,7 +53,7 @@ class AckState(StrEnum):
     REJECTED = "rejected"
 
 
-class Task(Message):
+class Task(Message, frozen=True, kw_only=True):
     """One URL to fetch. `ref` is the task's fingerprint; `start_after_s` counts from the receipt of the lease."""
 
     ref: bytes
@@ -64,7 +64,7 @@ class Task(Message):
     start_after_s: float = 0.0
 
 
-class Lease(Message):
+class Lease(Message, frozen=True, kw_only=True):
     """The right to fetch these tasks of one host until the lease time is over, unless renewed.
 
     `spacing_s` is the least time between two starts on the host, `slots` how many may run at once in this session
@@ -78,7 +78,7 @@ class Lease(Message):
     slots: int = 1
 
 
-class Row(Message):
+class Row(Message, frozen=True, kw_only=True):
     """One extracted item: the rule's name, its place among that rule's items on the page, and the fields."""
 
     item: str
@@ -86,7 +86,7 @@ class Row(Message):
     fields: dict[str, Any]
 
 
-class Report(Message):
+class Report(Message, frozen=True, kw_only=True):
     """How one task ended.
 
     `age_s` is how long ago, when this is sent, the attempt started; None if it never started. `reason` names the error
@@ -112,7 +112,7 @@ class Report(Message):
     body: bytes = b""
 
 
-class Ack(Message):
+class Ack(Message, frozen=True, kw_only=True):
     """The answer to one report. After STALE or REJECTED the report changed nothing."""
 
     lease: int
@@ -121,7 +121,7 @@ class Ack(Message):
     detail: str = ""
 
 
-class Hello(Message):
+class Hello(Message, frozen=True, kw_only=True):
     """A session opens. `session` is chosen by the worker and stays the same over reconnects; `replaces` names the
     session of a worker process that is known to be dead, so that its tasks return at once."""
 
@@ -132,7 +132,7 @@ class Hello(Message):
     replaces: str = ""
 
 
-class FetchSpec(Message):
+class FetchSpec(Message, frozen=True, kw_only=True):
     """How to fetch: engine, time and size limits, what to send."""
 
     engine: str = "auto"
@@ -142,7 +142,7 @@ class FetchSpec(Message):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class FieldRule(Message):
+class FieldRule(Message, frozen=True, kw_only=True):
     """One field of an item: what is selected, what is taken, whether one or all.
 
     `take` is `text` or `attr`; then `attr` names the attribute. A nested field has `fields` (and `selector` as its
@@ -157,7 +157,7 @@ class FieldRule(Message):
     fields: tuple[FieldRule, ...] = ()
 
 
-class ItemRule(Message):
+class ItemRule(Message, frozen=True, kw_only=True):
     """One kind of item. An empty `each` makes one item of the whole page."""
 
     name: str
@@ -165,7 +165,7 @@ class ItemRule(Message):
     fields: tuple[FieldRule, ...] = ()
 
 
-class ScopeSpec(Message):
+class ScopeSpec(Message, frozen=True, kw_only=True):
     """Which URLs belong to the crawl: see `shared.scope`. `hosts` are host names; `subdomains` lets in what is below."""
 
     hosts: tuple[str, ...] = ()
@@ -174,14 +174,14 @@ class ScopeSpec(Message):
     exclude: tuple[str, ...] = ()
 
 
-class HookSpec(Message):
+class HookSpec(Message, frozen=True, kw_only=True):
     """A job's Python hook: where its file lies at the coordinator, and its text for workers that do not have it."""
 
     path: str
     source: str
 
 
-class Brief(Message):
+class Brief(Message, frozen=True, kw_only=True):
     """All that a worker has to know of a job. `follow` None means every `a[href]` and `area[href]`."""
 
     job: str
@@ -195,7 +195,7 @@ class Brief(Message):
     max_report_bytes: int = 4 * 1024 * 1024
 
 
-class Welcome(Message):
+class Welcome(Message, frozen=True, kw_only=True):
     """The answer to `Hello`. `epoch` is the coordinator's incarnation."""
 
     epoch: int
@@ -205,7 +205,7 @@ class Welcome(Message):
     protocol_minor: int = PROTOCOL_MINOR
 
 
-class ExchangeRequest(Message):
+class ExchangeRequest(Message, frozen=True, kw_only=True):
     """One turn of the conversation; it also renews every lease in `holding`.
 
     `started` names the tasks (lease, ref) whose fetch began since the last turn; `released` the leases that are given
@@ -220,7 +220,7 @@ class ExchangeRequest(Message):
     want: int = 0
 
 
-class ExchangeAnswer(Message):
+class ExchangeAnswer(Message, frozen=True, kw_only=True):
     """Acks in the order of the reports; new leases; when to ask again at the latest.
 
     `lost` names leases in `holding` that are no longer this session's: what has not started under them must not start.
@@ -237,7 +237,7 @@ class ExchangeAnswer(Message):
     known: bool = True
 
 
-class Status(Message):
+class Status(Message, frozen=True, kw_only=True):
     """A look at the crawl: counts of tasks by state and of attempts by outcome, sessions, and whether it is over."""
 
     job: str
@@ -255,7 +255,7 @@ class Status(Message):
     reasons: dict[str, int] = {}
 
 
-class ResultPage(Message):
+class ResultPage(Message, frozen=True, kw_only=True):
     """A run of results in the order of their commit; `cursor` continues it."""
 
     results: tuple[tuple[str, Any], ...]

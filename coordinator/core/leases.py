@@ -1,0 +1,162 @@
+"""Granting tasks, and getting them back.
+
+A lease is the right of one session to fetch some tasks of one host. It lives as long as its session renews itself; when
+the session is lost, what was started becomes suspect: a suspect is granted alone, to a session with nothing else in
+flight, and three deaths while alone end it as poison. So an innocent task is never quarantined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from coordinator.core import budget, politeness, robots
+from coordinator.core.admission import awaken_host
+from coordinator.core.changes import HostSet, LeaseEnded, LeaseSet, LedgerSet
+from coordinator.core.facts import Facts
+from coordinator.core.policy import Policy
+from coordinator.core.rows import ALONE_QUEUE, HostRow, LeaseRow, TaskRow, TaskState, succeed
+from coordinator.core.transitions import TaskEvent, move
+from shared.messages import Kind
+
+
+class Asker(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks for tasks of a host, how many it wants, how many it has open there, and among how many sessions the
+    fleet's slots are shared."""
+
+    session: str
+    want: int
+    sessions: int
+    open_tasks: int = 0
+
+
+def refuse_by_robots(tasks: Sequence[TaskRow], facts: Facts, policy: Policy) -> list[TaskRow]:
+    """Drop the pages that their origin's robots.txt refuses; return the others."""
+    allowed = []
+    for task in tasks:
+        reason = ""
+        if task.kind is Kind.PAGE:
+            origin = facts.origins[task.origin]
+            reason = robots.refuses(origin, task.url, policy.user_agent) if origin is not None else ""
+        if reason:
+            facts.take(budget.give_back(task, facts.ledger))
+            facts.take([move(task, TaskEvent.REFUSED, reason=reason, lease=0, reserved=False)])
+        else:
+            allowed.append(task)
+    return allowed
+
+
+def room(host: HostRow, asker: Asker, policy: Policy, now: float) -> list[float]:
+    """Return the earliest starts that the asker may be given on a host now."""
+    slots = politeness.slots_for(host, asker.session, asker.sessions, policy)
+    if slots < 1:
+        return []
+    limit = min(asker.want, policy.tasks_per_lease)
+    if host.delay_s <= 0:
+        limit = min(limit, slots * policy.tasks_per_slot - asker.open_tasks)
+    return politeness.planned_starts(host, now, policy, limit)
+
+
+def grant(
+    tasks: Sequence[TaskRow], starts: Sequence[float], asker: Asker, facts: Facts, policy: Policy
+) -> LeaseRow | None:
+    """Lease waiting tasks of one host, at most one for each start and as far as the page budget goes."""
+    chosen = budget.affordable(tasks, facts.ledger, policy)[: len(starts)]
+    if not chosen:
+        return None
+    host = facts.host(chosen[0].host)
+    lease = LeaseRow(
+        id=facts.ledger.next_lease,
+        session=asker.session,
+        host=host.key,
+        refs=tuple(task.ref for task in chosen),
+        starts=tuple((task.ref, start) for task, start in zip(chosen, starts, strict=False)),
+        spacing_s=host.delay_s,
+        slots=politeness.slots_for(host, asker.session, asker.sessions, policy),
+        alone=chosen[0].alone,
+    )
+    reserved = facts.ledger.pages_reserved + budget.places(chosen)
+    facts.take([LedgerSet(ledger=succeed(facts.ledger, next_lease=lease.id + 1, pages_reserved=reserved))])
+    facts.take(move(task, TaskEvent.GRANTED, lease=lease.id, reserved=task.kind is Kind.PAGE) for task in chosen)
+    facts.take([LeaseSet(lease=lease)])
+    after = politeness.granted(host, asker.session, list(starts[: len(chosen)]), lease.slots)
+    facts.take([HostSet(host=after)])
+    return lease
+
+
+def postpone(facts: Facts, key: str, policy: Policy, now: float) -> None:
+    """Set when a host is looked at next, after a look that found no room on it for anyone."""
+    host = facts.host(key)
+    if host.ready_at is None or host.ready_at > now:
+        return
+    if politeness.is_full(host, policy) or not politeness.planned_starts(host, now, policy, 1):
+        look_again(facts, key, policy, now, now)
+
+
+def look_again(facts: Facts, key: str, policy: Policy, now: float, next_at: float | None) -> None:
+    """Set when a host is looked at next, after a look: `next_at` is when something may wait there, None if nothing."""
+    host = facts.host(key)
+    if host.ready_at is not None:
+        facts.take([HostSet(host=succeed(host, ready_at=None))])
+    if next_at is not None:
+        awaken_host(facts, key, policy, now, next_at)
+
+
+def open_tasks(lease: LeaseRow, facts: Facts) -> list[TaskRow]:
+    """Return the tasks of a lease that are still leased under it."""
+    rows = (facts.tasks[ref] for ref in lease.refs)
+    return [row for row in rows if row is not None and row.state is TaskState.LEASED and row.lease == lease.id]
+
+
+def lose(lease: LeaseRow, started: Collection[bytes], facts: Facts, policy: Policy, now: float) -> None:
+    """Take back the tasks of a lease whose session is lost; `started` are those that are known to have begun."""
+    for task in open_tasks(lease, facts):
+        _lose_task(task, task.ref in started, facts, policy)
+    facts.take([LeaseEnded(lease=succeed(lease), why="lost")])
+    facts.take([HostSet(host=politeness.lease_lost(facts.host(lease.host), lease, now))])
+    awaken_host(facts, lease.host, policy, now)
+
+
+def release(lease: LeaseRow, facts: Facts, policy: Policy, now: float) -> None:
+    """Take back the tasks of a lease that its worker gives up before it started them."""
+    for task in open_tasks(lease, facts):
+        facts.take([move(task, TaskEvent.RELEASED, lease=0)])
+    facts.take([LeaseEnded(lease=succeed(lease), why="released")])
+    facts.take([HostSet(host=politeness.lease_over(facts.host(lease.host), lease, now))])
+    awaken_host(facts, lease.host, policy, now)
+
+
+def settle_one(lease: LeaseRow, ref: bytes, facts: Facts, policy: Policy, now: float) -> None:
+    """Note that a task of a lease is settled; with its last one the lease is over."""
+    left = tuple(other for other in lease.refs if other != ref)
+    after = succeed(lease, refs=left)
+    if left:
+        facts.take([LeaseSet(lease=after)])
+        return
+    facts.take([LeaseEnded(lease=after, why="settled")])
+    facts.take([HostSet(host=politeness.lease_over(facts.host(lease.host), lease, now))])
+    awaken_host(facts, lease.host, policy, now)
+
+
+def _lose_task(task: TaskRow, started: bool, facts: Facts, policy: Policy) -> None:
+    """Return a lost task to the queue. The lease stays current: a late report is still welcome until the next grant."""
+    if task.alone and task.deaths + 1 >= policy.poison_deaths:
+        facts.take(budget.give_back(task, facts.ledger))
+        deaths = task.deaths + 1
+        facts.take([move(task, TaskEvent.POISONED, reason="poison", deaths=deaths, reserved=False)])
+        return
+    losses = task.losses + 1
+    alone = task.alone or started or losses >= policy.suspect_losses
+    facts.take(
+        [
+            move(
+                task,
+                TaskEvent.LOST,
+                losses=losses,
+                deaths=task.deaths + (1 if task.alone else 0),
+                alone=alone,
+                queue=ALONE_QUEUE if alone else task.queue,
+            )
+        ]
+    )

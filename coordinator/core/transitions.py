@@ -1,0 +1,82 @@
+"""The life of a task as a table: a pair that is missing here cannot happen.
+
+    None ──ADMITTED──► PENDING ──GRANTED──► LEASED ──FETCHED, REDIRECTED, JUDGED, ...──► DONE
+      └───REFUSED──► DROPPED ◄──REFUSED──┘  │ │ └──GAVE_UP, POISONED──► FAILED
+                        └─REVIVED─► PENDING ◄─┴── LOST, RELEASED, RETRIED
+
+An expired lease stays current until its task is granted again, so a late report may still settle a PENDING task.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from coordinator.core.changes import TaskMoved
+from coordinator.core.rows import TaskRow, TaskState, succeed
+
+PENDING, LEASED, DONE, FAILED, DROPPED = TaskState
+
+
+class TaskEvent(StrEnum):
+    """What may happen to a task."""
+
+    ADMITTED = "admitted"
+    REFUSED = "refused"
+    GRANTED = "granted"
+    LOST = "lost"
+    RELEASED = "released"
+    RETRIED = "retried"
+    FETCHED = "fetched"
+    NOT_MODIFIED = "not_modified"
+    REDIRECTED = "redirected"
+    JUDGED = "judged"
+    GAVE_UP = "gave_up"
+    POISONED = "poisoned"
+    REVIVED = "revived"
+    LOWERED = "lowered"
+
+
+TRANSITIONS: dict[tuple[TaskState | None, TaskEvent], TaskState] = {
+    (None, TaskEvent.ADMITTED): PENDING,
+    (None, TaskEvent.REFUSED): DROPPED,
+    (PENDING, TaskEvent.REFUSED): DROPPED,
+    (PENDING, TaskEvent.GRANTED): LEASED,
+    (PENDING, TaskEvent.LOWERED): PENDING,
+    (LEASED, TaskEvent.LOST): PENDING,
+    (LEASED, TaskEvent.RELEASED): PENDING,
+    (LEASED, TaskEvent.POISONED): FAILED,
+    (LEASED, TaskEvent.LOWERED): LEASED,
+    (DONE, TaskEvent.LOWERED): DONE,
+    (FAILED, TaskEvent.LOWERED): FAILED,
+    (DROPPED, TaskEvent.LOWERED): DROPPED,
+    (DROPPED, TaskEvent.REVIVED): PENDING,
+} | {
+    (state, event): final
+    for state in (LEASED, PENDING)
+    for event, final in {
+        TaskEvent.FETCHED: DONE,
+        TaskEvent.NOT_MODIFIED: DONE,
+        TaskEvent.REDIRECTED: DONE,
+        TaskEvent.JUDGED: DONE,
+        TaskEvent.RETRIED: PENDING,
+        TaskEvent.GAVE_UP: FAILED,
+    }.items()
+}
+
+
+class ImpossibleTransition(Exception):
+    """A rule asked for what the table does not have: our bug."""
+
+
+def move(task: TaskRow, event: TaskEvent, **changed: Any) -> TaskMoved:
+    """Let an event happen to a task; `changed` are its other new values."""
+    after = TRANSITIONS.get((task.state, event))
+    if after is None:
+        raise ImpossibleTransition(f"{event} cannot happen to a {task.state} task: {task}")
+    return TaskMoved(event=event, before=task.state, task=succeed(task, state=after, **changed))
+
+
+def born(event: TaskEvent, **values: Any) -> TaskMoved:
+    """Bring a task to life, as ADMITTED or REFUSED."""
+    return TaskMoved(event=event, before=None, task=TaskRow(state=TRANSITIONS[None, event], **values))

@@ -1,0 +1,255 @@
+"""A store in memory: dicts behind the port. What it remembers ends with its process."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from heapq import heappop, heappush
+from typing import TypeVar
+
+from coordinator.core.changes import (
+    Change,
+    HostSet,
+    LeaseEnded,
+    LeaseSet,
+    LedgerSet,
+    OriginSet,
+    Recorded,
+    TaskMoved,
+)
+from coordinator.core.rows import (
+    Fact,
+    HostRow,
+    LeaseRow,
+    LedgerRow,
+    OriginRow,
+    Result,
+    TaskRow,
+    TaskState,
+)
+from coordinator.frontier.port import Conflict, Ready
+from shared.messages import Kind
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class MemoryStore:
+    """The port over dicts. Queues and the index of due hosts are heaps with lazy deletion."""
+
+    def __init__(self) -> None:
+        self._ledger = LedgerRow()
+        self._tasks: dict[bytes, TaskRow] = {}
+        self._leases: dict[int, LeaseRow] = {}
+        self._leases_of: defaultdict[str, dict[int, None]] = defaultdict(dict)
+        self._hosts: dict[str, HostRow] = {}
+        self._origins: dict[str, OriginRow] = {}
+        self._counts: Counter[tuple[Kind, TaskState]] = Counter()
+        self._queues: defaultdict[str, _Queue] = defaultdict(_Queue)
+        self._pending: dict[bytes, None] = {}
+        self._due: list[tuple[float, str]] = []
+        self._applied: list[Result] = []
+        self._results: list[Result] = []
+        self._place: dict[bytes, int] = {}
+
+    def ledger(self) -> LedgerRow:
+        return self._ledger
+
+    def tasks(self, refs: Collection[bytes]) -> dict[bytes, TaskRow]:
+        return _pick(self._tasks, refs)
+
+    def leases(self, ids: Collection[int]) -> dict[int, LeaseRow]:
+        return _pick(self._leases, ids)
+
+    def hosts(self, keys: Collection[str]) -> dict[str, HostRow]:
+        return _pick(self._hosts, keys)
+
+    def origins(self, origins: Collection[str]) -> dict[str, OriginRow]:
+        return _pick(self._origins, origins)
+
+    def leases_of(self, session: str) -> tuple[LeaseRow, ...]:
+        return tuple(self._leases[lease] for lease in self._leases_of.get(session, ()))
+
+    def holders(self) -> frozenset[str]:
+        return frozenset(self._leases_of)
+
+    def due(self, now: float, limit: int) -> tuple[HostRow, ...]:
+        found: dict[str, HostRow] = {}
+        while self._due and self._due[0][0] <= now and len(found) < limit:
+            at, key = heappop(self._due)
+            host = self._hosts[key]
+            if host.ready_at == at:
+                found[key] = host
+        for key, host in found.items():
+            assert host.ready_at is not None
+            heappush(self._due, (host.ready_at, key))
+        return tuple(found.values())
+
+    def next_due_at(self) -> float | None:
+        while self._due and self._hosts[self._due[0][1]].ready_at != self._due[0][0]:
+            heappop(self._due)
+        return self._due[0][0] if self._due else None
+
+    def ready(self, queue: str, now: float, limit: int) -> Ready:
+        waiting = self._queues.get(queue)
+        return waiting.ready(self._tasks, now, limit) if waiting is not None else Ready((), None)
+
+    def waiting(self, limit: int) -> tuple[TaskRow, ...]:
+        refs = (ref for ref, _ in zip(self._pending, range(limit), strict=False))
+        return tuple(self._tasks[ref] for ref in refs)
+
+    def counts(self) -> dict[tuple[Kind, TaskState], int]:
+        return dict(self._counts)
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        self._check(changes)
+        for change in changes:
+            self._take(change)
+
+    def commit(self) -> None:
+        for result in self._applied:
+            self._place[result.ref] = len(self._results)
+            self._results.append(result)
+        self._applied.clear()
+
+    def results(self, cursor: int, limit: int) -> Sequence[Result]:
+        return self._results[cursor : cursor + limit]
+
+    def result(self, ref: bytes) -> Result | None:
+        place = self._place.get(ref)
+        return None if place is None else self._results[place]
+
+    def result_count(self) -> int:
+        return len(self._results)
+
+    def _check(self, changes: Sequence[Change]) -> None:
+        """Raise `Conflict` unless every change follows on what is stored or on an earlier one of the batch."""
+        versions: dict[object, int] = {}
+        for change in changes:
+            row, stored = self._versioned(change)
+            if row is None:
+                continue
+            key = (type(row), _key(row))
+            before = versions.get(key, stored)
+            if row.version != before + 1:
+                raise Conflict(f"{key} is at version {before}, the change at {row.version}")
+            versions[key] = row.version
+
+    def _versioned(self, change: Change) -> tuple[Fact | None, int]:
+        match change:
+            case TaskMoved():
+                return change.task, _version(self._tasks.get(change.task.ref))
+            case HostSet():
+                return change.host, _version(self._hosts.get(change.host.key))
+            case LeaseSet() | LeaseEnded():
+                return change.lease, _version(self._leases.get(change.lease.id))
+            case OriginSet():
+                return change.origin, _version(self._origins.get(change.origin.origin))
+            case LedgerSet():
+                return change.ledger, self._ledger.version
+            case _:
+                return None, 0
+
+    def _take(self, change: Change) -> None:
+        match change:
+            case TaskMoved():
+                self._move(change)
+            case HostSet():
+                self._set_host(change.host)
+            case LeaseSet():
+                self._leases[change.lease.id] = change.lease
+                self._leases_of[change.lease.session][change.lease.id] = None
+            case LeaseEnded():
+                self._end_lease(change.lease)
+            case OriginSet():
+                self._origins[change.origin.origin] = change.origin
+            case LedgerSet():
+                self._ledger = change.ledger
+            case Recorded():
+                self._applied.append(change.result)
+
+    def _move(self, change: TaskMoved) -> None:
+        task = change.task
+        self._tasks[task.ref] = task
+        if change.before is not None:
+            self._counts[task.kind, change.before] -= 1
+        self._counts[task.kind, task.state] += 1
+        if task.state is TaskState.PENDING:
+            self._pending[task.ref] = None
+            self._queues[task.queue].push(task)
+        else:
+            self._pending.pop(task.ref, None)
+
+    def _set_host(self, host: HostRow) -> None:
+        before = self._hosts.get(host.key)
+        self._hosts[host.key] = host
+        if host.ready_at is not None and (before is None or before.ready_at != host.ready_at):
+            heappush(self._due, (host.ready_at, host.key))
+
+    def _end_lease(self, lease: LeaseRow) -> None:
+        del self._leases[lease.id]
+        mine = self._leases_of[lease.session]
+        del mine[lease.id]
+        if not mine:
+            del self._leases_of[lease.session]
+
+
+class _Queue:
+    """PENDING tasks by depth and order, and those that may not be tried again yet by their time."""
+
+    def __init__(self) -> None:
+        self._now: list[tuple[int, int, int, bytes]] = []
+        self._later: list[tuple[float, int, bytes]] = []
+
+    def push(self, task: TaskRow) -> None:
+        heappush(self._later, (task.not_before, task.version, task.ref))
+
+    def ready(self, tasks: Mapping[bytes, TaskRow], now: float, limit: int) -> Ready:
+        self._ripen(tasks, now)
+        found: list[tuple[int, int, int, bytes]] = []
+        while self._now and len(found) < limit:
+            entry = heappop(self._now)
+            if _waits(tasks[entry[3]], entry[2]):
+                found.append(entry)
+        for entry in found:
+            heappush(self._now, entry)
+        next_at = now if len(found) == limit else self._next_at(tasks)
+        return Ready(tuple(tasks[entry[3]] for entry in found), next_at)
+
+    def _ripen(self, tasks: Mapping[bytes, TaskRow], now: float) -> None:
+        while self._later and self._later[0][0] <= now:
+            _, version, ref = heappop(self._later)
+            task = tasks[ref]
+            if _waits(task, version):
+                heappush(self._now, (task.depth, task.order, version, ref))
+
+    def _next_at(self, tasks: Mapping[bytes, TaskRow]) -> float | None:
+        while self._later and not _waits(tasks[self._later[0][2]], self._later[0][1]):
+            heappop(self._later)
+        return self._later[0][0] if self._later else None
+
+
+def _waits(task: TaskRow, version: int) -> bool:
+    return task.state is TaskState.PENDING and task.version == version
+
+
+def _version(row: Fact | None) -> int:
+    return row.version if row is not None else 0
+
+
+def _key(row: Fact) -> object:
+    match row:
+        case TaskRow():
+            return row.ref
+        case HostRow():
+            return row.key
+        case LeaseRow():
+            return row.id
+        case OriginRow():
+            return row.origin
+        case _:
+            return ""
+
+
+def _pick(rows: Mapping[K, V], keys: Collection[K]) -> dict[K, V]:
+    return {key: rows[key] for key in keys if key in rows}

@@ -1,0 +1,159 @@
+"""The coordinator's conduct: who is a member, what an exchange does, when the crawl is over.
+
+It has no thread and no clock of its own: every call is given `now` in crawl time, never waits, and is made by one
+thread at a time, so that a simulator can drive the very thing that serves a crawl. What a call changes is durable, and
+its answer may leave, only after the next `flush`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from coordinator.core import admission, budget
+from coordinator.core.admission import Link
+from coordinator.core.facts import Facts
+from coordinator.core.policy import Policy
+from coordinator.core.rows import LeaseRow, TaskState
+from coordinator.frontier.port import Store
+from coordinator.granting import Granting
+from coordinator.intake import Intake
+from coordinator.members import Members
+from coordinator.turns import Journal, Turns
+from shared.errors import VersionError
+from shared.messages import (
+    PROTOCOL_MAJOR,
+    Brief,
+    ExchangeAnswer,
+    ExchangeRequest,
+    Hello,
+    Lease,
+    ScopeSpec,
+    Task,
+    Welcome,
+)
+
+DROPPED_PER_FLUSH = 1_000
+BUSY_IDLE_S = 0.05
+LONGEST_IDLE_S = 1.0
+
+
+class Service:
+    """One crawl's frontier, as its server and its simulator see it."""
+
+    def __init__(self, store: Store, policy: Policy, brief: Brief, epoch: int, journal: Journal) -> None:
+        self._store = store
+        self._policy = policy
+        self._brief = brief
+        self._epoch = epoch
+        self._members = Members()
+        self._turns = Turns(store, policy, journal)
+        self._intake = Intake(self._turns, brief.max_outlinks)
+        self._granting = Granting(self._turns, self._members)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions are members now."""
+        return len(self._members)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every task is in a final state: nothing waits, nothing is leased."""
+        return self._count(TaskState.PENDING) == self._count(TaskState.LEASED) == 0
+
+    def add_seeds(self, urls: Iterable[str], now: float) -> None:
+        """Admit canonical URLs at depth 0."""
+        self._intake.admit([Link(url=url, depth=0, seed=True, always=True) for url in urls], now)
+
+    def put(self, url: str, now: float) -> str:
+        """Admit one canonical URL at depth 0; return the name of the rule that refuses it, or ``."""
+        scope = admission.scope_of(self._policy.scope, self._store.ledger().scope_hosts)
+        refusal = scope.refuses(url) if admission.is_canonical(url) else "not_canonical"
+        if not refusal:
+            self._intake.admit([Link(url=url, depth=0)], now)
+        return refusal
+
+    def hello(self, hello: Hello, now: float) -> Welcome:
+        """Make a session a member; raise `VersionError` if it speaks another major version of the protocol."""
+        if hello.protocol_major != PROTOCOL_MAJOR:
+            raise VersionError(
+                f"the worker speaks protocol {hello.protocol_major}, the coordinator {PROTOCOL_MAJOR}: "
+                "install the same version of crawlfleet on both machines"
+            )
+        if hello.replaces:
+            self._lose(hello.replaces, now)
+        self._members.welcome(hello.session, hello.worker, now + self._policy.lease_s)
+        brief = msgspec.structs.replace(self._brief, scope=self._scope())
+        return Welcome(epoch=self._epoch, lease_s=self._policy.lease_s, brief=brief)
+
+    def goodbye(self, session: str, now: float) -> None:
+        """Let a session go; what it still holds is lost."""
+        self._lose(session, now)
+
+    def exchange(self, request: ExchangeRequest, now: float) -> ExchangeAnswer:
+        """Take reports, renew the session, grant what it may have. Answers at once."""
+        member = self._members.get(request.session)
+        if member is None:
+            return ExchangeAnswer(known=False, idle_s=0.0)
+        member.alive_until = now + self._policy.lease_s
+        member.note_started(request.started)
+        acks = self._intake.take(request.reports, member.id, now)
+        self._granting.release(request.released, member.id, now)
+        mine = self._store.leases_of(member.id)
+        member.forget_ended({lease.id for lease in mine})
+        again = [lease for lease in mine if lease.id not in request.holding]
+        fresh = self._granting.grant(member, request.want, now)
+        finished = self.is_finished
+        return ExchangeAnswer(
+            acks=acks,
+            leases=tuple(self._as_message(lease, now) for lease in (*again, *fresh)),
+            lost=tuple(set(request.holding) - {lease.id for lease in mine}),
+            idle_s=0.0 if finished else self._idle_s(now),
+            finished=finished,
+            scope=member.news_of(self._scope()),
+        )
+
+    def flush(self, now: float) -> None:
+        """Take back what overdue sessions hold, drop what is beyond the budget, and commit."""
+        for member in self._members.overdue(now):
+            self._lose(member.id, now)
+        if budget.is_spent(self._store.ledger(), self._policy):
+            self._turns.run(self._drop_some)
+        self._store.commit()
+
+    def _lose(self, session: str, now: float) -> None:
+        self._granting.lose(session, self._members.part(session), now)
+
+    def _drop_some(self, facts: Facts) -> None:
+        facts.take(budget.drop(self._store.waiting(DROPPED_PER_FLUSH)))
+
+    def _count(self, state: TaskState) -> int:
+        return sum(count for (_, each), count in self._store.counts().items() if each is state)
+
+    def _scope(self) -> ScopeSpec:
+        return admission.scope_of(self._policy.scope, self._store.ledger().scope_hosts).spec
+
+    def _as_message(self, lease: LeaseRow, now: float) -> Lease:
+        """Return a lease as its worker sees it, its starts relative to now."""
+        starts = dict(lease.starts)
+        rows = self._store.tasks(lease.refs)
+        tasks = tuple(
+            Task(
+                ref=ref,
+                kind=rows[ref].kind,
+                url=rows[ref].url,
+                depth=rows[ref].depth,
+                attempt=rows[ref].attempt,
+                start_after_s=max(0.0, starts[ref] - now),
+            )
+            for ref in lease.refs
+        )
+        return Lease(id=lease.id, host=lease.host, tasks=tasks, spacing_s=lease.spacing_s, slots=lease.slots)
+
+    def _idle_s(self, now: float) -> float:
+        """Return how long a worker with nothing to say may wait before something may be due."""
+        if self._count(TaskState.LEASED):
+            return BUSY_IDLE_S
+        due_at = self._store.next_due_at()
+        return LONGEST_IDLE_S if due_at is None else min(LONGEST_IDLE_S, max(BUSY_IDLE_S, due_at - now))

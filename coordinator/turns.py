@@ -1,0 +1,35 @@
+"""One turn of deciding: read facts, let a rule decide, apply what it returns; again if the facts were out of date."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from coordinator.core.changes import Change
+from coordinator.core.facts import Facts
+from coordinator.core.policy import Policy
+from coordinator.frontier.port import Conflict, Store
+
+T = TypeVar("T")
+Journal = Callable[[Sequence[Change]], None]
+
+
+class Turns:
+    """What every turn needs: the store, the policy, and who is told of the changes."""
+
+    def __init__(self, store: Store, policy: Policy, journal: Journal) -> None:
+        self.store = store
+        self.policy = policy
+        self._journal = journal
+
+    def run(self, decide: Callable[[Facts], T]) -> T:
+        """Apply what `decide` takes into its facts, all or none, and tell the journal of these very changes."""
+        while True:
+            facts = Facts(self.store.ledger())
+            decision = decide(facts)
+            try:
+                self.store.apply(facts.changes)
+            except Conflict:
+                continue
+            self._journal(facts.changes)
+            return decision
