@@ -1,6 +1,7 @@
-"""What may travel over the wire, and how it is written: plain values, as msgpack.
+"""What may travel over the wire, and how it is written: plain values and refusals, as msgpack.
 
-Owns the list of types and the shape of a request and of an answer. It must not know connections or messages.
+Owns the list of types, the shape of a request and of an answer, and the names of the errors that arrive as they
+were raised. It must not know connections or messages.
 """
 
 from __future__ import annotations
@@ -10,12 +11,27 @@ from typing import Any
 
 import msgspec
 
-from shared.errors import WireError
+from shared.errors import (
+    CrawlFailed,
+    CrawlfleetError,
+    JoinError,
+    RemoteError,
+    Unreachable,
+    UsageError,
+    VersionError,
+    WireError,
+)
 
 DEPTH_LIMIT = 64
+RETURN = "#RETURN"
+ERROR = "#ERROR"
 
 Request = tuple[str | None, str, list[Any], dict[str, Any]]
 Answer = tuple[str, Any]
+
+_BUILTINS = (KeyError, ValueError, TypeError)
+_TREE = (CrawlfleetError, UsageError, JoinError, VersionError, CrawlFailed, WireError, Unreachable)
+_BY_NAME: dict[str, type[Exception]] = {kind.__name__: kind for kind in (*_BUILTINS, *_TREE)}
 
 _encoder = msgspec.msgpack.Encoder()
 _request_decoder = msgspec.msgpack.Decoder(Request)
@@ -68,9 +84,35 @@ def loads_request(frame: bytes) -> Request:
 
 
 def loads_answer(frame: bytes) -> Answer:
-    """Decode what a server sends: a kind of answer and a value; raise `WireError` if it is anything else."""
+    """Decode what a server sends: a kind of answer and a value, which is an exception if the kind is ERROR.
+
+    Raise `WireError` if it is anything else.
+    """
     answer: Answer = _decode(_answer_decoder, frame)
-    return answer
+    kind, value = answer
+    if kind == RETURN:
+        return answer
+    if kind == ERROR:
+        return kind, _as_error(value)
+    raise WireError(f"the other side sent an answer of unknown kind {kind[:64]!r}")
+
+
+def refusal(error: Exception) -> tuple[str, str]:
+    """The name and text by which an error travels."""
+    if isinstance(error, RemoteError):
+        return error.name, error.text
+    builtin = next((kind.__name__ for kind in _BUILTINS if isinstance(error, kind)), None)
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return builtin or type(error).__name__, text
+
+
+def _as_error(value: object) -> Exception:
+    match value:
+        case [str(name), str(text)]:
+            kind = _BY_NAME.get(name)
+            return kind(text) if kind is not None else RemoteError(name, text)
+        case _:
+            raise WireError("the other side sent an error without a name")
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[Any], frame: bytes) -> Any:

@@ -23,8 +23,8 @@ import time
 from collections.abc import Callable
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import answer_challenge, deliver_challenge
-from multiprocessing.managers import listener_client  # type: ignore[attr-defined]  # not in typeshed, pinned
-by a test from typing import Any
+from multiprocessing.managers import listener_client  # type: ignore[attr-defined]  # not in typeshed
+from typing import Any
 
 from shared.errors import JoinError, Unreachable, UsageError, WireError
 from shared.identity import Identity
@@ -201,7 +201,7 @@ def greet_client(connection: WireConnection, secret: bytes) -> None:
     """Do the server's half of the opening; whatever it raises, close the connection without a word."""
     connection.refuse_plain()
     connection.handshake()
-    deliver_challenge(connection, secret)  # type: ignore[arg-type]  # it only needs send_bytes and recv_bytes
+    deliver_challenge(connection, secret)  # type: ignore[arg-type]  # needs a part of it only
     answer_challenge(connection, secret)  # type: ignore[arg-type]  # likewise
     connection.trust()
     connection.within(None)
@@ -223,9 +223,7 @@ def connect(pin: bytes, address: Address, authkey: bytes) -> WireConnection:
     except JoinError as error:
         raise JoinError(f"{where}: {error}") from error
     except (AuthenticationError, AssertionError) as error:
-        raise JoinError(
-            f"the coordinator at {where} refuses the token's secret: take a fresh token"
-        ) from error
+        raise JoinError(f"the coordinator at {where} refuses the token's secret: take a fresh token") from error
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError, TimeoutError, EOFError, ConnectionError) as error:
         raise Unreachable(f"the coordinator at {where} did not take the connection: {error}") from error
     except (ssl.SSLError, WireError) as error:
@@ -249,8 +247,8 @@ def _greet_server(sock: socket.socket, pin: bytes, secret: bytes) -> WireConnect
                 "this coordinator's certificate is not the token's: the token is of another crawl, is out of "
                 "date, or someone stands in between; take a fresh one"
             )
-        answer_challenge(connection, secret)  # type: ignore[arg-type]  # it only needs send_bytes and
-        recv_bytes deliver_challenge(connection, secret)  # type: ignore[arg-type]  # likewise
+        answer_challenge(connection, secret)  # type: ignore[arg-type]  # needs a part of it only
+        deliver_challenge(connection, secret)  # type: ignore[arg-type]  # likewise
     except BaseException:
         connection.close()
         raise
@@ -279,17 +277,13 @@ def register_server(identity: Identity) -> str:
 
 
 def _no_listener(address: Address, backlog: int = BACKLOG) -> WireListener:
-    raise TypeError(
-        f"cannot listen at {address} with {backlog} waiting: this process has no coordinator's key"
-    )
+    raise TypeError(f"cannot listen at {address} with {backlog} waiting: this process has no coordinator's key")
 
 
 def _bind(address: Address, backlog: int) -> socket.socket:
     host, port = address
     try:
-        family = socket.getaddrinfo(
-            host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0][0]
+        family = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         dual = family == socket.AF_INET6 and host == "::" and socket.has_dualstack_ipv6()
         return socket.create_server((host, port), family=family, backlog=backlog, dualstack_ipv6=dual)
     except (OSError, OverflowError, UnicodeError) as error:
@@ -301,9 +295,7 @@ def _why_not_bound(host: str, port: int, error: Exception) -> str:
     if isinstance(error, OverflowError) or not 0 <= port <= 65_535:
         return f"there is no port {port}: ports are 0 (any free one) to 65535"
     if reason == errno.EADDRINUSE:
-        return (
-            f"port {port} of {host} is in use: stop what listens there, or choose another (0 for a free one)"
-        )
+        return f"port {port} of {host} is in use: stop what listens there, or choose another (0 for a free one)"
     if reason == errno.EADDRNOTAVAIL:
         return f"{host} is not an address of this machine: choose one of its own, or 0.0.0.0 for all of them"
     if reason in (errno.EACCES, errno.EPERM):
@@ -327,9 +319,7 @@ def _server_context(identity: Identity) -> ssl.SSLContext:
             file.write(identity.key + b"\n" + identity.certificate)
         context.load_cert_chain(f"/proc/self/fd/{descriptor}")
     except ssl.SSLError as error:
-        raise UsageError(
-            "the coordinator's key and certificate do not belong together: put both back"
-        ) from error
+        raise UsageError("the coordinator's key and certificate do not belong together: put both back") from error
     finally:
         os.close(descriptor)
     return context
