@@ -86,6 +86,7 @@ class Client:
         self,
         *,
         line: Line,
+        welcome: Welcome,
         ledger: Ledger,
         agenda: Agenda,
         outbox: Outbox,
@@ -96,6 +97,7 @@ class Client:
         wait: Callable[[float], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`line` is open, and was greeted with `welcome`."""
         self._line = line
         self._ledger = ledger
         self._agenda = agenda
@@ -106,20 +108,11 @@ class Client:
         self._on_scope = on_scope
         self._wait = wait if wait is not None else outbox.wait
         self._clock = clock
-        self._brief: Brief | None = None
-        self._epoch = 0
-        self._lease_s = 0.0
+        self._brief, self._epoch, self._lease_s = welcome.brief, welcome.epoch, welcome.lease_s
         self._idle_s = 0.0
         self._last_turn_at = clock()
         self._news_at: float | None = None
         self._finished = False
-
-    def join(self) -> Welcome | None:
-        """Say hello for the first time, however long it takes; None if the worker is drained before."""
-        welcome = self._line.open(lambda: not self._orders.draining)
-        if welcome is not None:
-            self._brief, self._epoch, self._lease_s = welcome.brief, welcome.epoch, welcome.lease_s
-        return welcome
 
     def run(self) -> None:
         """Converse until the coordinator calls the crawl finished, or the drain is complete; say goodbye."""
@@ -198,7 +191,7 @@ class Client:
         return True
 
     def _adopt(self, welcome: Welcome) -> None:
-        if self._brief is not None and _is_other_job(self._brief, welcome.brief):
+        if _is_other_job(self._brief, welcome.brief):
             job = welcome.brief.job
             raise JobChanged(f"the coordinator now serves another job ({job}); starting afresh")
         if welcome.epoch != self._epoch:

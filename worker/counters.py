@@ -6,6 +6,7 @@ see one number a moment before another. A restarted worker counts on in its pred
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ctypes import c_uint64
 from dataclasses import astuple, dataclass, fields
 from multiprocessing.context import BaseContext
@@ -56,19 +57,20 @@ class Counters:
 
 
 class Slot:
-    """One worker's row, written from its control thread."""
+    """One worker's row, written from its control thread; `parsing` is asked for its share of the figures."""
 
     def __init__(self, cells: Any, start: int) -> None:
         self._cells = cells
         self._start = start
+        self.parsing: Callable[[], int] = lambda: 0
 
     def count(self, report: Report) -> None:
         """Count an attempt that ended."""
         self._cells[self._start + (_FETCHED if report.outcome in _GOOD else _FAILED)] += 1
         self._cells[self._start + _SIZE_BYTES] += report.size_bytes
 
-    def show(self, *, running: int, waiting: int, parsing: int) -> None:
-        """Tell how many tasks run, wait for their start, and wait for a parse thread now."""
+    def show(self, *, running: int, waiting: int) -> None:
+        """Tell how many tasks run and wait for their start now."""
         self._cells[self._start + _RUNNING] = running
         self._cells[self._start + _WAITING] = waiting
-        self._cells[self._start + _PARSING] = parsing
+        self._cells[self._start + _PARSING] = self.parsing()

@@ -59,9 +59,7 @@ class Pipeline:
 
     def _judge(self, task: Task, outline: Report, fetched: Fetched) -> Report:
         if fetched.failure is not None:
-            return replace(
-                outline, outcome=fetched.failure, reason=fetched.reason, detail=_brief(fetched.detail)
-            )
+            return replace(outline, outcome=fetched.failure, reason=fetched.reason, detail=_brief(fetched.detail))
         if 200 <= fetched.status <= 299:
             return self._read(task, outline, fetched)
         if fetched.status == 304:
@@ -93,7 +91,7 @@ def internal_error(task: Task, lease_id: int, error: BaseException) -> Settled:
 
 
 def fit(report: Report, max_bytes: int) -> Settled:
-    """Make a report fit to travel: a value that may not is an extract error, too many bytes a bare failure."""
+    """Make a report fit: a value that may not travel is an extract error, too many bytes a bare failure."""
     try:
         size = len(encode(report))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:

@@ -1,0 +1,94 @@
+"""`python -m worker`, and the `worker` command of crawlfleet: a node on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from shared import log
+from shared.errors import CrawlfleetError
+from shared.join_token import JoinToken, read_token
+from worker.app import WorkerOptions
+from worker.node import SIGNALS, Node, NodeOptions
+from worker.wakeup import Signals
+
+START_METHODS = ("spawn", "forkserver", "fork")
+LOOK_EVERY_S = 0.2
+STILL_WAITING_EVERY_S = 60.0
+
+_logger = structlog.get_logger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the arguments of a node."""
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--join", metavar="TOKEN", help="the join token that the coordinator printed")
+    where.add_argument("--join-file", metavar="FILE", type=Path, help="a file with it; waited for if need be")
+    parser.add_argument(
+        "--processes", metavar="N", type=_count, default=_cores(), help="worker processes (default: cores)"
+    )
+    parser.add_argument("--threads", metavar="N", type=_count, default=16, help="fetch threads in each (default: 16)")
+    parser.add_argument(
+        "--start-method", choices=START_METHODS, default="spawn", help="how processes start (default: spawn)"
+    )
+
+
+def from_args(args: argparse.Namespace) -> int:
+    """Run a node as the arguments say; return its exit code. Raise `UsageError` for a token that is none."""
+    log.configure()
+    with Signals(SIGNALS) as signals:
+        token = JoinToken.parse(args.join) if args.join else await_token(args.join_file, signals)
+        if token is None:
+            return 0
+        options = NodeOptions(
+            token=token,
+            processes=args.processes,
+            start_method=args.start_method,
+            worker=WorkerOptions(fetch_threads=args.threads),
+        )
+        return Node(options, signals).run()
+
+
+def await_token(path: Path, signals: Signals) -> JoinToken | None:
+    """Read a token from a file, waiting until it is there and not empty; None if a signal came before."""
+    looks = 0
+    while not (path.is_file() and path.stat().st_size):
+        if looks % round(STILL_WAITING_EVERY_S / LOOK_EVERY_S) == 0:
+            _logger.info("waiting for the join token", reason=f"{path} is not there yet")
+        looks += 1
+        if signals.wait(LOOK_EVERY_S):
+            return None
+    return read_token(path)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a node from a command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description="Fetch and parse for a crawl.")
+    add_arguments(parser)
+    try:
+        return from_args(parser.parse_args(argv))
+    except CrawlfleetError as error:
+        print(f"crawlfleet: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is too few: at least 1")
+    return number
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+if __name__ == "__main__":
+    multiprocessing.freeze_support()
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""One worker process: puts the concrete parts together and runs them until the crawl or the drain is over.
+
+The main thread is the control thread (`worker.client`). A small thread listens to the node: a drain order, SIGTERM,
+or the node's death, upon which this process ends at once (its leases then expire).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import structlog
+
+from shared import log
+from shared.errors import CrawlfleetError, UsageError
+from shared.join_token import JoinToken
+from shared.manager import FleetManager
+from shared.messages import Brief, Hello
+from worker.agenda import Agenda
+from worker.client import Appetite, Client, Orders
+from worker.counters import Counters, Slot
+from worker.extract import Extractor
+from worker.fetch import open_fetcher
+from worker.hooks import load_hook
+from worker.ledger import Ledger
+from worker.line import Coordinator, Line
+from worker.notes import Drain, Failed, Joined, receive, send
+from worker.outbox import Outbox
+from worker.pipeline import Pipeline
+from worker.pool import Pool, PoolSize
+from worker.primitives import FleetPrimitives
+from worker.wakeup import Signals
+
+ORPHANED = 1
+STOPPED = 128 + signal.SIGTERM
+STOP_PATIENCE_S = 2.0
+
+_logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """What may be set for each worker process; several may share one `log_file`."""
+
+    fetch_threads: int = 16
+    parse_threads: int = 2
+    log_file: Path | None = None
+    log_level: str = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """One worker process's place: which coordinator, under which names, with which options."""
+
+    token: JoinToken
+    options: WorkerOptions
+    index: int
+    session: str
+    worker: str
+    replaces: str = ""
+
+    @property
+    def hello(self) -> Hello:
+        """The first words to the coordinator."""
+        return Hello(session=self.session, worker=self.worker, replaces=self.replaces)
+
+
+def serve(post: Post, pipe: Connection, counters: Counters, inherited: tuple[Connection, ...]) -> None:
+    """Be a worker process of a node, and end it.
+
+    `inherited` are the node's own pipe ends, which a forked process has to let go of: they would hide its death.
+    """
+    for stranger in inherited:
+        stranger.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    log.configure(post.options.log_file, level=post.options.log_level)
+    outbox = Outbox()
+    orders = Orders(outbox.ring)
+    with Signals([signal.SIGTERM]) as signals:
+        listener = threading.Thread(target=listen, args=(pipe, signals, orders), name="node", daemon=True)
+        listener.start()
+        code = _run_and_tell(post, pipe, partial(run_worker, post, counters.slot(post.index), orders, outbox))
+        # The listener must not see the descriptors close; the process is over anyway.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def listen(pipe: Connection, signals: Signals, orders: Orders) -> None:
+    """Turn what comes from outside into orders; end the process if the node is gone, or at a second SIGTERM."""
+    while True:
+        for source in connection.wait([pipe, signals.fileno()]):
+            if source is not pipe:
+                for _ in signals.take():
+                    _drain_or_stop(orders)
+            elif isinstance(receive(pipe), Drain):
+                orders.drain()
+            else:
+                os._exit(ORPHANED)
+
+
+def run_worker(
+    post: Post, slot: Slot, orders: Orders, outbox: Outbox, joined: Callable[[], object] = lambda: None
+) -> None:
+    """Work for a coordinator until it has finished or the drain is complete; `joined` is called after hello.
+
+    Raise `UsageError` if the token, the version or the job's hook makes it pointless to try again.
+    """
+    manager = FleetManager.joining(post.token)
+    line = Line(partial(dial, manager), post.hello, wait=outbox.wait)
+    welcome = line.open(lambda: not orders.draining)
+    if welcome is None:
+        return
+    joined()
+    appetite = Appetite.of_threads(post.options.fetch_threads)
+    agenda = Agenda(low_mark=appetite.low_mark, on_low=outbox.ring)
+    extractor = _open_extractor(welcome.brief, FleetPrimitives(manager, post.session))
+    pool = _open_pool(agenda, outbox, extractor, welcome.brief, post.options)
+    slot.parsing = lambda: pool.parsing
+    client = Client(
+        line=line,
+        welcome=welcome,
+        ledger=Ledger(post.session),
+        agenda=agenda,
+        outbox=outbox,
+        orders=orders,
+        appetite=appetite,
+        tally=slot,
+        on_scope=extractor.set_scope,
+    )
+    pool.start()
+    try:
+        client.run()
+    finally:
+        if not pool.stop(STOP_PATIENCE_S):
+            _logger.info("left an attempt behind that nobody waits for", session=post.session)
+
+
+def dial(manager: FleetManager) -> Coordinator:
+    """Find the coordinator and return the job's queue there."""
+    manager.connect()
+    return manager.Queue()
+
+
+def _open_extractor(brief: Brief, fleet: FleetPrimitives) -> Extractor:
+    parse = load_hook(brief.hook) if brief.hook is not None else None
+    return Extractor(brief, parse=parse, fleet=fleet)
+
+
+def _open_pool(agenda: Agenda, outbox: Outbox, extractor: Extractor, brief: Brief, options: WorkerOptions) -> Pool:
+    # An engine that does not exist is better told here than in every fetch thread.
+    open_fetcher(brief.fetch).close()
+    return Pool(
+        agenda=agenda,
+        outbox=outbox,
+        open_fetcher=partial(open_fetcher, brief.fetch),
+        pipeline=Pipeline(extractor=extractor, max_report_bytes=brief.max_report_bytes),
+        size=PoolSize(
+            fetch_threads=options.fetch_threads,
+            parse_threads=options.parse_threads,
+            pages_between=options.fetch_threads,
+        ),
+    )
+
+
+def _run_and_tell(post: Post, pipe: Connection, run: Callable[[Callable[[], object]], None]) -> int:
+    """Run the worker; tell the node in one sentence if it could not."""
+    try:
+        run(lambda: send(pipe, Joined()))
+    except CrawlfleetError as error:
+        fatal = isinstance(error, UsageError)
+        send(pipe, Failed(text=str(error), exit_code=error.exit_code, fatal=fatal))
+        return error.exit_code
+    except Exception as error:
+        _logger.exception("the worker broke", session=post.session)
+        text = f"the worker broke ({type(error).__name__}: {error}); its log tells more"
+        send(pipe, Failed(text=text, exit_code=1, fatal=False))
+        return 1
+    return 0
+
+
+def _drain_or_stop(orders: Orders) -> None:
+    if orders.draining:
+        os._exit(STOPPED)
+    orders.drain()
