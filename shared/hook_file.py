@@ -1,0 +1,98 @@
+"""A hook file, looked at without running it: it can be read, it compiles, it defines `parse`.
+
+Must not import the hook: that happens in workers. Every refusal is a `ValueError` with one sentence.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+import warnings
+from pathlib import Path
+
+MAX_BYTES = 1024 * 1024
+
+# What `from x import *` brings is not known before it runs.
+_PARSE = frozenset(("parse", "*"))
+
+
+def read_hook(path: Path) -> str:
+    """Return the text of a hook that defines `parse`; raise `ValueError` naming file and line at fault."""
+    source = _decode(path, _read(path))
+    tree = _compile(path, source)
+    parse = next((node for node in tree.body if not _PARSE.isdisjoint(_defined(node))), None)
+    if parse is None:
+        raise ValueError(f"{path} defines no parse: write def parse(page) at its top level")
+    fault = _parse_fault(parse)
+    if fault:
+        raise ValueError(f"{path}:{parse.lineno}: {fault}: write def parse(page)")
+    return source
+
+
+def _read(path: Path) -> bytes:
+    if path.suffix != ".py":
+        raise ValueError(f"{path.name!r} is no Python file: its name must end in .py")
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no file {path}: paths are relative to the job file") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ValueError(f"{path} cannot be read ({reason}): check it and its permissions") from error
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"{path} is larger than {MAX_BYTES // 1024} KiB: move data out of it")
+    return data
+
+
+def _decode(path: Path, data: bytes) -> str:
+    """Decode as Python does: by byte order mark or coding line (PEP 263), else UTF-8."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        return io.TextIOWrapper(io.BytesIO(data), encoding).read()
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not UTF-8 text: save it as UTF-8") from error
+
+
+def _compile(path: Path, source: str) -> ast.Module:
+    try:
+        # An invalid escape in a user's hook is worth no more than the warning that its import gives.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source, str(path))
+            compile(tree, str(path), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise ValueError(f"{path}:{error.lineno or 1}: {error.msg}: mend the hook") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{path} does not compile ({error}): mend the hook") from error
+    return tree
+
+
+def _defined(node: ast.AST) -> set[str]:
+    """Return the names that a top-level statement certainly or possibly binds to something callable."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.Assign):
+        return {name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    if isinstance(node, ast.AnnAssign):
+        return {node.target.id} if isinstance(node.target, ast.Name) and node.value else set()
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {alias.asname or alias.name for alias in node.names}
+    inner = (child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt | ast.ExceptHandler))
+    return {name for child in inner for name in _defined(child)}
+
+
+def _parse_fault(node: ast.stmt) -> str:
+    if isinstance(node, ast.AsyncFunctionDef):
+        return "parse is async"
+    if isinstance(node, ast.FunctionDef) and not _takes_one(node.args):
+        return "parse must take the page and nothing else"
+    return ""
+
+
+def _takes_one(arguments: ast.arguments) -> bool:
+    positional = len(arguments.posonlyargs) + len(arguments.args)
+    required = positional - len(arguments.defaults)
+    needed_by_name = any(default is None for default in arguments.kw_defaults)
+    return required <= 1 and (positional >= 1 or arguments.vararg is not None) and not needed_by_name

@@ -1,0 +1,45 @@
+"""Durations and sizes as people write them: `250ms`, `1.5s`, `10MiB`.
+
+Pure; every refusal is a `ValueError` with one sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BYTES = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
+_QUANTITY = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([A-Za-z]+)\Z")
+
+
+def seconds(value: object, low: str, high: str) -> float:
+    """Return a duration in seconds; 0 needs no unit. Raise `ValueError` if it is not from low to high."""
+    text = "0s" if value == 0 and not isinstance(value, bool) else value
+    return _within(text, low, high, _SECONDS, "a duration such as 250ms, 1.5s or 2m")
+
+
+def size_bytes(value: object, low: str, high: str) -> int:
+    """Return a size in bytes. Raise `ValueError` if it is no size, or not from low to high."""
+    return int(_within(value, low, high, _BYTES, "a size such as 500KB or 10MiB"))
+
+
+def _within(value: object, low: str, high: str, units: Mapping[str, float], wanted: str) -> float:
+    found = _amount(value, units)
+    if found is None:
+        raise ValueError(_unit_fault(value, units, wanted))
+    if not (_amount(low, units) or 0.0) <= found <= (_amount(high, units) or 0.0):
+        raise ValueError(f"{value} is out of range: write from {low} to {high}")
+    return found
+
+
+def _amount(value: object, units: Mapping[str, float]) -> float | None:
+    match = _QUANTITY.match(value) if isinstance(value, str) else None
+    return float(match[1]) * units[match[2]] if match is not None and match[2] in units else None
+
+
+def _unit_fault(value: object, units: Iterable[str], wanted: str) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value} has no unit ({', '.join(units)}): write {wanted}"
+    shown = repr(value[:40]) if isinstance(value, str) else "this value"
+    return f"{shown} has no number with a unit ({', '.join(units)}): write {wanted}"

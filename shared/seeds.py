@@ -1,0 +1,93 @@
+"""Seeds as people write them: an address, perhaps with ranges such as `{1..50}`, into canonical URLs.
+
+Pure; every refusal is a `ValueError` with one sentence that never repeats a password.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+from math import prod
+
+from shared.urls import MAX_URL_CHARS, canonicalize, parts
+
+MAX_SEEDS = 100_000
+
+_BRACES = re.compile(r"\{([^{}]*\.\.[^{}]*)\}")
+_RANGE = re.compile(r"([0-9]{1,9})\.\.([0-9]{1,9})\Z")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?![0-9])")
+_USER = re.compile(r"(https?://)[^/?#\\]*@", re.IGNORECASE)
+_NOT_HOST = re.compile(r"[\s/?#@\\]|\A[^\[]*:|\]:")
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
+
+
+def expand(text: str) -> tuple[str, ...]:
+    """Return the canonical URLs that a seed stands for, in order; several ranges multiply."""
+    _check_form(text)
+    fixed_and_ranges = _BRACES.split(text)
+    ranges = [_numbers(text, inside) for inside in fixed_and_ranges[1::2]]
+    count = prod(len(numbers) for numbers in ranges)
+    if count > MAX_SEEDS:
+        raise ValueError(f"the ranges of {text!r} make {count} seeds: {MAX_SEEDS} at most are accepted")
+    return tuple(_canonical(fixed_and_ranges[::2], chosen) for chosen in product(*ranges))
+
+
+def host_name(text: str) -> str:
+    """Return the canonical form of a host name; raise `ValueError` if it is anything else."""
+    if text.startswith("*."):
+        raise ValueError(f"{text!r} is no host name: list {text[2:]!r}, or write hosts: subdomains")
+    url = canonicalize(text if "://" in text else f"http://{text}/")
+    if url is None or not text:
+        raise ValueError(f"{text!r} is no host name: write one such as example.org")
+    host = parts(url).host
+    if _NOT_HOST.search(text) or "://" in text:
+        raise ValueError(f"{text!r} is no host name alone: write {host!r}")
+    return host
+
+
+def _check_form(text: str) -> None:
+    if not text:
+        raise ValueError("the seed is empty: write an address such as https://example.org/")
+    if _USER.match(text):
+        bare = _USER.sub(r"\1", text)
+        raise ValueError(f"the seed holds a user name or password: write {bare!r}, and log in by fetch.headers")
+    if _BLANK.search(text):
+        raise ValueError(f"{text!r} holds a space or a line end: write %20, or one address in each line")
+    if not text.lower().startswith(("http://", "https://")):
+        raise ValueError(_scheme_fault(text))
+    if _BRACES.search(text.partition("#")[2]):
+        raise ValueError(f"the range of {text!r} follows '#', which no server is sent: put it before")
+
+
+def _scheme_fault(text: str) -> str:
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        rest = text.lstrip("/")
+        return f"{text!r} has no scheme: write {'https://' + rest!r}"
+    rest = text[scheme.end() :].lstrip("/\\")
+    if scheme[1].lower() in ("http", "https"):
+        return f"{text!r} is no address: write {scheme[1].lower() + '://' + rest!r}"
+    return f"{text!r} is no http or https address, and nothing else is fetched: take it out"
+
+
+def _numbers(seed: str, inside: str) -> list[str]:
+    match = _RANGE.match(inside)
+    if match is None:
+        raise ValueError(f"{{{inside}}} in {seed!r} is no range: write whole numbers such as {{1..50}}")
+    first, last = match.groups()
+    if int(first) > int(last):
+        raise ValueError(f"the range {{{inside}}} in {seed!r} counts down: write {{{last}..{first}}}")
+    if int(last) - int(first) >= MAX_SEEDS:
+        raise ValueError(f"the range {{{inside}}} in {seed!r} is too long: {MAX_SEEDS} seeds at most are accepted")
+    padded = len(first) > 1 and first.startswith("0")
+    return [str(number).zfill(len(first) if padded else 0) for number in range(int(first), int(last) + 1)]
+
+
+def _canonical(fixed: list[str], chosen: tuple[str, ...]) -> str:
+    text = fixed[0] + "".join(number + rest for number, rest in zip(chosen, fixed[1:], strict=True))
+    url = canonicalize(text)
+    if url is None:
+        raise ValueError(f"{text!r} is no address that can be fetched: check its host name and port")
+    if len(url) > MAX_URL_CHARS:
+        raise ValueError(f"the address {text[:60]!r}... is longer than {MAX_URL_CHARS} characters: shorten it")
+    return url
