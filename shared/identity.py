@@ -60,7 +60,7 @@ def refuse_public(path: Path) -> None:
     if path.resolve().is_relative_to(_EXEMPT_FOLDER):
         return
     if path.stat().st_mode & 0o077:
-        raise UsageError(f"{path} can be read by other users: run `chmod 600 {path}`")
+        raise UsageError(f"{path} is open to other users: run `chmod 600 {path}`")
 
 
 def _create(folder: Path) -> None:

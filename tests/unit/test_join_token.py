@@ -1,0 +1,148 @@
+"""The join token: what is pasted is what was printed, or a sentence says what is wrong with it."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import shared.identity
+from shared.errors import JoinError, UsageError
+from shared.join_token import JoinToken, read_token
+from shared.machine import own_addresses
+
+TOKEN = JoinToken(addresses=("10.0.0.7", "127.0.0.1"), port=40_000, fingerprint=bytes(32), secret=b"s" * 32)
+HOSTS = st.from_regex(r"[a-z0-9.:-]{1,40}", fullmatch=True)
+
+
+@given(
+    st.lists(HOSTS, min_size=1, max_size=8).map(tuple),
+    st.integers(1, 65_535),
+    st.binary(min_size=32, max_size=32),
+    st.binary(min_size=32, max_size=32),
+)
+def test_a_token_survives_the_clipboard(
+    addresses: tuple[str, ...], port: int, fingerprint: bytes, secret: bytes
+) -> None:
+    token = JoinToken(addresses=addresses, port=port, fingerprint=fingerprint, secret=secret)
+    assert JoinToken.parse(token.encode()) == token
+
+
+def test_a_token_is_one_word_of_a_shell() -> None:
+    text = TOKEN.encode()
+    assert text.startswith("cf1:")
+    assert set(text.removeprefix("cf1:")) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+def test_line_ends_that_a_terminal_put_in_do_not_matter() -> None:
+    text = TOKEN.encode()
+    assert JoinToken.parse(f"  {text[:50]}\r\n  {text[50:]}\n") == TOKEN
+
+
+def test_each_mistyped_character_is_noticed() -> None:
+    text = TOKEN.encode()
+    for place in range(4, len(text)):
+        wrong = text[:place] + ("A" if text[place] != "A" else "B") + text[place + 1 :]
+        with pytest.raises(JoinError, match=r"mistyped or cut off|damaged"):
+            JoinToken.parse(wrong)
+
+
+def test_each_cut_is_noticed() -> None:
+    text = TOKEN.encode()
+    for end in range(len(text)):
+        with pytest.raises(JoinError):
+            JoinToken.parse(text[:end])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no join token"),
+        ("hello", "no join token"),
+        ("http://10.0.0.7:40000", "no join token"),
+        ("cf2:AAAA", "another version"),
+        ("cf1:", "mistyped"),
+        ("cf1:ä", "mistyped"),
+        ("cf1:AA+/", "mistyped"),
+    ],
+)
+def test_what_is_no_token_is_told_in_a_sentence(text: str, says: str) -> None:
+    with pytest.raises(JoinError, match=says) as caught:
+        JoinToken.parse(text)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"addresses": ()},
+        {"addresses": ("",)},
+        {"addresses": ("a b",)},
+        {"addresses": ("h" * 300,)},
+        {"port": 0},
+        {"port": 70_000},
+        {"fingerprint": b"short"},
+        {"secret": b"short"},
+    ],
+)
+def test_a_token_that_makes_no_sense_is_refused(changes: dict[str, object]) -> None:
+    fields = {
+        "addresses": TOKEN.addresses,
+        "port": TOKEN.port,
+        "fingerprint": TOKEN.fingerprint,
+        "secret": TOKEN.secret,
+    }
+    with pytest.raises(JoinError, match="makes no sense"):
+        JoinToken.parse(JoinToken(**(fields | changes)).encode())  # type: ignore[arg-type]  # one field is wrong
+
+
+def test_the_secret_is_not_shown() -> None:
+    assert "sss" not in repr(TOKEN)
+    assert base64.b64encode(TOKEN.secret).decode() not in repr(TOKEN)
+
+
+def test_a_token_is_read_from_a_private_file(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text(TOKEN.encode() + "\n")
+    path.chmod(0o600)
+    assert read_token(path) == TOKEN
+
+
+def test_a_token_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text(TOKEN.encode())
+    path.chmod(0o644)
+    with pytest.raises(UsageError, match="chmod 600"):
+        read_token(path)
+
+
+def test_a_container_secret_may_have_any_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared.identity, "_EXEMPT_FOLDER", tmp_path)
+    path = tmp_path / "token"
+    path.write_text(TOKEN.encode())
+    path.chmod(0o444)
+    assert read_token(path) == TOKEN
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"no token", b"cf1:AAAA"])
+def test_a_file_without_a_token_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "token"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(JoinError, match=str(path)):
+        read_token(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(JoinError, match=str(tmp_path / "none")):
+        read_token(tmp_path / "none")
+
+
+@pytest.mark.parametrize("ipv6", [False, True])
+def test_a_machine_can_always_be_reached_from_itself(ipv6: bool) -> None:
+    addresses = own_addresses(ipv6=ipv6)
+    assert addresses[-1] == "127.0.0.1"
+    assert len(set(addresses)) == len(addresses)
