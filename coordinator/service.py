@@ -15,6 +15,7 @@ from coordinator.core import admission, budget
 from coordinator.core.admission import Link
 from coordinator.core.facts import Facts
 from coordinator.core.policy import Policy
+from coordinator.core.primitives import Locks, Values, session_of
 from coordinator.core.rows import LeaseRow, TaskState
 from coordinator.frontier.port import Store
 from coordinator.granting import Granting
@@ -51,16 +52,22 @@ class Service:
         self._turns = Turns(store, policy, journal)
         self._intake = Intake(self._turns, brief.max_outlinks)
         self._granting = Granting(self._turns, self._members)
+        self.locks = Locks()
+        self.values = Values()
 
     @property
     def sessions(self) -> int:
         """How many sessions are members now."""
         return len(self._members)
 
+    def open_tasks(self) -> int:
+        """Return how many tasks are not in a final state."""
+        return self._count(TaskState.PENDING) + self._count(TaskState.LEASED)
+
     @property
     def is_finished(self) -> bool:
         """Whether every task is in a final state: nothing waits, nothing is leased."""
-        return self._count(TaskState.PENDING) == self._count(TaskState.LEASED) == 0
+        return self.open_tasks() == 0
 
     def add_seeds(self, urls: Iterable[str], now: float) -> None:
         """Admit canonical URLs at depth 0."""
@@ -122,7 +129,14 @@ class Service:
             self._turns.run(self._drop_some)
         self._store.commit()
 
+    def acquire(self, name: str, owner: str) -> int:
+        """Try to take a lock for a session that is a member; return its fencing number, or 0."""
+        if self._members.get(session_of(owner)) is None:
+            raise ValueError("only a session of this crawl can hold a lock")
+        return self.locks.acquire(name, owner)
+
     def _lose(self, session: str, now: float) -> None:
+        self.locks.free(session)
         self._granting.lose(session, self._members.part(session), now)
 
     def _drop_some(self, facts: Facts) -> None:

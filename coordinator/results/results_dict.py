@@ -1,0 +1,42 @@
+"""The shared dict's referent: read-only over the committed log, so it shows only what will still be there tomorrow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coordinator.frontier.port import Store
+from coordinator.results.rows import as_value
+from shared.messages import Kind, ResultPage, encode
+from shared.urls import canonicalize, fingerprint
+
+MAX_PAGE = 1_000
+
+
+class ResultsDict:
+    """url -> value, for fetched pages. Any thread may call it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get(self, url: str) -> list[Any] | None:
+        """Return `[value]`, or None if there is no result for the URL."""
+        result = self._store.result(_ref(url))
+        return None if result is None else [as_value(result.rows)]
+
+    def contains(self, url: str) -> bool:
+        """Say whether there is a result for the URL."""
+        return self._store.result(_ref(url)) is not None
+
+    def size(self) -> int:
+        """Return how many results there are."""
+        return self._store.result_count()
+
+    def page(self, cursor: int, limit: int) -> bytes:
+        """Return up to `limit` results from `cursor` on, as an encoded `ResultPage`."""
+        found = self._store.results(max(0, cursor), max(1, min(limit, MAX_PAGE)))
+        results = tuple((result.url, as_value(result.rows)) for result in found)
+        return encode(ResultPage(results=results, cursor=max(0, cursor) + len(found)))
+
+
+def _ref(url: str) -> bytes:
+    return fingerprint(Kind.PAGE, "", canonicalize(url) or url)

@@ -1,0 +1,24 @@
+"""Results as users see them: rows with the page's address, the rule's name, and the fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from coordinator.core.rows import Result
+from shared.messages import Row
+
+VALUE_ITEM = "value"
+
+
+def flat_rows(result: Result) -> Iterator[dict[str, Any]]:
+    """Yield what a sink writes: `url` and `item` first, then the fields."""
+    for row in result.rows:
+        yield {"url": result.url, "item": row.item, **row.fields}
+
+
+def as_value(rows: tuple[Row, ...]) -> Any:
+    """Return what the results dict holds for a page: what a user's worker put there, or a list of one dict a row."""
+    if len(rows) == 1 and rows[0].item == VALUE_ITEM:
+        return rows[0].fields.get(VALUE_ITEM)
+    return [{"item": row.item, **row.fields} for row in rows]

@@ -1,0 +1,73 @@
+"""Logging for all processes: pretty on a terminal, JSON lines elsewhere, and JSON lines into the crawl's log file.
+
+Fixed keys: `event` (what happened, a constant), `level`, `at` (UTC), and as they apply `job`, `url`, `host`, `lease`,
+`session`, `worker`, `reason`, `detail`. Nothing is logged per link.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import structlog
+from structlog.typing import Processor
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+Event = MutableMapping[str, Any]
+
+
+def configure(file: Path | None = None, *, level: str = "info", console: bool = True) -> None:
+    """Set up logging of this process: to standard error unless `console` is False, and to a file, if one is given.
+
+    Called once, by the top of a process. Raises `OSError` if the file cannot be opened.
+    """
+    out = sys.stderr
+    tee: list[Processor] = [_Tee(file)] if file is not None else []
+    json = structlog.processors.JSONRenderer()
+    tail: Processor = structlog.dev.ConsoleRenderer(pad_event_to=0) if out.isatty() else json
+    if not console:
+        tail = _drop
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            structlog.processors.format_exc_info,
+            _escape,
+            *tee,
+            tail,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _drop(_logger: object, _method: str, _event: Event) -> NoReturn:
+    raise structlog.DropEvent
+
+
+def _escape(_logger: object, _method: str, event: Event) -> Event:
+    """Make control characters visible: what comes from the web must not drive a terminal."""
+    for key, value in event.items():
+        if isinstance(value, str) and key != "exception" and _CONTROL.search(value):
+            event[key] = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", value)
+    return event
+
+
+class _Tee:
+    """Writes every event to a file as well, as one JSON line."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file.open("a", encoding="utf-8", buffering=1)
+        self._render = structlog.processors.JSONRenderer()
+
+    def __call__(self, logger: Any, method: str, event: Event) -> Event:
+        line = self._render(logger, method, dict(event))
+        assert isinstance(line, str)
+        self._file.write(line + "\n")
+        return event
