@@ -189,7 +189,7 @@ class WatchedAdapter(HTTPAdapter):
             answer = self.exchange(request.method or "GET", request.url or "", dict(request.headers), request.body)
         except _Failed as failed:
             raise requests.ConnectionError(f"{failed.reason}: {failed.detail}", request=request) from failed
-        # The body is decoded already.
+        # The body is whole and decoded, whatever the fields say of it.
         pairs = [(name, value) for name, value in answer.headers.pairs if name.lower() != "content-encoding"]
         raw = HTTPResponse(
             io.BytesIO(answer.body),
@@ -197,6 +197,7 @@ class WatchedAdapter(HTTPAdapter):
             answer.status,
             reason=answer.reason,
             preload_content=False,
+            enforce_content_length=False,
         )
         return self.build_response(request, raw)
 
@@ -289,8 +290,9 @@ def _too_large(limit: int) -> _Failed:
 
 def _read_body(raw: HTTPResponse, headers: Headers, limit: int) -> bytes:
     """Read a body, decoded, of at most `limit` bytes."""
-    _refuse_coding(headers.get_all("content-encoding"))
-    if (raw.length_remaining or 0) > limit:
+    coded = headers.get_all("content-encoding")
+    _refuse_coding(coded)
+    if not coded and (raw.length_remaining or 0) > limit:
         raise _too_large(limit)
     blocks: list[bytes] = []
     left = limit

@@ -1,0 +1,304 @@
+"""What every fetch engine keeps to, against a server that breaks HTTP."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from shared.errors import UsageError
+from shared.messages import FetchSpec, Outcome
+from tests.site.hostile_site import HostileSite
+from worker.fetch import FETCHERS, Fetched, Fetcher, Headers, open_fetcher
+
+LIMIT = 100_000
+SHORT_S = 0.3
+
+
+@pytest.fixture(params=sorted(FETCHERS))
+def engine(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def site() -> Iterator[HostileSite]:
+    with HostileSite() as running:
+        yield running
+
+
+@pytest.fixture
+def fetcher(engine: str) -> Iterator[Fetcher]:
+    with closing(open_fetcher(FetchSpec(engine=engine, timeout_s=10, max_size_bytes=LIMIT))) as opened:
+        yield opened
+
+
+@pytest.fixture
+def hasty(engine: str) -> Iterator[Fetcher]:
+    with closing(open_fetcher(FetchSpec(engine=engine, timeout_s=SHORT_S, max_size_bytes=LIMIT))) as opened:
+        yield opened
+
+
+@pytest.fixture
+def get(site: HostileSite, fetcher: Fetcher) -> Callable[[str], Fetched]:
+    return lambda path: fetcher.fetch(site.origin + path)
+
+
+Get = Callable[[str], Fetched]
+
+
+def test_an_answer_comes_whole(get: Get) -> None:
+    fetched = get("/ok")
+    assert (fetched.status, fetched.body, fetched.failure) == (200, b"hello hello hello", None)
+    assert fetched.headers.get("CONTENT-TYPE") == "text/plain"
+    assert fetched.headers.get_all("X-Two") == ("a", "b")
+    assert 0 < fetched.elapsed_s < 10
+
+
+@pytest.mark.parametrize(
+    "path", ["/gzip", "/x-gzip", "/deflate", "/two-codings", "/until-close", "/interim", "/unknown-path"]
+)
+def test_the_same_text_in_every_wrapping(get: Get, path: str) -> None:
+    fetched = get(path)
+    assert (fetched.status, fetched.body, fetched.reason) == (200, b"hello hello hello", "")
+
+
+def test_chunks_are_joined(get: Get) -> None:
+    assert get("/chunked").body == b"hello hello"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason", "status"),
+    [
+        ("/head-cut", "head_truncated", 0),
+        ("/head-cut-at-line", "head_truncated", 0),
+        ("/head-cut-in-status", "head_truncated", 0),
+        ("/head-flood", "head_too_large", 0),
+        ("/interim-flood", "head_too_large", 0),
+        ("/no-status-line", "bad_status_line", 0),
+        ("/icy", "bad_status_line", 0),
+        ("/http-nine", "bad_status_line", 0),
+        ("/status-words", "bad_status_line", 0),
+        ("/length-twice", "bad_framing", 0),
+        ("/length-negative", "bad_framing", 0),
+        ("/length-word", "bad_framing", 0),
+        ("/coding-strange", "bad_framing", 0),
+        ("/chunk-size-bad", "bad_framing", 200),
+        ("/chunk-size-negative", "bad_framing", 200),
+        ("/chunk-size-endless", "bad_framing", 200),
+        ("/chunk-cut", "body_truncated", 200),
+        ("/chunk-cut-inside", "body_truncated", 200),
+        ("/length-short", "body_truncated", 200),
+        ("/gzip-lie", "bad_encoding", 200),
+        ("/unknown-coding", "bad_encoding", 200),
+        ("/six-codings", "bad_encoding", 200),
+        ("/end", "reset", 0),
+        ("/reset", "reset", 0),
+        ("/reset-in-body", "reset", 200),
+    ],
+)
+def test_broken_http_is_a_failure_by_its_name(get: Get, path: str, reason: str, status: int) -> None:
+    fetched = get(path)
+    assert (fetched.reason, fetched.failure) == (reason, Outcome.NETWORK_ERROR)
+    assert (fetched.status, fetched.body) == (status, b"")
+    assert fetched.detail
+
+
+@pytest.mark.parametrize("path", ["/bomb", "/big", "/endless-body"])
+def test_a_body_over_the_limit_is_dropped(get: Get, path: str) -> None:
+    fetched = get(path)
+    assert (fetched.failure, fetched.reason) == (Outcome.TOO_LARGE, "body_too_large")
+    assert (fetched.status, fetched.body) == (200, b"")
+
+
+def test_a_body_of_exactly_the_limit_is_kept(engine: str, site: HostileSite) -> None:
+    size = len(b"hello hello hello")
+    for limit, failure in ((size, None), (size - 1, Outcome.TOO_LARGE)):
+        with closing(open_fetcher(FetchSpec(engine=engine, max_size_bytes=limit))) as fetcher:
+            assert fetcher.fetch(site.origin + "/gzip").failure is failure
+
+
+@pytest.mark.parametrize("path", ["/drip-head", "/drip-body", "/interim-drip", "/silent"])
+def test_the_deadline_ends_what_drips(hasty: Fetcher, site: HostileSite, path: str) -> None:
+    fetched = hasty.fetch(site.origin + path)
+    assert (fetched.failure, fetched.reason) == (Outcome.NETWORK_ERROR, "timeout_total")
+    assert SHORT_S <= fetched.elapsed_s < SHORT_S + 1
+
+
+@pytest.mark.parametrize("path", ["/redirect-endless", "/drip-redirect"])
+def test_a_redirect_stands_whatever_its_body_does(hasty: Fetcher, site: HostileSite, path: str) -> None:
+    fetched = hasty.fetch(site.origin + path)
+    assert (fetched.status, fetched.headers.get("location"), fetched.failure) == (302, "/ok", None)
+    assert fetched.elapsed_s < SHORT_S + 1
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed(get: Get, site: HostileSite) -> None:
+    fetched = get("/redirect")
+    assert (fetched.status, fetched.headers.get("Location"), fetched.failure) == (301, "http://[::1", None)
+    assert len(site.requests) == 1
+
+
+@pytest.mark.parametrize(("path", "status"), [("/not-found", 404), ("/status-999", 999), ("/no-content", 204)])
+def test_any_status_is_an_answer(get: Get, path: str, status: int) -> None:
+    fetched = get(path)
+    assert (fetched.status, fetched.failure) == (status, None)
+
+
+def test_odd_fields_are_read(get: Get) -> None:
+    assert get("/head-folded").headers.get("x-fold") == "one two"
+    assert get("/head-8bit").status == 200
+
+
+@pytest.mark.parametrize(
+    "target", ["/a%7Eb~c", "/a%2Fb", "/a|b", "/it's", "/(x)!*$&+,;=:@", "/?q=a|b%7E'^`{}[]", "/a//b/?", "/%ZZ%"]
+)
+def test_the_address_is_sent_byte_for_byte(get: Get, site: HostileSite, target: str) -> None:
+    get(target)
+    lines = site.requests[0].split(b"\r\n")
+    assert lines[0] == f"GET {target} HTTP/1.1".encode()
+    assert [line for line in lines if line.lower().startswith(b"host:")] == [f"Host: 127.0.0.1:{site.port}".encode()]
+
+
+def test_the_headers_of_the_spec_are_sent_and_can_be_decoded(engine: str, site: HostileSite) -> None:
+    own = (("accept", "text/x"), ("X-Own", "1"), ("Accept-Encoding", "br"), ("Host", "elsewhere"))
+    spec = FetchSpec(engine=engine, user_agent="bot/1", headers=own)
+    with closing(open_fetcher(spec)) as fetcher:
+        fetcher.fetch(site.origin + "/ok")
+    sent = site.requests[0].lower()
+    assert b"user-agent: bot/1\r\n" in sent
+    assert b"x-own: 1\r\n" in sent
+    assert sent.count(b"accept:") == 1
+    assert b"accept: text/x\r\n" in sent
+    assert b"elsewhere" not in sent
+    assert sent.count(b"accept-encoding:") == 1
+    assert b"accept-encoding: br\r\n" not in sent
+
+
+def test_cookies_are_not_kept(get: Get, site: HostileSite) -> None:
+    get("/cookie")
+    get("/ok")
+    assert b"cookie" not in site.requests[1].lower()
+
+
+def test_a_connection_serves_many_requests(get: Get, site: HostileSite) -> None:
+    for path in ("/ok", "/gzip", "/chunked", "/redirect", "/not-found", "/interim"):
+        assert get(path).failure is None
+    assert site.connections == 1
+
+
+def test_an_idle_connection_that_was_closed_is_replaced(fetcher: Fetcher) -> None:
+    with HostileSite(keep_alive=1) as site:
+        assert [fetcher.fetch(site.origin + "/ok").status for _ in range(3)] == [200, 200, 200]
+        assert len(site.requests) == 3
+
+
+def test_a_server_that_only_ever_closes_is_asked_once(get: Get, site: HostileSite) -> None:
+    assert get("/end").reason == "reset"
+    assert len(site.requests) == 1
+
+
+def test_a_broken_answer_does_not_spoil_the_next(get: Get) -> None:
+    for path in ("/ok", "/length-short", "/ok", "/big", "/ok", "/head-cut", "/ok", "/gzip-lie", "/ok"):
+        assert get(path).status in (0, 200)
+    assert get("/ok").body == b"hello hello hello"
+
+
+def test_the_environment_is_not_read(engine: str, site: HostileSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with closing(open_fetcher(FetchSpec(engine=engine))) as fetcher:
+        assert fetcher.fetch(site.origin + "/ok").status == 200
+
+
+def test_a_closed_port_is_told(fetcher: Fetcher) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    fetched = fetcher.fetch(f"http://127.0.0.1:{port}/")
+    assert (fetched.failure, fetched.reason, fetched.status) == (Outcome.NETWORK_ERROR, "connect", 0)
+
+
+def test_a_name_that_cannot_be_is_told(fetcher: Fetcher) -> None:
+    assert fetcher.fetch(f"http://{'a' * 70}.invalid/").reason == "dns"
+
+
+def test_plain_http_on_a_tls_port_is_told(fetcher: Fetcher) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        answering = threading.Thread(target=_answer_in_plain, args=(listener,))
+        answering.start()
+        fetched = fetcher.fetch(f"https://127.0.0.1:{listener.getsockname()[1]}/")
+        answering.join()
+    assert (fetched.failure, fetched.reason) == (Outcome.NETWORK_ERROR, "tls")
+
+
+def test_a_certificate_that_nobody_signed_is_refused(fetcher: Fetcher, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(_self_signed(tmp_path / "own.pem"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        answering = threading.Thread(target=_shake_hands, args=(listener, context))
+        answering.start()
+        fetched = fetcher.fetch(f"https://127.0.0.1:{listener.getsockname()[1]}/")
+        answering.join()
+    assert (fetched.failure, fetched.reason) == (Outcome.NETWORK_ERROR, "tls")
+    assert "certificate" in fetched.detail
+
+
+def test_a_silent_tls_port_meets_the_deadline(hasty: Fetcher) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        fetched = hasty.fetch(f"https://127.0.0.1:{listener.getsockname()[1]}/")
+    assert fetched.reason == "timeout_connect"
+    assert fetched.elapsed_s < SHORT_S + 1
+
+
+def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r"'smoke'.*auto, .*requests"):
+        open_fetcher(FetchSpec(engine="smoke"))
+
+
+def test_headers_are_a_mapping_in_any_case() -> None:
+    headers = Headers((("A", "1"), ("a", "2"), ("B", "3")))
+    assert dict(headers) == {"a": "1", "b": "3"}
+    assert ("A" in headers, headers["b"], headers.get("c", "none")) == (True, "3", "none")
+    assert headers.get_all("a") == ("1", "2")
+
+
+def _answer_in_plain(listener: socket.socket) -> None:
+    sock, _ = listener.accept()
+    with sock, suppress(OSError):
+        sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(4096):
+            pass
+
+
+def _shake_hands(listener: socket.socket, context: ssl.SSLContext) -> None:
+    sock, _ = listener.accept()
+    with suppress(OSError), context.wrap_socket(sock, server_side=True) as secured:
+        secured.recv(4096)
+
+
+def _self_signed(path: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=36_500))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    return path

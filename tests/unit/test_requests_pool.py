@@ -1,0 +1,67 @@
+"""What only the requests engine has: its session, and idle connections of a bounded number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+import requests
+
+from shared.messages import FetchSpec, Outcome
+from tests.site.hostile_site import HostileSite
+from worker.fetch import requests_pool
+from worker.fetch.requests_pool import RequestsFetcher
+
+
+@pytest.fixture
+def site() -> Iterator[HostileSite]:
+    with HostileSite() as running:
+        yield running
+
+
+@pytest.fixture
+def fetcher() -> Iterator[RequestsFetcher]:
+    with closing(RequestsFetcher(FetchSpec(timeout_s=0.3, max_size_bytes=100_000))) as opened:
+        yield opened
+
+
+def test_the_session_goes_over_the_same_connections(fetcher: RequestsFetcher, site: HostileSite) -> None:
+    fetcher.fetch(site.origin + "/ok")
+    assert fetcher.session.get(site.origin + "/gzip").text == "hello hello hello"
+    assert fetcher.session.head(site.origin + "/unknown").status_code == 200
+    assert site.connections == 1
+
+
+@pytest.mark.parametrize("path", ["/drip-body", "/head-cut", "/endless-body"])
+def test_the_session_has_the_same_limits(fetcher: RequestsFetcher, site: HostileSite, path: str) -> None:
+    with pytest.raises(requests.ConnectionError, match=r"timeout_total|head_truncated|body_too_large"):
+        fetcher.session.get(site.origin + path)
+
+
+def test_the_session_keeps_no_cookies(fetcher: RequestsFetcher, site: HostileSite) -> None:
+    fetcher.session.get(site.origin + "/cookie")
+    fetcher.session.get(site.origin + "/ok")
+    assert b"cookie" not in site.requests[1].lower()
+
+
+def test_the_connection_that_was_used_longest_ago_is_closed(
+    fetcher: RequestsFetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests_pool, "IDLE_CONNECTIONS", 2)
+    with ExitStack() as stack:
+        first, second, third = (stack.enter_context(HostileSite()) for _ in range(3))
+        for site in (first, second, first, third, first, second):
+            assert fetcher.fetch(site.origin + "/ok").status == 200
+        assert (first.connections, second.connections, third.connections) == (1, 2, 1)
+
+
+def test_a_bug_is_a_failure_that_names_its_type(
+    fetcher: RequestsFetcher, site: HostileSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bytes:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(requests_pool, "_read_body", broken)
+    fetched = fetcher.fetch(site.origin + "/ok")
+    assert (fetched.failure, fetched.detail) == (Outcome.INTERNAL_ERROR, "ZeroDivisionError: oh")
