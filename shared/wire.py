@@ -36,6 +36,7 @@ GREETING_S = 5.0
 BACKLOG = 128
 
 _HEADER_BYTES = 4
+_MAX_PORT = 65_535
 # One TLS record; a read never returns more than that.
 _READ_BYTES = 16 * 1024
 _WRITE_BYTES = 64 * 1024
@@ -282,18 +283,18 @@ def _no_listener(address: Address, backlog: int = BACKLOG) -> WireListener:
 
 def _bind(address: Address, backlog: int) -> socket.socket:
     host, port = address
+    if not 0 <= port <= _MAX_PORT:
+        raise UsageError(f"there is no port {port}: ports are 0 (any free one) to {_MAX_PORT}")
     try:
         family = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         dual = family == socket.AF_INET6 and host == "::" and socket.has_dualstack_ipv6()
         return socket.create_server((host, port), family=family, backlog=backlog, dualstack_ipv6=dual)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise UsageError(_why_not_bound(host, port, error)) from error
 
 
 def _why_not_bound(host: str, port: int, error: Exception) -> str:
     reason = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, OverflowError) or not 0 <= port <= 65_535:
-        return f"there is no port {port}: ports are 0 (any free one) to 65535"
     if reason == errno.EADDRINUSE:
         return f"port {port} of {host} is in use: stop what listens there, or choose another (0 for a free one)"
     if reason == errno.EADDRNOTAVAIL:

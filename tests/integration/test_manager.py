@@ -1,0 +1,476 @@
+"""A coordinator's objects used through the manager, over real connections on loopback."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import pickle
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.managers import BaseManager, BaseProxy
+from typing import Any
+
+import pytest
+
+from shared.errors import JoinError, RemoteError, Unreachable, UsageError, VersionError, WireError
+from shared.identity import Identity, load_or_create
+from shared.join_token import JoinToken
+from shared.manager import EXPOSED, FleetManager, FleetServer, QueueProxy
+from shared.messages import (
+    Brief,
+    ExchangeAnswer,
+    ExchangeRequest,
+    Hello,
+    ResultPage,
+    ScopeSpec,
+    Status,
+    Welcome,
+    decode,
+    encode,
+)
+from shared.wire import WireConnection
+
+WELCOME = Welcome(epoch=7, lease_s=15.0, brief=Brief(job="quotes", scope=ScopeSpec(hosts=("example.org",))))
+
+
+class Queue:
+    """A referent that answers by rote, and fails on demand."""
+
+    def __init__(self) -> None:
+        self.left: list[str] = []
+        self.faults: dict[str, Callable[[], str]] = {}
+
+    def hello(self, hello: bytes) -> bytes:
+        if decode(hello, Hello).protocol_major != 1:
+            raise VersionError("the coordinator speaks protocol 1: install its version here")
+        return encode(WELCOME)
+
+    def exchange(self, request: bytes) -> bytes:
+        return encode(ExchangeAnswer(idle_s=float(decode(request, ExchangeRequest).want)))
+
+    def goodbye(self, session: str) -> None:
+        self.left.append(session)
+
+    def put(self, url: str) -> str:
+        return self.faults[url]() if url in self.faults else ""
+
+    def size(self) -> int:
+        return 3
+
+    def secret(self) -> str:
+        return "not exposed"
+
+
+class Results:
+    def get(self, url: str) -> list[dict[str, object]] | None:
+        return [{"item": "quote", "text": "ä", "tags": ["a", None]}] if url == "https://a/" else None
+
+    def contains(self, url: str) -> bool:
+        return url == "https://a/"
+
+    def size(self) -> int:
+        return 1
+
+    def page(self, cursor: int, limit: int) -> bytes:
+        return encode(ResultPage(results=(("https://a/", [{"n": limit}]),), cursor=cursor + 1))
+
+
+class Locks:
+    def __init__(self) -> None:
+        self.owners: dict[str, str] = {}
+
+    def acquire(self, name: str, owner: str) -> int:
+        return 5 if self.owners.setdefault(name, owner) == owner else 0
+
+    def release(self, name: str, owner: str) -> None:
+        if self.owners.get(name) != owner:
+            raise ValueError(f"{owner} does not hold {name}")
+        del self.owners[name]
+
+
+class Values:
+    def __init__(self) -> None:
+        self.numbers: dict[str, float] = {}
+
+    def get(self, name: str) -> float:
+        return self.numbers.get(name, 0)
+
+    def set(self, name: str, number: float) -> None:
+        self.numbers[name] = number
+
+    def add(self, name: str, number: float) -> float:
+        self.numbers[name] = self.get(name) + number
+        return self.numbers[name]
+
+
+class Control:
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+
+    def status(self) -> bytes:
+        return encode(Status(job="quotes", pending=2))
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+
+class Fleet:
+    """A served set of referents, and what their bugs were."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.queue, self.control = Queue(), Control()
+        self.bugs: list[BaseException] = []
+        self.server = self.serve(0)
+        self.token = self.server.join_token()
+
+    def serve(self, port: int) -> FleetServer:
+        referents = {
+            "Queue": self.queue,
+            "dict": Results(),
+            "Lock": Locks(),
+            "Value": Values(),
+            "Control": self.control,
+        }
+        manager = FleetManager.serving(referents, self.identity, "127.0.0.1", port, self.bugs.append)
+        server = manager.get_server()
+        server.start()
+        return server
+
+    def join(self, timeout_s: float = 30.0) -> FleetManager:
+        manager = FleetManager.joining(self.token, timeout_s)
+        manager.connect()
+        return manager
+
+
+@pytest.fixture(scope="module")
+def identity(tmp_path_factory: pytest.TempPathFactory) -> Identity:
+    return load_or_create(tmp_path_factory.mktemp("identity"))
+
+
+@pytest.fixture
+def fleet(identity: Identity) -> Iterator[Fleet]:
+    fleet = Fleet(identity)
+    yield fleet
+    fleet.server.stop()
+
+
+@pytest.fixture
+def manager(fleet: Fleet) -> Iterator[FleetManager]:
+    manager = fleet.join()
+    yield manager
+    manager.disconnect()
+
+
+def test_the_queue_speaks_messages(fleet: Fleet, manager: FleetManager) -> None:
+    queue = manager.Queue()
+    assert queue.hello(Hello(session="s")) == WELCOME
+    assert queue.exchange(ExchangeRequest(session="s", want=4)) == ExchangeAnswer(idle_s=4.0)
+    assert (queue.put("https://a/"), queue.size()) == ("", 3)
+    queue.goodbye("s")
+    assert fleet.queue.left == ["s"]
+
+
+def test_the_dict_gives_rows_and_pages(manager: FleetManager) -> None:
+    results = manager.dict()
+    assert results.get("https://a/") == [{"item": "quote", "text": "ä", "tags": ["a", None]}]
+    assert results.get("https://b/") is None
+    assert (results.contains("https://a/"), results.contains("https://b/"), results.size()) == (True, False, 1)
+    assert results.page(4, 9) == ResultPage(results=(("https://a/", [{"n": 9}]),), cursor=5)
+
+
+def test_locks_and_values_are_known_by_name(manager: FleetManager) -> None:
+    mine, other = manager.Lock("login", "me"), manager.Lock("login", "you")
+    assert (mine.acquire(), other.acquire()) == (5, 0)
+    with pytest.raises(ValueError, match="you does not hold login"):
+        other.release()
+    mine.release()
+    assert other.acquire() == 5
+    pages, bytes_read = manager.Value("pages"), manager.Value("bytes")
+    pages.set(4)
+    assert (pages.add(2), bytes_read.add(0.5), manager.Value("pages").get()) == (6, 0.5, 6)
+
+
+def test_control_tells_and_stops(fleet: Fleet, manager: FleetManager) -> None:
+    assert manager.Control().status() == Status(job="quotes", pending=2)
+    manager.Control().stop()
+    assert fleet.control.stopped.is_set()
+
+
+def test_it_is_a_real_manager(fleet: Fleet, manager: FleetManager) -> None:
+    assert isinstance(manager, BaseManager)
+    assert isinstance(manager.Queue(), BaseProxy)
+    assert manager.address == fleet.server.address
+    with pytest.raises(multiprocessing.ProcessError, match="get_server"):
+        manager.start()
+
+
+def test_every_exposed_method_has_a_proxy_method() -> None:
+    for typeid, (_, exposed, _, kind) in FleetManager._registry.items():
+        assert exposed == EXPOSED[typeid]
+        assert exposed <= set(vars(kind))
+
+
+@pytest.mark.parametrize("error", [VersionError("v"), KeyError("k"), ValueError("o"), TypeError("t")])
+def test_a_referents_refusal_is_raised_at_the_caller(fleet: Fleet, manager: FleetManager, error: Exception) -> None:
+    def refuse() -> str:
+        raise error
+
+    fleet.queue.faults["https://a/"] = refuse
+    queue = manager.Queue()
+    with pytest.raises(type(error)) as caught:
+        queue.put("https://a/")
+    assert caught.value.args == error.args
+    assert queue.size() == 3
+    assert fleet.bugs == []
+
+
+def test_a_referents_bug_is_told_at_the_coordinator_and_not_to_the_caller(fleet: Fleet, manager: FleetManager) -> None:
+    fleet.queue.faults["https://a/"] = lambda: str(1 / 0)
+    with pytest.raises(RemoteError) as caught:
+        manager.Queue().put("https://a/")
+    assert caught.value.name == "InternalError"
+    assert "division" not in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+    assert [type(bug) for bug in fleet.bugs] == [ZeroDivisionError]
+    assert manager.Queue().size() == 3
+
+
+def test_a_result_that_cannot_travel_is_a_bug_of_the_coordinators(fleet: Fleet, manager: FleetManager) -> None:
+    fleet.queue.faults["https://a/"] = lambda: {1, 2}  # type: ignore[assignment,return-value]  # on purpose
+    with pytest.raises(RemoteError, match="InternalError"):
+        manager.Queue().put("https://a/")
+    assert "set" in str(fleet.bugs[0])
+    assert manager.Queue().size() == 3
+
+
+def test_an_answer_that_is_too_large_is_refused_and_the_connection_goes_on(fleet: Fleet, manager: FleetManager) -> None:
+    fleet.queue.faults["https://a/"] = lambda: "x" * (16 * 1024 * 1024)
+    queue = manager.Queue()
+    with pytest.raises(WireError, match="cannot be sent"):
+        queue.put("https://a/")
+    assert queue.size() == 3
+    assert fleet.server.counters.open == 1
+
+
+def test_an_argument_that_cannot_travel_never_leaves(fleet: Fleet, manager: FleetManager) -> None:
+    queue = manager.Queue()
+    assert queue.size() == 3
+    let_in = fleet.server.counters.accepted
+    with pytest.raises(TypeError, match="object cannot travel"):
+        queue.put(object())  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(ValueError, match="nan cannot travel"):
+        manager.Value("n").set(float("nan"))
+    with pytest.raises(WireError, match="cannot be sent"):
+        queue.put("x" * (16 * 1024 * 1024))
+    assert queue.size() == 3
+    assert fleet.server.counters.accepted == let_in + 1  # for making the proxy of the value
+
+
+@pytest.mark.parametrize("method", ["secret", "#GETVALUE", "__str__", "__repr__", "__class__", "faults", ""])
+def test_only_the_listed_methods_can_be_called(manager: FleetManager, method: str) -> None:
+    queue = manager.Queue()
+    with pytest.raises(RemoteError) as caught:
+        queue._callmethod(method)
+    assert caught.value.name == "UnknownMethod"
+    assert queue.size() == 3
+
+
+def test_a_wrong_number_of_arguments_is_a_type_error(fleet: Fleet, manager: FleetManager) -> None:
+    with pytest.raises(TypeError, match="put"):
+        manager.Queue()._callmethod("put", ("a", "b"))
+    assert fleet.bugs == []
+
+
+def test_a_proxy_neither_prints_nor_copies_what_is_behind_it(manager: FleetManager) -> None:
+    queue = manager.Queue()
+    assert str(queue) == repr(queue)
+    with pytest.raises(RemoteError):
+        copy.deepcopy(queue)
+
+
+def test_a_proxy_is_pickled_for_a_starting_child_only(manager: FleetManager) -> None:
+    with pytest.raises(TypeError, match="secret"):
+        pickle.dumps(manager.Queue())
+
+
+def test_each_thread_has_its_connection_and_shares_it_among_proxies(fleet: Fleet, manager: FleetManager) -> None:
+    queue, results = manager.Queue(), manager.dict()
+    together = threading.Barrier(4)
+
+    def use() -> int:
+        queue.size()
+        results.size()
+        together.wait(10)
+        try:
+            return fleet.server.counters.open
+        finally:
+            together.wait(10)
+            manager.disconnect()
+
+    with ThreadPoolExecutor(4) as pool:
+        seen = [future.result(30) for future in [pool.submit(use) for _ in range(4)]]
+    assert seen == [4, 4, 4, 4]
+
+
+def test_after_a_restart_the_first_call_fails_and_the_next_connects_anew(fleet: Fleet, manager: FleetManager) -> None:
+    queue = manager.Queue()
+    assert queue.size() == 3
+    port = fleet.server.address[1]
+    fleet.server.stop()
+    with pytest.raises(Unreachable):
+        queue.size()
+    with pytest.raises(Unreachable, match="no coordinator answers"):
+        queue.size()
+    fleet.server = fleet.serve(port)
+    assert queue.size() == 3
+
+
+def test_a_call_that_takes_too_long_is_given_up_and_its_answer_never_mistaken(fleet: Fleet) -> None:
+    goes_on = threading.Event()
+
+    def slow() -> str:
+        goes_on.wait(30)
+        return "late"
+
+    fleet.queue.faults["https://slow/"] = slow
+    manager = fleet.join(timeout_s=0.2)
+    queue = manager.Queue()
+    with pytest.raises(Unreachable, match=r"in time|timed out"):
+        queue.put("https://slow/")
+    goes_on.set()
+    assert queue.size() == 3
+    manager.disconnect()
+
+
+def test_an_interrupted_call_drops_its_connection(manager: FleetManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = manager.Queue()
+    assert queue.size() == 3
+
+    recv = WireConnection.recv
+
+    def interrupt(connection: WireConnection) -> object:
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        return recv(connection)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WireConnection, "recv", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            queue.put("https://a/")
+    assert queue.size() == 3
+
+
+def test_stopping_ends_listener_connections_and_threads(fleet: Fleet, manager: FleetManager) -> None:
+    assert manager.Queue().size() == 3
+    fleet.server.stop()
+    assert fleet.server.counters.open == 0
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("control-")]
+    fleet.server.stop()  # twice does no harm
+
+
+def test_serve_forever_returns_once_stopped(identity: Identity) -> None:
+    server = FleetManager.serving({"Queue": Queue()}, identity, "127.0.0.1", 0).get_server()
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    manager = FleetManager.joining(server.join_token())
+    manager.connect()
+    assert manager.Queue().size() == 3
+    server.stop()
+    serving.join(10)
+    assert not serving.is_alive()
+    manager.disconnect()
+
+
+def test_each_address_of_the_token_is_tried(fleet: Fleet, identity: Identity) -> None:
+    token = JoinToken(
+        addresses=("127.0.0.99", "no..host", "127.0.0.1"),
+        port=fleet.token.port,
+        fingerprint=identity.fingerprint,
+        secret=identity.secret,
+    )
+    manager = FleetManager.joining(token)
+    manager.connect()
+    assert manager.host == "127.0.0.1"
+    assert manager.Queue().size() == 3
+    manager.disconnect()
+
+
+def test_a_loopback_server_is_joined_at_its_address(fleet: Fleet, identity: Identity) -> None:
+    assert fleet.token == JoinToken(
+        addresses=("127.0.0.1",),
+        port=fleet.server.address[1],
+        fingerprint=identity.fingerprint,
+        secret=identity.secret,
+    )
+    assert fleet.server.join_token(("coordinator",)).addresses == ("coordinator",)
+
+
+def test_a_server_on_all_addresses_names_them(identity: Identity) -> None:
+    server = FleetManager.serving({}, identity, "0.0.0.0", 0).get_server()
+    assert server.join_token().addresses[-1] == "127.0.0.1"
+    assert "0.0.0.0" not in server.join_token().addresses
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "says"),
+    [
+        ("198.51.100.1", 0, "not an address of this machine"),
+        ("127.0.0.1", 70_000, "no port 70000"),
+        ("no..host", 0, "cannot listen"),
+    ],
+)
+def test_an_address_that_cannot_be_taken_is_told(identity: Identity, host: str, port: int, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        FleetManager.serving({}, identity, host, port).get_server()
+
+
+def test_a_port_in_use_is_told(fleet: Fleet) -> None:
+    port = fleet.server.address[1]
+    with pytest.raises(UsageError, match=f"port {port} of 127.0.0.1 is in use"):
+        fleet.serve(port)
+
+
+def test_nothing_listening_is_unreachable(fleet: Fleet) -> None:
+    fleet.server.stop()
+    with pytest.raises(Unreachable, match="no coordinator answers"):
+        fleet.join()
+
+
+def use_in_child(queue: QueueProxy, answer: Any) -> None:
+    """Call through an inherited or handed proxy, in another process."""
+    answer.send_bytes(str(queue.size()).encode())
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
+def test_a_child_process_has_connections_of_its_own(fleet: Fleet, manager: FleetManager, method: str) -> None:
+    queue = manager.Queue()
+    assert queue.size() == 3
+    ways = multiprocessing.get_context(method)
+    reader, writer = ways.Pipe(duplex=False)
+    child = ways.Process(target=use_in_child, args=(queue, writer))
+    accepted = fleet.server.counters.accepted
+    child.start()
+    writer.close()
+    assert reader.poll(60)
+    assert reader.recv_bytes() == b"3"
+    child.join(30)
+    assert child.exitcode == 0
+    assert fleet.server.counters.accepted == accepted + 1
+    assert queue.size() == 3
+    assert fleet.server.counters.accepted == accepted + 1
+    reader.close()
+
+
+def test_a_token_of_another_crawl_is_told_as_such(fleet: Fleet, tmp_path: Any) -> None:
+    other = load_or_create(tmp_path)
+    for fingerprint, secret, says in (
+        (other.fingerprint, other.secret, "certificate is not the token's"),
+        (fleet.identity.fingerprint, other.secret, "refuses the token's secret"),
+    ):
+        token = JoinToken(addresses=("127.0.0.1",), port=fleet.token.port, fingerprint=fingerprint, secret=secret)
+        with pytest.raises(JoinError, match=says):
+            FleetManager.joining(token).connect()
