@@ -1,0 +1,497 @@
+"""The conversation: every report arrives, however often the line breaks, and nothing starts that must not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from shared.errors import JoinError, Unreachable
+from shared.messages import (
+    Ack,
+    AckState,
+    Brief,
+    ExchangeAnswer,
+    ExchangeRequest,
+    Hello,
+    Kind,
+    Lease,
+    Outcome,
+    Report,
+    ScopeSpec,
+    Task,
+    Welcome,
+)
+from worker.agenda import Agenda, Attempt
+from worker.client import Appetite, Client, JobChanged, Orders
+from worker.ledger import MAX_REQUEST_BYTES, Ledger, SentLinks
+from worker.line import Line
+from worker.outbox import Delivery, Outbox
+
+BRIEF = Brief(job="j", scope=ScopeSpec(hosts=("a",)))
+LEASE_S = 15.0
+
+
+class Clock:
+    """Time that passes only when somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.waits: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def wait(self, timeout_s: float) -> None:
+        self.waits.append(timeout_s)
+        self.now += timeout_s
+
+
+class Script:
+    """A coordinator that answers as told: a value is returned, an error raised. By default it acks and has nothing."""
+
+    def __init__(self) -> None:
+        self.welcome = Welcome(epoch=1, lease_s=LEASE_S, brief=BRIEF)
+        self.hellos: list[Hello] = []
+        self.requests: list[ExchangeRequest] = []
+        self.goodbyes: list[str] = []
+        self.answers: list[Any] = []
+        self.dials: list[Exception] = []
+
+    def dial(self) -> Script:
+        if self.dials:
+            raise self.dials.pop(0)
+        return self
+
+    def hello(self, hello: Hello) -> Welcome:
+        self.hellos.append(hello)
+        return self.welcome
+
+    def exchange(self, request: ExchangeRequest) -> ExchangeAnswer:
+        self.requests.append(request)
+        answer = self.answers.pop(0) if self.answers else ExchangeAnswer(acks=acks(request))
+        if isinstance(answer, Exception):
+            raise answer
+        assert isinstance(answer, ExchangeAnswer)
+        return answer
+
+    def goodbye(self, session: str) -> None:
+        self.goodbyes.append(session)
+
+
+@dataclass
+class Counted:
+    """What the client told about the worker."""
+
+    reports: list[Report] = field(default_factory=list)
+
+    def count(self, report: Report) -> None:
+        self.reports.append(report)
+
+    def show(self, *, running: int, waiting: int) -> None:
+        assert running >= 0
+        assert waiting >= 0
+
+
+class Bench:
+    """A client with everything around it given."""
+
+    def __init__(self, chance: Callable[[], float] = lambda: 1.0) -> None:
+        self.clock = Clock()
+        self.script = Script()
+        self.outbox = Outbox(self.clock)
+        self.agenda = Agenda(self.clock)
+        self.orders = Orders(self.outbox.ring)
+        self.counted = Counted()
+        self.scopes: list[ScopeSpec] = []
+        hello = Hello(session="s", worker="w", replaces="dead")
+        self.line = Line(self.script.dial, hello, wait=self.clock.wait, clock=self.clock, chance=chance)
+
+    def client(self, appetite: Appetite | None = None) -> Client:
+        welcome = self.line.open(lambda: True)
+        assert welcome is not None
+        return Client(
+            line=self.line,
+            welcome=welcome,
+            ledger=Ledger("s"),
+            agenda=self.agenda,
+            outbox=self.outbox,
+            orders=self.orders,
+            appetite=appetite if appetite is not None else Appetite(base=8, low_mark=2),
+            tally=self.counted,
+            on_scope=self.scopes.append,
+            wait=self.clock.wait,
+            clock=self.clock,
+        )
+
+    def grant(self, *leases: Lease, **fields: Any) -> None:
+        """Answer the next exchange with leases."""
+        self.script.answers.append(ExchangeAnswer(leases=leases, **fields))
+
+    def fetch(self, **fields: Any) -> Attempt:
+        """Start the next task, fetch it and put its report into the outbox."""
+        attempt = self.agenda.take(0)
+        assert attempt is not None
+        self.finish(attempt, **fields)
+        return attempt
+
+    def finish(self, attempt: Attempt, *, wire_bytes: int = 100, **fields: Any) -> None:
+        self.agenda.done(attempt)
+        report = Report(lease=attempt.lease_id, ref=attempt.task.ref, outcome=Outcome.FETCHED, **fields)
+        self.outbox.put(
+            Delivery(
+                report=report,
+                wire_bytes=wire_bytes,
+                depth=attempt.task.depth,
+                started_at=attempt.started_at,
+            )
+        )
+
+
+def acks(request: ExchangeRequest) -> tuple[Ack, ...]:
+    return tuple(Ack(lease=report.lease, ref=report.ref, state=AckState.OK) for report in request.reports)
+
+
+def lease(number: int, names: str, depth: int = 0, **fields: Any) -> Lease:
+    tasks = tuple(
+        Task(ref=name.encode(), kind=Kind.PAGE, url=f"http://a/{name}", depth=depth) for name in names.split()
+    )
+    return Lease(id=number, host="a", tasks=tasks, **{"slots": 100, **fields})
+
+
+def refs(request: ExchangeRequest) -> list[str]:
+    return [report.ref.decode() for report in request.reports]
+
+
+def test_hello_is_tried_until_a_coordinator_answers_with_growing_pauses() -> None:
+    bench = Bench()
+    bench.script.dials = [Unreachable("away")] * 7
+    assert bench.line.open(lambda: True) == bench.script.welcome
+    assert bench.clock.waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0])
+
+
+def test_pauses_are_spread_by_chance() -> None:
+    bench = Bench(chance=lambda: 0.0)
+    bench.script.dials = [Unreachable("away")] * 2
+    bench.line.open(lambda: True)
+    assert bench.clock.waits == pytest.approx([0.05, 0.1])
+
+
+def test_waiting_for_the_first_contact_ends_when_it_is_called_off() -> None:
+    bench = Bench()
+    bench.script.dials = [Unreachable("away")] * 100
+    assert bench.line.open(lambda: bench.clock.now < 1010.0) is None
+
+
+def test_a_refused_token_is_final() -> None:
+    bench = Bench()
+    bench.script.dials = [JoinError("another coordinator")]
+    with pytest.raises(JoinError):
+        bench.line.open(lambda: True)
+
+
+def test_the_dead_session_is_named_until_one_hello_has_arrived() -> None:
+    bench = Bench()
+    bench.script.dials = [Unreachable("away")]
+    client = bench.client()
+    bench.script.answers = [Unreachable("lost")]
+    client.turn()
+    assert [hello.replaces for hello in bench.script.hellos] == ["dead", ""]
+    assert {hello.session for hello in bench.script.hellos} == {"s"}
+
+
+def test_leases_are_asked_for_held_and_settled() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "x y"))
+    client.turn()
+    assert bench.script.requests[0].want == 8
+    bench.fetch()
+    client.turn()
+    assert (bench.script.requests[1].holding, refs(bench.script.requests[1])) == ((1,), ["x"])
+    assert bench.script.requests[1].want == 6
+    bench.fetch()
+    client.turn()
+    client.turn()
+    assert bench.script.requests[3].holding == ()
+    assert len(bench.counted.reports) == 2
+
+
+def test_a_start_is_told_once_and_a_report_tells_its_own() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "x y"))
+    client.turn()
+    attempt = bench.agenda.take(0)
+    bench.fetch()
+    client.turn()
+    assert attempt is not None
+    assert bench.script.requests[1].started == ((1, b"x"),)
+    bench.finish(attempt)
+    client.turn()
+    assert bench.script.requests[2].started == ()
+
+
+def test_a_start_that_could_not_be_told_is_told_again() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "x"))
+    client.turn()
+    bench.agenda.take(0)
+    bench.script.answers = [Unreachable("lost")]
+    client.turn()
+    client.turn()
+    assert [request.started for request in bench.script.requests[1:]] == [((1, b"x"),)] * 2
+
+
+def test_an_unacked_report_is_sent_again_unchanged_but_for_its_age() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "x"))
+    client.turn()
+    bench.fetch(outlinks=("http://a/1",))
+    bench.script.answers = [Unreachable("lost"), ExchangeAnswer(known=False)]
+    bench.clock.now += 1.0
+    client.turn()
+    bench.clock.now += 1.0
+    client.turn()
+    client.turn()
+    first, second, third = (request.reports[0] for request in bench.script.requests[1:])
+    assert first.age_s == 1.0
+    assert second.age_s is not None
+    assert second.age_s > 2.0
+    assert third.outlinks == second.outlinks == first.outlinks == ("http://a/1",)
+    assert len(bench.script.hellos) == 3
+
+
+def test_what_was_not_acked_is_due_at_once_after_a_reconnect() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.script.answers = [Unreachable("lost")]
+    client.turn()
+    assert client.due_at() <= bench.clock.now
+
+
+def test_a_lost_lease_starts_nothing_more_but_its_report_is_still_sent() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "x y"))
+    client.turn()
+    attempt = bench.agenda.take(0)
+    assert attempt is not None
+    bench.script.answers = [ExchangeAnswer(lost=(1,))]
+    client.turn()
+    assert bench.agenda.waiting == 0
+    bench.finish(attempt)
+    client.turn()
+    last = bench.script.requests[-1]
+    assert (last.holding, refs(last)) == ((), ["x"])
+
+
+def test_a_turn_renews_what_it_held_counted_from_its_sending() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "x y", spacing_s=20.0))
+    client.turn()
+    bench.agenda.take(0)
+    bench.clock.now += 10.0
+    client.turn()
+    bench.clock.now += 10.0
+    assert bench.agenda.take(0) is not None
+
+
+def test_without_contact_a_lease_ends_and_is_given_back_once_its_last_start_is_settled() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "x y", spacing_s=20.0))
+    client.turn()
+    attempt = bench.agenda.take(0)
+    assert attempt is not None
+    bench.clock.now += 30.0
+    assert bench.agenda.take(0) is None
+    client.turn()
+    assert (bench.script.requests[-1].holding, bench.script.requests[-1].released) == ((1,), ())
+    bench.finish(attempt)
+    client.turn()
+    client.turn()
+    assert (bench.script.requests[-1].holding, bench.script.requests[-1].released) == ((), (1,))
+
+
+def test_requests_are_split_by_bytes_and_one_report_always_goes() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "x y z"))
+    client.turn()
+    for _ in range(3):
+        bench.fetch(wire_bytes=MAX_REQUEST_BYTES // 2 + 1)
+    for _ in range(3):
+        client.turn()
+    assert [refs(request) for request in bench.script.requests[1:]] == [["x"], ["y"], ["z"]]
+
+
+def test_links_are_left_out_only_after_an_ack_of_the_same_or_a_smaller_depth() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "x", depth=2), lease(2, "y", depth=2), lease(3, "z", depth=1))
+    client.turn()
+    link = ("http://a/1",)
+    for number, name, state in ((1, b"x", AckState.STALE), (2, b"y", AckState.OK), (3, b"z", AckState.OK)):
+        bench.fetch(outlinks=link)
+        bench.script.answers = [ExchangeAnswer(acks=(Ack(lease=number, ref=name, state=state),))]
+        client.turn()
+    assert [request.reports[0].outlinks for request in bench.script.requests[1:]] == [link, link, link]
+
+
+def test_links_that_an_acked_report_told_are_left_out() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "x y", depth=1))
+    client.turn()
+    bench.fetch(outlinks=("http://a/1",))
+    client.turn()
+    bench.fetch(outlinks=("http://a/1", "http://a/2"))
+    client.turn()
+    assert bench.script.requests[-1].reports[0].outlinks == ("http://a/2",)
+
+
+def test_another_incarnation_is_told_every_link_again() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "x y"))
+    client.turn()
+    bench.fetch(outlinks=("http://a/1",))
+    client.turn()
+    bench.script.welcome = Welcome(epoch=2, lease_s=LEASE_S, brief=BRIEF)
+    bench.script.answers = [Unreachable("restarted")]
+    client.turn()
+    bench.fetch(outlinks=("http://a/1",))
+    client.turn()
+    assert bench.script.requests[-1].reports[0].outlinks == ("http://a/1",)
+
+
+def test_remembered_links_are_bounded() -> None:
+    sent = SentLinks(limit=3)
+    sent.learn(("1", "2"), 1)
+    sent.learn(("3", "4"), 1)
+    assert sent.unsent(("1", "2", "3", "4"), 1) == ("1", "2")
+
+
+def test_a_scope_that_grew_is_passed_on() -> None:
+    bench = Bench()
+    client = bench.client()
+    grown = ScopeSpec(hosts=("a", "b"))
+    bench.script.answers = [ExchangeAnswer(scope=grown)]
+    client.turn()
+    assert bench.scopes == [grown]
+
+
+def test_a_coordinator_that_comes_back_with_another_job_ends_the_worker() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.script.welcome = Welcome(epoch=2, lease_s=LEASE_S, brief=Brief(job="other", scope=BRIEF.scope))
+    bench.script.answers = [Unreachable("restarted")]
+    with pytest.raises(JobChanged):
+        client.turn()
+
+
+def test_the_end_is_followed_by_a_goodbye() -> None:
+    bench = Bench()
+    bench.script.answers = [ExchangeAnswer(finished=True)]
+    bench.client().run()
+    assert (len(bench.script.requests), bench.script.goodbyes) == (1, ["s"])
+
+
+def test_a_drain_gives_back_what_has_not_started_and_reports_what_runs() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "x y"), lease(2, "u v"))
+    client.turn()
+    attempt = bench.agenda.take(0)
+    assert attempt is not None
+    bench.orders.drain()
+    while bench.script.requests[-1].released != (2,):
+        assert client.step()
+    assert bench.script.requests[-1].want == 0
+    assert bench.script.requests[-1].holding == (1,)
+    bench.finish(attempt)
+    client.run()
+    assert [refs(request) for request in bench.script.requests if request.reports] == [["x"]]
+    assert bench.script.requests[-1].released == (1,)
+    assert bench.script.goodbyes == ["s"]
+
+
+def test_a_drain_without_a_coordinator_ends_when_the_leases_are_over() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "x"))
+    client.turn()
+    bench.fetch()
+    bench.orders.drain()
+    bench.script.answers = [Unreachable("lost")]
+    bench.script.dials = [Unreachable("away")] * 1000
+    client.run()
+    assert LEASE_S <= bench.clock.now - 1000.0 < LEASE_S + 5.0
+    assert bench.script.goodbyes == []
+
+
+def test_a_turn_is_due_when_the_coordinator_may_have_more_but_no_more_often() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.script.answers = [ExchangeAnswer(idle_s=2.0)]
+    client.turn()
+    assert client.due_at() == bench.clock.now + 2.0
+
+
+def test_a_worker_that_has_enough_only_keeps_its_leases_alive() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "a b c d e f g h"), idle_s=0.0)
+    client.turn()
+    assert client.due_at() == bench.clock.now + LEASE_S / 3
+
+
+def test_reports_linger_less_when_little_is_left_to_do() -> None:
+    dues = []
+    for names in ("a", "a b c d e f g h"):
+        bench = Bench()
+        client = bench.client()
+        bench.grant(lease(1, names), idle_s=60.0)
+        client.turn()
+        bench.fetch()
+        dues.append(client.due_at() - bench.clock.now)
+    assert dues == [pytest.approx(0.005), pytest.approx(0.05)]
+
+
+def test_a_full_batch_of_reports_is_due_at_once() -> None:
+    bench = Bench()
+    bench.outbox = Outbox(bench.clock, batch=3)
+    client = bench.client()
+    bench.grant(lease(1, "a b c d e f g h"))
+    client.turn()
+    for _ in range(3):
+        bench.fetch()
+    assert client.due_at() <= bench.clock.now
+
+
+def test_a_start_is_told_soon_even_if_the_page_is_slow() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "a b c d e f g h"))
+    client.turn()
+    bench.agenda.take(0)
+    started_at = bench.clock.now
+    while len(bench.script.requests) < 2:
+        client.step()
+    assert bench.script.requests[1].started == ((1, b"a"),)
+    assert bench.clock.now - started_at < 0.2
+
+
+@pytest.mark.parametrize(
+    ("held", "deferred", "want"), [(0, 0, 64), (64, 0, 0), (64, 60, 60), (512, 512, 0), (500, 500, 12)]
+)
+def test_tasks_that_wait_for_their_host_leave_room_for_others_up_to_a_bound(
+    held: int, deferred: int, want: int
+) -> None:
+    assert Appetite.of_threads(16).want(held, deferred) == want
