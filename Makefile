@@ -1,1 +1,88 @@
-# `make run` and `make test` do all the set-up themselves; see README.md.
+# `make run` crawls the bundled demo site; `make test` needs nothing but the package index; `make help` lists the rest.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 python3.14,$(shell \
+	$(name) -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := .make/installed
+DEMO_PORT := 8765
+WORKERS ?= 2
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: install
+install: $(INSTALLED) ## install the project and its tools into .venv
+
+$(INSTALLED): pyproject.toml Makefile
+	@test -n "$(PYTHON)" || { echo "make: no Python >= 3.11 with venv found; install one or say PYTHON=..." >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@mkdir -p $(@D) && touch $@
+
+.PHONY: run
+run: $(INSTALLED) ## serve the demo site and crawl it with one coordinator and two workers
+	@$(BIN)/python -m crawlfleet.demo_site --port $(DEMO_PORT) -- \
+		$(BIN)/crawlfleet run config/demo.yaml --fresh --workers $(WORKERS)
+
+.PHONY: test
+test: $(INSTALLED) ## run all tests that need no installed server
+	$(BIN)/python -m pytest -m 'not server and not compose'
+
+.PHONY: test-all
+test-all: $(INSTALLED) ## run every test; needs nginx, wget2, their documentation sites and Docker
+	$(BIN)/python -m pytest
+
+.PHONY: test-server
+test-server: $(INSTALLED) ## run the tests against nginx and wget2
+	$(BIN)/python -m pytest -m server
+
+.PHONY: test-compose
+test-compose: $(INSTALLED) ## run the test that crawls from containers
+	$(BIN)/python -m pytest -m compose
+
+.PHONY: check
+check: $(INSTALLED) ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: bench
+bench: ## list the benchmarks
+	@ls benchmarks/*.py 2>/dev/null || echo "no benchmarks yet"
+
+# For the oldest Python that an image may have, whatever the one here is.
+.PHONY: wheels
+wheels: $(INSTALLED) ## put all wheels into .wheels, for an image that is built without an index
+	rm -rf .wheels build
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir .wheels .
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --only-binary=:all: --python-version 3.11.0 \
+		--dest .wheels .wheels/crawlfleet-*.whl
+
+.PHONY: compose-secret
+compose-secret: .secrets/fleet_secret ## make the secret that the containers share
+
+# The folder keeps other users out; the file itself must be readable by the containers' own user.
+.secrets/fleet_secret:
+	@mkdir -p -m 700 .secrets
+	@$(or $(PYTHON),python3) -c 'import secrets; print(secrets.token_hex(32))' >$@
+
+.PHONY: compose-up
+compose-up: compose-secret ## crawl the demo site with one coordinator and three workers, each in a container
+	$(COMPOSE) up --build --detach --scale worker=3
+	$(COMPOSE) logs --follow coordinator
+	@exit "$$(docker wait "$$($(COMPOSE) ps --all --quiet coordinator)")"
+
+.PHONY: compose-down
+compose-down: ## remove the containers, their network and their volumes
+	$(COMPOSE) down --volumes --remove-orphans
+
+.PHONY: clean
+clean: ## remove what make has made, but not crawls/
+	rm -rf $(VENV) .make .wheels build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

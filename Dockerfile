@@ -1,0 +1,23 @@
+# One image for both roles and for the demo site. BASE_IMAGE may be any image whose `python3` is 3.11 or newer, with venv.
+ARG BASE_IMAGE=python:3.11-slim
+
+FROM ${BASE_IMAGE} AS build
+LABEL crawlfleet.stage=build
+WORKDIR /src
+RUN python3 -m venv /opt/crawlfleet
+COPY . .
+# `make wheels` fills .wheels on the host; without it everything comes from the package index.
+RUN if ls .wheels/crawlfleet-*.whl >/dev/null 2>&1; \
+    then /opt/crawlfleet/bin/pip install --no-cache-dir --no-index --find-links .wheels crawlfleet; \
+    else /opt/crawlfleet/bin/pip install --no-cache-dir .; fi
+
+FROM ${BASE_IMAGE}
+RUN useradd --uid 10001 --create-home crawlfleet \
+    && install -d -o crawlfleet -g crawlfleet /data /data/crawls /join
+COPY --from=build /opt/crawlfleet /opt/crawlfleet
+COPY config /data/config
+ENV PATH=/opt/crawlfleet/bin:$PATH PYTHONUNBUFFERED=1
+USER crawlfleet
+WORKDIR /data
+ENTRYPOINT ["crawlfleet"]
+CMD ["--help"]

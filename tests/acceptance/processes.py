@@ -1,0 +1,38 @@
+"""Finding a process by what it does, through /proc."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def process_with_connection_to(port: int, below: int) -> int | None:
+    """Name a descendant of process `below` that holds an open TCP connection to a port of this machine."""
+    inodes = _sockets_to(port)
+    for pid in _descendants(below):
+        if inodes & _sockets_of(pid):
+            return pid
+    return None
+
+
+def _sockets_to(port: int) -> set[str]:
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {row[9] for row in rows if row[2].endswith(f":{port:04X}") and row[3] == "01"}
+
+
+def _sockets_of(pid: int) -> set[str]:
+    try:
+        links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:  # it, or one of its files, is gone meanwhile
+        return set()
+    return {link.removeprefix("socket:[").removesuffix("]") for link in links if link.startswith("socket:[")}
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return
+    for child in text.split():
+        yield int(child)
+        yield from _descendants(int(child))
