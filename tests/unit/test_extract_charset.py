@@ -1,0 +1,55 @@
+"""The encoding of a page: the order of what declares it, and names that must not reach Python's codecs."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.extract.charset import codec_of, decode
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "text"),
+    [
+        (b"\xef\xbb\xbfh\xc3\xa9", "text/html; charset=latin1", "hé"),
+        ("hé".encode("utf-16"), "text/html", "hé"),
+        (b"\xfe\xff\x00h", "text/html", "h"),
+        (b"h\xe9", "text/html; charset=iso-8859-1", "hé"),
+        (b"h\xe9", 'text/html;Charset = "Latin1"', "hé"),
+        (b"<meta charset=utf-8>h\xe9", "text/html; charset=latin1", "<meta charset=utf-8>hé"),
+        ("<meta charset='gbk'>中".encode("gbk"), "text/html", "<meta charset='gbk'>中"),
+        ("日本".encode("shift_jis"), "text/html; charset=Shift_JIS", "日本"),
+        ("日本".encode("euc-jp"), "text/html; charset=euc-jp", "日本"),
+        (b"\x80", "text/html; charset=ascii", "€"),
+        ("hé".encode(), "text/html", "hé"),
+        (b"h\xe9\x80", "text/html", "hé€"),
+        (b"h\xe9", "text/html; charset=utf-8", "h\ufffd"),
+        (b"", "", ""),
+    ],
+)
+def test_mark_then_header_then_page_then_what_fits(body: bytes, content_type: str, text: str) -> None:
+    assert decode(body, content_type) == text
+
+
+@pytest.mark.parametrize(
+    ("meta", "text"),
+    [
+        (b'<META HTTP-EQUIV="Content-Type" CONTENT="text/html; charset=koi8-r">', "ж"),
+        (b"<meta charset = koi8-r />", "ж"),
+        (b'<meta name="x" content="charset=koi8-r">', "Ö"),
+        (b"<!-- <meta charset=koi8-r> -->", "Ö"),
+        (b"<meta charset=nonsense><meta charset=koi8-r>", "ж"),
+        (b"<meta charset=utf-16>", "\ufffd"),
+        (b" " * 1024 + b"<meta charset=koi8-r>", "Ö"),
+    ],
+)
+def test_the_page_declares_itself_in_its_first_kilobyte(meta: bytes, text: str) -> None:
+    assert decode(meta + b"\xd6", "text/html")[-1] == text
+
+
+@pytest.mark.parametrize(
+    "label", ["idna", "undefined", "zlib_codec", "rot13", "punycode", "utf-7", "unicode_escape", "a\0b", "", "x" * 9999]
+)
+def test_a_name_that_the_web_does_not_know_counts_for_nothing(label: str) -> None:
+    assert codec_of(label) is None
+    assert decode(b"caf\xc3\xa9", f"text/html; charset={label}") == "café"
+    assert decode(b"<meta charset=" + label.encode() + b">caf\xc3\xa9", "").endswith("café")

@@ -1,0 +1,185 @@
+"""Hooks: how their file is found, what they may give, and how their errors are told."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from shared.errors import UsageError
+from shared.messages import Brief, FieldRule, HookSpec, ItemRule, ScopeSpec
+from worker.extract import Extracted, Extractor
+from worker.fetch import Fetched, Headers
+from worker.hooks import load_hook
+
+FETCHED = Fetched(
+    url="http://h/",
+    status=200,
+    headers=Headers((("content-type", "text/html"),)),
+    body=b"<h1>One</h1><a class=x href=/a>A</a><a href=/b>B</a>",
+)
+
+
+@pytest.fixture(autouse=True)
+def _path_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+def spec(source: str, path: str = "/nowhere/hook.py") -> HookSpec:
+    return HookSpec(path=path, source=dedent(source).lstrip("\n"))
+
+
+def run(source: str, fleet: object = None, **changes: object) -> Extracted:
+    brief = Brief(job="j", scope=ScopeSpec(hosts=("h",)), **changes)  # type: ignore[arg-type]
+    return Extractor(brief, load_hook(spec(source)), fleet).extract(FETCHED)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return [{'t': a.text} for a in page.soup.find_all('a')]",
+        "yield from ({'t': a.text()} for a in page.tree.css('a'))",
+        "return tuple({'t': t} for t in ('A', 'B'))",
+    ],
+)
+def test_dicts_in_any_iterable_are_rows(body: str) -> None:
+    rows = run(f"def parse(page):\n    {body}\n").rows
+    assert [(row.item, row.index, row.fields) for row in rows] == [("item", 0, {"t": "A"}), ("item", 1, {"t": "B"})]
+
+
+def test_one_dict_is_one_row_and_none_is_no_row() -> None:
+    assert [row.fields for row in run("def parse(page): return {'u': page.url}").rows] == [{"u": "http://h/"}]
+    assert run("def parse(page): return None").rows == ()
+
+
+def test_rows_of_the_hook_come_after_those_of_the_rules_and_are_numbered_on() -> None:
+    rule = ItemRule(name="head", fields=(FieldRule(name="h", selector="h1"),))
+    source = "def parse(page): return [{'item': 'head', 'h': 'Two'}, {'h': 'x'}]"
+    rows = run(source, items=(rule,)).rows
+    assert [(row.item, row.index, row.fields["h"]) for row in rows] == [
+        ("head", 0, "One"),
+        ("head", 1, "Two"),
+        ("item", 0, "x"),
+    ]
+
+
+def test_every_value_that_may_travel_does() -> None:
+    value = {"a": [None, True, 1, 2**64 - 1, 1.5, "é", b"\xff", (1, 2), {"k": {}}]}
+    assert run(f"def parse(page): return {value!r}").rows[0].fields == value
+
+
+def test_a_hook_adds_outlinks_and_sees_the_fleet() -> None:
+    source = "def parse(page): return {'fleet': page.fleet, 'kept': [page.follow('/c'), page.follow('//x/')]}"
+    extracted = run(source, fleet="fleet")
+    assert extracted.rows[0].fields == {"fleet": "fleet", "kept": ["http://h/c", None]}
+    assert extracted.outlinks == ("http://h/a", "http://h/b", "http://h/c")
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (
+            "def parse(page):\n    x = 1\n    raise ValueError('bad\\npage')",
+            "ValueError: bad page at /nowhere/hook.py:3",
+        ),
+        (
+            "def parse(page):\n    yield {'a': 1}\n    1 / 0",
+            "ZeroDivisionError: division by zero at /nowhere/hook.py:3",
+        ),
+        ("import json\ndef parse(page):\n    json.loads('')", "/nowhere/hook.py:3"),
+        ("def parse(page):\n    raise SystemExit(3)", "SystemExit: 3 at /nowhere/hook.py:2"),
+        ("def parse(page):\n    return parse(page)", "RecursionError"),
+        ("def parse():\n    pass", "TypeError: parse() takes 0 positional arguments"),
+        ("def parse(page):\n    return 'text'", "/nowhere/hook.py:1 returned str: return None, a dict"),
+        ("def parse(page):\n    return 5", "returned int"),
+        ("def parse(page):\n    return ['text']", "gave str for a row"),
+        ("def parse(page):\n    return {1: 2}", "the key 1"),
+        ("def parse(page):\n    return {'a': [page]}", "the row['a'][0] is Page"),
+        ("def parse(page):\n    return {'a': {'b': {1, 2}}}", "the row['a']['b'] is set"),
+        ("import datetime\ndef parse(page):\n    return {'d': datetime.date(1, 1, 1)}", "the row['d'] is date"),
+        ("def parse(page):\n    return {'a': 2**64}", "the row['a'] is an int of more than 64 bits"),
+        ("def parse(page):\n    return {'a': '\\ud800'}", "half a surrogate pair"),
+        ("def parse(page):\n    a = {}\n    a['a'] = a\n    return a", "nested too deep"),
+        ("def parse(page):\n    return {'item': 5}", "whose 'item' is int"),
+    ],
+)
+def test_what_a_hook_does_wrong_is_one_sentence_with_file_and_line(source: str, told: str) -> None:
+    extracted = run(source)
+    assert told in extracted.error
+    assert "/nowhere/hook.py:" in extracted.error
+    assert "\n" not in extracted.error
+    assert extracted.rows == ()
+    assert extracted.outlinks == ("http://h/a", "http://h/b")
+
+
+def test_an_endless_hook_is_cut_at_the_limit_of_rows() -> None:
+    extracted = run("def parse(page):\n    while True: yield {'a': 1}", max_rows=3)
+    assert (len(extracted.rows), extracted.capped, extracted.error) == (3, True, "")
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("def parse(page:\n    pass", "/nowhere/hook.py:1: the hook is not Python: "),
+        (
+            "x = 1\nimport no_such_module",
+            "/nowhere/hook.py:2: the hook does not import: ModuleNotFoundError: No module",
+        ),
+        ("def f():\n    raise KeyError('k')\n\nf()", "/nowhere/hook.py:2: the hook does not import: KeyError"),
+        ("raise SystemExit", "/nowhere/hook.py:1: the hook does not import: SystemExit"),
+        ("x = '\0'", "/nowhere/hook.py:1: the hook"),
+        ("x = 1", "/nowhere/hook.py: the hook has no function parse(page)"),
+        ("parse = 5", "/nowhere/hook.py: the hook has no function parse(page)"),
+    ],
+)
+def test_a_hook_that_cannot_be_loaded_is_a_usage_error(source: str, told: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        load_hook(spec(source))
+    assert told in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_hook_whose_file_lies_here_imports_its_neighbours_last(tmp_path: Path) -> None:
+    (tmp_path / "near_by.py").write_text("WORD = 'near'")
+    (tmp_path / "json.py").write_text("raise RuntimeError('hidden')")
+    hook = spec("import json, near_by\ndef parse(page): return {'w': near_by.WORD}", str(tmp_path / "hook.py"))
+    (tmp_path / "hook.py").write_text(hook.source)
+    try:
+        assert load_hook(hook)(None) == {"w": "near"}  # type: ignore[arg-type]
+        assert sys.path[-1] == str(tmp_path)
+        load_hook(hook)
+        assert sys.path.count(str(tmp_path)) == 1
+    finally:
+        sys.modules.pop("near_by", None)
+
+
+def test_the_text_that_was_sent_runs_if_the_file_here_is_another(tmp_path: Path) -> None:
+    (tmp_path / "hook.py").write_text("raise RuntimeError('stale')")
+    hook = spec("def parse(page): return {'w': 'sent'}", str(tmp_path / "hook.py"))
+    assert load_hook(hook)(None) == {"w": "sent"}  # type: ignore[arg-type]
+    assert str(tmp_path) not in sys.path
+
+
+def test_the_traceback_of_a_sent_hook_shows_its_lines() -> None:
+    parse = load_hook(spec("def parse(page):\n    raise ValueError(page)", "/nowhere/shown.py"))
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 - the text is not what is looked at
+        parse(None)  # type: ignore[arg-type]
+    assert "    raise ValueError(page)" in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_hook_may_define_dataclasses() -> None:
+    source = """
+        from __future__ import annotations
+        from dataclasses import dataclass
+
+        @dataclass
+        class Row:
+            word: str
+
+        def parse(page):
+            return vars(Row("x"))
+    """
+    assert run(source).rows[0].fields == {"word": "x"}
