@@ -260,7 +260,10 @@ class FleetManager(managers.BaseManager):
         kind, result = self._trip(connection, frame)
         if kind == RETURN:
             return result
-        raise result
+        try:
+            raise result
+        finally:
+            del result  # it refers to this frame, which would keep the connection
 
     def Queue(self) -> QueueProxy:
         return self._proxy(QueueProxy)

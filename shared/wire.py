@@ -54,6 +54,13 @@ _KEEPALIVE = (
 Address = tuple[str, int]
 
 
+class WireSocket(ssl.SSLSocket):
+    """A socket that closes itself when it is forgotten: a proxy's connection ends with the thread that made it."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class WireConnection:
     """One TLS connection that carries frames.
 
@@ -69,9 +76,6 @@ class WireConnection:
         self._deadline: float | None = None
         self._buffer = bytearray()
         self.within(GREETING_S)
-
-    def __del__(self) -> None:
-        self.close()
 
     def within(self, seconds: float | None) -> None:
         """Let all that follows end within `seconds` from now, taken together; None lets it take any time."""
@@ -312,6 +316,7 @@ def _keep_alive(sock: socket.socket) -> None:
 def _server_context(identity: Identity) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.sslsocket_class = WireSocket
     context.num_tickets = 0
     # The ssl module loads keys from files only; this one lies in memory and ends with its descriptor.
     descriptor = os.memfd_create("identity")
@@ -331,6 +336,7 @@ def _client_context() -> ssl.SSLContext:
     """Verify by fingerprint alone (see `connect`): names and authorities mean nothing here."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.sslsocket_class = WireSocket
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
