@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-import msgspec
-
-from shared.errors import JoinError
+from shared.errors import JoinError, WireError
 from shared.identity import SECRET_BYTES, refuse_public
+from shared.payload import dumps, loads
 
 PREFIX = "cf1:"
 FINGERPRINT_BYTES = 32
@@ -24,8 +23,6 @@ _CHECK_BYTES = 4
 _MAX_ADDRESSES = 64
 _MAX_ADDRESS_CHARS = 253
 _MAX_PORT = 65_535
-
-_decoder = msgspec.msgpack.Decoder(tuple[tuple[str, ...], int, bytes, bytes])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +36,7 @@ class JoinToken:
 
     def encode(self) -> str:
         """Write the token as one line to paste."""
-        payload = msgspec.msgpack.encode((self.addresses, self.port, self.fingerprint, self.secret))
+        payload = dumps((self.addresses, self.port, self.fingerprint, self.secret))
         return PREFIX + base64.urlsafe_b64encode(payload + _check(payload)).decode("ascii").rstrip("=")
 
     @classmethod
@@ -48,12 +45,7 @@ class JoinToken:
         compact = "".join(text.split())
         if not compact.startswith(PREFIX):
             raise JoinError(_not_a_token(compact))
-        payload = _checked_payload(compact.removeprefix(PREFIX))
-        try:
-            addresses, port, fingerprint, secret = _decoder.decode(payload)
-        except msgspec.DecodeError as error:
-            raise JoinError("the join token is damaged: copy it again, whole") from error
-        token = cls(addresses=addresses, port=port, fingerprint=fingerprint, secret=secret)
+        token = _token(_checked_payload(compact.removeprefix(PREFIX)))
         if not token._is_sound():
             raise JoinError("the join token makes no sense: copy it again from the coordinator's output")
         return token
@@ -97,6 +89,18 @@ def _checked_payload(encoded: str) -> bytes:
     return payload
 
 
+def _token(payload: bytes) -> JoinToken:
+    try:
+        fields = loads(payload)
+    except WireError as error:
+        raise JoinError("the join token is damaged: copy it again, whole") from error
+    match fields:
+        case [list(addresses), int(port), bytes(fingerprint), bytes(secret)]:
+            return JoinToken(addresses=tuple(addresses), port=port, fingerprint=fingerprint, secret=secret)
+        case _:
+            raise JoinError("the join token makes no sense: copy it again from the coordinator's output")
+
+
 def _check(payload: bytes) -> bytes:
     return blake2b(payload, digest_size=_CHECK_BYTES).digest()
 
@@ -107,5 +111,7 @@ def _not_a_token(text: str) -> str:
     return f"this is no join token (it starts with {PREFIX}): copy the line that the coordinator printed"
 
 
-def _is_host(address: str) -> bool:
+def _is_host(address: object) -> bool:
+    if not isinstance(address, str):
+        return False
     return 0 < len(address) <= _MAX_ADDRESS_CHARS and address.isprintable() and " " not in address

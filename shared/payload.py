@@ -34,6 +34,7 @@ _TREE = (CrawlfleetError, UsageError, JoinError, VersionError, CrawlFailed, Wire
 _BY_NAME: dict[str, type[Exception]] = {kind.__name__: kind for kind in (*_BUILTINS, *_TREE)}
 
 _encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder()
 _request_decoder = msgspec.msgpack.Decoder(Request)
 _answer_decoder = msgspec.msgpack.Decoder(Answer)
 
@@ -75,6 +76,11 @@ def dumps(value: object) -> bytes:
         return _encoder.encode(value)
     except OverflowError as error:
         raise ValueError("an integer of more than 64 bits cannot travel") from error
+
+
+def loads(frame: bytes) -> Any:
+    """Decode plain values; raise `WireError` if it is anything else."""
+    return _decode(_decoder, frame)
 
 
 def loads_request(frame: bytes) -> Request:

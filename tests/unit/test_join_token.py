@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 import shared.identity
 from shared.errors import JoinError, UsageError
-from shared.join_token import JoinToken, read_token
+from shared.join_token import JoinToken, _check, read_token
 from shared.machine import own_addresses
+from shared.payload import dumps
 
 TOKEN = JoinToken(addresses=("10.0.0.7", "127.0.0.1"), port=40_000, fingerprint=bytes(32), secret=b"s" * 32)
 HOSTS = st.from_regex(r"[a-z0-9.:-]{1,40}", fullmatch=True)
@@ -97,6 +98,16 @@ def test_a_token_that_makes_no_sense_is_refused(changes: dict[str, object]) -> N
     }
     with pytest.raises(JoinError, match="makes no sense"):
         JoinToken.parse(JoinToken(**(fields | changes)).encode())  # type: ignore[arg-type]  # one field is wrong
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"\xc1", dumps(None), dumps([]), dumps([["h"], "1", b"", b""]), dumps([[5], 1, bytes(32), bytes(32)])],
+)
+def test_a_token_of_other_content_is_refused(payload: bytes) -> None:
+    text = "cf1:" + base64.urlsafe_b64encode(payload + _check(payload)).decode().rstrip("=")
+    with pytest.raises(JoinError):
+        JoinToken.parse(text)
 
 
 def test_the_secret_is_not_shown() -> None:
