@@ -25,6 +25,7 @@ class Journal:
         self.reasons: Counter[str] = Counter()
         self.rows = 0
         self.seeds_fetched = 0
+        self.lost_leases = 0
 
     def __call__(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -59,6 +60,7 @@ class Journal:
     def _note_lease(self, change: LeaseEnded) -> None:
         lease = change.lease
         if change.why == "lost":
+            self.lost_leases += 1
             self._log.warning(
                 "lease lost", lease=lease.id, session=lease.session, host=lease.host, tasks=len(lease.refs)
             )

@@ -54,6 +54,7 @@ class WorkerOptions:
     parse_threads: int = 2
     log_file: Path | None = None
     log_level: str = "info"
+    log_to_console: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ def serve(post: Post, pipe: Connection, counters: Counters, inherited: tuple[Con
     for stranger in inherited:
         stranger.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    log.configure(post.options.log_file, level=post.options.log_level)
+    log.configure(post.options.log_file, level=post.options.log_level, console=post.options.log_to_console)
     outbox = Outbox()
     orders = Orders(outbox.ring)
     with Signals([signal.SIGTERM]) as signals:

@@ -7,6 +7,7 @@
 
 It runs no thread, so that forking is safe: one loop waits for pipes, sentinels and signals together. The first SIGTERM
 or SIGINT asks every worker to drain, the second kills them. It talks to no coordinator itself.
+A node that is itself a child process ends when its parent does.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ FIRST_PAUSE_S = 0.1
 LAST_PAUSE_S = 10.0
 GOOD_LIFE_S = 60.0
 EARLY_DEATHS = 3
+ORPHANED = 1
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _logger = structlog.get_logger(__name__)
@@ -94,6 +96,8 @@ class Node:
         self.counters = Counters(self._context, options.processes)
         self._seats = [_Seat(index) for index in range(options.processes)]
         self._draining = False
+        parent = multiprocessing.parent_process()
+        self._lifeline = () if parent is None else (parent.sentinel,)
         self._exit_code: int | None = None
 
     def run(self) -> int:
@@ -143,12 +147,14 @@ class Node:
     def _wait(self) -> None:
         """Sleep until something happens, and see to it."""
         lives = [(seat, seat.life) for seat in self._seats if seat.life is not None]
-        sources: list[Connection | int] = [self._signals.fileno()]
+        sources: list[Connection | int] = [self._signals.fileno(), *self._lifeline]
         for _, life in lives:
             sources += (life.pipe, life.process.sentinel)
         ready = set(connection.wait(sources, self._pause_s()))
         for number in self._signals.take():
             self._obey(number)
+        if ready.intersection(self._lifeline):
+            self._exit_code = ORPHANED
         for seat, life in lives:
             if life.pipe in ready or life.process.sentinel in ready:
                 is_open = self._listen(seat, life)

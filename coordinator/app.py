@@ -1,0 +1,250 @@
+"""Puts a coordinator together and runs it: the only file that names concrete classes.
+
+Order of the end: the crawl is over (or a signal came), workers hear of it and say goodbye, the server closes, the loop
+ends, the sinks are written to the end, the summary is left.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+import structlog
+
+from coordinator.core.policy import Policy
+from coordinator.core.rows import TaskState
+from coordinator.core.transitions import TaskEvent
+from coordinator.crawl_folder import JOIN, CrawlFolder
+from coordinator.frontier.memory_store import MemoryStore
+from coordinator.journal import Journal
+from coordinator.loop import Loop
+from coordinator.results.results_dict import ResultsDict
+from coordinator.server import Control, referents
+from coordinator.service import Service
+from coordinator.sinks.follower import Follower
+from coordinator.sinks.registry import open_sink
+from coordinator.summary import Summary, write
+from shared import log
+from shared.control_port import FleetServer
+from shared.errors import CrawlFailed
+from shared.identity import load_or_create
+from shared.job import Job, brief, load
+from shared.join_token import JoinToken
+from shared.manager import FleetManager
+from shared.messages import Brief, Kind, Status
+
+FAREWELL_S = 3.0
+INTERRUPTED = 130
+FAILED = 1
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How to serve a job. `advertise` are the addresses that the join token names (default: this machine's)."""
+
+    job: Path
+    crawls: Path = Path("crawls")
+    host: str = "127.0.0.1"
+    port: int = 0
+    advertise: tuple[str, ...] = ()
+    fresh: bool = False
+    identity: Path | None = None
+    join_file: Path | None = None
+    log_to_console: bool = True
+
+
+class Crawl:
+    """One coordinator: everything that serves one job, put together and not yet running."""
+
+    def __init__(self, job: Job, folder: CrawlFolder, options: Options) -> None:
+        self.folder = folder
+        self._job = job
+        self._started_at = datetime.now(UTC)
+        self._stop = threading.Event()
+        self._store = MemoryStore()
+        self._journal = Journal()
+        work = brief(job)
+        self._service = Service(self._store, policy(job, work), work, epoch=time.time_ns(), journal=self._journal)
+        self._sinks = [folder.path / name for name in job.sinks]
+        self._follower = Follower(self._store, [open_sink(path) for path in self._sinks])
+        self._loop = Loop(self._service, on_commit=self._follower.nudge)
+        self._server = self._open_server(options)
+        self.token = self._server.join_token(options.advertise or None)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the server listens."""
+        host, port = self._server.address
+        return host, port
+
+    def stop(self) -> None:
+        """Ask the crawl to stop before it is finished."""
+        self._stop.set()
+
+    def run(self) -> Summary:
+        """Serve until the crawl is finished or told to stop; return what it came to."""
+        self._follower.start()
+        self._loop.start()
+        self._loop.call(lambda now: self._service.add_seeds(self._job.seeds, now))
+        self._server.start()
+        finished = self._wait()
+        self._farewell(finished)
+        elapsed_s = self._loop.now()
+        self._server.stop()
+        self._loop.stop()
+        self._follower.stop()
+        summary = self._summary(finished, elapsed_s)
+        write(summary, self.folder.summary)
+        return summary
+
+    def status(self) -> Status:
+        """Return the crawl's numbers now."""
+        return self._loop.call(self._status)
+
+    def _open_server(self, options: Options) -> FleetServer:
+        identity = load_or_create(options.identity or self.folder.path)
+        control = Control(self.status, self.stop)
+        objects = referents(self._service, self._loop, ResultsDict(self._store), control)
+        return FleetManager.serving(objects, identity, options.host, options.port, on_bug=_log_bug).get_server()
+
+    def _wait(self) -> bool:
+        """Wait for the end; say whether it is the crawl's own, proved from its state."""
+        while not self._stop.wait(0.05):
+            if self._loop.failure is not None or self._follower.failure is not None:
+                return False
+            if self._loop.call(lambda _now: self._service.is_finished):
+                return True
+        return False
+
+    def _farewell(self, finished: bool) -> None:
+        """Give workers the time to hear that the crawl is over."""
+        until = time.monotonic() + (FAREWELL_S if finished else 0.0)
+        while self._service.sessions and time.monotonic() < until:
+            time.sleep(0.02)
+
+    def _pages(self) -> dict[TaskState, int]:
+        counts = self._store.counts()
+        return {state: counts.get((Kind.PAGE, state), 0) for state in TaskState}
+
+    def _status(self, now: float) -> Status:
+        pages = self._pages()
+        return Status(
+            job=self._job.name,
+            pending=pages[TaskState.PENDING],
+            leased=pages[TaskState.LEASED],
+            done=pages[TaskState.DONE],
+            failed=pages[TaskState.FAILED],
+            dropped=pages[TaskState.DROPPED],
+            fetched=self._journal.events[TaskEvent.FETCHED],
+            rows=self._journal.rows,
+            sessions=self._service.sessions,
+            elapsed_s=now,
+            finished=self._service.is_finished,
+            reasons=dict(self._journal.reasons),
+        )
+
+    def _summary(self, finished: bool, elapsed_s: float) -> Summary:
+        pages, events = self._pages(), self._journal.events
+        ended, detail, exit_code = self._verdict(finished)
+        return Summary(
+            job=self._job.name,
+            ended=ended,
+            detail=detail,
+            started_at=self._started_at.isoformat(timespec="seconds"),
+            elapsed_s=round(elapsed_s, 3),
+            discovered=sum(pages.values()),
+            done=pages[TaskState.DONE],
+            fetched=events[TaskEvent.FETCHED],
+            redirected=events[TaskEvent.REDIRECTED],
+            failed=pages[TaskState.FAILED],
+            dropped=pages[TaskState.DROPPED],
+            unfinished=pages[TaskState.PENDING] + pages[TaskState.LEASED],
+            rows=self._journal.rows,
+            retries=events[TaskEvent.RETRIED],
+            lost_leases=self._journal.lost_leases,
+            reasons={name: count for name, count in self._journal.reasons.items() if count},
+            sinks=tuple(str(path) for path in self._sinks),
+            exit_code=exit_code,
+        )
+
+    def _verdict(self, finished: bool) -> tuple[str, str, int]:
+        """Return how the crawl ended, in a word, in a sentence, and as an exit code."""
+        failure = self._follower.failure or self._loop.failure
+        if failure is not None:
+            return "failed", str(failure), FAILED
+        if not finished:
+            return "interrupted", "", INTERRUPTED
+        if self._journal.seeds_fetched == 0:
+            reasons = ", ".join(sorted(name for name, count in self._journal.reasons.items() if count))
+            return "failed", f"No seed gave a page ({reasons}): see {self.folder.log}.", FAILED
+        return "finished", "", 0
+
+
+def policy(job: Job, work: Brief) -> Policy:
+    """Return the numbers that the rules go by, from a job."""
+    return Policy(
+        user_agent=job.politeness.user_agent,
+        scope=work.scope,
+        delay_s=job.politeness.delay_s,
+        per_host=job.politeness.per_host,
+        lease_s=job.lease_s,
+        retries=job.fetch.retries,
+        depth=job.scope.depth,
+        pages=job.scope.pages,
+        keep_scope_same=job.scope.hosts == "same",
+    )
+
+
+def serve(options: Options, on_ready: Callable[[Crawl], None]) -> Summary:
+    """Serve a job to its end, in the main thread; `on_ready` is told when workers may join.
+
+    Raises `UsageError` for what the user has to change, `CrawlFailed` if a sink cannot be opened.
+    """
+    job = load(options.job)
+    folder = CrawlFolder(options.crawls, job.name, fresh=options.fresh)
+    log.configure(folder.log, console=options.log_to_console)
+    crawl = Crawl(job, folder, options)
+    with _stopped_by_signals(crawl):
+        for path in {folder.path / JOIN, options.join_file or folder.path / JOIN}:
+            _leave_token(crawl.token, path)
+        on_ready(crawl)
+        return crawl.run()
+
+
+def _leave_token(token: JoinToken, path: Path) -> None:
+    """Write the token to a file that only its owner can read, whole or not at all."""
+    draft = path.with_name(path.name + ".tmp")
+    try:
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(token.encode() + "\n")
+        draft.replace(path)
+    except OSError as error:
+        raise CrawlFailed(f"cannot write the join token to {path}: {error.strerror}") from error
+
+
+def _log_bug(error: BaseException) -> None:
+    structlog.get_logger().error("internal error", exc_info=error)
+
+
+@contextmanager
+def _stopped_by_signals(crawl: Crawl) -> Iterator[None]:
+    """Let SIGTERM and SIGINT stop the crawl."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        crawl.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

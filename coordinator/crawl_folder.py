@@ -1,0 +1,72 @@
+"""A crawl's folder: where its items, its log, its summary and its keys lie, and who may write there."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from shared.errors import UsageError
+
+LOG = "log.jsonl"
+SUMMARY = "summary.json"
+JOIN = "join-token"
+LOCK = "lock"
+_KEEPS_NOTHING = frozenset({LOCK, JOIN, "coordinator.crt", "coordinator.key", "secret"})
+
+
+class CrawlFolder:
+    """One crawl's folder, held by this process until it ends. Raises `UsageError` where it cannot be had."""
+
+    def __init__(self, root: Path, job: str, *, fresh: bool) -> None:
+        self.path = root / job
+        self.moved_to = _move_aside(self.path) if fresh and self.path.exists() else None
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self.path)
+        except OSError as error:
+            raise UsageError(
+                f"cannot write to the crawl's folder {self.path}: {error.strerror}; choose another with --crawls"
+            ) from error
+        if any(entry.name not in _KEEPS_NOTHING for entry in self.path.iterdir()):
+            raise UsageError(
+                f"{self.path} holds the results of an earlier run: "
+                "move it away, or start again with --fresh, which moves it aside"
+            )
+
+    @property
+    def log(self) -> Path:
+        """Where all processes of the crawl on this machine log to."""
+        return self.path / LOG
+
+    @property
+    def summary(self) -> Path:
+        """Where the summary is left at the end."""
+        return self.path / SUMMARY
+
+
+def _move_aside(folder: Path) -> Path:
+    """Move a folder to a name of its own beside it, after making sure that no coordinator works there."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+    target = folder.with_name(f"{folder.name}.{stamp}")
+    try:
+        os.close(_lock(folder))
+        folder.rename(target)
+    except OSError as error:
+        raise UsageError(f"cannot move {folder} aside: {error.strerror}; move it yourself") from error
+    return target
+
+
+def _lock(folder: Path) -> int:
+    """Lock a folder for this process; raise `UsageError` naming the process that has it."""
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 32).decode("ascii", errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise UsageError(f"{folder} is in use by the coordinator with process id {holder}: wait or stop it") from None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
+    return descriptor

@@ -1,0 +1,87 @@
+"""What a crawl came to: the numbers at its end, as a value, as JSON, and as a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a crawl. `ended` is `finished`, `interrupted` or `failed`, `detail` says why if it failed."""
+
+    job: str
+    ended: str
+    detail: str = ""
+    started_at: str
+    elapsed_s: float
+    discovered: int
+    done: int
+    fetched: int
+    redirected: int
+    failed: int
+    dropped: int
+    unfinished: int
+    rows: int
+    retries: int
+    lost_leases: int
+    reasons: dict[str, int]
+    sinks: tuple[str, ...]
+    exit_code: int
+
+    @property
+    def pages_per_s(self) -> float:
+        return self.fetched / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+
+def write(summary: Summary, path: Path) -> None:
+    """Leave a summary as JSON, whole or not at all."""
+    draft = path.with_suffix(".tmp")
+    draft.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
+    draft.replace(path)
+
+
+def read(path: Path) -> Summary | None:
+    """Return the summary that a coordinator left, None if it left none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Summary)
+    except FileNotFoundError:
+        return None
+
+
+def show(summary: Summary, console: Console) -> None:
+    """Print a summary as a table, and what the user has to know beside it."""
+    table = Table(title=f"{summary.job}: {summary.ended}", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for name, value in _lines(summary):
+        table.add_row(name, value)
+    console.print(table)
+    for sink in summary.sinks:
+        console.print(f"items: {sink}", highlight=False, soft_wrap=True)
+    if summary.detail:
+        console.print(summary.detail, style="bold red", highlight=False, soft_wrap=True)
+    if summary.ended == "interrupted":
+        console.print("The items so far are kept. The next run starts afresh, with --fresh.", highlight=False)
+
+
+def _lines(summary: Summary) -> list[tuple[str, str]]:
+    lines = [
+        ("pages fetched", f"{summary.fetched:,}"),
+        ("redirects followed", f"{summary.redirected:,}"),
+        ("failed", f"{summary.failed:,}"),
+        ("dropped", f"{summary.dropped:,}"),
+        ("URLs discovered", f"{summary.discovered:,}"),
+        ("rows", f"{summary.rows:,}"),
+        ("retries", f"{summary.retries:,}"),
+        ("time", f"{summary.elapsed_s:,.1f} s"),
+        ("pages a second", f"{summary.pages_per_s:,.1f}"),
+    ]
+    if summary.unfinished:
+        lines.insert(4, ("not finished", f"{summary.unfinished:,}"))
+    if summary.lost_leases:
+        lines.append(("leases lost", f"{summary.lost_leases:,}"))
+    reasons = sorted(summary.reasons.items(), key=lambda reason: -reason[1])
+    return lines + [(f"  {name}", f"{count:,}") for name, count in reasons if count]

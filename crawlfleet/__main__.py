@@ -1,0 +1,98 @@
+"""The command line. Each command imports what it needs when it is run, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import coordinator.__main__ as coordinator_command
+import worker.__main__ as worker_command
+from shared.errors import CrawlfleetError
+
+EXIT_CODES = """\
+exit codes: 0 finished, even if some URLs failed; 1 no seed gave a page, or a sink failed;
+            2 usage, job, address, key or version; 130 interrupted"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit code."""
+    multiprocessing.freeze_support()
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.command(args))
+    except CrawlfleetError as error:
+        print(f"crawlfleet: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="crawlfleet",
+        description="A distributed crawler: one coordinator, any number of workers.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="crawl a job with a coordinator and workers on this machine")
+    coordinator_command.add_job_arguments(run)
+    run.add_argument("--workers", metavar="N", type=_count, default=2, help="worker processes (default: 2)")
+    run.add_argument("--threads", metavar="N", type=_count, default=16, help="fetch threads in each (default: 16)")
+    run.set_defaults(command=_run)
+
+    serve = commands.add_parser("coordinator", help="serve a job to workers, here or on other machines")
+    coordinator_command.add_arguments(serve)
+    serve.set_defaults(command=coordinator_command.from_args)
+
+    work = commands.add_parser("worker", help="fetch and parse for a coordinator")
+    worker_command.add_arguments(work)
+    work.set_defaults(command=worker_command.from_args)
+
+    check = commands.add_parser("check", help="tell every problem of a job file")
+    check.add_argument("job", metavar="JOB.yaml", type=Path)
+    check.set_defaults(command=_check)
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from crawlfleet.run import RunOptions, run
+
+    options = RunOptions(job=args.job, crawls=args.crawls, fresh=args.fresh, workers=args.workers, threads=args.threads)
+    return run(options, Console())
+
+
+def _check(args: argparse.Namespace) -> int:
+    from shared.job import load
+
+    job = load(args.job)
+    seeds = "1 seed" if len(job.seeds) == 1 else f"{len(job.seeds):,} seeds"
+    print(f"{args.job}: job {job.name!r} is fine: {seeds}, {len(job.items)} item rules, into {', '.join(job.sinks)}")
+    return 0
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 to 1024")
+    return int(text)
+
+
+class _Version(argparse.Action):
+    """Prints the version, which takes a look into the installed metadata."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from crawlfleet import __version__
+
+        print(f"crawlfleet {__version__}")
+        parser.exit()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
