@@ -17,6 +17,7 @@ Advise: TypeAlias = Callable[[KeyPath, str], str]
 
 _WANTED = {
     "string_type": "text",
+    "is_instance_of": "text",
     "int_type": "a whole number",
     "tuple_type": "a list",
     "dict_type": "a mapping",

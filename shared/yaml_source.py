@@ -127,9 +127,10 @@ class _Builder:
     def document(self) -> Value:
         """Return the value of the only document."""
         next(self._events)
-        if not isinstance(next(self._events), yaml.DocumentStartEvent):
+        begun = isinstance(next(self._events), yaml.DocumentStartEvent)
+        value = self._value(next(self._events), ()) if begun else None
+        if value is None and () not in self.broken:
             self._stop(Place(1, 1), (), "the file is empty: describe a crawl, beginning with name and seeds")
-        value = self._value(next(self._events), ())
         next(self._events)
         after = next(self._events)
         if isinstance(after, yaml.DocumentStartEvent):
@@ -229,13 +230,14 @@ def _syntax_problem(text: str, error: yaml.MarkedYAMLError) -> Problem:
     end = error.problem_mark
     assert end is not None
     place = Place(end.line + 1, end.column + 1)
-    lines = text.splitlines()[(error.context_mark or end).line : place.line]
+    begin = error.context_mark or end
+    lines = text.splitlines()[begin.line : place.line]
     if RANGE.search("\n".join(lines)):
         return Problem(place, (), RANGE_ADVICE)
     if lines and "\t" in lines[-1][: len(lines[-1]) - len(lines[-1].lstrip())]:
         return Problem(place, (), "a tab begins this line: YAML indents with spaces")
     what = ", ".join(part for part in (error.context, error.problem) if part)
-    begun = f", begun on line {place.line - len(lines) + 1}" if len(lines) > 1 else ""
+    begun = f", begun on line {begin.line + 1}" if begin.line < end.line else ""
     return Problem(place, (), f"this is not YAML ({what}{begun}): mend this line or the one before it")
 
 

@@ -1,0 +1,103 @@
+"""The jobs that come with the project: all load, the reference is complete, and the twins give the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from shared.job import SECTIONS, Item, Job, Nest, brief, keys_of, load
+from shared.yaml_source import Document, read
+from worker.extract import Extractor
+from worker.fetch import Fetched, Headers
+from worker.hooks import load_hook
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+LISTING = """<!doctype html><html><head><meta charset="utf-8"><title>博客园</title></head><body>
+<a class="brand" href="/">home</a>
+<div id="post_list"><article class="post-item"><section><div class="post-item-text">
+  <a class="post-item-title" href="https://www.cnblogs.com/one/p/1.html" target="_blank">First
+     post &amp; <b>more</b></a><p class="post-item-summary">words</p></div></section></article>
+<article class="post-item"><a class="post-item-title hot" href="https://www.cnblogs.com/two/p/2.html?a=1&amp;b">
+  分布式爬虫</a></article>
+<article class="post-item"><a class="post-item-titles" href="/no">no</a></article>
+<article class="post-item"><a class="post-item-title" href="/three"></a></article></div></body></html>"""
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_job_loads(path: Path) -> None:
+    assert brief(load(path)).job == load(path).name
+
+
+def test_reference_has_every_key() -> None:
+    document = read(CONFIG / "reference.yaml")
+    assert {place for place in _places() if place not in _written(document)} == set()
+
+
+def test_reference_states_the_defaults() -> None:
+    text = (CONFIG / "reference.yaml").read_text(encoding="utf-8")
+    for default in ("default: 1s", "default: 1)", "default: 20s", "default: 3", "default: 10MiB", "default: 15s"):
+        assert default in text
+
+
+def test_demo_job_reads_the_books_of_the_demo_site() -> None:
+    job = load(CONFIG / "demo.yaml")
+    assert job.seeds == ("http://127.0.0.1:8765/",)
+    assert [item.name for item in job.items] == ["book", "listing"]
+
+
+def test_cnblogs_jobs_ask_for_the_fifty_listing_pages_and_nothing_else() -> None:
+    for name in ("cnblogs.yaml", "cnblogs_hook.yaml"):
+        job = load(CONFIG / name)
+        assert job.seeds == tuple(f"https://www.cnblogs.com/sitehome/p/{n}" for n in range(1, 51))
+        assert job.follow == ()
+
+
+def test_cnblogs_rules_and_hook_give_the_same_rows() -> None:
+    by_rules, by_hook = _rows("cnblogs.yaml"), _rows("cnblogs_hook.yaml")
+    assert by_rules == by_hook
+    assert by_rules == [
+        ("post", 0, {"address": "https://www.cnblogs.com/one/p/1.html", "text": "First post & more"}),
+        ("post", 1, {"address": "https://www.cnblogs.com/two/p/2.html?a=1&b", "text": "分布式爬虫"}),
+        ("post", 2, {"address": "/three", "text": ""}),
+    ]
+
+
+def _rows(name: str) -> list[tuple[str, int, dict[str, Any]]]:
+    job = brief(load(CONFIG / name))
+    parse = load_hook(job.hook) if job.hook is not None else None
+    found = Extractor(job, parse).extract(_listing())
+    assert found.error == ""
+    assert found.outlinks == ()
+    return [(row.item, row.index, row.fields) for row in found.rows]
+
+
+def _listing() -> Fetched:
+    return Fetched(
+        url="https://www.cnblogs.com/sitehome/p/1",
+        status=200,
+        headers=Headers((("Content-Type", "text/html; charset=utf-8"),)),
+        body=LISTING.encode(),
+    )
+
+
+def _places() -> Iterator[tuple[type[BaseModel], str]]:
+    for section in (Job, Item, Nest, *SECTIONS.values()):
+        for key in keys_of(section):
+            yield section, key
+
+
+def _written(document: Document) -> set[tuple[type[BaseModel], str]]:
+    return {(_section(path[:-1]), str(path[-1])) for path in document.keys}
+
+
+def _section(path: tuple[str | int, ...]) -> type[BaseModel]:
+    if not path:
+        return Job
+    if path[0] == "items":
+        return Item if len(path) == 2 else Nest
+    return SECTIONS.get(str(path[0]), Job)

@@ -1,0 +1,74 @@
+"""Which canonical URLs a scope lets in, and by which rule it refuses the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.messages import ScopeSpec
+from shared.scope import Scope
+from shared.urls import MAX_URL_CHARS
+
+
+def refuses(url: str, **spec: tuple[str, ...] | bool) -> str:
+    return Scope(ScopeSpec(**{"hosts": ("example.org",), **spec})).refuses(url)
+
+
+@pytest.mark.parametrize("url", ["https://example.org/", "http://example.org:8080/a?b"])
+def test_hosts_are_let_in_whatever_the_scheme_and_port(url: str) -> None:
+    assert refuses(url) == ""
+
+
+@pytest.mark.parametrize("url", ["https://other.org/", "https://www.example.org/", "https://notexample.org/"])
+def test_other_hosts_are_refused(url: str) -> None:
+    assert refuses(url) == "host"
+
+
+def test_subdomains_are_let_in_only_if_asked_for_and_by_whole_labels() -> None:
+    assert refuses("https://a.b.example.org/", subdomains=True) == ""
+    assert refuses("https://example.org/", subdomains=True) == ""
+    assert refuses("https://notexample.org/", subdomains=True) == "host"
+    assert refuses("https://example.org.evil.net/", subdomains=True) == "host"
+
+
+@pytest.mark.parametrize(
+    ("glob", "path", "matches"),
+    [
+        ("/a", "/a/b", True),
+        ("/a", "/b/a", False),
+        ("a/", "/b/a/", True),
+        ("/a*z", "/a/b/z/c", True),
+        ("/a*z", "/a/b", False),
+        ("*.pdf", "/x.pdf", True),
+        ("?page=", "/list?page=2", True),
+        ("?page=", "/listXpage=2", False),
+        ("/a.b", "/aXb", False),
+        ("/[ab]", "/a", False),
+        ("/*b*c", "/cab", False),
+        ("*", "/", True),
+    ],
+)
+def test_globs_are_anchored_by_a_slash_and_star_is_the_only_wildcard(glob: str, path: str, matches: bool) -> None:
+    url = f"https://example.org{path}"
+    assert refuses(url, include=(glob,)) == ("" if matches else "include")
+    assert refuses(url, exclude=(glob,)) == ("exclude" if matches else "")
+
+
+def test_any_include_pattern_is_enough_and_any_exclude_pattern_refuses() -> None:
+    spec = {"include": ("/a", "/b"), "exclude": ("/b/x", "/c")}
+    assert refuses("https://example.org/b/y", **spec) == ""
+    assert refuses("https://example.org/b/x", **spec) == "exclude"
+    assert refuses("https://example.org/c", **spec) == "include"
+
+
+def test_overlong_urls_are_refused() -> None:
+    assert refuses("https://example.org/" + "a" * MAX_URL_CHARS) == "length"
+
+
+@pytest.mark.timeout(10)
+def test_globs_of_many_stars_do_not_backtrack() -> None:
+    url = "https://example.org/" + "a" * (MAX_URL_CHARS - 20)
+    assert refuses(url, exclude=("/" + "*a" * 40 + "*b",)) == ""
+
+
+def test_no_host_lets_nothing_in() -> None:
+    assert refuses("https://example.org/", hosts=()) == "host"
