@@ -14,6 +14,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from shared.urls import canonicalize
 from worker.extract.charset import declared_codec, decode
+from worker.extract.nesting import flattened
 from worker.fetch import Fetched, Headers
 
 if TYPE_CHECKING:
@@ -64,9 +65,9 @@ class Page:
     def tree(self) -> LexborHTMLParser:
         """The page parsed by selectolax (lexbor), as an HTML5 browser would. Rules and links read the same tree."""
         codec, mark = declared_codec(self.body, self.headers.get("content-type", ""))
-        if codec == "utf-8":  # lexbor reads UTF-8 by itself
-            return LexborHTMLParser(self.body[mark:] if mark else self.body)
-        return LexborHTMLParser(self.text)
+        source = self.body[mark:] if codec == "utf-8" else self.text.encode()
+        # The parser reads UTF-8; what is no UTF-8 becomes U+FFFD where it is asked for.
+        return LexborHTMLParser(flattened(source))
 
     @cached_property
     def soup(self) -> BeautifulSoup:
