@@ -6,7 +6,8 @@ once. It must not import the hook, nor reach any network; reading the job file a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -128,11 +129,9 @@ _HEADERS: TypeAdapter[dict[str, str]] = TypeAdapter(
 
 def _headers(value: object) -> tuple[tuple[str, str], ...]:
     headers = _HEADERS.validate_python(value)
-    seen: set[str] = set()
-    for name in headers:
-        if name.lower() in seen:
-            raise _fault((name, "[key]"), "is written twice, with other capitals: keep one")
-        seen.add(name.lower())
+    index = _repeated(name.lower() for name in headers)
+    if index is not None:
+        raise _fault((list(headers)[index], "[key]"), "is written twice, with other capitals: keep one")
     return tuple(headers.items())
 
 
@@ -212,11 +211,20 @@ class Item(_Section):
 
 
 def _items(items: tuple[Item, ...]) -> tuple[Item, ...]:
-    names = [item.name for item in items]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise _fault((index, "name"), f"{name!r} is the name of an earlier rule: give every rule its own")
+    index = _repeated([item.name for item in items])
+    if index is not None:
+        raise _fault((index, "name"), f"{items[index].name!r} is the name of an earlier rule: give each its own")
     return items
+
+
+def _repeated(names: Iterable[str]) -> int | None:
+    """Return the index of the first name that is there twice."""
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name in seen:
+            return index
+        seen.add(name)
+    return None
 
 
 # A seed's validator turns one text into several, which its type cannot say.
@@ -237,15 +245,16 @@ def _hook(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str):
         return _given(value)
     assert info.context is not None
-    path = (info.context["folder"] / value).resolve()
+    path = Path(os.path.realpath(info.context["folder"] / value))
     info.context["hook"] = read_hook(path)
     return path
 
 
 def _sinks(names: tuple[str, ...]) -> tuple[str, ...]:
-    for index, name in enumerate(names):
-        if name.casefold() in (earlier.casefold() for earlier in names[:index]):
-            raise _fault((index,), f"{name!r} is listed twice: keep one")
+    # By folded case, since some file systems take the two for one file.
+    index = _repeated(name.casefold() for name in names)
+    if index is not None:
+        raise _fault((index,), f"{names[index]!r} is listed twice: keep one")
     return names
 
 

@@ -24,6 +24,7 @@ _WANTED = {
     "model_type": "a mapping",
 }
 _SHOWN_CHARS = 60
+_LINE_CHARS = 1_500
 
 
 def told(file: str, problems: Iterable[Problem]) -> tuple[str, ...]:
@@ -118,6 +119,7 @@ def _line(file: str, problem: Problem) -> str:
     at = f"{file}:{problem.place.line}:{problem.place.column}" if problem.place is not None else file
     key = _key(problem.path)
     text = f"{at}: {key}: {problem.text}" if key else f"{at}: {problem.text}"
+    text = text if len(text) <= _LINE_CHARS else text[:_LINE_CHARS] + "..."
     # No key, value or path may write control codes to a terminal.
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 

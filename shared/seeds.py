@@ -18,6 +18,8 @@ _RANGE = re.compile(r"([0-9]{1,9})\.\.([0-9]{1,9})\Z")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?![0-9])")
 _USER = re.compile(r"(https?://)[^/?#\\]*@", re.IGNORECASE)
 _NOT_HOST = re.compile(r"[\s/?#@\\]|\A[^\[]*:|\]:")
+_PASSWORD = re.compile(r":[^/?#\\:@]*@")
+_SHOWN_CHARS = 100
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
@@ -26,22 +28,21 @@ def expand(text: str) -> tuple[str, ...]:
     _check_form(text)
     fixed_and_ranges = _BRACES.split(text)
     ranges = [_numbers(text, inside) for inside in fixed_and_ranges[1::2]]
-    count = prod(len(numbers) for numbers in ranges)
-    if count > MAX_SEEDS:
-        raise ValueError(f"the ranges of {text!r} make {count} seeds: {MAX_SEEDS} at most are accepted")
+    if prod(len(numbers) for numbers in ranges) > MAX_SEEDS:
+        raise ValueError(f"the ranges of {_show(text)} make too many seeds: {MAX_SEEDS} at most are accepted")
     return tuple(_canonical(fixed_and_ranges[::2], chosen) for chosen in product(*ranges))
 
 
 def host_name(text: str) -> str:
     """Return the canonical form of a host name; raise `ValueError` if it is anything else."""
     if text.startswith("*."):
-        raise ValueError(f"{text!r} is no host name: list {text[2:]!r}, or write hosts: subdomains")
+        raise ValueError(f"{_show(text)} is no host name: list {_show(text[2:])}, or write hosts: subdomains")
     url = canonicalize(text if "://" in text else f"http://{text}/")
     if url is None or not text:
-        raise ValueError(f"{text!r} is no host name: write one such as example.org")
+        raise ValueError(f"{_show(text)} is no host name: write one such as example.org")
     host = parts(url).host
     if _NOT_HOST.search(text) or "://" in text:
-        raise ValueError(f"{text!r} is no host name alone: write {host!r}")
+        raise ValueError(f"{_show(text)} is no host name alone: write {_show(host)}")
     return host
 
 
@@ -50,35 +51,37 @@ def _check_form(text: str) -> None:
         raise ValueError("the seed is empty: write an address such as https://example.org/")
     if _USER.match(text):
         bare = _USER.sub(r"\1", text)
-        raise ValueError(f"the seed holds a user name or password: write {bare!r}, and log in by fetch.headers")
+        raise ValueError(f"the seed holds a user name or password: write {_show(bare)}, and log in by fetch.headers")
     if _BLANK.search(text):
-        raise ValueError(f"{text!r} holds a space or a line end: write %20, or one address in each line")
+        raise ValueError(f"{_show(text)} holds a space or a line end: write %20, or one address in each line")
     if not text.lower().startswith(("http://", "https://")):
         raise ValueError(_scheme_fault(text))
     if _BRACES.search(text.partition("#")[2]):
-        raise ValueError(f"the range of {text!r} follows '#', which no server is sent: put it before")
+        raise ValueError(f"the range of {_show(text)} follows '#', which no server is sent: put it before")
 
 
 def _scheme_fault(text: str) -> str:
     scheme = _SCHEME.match(text)
     if scheme is None:
         rest = text.lstrip("/")
-        return f"{text!r} has no scheme: write {'https://' + rest!r}"
+        return f"{_show(text)} has no scheme: write {_show('https://' + rest)}"
     rest = text[scheme.end() :].lstrip("/\\")
     if scheme[1].lower() in ("http", "https"):
-        return f"{text!r} is no address: write {scheme[1].lower() + '://' + rest!r}"
-    return f"{text!r} is no http or https address, and nothing else is fetched: take it out"
+        return f"{_show(text)} is no address: write {_show(scheme[1].lower() + '://' + rest)}"
+    return f"{_show(text)} is no http or https address, and nothing else is fetched: take it out"
 
 
 def _numbers(seed: str, inside: str) -> list[str]:
     match = _RANGE.match(inside)
     if match is None:
-        raise ValueError(f"{{{inside}}} in {seed!r} is no range: write whole numbers such as {{1..50}}")
+        raise ValueError(
+            f"{_show('{' + inside + '}')} in {_show(seed)} is no range: write whole numbers such as {{1..50}}"
+        )
     first, last = match.groups()
     if int(first) > int(last):
-        raise ValueError(f"the range {{{inside}}} in {seed!r} counts down: write {{{last}..{first}}}")
+        raise ValueError(f"the range {{{inside}}} in {_show(seed)} counts down: write {{{last}..{first}}}")
     if int(last) - int(first) >= MAX_SEEDS:
-        raise ValueError(f"the range {{{inside}}} in {seed!r} is too long: {MAX_SEEDS} seeds at most are accepted")
+        raise ValueError(f"the range {{{inside}}} in {_show(seed)} is too long: {MAX_SEEDS} seeds at most are accepted")
     padded = len(first) > 1 and first.startswith("0")
     return [str(number).zfill(len(first) if padded else 0) for number in range(int(first), int(last) + 1)]
 
@@ -87,7 +90,12 @@ def _canonical(fixed: list[str], chosen: tuple[str, ...]) -> str:
     text = fixed[0] + "".join(number + rest for number, rest in zip(chosen, fixed[1:], strict=True))
     url = canonicalize(text)
     if url is None:
-        raise ValueError(f"{text!r} is no address that can be fetched: check its host name and port")
+        raise ValueError(f"{_show(text)} is no address that can be fetched: check its host name and port")
     if len(url) > MAX_URL_CHARS:
-        raise ValueError(f"the address {text[:60]!r}... is longer than {MAX_URL_CHARS} characters: shorten it")
+        raise ValueError(f"the address {_show(text)} is longer than {MAX_URL_CHARS} characters: shorten it")
     return url
+
+
+def _show(text: str) -> str:
+    text = _PASSWORD.sub(":***@", text)
+    return repr(text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "...")

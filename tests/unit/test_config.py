@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from crawlfleet.demo_shop import BOOKS, BOOKS_A_LIST, list_path, pages
 from shared.job import SECTIONS, Item, Job, Nest, brief, keys_of, load
 from shared.yaml_source import Document, read
 from worker.extract import Extractor
@@ -47,7 +48,21 @@ def test_reference_states_the_defaults() -> None:
 def test_demo_job_reads_the_books_of_the_demo_site() -> None:
     job = load(CONFIG / "demo.yaml")
     assert job.seeds == ("http://127.0.0.1:8765/",)
-    assert [item.name for item in job.items] == ["book", "listing"]
+    book = BOOKS[0]
+    (row,) = Extractor(brief(job)).extract(_page(job.seeds[0] + book.path[1:], pages()[book.path])).rows
+    assert row.item == "book"
+    assert (row.fields["title"], row.fields["author"]) == (book.title, book.author)
+    assert (row.fields["price"], row.fields["availability"]) == (book.price_text, book.availability)
+    assert row.fields["facts"][0] == {"name": "Number", "value": "00001"}
+    assert tuple(row.fields["tags"]) == book.tags
+
+
+def test_demo_job_reads_the_lists_of_the_demo_site() -> None:
+    job = load(CONFIG / "demo.yaml")
+    rows = Extractor(brief(job)).extract(_page(job.seeds[0] + list_path(1)[1:], pages()[list_path(1)])).rows
+    assert [row.item for row in rows] == ["listing"] * BOOKS_A_LIST
+    assert [row.fields["title"] for row in rows] == [book.title for book in BOOKS[:BOOKS_A_LIST]]
+    assert all(row.fields["link"] and row.fields["price"] for row in rows)
 
 
 def test_cnblogs_jobs_ask_for_the_fifty_listing_pages_and_nothing_else() -> None:
@@ -70,19 +85,15 @@ def test_cnblogs_rules_and_hook_give_the_same_rows() -> None:
 def _rows(name: str) -> list[tuple[str, int, dict[str, Any]]]:
     job = brief(load(CONFIG / name))
     parse = load_hook(job.hook) if job.hook is not None else None
-    found = Extractor(job, parse).extract(_listing())
+    found = Extractor(job, parse).extract(_page("https://www.cnblogs.com/sitehome/p/1", LISTING))
     assert found.error == ""
     assert found.outlinks == ()
     return [(row.item, row.index, row.fields) for row in found.rows]
 
 
-def _listing() -> Fetched:
-    return Fetched(
-        url="https://www.cnblogs.com/sitehome/p/1",
-        status=200,
-        headers=Headers((("Content-Type", "text/html; charset=utf-8"),)),
-        body=LISTING.encode(),
-    )
+def _page(url: str, html: str) -> Fetched:
+    headers = Headers((("Content-Type", "text/html; charset=utf-8"),))
+    return Fetched(url=url, status=200, headers=headers, body=html.encode())
 
 
 def _places() -> Iterator[tuple[type[BaseModel], str]]:

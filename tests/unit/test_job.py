@@ -100,7 +100,8 @@ class TestSeeds:
             ("https://e.org/{5..1}", "counts down: write {1..5}"),
             ("https://e.org/{a..c}", "is no range: write whole numbers"),
             ("https://e.org/{1..999999999}", f"is too long: {MAX_SEEDS} seeds at most"),
-            ("https://e.org/{1..1000}/{1..1000}", "make 1000000 seeds"),
+            ("https://e.org/{1..1000}/{1..1000}", "make too many seeds: 100000 at most"),
+            ("https://e.org/" + "{1..2}" * 20_000, "make too many seeds"),
             ("https://e.org/#p{1..50}", "follows '#', which no server is sent"),
             ("https://e.org/" + "a" * 2100, "is longer than 2083 characters"),
             ("", "the seed is empty"),
@@ -111,10 +112,13 @@ class TestSeeds:
         assert found.startswith("3:5: seeds[0]: ")
         assert said in found
 
-    def test_password_is_not_repeated(self) -> None:
+    def test_user_name_and_password_are_refused(self) -> None:
         found = problem("name: t\nseeds:\n  - https://me:hunter2@e.org/x\n")
-        assert "hunter2" not in found
-        assert "write 'https://e.org/x'" in found
+        assert "write 'https://e.org/x', and log in by fetch.headers" in found
+
+    @pytest.mark.parametrize("start", ["https://", "ftp://", "", " https://", "http:/", "HTTPS://x@"])
+    def test_password_is_never_repeated(self, start: str) -> None:
+        assert "hunter2" not in problem(f"name: t\nseeds: ['{start}me:hunter2@e.org/']\n")
 
     def test_each_bad_seed_has_its_own_line(self) -> None:
         found = problems("name: t\nseeds:\n  - a.org\n  - https://e.org/\n  - 5\n  - b.org\n")
@@ -428,6 +432,8 @@ class TestProblems:
 
     def test_long_values_are_shortened(self) -> None:
         assert len(problem(HEAD + f"fetch: {{retries: {'x' * 5000}}}\n")) < 200
+        assert len(problem(f"name: t\nseeds: [{'x' * 5000}]\n")) < 400
+        assert len(problem(HEAD + f"{'x' * 5000}: 1\n")) < 2000
 
 
 @pytest.mark.usefixtures("folder")
