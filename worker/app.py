@@ -77,7 +77,8 @@ class Post:
 def serve(post: Post, pipe: Connection, counters: Counters, inherited: tuple[Connection, ...]) -> None:
     """Be a worker process of a node, and end it.
 
-    `inherited` are the node's own pipe ends, which a forked process has to let go of: they would hide its death.
+    It starts with SIGINT and SIGTERM blocked. `inherited` are the node's own pipe ends, which a forked process has
+    to let go of: they would hide the node's death.
     """
     for stranger in inherited:
         stranger.close()
@@ -88,6 +89,7 @@ def serve(post: Post, pipe: Connection, counters: Counters, inherited: tuple[Con
     with Signals([signal.SIGTERM]) as signals:
         listener = threading.Thread(target=listen, args=(pipe, signals, orders), name="node", daemon=True)
         listener.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
         code = _run_and_tell(post, pipe, partial(run_worker, post, counters.slot(post.index), orders, outbox))
         # The listener must not see the descriptors close; the process is over anyway.
         sys.stdout.flush()

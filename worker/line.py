@@ -103,9 +103,7 @@ class Line:
     def _lose(self, error: CrawlfleetError) -> NoReturn:
         self._coordinator = None
         self._told_at = self._clock()
-        _logger.warning(
-            "the connection to the coordinator is lost", session=self._hello.session, reason=str(error)
-        )
+        _logger.warning("the connection to the coordinator is lost", session=self._hello.session, reason=str(error))
         raise Unreachable(str(error)) from error
 
     def _tell(self, error: CrawlfleetError) -> None:

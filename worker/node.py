@@ -122,7 +122,12 @@ class Node:
         process = self._context.Process(  # type: ignore[attr-defined]  # every concrete context has it
             target=serve, args=(post, theirs, self.counters, self._inherited(ours)), name=f"worker-{seat.index}"
         )
-        process.start()
+        # A signal that comes meanwhile waits: for us until here, for the child until it knows what to do with it.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
         seat.joined = False
         seat.last_words = None

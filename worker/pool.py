@@ -127,17 +127,13 @@ class Pool:
 
 
 def _confess(attempt: Attempt, error: Exception) -> Settled:
-    _logger.error(
-        "an attempt broke", url=attempt.task.url, host=attempt.host, lease=attempt.lease_id, exc_info=error
-    )
+    _logger.error("an attempt broke", url=attempt.task.url, host=attempt.host, lease=attempt.lease_id, exc_info=error)
     return internal_error(attempt.task, attempt.lease_id, error)
 
 
 def _threads(role: str, number: int, work: Callable[[], None]) -> tuple[threading.Thread, ...]:
     """Daemon threads: a process that was told to end at once does not wait for a slow server."""
-    return tuple(
-        threading.Thread(target=work, name=f"{role}-{index}", daemon=True) for index in range(number)
-    )
+    return tuple(threading.Thread(target=work, name=f"{role}-{index}", daemon=True) for index in range(number))
 
 
 def _join(threads: tuple[threading.Thread, ...], give_up_at: float) -> bool:

@@ -1,0 +1,121 @@
+"""The pool turns every attempt into one delivery, whatever breaks on the way."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from shared.messages import Kind, Lease, Outcome, Task
+from worker.agenda import Agenda
+from worker.extract import Extracted
+from worker.fetch import Fetched
+from worker.outbox import Delivery, Outbox
+from worker.pipeline import Pipeline
+from worker.pool import Pool, PoolSize
+
+PATIENCE_S = 10.0
+
+
+@dataclass
+class GivenFetcher:
+    """Fetches nothing: each address says what happens."""
+
+    closed: list[bool] = field(default_factory=list)
+
+    def fetch(self, url: str) -> Fetched:
+        if url.endswith("/fetch-bug"):
+            raise LookupError("a bug in the fetcher")
+        return Fetched(url=url, status=200)
+
+    def close(self) -> None:
+        self.closed.append(True)
+
+
+@dataclass
+class GivenExtractor:
+    """Extracts nothing, and only once the gate is open."""
+
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def extract(self, fetched: Fetched) -> Extracted:
+        assert self.gate.wait(PATIENCE_S)
+        if fetched.url.endswith("/parse-bug"):
+            raise RecursionError("a bug in the extractor")
+        return Extracted()
+
+
+class Bench:
+    def __init__(self, fetch_threads: int = 2) -> None:
+        self.agenda = Agenda()
+        self.outbox = Outbox()
+        self.fetcher = GivenFetcher()
+        self.extractor = GivenExtractor()
+        self.pool = Pool(
+            agenda=self.agenda,
+            outbox=self.outbox,
+            open_fetcher=lambda: self.fetcher,
+            pipeline=Pipeline(extractor=self.extractor, max_report_bytes=10_000),
+            size=PoolSize(fetch_threads=fetch_threads, parse_threads=1, pages_between=1),
+        )
+
+    def add(self, *names: str) -> None:
+        tasks = tuple(Task(ref=name.encode(), kind=Kind.PAGE, url=f"http://a/{name}", depth=5) for name in names)
+        self.agenda.add(Lease(id=1, host="a", tasks=tasks, slots=100), 0.0, float("inf"))
+
+    def deliveries(self, number: int) -> list[Delivery]:
+        """Wait for so many deliveries."""
+        found: list[Delivery] = []
+        while len(found) < number:
+            self.outbox.wait(PATIENCE_S)
+            came = self.outbox.take_all()
+            assert came, found
+            found += came
+        return found
+
+
+def test_a_bug_costs_its_attempt_and_not_the_thread() -> None:
+    bench = Bench(fetch_threads=1)
+    bench.extractor.gate.set()
+    bench.add("fetch-bug", "parse-bug", "good")
+    bench.pool.start()
+    outcomes = {delivery.report.ref: (delivery.report.outcome, delivery.depth) for delivery in bench.deliveries(3)}
+    assert outcomes == {
+        b"fetch-bug": (Outcome.INTERNAL_ERROR, 5),
+        b"parse-bug": (Outcome.INTERNAL_ERROR, 5),
+        b"good": (Outcome.FETCHED, 5),
+    }
+    assert bench.pool.stop(PATIENCE_S)
+
+
+def test_no_more_is_fetched_than_can_be_parsed() -> None:
+    bench = Bench(fetch_threads=2)
+    bench.add(*(f"page-{number}" for number in range(20)))
+    bench.pool.start()
+    # One page is being parsed, one lies between, and each fetch thread holds one: all others wait.
+    while bench.agenda.waiting > 16:
+        assert threading.active_count() > 1
+    assert bench.agenda.waiting == 16
+    bench.extractor.gate.set()
+    assert len(bench.deliveries(20)) == 20
+    assert bench.pool.stop(PATIENCE_S)
+
+
+def test_a_stop_loses_nothing_that_was_fetched_and_closes_every_fetcher() -> None:
+    bench = Bench(fetch_threads=2)
+    bench.add("a", "b")
+    bench.pool.start()
+    while bench.agenda.waiting:
+        assert threading.active_count() > 1
+    bench.extractor.gate.set()
+    assert bench.pool.stop(PATIENCE_S)
+    assert {delivery.report.ref for delivery in bench.outbox.take_all()} == {b"a", b"b"}
+    assert bench.fetcher.closed == [True, True]
+    assert bench.agenda.running == 0
+
+
+def test_a_stop_does_not_wait_for_a_page_that_hangs() -> None:
+    bench = Bench(fetch_threads=1)
+    bench.add("a", "b", "c")
+    bench.pool.start()
+    assert not bench.pool.stop(0.01)
+    bench.extractor.gate.set()
