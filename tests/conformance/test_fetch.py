@@ -77,6 +77,10 @@ def test_chunks_are_joined(get: Get) -> None:
     assert get("/chunked").body == b"hello hello"
 
 
+def test_a_length_beside_chunks_counts_for_nothing(get: Get) -> None:
+    assert get("/chunked-with-length").body == b"hello"
+
+
 @pytest.mark.parametrize(
     ("path", "reason", "status"),
     [
@@ -107,8 +111,11 @@ def test_chunks_are_joined(get: Get) -> None:
         ("/reset-in-body", "reset", 200),
     ],
 )
-def test_broken_http_is_a_failure_by_its_name(get: Get, path: str, reason: str, status: int) -> None:
+def test_broken_http_is_a_failure_by_its_name(
+    get: Get, path: str, reason: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
     fetched = get(path)
+    assert caplog.records == []
     assert (fetched.reason, fetched.failure) == (reason, Outcome.NETWORK_ERROR)
     assert (fetched.status, fetched.body) == (status, b"")
     assert fetched.detail
@@ -146,6 +153,10 @@ def test_a_redirect_is_an_answer_and_is_not_followed(get: Get, site: HostileSite
     fetched = get("/redirect")
     assert (fetched.status, fetched.headers.get("Location"), fetched.failure) == (301, "http://[::1", None)
     assert len(site.requests) == 1
+
+
+def test_an_address_in_utf_8_is_read_as_such(get: Get) -> None:
+    assert get("/redirect-utf8").headers["location"] == "/café"
 
 
 @pytest.mark.parametrize(("path", "status"), [("/not-found", 404), ("/status-999", 999), ("/no-content", 204)])

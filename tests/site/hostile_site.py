@@ -119,6 +119,9 @@ ROUTES: dict[bytes, Route] = {
     b"/big": saying(reply(b"200 OK", body=bytes(BOMB_BYTES))),
     b"/endless-body": _endless_body,
     b"/chunked": saying(_CHUNKED, b"5;x=y\r\nhello\r\n6\r\n hello\r\n0\r\nX-Trailer: t\r\n\r\n"),
+    b"/chunked-with-length": saying(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    ),
     b"/chunk-size-bad": saying(_CHUNKED, b"zz\r\nhello\r\n0\r\n\r\n"),
     b"/chunk-size-negative": saying(_CHUNKED, b"-5\r\nhello\r\n0\r\n\r\n"),
     b"/chunk-size-endless": saying(_CHUNKED, b"0" * 100_000),
@@ -151,6 +154,7 @@ ROUTES: dict[bytes, Route] = {
     b"/no-content": saying(b"HTTP/1.1 204 No Content\r\nContent-Length: 100\r\n\r\n"),
     b"/not-found": saying(reply(b"404 Not Found", body=b"gone")),
     b"/redirect": saying(reply(b"301 Moved", b"Location: http://[::1", body=b"moved")),
+    b"/redirect-utf8": saying(reply(b"302 Found", b"Location: /caf\xc3\xa9")),
     b"/redirect-endless": _endless_redirect,
     b"/cookie": saying(reply(b"200 OK", b"Set-Cookie: a=b")),
     b"/silent": Visitor.wait_for_end,
@@ -162,10 +166,10 @@ _ENDS = frozenset({b"/redirect", b"/not-found", b"/ok", b"/cookie", b"/gzip", b"
 
 
 class HostileSite:
-    """The server, as a context manager on a free port of 127.0.0.1. `requests` is what was received, whole heads.
+    """The server, as a context manager on a free port of 127.0.0.1. `requests` is what was answered, whole heads.
 
-    A connection whose route gave a whole answer stays open for the next request, `keep_alive` requests at most; then
-    it is closed after the answer, or, with `closing_on_request`, when the next request comes in.
+    A connection whose route gave a whole answer stays open, for `keep_alive` requests at most: one more is read, and
+    answered by the end of the connection.
     """
 
     def __init__(self, keep_alive: int = 1_000_000) -> None:
@@ -223,7 +227,6 @@ class HostileSite:
                     sock.shutdown(socket.SHUT_WR)
                     sock.recv(4096)
                     return
-            # One request more is read, and answered by the end of the connection.
             _receive_head(sock)
 
 

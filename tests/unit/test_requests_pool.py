@@ -11,6 +11,7 @@ import requests
 from shared.messages import FetchSpec, Outcome
 from tests.site.hostile_site import HostileSite
 from worker.fetch import requests_pool
+from worker.fetch.connection import Watch, WatchedHTTP, WatchedHTTPS, open_connection
 from worker.fetch.requests_pool import RequestsFetcher
 
 
@@ -54,6 +55,21 @@ def test_the_connection_that_was_used_longest_ago_is_closed(
         for site in (first, second, first, third, first, second):
             assert fetcher.fetch(site.origin + "/ok").status == 200
         assert (first.connections, second.connections, third.connections) == (1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "port", "kind"),
+    [
+        ("http://h.example", "h.example", 80, WatchedHTTP),
+        ("https://h.example", "h.example", 443, WatchedHTTPS),
+        ("http://h.example:81", "h.example", 81, WatchedHTTP),
+        ("http://[::1]", "::1", 80, WatchedHTTP),
+        ("https://[::1]:444", "::1", 444, WatchedHTTPS),
+    ],
+)
+def test_an_origin_names_host_and_port(origin: str, host: str, port: int, kind: type) -> None:
+    connection = open_connection(origin, Watch(1.0))
+    assert (connection.host, connection.port, type(connection)) == (host, port, kind)
 
 
 def test_a_bug_is_a_failure_that_names_its_type(

@@ -17,8 +17,6 @@ from shared.messages import FieldRule, ItemRule
 Read = Callable[[LexborNode], Any]
 Select = Callable[[LexborNode], list[LexborNode]]
 
-_EMPTY = LexborHTMLParser("")
-
 
 def compile_item(rule: ItemRule) -> Callable[[LexborNode], Iterator[dict[str, Any]]]:
     """Make a function from a page's root to the fields of its items; raise `UsageError` for a broken selector."""
@@ -35,7 +33,7 @@ def compile_item(rule: ItemRule) -> Callable[[LexborNode], Iterator[dict[str, An
 def check_selector(selector: str, where: str) -> None:
     """Raise `UsageError` if a selector cannot be parsed; `where` is its key in the job."""
     try:
-        _EMPTY.css(selector)
+        LexborHTMLParser("").css(selector)
     except SelectolaxError as error:
         raise UsageError(f"{where}: {selector!r} is no CSS selector that can be used; correct it") from error
 

@@ -117,6 +117,8 @@ class StrictResponse(http.client.HTTPResponse):
         self.chunked = _is_chunked(fields)
         self.chunk_left = None
         self.length = None if self.chunked else _content_length(fields)
+        if self.chunked:
+            del fields["content-length"]  # it counts for nothing (RFC 9112, 6.3), and urllib3 would log it
         if self.status in _BODYLESS or self._method == "HEAD":
             self.chunked, self.length = False, 0
         self.will_close = self._check_close() or (self.length is None and not self.chunked) or self.status == 101
@@ -146,7 +148,7 @@ class StrictResponse(http.client.HTTPResponse):
 
     def _field_lines(self) -> Iterator[str]:
         while (line := self._read_line()) not in (b"\r\n", b"\n"):
-            yield line.decode("iso-8859-1")
+            yield _decoded(line)
 
     def _read_line(self) -> bytes:
         line = self.fp.readline(self._head_left + 1)
@@ -158,6 +160,14 @@ class StrictResponse(http.client.HTTPResponse):
                 raise ConnectionResetError("the server closed the connection without an answer")
             raise BrokenAnswer("head_truncated", "the connection ended inside the head of the answer")
         return line
+
+
+def _decoded(line: bytes) -> str:
+    """Decode a field line: ASCII by the standard, UTF-8 in the addresses of many servers, else bytes as they are."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("iso-8859-1")
 
 
 def _unfold(lines: Iterator[str]) -> list[tuple[str, str]]:
