@@ -36,7 +36,7 @@ from shared.errors import JobError
 from shared.hook_file import read_hook
 from shared.messages import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, ScopeSpec
 from shared.quantities import seconds, size_bytes
-from shared.seeds import MAX_SEEDS, expand, host_name
+from shared.seeds import MAX_SEEDS, count, expand, host_name
 from shared.urls import host_key
 from shared.yaml_source import KeyPath
 
@@ -232,13 +232,20 @@ _EXPANDED: TypeAdapter[Any] = TypeAdapter(tuple[Annotated[str, AfterValidator(ex
 
 
 def _seeds(value: object) -> tuple[str, ...]:
+    wanted = sum(map(_count_alone, value)) if isinstance(value, tuple) else 0
+    if wanted > MAX_SEEDS:
+        raise ValueError(f"make {wanted} addresses: {MAX_SEEDS} at most are accepted")
     expanded = _EXPANDED.validate_python(value)
     seeds = tuple(dict.fromkeys(url for urls in expanded for url in urls))
     if not seeds:
         raise ValueError("holds no seed: write an address such as https://example.org/")
-    if len(seeds) > MAX_SEEDS:
-        raise ValueError(f"make {len(seeds)} addresses: {MAX_SEEDS} at most are accepted")
     return seeds
+
+
+def _count_alone(seed: object) -> int:
+    """Count what a seed adds to all seeds; one that is wrong by itself is told by itself."""
+    number = count(seed) if isinstance(seed, str) else 1
+    return number if number <= MAX_SEEDS else 1
 
 
 def _hook(value: object, info: ValidationInfo) -> object:

@@ -27,10 +27,18 @@ def expand(text: str) -> tuple[str, ...]:
     """Return the canonical URLs that a seed stands for, in order; several ranges multiply."""
     _check_form(text)
     fixed_and_ranges = _BRACES.split(text)
-    ranges = [_numbers(text, inside) for inside in fixed_and_ranges[1::2]]
-    if prod(len(numbers) for numbers in ranges) > MAX_SEEDS:
+    for inside in fixed_and_ranges[1::2]:
+        _check_range(text, inside)
+    if count(text) > MAX_SEEDS:
         raise ValueError(f"the ranges of {_show(text)} make too many seeds: {MAX_SEEDS} at most are accepted")
+    ranges = [_numbers(inside) for inside in fixed_and_ranges[1::2]]
     return tuple(_canonical(fixed_and_ranges[::2], chosen) for chosen in product(*ranges))
+
+
+def count(text: str) -> int:
+    """Count the URLs that a seed stands for without making them; ranges that are none count as 1."""
+    matches = map(_RANGE.match, _BRACES.findall(text))
+    return prod(max(1, int(match[2]) - int(match[1]) + 1) for match in matches if match is not None)
 
 
 def host_name(text: str) -> str:
@@ -71,19 +79,19 @@ def _scheme_fault(text: str) -> str:
     return f"{_show(text)} is no http or https address, and nothing else is fetched: take it out"
 
 
-def _numbers(seed: str, inside: str) -> list[str]:
+def _check_range(seed: str, inside: str) -> None:
     match = _RANGE.match(inside)
     if match is None:
-        raise ValueError(
-            f"{_show('{' + inside + '}')} in {_show(seed)} is no range: write whole numbers such as {{1..50}}"
-        )
+        raise ValueError(f"{_show('{' + inside + '}')} in {_show(seed)} is no range: write such as {{1..50}}")
     first, last = match.groups()
     if int(first) > int(last):
         raise ValueError(f"the range {{{inside}}} in {_show(seed)} counts down: write {{{last}..{first}}}")
-    if int(last) - int(first) >= MAX_SEEDS:
-        raise ValueError(f"the range {{{inside}}} in {_show(seed)} is too long: {MAX_SEEDS} seeds at most are accepted")
-    padded = len(first) > 1 and first.startswith("0")
-    return [str(number).zfill(len(first) if padded else 0) for number in range(int(first), int(last) + 1)]
+
+
+def _numbers(inside: str) -> list[str]:
+    first, _, last = inside.partition("..")
+    width = len(first) if first.startswith("0") else 0
+    return [str(number).zfill(width) for number in range(int(first), int(last) + 1)]
 
 
 def _canonical(fixed: list[str], chosen: tuple[str, ...]) -> str:
