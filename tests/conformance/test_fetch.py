@@ -149,6 +149,12 @@ def test_a_redirect_stands_whatever_its_body_does(hasty: Fetcher, site: HostileS
     assert fetched.elapsed_s < SHORT_S + 1
 
 
+@pytest.mark.parametrize(("path", "status"), [("/busy-cut", 503), ("/missing-big", 404)])
+def test_an_error_stands_whatever_its_body_does(get: Get, path: str, status: int) -> None:
+    fetched = get(path)
+    assert (fetched.status, fetched.body, fetched.failure) == (status, b"", None)
+
+
 def test_a_redirect_is_an_answer_and_is_not_followed(get: Get, site: HostileSite) -> None:
     fetched = get("/redirect")
     assert (fetched.status, fetched.headers.get("Location"), fetched.failure) == (301, "http://[::1", None)

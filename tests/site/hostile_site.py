@@ -156,6 +156,8 @@ ROUTES: dict[bytes, Route] = {
     b"/redirect": saying(reply(b"301 Moved", b"Location: http://[::1", body=b"moved")),
     b"/redirect-utf8": saying(reply(b"302 Found", b"Location: /caf\xc3\xa9")),
     b"/redirect-endless": _endless_redirect,
+    b"/busy-cut": saying(b"HTTP/1.1 503 Busy\r\nRetry-After: 5\r\nContent-Length: 1000\r\n\r\nhalf"),
+    b"/missing-big": saying(reply(b"404 Not Found", body=bytes(BOMB_BYTES))),
     b"/cookie": saying(reply(b"200 OK", b"Set-Cookie: a=b")),
     b"/silent": Visitor.wait_for_end,
     b"/end": saying(),

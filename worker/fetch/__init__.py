@@ -60,7 +60,8 @@ class Fetched:
 
     `failure` None means that an answer arrived whole, whatever its `status`. Otherwise `reason` names what went
     wrong, `detail` says it in words, the body is empty, and `status` is 0 unless a head had arrived whole.
-    `body` is decoded (no Content-Encoding left); that of a redirect is not kept.
+    `body` is decoded (no Content-Encoding left). Outside of 2xx the head is the answer: a body that is long or broken
+    is left out, and is no failure.
     """
 
     url: str

@@ -14,7 +14,6 @@ import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -31,7 +30,7 @@ from worker.fetch import Fetched, Headers
 from worker.fetch.connection import BrokenAnswer, Watch, open_connection
 
 IDLE_CONNECTIONS = 32
-DRAIN_BYTES = 64 * 1024
+SPARE_BYTES = 64 * 1024
 READ_BYTES = 64 * 1024
 MAX_CODINGS = 2
 DEFAULT_USER_AGENT = "crawlfleet"
@@ -39,7 +38,6 @@ ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 _ACCEPT_ENCODING = make_headers(accept_encoding=True)["accept-encoding"]
 _DECODABLE = frozenset(_ACCEPT_ENCODING.split(",")) | {"x-gzip", "identity"}
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 # What a library raises, by phase, to the reason that a report tells; the first that fits.
 _CONNECT_REASONS: tuple[tuple[type[BaseException], str], ...] = (
@@ -159,14 +157,15 @@ class WatchedAdapter(HTTPAdapter):
 
     def _receive(self, raw: HTTPResponse) -> _Answer:
         headers = Headers(raw.headers.iteritems())
+        wanted = 200 <= raw.status <= 299
+        body = b""
         try:
-            if raw.status in _REDIRECTS and "location" in headers:
-                body = _drain(raw)
-            else:
-                body = _read_body(raw, headers, self._max_size_bytes)
+            body = _read_body(raw, headers, self._max_size_bytes if wanted else SPARE_BYTES)
         except _Failed as failed:
-            failed.status, failed.headers = raw.status, headers
-            raise
+            # What a redirect or an error says stands in its head, whatever becomes of its body.
+            if wanted:
+                failed.status, failed.headers = raw.status, headers
+                raise
         return _Answer(raw.status, raw.reason or "", headers, body)
 
     def _keep(self, origin: str, connection: Any) -> None:
@@ -313,12 +312,3 @@ def _refuse_coding(fields: tuple[str, ...]) -> None:
     codings = [coding.strip().lower() for field in fields for coding in field.split(",") if coding.strip()]
     if len(codings) > MAX_CODINGS or not _DECODABLE.issuperset(codings):
         raise _Failed("bad_encoding", f"Content-Encoding is {', '.join(codings)[:80]!r}, which was not asked for")
-
-
-def _drain(raw: HTTPResponse) -> bytes:
-    """Read a redirect's body away, undecoded, so that its connection can serve again; give up if it is long."""
-    if (raw.length_remaining or 0) <= DRAIN_BYTES:
-        # A broken body of a redirect takes nothing from its target; the connection is not used again.
-        with suppress(foreign.HTTPError, OSError, BrokenAnswer):
-            raw.read(DRAIN_BYTES, decode_content=False)
-    return b""
