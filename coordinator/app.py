@@ -70,7 +70,7 @@ class Crawl:
         self._stop = threading.Event()
         self._store = MemoryStore()
         self._journal = Journal()
-        work = brief(job)
+        work = msgspec.structs.replace(brief(job), all_outlinks=job.scope.depth is not None)
         self._service = Service(self._store, policy(job, work), work, epoch=time.time_ns(), journal=self._journal)
         self._sinks = [folder.path / name for name in job.sinks]
         self._follower = Follower(self._store, [open_sink(path) for path in self._sinks])

@@ -152,6 +152,7 @@ def _end_with_parent() -> None:
 
 def _await_ready(pipe: Connection, coordinator: BaseProcess) -> Ready:
     """Wait until the coordinator serves; raise what keeps it from it."""
+    word: Ready | Refused
     try:
         word = _words.decode(pipe.recv_bytes())
     except EOFError:

@@ -111,10 +111,10 @@ class DictProxy(FleetProxy):
 
     typeid = "dict"
 
-    def get(self, url: str) -> list[dict[str, Any]] | None:
-        """The rows of a page, or None if there is no result for it."""
-        rows: list[dict[str, Any]] | None = self._callmethod("get", (url,))
-        return rows
+    def get(self, url: str) -> list[Any] | None:
+        """`[value]` of a page, or None if there is no result for it."""
+        found: list[Any] | None = self._callmethod("get", (url,))
+        return found
 
     def contains(self, url: str) -> bool:
         known: bool = self._callmethod("contains", (url,))

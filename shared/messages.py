@@ -17,6 +17,8 @@ from shared.errors import WireError
 PROTOCOL_MAJOR = 1
 PROTOCOL_MINOR = 0
 
+VALUE_ITEM = "value"
+
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all that travels."""
@@ -79,7 +81,10 @@ class Lease(Message, frozen=True, kw_only=True):
 
 
 class Row(Message, frozen=True, kw_only=True):
-    """One extracted item: the rule's name, its place among that rule's items on the page, and the fields."""
+    """One extracted item: the rule's name, its place among that rule's items on the page, and the fields.
+
+    The item `VALUE_ITEM` is not extracted by a rule: its one field of that name is what a user's own worker recorded.
+    """
 
     item: str
     index: int
@@ -123,13 +128,15 @@ class Ack(Message, frozen=True, kw_only=True):
 
 class Hello(Message, frozen=True, kw_only=True):
     """A session opens. `session` is chosen by the worker and stays the same over reconnects; `replaces` names the
-    session of a worker process that is known to be dead, so that its tasks return at once."""
+    session of a worker process that is known to be dead, so that its tasks return at once; `began` those of its tasks
+    (lease, ref) that are known to have begun, beyond what it told itself."""
 
     session: str
     protocol_major: int = PROTOCOL_MAJOR
     protocol_minor: int = PROTOCOL_MINOR
     worker: str = ""
     replaces: str = ""
+    began: tuple[tuple[int, bytes], ...] = ()
 
 
 class FetchSpec(Message, frozen=True, kw_only=True):
@@ -166,7 +173,7 @@ class ItemRule(Message, frozen=True, kw_only=True):
 
 
 class ScopeSpec(Message, frozen=True, kw_only=True):
-    """Which URLs belong to the crawl: see `shared.scope`. `hosts` are host names; `subdomains` lets in what is below."""
+    """Which URLs belong to the crawl: see `shared.scope`. `subdomains` lets in what is below one of the `hosts`."""
 
     hosts: tuple[str, ...] = ()
     subdomains: bool = False
@@ -182,7 +189,10 @@ class HookSpec(Message, frozen=True, kw_only=True):
 
 
 class Brief(Message, frozen=True, kw_only=True):
-    """All that a worker has to know of a job. `follow` None means every `a[href]` and `area[href]`."""
+    """All that a worker has to know of a job. `follow` None means every `a[href]` and `area[href]`.
+
+    `all_outlinks` asks for every outlink of every page, even if it was sent before: a smaller depth passes along them.
+    """
 
     job: str
     scope: ScopeSpec
@@ -190,6 +200,7 @@ class Brief(Message, frozen=True, kw_only=True):
     items: tuple[ItemRule, ...] = ()
     follow: tuple[str, ...] | None = None
     hook: HookSpec | None = None
+    all_outlinks: bool = False
     max_outlinks: int = 10_000
     max_rows: int = 10_000
     max_report_bytes: int = 4 * 1024 * 1024
@@ -271,6 +282,11 @@ _decoders: dict[type[Message], msgspec.msgpack.Decoder[Any]] = {}
 def encode(message: Message) -> bytes:
     """Encode a message; raise `TypeError` naming the type of a value that may not travel."""
     return _encoder.encode(message)
+
+
+def encode_value(value: object) -> bytes:
+    """Encode a plain value; raise `TypeError` naming the type of what may not travel."""
+    return _encoder.encode(value)
 
 
 def decode(data: bytes, kind: type[M]) -> M:

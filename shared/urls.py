@@ -1,7 +1,7 @@
 """Addresses: the one place that parses URLs, by the WHATWG URL Standard (ada), for joining, keys and scope alike.
 
-The canonical form of an http(s) URL: parsed and serialised by the standard (host in lower case and punycode, default port
-dropped, dot segments resolved, path case kept), no fragment, no user info, percent-escapes in upper case.
+The canonical form of an http(s) URL: parsed and serialised by the standard (host in lower case and punycode, default
+port dropped, dot segments resolved, path case kept), no fragment, no user info, percent-escapes in upper case.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from worker.counters import Counters, Slot
 from worker.extract import Extractor
 from worker.fetch import open_fetcher
 from worker.hooks import load_hook
-from worker.ledger import Ledger
+from worker.ledger import MAX_SENT_LINKS, Ledger, SentLinks
 from worker.line import Coordinator, Line
 from worker.notes import Drain, Failed, Joined, receive, send
 from worker.outbox import Outbox
@@ -131,7 +131,7 @@ def run_worker(
     client = Client(
         line=line,
         welcome=welcome,
-        ledger=Ledger(post.session),
+        ledger=Ledger(post.session, SentLinks(0 if welcome.brief.all_outlinks else MAX_SENT_LINKS)),
         agenda=agenda,
         outbox=outbox,
         orders=orders,

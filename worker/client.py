@@ -15,7 +15,7 @@ import structlog
 from msgspec.structs import replace
 
 from shared.errors import CrawlfleetError, Unreachable
-from shared.messages import Brief, ExchangeAnswer, ExchangeRequest, Report, ScopeSpec, Welcome
+from shared.messages import Ack, Brief, ExchangeAnswer, ExchangeRequest, Report, ScopeSpec, Welcome
 from worker.agenda import Agenda
 from worker.ledger import Ledger
 from worker.line import Line
@@ -34,6 +34,14 @@ class Tally(Protocol):
 
     def count(self, report: Report) -> None: ...
     def show(self, *, running: int, waiting: int) -> None: ...
+
+
+class Hunger(Protocol):
+    """Says how many more tasks to ask for, and below how many startable ones to ask."""
+
+    @property
+    def low_mark(self) -> int: ...
+    def want(self, held: int, deferred: int, /) -> int: ...
 
 
 class JobChanged(CrawlfleetError):
@@ -91,9 +99,10 @@ class Client:
         agenda: Agenda,
         outbox: Outbox,
         orders: Orders,
-        appetite: Appetite,
+        appetite: Hunger,
         tally: Tally,
         on_scope: Callable[[ScopeSpec], None] = lambda _: None,
+        on_ack: Callable[[Ack], None] = lambda _: None,
         wait: Callable[[float], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -106,6 +115,7 @@ class Client:
         self._appetite = appetite
         self._tally = tally
         self._on_scope = on_scope
+        self._on_ack = on_ack
         self._wait = wait if wait is not None else outbox.wait
         self._clock = clock
         self._brief, self._epoch, self._lease_s = welcome.brief, welcome.epoch, welcome.lease_s
@@ -174,10 +184,14 @@ class Client:
         received_at = self._clock()
         for lease in answer.leases:
             self._agenda.add(lease, received_at, until)
+        for ack in answer.acks:
+            self._on_ack(ack)
         if answer.scope is not None:
             self._on_scope(answer.scope)
         self._news_at = None
-        self._idle_s = answer.idle_s
+        # The coordinator's pause is for who was left hungry.
+        granted = sum(len(lease.tasks) for lease in answer.leases)
+        self._idle_s = answer.idle_s if granted < request.want else 0.0
         self._finished = answer.finished
 
     def _rejoin(self) -> bool:

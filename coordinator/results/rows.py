@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from coordinator.core.rows import Result
-from shared.messages import Row
-
-VALUE_ITEM = "value"
+from shared.messages import VALUE_ITEM, Row
 
 
 def flat_rows(result: Result) -> Iterator[dict[str, Any]]:

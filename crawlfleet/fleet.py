@@ -1,0 +1,97 @@
+"""A person's own code on a crawl: the task queue, the results, and the fleet's locks and numbers.
+
+    fleet = connect("cf1:...")
+    queue, results = fleet.Queue(), fleet.dict()
+    url = queue.get()                 # a lease on it, renewed behind the scenes
+    queue.put("/next")                # an outlink of it
+    results[url] = {"title": ...}     # staged
+    queue.task_done()                 # value, outlinks and state settled in one report
+
+Robots, rates and retries are the coordinator's: `get` returns a URL when its host may be asked.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from crawlfleet.fleet_queue import JobFinished, Queue
+from crawlfleet.fleet_results import Results
+from crawlfleet.fleet_session import FleetSession
+from shared.join_token import JoinToken, read_token
+from shared.manager import FleetManager
+from shared.messages import Hello, Status
+from worker.primitives import FleetPrimitives, FleetValue
+
+__all__ = ["Fleet", "JobFinished", "connect"]
+
+
+def connect(token: str | Path) -> Fleet:
+    """Connect to a coordinator, by its join token or a file that holds it.
+
+    Raise `JoinError` if the token is malformed or refused, `Unreachable` if no coordinator answers.
+    """
+    parsed = read_token(token) if isinstance(token, Path) else JoinToken.parse(token)
+    manager = FleetManager.joining(parsed)
+    manager.connect()
+    return Fleet(manager)
+
+
+class Fleet:
+    """A connection to one crawl. Any thread may use it; it is a context manager that closes itself."""
+
+    def __init__(self, manager: FleetManager) -> None:
+        self._manager = manager
+        self._id = secrets.token_hex(8)
+        self._session: FleetSession | None = None
+        self._primitives: FleetPrimitives | None = None
+
+    def Queue(self) -> Queue:
+        """Return the job's task queue. The first call opens a session, which holds what `get` returns."""
+        return Queue(self._manager.Queue(), self._open_session())
+
+    def dict(self) -> Results:
+        """Return the job's results: a mapping from URL to value."""
+        return Results(self._manager.dict(), lambda: self._session)
+
+    def lock(self, name: str) -> AbstractContextManager[int]:
+        """Return a lock of the whole fleet, to be held by `with`; its value is a fencing number that only grows."""
+        return self._open_primitives().lock(name)
+
+    def value(self, name: str) -> FleetValue:
+        """Return a number of the whole fleet: `get`, `set`, `add`."""
+        return self._open_primitives().value(name)
+
+    def status(self) -> Status:
+        """Return how far the crawl is."""
+        return self._manager.Control().status()
+
+    def close(self) -> None:
+        """Give back what is held and end the session."""
+        if self._session is not None:
+            self._session.close()
+        self._manager.disconnect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open_session(self) -> FleetSession:
+        if self._session is None:
+            self._session = FleetSession(self._manager, Hello(session=self._id, worker=socket.gethostname()))
+        return self._session
+
+    def _open_primitives(self) -> FleetPrimitives:
+        """Return the primitives; a lock belongs to a session, so that it passes on if this process dies."""
+        if self._primitives is None:
+            self._open_session()
+            self._primitives = FleetPrimitives(self._manager, self._id)
+        return self._primitives

@@ -1,0 +1,11 @@
+"""A consumer of one's own, for a crawl that runs: python examples/own_consumer.py cf1:..."""
+
+import sys
+
+from crawlfleet import connect
+
+fleet = connect(sys.argv[1])
+queue, results = fleet.Queue(), fleet.dict()
+queue.join()
+for url, value in results.items():
+    print(url, value)
