@@ -14,9 +14,8 @@ import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -72,8 +71,14 @@ class _Failed(Exception):
         self.headers = Headers()
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Request(NamedTuple):
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: Any = None
+
+
+class _Answer(NamedTuple):
     status: int
     reason: str
     headers: Headers
@@ -92,23 +97,22 @@ class WatchedAdapter(HTTPAdapter):
         self._max_size_bytes = max_size_bytes
         self._idle: OrderedDict[str, Any] = OrderedDict()
 
-    def exchange(self, method: str, url: str, headers: Mapping[str, str], body: Any = None) -> _Answer:
+    def exchange(self, request: _Request) -> _Answer:
         """Send one request and read its answer; raise `_Failed`."""
-        origin = origin_of(url)
+        origin = origin_of(request.url)
         watch = Watch(self._timeout_s)
         connection = self._idle.pop(origin, None)
         if connection is not None and connection.is_connected:
             connection.watch.start(self._timeout_s)
             try:
-                return self._converse(origin, connection, method, url, headers, body)
+                return self._converse(origin, connection, request)
             except _Failed as failed:
                 # The server closed the idle connection while the request was on its way: once more, anew.
-                if connection.watch.heard or failed.reason != "reset" or method not in ("GET", "HEAD"):
+                if connection.watch.heard or failed.reason != "reset" or request.method not in ("GET", "HEAD"):
                     raise
         elif connection is not None:
             connection.close()
-        connection = self._dial(origin, watch)
-        return self._converse(origin, connection, method, url, headers, body)
+        return self._converse(origin, self._dial(origin, watch), request)
 
     def _dial(self, origin: str, watch: Watch) -> Any:
         connection = open_connection(origin, watch)
@@ -119,12 +123,10 @@ class WatchedAdapter(HTTPAdapter):
             raise _failure(error, _CONNECT_REASONS) from error
         return connection
 
-    def _converse(
-        self, origin: str, connection: Any, method: str, url: str, headers: Mapping[str, str], body: Any
-    ) -> _Answer:
+    def _converse(self, origin: str, connection: Any, request: _Request) -> _Answer:
         """Carry one exchange out on a connection; keep it if it can serve another, else close it."""
         try:
-            raw = self._ask(connection, method, url, headers, body)
+            raw = self._ask(connection, request)
             try:
                 answer = self._receive(raw)
             finally:
@@ -139,15 +141,16 @@ class WatchedAdapter(HTTPAdapter):
             connection.close()
         return answer
 
-    def _ask(self, connection: Any, method: str, url: str, headers: Mapping[str, str], body: Any) -> HTTPResponse:
+    def _ask(self, connection: Any, request: _Request) -> HTTPResponse:
+        url = request.url
         slash = url.index("/", 8)
         try:
             connection.timeout = connection.watch.left_s()
             connection.request(
-                method,
+                request.method,
                 url[slash:],
-                body=body,
-                headers={"Host": url[url.index("//") + 2 : slash], **headers},
+                body=request.body,
+                headers={"Host": url[url.index("//") + 2 : slash], **request.headers},
                 preload_content=False,
             )
             raw: HTTPResponse = connection.getresponse()
@@ -185,7 +188,9 @@ class WatchedAdapter(HTTPAdapter):
     ) -> requests.Response:
         """Serve whoever uses the session; raise `requests.ConnectionError` on any failure."""
         try:
-            answer = self.exchange(request.method or "GET", request.url or "", dict(request.headers), request.body)
+            answer = self.exchange(
+                _Request(request.method or "GET", request.url or "", dict(request.headers), request.body)
+            )
         except _Failed as failed:
             raise requests.ConnectionError(f"{failed.reason}: {failed.detail}", request=request) from failed
         # The body is whole and decoded, whatever the fields say of it.
@@ -225,7 +230,7 @@ class RequestsFetcher:
         """GET a canonical URL; whatever happens is told in the value."""
         started = time.monotonic()
         try:
-            answer = self._adapter.exchange("GET", url, self._headers)
+            answer = self._adapter.exchange(_Request("GET", url, self._headers))
         except _Failed as failed:
             return Fetched(
                 url=url,
