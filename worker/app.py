@@ -24,12 +24,13 @@ from shared.errors import CrawlfleetError, UsageError
 from shared.join_token import JoinToken
 from shared.manager import FleetManager
 from shared.messages import Brief, Hello
-from worker.agenda import Agenda
+from worker.agenda import Agenda, TaskKey
 from worker.client import Appetite, Client, Orders
-from worker.counters import Counters, Slot
+from worker.counters import Counters
 from worker.extract import Extractor
 from worker.fetch import open_fetcher
 from worker.hooks import load_hook
+from worker.in_hand import Hands, InHand
 from worker.ledger import MAX_SENT_LINKS, Ledger, SentLinks
 from worker.line import Coordinator, Line
 from worker.notes import Drain, Failed, Joined, receive, send
@@ -67,14 +68,23 @@ class Post:
     session: str
     worker: str
     replaces: str = ""
+    began: tuple[TaskKey, ...] = ()
 
     @property
     def hello(self) -> Hello:
         """The first words to the coordinator."""
-        return Hello(session=self.session, worker=self.worker, replaces=self.replaces)
+        return Hello(session=self.session, worker=self.worker, replaces=self.replaces, began=self.began)
 
 
-def serve(post: Post, pipe: Connection, counters: Counters, inherited: tuple[Connection, ...]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """The memory that a node and its workers share."""
+
+    counters: Counters
+    in_hand: InHand
+
+
+def serve(post: Post, pipe: Connection, board: Board, inherited: tuple[Connection, ...]) -> None:
     """Be a worker process of a node, and end it.
 
     It starts with SIGINT and SIGTERM blocked. `inherited` are the node's own pipe ends, which a forked process has
@@ -90,7 +100,7 @@ def serve(post: Post, pipe: Connection, counters: Counters, inherited: tuple[Con
         listener = threading.Thread(target=listen, args=(pipe, signals, orders), name="node", daemon=True)
         listener.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
-        code = _run_and_tell(post, pipe, partial(run_worker, post, counters.slot(post.index), orders, outbox))
+        code = _run_and_tell(post, pipe, partial(run_worker, post, board, orders, outbox))
         # The listener must not see the descriptors close; the process is over anyway.
         sys.stdout.flush()
         sys.stderr.flush()
@@ -111,7 +121,7 @@ def listen(pipe: Connection, signals: Signals, orders: Orders) -> None:
 
 
 def run_worker(
-    post: Post, slot: Slot, orders: Orders, outbox: Outbox, joined: Callable[[], object] = lambda: None
+    post: Post, board: Board, orders: Orders, outbox: Outbox, joined: Callable[[], object] = lambda: None
 ) -> None:
     """Work for a coordinator until it has finished or the drain is complete; `joined` is called after hello.
 
@@ -126,7 +136,9 @@ def run_worker(
     appetite = Appetite.of_threads(post.options.fetch_threads)
     agenda = Agenda(low_mark=appetite.low_mark, on_low=outbox.ring)
     extractor = _open_extractor(welcome.brief, FleetPrimitives(manager, post.session))
-    pool = _open_pool(agenda, outbox, extractor, welcome.brief, post.options)
+    hands = board.in_hand.of(post.index)
+    pool = _open_pool(agenda, outbox, extractor, hands, welcome.brief, post.options)
+    slot = board.counters.slot(post.index)
     slot.parsing = lambda: pool.parsing
     client = Client(
         line=line,
@@ -158,7 +170,9 @@ def _open_extractor(brief: Brief, fleet: FleetPrimitives) -> Extractor:
     return Extractor(brief, parse=parse, fleet=fleet)
 
 
-def _open_pool(agenda: Agenda, outbox: Outbox, extractor: Extractor, brief: Brief, options: WorkerOptions) -> Pool:
+def _open_pool(
+    agenda: Agenda, outbox: Outbox, extractor: Extractor, hands: Hands, brief: Brief, options: WorkerOptions
+) -> Pool:
     # An engine that does not exist is better told here than in every fetch thread.
     open_fetcher(brief.fetch).close()
     return Pool(
@@ -171,6 +185,7 @@ def _open_pool(agenda: Agenda, outbox: Outbox, extractor: Extractor, brief: Brie
             parse_threads=options.parse_threads,
             pages_between=options.fetch_threads,
         ),
+        in_hand=hands,
     )
 
 

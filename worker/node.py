@@ -29,8 +29,10 @@ from multiprocessing.process import BaseProcess
 import structlog
 
 from shared.join_token import JoinToken
-from worker.app import Post, WorkerOptions, serve
+from worker.agenda import TaskKey
+from worker.app import Board, Post, WorkerOptions, serve
 from worker.counters import Counters
+from worker.in_hand import InHand
 from worker.notes import Drain, Failed, Joined, receive, send
 from worker.wakeup import Signals
 
@@ -74,6 +76,7 @@ class _Seat:
     done: bool = False
     joined: bool = False
     last_joined: str = ""
+    began: tuple[TaskKey, ...] = ()
     last_words: Failed | None = None
     deaths: int = 0
     early_deaths: int = 0
@@ -86,19 +89,27 @@ def run_node(options: NodeOptions) -> int:
 
 
 class Node:
-    """The supervisor of some worker processes; `counters` may be read from outside while it runs."""
+    """The supervisor of some worker processes."""
 
     def __init__(self, options: NodeOptions, signals: Signals, clock: Callable[[], float] = time.monotonic) -> None:
         self._options = options
         self._signals = signals
         self._clock = clock
         self._context: BaseContext = multiprocessing.get_context(options.start_method)
-        self.counters = Counters(self._context, options.processes)
+        self._board = Board(
+            counters=Counters(self._context, options.processes),
+            in_hand=InHand(self._context, options.processes, options.worker.parse_threads),
+        )
         self._seats = [_Seat(index) for index in range(options.processes)]
         self._draining = False
         parent = multiprocessing.parent_process()
         self._lifeline = () if parent is None else (parent.sentinel,)
         self._exit_code: int | None = None
+
+    @property
+    def counters(self) -> Counters:
+        """The workers' live figures."""
+        return self._board.counters
 
     def run(self) -> int:
         """Start the workers and supervise them to the end."""
@@ -120,7 +131,7 @@ class Node:
         ours, theirs = self._context.Pipe()
         post = self._post(seat)
         process = self._context.Process(  # type: ignore[attr-defined]  # every concrete context has it
-            target=serve, args=(post, theirs, self.counters, self._inherited(ours)), name=f"worker-{seat.index}"
+            target=serve, args=(post, theirs, self._board, self._inherited(ours)), name=f"worker-{seat.index}"
         )
         # A signal that comes meanwhile waits: for us until here, for the child until it knows what to do with it.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -141,6 +152,7 @@ class Node:
             session=secrets.token_hex(8),
             worker=f"{socket.gethostname()}/{os.getpid()}/{seat.index}",
             replaces=seat.last_joined,
+            began=seat.began,
         )
 
     def _inherited(self, ours: Connection) -> tuple[Connection, ...]:
@@ -190,7 +202,7 @@ class Node:
             if note is None:
                 return False
             if isinstance(note, Joined):
-                seat.joined, seat.last_joined, seat.early_deaths = True, life.session, 0
+                seat.joined, seat.last_joined, seat.early_deaths, seat.began = True, life.session, 0, ()
             elif isinstance(note, Failed):
                 seat.last_words = note
         return True
@@ -202,6 +214,7 @@ class Node:
         life.process.close()
         life.pipe.close()
         seat.life = None
+        seat.began += self._board.in_hand.left_behind(seat.index)
         if code == 0 or self._draining:
             seat.done = True
         elif seat.last_words is not None and seat.last_words.fatal:

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from worker.agenda import Agenda, Attempt
+from worker.agenda import Agenda, Attempt, TaskKey
 from worker.fetch import Fetched, Fetcher
+from worker.in_hand import Hands
 from worker.outbox import Delivery, Outbox
 from worker.pipeline import Pipeline, Settled, internal_error
 
@@ -54,14 +55,16 @@ class Pool:
         open_fetcher: Callable[[], Fetcher],
         pipeline: Pipeline,
         size: PoolSize,
+        in_hand: Hands,
     ) -> None:
         """`open_fetcher` is called once in each fetch thread; `pipeline` is used by all parse threads."""
+        self._in_hand = in_hand
         self._agenda = agenda
         self._outbox = outbox
         self._open_fetcher = open_fetcher
         self._pipeline = pipeline
         self._pages: queue.Queue[_Page | None] = queue.Queue(size.pages_between)
-        self._fetching = _threads("fetch", size.fetch_threads, self._fetch_all)
+        self._fetching = _threads("fetch", size.fetch_threads, lambda _: self._fetch_all())
         self._parsing = _threads("parse", size.parse_threads, self._parse_all)
 
     @property
@@ -105,9 +108,12 @@ class Pool:
             self._agenda.done(attempt)
         self._pages.put(_Page(attempt, fetched))
 
-    def _parse_all(self) -> None:
+    def _parse_all(self, thread: int) -> None:
         while (page := self._pages.get()) is not None:
-            self._deliver(page.attempt, self._parse(page))
+            self._in_hand.take(thread, TaskKey(page.attempt.lease_id, page.attempt.task.ref))
+            settled = self._parse(page)
+            self._in_hand.put_down(thread)
+            self._deliver(page.attempt, settled)
 
     def _parse(self, page: _Page) -> Settled:
         try:
@@ -131,9 +137,11 @@ def _confess(attempt: Attempt, error: Exception) -> Settled:
     return internal_error(attempt.task, attempt.lease_id, error)
 
 
-def _threads(role: str, number: int, work: Callable[[], None]) -> tuple[threading.Thread, ...]:
+def _threads(role: str, number: int, work: Callable[[int], None]) -> tuple[threading.Thread, ...]:
     """Daemon threads: a process that was told to end at once does not wait for a slow server."""
-    return tuple(threading.Thread(target=work, name=f"{role}-{index}", daemon=True) for index in range(number))
+    return tuple(
+        threading.Thread(target=work, args=(index,), name=f"{role}-{index}", daemon=True) for index in range(number)
+    )
 
 
 def _join(threads: tuple[threading.Thread, ...], give_up_at: float) -> bool:

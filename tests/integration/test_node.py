@@ -288,6 +288,21 @@ def test_a_killed_worker_is_replaced_and_its_session_named(stage: Stage) -> None
     assert (len(queue.settled), queue.stale) == (10, [])
 
 
+def test_a_page_that_crashes_the_worker_is_named_by_the_next_one(stage: Stage) -> None:
+    source = (
+        "import os, signal\n"
+        "def parse(page):\n"
+        "    if page.url.endswith('/3'):\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return []\n"
+    )
+    stage.serve([f"/{number}" for number in range(6)], HookSpec(path="/nowhere/hook.py", source=source))
+    stage.join("--threads", "1", processes=1)
+    queue = stage.queue
+    queue.until(lambda: len(queue.hellos) == 2)
+    assert b"3" in {ref for _, ref in queue.hellos[1].began}
+
+
 def test_workers_end_when_their_node_is_killed(stage: Stage) -> None:
     stage.serve(["/slow/1", "/slow/2"])
     node = stage.join()

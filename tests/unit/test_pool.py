@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.messages import Kind, Lease, Outcome, Task
-from worker.agenda import Agenda
+from worker.agenda import Agenda, TaskKey
 from worker.extract import Extracted
 from worker.fetch import Fetched
+from worker.in_hand import InHand
 from worker.outbox import Delivery, Outbox
 from worker.pipeline import Pipeline
 from worker.pool import Pool, PoolSize
@@ -36,9 +39,12 @@ class GivenExtractor:
     """Extracts nothing, and only once the gate is open."""
 
     gate: threading.Event = field(default_factory=threading.Event)
+    found: Callable[[], object] = lambda: None
+    seen: list[object] = field(default_factory=list)
 
     def extract(self, fetched: Fetched) -> Extracted:
         assert self.gate.wait(PATIENCE_S)
+        self.seen.append(self.found())
         if fetched.url.endswith("/parse-bug"):
             raise RecursionError("a bug in the extractor")
         return Extracted()
@@ -50,12 +56,14 @@ class Bench:
         self.outbox = Outbox()
         self.fetcher = GivenFetcher()
         self.extractor = GivenExtractor()
+        self.in_hand = InHand(multiprocessing.get_context("spawn"), workers=1, threads=1)
         self.pool = Pool(
             agenda=self.agenda,
             outbox=self.outbox,
             open_fetcher=lambda: self.fetcher,
             pipeline=Pipeline(extractor=self.extractor, max_report_bytes=10_000),
             size=PoolSize(fetch_threads=fetch_threads, parse_threads=1, pages_between=1),
+            in_hand=self.in_hand.of(0),
         )
 
     def add(self, *names: str) -> None:
@@ -119,3 +127,24 @@ def test_a_stop_does_not_wait_for_a_page_that_hangs() -> None:
     bench.pool.start()
     assert not bench.pool.stop(0.01)
     bench.extractor.gate.set()
+
+
+def test_what_a_parse_thread_has_in_hand_can_be_told_after_a_crash() -> None:
+    bench = Bench(fetch_threads=1)
+    bench.add("page")
+    bench.extractor.found = lambda: bench.in_hand.left_behind(0)
+    bench.extractor.gate.set()
+    bench.pool.start()
+    bench.deliveries(1)
+    assert bench.extractor.seen == [(TaskKey(1, b"page"),)]
+    assert bench.pool.stop(PATIENCE_S)
+
+
+def test_what_was_read_is_no_longer_in_hand() -> None:
+    bench = Bench(fetch_threads=1)
+    bench.add("page")
+    bench.extractor.gate.set()
+    bench.pool.start()
+    bench.deliveries(1)
+    assert bench.pool.stop(PATIENCE_S)
+    assert bench.in_hand.left_behind(0) == ()
