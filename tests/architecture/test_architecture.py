@@ -28,7 +28,9 @@ PACKAGES = {  # package: what of ours it may import
 FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (
         ("coordinator.core",),
-        ("coordinator.frontier", "coordinator.results", "coordinator.sinks"),
+        ("coordinator.frontier",),
+        ("coordinator.results",),  # reads the committed log through the frontier's port
+        ("coordinator.sinks",),  # follows it
         ("coordinator.service",),
         ("coordinator.server",),
         ("coordinator.app",),
@@ -48,6 +50,10 @@ EVERYWHERE = {
     "msgspec",  # frozen values are its structs, cheaper to make than dataclasses
 }
 IMPORTERS: dict[str, set[str]] = {  # libraries that more than one module may import, and why
+    # What a person sees on a terminal is drawn where it is known.
+    "rich": {"coordinator.__main__", "coordinator.summary", "crawlfleet.progress", "crawlfleet.run"},
+    # A selector is checked, when the job is loaded, by the engine that will run it.
+    "selectolax": {"shared.css", "worker.extract.links", "worker.extract.page", "worker.extract.rules"},
     # requests rewrites request lines and hides cut heads; what it must not do is changed in its connection classes.
     "requests": {"worker.fetch.connection", "worker.fetch.requests_pool"},
     "urllib3": {"worker.fetch.connection", "worker.fetch.requests_pool"},
