@@ -41,12 +41,10 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
 
 def from_args(args: argparse.Namespace) -> int:
     """Serve a job as the arguments say; return the exit code. Raise `UsageError` for what cannot be done."""
-    from rich.console import Console
-
     from coordinator import summary
     from coordinator.app import Crawl, Options, serve
 
-    console = Console()
+    console = summary.Console()
     host, port = parse_address(args.bind)
 
     def tell(crawl: Crawl) -> None:

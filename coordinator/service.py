@@ -89,6 +89,9 @@ class Service:
                 "install the same version of crawlfleet on both machines"
             )
         if hello.replaces:
+            dead = self._members.get(hello.replaces)
+            if dead is not None:
+                dead.note_started(hello.began)
             self._lose(hello.replaces, now)
         self._members.welcome(hello.session, hello.worker, now + self._policy.lease_s)
         brief = msgspec.structs.replace(self._brief, scope=self._scope())

@@ -8,6 +8,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+__all__ = ["Console", "Summary", "read", "show", "write"]
+
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The end of a crawl. `ended` is `finished`, `interrupted` or `failed`, `detail` says why if it failed."""

@@ -61,8 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-
+    from coordinator.summary import Console
     from crawlfleet.run import RunOptions, run
 
     options = RunOptions(job=args.job, crawls=args.crawls, fresh=args.fresh, workers=args.workers, threads=args.threads)

@@ -6,10 +6,10 @@ import time
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 
+from coordinator.summary import Console
 from shared.messages import Status
 
 PLAIN_EVERY_S = 2.0

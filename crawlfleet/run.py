@@ -17,12 +17,12 @@ from pathlib import Path
 from types import FrameType
 
 import msgspec
-from rich.console import Console
 
 from coordinator import summary
 from coordinator.app import Crawl, serve
 from coordinator.app import Options as CoordinatorOptions
 from coordinator.crawl_folder import LOG, SUMMARY
+from coordinator.summary import Console
 from crawlfleet.progress import Progress, open_progress
 from shared.errors import CrawlfleetError, Unreachable, UsageError
 from shared.join_token import JoinToken

@@ -50,8 +50,8 @@ EVERYWHERE = {
     "msgspec",  # frozen values are its structs, cheaper to make than dataclasses
 }
 IMPORTERS: dict[str, set[str]] = {  # libraries that more than one module may import, and why
-    # What a person sees on a terminal is drawn where it is known.
-    "rich": {"coordinator.__main__", "coordinator.summary", "crawlfleet.progress", "crawlfleet.run"},
+    # The table at the end of a crawl, and the line that renews itself while one goes on.
+    "rich": {"coordinator.summary", "crawlfleet.progress"},
     # A selector is checked, when the job is loaded, by the engine that will run it.
     "selectolax": {"shared.css", "worker.extract.links", "worker.extract.page", "worker.extract.rules"},
     # requests rewrites request lines and hides cut heads; what it must not do is changed in its connection classes.
