@@ -24,6 +24,7 @@ from coordinator.app import Options as CoordinatorOptions
 from coordinator.crawl_folder import LOG, SUMMARY
 from coordinator.summary import Console
 from crawlfleet.progress import Progress, open_progress
+from shared import log
 from shared.errors import CrawlfleetError, Unreachable, UsageError
 from shared.join_token import JoinToken
 from shared.manager import FleetManager
@@ -80,6 +81,8 @@ def run(options: RunOptions, console: Console) -> int:
         interrupts.guard(node, coordinator)
         with open_progress(console) as progress:
             _watch(JoinToken.parse(ready.token), node, coordinator, progress)
+        if node.exitcode == 0 and not interrupts.count:
+            coordinator.join(FAREWELL_S)
         return _end(Path(ready.folder), node, coordinator, console)
 
 
@@ -103,6 +106,7 @@ def coordinator_process(options: CoordinatorOptions, pipe: Connection) -> None:
 def node_process(options: NodeOptions) -> None:
     """Be the node of a run; end with its exit code."""
     os.setpgid(0, 0)
+    log.configure(options.worker.log_file, console=False)
     raise SystemExit(run_node(options))
 
 
@@ -187,9 +191,10 @@ def _watch(token: JoinToken, node: BaseProcess, coordinator: BaseProcess, progre
 
 def _end(folder: Path, node: BaseProcess, coordinator: BaseProcess, console: Console) -> int:
     """See both processes off in order; show what the crawl came to; return the exit code."""
-    node.join(FAREWELL_S if coordinator.exitcode is not None else 0)
-    if node.exitcode == 0:
-        coordinator.join(FAREWELL_S)
+    if coordinator.exitcode is not None and coordinator.exitcode < 0:
+        node.kill()  # its workers have nobody to report to, and end with it
+    elif coordinator.exitcode is not None:
+        node.join(FAREWELL_S)
     for process in (coordinator, node):
         _see_off(process)
     end = summary.read(folder / SUMMARY)
