@@ -12,8 +12,11 @@ RUN if ls .wheels/crawlfleet-*.whl >/dev/null 2>&1; \
     else /opt/crawlfleet/bin/pip install --no-cache-dir .; fi
 
 FROM ${BASE_IMAGE}
+# The coordinator's secret is the one that compose mounts, or one of its own where none is mounted.
 RUN useradd --uid 10001 --create-home crawlfleet \
-    && install -d -o crawlfleet -g crawlfleet /data /data/crawls /join
+    && install -d -o crawlfleet -g crawlfleet /data /data/crawls /join \
+    && install -d -o crawlfleet -g crawlfleet -m 700 /data/identity \
+    && ln -s /run/secrets/fleet_secret /data/identity/secret
 COPY --from=build /opt/crawlfleet /opt/crawlfleet
 COPY config /data/config
 ENV PATH=/opt/crawlfleet/bin:$PATH PYTHONUNBUFFERED=1

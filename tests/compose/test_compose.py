@@ -10,15 +10,16 @@ import tarfile
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from crawlfleet import demo_shop
+from shared.join_token import JoinToken
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE_IMAGE = "crawlfleet-base:bookworm"
 IMAGE = "crawlfleet:test"
+SECRET = "ab" * 32
 MINUTE_S = 60
 
 
@@ -30,7 +31,6 @@ def _engine_answers() -> bool:
 
 pytestmark = [
     pytest.mark.compose,
-    pytest.mark.usefixtures("image_parts"),
     pytest.mark.timeout(12 * MINUTE_S),
     pytest.mark.skipif(not _engine_answers(), reason="no Docker engine answers"),
     pytest.mark.skipif(not shutil.which("debootstrap"), reason="debootstrap is not installed"),
@@ -46,7 +46,7 @@ class Fleet:
 
     def __init__(self, folder: Path) -> None:
         secret = folder / "fleet_secret"
-        secret.write_text("ab" * 32)
+        secret.write_text(SECRET)
         settings = {"BASE_IMAGE": BASE_IMAGE, "CRAWLFLEET_IMAGE": IMAGE, "FLEET_SECRET_FILE": str(secret)}
         self._environment = {**os.environ, **settings}
         self._command = [*_compose(), "--project-name", f"crawlfleet-test-{os.getpid()}"]
@@ -79,15 +79,11 @@ def _compose() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def image_parts() -> None:
-    """Make what an image is built from where nothing can be pulled: a base image, and all wheels."""
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Build the image where nothing can be pulled, from a base image and wheels made here; leave nothing behind."""
     subprocess.run([ROOT / "tests/compose/base_image.sh", BASE_IMAGE], check=True, timeout=10 * MINUTE_S)
     subprocess.run(["make", "-C", ROOT, "wheels"], check=True, timeout=5 * MINUTE_S)
-
-
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    made = Fleet(tmp_path)
+    made = Fleet(tmp_path_factory.mktemp("compose"))
     try:
         yield made
     finally:
@@ -97,13 +93,14 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         subprocess.run(stages, capture_output=True, check=False)
 
 
-def _rows(container: str) -> list[dict[str, Any]]:
-    command = ["docker", "cp", f"{container}:/data/crawls/demo/items.jsonl", "-"]
+def _read(container: str, path: str) -> str:
+    """Read a file out of a container, even a stopped one."""
+    command = ["docker", "cp", f"{container}:{path}", "-"]
     archive = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=MINUTE_S).stdout
     with tarfile.open(fileobj=BytesIO(archive)) as tar:
-        member = tar.extractfile("items.jsonl")
+        member = tar.extractfile(path.rpartition("/")[2])
         assert member is not None
-        return [json.loads(line) for line in member.read().splitlines()]
+        return member.read().decode()
 
 
 def test_three_workers_in_containers_finish_the_demo_crawl(fleet: Fleet) -> None:
@@ -112,12 +109,12 @@ def test_three_workers_in_containers_finish_the_demo_crawl(fleet: Fleet) -> None
     workers = fleet.containers("worker")
     assert fleet.wait(coordinator) == 0, fleet.logs()
     assert [fleet.wait(worker) for worker in workers] == [0, 0, 0], fleet.logs()
-    found = {row["url"]: (row["title"], row["price"]) for row in _rows(coordinator)}
-    assert found == {f"http://site:8765{book.path}": (book.title, book.price_text) for book in demo_shop.BOOKS}
-    assert len(_rows(coordinator)) == len(demo_shop.BOOKS)
+    rows = [json.loads(line) for line in _read(coordinator, "/data/crawls/demo/items.jsonl").splitlines()]
+    found = sorted((row["url"], row["title"], row["price"]) for row in rows)
+    assert found == sorted((f"http://site:8765{b.path}", b.title, b.price_text) for b in demo_shop.BOOKS)
+    assert JoinToken.parse(_read(coordinator, "/join/token").strip()).secret.hex() == SECRET
 
 
 def test_the_image_runs_as_a_user_without_rights(fleet: Fleet) -> None:
-    fleet.compose("build", "site", timeout_s=10 * MINUTE_S)
-    told = fleet.compose("run", "--rm", "--no-deps", "--entrypoint", "id", "site", "-u")
+    told = fleet.compose("run", "--rm", "--no-deps", "--entrypoint", "id", "site", "-u", timeout_s=10 * MINUTE_S)
     assert told.splitlines()[-1] == "10001"
