@@ -42,6 +42,7 @@ from shared.manager import FleetManager
 from shared.messages import Brief, Kind, Status
 
 FAREWELL_S = 3.0
+READING_S = 1.0
 INTERRUPTED = 130
 FAILED = 1
 
@@ -75,6 +76,7 @@ class Crawl:
         self._sinks = [folder.path / name for name in job.sinks]
         self._follower = Follower(self._store, [open_sink(path) for path in self._sinks])
         self._loop = Loop(self._service, on_commit=self._follower.nudge)
+        self._results = ResultsDict(self._store)
         self._server = self._open_server(options)
         self.token = self._server.join_token(options.advertise or None)
 
@@ -111,7 +113,7 @@ class Crawl:
     def _open_server(self, options: Options) -> FleetServer:
         identity = load_or_create(options.identity or self.folder.path)
         control = Control(self.status, self.stop)
-        objects = referents(self._service, self._loop, ResultsDict(self._store), control)
+        objects = referents(self._service, self._loop, self._results, control)
         return FleetManager.serving(objects, identity, options.host, options.port, on_bug=_log_bug).get_server()
 
     def _wait(self) -> bool:
@@ -124,10 +126,15 @@ class Crawl:
         return False
 
     def _farewell(self, finished: bool) -> None:
-        """Give workers the time to hear that the crawl is over."""
-        until = time.monotonic() + (FAREWELL_S if finished else 0.0)
-        while self._service.sessions and time.monotonic() < until:
-            time.sleep(0.02)
+        """Give workers the time to hear that the crawl is over, and whoever reads the results that to read on."""
+        over_at = time.monotonic()
+        while finished and self._is_awaited(over_at, time.monotonic()) and not self._stop.wait(0.02):
+            pass
+
+    def _is_awaited(self, over_at: float, now: float) -> bool:
+        if now < self._results.last_read_at + READING_S:
+            return True
+        return self._service.sessions > 0 and now < over_at + FAREWELL_S
 
     def _pages(self) -> dict[TaskState, int]:
         counts = self._store.counts()

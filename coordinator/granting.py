@@ -44,11 +44,12 @@ class Granting:
                 break
         return granted
 
-    def release(self, ids: Collection[int], session: str, now: float) -> None:
+    def release(self, ids: Collection[int], member: Member, now: float) -> None:
         """Take back leases that a session gives up."""
-        for lease in self._store.leases_of(session) if ids else ():
+        for lease in self._store.leases_of(member.id) if ids else ():
             if lease.id in ids:
-                self._turns.run(partial(self._release, lease, now=now))
+                started = member.started.get(lease.id, set())
+                self._turns.run(partial(self._release, lease, started, now=now))
 
     def lose(self, session: str, member: Member | None, now: float) -> None:
         """Take back all that a lost session holds."""
@@ -109,9 +110,9 @@ class Granting:
         starts = leases.room(facts.host(task.host), asker, self._policy, now)
         return leases.grant([task], starts, asker, facts, self._policy) if starts else None
 
-    def _release(self, lease: LeaseRow, facts: Facts, now: float) -> None:
+    def _release(self, lease: LeaseRow, started: set[bytes], facts: Facts, now: float) -> None:
         self._read(lease, facts)
-        leases.release(lease, facts, self._policy, now)
+        leases.release(lease, started, facts, self._policy, now)
 
     def _lose(self, lease: LeaseRow, started: set[bytes], facts: Facts, now: float) -> None:
         self._read(lease, facts)

@@ -22,7 +22,7 @@ from coordinator.granting import Granting
 from coordinator.intake import Intake
 from coordinator.members import Members
 from coordinator.turns import Journal, Turns
-from shared.errors import VersionError
+from shared.errors import Unreachable, VersionError
 from shared.messages import (
     PROTOCOL_MAJOR,
     Brief,
@@ -109,7 +109,7 @@ class Service:
         member.alive_until = now + self._policy.lease_s
         member.note_started(request.started)
         acks = self._intake.take(request.reports, member.id, now)
-        self._granting.release(request.released, member.id, now)
+        self._granting.release(request.released, member, now)
         mine = self._store.leases_of(member.id)
         member.forget_ended({lease.id for lease in mine})
         again = [lease for lease in mine if lease.id not in request.holding]
@@ -133,9 +133,9 @@ class Service:
         self._store.commit()
 
     def acquire(self, name: str, owner: str) -> int:
-        """Try to take a lock for a session that is a member; return its fencing number, or 0."""
+        """Try to take a lock for a session; return its fencing number, or 0. Raise `Unreachable` if it is no member."""
         if self._members.get(session_of(owner)) is None:
-            raise ValueError("only a session of this crawl can hold a lock")
+            raise Unreachable("only a session that has said hello can hold a lock: this one is not known (any more)")
         return self.locks.acquire(name, owner)
 
     def _lose(self, session: str, now: float) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -29,23 +30,28 @@ from worker.primitives import FleetPrimitives, FleetValue
 
 __all__ = ["Fleet", "JobFinished", "connect"]
 
+PATIENCE_S = 60.0
 
-def connect(token: str | Path) -> Fleet:
+
+def connect(token: str | Path, patience_s: float = PATIENCE_S) -> Fleet:
     """Connect to a coordinator, by its join token or a file that holds it.
 
-    Raise `JoinError` if the token is malformed or refused, `Unreachable` if no coordinator answers.
+    A coordinator that is away for longer than `patience_s` later on is given up: whatever waits then raises
+    `Unreachable`. Raise `JoinError` if the token is malformed or refused, `Unreachable` if no coordinator answers now.
     """
     parsed = read_token(token) if isinstance(token, Path) else JoinToken.parse(token)
     manager = FleetManager.joining(parsed)
     manager.connect()
-    return Fleet(manager)
+    return Fleet(manager, patience_s)
 
 
 class Fleet:
     """A connection to one crawl. Any thread may use it; it is a context manager that closes itself."""
 
-    def __init__(self, manager: FleetManager) -> None:
+    def __init__(self, manager: FleetManager, patience_s: float) -> None:
         self._manager = manager
+        self._patience_s = patience_s
+        self._opening = threading.Lock()
         self._id = secrets.token_hex(8)
         self._session: FleetSession | None = None
         self._primitives: FleetPrimitives | None = None
@@ -72,8 +78,9 @@ class Fleet:
 
     def close(self) -> None:
         """Give back what is held and end the session."""
-        if self._session is not None:
-            self._session.close()
+        with self._opening:
+            if self._session is not None:
+                self._session.close()
         self._manager.disconnect()
 
     def __enter__(self) -> Self:
@@ -82,16 +89,21 @@ class Fleet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Close. What this thread holds when an error ends it has failed: it may be the cause."""
+        if isinstance(error, Exception) and self._session is not None:
+            self._session.abandon()
         self.close()
 
     def _open_session(self) -> FleetSession:
-        if self._session is None:
-            self._session = FleetSession(self._manager, Hello(session=self._id, worker=socket.gethostname()))
-        return self._session
+        with self._opening:
+            if self._session is None:
+                hello = Hello(session=self._id, worker=socket.gethostname())
+                self._session = FleetSession(self._manager, hello, self._patience_s)
+            return self._session
 
     def _open_primitives(self) -> FleetPrimitives:
         """Return the primitives; a lock belongs to a session, so that it passes on if this process dies."""
+        self._open_session()
         if self._primitives is None:
-            self._open_session()
             self._primitives = FleetPrimitives(self._manager, self._id)
         return self._primitives

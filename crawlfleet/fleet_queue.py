@@ -5,7 +5,8 @@ from __future__ import annotations
 import queue
 import time
 
-from crawlfleet.fleet_session import FleetSession, Held
+from crawlfleet.fleet_session import FleetSession
+from shared.errors import Unreachable
 from shared.manager import QueueProxy
 from shared.messages import Outcome
 from shared.urls import canonicalize
@@ -29,10 +30,13 @@ class Queue:
         """Return a URL that may be fetched now, and hold it until `task_done` or `task_failed`.
 
         Raise `JobFinished` at the end of the crawl, `queue.Empty` if the time is over (without `block`: if the
-        coordinator has nothing at once), `ValueError` if this thread still holds a URL.
+        coordinator has nothing at once), `ValueError` if this thread still holds a URL or the connection is closed,
+        `Unreachable` if the coordinator is given up.
         """
         if self._session.held is not None:
             raise ValueError(f"this thread still holds {self._session.held.url}: call task_done() or task_failed()")
+        if timeout is not None and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
         held = self._session.get(timeout if block else NO_WAIT_S)
         if held is not None:
             return held.url
@@ -67,13 +71,15 @@ class Queue:
         """Settle the URL that this thread holds as fetched: its value, its outlinks and its state, in one report.
 
         Wait for the coordinator's word. Return whether the report counts: False means that the lease had been lost
-        meanwhile and somebody else has the URL, so nothing was recorded. Raise `ValueError` if nothing is held.
+        meanwhile and somebody else has the URL, so nothing was recorded. Raise `ValueError` if nothing is held, or if
+        value and outlinks are too large to travel: the URL has failed then. Raise `Unreachable` if the coordinator is
+        given up.
         """
-        return self._session.settle(self._required(), Outcome.FETCHED)
+        return self._session.settle(Outcome.FETCHED)
 
     def task_failed(self, reason: str = "failed") -> bool:
         """Give up on the URL that this thread holds; it is tried again, as often as the job says."""
-        return self._session.settle(self._required(), Outcome.NETWORK_ERROR, reason)
+        return self._session.settle(Outcome.NETWORK_ERROR, reason)
 
     def qsize(self) -> int:
         """Return how many tasks are not settled yet, by anyone."""
@@ -88,12 +94,13 @@ class Queue:
         return False
 
     def join(self) -> None:
-        """Wait until every task is settled."""
-        while not self.empty():
+        """Wait until every task is settled; raise `Unreachable` if the coordinator is given up."""
+        while not self._session.is_over and not self._is_empty_as_told():
             time.sleep(JOIN_POLL_S)
 
-    def _required(self) -> Held:
-        held = self._session.held
-        if held is None:
-            raise ValueError("this thread holds no URL: task_done() follows a get()")
-        return held
+    def _is_empty_as_told(self) -> bool:
+        """Ask whether every task is settled; no answer is no yes: it is the session that gives a coordinator up."""
+        try:
+            return self.empty()
+        except Unreachable:
+            return False

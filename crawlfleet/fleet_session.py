@@ -1,21 +1,21 @@
 """The session behind a person's queue: what is held, and the thread that converses with the coordinator.
 
-It is the worker's own conversation, with two differences: it asks for a task only while a `get` waits for one, and it
-tells each `task_done` what became of its report.
+It is the worker's own conversation, with these differences: it asks for a task only while a `get` waits for one, it
+tells each `task_done` what became of its report, it gives a coordinator up that stays away, and it stays a member
+after the end of the crawl, so that the coordinator knows that somebody may still read.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from functools import partial
-from typing import Any
 
-from msgspec.structs import replace
-
-from shared.errors import CrawlfleetError
+from crawlfleet.fleet_held import Held
+from shared.errors import Unreachable
 from shared.manager import FleetManager
-from shared.messages import VALUE_ITEM, Ack, AckState, Brief, Hello, Kind, Outcome, Report, Row, ScopeSpec
+from shared.messages import Ack, AckState, Brief, Hello, Kind, Outcome, Report, ScopeSpec
 from shared.scope import Scope
 from worker.agenda import Agenda, Attempt, TaskKey
 from worker.app import dial
@@ -25,67 +25,112 @@ from worker.fetch import open_fetcher
 from worker.ledger import Ledger, SentLinks
 from worker.line import Line
 from worker.outbox import Delivery, Outbox
-from worker.pipeline import Pipeline, fit
+from worker.pipeline import Pipeline, Settled, fit, internal_error
 
-GIVEN_BACK = "given_back"
-
-
-class Held:
-    """A task that a thread got and has not settled: its outlinks and its value so far."""
-
-    def __init__(self, attempt: Attempt) -> None:
-        self.attempt = attempt
-        self.url = attempt.task.url
-        self.key = TaskKey(attempt.lease_id, attempt.task.ref)
-        self.outlinks: dict[str, None] = {}
-        self.rows: tuple[Row, ...] = ()
-
-    def stage(self, value: Any) -> None:
-        """Keep a value until the task is settled."""
-        self.rows = (Row(item=VALUE_ITEM, index=0, fields={VALUE_ITEM: value}),)
-
-    def report(self, outcome: Outcome, reason: str = "") -> Report:
-        """Return the report that settles the task."""
-        report = Report(lease=self.key.lease_id, ref=self.key.ref, outcome=outcome, reason=reason)
-        if outcome is Outcome.FETCHED:
-            report = replace(report, status=200, rows=self.rows, outlinks=tuple(self.outlinks))
-        return report
+HEARTBEAT_S = 1.0
+KEEP_UNASKED_S = 1.0
+CLOSING_S = 5.0
+ABANDONED = "abandoned"
 
 
 class FleetSession:
-    """One session with the coordinator. `get` and `settle` may be called by any thread."""
+    """One session with the coordinator. Any thread may use it."""
 
-    def __init__(self, manager: FleetManager, hello: Hello) -> None:
+    low_mark = 1
+
+    def __init__(self, manager: FleetManager, hello: Hello, patience_s: float) -> None:
+        """Say hello; raise `Unreachable` if nobody answers for `patience_s`."""
+        self._pid = os.getpid()
+        self._manager = manager
+        self._patience_s = patience_s
         self._outbox = Outbox(batch=1)
         self._orders = Orders(self._outbox.ring)
         self._agenda = Agenda()
-        self._getters = 0
-        self._held: dict[int, Held] = {}
-        self._acks: dict[TaskKey, AckState | None] = {}
+        self._ledger = Ledger(hello.session, SentLinks(limit=0))
+        # Guards what follows, and tells of it.
         self._news = threading.Condition()
-        self._error: CrawlfleetError | None = None
+        self._getters = 0
+        self._asked_at = time.monotonic()
+        self._held: dict[threading.Thread, Held] = {}
+        self._given_back: list[TaskKey] = []
+        self._acks: dict[TaskKey, AckState | None] = {}
         self._over = False
-        line = Line(partial(dial, manager), hello, wait=time.sleep)
-        welcome = line.open(lambda: True)
-        assert welcome is not None, "nothing makes it give up"
-        self.brief: Brief = welcome.brief
-        self.scope = Scope(welcome.brief.scope)
-        self._client = Client(
-            line=line,
-            welcome=welcome,
-            ledger=Ledger(hello.session, SentLinks(limit=0)),
-            agenda=self._agenda,
-            outbox=self._outbox,
-            orders=self._orders,
-            appetite=self,
-            tally=self,
-            on_scope=self._set_scope,
-            on_ack=self._note_ack,
-        )
-        self._thread = threading.Thread(target=self._converse, name="crawlfleet-session", daemon=True)
+        self._error: BaseException | None = None
+        self._closing = threading.Event()
+        self._line = Line(partial(dial, manager), hello, wait=time.sleep)
+        self._client = self._join()
+        self._thread = threading.Thread(target=self._serve, name="crawlfleet-session", daemon=True)
         self._thread.start()
 
-    low_mark = 1
+    @property
+    def held(self) -> Held | None:
+        """The task that the calling thread holds."""
+        return self._held.get(threading.current_thread())
+
+    def held_by_url(self, url: str) -> Held | None:
+        """Return the held task of a canonical URL, whichever thread has it."""
+        with self._news:
+            return next((held for held in self._held.values() if held.url == url), None)
+
+    def get(self, timeout_s: float | None) -> Held | None:
+        """Wait for a page and hold it; None if the time is over or the crawl is (see `is_over`)."""
+        self._check_process()
+        self._ask(1)
+        try:
+            attempt = self._take_page(timeout_s)
+            if attempt is None:
+                return None
+            with self._news:
+                held = self._held[threading.current_thread()] = Held(attempt)
+            return held
+        finally:
+            self._ask(-1)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the conversation has ended; raise what ended it, if it was not the crawl's own end."""
+        if self._error is not None:
+            raise self._error
+        return self._over
+
+    def settle(self, outcome: Outcome, reason: str = "") -> bool:
+        """Report what the calling thread holds and wait for the ack; say whether the report counts.
+
+        Raise `ValueError` if nothing is held, or if the report is too large to travel: the task has failed then.
+        """
+        self._check_process()
+        with self._news:
+            held = self._held.pop(threading.current_thread(), None)
+            if held is None:
+                raise ValueError("this thread holds no URL: task_done() and task_failed() follow a get()")
+            self._acks[held.key] = None
+        settled = fit(held.report(outcome, reason), self.brief.max_report_bytes)
+        self._deliver(held.attempt, settled)
+        state = self._await_ack(held.key)
+        if settled.report.outcome is not outcome:
+            raise ValueError(f"{held.url}: {settled.report.detail}")
+        return state is AckState.OK
+
+    def abandon(self) -> None:
+        """Report what the calling thread holds as failed, and do not wait for the ack."""
+        with self._news:
+            held = self._held.pop(threading.current_thread(), None)
+        if held is not None:
+            self._deliver_abandoned(held)
+
+    def close(self) -> None:
+        """Give back what is held, and end the session."""
+        with self._news:
+            held, self._held = self._held, {}
+            self._given_back += [each.key for each in held.values()]
+            if not self._over and self._error is None:
+                self._error = ValueError("this connection to the crawl is closed: connect() again")
+        for each in held.values():
+            self._agenda.done(each.attempt)
+        self._closing.set()
+        self._orders.drain()
+        if self._pid == os.getpid():
+            self._thread.join()
 
     def want(self, _held: int, _deferred: int) -> int:
         """Ask for as many tasks as there are calls of `get` that wait for one."""
@@ -97,75 +142,116 @@ class FleetSession:
     def show(self, *, running: int, waiting: int) -> None:
         """Keep no counters."""
 
-    @property
-    def held(self) -> Held | None:
-        """The task that the calling thread holds."""
-        return self._held.get(threading.get_ident())
+    def _join(self) -> Client:
+        give_up_at = time.monotonic() + self._patience_s
+        welcome = self._line.open(lambda: time.monotonic() < give_up_at)
+        if welcome is None:
+            raise self._given_up()
+        self.brief: Brief = welcome.brief
+        self._set_scope(welcome.brief.scope)
+        return Client(
+            line=self._line,
+            welcome=welcome,
+            ledger=self._ledger,
+            agenda=self._agenda,
+            outbox=self._outbox,
+            orders=self._orders,
+            appetite=self,
+            tally=self,
+            on_scope=self._set_scope,
+            on_ack=self._note_ack,
+            heartbeat_s=HEARTBEAT_S,
+            patience_s=self._patience_s,
+        )
 
-    def held_by_url(self, url: str) -> Held | None:
-        """Return the held task of a canonical URL, whichever thread has it."""
-        return next((held for held in list(self._held.values()) if held.url == url), None)
-
-    def get(self, timeout_s: float | None) -> Held | None:
-        """Wait for a page and hold it; None if the time is over or the crawl is."""
-        give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
-        self._getters += 1
-        self._outbox.ring()
+    def _serve(self) -> None:
+        """Be the control thread: converse to the end, tell everyone, and leave when the session is closed."""
         try:
-            while True:
-                attempt = self._agenda.take(None if give_up_at is None else give_up_at - time.monotonic())
-                if attempt is None or attempt.task.kind is Kind.PAGE:
-                    break
-                self._fetch(attempt)
-        finally:
-            self._getters -= 1
-        if attempt is None:
-            return None
-        held = self._held[threading.get_ident()] = Held(attempt)
-        return held
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the conversation has ended; raise what ended it, if it was not the crawl's own end."""
-        if self._error is not None:
-            raise self._error
-        return self._over
-
-    def settle(self, held: Held, outcome: Outcome, reason: str = "") -> bool:
-        """Report a held task and wait for the ack; say whether the report counts."""
-        del self._held[threading.get_ident()]
-        settled = fit(held.report(outcome, reason), self.brief.max_report_bytes)
-        self._acks[held.key] = None
-        self._deliver(held.attempt, settled.report, settled.wire_bytes)
+            self._converse()
+        except BaseException as error:  # noqa: BLE001  # the top of a thread: whoever waits must hear of it
+            self._error = error
         with self._news:
-            self._news.wait_for(lambda: self._acks[held.key] is not None or self._over)
-            return self._acks.pop(held.key) is AckState.OK
+            self._over = True
+            self._news.notify_all()
+        self._agenda.close()
+        self._closing.wait()
+        self._line.goodbye()
+        self._manager.disconnect()
 
-    def close(self) -> None:
-        """Give back what is held, and end the conversation."""
-        for held in list(self._held.values()):
-            settled = fit(held.report(Outcome.NETWORK_ERROR, GIVEN_BACK), self.brief.max_report_bytes)
-            self._deliver(held.attempt, settled.report, settled.wire_bytes)
-        self._held.clear()
-        self._orders.drain()
-        self._thread.join()
+    def _converse(self) -> None:
+        give_up_at: float | None = None
+        while self._client.step():
+            self._return_unwanted()
+            if self._closing.is_set():
+                give_up_at = give_up_at or time.monotonic() + CLOSING_S
+                if time.monotonic() > give_up_at:
+                    return
+        if not self._client.finished and not self._closing.is_set():
+            raise self._given_up()
+
+    def _return_unwanted(self) -> None:
+        """Give back what was closed upon, what nobody asks for any more, and what a thread that ended still held."""
+        with self._news:
+            keys, self._given_back = self._given_back, []
+            is_unasked = not self._getters and time.monotonic() > self._asked_at + KEEP_UNASKED_S
+            dead = [thread for thread in self._held if not thread.is_alive()]
+            abandoned = [self._held.pop(thread) for thread in dead]
+        self._ledger.drop(keys)
+        if is_unasked:
+            self._ledger.drop(self._agenda.drop_all())
+        for held in abandoned:
+            self._deliver_abandoned(held)
+
+    def _ask(self, more: int) -> None:
+        with self._news:
+            self._getters += more
+            self._asked_at = time.monotonic()
+        self._outbox.ring()
+
+    def _take_page(self, timeout_s: float | None) -> Attempt | None:
+        """Wait for a task; let what is no page be fetched by a thread of its own meanwhile."""
+        give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            attempt = self._agenda.take(None if give_up_at is None else give_up_at - time.monotonic())
+            if attempt is None or attempt.task.kind is Kind.PAGE:
+                return attempt
+            threading.Thread(target=self._fetch, args=(attempt,), name="crawlfleet-robots", daemon=True).start()
+            self._outbox.ring()
 
     def _fetch(self, attempt: Attempt) -> None:
         """Do a task that is no page: the robots.txt of a host."""
-        fetcher = open_fetcher(self.brief.fetch)
+        task, lease_id = attempt.task, attempt.lease_id
         try:
-            fetched = fetcher.fetch(attempt.task.url)
-        finally:
+            fetcher = open_fetcher(self.brief.fetch)
+            fetched = fetcher.fetch(task.url)
             fetcher.close()
-        pipeline = Pipeline(extractor=Extractor(self.brief), max_report_bytes=self.brief.max_report_bytes)
-        settled = pipeline.settle(attempt.task, attempt.lease_id, fetched)
-        self._deliver(attempt, settled.report, settled.wire_bytes)
+            pipeline = Pipeline(extractor=Extractor(self.brief), max_report_bytes=self.brief.max_report_bytes)
+            settled = pipeline.settle(task, lease_id, fetched)
+        except Exception as error:  # noqa: BLE001  # the top of a thread: a bug costs one attempt
+            settled = internal_error(task, lease_id, error)
+        self._deliver(attempt, settled)
 
-    def _deliver(self, attempt: Attempt, report: Report, wire_bytes: int) -> None:
+    def _deliver(self, attempt: Attempt, settled: Settled) -> None:
         self._outbox.put(
-            Delivery(report=report, wire_bytes=wire_bytes, depth=attempt.task.depth, started_at=attempt.started_at)
+            Delivery(
+                report=settled.report,
+                wire_bytes=settled.wire_bytes,
+                depth=attempt.task.depth,
+                started_at=attempt.started_at,
+            )
         )
         self._agenda.done(attempt)
+
+    def _deliver_abandoned(self, held: Held) -> None:
+        self._deliver(held.attempt, fit(held.report(Outcome.NETWORK_ERROR, ABANDONED), self.brief.max_report_bytes))
+
+    def _await_ack(self, key: TaskKey) -> AckState | None:
+        with self._news:
+            self._news.wait_for(lambda: self._acks[key] is not None or self._over)
+            state = self._acks.pop(key)
+        if state is None and self._error is not None:
+            raise self._error
+        return state
 
     def _note_ack(self, ack: Ack) -> None:
         with self._news:
@@ -177,13 +263,11 @@ class FleetSession:
     def _set_scope(self, spec: ScopeSpec) -> None:
         self.scope = Scope(spec)
 
-    def _converse(self) -> None:
-        try:
-            self._client.run()
-        except CrawlfleetError as error:
-            self._error = error
-        finally:
-            with self._news:
-                self._over = True
-                self._news.notify_all()
-            self._agenda.close()
+    def _given_up(self) -> Unreachable:
+        return Unreachable(
+            f"no coordinator has answered for {self._patience_s:g} s: see whether it still runs, then connect() again"
+        )
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise RuntimeError("this connection to the crawl was made before a fork: connect() in each process")

@@ -6,6 +6,7 @@ same session and sends again what was not acked. It fetches nothing and decides 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,8 +106,14 @@ class Client:
         on_ack: Callable[[Ack], None] = lambda _: None,
         wait: Callable[[float], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        heartbeat_s: float = math.inf,
+        patience_s: float = math.inf,
     ) -> None:
-        """`line` is open, and was greeted with `welcome`."""
+        """`line` is open, and was greeted with `welcome`.
+
+        Turns are at most `heartbeat_s` apart, or a third of the lease time; a coordinator that is away for longer than
+        `patience_s` is given up.
+        """
         self._line = line
         self._ledger = ledger
         self._agenda = agenda
@@ -118,11 +125,18 @@ class Client:
         self._on_ack = on_ack
         self._wait = wait if wait is not None else outbox.wait
         self._clock = clock
+        self._heartbeat_s = heartbeat_s
+        self._patience_s = patience_s
         self._brief, self._epoch, self._lease_s = welcome.brief, welcome.epoch, welcome.lease_s
         self._idle_s = 0.0
         self._last_turn_at = clock()
         self._news_at: float | None = None
         self._finished = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the coordinator said that the crawl is over."""
+        return self._finished
 
     def run(self) -> None:
         """Converse until the coordinator calls the crawl finished, or the drain is complete; say goodbye."""
@@ -146,7 +160,7 @@ class Client:
         """When the next turn is due, as far as can be told now."""
         soon = self._last_turn_at + HURRIED_LINGER_S
         hungry = self._is_hungry()
-        times = [self._last_turn_at + self._lease_s / 3]
+        times = [self._last_turn_at + min(self._lease_s / 3, self._heartbeat_s)]
         if hungry:
             times.append(max(self._last_turn_at + self._idle_s, soon))
         if self._ledger.unacked or (self._orders.draining and self._ledger.has_news):
@@ -196,13 +210,16 @@ class Client:
 
     def _rejoin(self) -> bool:
         """Say hello again; when draining, only for as long as the leases may still be ours."""
-        give_up_at = self._clock() + self._lease_s
-        welcome = self._line.open(lambda: not self._orders.draining or self._clock() < give_up_at)
+        lost_at = self._clock()
+        welcome = self._line.open(lambda: self._clock() < lost_at + self._patience())
         if welcome is None:
-            _logger.warning("drained without the coordinator", unacked=self._ledger.unacked)
+            _logger.warning("gave the coordinator up", unacked=self._ledger.unacked)
             return False
         self._adopt(welcome)
         return True
+
+    def _patience(self) -> float:
+        return min(self._patience_s, self._lease_s) if self._orders.draining else self._patience_s
 
     def _adopt(self, welcome: Welcome) -> None:
         if _is_other_job(self._brief, welcome.brief):

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
+import structlog
+
 from shared.errors import Unreachable
 
 FIRST_PAUSE_S = 0.005
@@ -27,6 +29,8 @@ AWAY_PATIENCE_S = 60.0
 
 Number = int | float
 T = TypeVar("T")
+
+_logger = structlog.get_logger(__name__)
 
 
 class LockPort(Protocol):
@@ -58,19 +62,25 @@ class FleetPrimitives:
         self._manager = manager
         self._session = session
         self._sleep = sleep
+        self._held: set[tuple[str, str]] = set()
 
     @contextmanager
     def lock(self, name: str) -> Iterator[int]:
         """Hold the fleet's lock of that name, waiting for as long as it takes; the value is its fencing number.
 
-        Raise `Unreachable` if the coordinator stays away for a minute.
+        Raise `RuntimeError` if this thread holds it already, `Unreachable` if the coordinator stays away for a minute.
         """
-        lock = self.patiently(lambda: self._manager.Lock(name, self._owner()))
+        owner = self._owner()
+        if (name, owner) in self._held:
+            raise RuntimeError(f"this thread holds the lock {name!r} already: it would wait for itself")
+        lock = self.patiently(lambda: self._manager.Lock(name, owner))
         fence = self._acquire(lock)
+        self._held.add((name, owner))
         try:
             yield fence
         finally:
-            self.patiently(lock.release)
+            self._held.discard((name, owner))
+            self._release(lock, name)
 
     def value(self, name: str) -> FleetValue:
         """Return the fleet's number of that name; it starts at 0."""
@@ -94,6 +104,13 @@ class FleetPrimitives:
             self._sleep(pause_s)
             pause_s = min(2 * pause_s, LAST_PAUSE_S)
         return fence
+
+    def _release(self, lock: LockPort, name: str) -> None:
+        """Give a lock back. That it is gone already is told to the log alone: what was done under it is done."""
+        try:
+            self.patiently(lock.release)
+        except ValueError as error:
+            _logger.warning("a lock was lost while it was held", lock=name, reason=str(error))
 
 
 class FleetValue:

@@ -118,12 +118,13 @@ def lose(lease: LeaseRow, started: Collection[bytes], facts: Facts, policy: Poli
     awaken_host(facts, lease.host, policy, now)
 
 
-def release(lease: LeaseRow, facts: Facts, policy: Policy, now: float) -> None:
-    """Take back the tasks of a lease that its worker gives up before it started them."""
-    for task in open_tasks(lease, facts):
-        facts.take([move(task, TaskEvent.RELEASED, lease=0)])
+def release(lease: LeaseRow, started: Collection[bytes], facts: Facts, policy: Policy, now: float) -> None:
+    """Take back the tasks of a lease that its worker gives up. Had it begun one of them, its host was asked."""
+    tasks = open_tasks(lease, facts)
+    facts.take(move(task, TaskEvent.RELEASED, lease=0) for task in tasks)
     facts.take([LeaseEnded(lease=succeed(lease), why="released")])
-    facts.take([HostSet(host=politeness.lease_over(facts.host(lease.host), lease, now))])
+    end = politeness.lease_lost if any(task.ref in started for task in tasks) else politeness.lease_over
+    facts.take([HostSet(host=end(facts.host(lease.host), lease, now))])
     awaken_host(facts, lease.host, policy, now)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from coordinator.frontier.port import Store
@@ -13,13 +14,15 @@ MAX_PAGE = 1_000
 
 
 class ResultsDict:
-    """url -> value, for fetched pages. Any thread may call it."""
+    """url -> value, for fetched pages. Any thread may call it. `last_read_at` is monotonic time."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.last_read_at = 0.0
 
     def get(self, url: str) -> list[Any] | None:
         """Return `[value]`, or None if there is no result for the URL."""
+        self.last_read_at = time.monotonic()
         result = self._store.result(_ref(url))
         return None if result is None else [as_value(result.rows)]
 
@@ -33,6 +36,7 @@ class ResultsDict:
 
     def page(self, cursor: int, limit: int) -> bytes:
         """Return up to `limit` results from `cursor` on, as an encoded `ResultPage`."""
+        self.last_read_at = time.monotonic()
         found = self._store.results(max(0, cursor), max(1, min(limit, MAX_PAGE)))
         results = tuple((result.url, as_value(result.rows)) for result in found)
         return encode(ResultPage(results=results, cursor=max(0, cursor) + len(found)))

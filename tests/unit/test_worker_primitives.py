@@ -37,6 +37,8 @@ class HandPrimitives:
 
     def release(self) -> None:
         self._answer()
+        if not self.holders:
+            raise ValueError("the lock is not held here (any more)")
         self.holders.pop()
 
     def get(self) -> int | float:
@@ -106,3 +108,18 @@ def test_a_coordinator_that_stays_away_is_told() -> None:
     with pytest.raises(Unreachable):
         FleetPrimitives(coordinator, "s", pauses.append).value("n").get()
     assert sum(pauses) == 60.0
+
+
+def test_a_thread_that_asks_for_a_lock_it_holds_is_told_so() -> None:
+    fleet = FleetPrimitives(HandPrimitives(), "s")
+    with fleet.lock("login"), pytest.raises(RuntimeError, match="holds the lock 'login' already"), fleet.lock("login"):
+        pytest.fail("taken twice")
+    with fleet.lock("login") as fence:
+        assert fence == 7
+
+
+def test_a_lock_that_was_lost_meanwhile_spoils_nothing() -> None:
+    coordinator = HandPrimitives()
+    with FleetPrimitives(coordinator, "s").lock("login"):
+        coordinator.holders.clear()
+    assert coordinator.holders == []

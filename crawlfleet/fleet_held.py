@@ -1,0 +1,39 @@
+"""What a person's thread holds: a task, with its outlinks and its value so far."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from shared import payload
+from shared.messages import VALUE_ITEM, Outcome, Report, Row
+from worker.agenda import Attempt, TaskKey
+
+
+class Held:
+    """A task that a thread got and has not settled."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self.url = attempt.task.url
+        self.key = TaskKey(attempt.lease_id, attempt.task.ref)
+        self.outlinks: dict[str, None] = {}
+        self._rows: tuple[Row, ...] = ()
+
+    def stage(self, value: Any) -> None:
+        """Keep a value, as it is now, until the task is settled.
+
+        Raise `TypeError` naming the type of what cannot travel, `ValueError` for a number or a depth that cannot.
+        """
+        # In a list, as it will be read: so deep it may be.
+        payload.refuse_odd([value])
+        self._rows = (Row(item=VALUE_ITEM, index=0, fields={VALUE_ITEM: msgspec.Raw(payload.dumps(value))}),)
+
+    def report(self, outcome: Outcome, reason: str = "") -> Report:
+        """Return the report that settles the task."""
+        report = Report(lease=self.key.lease_id, ref=self.key.ref, outcome=outcome, reason=reason)
+        if outcome is Outcome.FETCHED:
+            report = replace(report, status=200, rows=self._rows, outlinks=tuple(self.outlinks))
+        return report
