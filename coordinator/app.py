@@ -121,9 +121,17 @@ class Crawl:
         while not self._stop.wait(0.05):
             if self._loop.failure is not None or self._follower.failure is not None:
                 return False
-            if self._loop.call(lambda _now: self._service.is_finished):
+            if self._is_over():
                 return True
         return False
+
+    def _is_over(self) -> bool:
+        try:
+            return self._loop.call(lambda _now: self._service.is_finished)
+        except Exception:
+            if self._loop.failure is None:
+                raise
+            return False  # the next look finds the failure
 
     def _farewell(self, finished: bool) -> None:
         """Give workers the time to hear that the crawl is over, and whoever reads the results that to read on."""

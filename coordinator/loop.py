@@ -63,8 +63,15 @@ class Loop:
                 for _, answer in batch:
                     if not answer.done():
                         answer.set_exception(error)
+                if going:
+                    self._refuse_all(error)
                 return
             self._on_commit()
+
+    def _refuse_all(self, error: BaseException) -> None:
+        """Let no caller wait for an answer that will never come."""
+        while (call := self._calls.get()) is not None:
+            call[1].set_exception(error)
 
     def _gather(self) -> tuple[list[Call], bool]:
         """Wait for a call, or for the next tick; take all that have come. The flag says whether to go on."""

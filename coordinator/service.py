@@ -130,7 +130,7 @@ class Service:
             self._lose(member.id, now)
         if budget.is_spent(self._store.ledger(), self._policy):
             self._turns.run(self._drop_some)
-        self._store.commit()
+        self._store.commit(now)
 
     def acquire(self, name: str, owner: str) -> int:
         """Try to take a lock for a session; return its fencing number, or 0. Raise `Unreachable` if it is no member."""

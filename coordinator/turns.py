@@ -10,6 +10,8 @@ from coordinator.core.facts import Facts
 from coordinator.core.policy import Policy
 from coordinator.frontier.port import Conflict, Store
 
+TRIES = 100
+
 T = TypeVar("T")
 Journal = Callable[[Sequence[Change]], None]
 
@@ -23,13 +25,19 @@ class Turns:
         self._journal = journal
 
     def run(self, decide: Callable[[Facts], T]) -> T:
-        """Apply what `decide` takes into its facts, all or none, and tell the journal of these very changes."""
-        while True:
+        """Apply what `decide` takes into its facts, all or none, and tell the journal of these very changes.
+
+        Raise `Conflict` if the store never takes them: then it is the rule that is wrong, not the facts.
+        """
+        for left in reversed(range(TRIES)):
             facts = Facts(self.store.ledger())
             decision = decide(facts)
             try:
                 self.store.apply(facts.changes)
             except Conflict:
+                if not left:
+                    raise
                 continue
             self._journal(facts.changes)
             return decision
+        raise AssertionError("the last try returns or raises")

@@ -50,6 +50,14 @@ class LedgerSet(Change, frozen=True, kw_only=True):
     ledger: LedgerRow
 
 
+class Accepted(Change, frozen=True, kw_only=True):
+    """A report counted: under which lease, and every outlink of its page that is a task of the crawl."""
+
+    ref: bytes
+    lease: int
+    outlinks: tuple[bytes, ...]
+
+
 class Recorded(Change, frozen=True, kw_only=True):
     """A page's result is recorded."""
 

@@ -11,7 +11,6 @@ from coordinator.core.changes import (
     LeaseSet,
     LedgerSet,
     OriginSet,
-    Recorded,
     TaskMoved,
 )
 from coordinator.core.rows import HostRow, LeaseRow, LedgerRow, OriginRow, TaskRow
@@ -59,5 +58,5 @@ class Facts:
                 self.origins[change.origin.origin] = change.origin
             case LedgerSet():
                 self.ledger = change.ledger
-            case Recorded():
+            case _:
                 pass

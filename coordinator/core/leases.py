@@ -113,19 +113,18 @@ def lose(lease: LeaseRow, started: Collection[bytes], facts: Facts, policy: Poli
     """Take back the tasks of a lease whose session is lost; `started` are those that are known to have begun."""
     for task in open_tasks(lease, facts):
         _lose_task(task, task.ref in started, facts, policy)
-    facts.take([LeaseEnded(lease=succeed(lease), why="lost")])
-    facts.take([HostSet(host=politeness.lease_lost(facts.host(lease.host), lease, now))])
-    awaken_host(facts, lease.host, policy, now)
+    # Its worker may have started something up to this moment.
+    facts.take([HostSet(host=politeness.started(facts.host(lease.host), now))])
+    _end(succeed(lease), "lost", facts, policy, now)
 
 
 def release(lease: LeaseRow, started: Collection[bytes], facts: Facts, policy: Policy, now: float) -> None:
     """Take back the tasks of a lease that its worker gives up. Had it begun one of them, its host was asked."""
     tasks = open_tasks(lease, facts)
     facts.take(move(task, TaskEvent.RELEASED, lease=0) for task in tasks)
-    facts.take([LeaseEnded(lease=succeed(lease), why="released")])
-    end = politeness.lease_lost if any(task.ref in started for task in tasks) else politeness.lease_over
-    facts.take([HostSet(host=end(facts.host(lease.host), lease, now))])
-    awaken_host(facts, lease.host, policy, now)
+    if any(task.ref in started for task in tasks):
+        facts.take([HostSet(host=politeness.started(facts.host(lease.host), now))])
+    _end(succeed(lease), "released", facts, policy, now)
 
 
 def settle_one(lease: LeaseRow, ref: bytes, facts: Facts, policy: Policy, now: float) -> None:
@@ -135,7 +134,12 @@ def settle_one(lease: LeaseRow, ref: bytes, facts: Facts, policy: Policy, now: f
     if left:
         facts.take([LeaseSet(lease=after)])
         return
-    facts.take([LeaseEnded(lease=after, why="settled")])
+    _end(after, "settled", facts, policy, now)
+
+
+def _end(lease: LeaseRow, why: str, facts: Facts, policy: Policy, now: float) -> None:
+    """Let a lease be over (this is its last row), and its host go."""
+    facts.take([LeaseEnded(lease=lease, why=why)])
     facts.take([HostSet(host=politeness.lease_over(facts.host(lease.host), lease, now))])
     awaken_host(facts, lease.host, policy, now)
 

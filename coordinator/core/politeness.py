@@ -56,11 +56,6 @@ def lease_over(host: HostRow, lease: LeaseRow, now: float) -> HostRow:
     return succeed(host, holders=holders, next_start_at=next_start_at)
 
 
-def lease_lost(host: HostRow, lease: LeaseRow, now: float) -> HostRow:
-    """Return a host after a lease was lost: its worker may have started something up to this moment."""
-    return lease_over(started(host, now), lease, now)
-
-
 def held(host: HostRow, until: float) -> HostRow:
     """Return a host on which nothing may start before a time."""
     return succeed(host, hold_until=max(host.hold_until, until))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from coordinator.core import budget, politeness, retry, robots
 from coordinator.core.admission import Link, Nearer, admit, awaken_host, is_canonical
-from coordinator.core.changes import Change, HostSet, LedgerSet, OriginSet, Recorded
+from coordinator.core.changes import Accepted, Change, HostSet, LedgerSet, OriginSet, Recorded
 from coordinator.core.facts import Facts
 from coordinator.core.leases import settle_one
 from coordinator.core.policy import Policy
@@ -58,7 +58,10 @@ def settle(report: Report, links: list[Link], facts: Facts, policy: Policy, now:
     lease = facts.leases.get(report.lease)
     if lease is not None:
         settle_one(lease, task.ref, facts, policy, now)
-    return admit(links, facts, policy, now)
+    nearer = admit(links, facts, policy, now)
+    known = tuple(link.ref for link in links if facts.tasks[link.ref] is not None)
+    facts.take([Accepted(ref=task.ref, lease=report.lease, outlinks=known)])
+    return nearer
 
 
 def _decide(task: TaskRow, report: Report, links: list[Link], facts: Facts, policy: Policy, now: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from heapq import heappop, heappush
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from coordinator.core.changes import (
     Change,
@@ -27,7 +27,9 @@ from coordinator.core.rows import (
     TaskRow,
     TaskState,
 )
-from coordinator.frontier.port import Conflict, Ready
+from coordinator.frontier.due_hosts import DueHosts
+from coordinator.frontier.port import Ready
+from coordinator.frontier.versions import Key, check_versions
 from shared.messages import Kind
 
 K = TypeVar("K")
@@ -47,10 +49,16 @@ class MemoryStore:
         self._counts: Counter[tuple[Kind, TaskState]] = Counter()
         self._queues: defaultdict[str, _Queue] = defaultdict(_Queue)
         self._pending: dict[bytes, None] = {}
-        self._due: list[tuple[float, str]] = []
+        self._due = DueHosts()
         self._applied: list[Result] = []
         self._results: list[Result] = []
         self._place: dict[bytes, int] = {}
+        self._rows: dict[type[Change], Mapping[Any, Fact]] = {
+            TaskMoved: self._tasks,
+            HostSet: self._hosts,
+            LeaseSet: self._leases,
+            OriginSet: self._origins,
+        }
 
     def ledger(self) -> LedgerRow:
         return self._ledger
@@ -74,21 +82,10 @@ class MemoryStore:
         return frozenset(self._leases_of)
 
     def due(self, now: float, limit: int) -> tuple[HostRow, ...]:
-        found: dict[str, HostRow] = {}
-        while self._due and self._due[0][0] <= now and len(found) < limit:
-            at, key = heappop(self._due)
-            host = self._hosts[key]
-            if host.ready_at == at:
-                found[key] = host
-        for key, host in found.items():
-            assert host.ready_at is not None
-            heappush(self._due, (host.ready_at, key))
-        return tuple(found.values())
+        return self._due.due(self._hosts, now, limit)
 
     def next_due_at(self) -> float | None:
-        while self._due and self._hosts[self._due[0][1]].ready_at != self._due[0][0]:
-            heappop(self._due)
-        return self._due[0][0] if self._due else None
+        return self._due.next_at(self._hosts)
 
     def ready(self, queue: str, now: float, limit: int) -> Ready:
         waiting = self._queues.get(queue)
@@ -102,11 +99,11 @@ class MemoryStore:
         return dict(self._counts)
 
     def apply(self, changes: Sequence[Change]) -> None:
-        self._check(changes)
+        check_versions(changes, self._version)
         for change in changes:
             self._take(change)
 
-    def commit(self) -> None:
+    def commit(self, now: float) -> None:  # noqa: ARG002  # nothing outlasts the process, nor does its time
         for result in self._applied:
             self._place[result.ref] = len(self._results)
             self._results.append(result)
@@ -122,33 +119,10 @@ class MemoryStore:
     def result_count(self) -> int:
         return len(self._results)
 
-    def _check(self, changes: Sequence[Change]) -> None:
-        """Raise `Conflict` unless every change follows on what is stored or on an earlier one of the batch."""
-        versions: dict[object, int] = {}
-        for change in changes:
-            row, stored = self._versioned(change)
-            if row is None:
-                continue
-            key = (type(row), _key(row))
-            before = versions.get(key, stored)
-            if row.version != before + 1:
-                raise Conflict(f"{key} is at version {before}, the change at {row.version}")
-            versions[key] = row.version
-
-    def _versioned(self, change: Change) -> tuple[Fact | None, int]:
-        match change:
-            case TaskMoved():
-                return change.task, _version(self._tasks.get(change.task.ref))
-            case HostSet():
-                return change.host, _version(self._hosts.get(change.host.key))
-            case LeaseSet() | LeaseEnded():
-                return change.lease, _version(self._leases.get(change.lease.id))
-            case OriginSet():
-                return change.origin, _version(self._origins.get(change.origin.origin))
-            case LedgerSet():
-                return change.ledger, self._ledger.version
-            case _:
-                return None, 0
+    def _version(self, key: Key) -> int:
+        kind, name = key
+        row = self._ledger if kind is LedgerSet else self._rows[kind].get(name)
+        return row.version if row is not None else 0
 
     def _take(self, change: Change) -> None:
         match change:
@@ -181,10 +155,8 @@ class MemoryStore:
             self._pending.pop(task.ref, None)
 
     def _set_host(self, host: HostRow) -> None:
-        before = self._hosts.get(host.key)
+        self._due.note(host, self._hosts.get(host.key))
         self._hosts[host.key] = host
-        if host.ready_at is not None and (before is None or before.ready_at != host.ready_at):
-            heappush(self._due, (host.ready_at, host.key))
 
     def _end_lease(self, lease: LeaseRow) -> None:
         del self._leases[lease.id]
@@ -231,24 +203,6 @@ class _Queue:
 
 def _waits(task: TaskRow, version: int) -> bool:
     return task.state is TaskState.PENDING and task.version == version
-
-
-def _version(row: Fact | None) -> int:
-    return row.version if row is not None else 0
-
-
-def _key(row: Fact) -> object:
-    match row:
-        case TaskRow():
-            return row.ref
-        case HostRow():
-            return row.key
-        case LeaseRow():
-            return row.id
-        case OriginRow():
-            return row.origin
-        case _:
-            return ""
 
 
 def _pick(rows: Mapping[K, V], keys: Collection[K]) -> dict[K, V]:

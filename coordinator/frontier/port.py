@@ -82,8 +82,8 @@ class Store(Protocol):
         """Take changes in order, all or none; raise `Conflict` if a row is not the predecessor of its change."""
         ...
 
-    def commit(self) -> None:
-        """Make durable all that was applied; acks may leave now."""
+    def commit(self, now: float) -> None:
+        """Make durable all that was applied, and that crawl time has come to `now`; acks may leave then."""
         ...
 
     def results(self, cursor: int, limit: int) -> Sequence[Result]:

@@ -1,0 +1,359 @@
+"""A durable store: SQLite in WAL mode, one file in the crawl's folder.
+
+    tasks    id (the admission order), ref, row      appended in order; only the index of refs is random
+    ready    queue, depth, id                        PENDING and due: what `ready` reads
+    later    queue, not_before, id                   PENDING and waiting for a retry's time
+    leases, hosts, origins                           a row each
+    results  seq, task, row                          the committed log
+    story    seq, task, event, lease, outlinks       every change of every task, in order: what `verify` replays
+    meta     the ledger, the counts, crawl time
+
+Rows are msgpack. What an exchange touches is kept in memory until `commit` writes it, so a row that is granted and
+settled between two commits is written once; the caches are cut back after a commit, so memory follows the active hosts.
+One connection writes; each thread that reads results has a connection of its own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from coordinator.core.changes import (
+    Accepted,
+    Change,
+    HostSet,
+    LeaseEnded,
+    LeaseSet,
+    LedgerSet,
+    OriginSet,
+    Recorded,
+    TaskMoved,
+)
+from coordinator.core.rows import HostRow, LeaseRow, LedgerRow, OriginRow, Result, TaskRow, TaskState
+from coordinator.core.transitions import TaskEvent
+from coordinator.frontier.port import Ready
+from coordinator.frontier.result_reader import ResultReader
+from coordinator.frontier.row_cache import RowCache
+from coordinator.frontier.versions import check_versions
+from shared.errors import CrawlFailed, UsageError
+from shared.messages import Kind
+
+FORMAT = 1
+LONGEST_GAP_S = 86_400.0
+CACHE_KIB = 64 * 1024
+CHECKPOINT_PAGES = 8_000
+
+EVENTS = (*(event.value for event in TaskEvent), "accepted")
+EVENT_NUMBERS = {event: number for number, event in enumerate(EVENTS)}
+ACCEPTED = EVENT_NUMBERS["accepted"]
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE tasks (id INTEGER PRIMARY KEY, ref BLOB NOT NULL, row BLOB NOT NULL);
+CREATE UNIQUE INDEX tasks_by_ref ON tasks (ref);
+CREATE TABLE ready (queue TEXT, depth INTEGER, id INTEGER, PRIMARY KEY (queue, depth, id)) WITHOUT ROWID;
+CREATE TABLE later (queue TEXT, not_before REAL, id INTEGER, PRIMARY KEY (queue, not_before, id)) WITHOUT ROWID;
+CREATE TABLE leases (id INTEGER PRIMARY KEY, row BLOB NOT NULL);
+CREATE TABLE hosts (key TEXT PRIMARY KEY, active INTEGER NOT NULL, row BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX hosts_active ON hosts (active) WHERE active;
+CREATE TABLE origins (origin TEXT PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE results (seq INTEGER PRIMARY KEY, task INTEGER NOT NULL, row BLOB NOT NULL);
+CREATE UNIQUE INDEX results_by_task ON results (task);
+CREATE TABLE story (seq INTEGER PRIMARY KEY, task INTEGER, event INTEGER, lease INTEGER, outlinks BLOB);
+"""
+_IN = 500
+
+_encode = msgspec.msgpack.Encoder().encode
+_task = msgspec.msgpack.Decoder(TaskRow).decode
+_host = msgspec.msgpack.Decoder(HostRow).decode
+_origin = msgspec.msgpack.Decoder(OriginRow).decode
+_ledger = msgspec.msgpack.Decoder(LedgerRow).decode
+
+V = TypeVar("V")
+
+
+class SqliteStore:
+    """The port over one SQLite file. `power` makes each commit survive a power cut, not only a crash.
+
+    Raises `UsageError` if the file is damaged or of another format, `CrawlFailed` if it cannot be written.
+    """
+
+    def __init__(self, path: Path, *, power: bool = False, wall: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._wall = wall
+        with _told(path):
+            self._db = _open(path, power)
+        self._results = ResultReader(path)
+        self._rows = RowCache()
+        self._story: list[tuple[int, int, int, bytes | None]] = []
+        self._found: list[tuple[int, int, bytes]] = []
+        with _told(path):
+            self._load()
+
+    @property
+    def opened_at(self) -> float:
+        """Crawl time at which the store was opened: what was kept, and the time since, clamped to `LONGEST_GAP_S`."""
+        return self._opened_at
+
+    def close(self) -> None:
+        """Close the file; what was not committed is gone."""
+        self._results.close()
+        self._db.close()
+
+    def ledger(self) -> LedgerRow:
+        return self._rows.ledger
+
+    def tasks(self, refs: Collection[bytes]) -> dict[bytes, TaskRow]:
+        cache = self._rows.tasks
+        for some in _runs(ref for ref in refs if ref not in cache):
+            marks = ",".join("?" * len(some))
+            for (row,) in self._db.execute(f"SELECT row FROM tasks WHERE ref IN ({marks})", some):
+                self._rows.keep(_task(row))
+        return {ref: cache[ref] for ref in refs if ref in cache}
+
+    def leases(self, ids: Collection[int]) -> dict[int, LeaseRow]:
+        return {number: self._rows.leases[number] for number in ids if number in self._rows.leases}
+
+    def hosts(self, keys: Collection[str]) -> dict[str, HostRow]:
+        cache = self._rows.hosts
+        for key in keys:
+            if key not in cache:
+                found = self._db.execute("SELECT row FROM hosts WHERE key = ?", (key,)).fetchone()
+                if found is not None:
+                    cache[key] = _host(found[0])
+        return {key: cache[key] for key in keys if key in cache}
+
+    def origins(self, origins: Collection[str]) -> dict[str, OriginRow]:
+        cache = self._rows.origins
+        for origin in origins:
+            if origin not in cache:
+                found = self._db.execute("SELECT row FROM origins WHERE origin = ?", (origin,)).fetchone()
+                if found is not None:
+                    cache[origin] = _origin(found[0])
+        return {origin: cache[origin] for origin in origins if origin in cache}
+
+    def leases_of(self, session: str) -> tuple[LeaseRow, ...]:
+        return self._rows.leases_of(session)
+
+    def holders(self) -> frozenset[str]:
+        return self._rows.holders()
+
+    def due(self, now: float, limit: int) -> tuple[HostRow, ...]:
+        return self._rows.due.due(self._rows.hosts, now, limit)
+
+    def next_due_at(self) -> float | None:
+        return self._rows.due.next_at(self._rows.hosts)
+
+    def ready(self, queue: str, now: float, limit: int) -> Ready:
+        self._ripen(queue, now)
+        tasks = self._queued("ready WHERE queue = ? ORDER BY depth, id LIMIT ?", (queue, limit))
+        if len(tasks) == limit:
+            return Ready(tasks, now)
+        (next_at,) = self._db.execute("SELECT min(not_before) FROM later WHERE queue = ?", (queue,)).fetchone()
+        return Ready(tasks, next_at)
+
+    def waiting(self, limit: int) -> tuple[TaskRow, ...]:
+        tasks = self._queued("ready LIMIT ?", (limit,))
+        return tasks or self._queued("later LIMIT ?", (limit,))
+
+    def counts(self) -> dict[tuple[Kind, TaskState], int]:
+        return dict(self._counts)
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        check_versions(changes, self._rows.version)
+        if not changes:
+            return
+        with _told(self._path):
+            if not self._db.in_transaction:
+                self._db.execute("BEGIN IMMEDIATE")
+            queued = QueueEdits()
+            for change in changes:
+                self._take(change, queued)
+            queued.write(self._db)
+
+    def commit(self, now: float) -> None:
+        if not self._db.in_transaction:
+            return
+        with _told(self._path):
+            self._rows.write(self._db)
+            self._db.executemany("INSERT INTO story (task, event, lease, outlinks) VALUES (?, ?, ?, ?)", self._story)
+            self._db.executemany("INSERT INTO results (seq, task, row) VALUES (?, ?, ?)", self._found)
+            counts = [(kind, state, number) for (kind, state), number in self._counts.items()]
+            self._db.executemany(
+                "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+                [
+                    ("ledger", _encode(self._rows.ledger)),
+                    ("counts", _encode(counts)),
+                    ("clock", _encode((now, self._wall()))),
+                ],
+            )
+            self._db.execute("COMMIT")
+        self._results.count += len(self._found)
+        self._found.clear()
+        self._story.clear()
+        self._rows.cut_back()
+
+    def results(self, cursor: int, limit: int) -> Sequence[Result]:
+        return self._results.read(cursor, limit)
+
+    def result(self, ref: bytes) -> Result | None:
+        return self._results.find(ref)
+
+    def result_count(self) -> int:
+        return self._results.count
+
+    def _load(self) -> None:
+        meta = dict(self._db.execute("SELECT key, value FROM meta"))
+        self._rows.ledger = _ledger(meta["ledger"]) if "ledger" in meta else LedgerRow()
+        counts = msgspec.msgpack.decode(meta["counts"]) if "counts" in meta else []
+        self._counts = Counter({(Kind(kind), TaskState(state)): number for kind, state, number in counts})
+        kept_at, wall_at = msgspec.msgpack.decode(meta["clock"]) if "clock" in meta else (0.0, self._wall())
+        self._opened_at = kept_at + min(max(0.0, self._wall() - wall_at), LONGEST_GAP_S)
+        (self._results.count,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM results").fetchone()
+        self._rows.load_active(self._db)
+
+    def _ripen(self, queue: str, now: float) -> None:
+        """Move what may be tried again now to what is ready."""
+        ripe = self._queued("later WHERE queue = ? AND not_before <= ?", (queue, now))
+        if not ripe:
+            return
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+        queued = QueueEdits()
+        for task in ripe:
+            queued.ripen(task)
+        queued.write(self._db)
+
+    def _queued(self, where: str, values: tuple[object, ...]) -> tuple[TaskRow, ...]:
+        """Return the tasks that a query over a queue's table names, in its order."""
+        ids = [number for (number,) in self._db.execute(f"SELECT id FROM {where}", values)]
+        cache = self._rows.by_id
+        for some in _runs(number for number in ids if number not in cache):
+            marks = ",".join("?" * len(some))
+            for (row,) in self._db.execute(f"SELECT row FROM tasks WHERE id IN ({marks})", some):
+                self._rows.keep(_task(row))
+        return tuple(self._rows.tasks[cache[number]] for number in ids)
+
+    def _take(self, change: Change, queued: QueueEdits) -> None:
+        match change:
+            case TaskMoved():
+                self._move(change, queued)
+            case HostSet():
+                self._rows.set_host(change.host)
+            case LeaseSet():
+                self._rows.set_lease(change.lease)
+            case LeaseEnded():
+                self._rows.end_lease(change.lease)
+            case OriginSet():
+                self._rows.set_origin(change.origin)
+            case LedgerSet():
+                self._rows.ledger = change.ledger
+            case Recorded():
+                order = self._rows.tasks[change.result.ref].order
+                seq = self._results.count + len(self._found) + 1
+                self._found.append((seq, order, _encode(change.result)))
+            case Accepted():
+                order = self._rows.tasks[change.ref].order
+                self._story.append((order, ACCEPTED, change.lease, b"".join(change.outlinks)))
+
+    def _move(self, change: TaskMoved, queued: QueueEdits) -> None:
+        task, before = change.task, self._rows.tasks.get(change.task.ref)
+        if before is not None:
+            self._counts[before.kind, before.state] -= 1
+            if before.state is TaskState.PENDING:
+                queued.remove(before)
+        self._counts[task.kind, task.state] += 1
+        if task.state is TaskState.PENDING:
+            queued.add(task)
+        self._rows.set_task(task)
+        self._story.append((task.order, EVENT_NUMBERS[change.event], task.lease, None))
+
+
+class QueueEdits:
+    """What changes in the tables of queues, gathered to be written in few statements."""
+
+    def __init__(self) -> None:
+        self._edits: dict[tuple[str, int], TaskRow | None] = {}
+        self._gone: list[TaskRow] = []
+        self._ripe: list[TaskRow] = []
+
+    def add(self, task: TaskRow) -> None:
+        """Let a task wait."""
+        self._edits[task.queue, task.order] = task
+
+    def remove(self, task: TaskRow) -> None:
+        """Let a task wait no more."""
+        if self._edits.pop((task.queue, task.order), None) is None:
+            self._gone.append(task)
+
+    def ripen(self, task: TaskRow) -> None:
+        """Move a task from those that wait for a time to those that may be granted."""
+        self._gone.append(task)
+        self._ripe.append(task)
+
+    def write(self, db: sqlite3.Connection) -> None:
+        """Write it all."""
+        added = [task for task in self._edits.values() if task is not None]
+        db.executemany("DELETE FROM later WHERE queue = ? AND not_before = ? AND id = ?", _later(self._gone))
+        db.executemany("DELETE FROM ready WHERE queue = ? AND depth = ? AND id = ?", _ready(self._gone))
+        now = [*self._ripe, *(task for task in added if task.not_before <= 0)]
+        later = [task for task in added if task.not_before > 0]
+        db.executemany("INSERT INTO ready VALUES (?, ?, ?)", _ready(now))
+        db.executemany("INSERT INTO later VALUES (?, ?, ?)", _later(later))
+
+
+def _ready(tasks: Iterable[TaskRow]) -> list[tuple[str, int, int]]:
+    return [(task.queue, task.depth, task.order) for task in tasks]
+
+
+def _later(tasks: Iterable[TaskRow]) -> list[tuple[str, float, int]]:
+    return [(task.queue, task.not_before, task.order) for task in tasks if task.not_before > 0]
+
+
+def _runs(values: Iterable[V]) -> Iterator[list[V]]:
+    """Split values into runs that one statement can take."""
+    rest = iter(values)
+    while some := list(islice(rest, _IN)):
+        yield some
+
+
+def _open(path: Path, power: bool) -> sqlite3.Connection:
+    """Open a store's file for writing, or make it; refuse what is not ours to write."""
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute(f"PRAGMA synchronous = {'FULL' if power else 'NORMAL'}")
+    db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    (found,) = db.execute("PRAGMA user_version").fetchone()
+    if found == 0:
+        db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
+    elif found != FORMAT:
+        db.close()
+        raise UsageError(
+            f"{path} has format {found}, this version of crawlfleet reads format {FORMAT}: "
+            "install the version that wrote it, or start again with --fresh"
+        )
+    return db
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Map SQLite's errors to ours, naming the file."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorname in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
+            raise UsageError(
+                f"{path} is damaged ({error}): restore a copy, or start again with --fresh, which keeps it aside"
+            ) from error
+        raise CrawlFailed(
+            f"cannot write {path}: {error}; make room or mend the disk, then run the job again"
+        ) from error
