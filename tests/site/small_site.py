@@ -1,0 +1,72 @@
+"""A site of a few pages, from a dict, that notes when it was asked for what."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class SmallSite(ThreadingHTTPServer):
+    """Pages by path. `requests` are (path, monotonic time) in order of arrival; robots.txt is a page like any other."""
+
+    daemon_threads = True
+
+    def __init__(self, pages: Mapping[str, str]) -> None:
+        self.pages = dict(pages)
+        self.requests: list[tuple[str, float]] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    @property
+    def base(self) -> str:
+        """The address of the root, without its slash."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def starts(self) -> list[float]:
+        """When each request came, in order."""
+        return sorted(at for _, at in self.requests)
+
+    def hits(self, path: str) -> int:
+        """How often a path was asked for."""
+        return sum(asked == path for asked, _ in self.requests)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: SmallSite
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        self.server.requests.append((self.path, time.monotonic()))
+        page = self.server.pages.get(self.path)
+        body = (page if page is not None else "nothing here").encode()
+        self.send_response(200 if page is not None else 404)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Stay silent."""
+
+
+def page(title: str, *links: str) -> str:
+    """Make a page with a title and links."""
+    anchors = "".join(f'<a href="{link}">{link}</a>' for link in links)
+    return f"<!doctype html><title>{title}</title>{anchors}"
+
+
+@contextmanager
+def serving(pages: Mapping[str, str]) -> Iterator[SmallSite]:
+    """Serve a site while the block runs."""
+    site = SmallSite(pages)
+    thread = threading.Thread(target=site.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield site
+    finally:
+        site.shutdown()
+        site.server_close()
+        thread.join()
