@@ -20,9 +20,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import structlog
+
 from crawlfleet.fleet_queue import JobFinished, Queue
 from crawlfleet.fleet_results import Results
 from crawlfleet.fleet_session import FleetSession
+from shared import log
 from shared.join_token import JoinToken, read_token
 from shared.manager import FleetManager
 from shared.messages import Hello, Status
@@ -39,6 +42,8 @@ def connect(token: str | Path, patience_s: float = PATIENCE_S) -> Fleet:
     A coordinator that is away for longer than `patience_s` later on is given up: whatever waits then raises
     `Unreachable`. Raise `JoinError` if the token is malformed or refused, `Unreachable` if no coordinator answers now.
     """
+    if not structlog.is_configured():
+        log.configure(level="warning")  # to standard error: standard output is the program's
     parsed = read_token(token) if isinstance(token, Path) else JoinToken.parse(token)
     manager = FleetManager.joining(parsed)
     manager.connect()

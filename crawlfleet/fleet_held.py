@@ -27,8 +27,8 @@ class Held:
 
         Raise `TypeError` naming the type of what cannot travel, `ValueError` for a number or a depth that cannot.
         """
-        # In a list, as it will be read: so deep it may be.
-        payload.refuse_odd([value])
+        # As deep as it will lie in the answer to who reads it.
+        payload.refuse_odd([[value]])
         self._rows = (Row(item=VALUE_ITEM, index=0, fields={VALUE_ITEM: msgspec.Raw(payload.dumps(value))}),)
 
     def report(self, outcome: Outcome, reason: str = "") -> Report:

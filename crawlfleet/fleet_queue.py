@@ -77,9 +77,12 @@ class Queue:
         """
         return self._session.settle(Outcome.FETCHED)
 
-    def task_failed(self, reason: str = "failed") -> bool:
-        """Give up on the URL that this thread holds; it is tried again, as often as the job says."""
-        return self._session.settle(Outcome.NETWORK_ERROR, reason)
+    def task_failed(self, reason: str = "failed", again: bool = True) -> bool:
+        """Give up on the URL that this thread holds; it is tried again, as often as the job says, unless not `again`.
+
+        `reason` is a word for the summary, such as `http_404`.
+        """
+        return self._session.settle(Outcome.NETWORK_ERROR if again else Outcome.HTTP_ERROR, reason)
 
     def qsize(self) -> int:
         """Return how many tasks are not settled yet, by anyone."""

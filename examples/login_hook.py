@@ -1,7 +1,7 @@
 """A hook that uses what the whole fleet shares: one login at a time, and a count of all pages.
 
-In a job: `hooks: login_hook.py`. Locks and values are for coordination; they are no part of the promise that each result
-is recorded exactly once, since a page may be parsed again after a worker died.
+In a job: `hooks: login_hook.py`. Locks and values are for coordination; they are no part of the promise that each
+result is recorded exactly once, since a page may be parsed again after a worker died.
 """
 
 from collections.abc import Iterator
@@ -14,4 +14,5 @@ def parse(page: Page) -> Iterator[dict[str, object]]:
         if not page.fleet.value("logged_in").get():
             page.fleet.value("logins").add(1)  # log in here, once for the fleet
             page.fleet.value("logged_in").set(1)
-    yield {"item": "page", "title": page.title, "number": page.fleet.value("pages").add(1)}
+    number, logins = page.fleet.value("pages").add(1), page.fleet.value("logins").get()
+    yield {"item": "page", "title": page.title, "number": number, "logins": logins}

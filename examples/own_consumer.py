@@ -4,8 +4,8 @@ import sys
 
 from crawlfleet import connect
 
-fleet = connect(sys.argv[1])
-queue, results = fleet.Queue(), fleet.dict()
-queue.join()
-for url, value in results.items():
-    print(url, value)
+with connect(sys.argv[1]) as fleet:
+    queue, results = fleet.Queue(), fleet.dict()
+    queue.join()
+    for url, value in results.items():
+        print(url, value)

@@ -8,12 +8,15 @@ from bs4 import BeautifulSoup
 
 from crawlfleet import JobFinished, connect
 
-fleet = connect(sys.argv[1])
-queue, results = fleet.Queue(), fleet.dict()
-with suppress(JobFinished):
+with connect(sys.argv[1]) as fleet, suppress(JobFinished):
+    queue, results = fleet.Queue(), fleet.dict()
     while True:
         url = queue.get()
-        soup = BeautifulSoup(requests.get(url, timeout=10).text, "lxml")
+        response = requests.get(url, timeout=10)
+        if not response.ok:
+            queue.task_failed(f"http_{response.status_code}", again=response.status_code >= 500)
+            continue
+        soup = BeautifulSoup(response.content, "lxml")
         for link in soup.find_all("a", href=True):
             with suppress(ValueError):  # out of the crawl's scope
                 queue.put(link["href"])

@@ -17,12 +17,38 @@ class SmallSite(ThreadingHTTPServer):
     def __init__(self, pages: Mapping[str, str]) -> None:
         self.pages = dict(pages)
         self.requests: list[tuple[str, float]] = []
+        self._held: set[str] = set()
+        self._asked = threading.Event()
+        self._released = threading.Event()
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
     def base(self) -> str:
         """The address of the root, without its slash."""
         return f"http://127.0.0.1:{self.server_port}"
+
+    def hold(self, path: str) -> None:
+        """Let the next request for a path wait for `release`."""
+        self._held.add(path)
+
+    def await_held(self) -> None:
+        """Wait until somebody waits for a held page."""
+        assert self._asked.wait(30), "nobody asked for the held page"
+
+    def release(self) -> None:
+        """Answer who waits for a held page."""
+        self._released.set()
+
+    def note(self, path: str) -> None:
+        """Note a request; wait if its page is held."""
+        self.requests.append((path, time.monotonic()))
+        if path in self._held:
+            self._held.remove(path)
+            self._asked.set()
+            self._released.wait(60)
+
+    def handle_error(self, *_: object) -> None:
+        """Stay silent: clients are killed here."""
 
     def starts(self) -> list[float]:
         """When each request came, in order."""
@@ -39,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        self.server.requests.append((self.path, time.monotonic()))
+        self.server.note(self.path)
         page = self.server.pages.get(self.path)
         body = (page if page is not None else "nothing here").encode()
         self.send_response(200 if page is not None else 404)
@@ -67,6 +93,7 @@ def serving(pages: Mapping[str, str]) -> Iterator[SmallSite]:
     try:
         yield site
     finally:
+        site.release()
         site.shutdown()
         site.server_close()
         thread.join()

@@ -1,0 +1,136 @@
+"""The examples do what they say, also when one of them is killed in the middle."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from crawlfleet import connect
+from crawlfleet.demo_site import serve as serve_shop
+from tests.acceptance.crawls import CRAWLFLEET, lines, run
+from tests.site.served_crawl import served
+from tests.site.small_site import SmallSite, page, serving
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NUMBERS = range(1, 21)
+PAGES = {
+    "/": page("home", *(f"/{number}" for number in NUMBERS), "http://elsewhere.example/"),
+    **{f"/{number}": page(f"page {number}", "/", f"/{number % 20 + 1}") for number in NUMBERS},
+}
+TITLES = {"/": "home", **{f"/{number}": f"page {number}" for number in NUMBERS}}
+LEASE = "lease: 1s\n"
+
+
+class Programs:
+    """The examples as a person starts them, none of which outlives the test."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+
+    def example(self, name: str, token: str) -> subprocess.Popen[str]:
+        return self.start(sys.executable, str(EXAMPLES / name), token)
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._stack.callback(child.communicate)
+        self._stack.callback(child.kill)
+        return child
+
+
+@pytest.fixture
+def programs() -> Iterator[Programs]:
+    with ExitStack() as stack:
+        yield Programs(stack)
+
+
+@pytest.fixture
+def site() -> Iterator[SmallSite]:
+    with serving(PAGES) as site:
+        yield site
+
+
+def ended_well(program: subprocess.Popen[str]) -> str:
+    """Wait for the end of a program; return what it printed."""
+    out, err = program.communicate(timeout=60)
+    assert (program.returncode, err) == (0, "")
+    return out
+
+
+def test_a_worker_is_killed_in_the_middle_and_every_page_has_one_result(
+    programs: Programs, site: SmallSite, tmp_path: Path
+) -> None:
+    site.hold("/7")
+    with served(tmp_path, f"{site.base}/", more=LEASE) as crawl:
+        consumer = programs.example("own_consumer.py", crawl.token)
+        victim = programs.example("own_worker.py", crawl.token)
+        site.await_held()  # the one who asks for this page holds its URL
+        victim.kill()
+        ended_well(programs.example("own_worker.py", crawl.token))
+        printed = ended_well(consumer).splitlines()
+        summary = crawl.summary()
+    assert sorted(printed) == sorted(f"{site.base}{path} {{'title': '{title}'}}" for path, title in TITLES.items())
+    rows = lines(tmp_path / "crawls" / "own" / "items.jsonl")
+    assert sorted(row["url"] for row in rows) == sorted(site.base + path for path in TITLES)
+    assert (summary.fetched, summary.rows, summary.lost_leases) == (21, 21, 1)
+    assert (site.hits("/7"), site.hits("/robots.txt")) == (2, 1)
+
+
+def test_a_worker_of_ones_own_and_one_of_crawlfleet_share_a_job(
+    programs: Programs, site: SmallSite, tmp_path: Path
+) -> None:
+    site.hold("/7")
+    items = 'items:\n  - name: page\n    fields: {title: "title::text"}\n'
+    with served(tmp_path, f"{site.base}/", more=items) as crawl, connect(crawl.token) as fleet:
+        fleet.Queue()  # a second session from the start: none has the host for itself
+        own = programs.example("own_worker.py", crawl.token)
+        site.await_held()
+        node = programs.start(*CRAWLFLEET, "worker", "--join", crawl.token, "--processes", "1")
+        results = fleet.dict()
+        while len(results) < len(TITLES) - 1:
+            assert own.poll() is node.poll() is None
+        site.release()
+        ended_well(own)
+        node.communicate(timeout=30)
+        assert node.returncode == 0
+        found = dict(results)
+    assert found[f"{site.base}/7"] == {"title": "page 7"}
+    titles = {url: value["title"] if isinstance(value, dict) else value[0]["title"] for url, value in found.items()}
+    assert titles == {site.base + path: title for path, title in TITLES.items()}
+    assert any(isinstance(value, list) for value in found.values())
+
+
+def test_the_hook_logs_in_once_and_counts_the_pages_of_the_whole_fleet(tmp_path: Path) -> None:
+    shop = serve_shop(slow_s=0)
+    try:
+        job = tmp_path / "shop.yaml"
+        job.write_text(
+            f"name: shop\nseeds: [{shop.base}]\npoliteness: {{delay: 0s, per_host: 8}}\n"
+            f"hooks: {EXAMPLES / 'login_hook.py'}\nsinks: [items.jsonl]\n"
+        )
+        end = run(tmp_path, "run", job, "--workers", "2", timeout_s=100)
+    finally:
+        shop.shutdown()
+        shop.server_close()
+    assert end.returncode == 0, end.stdout + end.stderr
+    rows = lines(tmp_path / "crawls" / "shop" / "items.jsonl")
+    assert {row["url"] for row in rows} == shop.expected().fetched
+    assert sorted(row["number"] for row in rows) == list(range(1, len(shop.expected().fetched) + 1))
+    assert {row["logins"] for row in rows} == {1}
+
+
+@pytest.mark.parametrize("name", ["own_worker.py", "own_consumer.py", "login_hook.py"])
+def test_an_example_is_about_ten_statements_and_needs_crawlfleet_alone_of_ours(name: str) -> None:
+    tree = ast.parse((EXAMPLES / name).read_text())
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not modules & {"shared", "worker", "coordinator"}
+    assert "crawlfleet" in modules
+    statements = [
+        node for node in ast.walk(tree) if isinstance(node, ast.stmt) and not isinstance(node, ast.ImportFrom)
+    ]
+    assert len(statements) <= 20
