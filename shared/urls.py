@@ -7,6 +7,7 @@ port dropped, dot segments resolved, path case kept), no fragment, no user info,
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ def canonicalize(href: str, base: str | None = None) -> str | None:
     return url
 
 
+@lru_cache(maxsize=8192)
 def parts(url: str) -> Parts:
     """Split a canonical URL into origin (scheme, host, port), host and path with query."""
     slash = url.index("/", 8)

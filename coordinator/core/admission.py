@@ -35,6 +35,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     """Something discovered: a canonical URL (as the sender says) and where it was found.
 
     `always` asks for a row even when the scope refuses it (seeds and redirect targets, so that they can be explained).
+    `ref`, the fingerprint of the task that it names, is not given but computed.
     """
 
     url: str
@@ -45,10 +46,10 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     always: bool = False
     kind: Kind = Kind.PAGE
     serves: str = ""
+    ref: bytes = b""
 
-    @property
-    def ref(self) -> bytes:
-        return fingerprint(self.kind, self.serves, self.url)
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "ref", fingerprint(self.kind, self.serves, self.url))
 
 
 @lru_cache(maxsize=8)

@@ -44,10 +44,16 @@ def give_back(task: TaskRow, ledger: LedgerRow) -> list[Change]:
     return [LedgerSet(ledger=succeed(ledger, pages_reserved=ledger.pages_reserved - 1))]
 
 
-def spend(ledger: LedgerRow) -> list[Change]:
-    """Turn a reserved place into a fetched page."""
-    fetched = ledger.pages_fetched + 1
-    return [LedgerSet(ledger=succeed(ledger, pages_reserved=ledger.pages_reserved - 1, pages_fetched=fetched))]
+def spend(task: TaskRow, rows: int, ledger: LedgerRow) -> list[Change]:
+    """Turn a reserved place into a fetched page with so many rows."""
+    after = succeed(
+        ledger,
+        pages_reserved=ledger.pages_reserved - 1,
+        pages_fetched=ledger.pages_fetched + 1,
+        rows=ledger.rows + rows,
+        seeds_fetched=ledger.seeds_fetched + (task.depth == 0),
+    )
+    return [LedgerSet(ledger=after)]
 
 
 def is_spent(ledger: LedgerRow, policy: Policy) -> bool:

@@ -115,6 +115,7 @@ def lose(lease: LeaseRow, started: Collection[bytes], facts: Facts, policy: Poli
         _lose_task(task, task.ref in started, facts, policy)
     # Its worker may have started something up to this moment.
     facts.take([HostSet(host=politeness.started(facts.host(lease.host), now))])
+    facts.take([LedgerSet(ledger=succeed(facts.ledger, leases_lost=facts.ledger.leases_lost + 1))])
     _end(succeed(lease), "lost", facts, policy, now)
 
 

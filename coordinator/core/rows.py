@@ -78,6 +78,11 @@ class TaskRow(Fact, frozen=True, kw_only=True):
     seed: bool = False
     outlinks: tuple[bytes, ...] = ()
 
+    @property
+    def verdict(self) -> str:
+        """What a final task is counted under: the reason, or else the outcome."""
+        return self.reason or (self.outcome.value if self.outcome is not None else "")
+
 
 class LeaseRow(Fact, frozen=True, kw_only=True):
     """A grant: `refs` are the tasks that no accepted report has settled yet, `starts` the earliest starts of all that
@@ -131,13 +136,18 @@ class OriginRow(Fact, frozen=True, kw_only=True):
 
 
 class LedgerRow(Fact, frozen=True, kw_only=True):
-    """The crawl's own numbers: the next lease id and admission order, the page budget, hosts that joined the scope."""
+    """The crawl's own numbers: the next lease id and admission order, the page budget, hosts that joined the scope, and
+    what is told at the end: rows, seeds that gave a page, retries, leases lost."""
 
     next_lease: int = 1
     next_order: int = 1
     pages_reserved: int = 0
     pages_fetched: int = 0
     scope_hosts: tuple[str, ...] = ()
+    rows: int = 0
+    seeds_fetched: int = 0
+    retries: int = 0
+    leases_lost: int = 0
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

@@ -110,13 +110,14 @@ def _record(task: TaskRow, report: Report, links: list[Link], facts: Facts, poli
         rows=report.rows,
     )
     final = _final(task, TaskEvent.FETCHED, report, links, policy)
-    return [final, *budget.spend(facts.ledger), Recorded(result=result)]
+    return [final, *budget.spend(task, len(report.rows), facts.ledger), Recorded(result=result)]
 
 
 def _retry(task: TaskRow, report: Report, facts: Facts, policy: Policy, now: float) -> None:
     """Put a task back for another attempt, after a pause."""
     not_before = now + retry.backoff_s(policy, task.ref, task.attempt)
     facts.take(budget.give_back(task, facts.ledger))
+    facts.take([LedgerSet(ledger=succeed(facts.ledger, retries=facts.ledger.retries + 1))])
     facts.take(
         [
             move(

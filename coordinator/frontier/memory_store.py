@@ -47,6 +47,7 @@ class MemoryStore:
         self._hosts: dict[str, HostRow] = {}
         self._origins: dict[str, OriginRow] = {}
         self._counts: Counter[tuple[Kind, TaskState]] = Counter()
+        self._verdicts: Counter[tuple[TaskState, str]] = Counter()
         self._queues: defaultdict[str, _Queue] = defaultdict(_Queue)
         self._pending: dict[bytes, None] = {}
         self._due = DueHosts()
@@ -98,6 +99,9 @@ class MemoryStore:
     def counts(self) -> dict[tuple[Kind, TaskState], int]:
         return dict(self._counts)
 
+    def verdicts(self) -> dict[tuple[TaskState, str], int]:
+        return {key: number for key, number in self._verdicts.items() if number}
+
     def apply(self, changes: Sequence[Change]) -> None:
         check_versions(changes, self._version)
         for change in changes:
@@ -143,11 +147,13 @@ class MemoryStore:
                 self._applied.append(change.result)
 
     def _move(self, change: TaskMoved) -> None:
-        task = change.task
+        task, before = change.task, self._tasks.get(change.task.ref)
         self._tasks[task.ref] = task
-        if change.before is not None:
-            self._counts[task.kind, change.before] -= 1
-        self._counts[task.kind, task.state] += 1
+        for row, step in ((before, -1), (task, 1)):
+            if row is not None:
+                self._counts[row.kind, row.state] += step
+            if row is not None and row.kind is Kind.PAGE:
+                self._verdicts[row.state, row.verdict] += step
         if task.state is TaskState.PENDING:
             self._pending[task.ref] = None
             self._queues[task.queue].push(task)

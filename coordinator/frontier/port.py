@@ -78,6 +78,10 @@ class Store(Protocol):
         """Return how many tasks of each kind are in each state."""
         ...
 
+    def verdicts(self) -> dict[tuple[TaskState, str], int]:
+        """Return how many pages are in each state, by the reason or the outcome that led there."""
+        ...
+
     def apply(self, changes: Sequence[Change]) -> None:
         """Take changes in order, all or none; raise `Conflict` if a row is not the predecessor of its change."""
         ...

@@ -99,6 +99,21 @@ class SqliteStore:
             self._load()
 
     @property
+    def epoch(self) -> int:
+        """The number of this incarnation: one more than the last one's."""
+        return self._epoch
+
+    def kept(self, key: str) -> bytes | None:
+        """Return a value that was kept beside the rows."""
+        found = self._db.execute("SELECT value FROM meta WHERE key = ?", (f"kept:{key}",)).fetchone()
+        return None if found is None else bytes(found[0])
+
+    def keep(self, key: str, value: bytes) -> None:
+        """Keep a value beside the rows, at once."""
+        with _told(self._path):
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"kept:{key}", value))
+
+    @property
     def opened_at(self) -> float:
         """Crawl time at which the store was opened: what was kept, and the time since, clamped to `LONGEST_GAP_S`."""
         return self._opened_at
@@ -167,6 +182,9 @@ class SqliteStore:
     def counts(self) -> dict[tuple[Kind, TaskState], int]:
         return dict(self._counts)
 
+    def verdicts(self) -> dict[tuple[TaskState, str], int]:
+        return {key: number for key, number in self._verdicts.items() if number}
+
     def apply(self, changes: Sequence[Change]) -> None:
         check_versions(changes, self._rows.version)
         if not changes:
@@ -186,12 +204,12 @@ class SqliteStore:
             self._rows.write(self._db)
             self._db.executemany("INSERT INTO story (task, event, lease, outlinks) VALUES (?, ?, ?, ?)", self._story)
             self._db.executemany("INSERT INTO results (seq, task, row) VALUES (?, ?, ?)", self._found)
-            counts = [(kind, state, number) for (kind, state), number in self._counts.items()]
             self._db.executemany(
                 "INSERT OR REPLACE INTO meta VALUES (?, ?)",
                 [
                     ("ledger", _encode(self._rows.ledger)),
-                    ("counts", _encode(counts)),
+                    ("counts", _encode([(*key, number) for key, number in self._counts.items()])),
+                    ("verdicts", _encode([(*key, number) for key, number in self._verdicts.items()])),
                     ("clock", _encode((now, self._wall()))),
                 ],
             )
@@ -215,8 +233,12 @@ class SqliteStore:
         self._rows.ledger = _ledger(meta["ledger"]) if "ledger" in meta else LedgerRow()
         counts = msgspec.msgpack.decode(meta["counts"]) if "counts" in meta else []
         self._counts = Counter({(Kind(kind), TaskState(state)): number for kind, state, number in counts})
+        verdicts = msgspec.msgpack.decode(meta["verdicts"]) if "verdicts" in meta else []
+        self._verdicts = Counter({(TaskState(state), verdict): number for state, verdict, number in verdicts})
         kept_at, wall_at = msgspec.msgpack.decode(meta["clock"]) if "clock" in meta else (0.0, self._wall())
         self._opened_at = kept_at + min(max(0.0, self._wall() - wall_at), LONGEST_GAP_S)
+        self._epoch = msgspec.msgpack.decode(meta["epoch"]) + 1 if "epoch" in meta else 1
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (_encode(self._epoch),))
         (self._results.count,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM results").fetchone()
         self._rows.load_active(self._db)
 
@@ -267,14 +289,19 @@ class SqliteStore:
     def _move(self, change: TaskMoved, queued: QueueEdits) -> None:
         task, before = change.task, self._rows.tasks.get(change.task.ref)
         if before is not None:
-            self._counts[before.kind, before.state] -= 1
+            self._count(before, -1)
             if before.state is TaskState.PENDING:
                 queued.remove(before)
-        self._counts[task.kind, task.state] += 1
+        self._count(task, 1)
         if task.state is TaskState.PENDING:
             queued.add(task)
         self._rows.set_task(task)
         self._story.append((task.order, EVENT_NUMBERS[change.event], task.lease, None))
+
+    def _count(self, task: TaskRow, step: int) -> None:
+        self._counts[task.kind, task.state] += step
+        if task.kind is Kind.PAGE:
+            self._verdicts[task.state, task.verdict] += step
 
 
 class QueueEdits:
