@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import structlog
 
 from crawlfleet import connect
 from crawlfleet.demo_site import serve as serve_shop
@@ -17,7 +21,9 @@ from tests.acceptance.crawls import CRAWLFLEET, lines, run
 from tests.site.served_crawl import served
 from tests.site.small_site import SmallSite, page, serving
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+GUIDE = ROOT / "docs" / "your-own-code.md"
 NUMBERS = range(1, 21)
 PAGES = {
     "/": page("home", *(f"/{number}" for number in NUMBERS), "http://elsewhere.example/"),
@@ -41,6 +47,12 @@ class Programs:
         self._stack.callback(child.communicate)
         self._stack.callback(child.kill)
         return child
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
@@ -124,8 +136,27 @@ def test_the_hook_logs_in_once_and_counts_the_pages_of_the_whole_fleet(tmp_path:
     assert {row["logins"] for row in rows} == {1}
 
 
+def test_the_guide_to_ones_own_code_runs_from_top_to_bottom(
+    site: SmallSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = GUIDE.read_text(encoding="utf-8")
+    snippets = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    with served(tmp_path, f"{site.base}/1") as crawl:
+        names: dict[str, Any] = {"token": crawl.token}
+        for snippet in snippets[:-1]:
+            exec(compile(snippet, str(GUIDE), "exec"), names)
+        asked = SimpleNamespace(fleet=names["fleet"], title="home")
+        assert list(names["parse"](asked)) == [{"item": "page", "title": "home"}]
+        exec(compile(snippets[-1], str(GUIDE), "exec"), names)
+        assert crawl.summary().ended == "finished"
+    printed = capsys.readouterr().out
+    assert "the crawl is over\n" in printed
+    assert f"{site.base}/1 {{'size': {len(PAGES['/1'])}}}\n" in printed
+    assert "we are number 1\n1 1\n" in printed
+
+
 @pytest.mark.parametrize("name", ["own_worker.py", "own_consumer.py", "login_hook.py"])
-def test_an_example_is_about_ten_statements_and_needs_crawlfleet_alone_of_ours(name: str) -> None:
+def test_an_example_is_at_most_fifteen_statements_and_needs_crawlfleet_alone_of_ours(name: str) -> None:
     tree = ast.parse((EXAMPLES / name).read_text())
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not modules & {"shared", "worker", "coordinator"}

@@ -109,7 +109,7 @@ class Bench:
         hello = Hello(session="s", worker="w", replaces="dead")
         self.line = Line(self.script.dial, hello, wait=self.clock.wait, clock=self.clock, chance=chance)
 
-    def client(self, appetite: Appetite | None = None) -> Client:
+    def client(self, appetite: Appetite | None = None, **manners: float) -> Client:
         welcome = self.line.open(lambda: True)
         assert welcome is not None
         return Client(
@@ -124,6 +124,7 @@ class Bench:
             on_scope=self.scopes.append,
             wait=self.clock.wait,
             clock=self.clock,
+            **manners,
         )
 
     def grant(self, *leases: Lease, **fields: Any) -> None:
@@ -495,3 +496,25 @@ def test_tasks_that_wait_for_their_host_leave_room_for_others_up_to_a_bound(
     held: int, deferred: int, want: int
 ) -> None:
     assert Appetite.of_threads(16).want(held, deferred) == want
+
+
+def test_a_coordinator_is_given_up_when_patience_ends() -> None:
+    bench = Bench()
+    client = bench.client(patience_s=60.0)
+    bench.script.answers = [Unreachable("away")]
+    bench.script.dials = [Unreachable("away")] * 1_000
+    lost_at = bench.clock.now
+    client.run()
+    assert 60 <= bench.clock.now - lost_at <= 63
+    assert not client.finished
+    assert bench.script.goodbyes == []
+
+
+def test_a_heartbeat_may_be_asked_for_that_is_quicker_than_the_lease_needs() -> None:
+    bench = Bench()
+    client = bench.client(Appetite(base=0, low_mark=0), heartbeat_s=1.0)
+    opened_at = bench.clock.now
+    bench.script.answers = [ExchangeAnswer(), ExchangeAnswer(), ExchangeAnswer(finished=True)]
+    client.run()
+    assert bench.clock.now - opened_at == pytest.approx(3.0)
+    assert client.finished

@@ -1,0 +1,51 @@
+"""A coordinator whose service breaks says so to whoever calls it, now and later."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from coordinator.frontier.port import Conflict
+from coordinator.loop import Loop
+from coordinator.service import Service
+from coordinator.turns import TRIES, Turns
+
+
+class BrokenService:
+    """A service whose commit fails."""
+
+    def flush(self, now: float) -> None:
+        raise RuntimeError(f"no commit at {now >= 0}")
+
+
+def test_no_caller_waits_for_a_loop_that_broke() -> None:
+    loop = Loop(cast(Service, BrokenService()), on_commit=lambda: None)
+    loop.start()
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="no commit"):
+            loop.call(lambda now: now)
+    assert isinstance(loop.failure, RuntimeError)
+    loop.stop()
+
+
+class RefusingStore:
+    """A store that takes no change."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def ledger(self) -> None:
+        return None
+
+    def apply(self, _changes: object) -> None:
+        self.asked += 1
+        raise Conflict("never")
+
+
+def test_a_decision_that_never_fits_the_store_is_a_bug_and_no_endless_loop() -> None:
+    store = RefusingStore()
+    turns = Turns(cast(Any, store), cast(Any, None), journal=lambda _: None)
+    with pytest.raises(Conflict, match="never"):
+        turns.run(lambda _facts: None)
+    assert store.asked == TRIES
