@@ -26,7 +26,7 @@ def judge(report: Report, task: TaskRow | None) -> AckState | None:
         return AckState.REJECTED
     if report.lease in task.settled:
         return AckState.OK
-    if task.state in FINAL or task.lease != report.lease:
+    if task.state in FINAL or not task.lease or task.lease != report.lease:
         return AckState.STALE
     return None
 

@@ -1,0 +1,102 @@
+"""A crawl for tests of single rules: the service over a memory store, and calls that read like what happens to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from coordinator.core.changes import Change
+from coordinator.core.policy import Policy
+from coordinator.core.rows import HostRow, TaskRow
+from coordinator.frontier.memory_store import MemoryStore
+from coordinator.service import Service
+from shared.messages import (
+    AckState,
+    Brief,
+    ExchangeAnswer,
+    ExchangeRequest,
+    Hello,
+    Kind,
+    Lease,
+    Outcome,
+    Report,
+    ScopeSpec,
+    Task,
+)
+from shared.urls import fingerprint
+
+SEED = "http://a.test/"
+POLICY = Policy(user_agent="bot", scope=ScopeSpec(hosts=("a.test", "b.test")), delay_s=0.0, per_host=4)
+
+
+class CoreCrawl:
+    """One crawl and its time; every call is flushed, as the loop does it."""
+
+    def __init__(self, *seeds: str, max_outlinks: int = 10_000, **policy: object) -> None:
+        self.policy = msgspec.structs.replace(POLICY, **policy)
+        self.store = MemoryStore()
+        self.changes: list[Change] = []
+        brief = Brief(job="test", scope=self.policy.scope, max_outlinks=max_outlinks)
+        self.service = Service(self.store, self.policy, brief, epoch=7, journal=self.changes.extend)
+        self.now = 0.0
+        self.service.add_seeds(seeds or (SEED,), self.now)
+        self.service.flush(self.now)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass and the loop tick."""
+        self.now += seconds
+        self.service.flush(self.now)
+
+    def hello(self, *sessions: str, replaces: str = "") -> None:
+        """Let sessions join."""
+        for session in sessions:
+            self.service.hello(Hello(session=session, replaces=replaces), self.now)
+            self.service.flush(self.now)
+
+    def turn(self, session: str = "s", want: int = 0, **request: object) -> ExchangeAnswer:
+        """Exchange once, holding all that the session has."""
+        request.setdefault("holding", tuple(lease.id for lease in self.store.leases_of(session)))
+        asked = ExchangeRequest(session=session, want=want, **request)  # type: ignore[arg-type]  # the caller's fields
+        answer = self.service.exchange(asked, self.now)
+        self.service.flush(self.now)
+        return answer
+
+    def ask(self, session: str = "s", want: int = 8) -> list[tuple[Lease, Task]]:
+        """Return the tasks that a session is granted now, each with its lease."""
+        leases = self.turn(session, want).leases
+        return [(lease, task) for lease in leases for task in lease.tasks]
+
+    def settle(self, lease: Lease, task: Task, session: str = "s", **report: object) -> AckState:
+        """Report a task, as FETCHED unless told otherwise, and return the ack."""
+        told = {"lease": lease.id, "ref": task.ref, "outcome": Outcome.FETCHED, "status": 200, "age_s": 0.0, **report}
+        return self.turn(session, reports=(Report(**told),)).acks[0].state  # type: ignore[arg-type]  # as above
+
+    def open_gates(self, session: str = "s", body: bytes = b"", status: int = 404) -> None:
+        """Settle every robots.txt that can be had."""
+        outcome = Outcome.FETCHED if status == 200 else Outcome.HTTP_ERROR
+        while robots := [each for each in self.ask(session) if each[1].kind is Kind.ROBOTS]:
+            for lease, task in robots:
+                self.settle(lease, task, session, outcome=outcome, status=status, body=body)
+
+    def task(self, url: str = SEED) -> TaskRow:
+        """Return a page's row."""
+        ref = fingerprint(Kind.PAGE, "", url)
+        return self.store.tasks([ref])[ref]
+
+    def knows(self, url: str) -> bool:
+        """Say whether a page has a row."""
+        return bool(self.store.tasks([fingerprint(Kind.PAGE, "", url)]))
+
+    def host(self, key: str = "a.test") -> HostRow:
+        """Return a host's row."""
+        return self.store.hosts([key])[key]
+
+    def fetched(self) -> set[str]:
+        """Return the pages that have a result."""
+        return {result.url for result in self.store.results(0, 10_000)}
+
+
+def all_of(tasks: Sequence[tuple[Lease, Task]]) -> list[str]:
+    """Return the addresses of granted tasks, in order."""
+    return [task.url for _, task in tasks]
