@@ -32,9 +32,7 @@ _THINGS = _words(
 )
 _FIRST = _words("Ada Björn Chidi Dolores Edith Farid")
 _LAST = _words("Abara Lindqvist Moreau Okafor Tanaka")
-TAGS = _words(
-    "adventure art biography classic cooking crime essays fantasy history maps nature poetry science travel"
-)
+TAGS = _words("adventure art biography classic cooking crime essays fantasy history maps nature poetry science travel")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,13 +130,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m crawlfleet.demo_site", description="Serve the demo bookshop."
-    )
+    parser = argparse.ArgumentParser(prog="python -m crawlfleet.demo_site", description="Serve the demo bookshop.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument(
-        "--port", type=int, default=DEFAULT_PORT, help="port to listen on (default: %(default)s)"
-    )
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port to listen on (default: %(default)s)")
     parser.add_argument("command", nargs="*", help="after --: a command to run while the site is served")
     return parser
 

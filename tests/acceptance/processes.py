@@ -1,8 +1,12 @@
-"""Finding a process by what it does, through /proc."""
+"""Finding processes by what they do, through /proc, and ending them with all that they started."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -13,6 +17,14 @@ def process_with_connection_to(port: int, below: int) -> int | None:
         if inodes & _sockets_of(pid):
             return pid
     return None
+
+
+def end_with_descendants(process: subprocess.Popen[str]) -> None:
+    """Kill a process, if it still runs, and all that it started: a hung one must not outlive its test."""
+    for pid in (process.pid, *_descendants(process.pid)) if process.poll() is None else ():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
 
 
 def _sockets_to(port: int) -> set[str]:

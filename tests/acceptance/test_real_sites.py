@@ -15,7 +15,7 @@ import pytest
 from crawls import lines, start, whole_site_job
 from lxml import html
 from nginx_site import DOCUMENTATION, NginxSite, missing, wget2
-from processes import process_with_connection_to
+from processes import end_with_descendants, process_with_connection_to
 
 pytestmark = [
     pytest.mark.server,
@@ -38,10 +38,9 @@ def _crawl(site: NginxSite, folder: Path) -> Iterator[subprocess.Popen[str]]:
     process = start(folder, "run", whole_site_job(folder, "site", site.base), "--workers", "2")
     try:
         yield process
-        assert process.wait(timeout=200) == 0, (folder / "out.txt").read_text()
+        assert process.wait(timeout=100) == 0, (folder / "out.txt").read_text()
     finally:
-        process.kill()
-        process.wait()
+        end_with_descendants(process)
 
 
 def _titles(folder: Path) -> dict[str, str]:
