@@ -1,0 +1,353 @@
+"""What every store must do, whatever is behind the port."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from coordinator.core.changes import Change, HostSet, LeaseEnded, LeaseSet, LedgerSet, OriginSet, Recorded, TaskMoved
+from coordinator.core.rows import (
+    Gate,
+    Holder,
+    HostRow,
+    LeaseRow,
+    LedgerRow,
+    OriginRow,
+    Result,
+    TaskRow,
+    TaskState,
+    succeed,
+)
+from coordinator.core.transitions import TaskEvent, born, move
+from coordinator.frontier.memory_store import MemoryStore
+from coordinator.frontier.port import Conflict, Store
+from coordinator.frontier.sqlite_store import SqliteStore
+from shared.messages import Kind, Outcome, Row
+from shared.urls import fingerprint
+
+BACKENDS: dict[str, Callable[[Path], Store]] = {
+    "memory": lambda _: MemoryStore(),
+    "sqlite": lambda folder: SqliteStore(folder / "frontier.db"),
+}
+HOST, ORIGIN = "a.test", "http://a.test"
+
+
+@pytest.fixture(params=BACKENDS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with closing(BACKENDS[request.param](tmp_path)) as opened:
+        yield opened
+
+
+def admitted(number: int, depth: int = 0, not_before: float = 0.0, queue: str = ORIGIN) -> TaskMoved:
+    url = f"{ORIGIN}/{number}"
+    return born(
+        TaskEvent.ADMITTED,
+        ref=fingerprint(Kind.PAGE, "", url),
+        kind=Kind.PAGE,
+        url=url,
+        origin=ORIGIN,
+        host=HOST,
+        queue=queue,
+        depth=depth,
+        order=number,
+        not_before=not_before,
+    )
+
+
+def add(store: Store, *changes: TaskMoved) -> list[TaskRow]:
+    store.apply(changes)
+    return [change.task for change in changes]
+
+
+def granted(task: TaskRow, lease: int = 1) -> TaskMoved:
+    return move(task, TaskEvent.GRANTED, lease=lease)
+
+
+def fetched(task: TaskRow) -> list[Change]:
+    result = Result(
+        ref=task.ref,
+        url=task.url,
+        status=200,
+        depth=0,
+        content_type="text/html",
+        size_bytes=1,
+        elapsed_s=0.5,
+        at=3.0,
+        hops=(),
+        rows=(Row(item="page", index=0, fields={"title": "ü", "tags": ["a", "b"]}),),
+    )
+    return [move(task, TaskEvent.FETCHED, outcome=Outcome.FETCHED), Recorded(result=result)]
+
+
+def lease(number: int, session: str = "s", refs: tuple[bytes, ...] = (b"r",)) -> LeaseRow:
+    return LeaseRow(id=number, session=session, host=HOST, refs=refs, starts=((b"r", 1.5),), spacing_s=1.0)
+
+
+def host(key: str = HOST, ready_at: float | None = None) -> HostRow:
+    return HostRow(key=key, delay_s=1.0, ready_at=ready_at)
+
+
+def urls(tasks: tuple[TaskRow, ...]) -> list[int]:
+    return [int(task.url.rpartition("/")[2]) for task in tasks]
+
+
+# Reads
+
+
+def test_a_new_store_holds_nothing(store: Store) -> None:
+    assert store.ledger() == LedgerRow()
+    assert store.tasks([b"x"]) == {}
+    assert store.leases([1]) == {}
+    assert store.hosts([HOST]) == {}
+    assert store.origins([ORIGIN]) == {}
+    assert store.leases_of("s") == ()
+    assert store.holders() == frozenset()
+    assert store.due(1e9, 10) == ()
+    assert store.next_due_at() is None
+    assert store.ready(ORIGIN, 1e9, 10).tasks == ()
+    assert store.ready(ORIGIN, 1e9, 10).next_at is None
+    assert store.waiting(10) == ()
+    assert not any(store.counts().values())
+    assert store.result_count() == 0
+
+
+def test_rows_read_back_as_they_were_applied(store: Store) -> None:
+    task = move(admitted(1).task, TaskEvent.LOWERED, depth=0, hops=("http://a.test/0",), outlinks=(b"o",), settled=(4,))
+    busy = HostRow(
+        key=HOST, delay_s=2.5, last_start_at=0.25, hold_until=9.0, holders=(Holder("s", (1, 2)),), origins=(ORIGIN,)
+    )
+    origin = OriginRow(origin=ORIGIN, host=HOST, gate=Gate.RULES, robots=b"\xef\xbb\xbfUser-agent: *")
+    ledger = succeed(store.ledger(), next_lease=7, pages_fetched=3, scope_hosts=("b.test",))
+    store.apply([admitted(1), task, HostSet(host=busy), OriginSet(origin=origin)])
+    store.apply([LeaseSet(lease=lease(1)), LedgerSet(ledger=ledger)])
+    for _ in ("applied", "committed"):
+        assert store.tasks([task.task.ref, b"none"]) == {task.task.ref: task.task}
+        assert store.hosts([HOST, "none"]) == {HOST: busy}
+        assert store.origins([ORIGIN, "none"]) == {ORIGIN: origin}
+        assert store.leases([1, 2]) == {1: lease(1)}
+        assert store.ledger() == ledger
+        store.commit(1.0)
+
+
+# Queues
+
+
+def test_what_waits_comes_by_depth_then_age(store: Store) -> None:
+    add(store, admitted(1, depth=2), admitted(2, depth=0), admitted(3, depth=1), admitted(4, depth=0))
+    store.commit(0.0)
+    add(store, admitted(5, depth=1))
+    assert urls(store.ready(ORIGIN, 0.0, 10).tasks) == [2, 4, 3, 5, 1]
+    assert urls(store.ready(ORIGIN, 0.0, 3).tasks) == [2, 4, 3]
+
+
+def test_looking_at_a_queue_takes_nothing_out(store: Store) -> None:
+    add(store, admitted(1), admitted(2))
+    assert store.ready(ORIGIN, 0.0, 1) == store.ready(ORIGIN, 0.0, 1)
+    assert urls(store.ready(ORIGIN, 0.0, 10).tasks) == [1, 2]
+
+
+def test_a_queue_holds_only_its_own(store: Store) -> None:
+    add(store, admitted(1), admitted(2, queue=HOST))
+    assert urls(store.ready(HOST, 0.0, 10).tasks) == [2]
+    assert urls(store.ready("other", 0.0, 10).tasks) == []
+
+
+def test_a_task_waits_for_its_time(store: Store) -> None:
+    add(store, admitted(1, not_before=5.0), admitted(2, depth=3), admitted(3, not_before=2.0))
+    early = store.ready(ORIGIN, 1.0, 10)
+    assert (urls(early.tasks), early.next_at) == ([2], 2.0)
+    later = store.ready(ORIGIN, 2.0, 10)
+    assert (urls(later.tasks), later.next_at) == ([3, 2], 5.0)
+    last = store.ready(ORIGIN, 5.0, 10)
+    assert (urls(last.tasks), last.next_at) == ([1, 3, 2], None)
+
+
+def test_what_a_limit_cuts_off_is_told_as_due_now(store: Store) -> None:
+    add(store, admitted(1), admitted(2), admitted(3, not_before=9.0))
+    assert store.ready(ORIGIN, 4.0, 1).next_at == 4.0
+
+
+def test_a_lowered_task_moves_ahead_and_is_listed_once(store: Store) -> None:
+    _, last = add(store, admitted(1, depth=2), admitted(2, depth=5))
+    assert urls(store.ready(ORIGIN, 0.0, 10).tasks) == [1, 2]
+    add(store, move(last, TaskEvent.LOWERED, depth=1))
+    assert urls(store.ready(ORIGIN, 0.0, 10).tasks) == [2, 1]
+
+
+def test_a_task_that_is_granted_lowered_and_returned_waits_at_its_new_depth(store: Store) -> None:
+    _, task = add(store, admitted(1, depth=2), admitted(2, depth=5))
+    (task,) = add(store, granted(task))
+    assert urls(store.ready(ORIGIN, 0.0, 10).tasks) == [1]
+    (task,) = add(store, move(task, TaskEvent.LOWERED, depth=1))
+    assert urls(store.ready(ORIGIN, 0.0, 10).tasks) == [1]
+    add(store, move(task, TaskEvent.RELEASED, lease=0))
+    assert urls(store.ready(ORIGIN, 0.0, 10).tasks) == [2, 1]
+
+
+def test_a_task_that_changes_its_queue_leaves_the_old_one(store: Store) -> None:
+    (task,) = add(store, admitted(1))
+    (task,) = add(store, granted(task))
+    add(store, move(task, TaskEvent.LOST, queue="alone", alone=True))
+    assert urls(store.ready(ORIGIN, 0.0, 10).tasks) == []
+    assert urls(store.ready("alone", 0.0, 10).tasks) == [1]
+
+
+def test_a_retried_task_waits_for_its_pause(store: Store) -> None:
+    (task,) = add(store, admitted(1))
+    assert urls(store.ready(ORIGIN, 1.0, 10).tasks) == [1]
+    (task,) = add(store, granted(task))
+    add(store, move(task, TaskEvent.RETRIED, attempt=1, not_before=8.0, lease=0))
+    assert store.ready(ORIGIN, 7.9, 10).tasks == ()
+    assert store.ready(ORIGIN, 7.9, 10).next_at == 8.0
+    assert urls(store.ready(ORIGIN, 8.0, 10).tasks) == [1]
+
+
+def test_waiting_shows_some_of_what_is_pending_until_nothing_is(store: Store) -> None:
+    tasks = add(store, admitted(1), admitted(2, not_before=99.0), admitted(3, queue=HOST), admitted(4))
+    add(store, granted(tasks[3]))
+    seen: list[int] = []
+    while some := store.waiting(2):
+        assert len(some) <= 2
+        seen += urls(some)
+        add(store, *(move(task, TaskEvent.REFUSED, reason="budget") for task in some))
+    assert sorted(seen) == [1, 2, 3]
+
+
+# Hosts
+
+
+def test_due_hosts_come_longest_due_first_up_to_the_limit(store: Store) -> None:
+    store.apply([HostSet(host=host(key, at)) for key, at in (("a", 3.0), ("b", 1.0), ("c", 2.0), ("d", 9.0))])
+    store.apply([HostSet(host=host("e"))])
+    assert [row.key for row in store.due(3.0, 10)] == ["b", "c", "a"]
+    assert [row.key for row in store.due(3.0, 2)] == ["b", "c"]
+    assert [row.key for row in store.due(3.0, 10)] == ["b", "c", "a"]
+    assert store.next_due_at() == 1.0
+
+
+def test_a_host_is_due_at_its_last_word(store: Store) -> None:
+    first = host("a", 1.0)
+    store.apply([HostSet(host=first), HostSet(host=host("b", 4.0))])
+    later = succeed(first, ready_at=6.0)
+    store.apply([HostSet(host=later)])
+    assert [row.key for row in store.due(5.0, 10)] == ["b"]
+    never = succeed(later, ready_at=None)
+    store.apply([HostSet(host=never)])
+    assert [row.key for row in store.due(99.0, 10)] == ["b"]
+    again = succeed(never, ready_at=6.0)
+    store.apply([HostSet(host=again)])
+    assert [row.key for row in store.due(99.0, 10)] == ["b", "a"]
+    assert store.due(99.0, 10)[1] == again
+
+
+# Leases
+
+
+def test_leases_are_found_by_session_oldest_first(store: Store) -> None:
+    store.apply([LeaseSet(lease=lease(1)), LeaseSet(lease=lease(2, "t")), LeaseSet(lease=lease(3))])
+    assert [row.id for row in store.leases_of("s")] == [1, 3]
+    assert store.holders() == {"s", "t"}
+    store.apply([LeaseSet(lease=succeed(lease(1), refs=(b"x",)))])
+    assert [row.refs for row in store.leases_of("s")] == [(b"x",), (b"r",)]
+    store.apply([LeaseEnded(lease=succeed(lease(2, "t")), why="settled")])
+    assert store.leases_of("t") == ()
+    assert store.holders() == {"s"}
+    assert store.leases([1, 2, 3]).keys() == {1, 3}
+
+
+# Counts
+
+
+def test_counts_follow_every_change(store: Store) -> None:
+    tasks = add(store, admitted(1), admitted(2), admitted(3))
+    (task,) = add(store, granted(tasks[0]))
+    store.apply(fetched(task))
+    add(store, granted(tasks[1]))
+    counts = {key: number for key, number in store.counts().items() if number}
+    assert counts == {
+        (Kind.PAGE, TaskState.PENDING): 1,
+        (Kind.PAGE, TaskState.LEASED): 1,
+        (Kind.PAGE, TaskState.DONE): 1,
+    }
+
+
+# Atomicity
+
+
+def _stale_changes() -> dict[str, Callable[[Store], Change]]:
+    return {
+        "task": lambda _: admitted(1),
+        "host": lambda _: HostSet(host=host()),
+        "lease": lambda _: LeaseSet(lease=lease(1)),
+        "origin": lambda _: OriginSet(origin=OriginRow(origin=ORIGIN, host=HOST)),
+        "ledger": lambda store: LedgerSet(ledger=store.ledger()),
+        "ended twice": lambda _: LeaseEnded(lease=lease(1), why="lost"),
+        "a lease that is not there": lambda _: LeaseEnded(lease=succeed(lease(9)), why="lost"),
+    }
+
+
+@pytest.mark.parametrize("stale", _stale_changes())
+def test_a_batch_with_one_stale_row_changes_nothing(store: Store, stale: str) -> None:
+    add(store, admitted(1))
+    store.apply([HostSet(host=host()), LeaseSet(lease=lease(1)), OriginSet(origin=OriginRow(origin=ORIGIN, host=HOST))])
+    before = (store.ledger(), store.counts(), store.waiting(10), store.hosts([HOST]), store.leases_of("s"))
+    fresh = [
+        admitted(2),
+        HostSet(host=succeed(host(), ready_at=1.0)),
+        LeaseSet(lease=lease(2)),
+        LedgerSet(ledger=succeed(store.ledger(), next_order=9)),
+        *fetched(granted(store.waiting(1)[0]).task)[1:],
+    ]
+    with pytest.raises(Conflict):
+        store.apply([*fresh, _stale_changes()[stale](store)])
+    assert (store.ledger(), store.counts(), store.waiting(10), store.hosts([HOST]), store.leases_of("s")) == before
+    assert store.due(99.0, 10) == ()
+    store.commit(0.0)
+    assert store.result_count() == 0
+    store.apply(fresh)
+
+
+def test_a_row_may_change_more_than_once_in_a_batch_but_only_in_order(store: Store) -> None:
+    one = host("x")
+    two = succeed(one, ready_at=1.0)
+    with pytest.raises(Conflict):
+        store.apply([HostSet(host=two), HostSet(host=one)])
+    store.apply([HostSet(host=one), HostSet(host=two)])
+    assert store.hosts(["x"]) == {"x": two}
+
+
+# Results
+
+
+def test_results_are_seen_only_once_committed_in_order_and_by_cursor(store: Store) -> None:
+    tasks = add(store, *(granted(task) for task in add(store, *(admitted(number) for number in range(1, 6)))))
+    for task in tasks[:3]:
+        store.apply(fetched(task))
+    assert (store.result_count(), list(store.results(0, 10)), store.result(tasks[0].ref)) == (0, [], None)
+    store.commit(0.0)
+    for task in tasks[3:]:
+        store.apply(fetched(task))
+    assert store.result_count() == 3
+    store.commit(0.0)
+    assert [result.ref for result in store.results(0, 10)] == [task.ref for task in tasks]
+    assert [result.ref for result in store.results(3, 1)] == [tasks[3].ref]
+    assert list(store.results(5, 10)) == []
+    assert store.result_count() == 5
+    assert store.result(b"none") is None
+
+
+def test_a_result_reads_back_whole_from_any_thread(store: Store) -> None:
+    (task,) = add(store, granted(*add(store, admitted(1))))
+    moved, recorded = fetched(task)
+    store.apply([moved, recorded])
+    store.commit(0.0)
+    assert isinstance(recorded, Recorded)
+    seen: list[object] = []
+    reader = threading.Thread(target=lambda: seen.extend([store.result(task.ref), *store.results(0, 1)]))
+    reader.start()
+    reader.join()
+    assert seen == [recorded.result, recorded.result]

@@ -1,0 +1,301 @@
+"""A crawl in simulated time: the real service and store, with all that must hold of them after every step.
+
+`Mirror` folds the journalled changes, so that log and store can be compared. `World` drives the service as its loop
+does (a call, then a flush) and judges every answer. `invariants` is what holds at any moment, `verdict` what holds at
+the end. `SimWorker` lives in `sim_worker`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from coordinator.core.changes import (
+    Change,
+    HostSet,
+    LeaseEnded,
+    LeaseSet,
+    LedgerSet,
+    OriginSet,
+    Recorded,
+    TaskMoved,
+)
+from coordinator.core.policy import Policy
+from coordinator.core.rows import FINAL, Gate, HostRow, LeaseRow, LedgerRow, OriginRow, Result, TaskRow, TaskState
+from coordinator.core.transitions import TRANSITIONS, TaskEvent
+from coordinator.frontier.port import Store
+from coordinator.service import Service
+from shared.messages import (
+    Ack,
+    AckState,
+    Brief,
+    ExchangeAnswer,
+    ExchangeRequest,
+    Hello,
+    Kind,
+    Outcome,
+    Report,
+    Welcome,
+)
+from shared.urls import origin
+from tests.property.crawl_site import Robots, Site
+
+T = TypeVar("T")
+
+TOLERANCE_S = 1e-6
+
+
+class Mirror:
+    """What the journal was told, folded into rows. It checks each change against the one before."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[bytes, TaskRow] = {}
+        self.leases: dict[int, LeaseRow] = {}
+        self.hosts: dict[str, HostRow] = {}
+        self.origins: dict[str, OriginRow] = {}
+        self.ledger = LedgerRow()
+        self.results: list[Result] = []
+        self.changes = 0
+        self.alone_losses: Counter[bytes] = Counter()
+        self.accepted: Counter[tuple[bytes, int]] = Counter()
+
+    def __call__(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            self.changes += 1
+            self._fold(change)
+
+    def _fold(self, change: Change) -> None:
+        match change:
+            case TaskMoved():
+                self._move(change)
+            case HostSet():
+                self.hosts[change.host.key] = change.host
+            case LeaseSet():
+                self._check_grant(change.lease)
+                self.leases[change.lease.id] = change.lease
+            case LeaseEnded():
+                self._end(change)
+            case OriginSet():
+                self.origins[change.origin.origin] = change.origin
+            case LedgerSet():
+                self.ledger = change.ledger
+            case Recorded():
+                self.results.append(change.result)
+
+    def _move(self, change: TaskMoved) -> None:
+        task, before = change.task, self.tasks.get(change.task.ref)
+        state = before.state if before is not None else None
+        assert change.before == state, f"{task.url} was {state}, not {change.before}"
+        assert TRANSITIONS[state, TaskEvent(change.event)] is task.state
+        if before is not None and before.state in FINAL:
+            _check_final_stays(before, change)
+        if change.event == TaskEvent.POISONED:
+            assert self.alone_losses[task.ref] >= 2, f"{task.url} is innocent"
+        if before is not None and len(task.settled) > len(before.settled):
+            self.accepted[task.ref, task.settled[-1]] += 1
+        self.tasks[task.ref] = task
+
+    def _check_grant(self, lease: LeaseRow) -> None:
+        if lease.id in self.leases:
+            return
+        host = self.hosts[lease.host]
+        for _, start in lease.starts:
+            assert start >= host.hold_until - TOLERANCE_S, f"granted on {host.key} while it is held"
+
+    def _end(self, change: LeaseEnded) -> None:
+        lease = self.leases.pop(change.lease.id)
+        if change.why == "lost" and lease.alone:
+            self.alone_losses.update(lease.refs)
+
+
+def _check_final_stays(before: TaskRow, change: TaskMoved) -> None:
+    """A final task is only ever found nearer; only what was DROPPED for its depth is revived by that."""
+    assert change.event in (TaskEvent.LOWERED, TaskEvent.REVIVED), f"{before.url}: {change.event} after its end"
+    assert change.task.depth < before.depth
+    if change.event == TaskEvent.REVIVED:
+        assert (before.state, before.reason) == (TaskState.DROPPED, "depth")
+
+
+class World:
+    """One crawl: service, store, mirror, and crawl time."""
+
+    def __init__(self, store: Store, policy: Policy, site: Site) -> None:
+        self.now = 0.0
+        self.site = site
+        self.policy = policy
+        self.store = store
+        self.mirror = Mirror()
+        self.service = Service(store, policy, Brief(job="sim", scope=policy.scope), epoch=1, journal=self.mirror)
+        self.last_start_at: dict[str, float] = {}
+        self.accepted: list[Report] = []
+        self.finished = False
+        self.do(lambda now: self.service.add_seeds(site.seeds(), now))
+
+    def do(self, call: Callable[[float], T], flush: bool = True) -> T:
+        """Make one call as the loop does."""
+        answer = call(self.now)
+        if flush:
+            self.service.flush(self.now)
+        return answer
+
+    def advance(self, seconds: float, flush: bool = True) -> None:
+        """Let time pass."""
+        self.now += seconds
+        if flush:
+            self.service.flush(self.now)
+
+    def hello(self, session: str, replaces: str = "") -> Welcome:
+        """Open a session."""
+        return self.do(lambda now: self.service.hello(Hello(session=session, replaces=replaces), now))
+
+    def exchange(self, request: ExchangeRequest) -> ExchangeAnswer:
+        """Take a turn; every ack must be what the mirror says it must be."""
+        expected = [self._ack_of(report, request.session) for report in request.reports]
+        before = self.mirror.changes
+        answer = self.do(lambda now: self.service.exchange(request, now), flush=False)
+        if answer.known:
+            assert [(ack.lease, ack.ref) for ack in answer.acks] == [(r.lease, r.ref) for r in request.reports]
+            self._judge(request, expected, answer.acks)
+            if not request.want and not request.released and not any(ack == "new" for ack in expected):
+                assert self.mirror.changes == before, "a report that does not count changed something"
+        self.service.flush(self.now)
+        assert not (self.finished and answer.leases), "a lease after the end"
+        self.finished = self.finished or answer.finished
+        return answer
+
+    def started(self, host: str, spacing_s: float) -> None:
+        """Note a start on a host; it must not come too soon after the last one, whoever made that."""
+        last = self.last_start_at.get(host)
+        if last is not None:
+            gap = self.now - last
+            assert gap >= spacing_s - TOLERANCE_S, f"{host} was asked again after {gap} s, not {spacing_s} s"
+        self.last_start_at[host] = self.now
+
+    def _ack_of(self, report: Report, session: str) -> str:
+        """Return what the ack of a report must be: `new` for one that counts."""
+        task = self.mirror.tasks.get(report.ref)
+        if task is None:
+            return AckState.REJECTED
+        if report.lease in task.settled:
+            return AckState.OK
+        lease = self.mirror.leases.get(report.lease)
+        current = task.state not in FINAL and report.lease > 0 and task.lease == report.lease
+        return "new" if current and (lease is None or lease.session == session) else AckState.STALE
+
+    def _judge(self, request: ExchangeRequest, expected: list[str], acks: tuple[Ack, ...]) -> None:
+        for report, wanted, ack in zip(request.reports, expected, acks, strict=True):
+            assert ack.state == (AckState.OK if wanted == "new" else wanted), f"{ack}, expected {wanted}"
+            if wanted == "new":
+                assert self.mirror.accepted[report.ref, report.lease] == 1
+                self.accepted.append(report)
+
+
+def invariants(world: World) -> None:
+    """Check all that holds at any moment."""
+    store, mirror = world.store, world.mirror
+    _check_store_is_mirrored(store, mirror)
+    _check_leases(store, mirror)
+    _check_budget(store, mirror, world.policy)
+    for host in mirror.hosts.values():
+        _check_host(host, mirror, world.policy)
+
+
+def _check_store_is_mirrored(store: Store, mirror: Mirror) -> None:
+    assert store.tasks(list(mirror.tasks)) == mirror.tasks
+    assert store.hosts(list(mirror.hosts)) == mirror.hosts
+    assert store.leases(list(mirror.leases)) == mirror.leases
+    assert store.origins(list(mirror.origins)) == mirror.origins
+    assert store.ledger() == mirror.ledger
+    counted = {key: count for key, count in store.counts().items() if count}
+    assert counted == Counter((task.kind, task.state) for task in mirror.tasks.values())
+    assert list(store.results(0, 1_000)) == mirror.results
+
+
+def _check_leases(store: Store, mirror: Mirror) -> None:
+    """A task is LEASED if and only if it is open in exactly one lease, which is its current one."""
+    open_in: dict[bytes, int] = {}
+    for lease in mirror.leases.values():
+        assert lease.refs, f"lease {lease.id} has no open task, but lives"
+        for ref in lease.refs:
+            assert ref not in open_in, f"{mirror.tasks[ref].url} is open in two leases"
+            open_in[ref] = lease.id
+    leased = {ref: task.lease for ref, task in mirror.tasks.items() if task.state is TaskState.LEASED}
+    assert open_in == leased
+    sessions = {lease.session for lease in mirror.leases.values()}
+    assert store.holders() == sessions
+    for session in sessions:
+        mine = [lease for lease in mirror.leases.values() if lease.session == session]
+        assert sorted(store.leases_of(session), key=lambda lease: lease.id) == sorted(mine, key=lambda lease: lease.id)
+        assert len(mine) == 1 or not any(lease.alone for lease in mine), "a suspect is not alone in its session"
+        for lease in mine:
+            assert lease.alone == any(mirror.tasks[ref].alone for ref in lease.refs)
+            assert not lease.alone or len(lease.refs) == 1
+
+
+def _check_budget(store: Store, mirror: Mirror, policy: Policy) -> None:
+    ledger = mirror.ledger
+    fetched = [task for task in mirror.tasks.values() if task.outcome is Outcome.FETCHED and task.kind is Kind.PAGE]
+    reserved = sum(task.reserved for task in mirror.tasks.values())
+    assert ledger.pages_reserved == reserved
+    assert policy.pages is None or ledger.pages_fetched + ledger.pages_reserved <= policy.pages
+    assert ledger.pages_fetched == len(fetched) == len(mirror.results) == store.result_count()
+    assert {result.ref for result in mirror.results} == {task.ref for task in fetched}
+    assert all(task.state is TaskState.DONE for task in fetched)
+    for task in mirror.tasks.values():
+        assert task.reserved <= (task.kind is Kind.PAGE and task.state in (TaskState.LEASED, TaskState.PENDING))
+        assert (task.state is not TaskState.LEASED) or task.kind is not Kind.PAGE or task.reserved
+
+
+def _check_host(host: HostRow, mirror: Mirror, policy: Policy) -> None:
+    leases = [lease for lease in mirror.leases.values() if lease.host == host.key]
+    assert sorted(holder.session for holder in host.holders) == sorted({lease.session for lease in leases})
+    spaced = {lease.session for lease in leases if lease.spacing_s > 0}
+    if spaced:
+        assert len(host.holders) == 1, f"{host.key} is delayed, but held by {host.holders}"
+    assert sum(holder.slots for holder in host.holders) <= policy.per_host
+    for lease in leases:
+        (holder,) = (holder for holder in host.holders if holder.session == lease.session)
+        assert holder.slots >= lease.slots
+
+
+def verdict(world: World) -> None:
+    """Check all that holds at the end of a crawl."""
+    mirror, site = world.mirror, world.site
+    assert world.service.is_finished
+    assert all(task.state in FINAL for task in mirror.tasks.values())
+    assert not mirror.leases
+    pages = [task for task in mirror.tasks.values() if task.kind is Kind.PAGE]
+    fetched = {result.url for result in mirror.results}
+    if any(task.reason == "budget" for task in pages):
+        assert len(fetched) == world.policy.pages
+        return
+    mute = {task.url for task in pages if _led_nowhere(task)}
+    unparsed = {task.url for task in pages if task.outcome is Outcome.EXTRACT_ERROR}
+    expected = site.reachable(mute, _refused(pages, mirror, site), world.policy.depth)
+    assert fetched == expected - unparsed
+
+
+def _led_nowhere(task: TaskRow) -> bool:
+    if task.outcome is Outcome.NOT_MODIFIED:
+        return True
+    return task.state is TaskState.FAILED and task.outcome is not Outcome.EXTRACT_ERROR
+
+
+def _refused(pages: Collection[TaskRow], mirror: Mirror, site: Site) -> set[str]:
+    """Return the pages that robots.txt refuses, by what the site says and what could be had of it."""
+    refused = set()
+    for task in pages:
+        gate = mirror.origins[origin(task.url)].gate if origin(task.url) in mirror.origins else Gate.WAITING
+        page = site.page(task.url)
+        ruled = gate is Gate.RULES and page.private and site.robots[page.host] is not Robots.SLOW
+        if gate is Gate.DISALLOW or ruled:
+            refused.add(task.url)
+    return refused
+
+
+def copy_of(report: Report, age_s: float) -> Report:
+    """Return a report as it is sent again, later."""
+    return msgspec.structs.replace(report, age_s=age_s)

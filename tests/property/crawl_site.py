@@ -1,0 +1,164 @@
+"""A small web for simulated crawls: which pages there are, where they lead, and what a crawl of it must fetch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import Enum
+
+from shared.messages import Kind, Outcome, Report, ScopeSpec, Task
+from shared.urls import canonicalize, origin
+
+HOSTS = ("a.test", "b.test", "c.test")
+OUTSIDE = "http://elsewhere.test/"
+NOT_CANONICAL = "http://A.test:80/x/../p0#top"
+CRAWL_DELAY_S = 3.0
+
+
+class Robots(Enum):
+    """What a host answers for its robots.txt."""
+
+    NONE = "none"
+    RULES = "rules"
+    SLOW = "slow"
+    MOVED = "moved"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SitePage:
+    """One page: its host, its links by number, where it redirects to, and whether it kills who fetches it."""
+
+    host: int = 0
+    links: tuple[int, ...] = ()
+    moved_to: int | None = None
+    private: bool = False
+    deadly: bool = False
+
+
+@dataclass(frozen=True)
+class Site:
+    """Pages by number, and each host's robots.txt."""
+
+    pages: tuple[SitePage, ...]
+    robots: tuple[Robots, Robots, Robots]
+
+    def url(self, number: int) -> str:
+        """Return the address of a page."""
+        number %= len(self.pages)
+        page = self.pages[number]
+        return f"http://{HOSTS[page.host]}/{'private/' if page.private else ''}p{number}"
+
+    def page(self, url: str) -> SitePage:
+        """Return the page at an address."""
+        return self.pages[int(url.rpartition("/p")[2])]
+
+    def seeds(self) -> tuple[str, ...]:
+        """Return where a crawl begins."""
+        return tuple(dict.fromkeys((self.url(0), self.url(1))))
+
+    def scope(self) -> ScopeSpec:
+        """Return a scope that holds the whole site."""
+        return ScopeSpec(hosts=HOSTS)
+
+    def is_deadly(self, task: Task) -> bool:
+        """Say whether whoever fetches this dies of it."""
+        return task.kind is Kind.PAGE and self.page(task.url).deadly
+
+    def answer(self, lease: int, task: Task) -> Report:
+        """Return the report of an honest worker."""
+        if task.kind is Kind.ROBOTS:
+            return self._robots(lease, task)
+        page = self.page(task.url)
+        if page.moved_to is not None:
+            return _report(lease, task, Outcome.REDIRECTED, 301, location=self.url(page.moved_to))
+        return _report(lease, task, Outcome.FETCHED, 200, outlinks=self.outlinks(task.url))
+
+    def outlinks(self, url: str) -> tuple[str, ...]:
+        """Return where a page links to."""
+        return tuple(dict.fromkeys(self.url(number) for number in self.page(url).links))
+
+    def reachable(self, failed: Collection[str], refused: Collection[str], depth: int | None) -> set[str]:
+        """Return the pages that every crawl fetches, but for those that end as `failed` or are `refused`.
+
+        Breadth first; a redirect costs no depth. What failed or is refused leads nowhere.
+        """
+        best: dict[str, int] = {}
+        found = deque((url, 0) for url in self.seeds())
+        fetched = set()
+        while found:
+            url, far = found.popleft()
+            if (depth is not None and far > depth) or best.get(url, far + 1) <= far or url in refused:
+                continue
+            best[url] = far
+            if url in failed:
+                continue
+            target = self.page(url).moved_to
+            if target is not None:
+                found.appendleft((self.url(target), far))
+                continue
+            fetched.add(url)
+            found.extend((link, far + 1) for link in self.outlinks(url))
+        return fetched
+
+    def _robots(self, lease: int, task: Task) -> Report:
+        host = HOSTS.index(origin(task.url).removeprefix("http://"))
+        if not task.url.endswith("/robots.txt"):
+            return _report(lease, task, Outcome.FETCHED, 200, body=b"User-agent: *\nDisallow: /private/\n")
+        match self.robots[host]:
+            case Robots.NONE:
+                return _report(lease, task, Outcome.HTTP_ERROR, 404)
+            case Robots.RULES:
+                return _report(lease, task, Outcome.FETCHED, 200, body=b"User-agent: *\nDisallow: /private/\n")
+            case Robots.SLOW:
+                body = f"User-agent: *\nCrawl-delay: {CRAWL_DELAY_S:g}\n".encode()
+                return _report(lease, task, Outcome.FETCHED, 200, body=body)
+            case Robots.MOVED:
+                target = f"http://{HOSTS[(host + 1) % len(HOSTS)]}/rules.txt"
+                return _report(lease, task, Outcome.REDIRECTED, 302, location=target)
+            case Robots.BROKEN:
+                return _report(lease, task, Outcome.HTTP_ERROR, 500)
+
+
+MISFORTUNES: dict[str, dict[str, object]] = {
+    "refused": {"outcome": Outcome.NETWORK_ERROR},
+    "missing": {"outcome": Outcome.HTTP_ERROR, "status": 404},
+    "busy": {"outcome": Outcome.HTTP_ERROR, "status": 503, "retry_after_s": 6.0},
+    "too many": {"outcome": Outcome.HTTP_ERROR, "status": 429},
+    "large": {"outcome": Outcome.TOO_LARGE, "status": 200},
+    "bad hook": {"outcome": Outcome.EXTRACT_ERROR, "status": 200},
+    "unasked 304": {"outcome": Outcome.NOT_MODIFIED, "status": 304},
+}
+
+
+def misfortune(name: str, honest: Report) -> Report:
+    """Return what a worker reports if this happens to it in place of what the site would have answered."""
+    told: dict[str, object] = {"lease": honest.lease, "ref": honest.ref, **MISFORTUNES[name]}
+    if name == "bad hook":
+        told["outlinks"] = honest.outlinks
+    return Report(**told, reason=name)  # type: ignore[arg-type]  # the table above fits the fields
+
+
+def lie(honest: Report) -> Report:
+    """Return a report with links that no honest worker sends: out of scope, and not canonical."""
+    assert canonicalize(NOT_CANONICAL) != NOT_CANONICAL
+    return _with_links(honest, (OUTSIDE, NOT_CANONICAL, "nonsense", *honest.outlinks))
+
+
+def _with_links(report: Report, outlinks: tuple[str, ...]) -> Report:
+    return Report(lease=report.lease, ref=report.ref, outcome=report.outcome, status=report.status, outlinks=outlinks)
+
+
+def _report(
+    lease: int,
+    task: Task,
+    outcome: Outcome,
+    status: int,
+    outlinks: tuple[str, ...] = (),
+    location: str = "",
+    body: bytes = b"",
+) -> Report:
+    return Report(
+        lease=lease, ref=task.ref, outcome=outcome, status=status, outlinks=outlinks, location=location, body=body
+    )

@@ -1,0 +1,213 @@
+"""Any order of events ends the same: nothing lost, nothing doubled, no host asked too soon.
+
+Hypothesis makes up a small web, a policy, and what happens to the fleet; after every step all invariants are checked,
+and at the end healthy workers must finish the crawl.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from itertools import count
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from coordinator.core.policy import Policy
+from coordinator.frontier.memory_store import MemoryStore
+from shared.messages import ExchangeRequest, Outcome, Report
+from tests.property.crawl_model import World, copy_of, invariants, verdict
+from tests.property.crawl_site import HOSTS, MISFORTUNES, Robots, Site, SitePage
+from tests.property.sim_worker import SimWorker, parallel_on
+
+LEASE_S = 10.0
+_IS_LONG = os.environ.get("CRAWLFLEET_HYPOTHESIS") == "ci"
+_WHO = st.integers(0, 3)
+STEPS_TO_THE_END = 1_500
+
+_NUMBERS = st.integers(0, 11)
+_PAGES = st.builds(
+    SitePage,
+    host=st.integers(0, 2),
+    links=st.lists(_NUMBERS, min_size=1, max_size=4).map(tuple),
+    moved_to=st.one_of(st.none(), st.none(), st.none(), _NUMBERS),
+    private=st.sampled_from([False, False, False, True]),
+    deadly=st.sampled_from([False] * 9 + [True]),
+)
+_SITES = st.builds(
+    Site,
+    pages=st.lists(_PAGES, min_size=4, max_size=12).map(tuple),
+    robots=st.tuples(*[st.sampled_from(Robots)] * 3),
+)
+_POLICIES = st.builds(
+    Policy,
+    user_agent=st.just("sim"),
+    scope=st.just(Site((), (Robots.NONE,) * 3).scope()),
+    delay_s=st.sampled_from([0.0, 1.0]),
+    per_host=st.integers(1, 4),
+    lease_s=st.just(LEASE_S),
+    retries=st.integers(0, 2),
+    retry_max_s=st.just(8.0),
+    hold_max_s=st.just(20.0),
+    depth=st.one_of(st.none(), st.integers(0, 3)),
+    pages=st.one_of(st.none(), st.integers(1, 4)),
+    keep_scope_same=st.just(False),
+    tasks_per_lease=st.integers(1, 4),
+    tasks_per_slot=st.integers(1, 3),
+)
+_PAUSES = st.sampled_from([0.1, 0.5, 1.0, 2.0, 4.0])
+
+someone = precondition(lambda self: bool(self.alive))
+
+
+class CrawlMachine(RuleBasedStateMachine):
+    """A fleet at work, and everything that can happen to it."""
+
+    @initialize(site=_SITES, policy=_POLICIES, rounds=st.integers(0, 6))
+    def begin(self, site: Site, policy: Policy, rounds: int) -> None:
+        self.world = World(MemoryStore(), policy, site)
+        self.names = (f"s{number}" for number in count(1))
+        self.alive: list[SimWorker] = []
+        self.dead: list[str] = []
+        self._join()
+        self._join()
+        self.all_work(rounds, 0.5)
+
+    @precondition(lambda self: len(self.alive) < 4)
+    @rule(replace=st.booleans())
+    def join(self, replace: bool) -> None:
+        self._join(replaces=self.dead.pop() if replace and self.dead else "")
+
+    @rule(rounds=st.integers(1, 6), pause_s=st.sampled_from([0.0, 0.3, 1.0, 2.0]))
+    def all_work(self, rounds: int, pause_s: float) -> None:
+        for _ in range(rounds):
+            for worker in list(self.alive):
+                self._work(worker, 6)
+            self.world.advance(pause_s)
+
+    @someone
+    @rule(who=_WHO, want=st.integers(0, 8), trip_s=st.sampled_from([0.0, 0.0, 0.25]), lost=st.booleans())
+    def exchange(self, who: int, want: int, trip_s: float, lost: bool) -> None:
+        self._worker(who).exchange(want, trip_s, lose_answer=lost and trip_s > 0)
+
+    @someone
+    @rule(who=_WHO, want=st.integers(1, 8))
+    def exchange_and_start(self, who: int, want: int) -> None:
+        worker = self._worker(who)
+        worker.exchange(want)
+        if not worker.start():
+            self._bury(worker)
+
+    @someone
+    @rule(who=_WHO, places=st.lists(st.integers(0, 3), min_size=1, max_size=4), lying=st.integers(0, 4))
+    def finish(self, who: int, places: list[int], lying: int) -> None:
+        worker = self._worker(who)
+        for place in places[: len(worker.running)]:
+            worker.finish(place, lying=lying == 4)
+
+    @someone
+    @rule(who=_WHO, place=st.integers(0, 3), mishap=st.sampled_from(sorted(MISFORTUNES)))
+    def fail(self, who: int, place: int, mishap: str) -> None:
+        if self._worker(who).running:
+            self._worker(who).finish(place, mishap)
+
+    @someone
+    @rule(who=_WHO)
+    def drain(self, who: int) -> None:
+        self._worker(who).drain()
+        self._worker(who).exchange(0)
+
+    @someone
+    @rule(who=_WHO)
+    def goodbye(self, who: int) -> None:
+        worker = self._worker(who)
+        worker.goodbye()
+        self.alive.remove(worker)
+
+    @someone
+    @rule(who=_WHO)
+    def die(self, who: int) -> None:
+        self._bury(self._worker(who))
+
+    @rule(seconds=_PAUSES, flush=st.booleans())
+    def pass_time(self, seconds: float, flush: bool) -> None:
+        self.world.advance(seconds, flush)
+
+    @someone
+    @rule(who=_WHO, rounds=st.integers(0, 3))
+    def fall_silent(self, who: int, rounds: int) -> None:
+        silent = self._worker(who)
+        for pause_s in (*[1.0] * rounds, LEASE_S - rounds + 0.5, *[0.5] * rounds):
+            self.world.advance(pause_s)
+            for worker in [worker for worker in self.alive if worker is not silent]:
+                self._work(worker, 4)
+
+    @someone
+    @rule(who=_WHO, place=st.integers(0, 50))
+    def resend(self, who: int, place: int) -> None:
+        if self.world.accepted:
+            old = self.world.accepted[place % len(self.world.accepted)]
+            self._tell(self._worker(who), copy_of(old, 1.0))
+
+    @someone
+    @rule(who=_WHO, place=st.integers(0, 50), lease=st.integers(0, 12))
+    def forge(self, who: int, place: int, lease: int) -> None:
+        worker, tasks = self._worker(who), list(self.world.mirror.tasks.values())
+        task, current = tasks[place % len(tasks)], self.world.mirror.leases.get(lease)
+        if lease == 0 or (current is not None and current.session != worker.session):
+            self._tell(worker, Report(lease=lease, ref=task.ref, outcome=Outcome.FETCHED, status=200))
+
+    @invariant()
+    def all_holds(self) -> None:
+        if hasattr(self, "world"):
+            invariants(self.world)
+            for host in HOSTS:
+                under_way = parallel_on(self.alive, self.world, host)
+                assert under_way <= self.world.policy.per_host, f"{under_way} at once on {host}"
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world") or sys.exc_info()[0] is not None:
+            return
+        for _ in range(STEPS_TO_THE_END):
+            if self.world.service.is_finished:
+                break
+            while len(self.alive) < 2:
+                self._join()
+            for worker in list(self.alive):
+                self._work(worker, 8)
+            self.all_holds()
+            self.world.advance(0.5)
+        verdict(self.world)
+
+    def _join(self, replaces: str = "") -> None:
+        self.alive.append(SimWorker(self.world, next(self.names), replaces))
+
+    def _worker(self, who: int) -> SimWorker:
+        return self.alive[who % len(self.alive)]
+
+    def _bury(self, worker: SimWorker) -> None:
+        self.alive.remove(worker)
+        self.dead.append(worker.session)
+
+    def _work(self, worker: SimWorker, want: int) -> None:
+        """Do all that can be done now, as a healthy worker does."""
+        if not worker.start():
+            self._bury(worker)
+            return
+        while worker.running:
+            worker.finish()
+        worker.exchange(want)
+
+    def _tell(self, worker: SimWorker, report: Report) -> None:
+        """Send a report past the worker's ledger."""
+        self.world.exchange(ExchangeRequest(session=worker.session, reports=(report,)))
+
+
+TestCrawl = CrawlMachine.TestCase
+TestCrawl.settings = settings(
+    max_examples=2_000 if _IS_LONG else 60,
+    stateful_step_count=80 if _IS_LONG else 30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
