@@ -33,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the arguments that `run` and `coordinator` share."""
     parser.add_argument("job", metavar="JOB.yaml", type=Path, help="the crawl job")
-    parser.add_argument("--fresh", action="store_true", help="move the results of an earlier run aside")
+    parser.add_argument("--fresh", action="store_true", help="move the earlier run aside, and start again")
+    parser.add_argument(
+        "--accept-changes", action="store_true", help="go on although the job's seeds or scope have changed"
+    )
     parser.add_argument(
         "--crawls", metavar="DIR", type=Path, default=Path("crawls"), help="where crawls are kept (default: crawls)"
     )
@@ -59,6 +62,7 @@ def from_args(args: argparse.Namespace) -> int:
         port=port,
         advertise=tuple(args.advertise),
         fresh=args.fresh,
+        accept_changes=args.accept_changes,
         identity=args.identity,
         join_file=args.join_file,
     )

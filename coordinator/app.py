@@ -21,25 +21,29 @@ import structlog
 
 from coordinator.core.policy import Policy
 from coordinator.core.rows import TaskState
-from coordinator.core.transitions import TaskEvent
-from coordinator.crawl_folder import JOIN, CrawlFolder
+from coordinator.crawl_folder import FRONTIER, JOIN, MARKS, CrawlFolder
 from coordinator.frontier.memory_store import MemoryStore
+from coordinator.frontier.port import Store
+from coordinator.frontier.sqlite_store import SqliteStore
+from coordinator.job_change import check_change
 from coordinator.journal import Journal
 from coordinator.loop import Loop
 from coordinator.results.results_dict import ResultsDict
 from coordinator.server import Control, referents
 from coordinator.service import Service
 from coordinator.sinks.follower import Follower
+from coordinator.sinks.marks import Marks
 from coordinator.sinks.registry import open_sink
 from coordinator.summary import Summary, write
+from coordinator.tally import Tally, tally
 from shared import log
 from shared.control_port import FleetServer
 from shared.errors import CrawlFailed
 from shared.identity import load_or_create
-from shared.job import Job, brief, load
+from shared.job import Job, as_data, brief, load
 from shared.join_token import JoinToken
 from shared.manager import FleetManager
-from shared.messages import Brief, Kind, Status
+from shared.messages import Brief, Status
 
 FAREWELL_S = 3.0
 READING_S = 1.0
@@ -56,6 +60,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     advertise: tuple[str, ...] = ()
     fresh: bool = False
+    accept_changes: bool = False
     identity: Path | None = None
     join_file: Path | None = None
     log_to_console: bool = True
@@ -69,13 +74,17 @@ class Crawl:
         self._job = job
         self._started_at = datetime.now(UTC)
         self._stop = threading.Event()
-        self._store = MemoryStore()
-        self._journal = Journal()
         work = msgspec.structs.replace(brief(job), all_outlinks=job.scope.depth is not None)
-        self._service = Service(self._store, policy(job, work), work, epoch=time.time_ns(), journal=self._journal)
+        self._store, epoch, began_at = _open_store(job, folder)
+        self._fetched_before = self._store.ledger().pages_fetched
+        self._began_at = began_at
+        self._job_changed = isinstance(self._store, SqliteStore) and _take_job(
+            job, self._store, accept=options.accept_changes
+        )
+        self._service = Service(self._store, policy(job, work), work, epoch, Journal(), began_at)
         self._sinks = [folder.path / name for name in job.sinks]
-        self._follower = Follower(self._store, [open_sink(path) for path in self._sinks])
-        self._loop = Loop(self._service, on_commit=self._follower.nudge)
+        self._follower = self._open_follower()
+        self._loop = Loop(self._service, on_commit=self._follower.nudge, began_at=began_at)
         self._results = ResultsDict(self._store)
         self._server = self._open_server(options)
         self.token = self._server.join_token(options.advertise or None)
@@ -92,23 +101,33 @@ class Crawl:
 
     def run(self) -> Summary:
         """Serve until the crawl is finished or told to stop; return what it came to."""
+        self._follower.restore()
         self._follower.start()
         self._loop.start()
+        if self._job_changed:
+            self._loop.call(self._service.reconsider)
         self._loop.call(lambda now: self._service.add_seeds(self._job.seeds, now))
         self._server.start()
         finished = self._wait()
         self._farewell(finished)
-        elapsed_s = self._loop.now()
+        elapsed_s = self._loop.now() - self._began_at
         self._server.stop()
         self._loop.stop()
         self._follower.stop()
         summary = self._summary(finished, elapsed_s)
         write(summary, self.folder.summary)
+        self._store.close()
         return summary
 
     def status(self) -> Status:
         """Return the crawl's numbers now."""
         return self._loop.call(self._status)
+
+    def _open_follower(self) -> Follower:
+        power = self._job.durability == "power"
+        marks = Marks(self.folder.path / MARKS, power=power)
+        sinks = [open_sink(path, marks.get(path.name), power=power) for path in self._sinks]
+        return Follower(self._store, sinks, marks)
 
     def _open_server(self, options: Options) -> FleetServer:
         identity = load_or_create(options.identity or self.folder.path)
@@ -144,62 +163,80 @@ class Crawl:
             return True
         return self._service.sessions > 0 and now < over_at + FAREWELL_S
 
-    def _pages(self) -> dict[TaskState, int]:
-        counts = self._store.counts()
-        return {state: counts.get((Kind.PAGE, state), 0) for state in TaskState}
-
     def _status(self, now: float) -> Status:
-        pages = self._pages()
+        numbers = tally(self._store)
         return Status(
             job=self._job.name,
-            pending=pages[TaskState.PENDING],
-            leased=pages[TaskState.LEASED],
-            done=pages[TaskState.DONE],
-            failed=pages[TaskState.FAILED],
-            dropped=pages[TaskState.DROPPED],
-            fetched=self._journal.events[TaskEvent.FETCHED],
-            rows=self._journal.rows,
+            pending=numbers.pages(TaskState.PENDING),
+            leased=numbers.pages(TaskState.LEASED),
+            done=numbers.pages(TaskState.DONE),
+            failed=numbers.pages(TaskState.FAILED),
+            dropped=numbers.pages(TaskState.DROPPED),
+            fetched=numbers.ledger.pages_fetched,
+            rows=numbers.ledger.rows,
             sessions=self._service.sessions,
-            elapsed_s=now,
+            elapsed_s=now - self._began_at,
             finished=self._service.is_finished,
-            reasons=dict(self._journal.reasons),
+            reasons=numbers.reasons,
         )
 
     def _summary(self, finished: bool, elapsed_s: float) -> Summary:
-        pages, events = self._pages(), self._journal.events
-        ended, detail, exit_code = self._verdict(finished)
+        numbers = tally(self._store)
+        ended, detail, exit_code = self._verdict(finished, numbers)
         return Summary(
             job=self._job.name,
             ended=ended,
             detail=detail,
             started_at=self._started_at.isoformat(timespec="seconds"),
             elapsed_s=round(elapsed_s, 3),
-            discovered=sum(pages.values()),
-            done=pages[TaskState.DONE],
-            fetched=events[TaskEvent.FETCHED],
-            redirected=events[TaskEvent.REDIRECTED],
-            failed=pages[TaskState.FAILED],
-            dropped=pages[TaskState.DROPPED],
-            unfinished=pages[TaskState.PENDING] + pages[TaskState.LEASED],
-            rows=self._journal.rows,
-            retries=events[TaskEvent.RETRIED],
-            lost_leases=self._journal.lost_leases,
-            reasons={name: count for name, count in self._journal.reasons.items() if count},
+            discovered=numbers.pages(),
+            done=numbers.pages(TaskState.DONE),
+            fetched=numbers.ledger.pages_fetched,
+            fetched_before=self._fetched_before,
+            redirected=numbers.redirected,
+            failed=numbers.pages(TaskState.FAILED),
+            dropped=numbers.pages(TaskState.DROPPED),
+            unfinished=numbers.pages(TaskState.PENDING, TaskState.LEASED),
+            rows=numbers.ledger.rows,
+            retries=numbers.ledger.retries,
+            leases_lost=numbers.ledger.leases_lost,
+            reasons=numbers.reasons,
             sinks=tuple(str(path) for path in self._sinks),
+            resumable=self._job.durability != "none",
             exit_code=exit_code,
         )
 
-    def _verdict(self, finished: bool) -> tuple[str, str, int]:
+    def _verdict(self, finished: bool, numbers: Tally) -> tuple[str, str, int]:
         """Return how the crawl ended, in a word, in a sentence, and as an exit code."""
         failure = self._follower.failure or self._loop.failure
         if failure is not None:
             return "failed", str(failure), FAILED
         if not finished:
             return "interrupted", "", INTERRUPTED
-        if self._journal.seeds_fetched == 0:
-            reasons = ", ".join(sorted(name for name, count in self._journal.reasons.items() if count))
+        if numbers.ledger.seeds_fetched == 0:
+            reasons = ", ".join(sorted(numbers.reasons))
             return "failed", f"No seed gave a page ({reasons}): see {self.folder.log}.", FAILED
         return "finished", "", 0
+
+
+def _open_store(job: Job, folder: CrawlFolder) -> tuple[Store, int, float]:
+    """Open the store that a job asks for; return it with the number of its incarnation and the crawl time it is at."""
+    if job.durability == "none":
+        return MemoryStore(), time.time_ns(), 0.0
+    store = SqliteStore(folder.path / FRONTIER, power=job.durability == "power")
+    return store, store.epoch, store.opened_at
+
+
+def _take_job(job: Job, store: SqliteStore, *, accept: bool) -> bool:
+    """Compare a job with the one its crawl was begun with, and keep the new one; say whether the rules changed."""
+    new = as_data(job)
+    kept = store.kept("job")
+    changed = check_change(msgspec.json.decode(kept), new, accept=accept) if kept is not None else ()
+    if kept is None or changed:
+        store.keep("job", msgspec.json.encode(new))
+    for line in changed:
+        structlog.get_logger().info("job changed", detail=line)
+    return bool(changed)
 
 
 def policy(job: Job, work: Brief) -> Policy:

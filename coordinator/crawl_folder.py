@@ -1,4 +1,4 @@
-"""A crawl's folder: where its items, its log, its summary and its keys lie, and who may write there."""
+"""A crawl's folder: where its frontier, its items, its log, its summary and its keys lie, and who may write there."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from shared.errors import UsageError
 
 LOG = "log.jsonl"
 SUMMARY = "summary.json"
+FRONTIER = "frontier.db"
+MARKS = "sinks.db"
 JOIN = "join-token"
 LOCK = "lock"
 _KEEPS_NOTHING = frozenset({LOCK, JOIN, "coordinator.crt", "coordinator.key", "secret"})
@@ -29,9 +31,10 @@ class CrawlFolder:
             raise UsageError(
                 f"cannot write to the crawl's folder {self.path}: {error.strerror}; choose another with --crawls"
             ) from error
-        if any(entry.name not in _KEEPS_NOTHING for entry in self.path.iterdir()):
+        self.is_resumable = (self.path / FRONTIER).exists()
+        if not self.is_resumable and any(entry.name not in _KEEPS_NOTHING for entry in self.path.iterdir()):
             raise UsageError(
-                f"{self.path} holds the results of an earlier run: "
+                f"{self.path} holds the results of a run that cannot be resumed: "
                 "move it away, or start again with --fresh, which moves it aside"
             )
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from coordinator.core import admission, settle
 from coordinator.core.admission import Link, Nearer
 from coordinator.core.facts import Facts
+from coordinator.core.rows import TaskRow
 from coordinator.frontier.reading import read_addresses, read_hosts, read_leases, read_origins, read_tasks
 from coordinator.turns import Turns
 from shared.messages import Ack, AckState, Kind, Report
+
+RECONSIDERED_PER_TURN = 1_000
 
 
 class Intake:
@@ -30,6 +34,20 @@ class Intake:
         if not reports:
             return ()
         return self._turns.run(lambda facts: self._take(reports, session, facts, now))
+
+    def reconsider(self, now: float) -> None:
+        """Judge all known pages again, by rules that have changed."""
+        after = 0
+        while rows := self._store.walk(after, RECONSIDERED_PER_TURN):
+            pages = [row for row in rows if row.kind is Kind.PAGE]
+            self._turns.run(partial(self._reconsider, pages, now=now))
+            after = rows[-1].order
+
+    def _reconsider(self, pages: Sequence[TaskRow], facts: Facts, now: float) -> None:
+        read_tasks(facts, self._store, (page.ref for page in pages))
+        read_addresses(facts, self._store, (page.url for page in pages))
+        for page in pages:
+            admission.reconsider(page, facts, self._policy, now)
 
     def _admit(self, links: Sequence[Link], facts: Facts, now: float) -> None:
         read_tasks(facts, self._store, (link.ref for link in links))

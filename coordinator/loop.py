@@ -23,13 +23,14 @@ _REFUSALS = (CrawlfleetError, ValueError, KeyError, TypeError)
 
 
 class Loop:
-    """Runs calls against a service. `on_commit` is called after each commit, in the loop's thread."""
+    """Runs calls against a service, at crawl times from `began_at` on. `on_commit` is called after each commit, in the
+    loop's thread."""
 
-    def __init__(self, service: Service, on_commit: Callable[[], None]) -> None:
+    def __init__(self, service: Service, on_commit: Callable[[], None], began_at: float = 0.0) -> None:
         self._service = service
         self._on_commit = on_commit
         self._calls: SimpleQueue[Call | None] = SimpleQueue()
-        self._began = time.monotonic()
+        self._zero = time.monotonic() - began_at
         self._thread = threading.Thread(target=self._run, name="service", daemon=True)
         self.failure: BaseException | None = None
 
@@ -44,7 +45,7 @@ class Loop:
 
     def now(self) -> float:
         """Return crawl time."""
-        return time.monotonic() - self._began
+        return time.monotonic() - self._zero
 
     def call(self, step: Callable[[float], T]) -> T:
         """Run `step(now)` in the loop's thread and return its answer once it is committed. For any other thread."""

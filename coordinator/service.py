@@ -43,7 +43,9 @@ LONGEST_IDLE_S = 1.0
 class Service:
     """One crawl's frontier, as its server and its simulator see it."""
 
-    def __init__(self, store: Store, policy: Policy, brief: Brief, epoch: int, journal: Journal) -> None:
+    def __init__(
+        self, store: Store, policy: Policy, brief: Brief, epoch: int, journal: Journal, now: float = 0.0
+    ) -> None:
         self._store = store
         self._policy = policy
         self._brief = brief
@@ -52,6 +54,7 @@ class Service:
         self._turns = Turns(store, policy, journal)
         self._intake = Intake(self._turns, brief.max_outlinks)
         self._granting = Granting(self._turns, self._members)
+        self._reopen(now)
         self.locks = Locks()
         self.values = Values()
 
@@ -72,6 +75,10 @@ class Service:
     def add_seeds(self, urls: Iterable[str], now: float) -> None:
         """Admit canonical URLs at depth 0."""
         self._intake.admit([Link(url=url, depth=0, seed=True, always=True) for url in urls], now)
+
+    def reconsider(self, now: float) -> None:
+        """Judge all known pages again, since the job has changed."""
+        self._intake.reconsider(now)
 
     def put(self, url: str, now: float) -> str:
         """Admit one canonical URL at depth 0; return the name of the rule that refuses it, or ``."""
@@ -137,6 +144,11 @@ class Service:
         if self._members.get(session_of(owner)) is None:
             raise Unreachable("only a session that has said hello can hold a lock: this one is not known (any more)")
         return self.locks.acquire(name, owner)
+
+    def _reopen(self, now: float) -> None:
+        """Let leases of an earlier incarnation live on for one lease time: their workers may still report."""
+        for session in self._store.holders():
+            self._members.welcome(session, "", now + self._policy.lease_s)
 
     def _lose(self, session: str, now: float) -> None:
         self.locks.free(session)

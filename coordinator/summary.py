@@ -11,6 +11,12 @@ from rich.table import Table
 __all__ = ["Console", "Summary", "read", "show", "write"]
 
 
+_WHAT_NEXT = {
+    True: "Nothing is lost: the same command goes on from here.",
+    False: "The items so far are kept. The next run starts afresh, with --fresh.",
+}
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The end of a crawl. `ended` is `finished`, `interrupted` or `failed`, `detail` says why if it failed."""
 
@@ -22,20 +28,23 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     discovered: int
     done: int
     fetched: int
+    fetched_before: int
     redirected: int
     failed: int
     dropped: int
     unfinished: int
     rows: int
     retries: int
-    lost_leases: int
+    leases_lost: int
     reasons: dict[str, int]
     sinks: tuple[str, ...]
+    resumable: bool
     exit_code: int
 
     @property
     def pages_per_s(self) -> float:
-        return self.fetched / self.elapsed_s if self.elapsed_s > 0 else 0.0
+        """The rate of this run, not of those that it went on from."""
+        return (self.fetched - self.fetched_before) / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
 
 def write(summary: Summary, path: Path) -> None:
@@ -66,7 +75,7 @@ def show(summary: Summary, console: Console) -> None:
     if summary.detail:
         console.print(summary.detail, style="bold red", highlight=False, soft_wrap=True)
     if summary.ended == "interrupted":
-        console.print("The items so far are kept. The next run starts afresh, with --fresh.", highlight=False)
+        console.print(_WHAT_NEXT[summary.resumable], highlight=False)
 
 
 def _lines(summary: Summary) -> list[tuple[str, str]]:
@@ -83,7 +92,9 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
     ]
     if summary.unfinished:
         lines.insert(4, ("not finished", f"{summary.unfinished:,}"))
-    if summary.lost_leases:
-        lines.append(("leases lost", f"{summary.lost_leases:,}"))
+    if summary.fetched_before:
+        lines.insert(1, ("  before this run", f"{summary.fetched_before:,}"))
+    if summary.leases_lost:
+        lines.append(("leases lost", f"{summary.leases_lost:,}"))
     reasons = sorted(summary.reasons.items(), key=lambda reason: -reason[1])
     return lines + [(f"  {name}", f"{count:,}") for name, count in reasons if count]

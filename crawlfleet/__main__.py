@@ -64,7 +64,14 @@ def _run(args: argparse.Namespace) -> int:
     from coordinator.summary import Console
     from crawlfleet.run import RunOptions, run
 
-    options = RunOptions(job=args.job, crawls=args.crawls, fresh=args.fresh, workers=args.workers, threads=args.threads)
+    options = RunOptions(
+        job=args.job,
+        crawls=args.crawls,
+        fresh=args.fresh,
+        accept_changes=args.accept_changes,
+        workers=args.workers,
+        threads=args.threads,
+    )
     return run(options, Console())
 
 

@@ -60,6 +60,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     job: Path
     crawls: Path
     fresh: bool
+    accept_changes: bool
     workers: int
     threads: int
 
@@ -68,7 +69,13 @@ def run(options: RunOptions, console: Console) -> int:
     """Run a job to its end; return the exit code. Raises `UsageError` for what the user has to change."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    served = CoordinatorOptions(job=options.job, crawls=options.crawls, fresh=options.fresh, log_to_console=False)
+    served = CoordinatorOptions(
+        job=options.job,
+        crawls=options.crawls,
+        fresh=options.fresh,
+        accept_changes=options.accept_changes,
+        log_to_console=False,
+    )
     with Interrupts(console) as interrupts:
         coordinator = context.Process(target=coordinator_process, args=(served, theirs), name="coordinator")
         coordinator.start()

@@ -280,6 +280,7 @@ class Job(_Section):
         "items.jsonl",
     )
     lease_s: Annotated[float, _duration("1s", "1h")] = Field(default=15.0, alias="lease")
+    durability: Literal["process", "power", "none"] = "process"
     _hook_source: str = PrivateAttr("")
 
     def model_post_init(self, context: Any, /) -> None:
@@ -308,6 +309,11 @@ def load(path: Path) -> Job:
             if not found:
                 return job
     raise JobError(problems.told(str(path), found))
+
+
+def as_data(job: Job) -> dict[str, Any]:
+    """Return a job as plain data, to be kept and compared."""
+    return job.model_dump(mode="json", warnings=False)
 
 
 def brief(job: Job) -> Brief:

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import msgspec
 
-from coordinator.core import politeness
+from coordinator.core import budget, politeness
 from coordinator.core.changes import Change, HostSet, LedgerSet, OriginSet, TaskMoved
 from coordinator.core.facts import Facts
 from coordinator.core.policy import Policy
@@ -22,6 +22,7 @@ from shared.scope import Scope
 from shared.urls import Parts, canonicalize, fingerprint, parts
 
 DEPTH_RULE = "depth"
+RECONSIDERED = frozenset({DEPTH_RULE, budget.BUDGET_RULE, "host", "include", "exclude"})
 
 
 class Nearer(msgspec.Struct, frozen=True):
@@ -83,6 +84,18 @@ def lower(nearer: Iterable[Nearer], facts: Facts, policy: Policy, now: float) ->
         if task is not None and found.depth < task.depth:
             follow += _lower(task, found.depth, facts, policy, now)
     return follow
+
+
+def reconsider(task: TaskRow, facts: Facts, policy: Policy, now: float) -> None:
+    """Judge a known page again, by rules that have changed: revive what they allow, drop what they refuse."""
+    link = Link(url=task.url, depth=task.depth)
+    refusal = "" if task.seed else _refusal(link, facts.ledger, policy)
+    if task.state is TaskState.PENDING and refusal:
+        facts.take(budget.give_back(task, facts.ledger))
+        facts.take([move(task, TaskEvent.REFUSED, reason=refusal, lease=0, reserved=False)])
+    elif task.state is TaskState.DROPPED and task.reason in RECONSIDERED and not refusal:
+        facts.take([move(task, TaskEvent.REVIVED, reason="")])
+        _open(task.url, facts, policy, now)
 
 
 def awaken_host(facts: Facts, key: str, policy: Policy, now: float, not_before: float = 0.0) -> None:

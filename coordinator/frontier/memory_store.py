@@ -96,6 +96,10 @@ class MemoryStore:
         refs = (ref for ref, _ in zip(self._pending, range(limit), strict=False))
         return tuple(self._tasks[ref] for ref in refs)
 
+    def walk(self, after: int, limit: int) -> tuple[TaskRow, ...]:
+        rows = sorted((row for row in self._tasks.values() if row.order > after), key=lambda row: row.order)
+        return tuple(rows[:limit])
+
     def counts(self) -> dict[tuple[Kind, TaskState], int]:
         return dict(self._counts)
 
@@ -106,6 +110,9 @@ class MemoryStore:
         check_versions(changes, self._version)
         for change in changes:
             self._take(change)
+
+    def close(self) -> None:
+        pass
 
     def commit(self, now: float) -> None:  # noqa: ARG002  # nothing outlasts the process, nor does its time
         for result in self._applied:

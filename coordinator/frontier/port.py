@@ -74,6 +74,10 @@ class Store(Protocol):
         """Return some PENDING tasks, whatever they wait for."""
         ...
 
+    def walk(self, after: int, limit: int) -> tuple[TaskRow, ...]:
+        """Return some tasks, whatever their state, in the order of their admission, from order `after` + 1 on."""
+        ...
+
     def counts(self) -> dict[tuple[Kind, TaskState], int]:
         """Return how many tasks of each kind are in each state."""
         ...
@@ -84,6 +88,10 @@ class Store(Protocol):
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Take changes in order, all or none; raise `Conflict` if a row is not the predecessor of its change."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open; what was not committed is gone."""
         ...
 
     def commit(self, now: float) -> None:

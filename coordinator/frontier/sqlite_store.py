@@ -40,6 +40,7 @@ from coordinator.core.changes import (
 from coordinator.core.rows import HostRow, LeaseRow, LedgerRow, OriginRow, Result, TaskRow, TaskState
 from coordinator.core.transitions import TaskEvent
 from coordinator.frontier.port import Ready
+from coordinator.frontier.queue_edits import QueueEdits
 from coordinator.frontier.result_reader import ResultReader
 from coordinator.frontier.row_cache import RowCache
 from coordinator.frontier.versions import check_versions
@@ -179,6 +180,11 @@ class SqliteStore:
         tasks = self._queued("ready LIMIT ?", (limit,))
         return tasks or self._queued("later LIMIT ?", (limit,))
 
+    def walk(self, after: int, limit: int) -> tuple[TaskRow, ...]:
+        fresh = (order for order in self._rows.by_id if order > after)
+        stored = self._db.execute("SELECT id FROM tasks WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+        return self._by_id(sorted({number for (number,) in stored} | set(fresh))[:limit])
+
     def counts(self) -> dict[tuple[Kind, TaskState], int]:
         return dict(self._counts)
 
@@ -256,7 +262,9 @@ class SqliteStore:
 
     def _queued(self, where: str, values: tuple[object, ...]) -> tuple[TaskRow, ...]:
         """Return the tasks that a query over a queue's table names, in its order."""
-        ids = [number for (number,) in self._db.execute(f"SELECT id FROM {where}", values)]
+        return self._by_id([number for (number,) in self._db.execute(f"SELECT id FROM {where}", values)])
+
+    def _by_id(self, ids: Sequence[int]) -> tuple[TaskRow, ...]:
         cache = self._rows.by_id
         for some in _runs(number for number in ids if number not in cache):
             marks = ",".join("?" * len(some))
@@ -302,47 +310,6 @@ class SqliteStore:
         self._counts[task.kind, task.state] += step
         if task.kind is Kind.PAGE:
             self._verdicts[task.state, task.verdict] += step
-
-
-class QueueEdits:
-    """What changes in the tables of queues, gathered to be written in few statements."""
-
-    def __init__(self) -> None:
-        self._edits: dict[tuple[str, int], TaskRow | None] = {}
-        self._gone: list[TaskRow] = []
-        self._ripe: list[TaskRow] = []
-
-    def add(self, task: TaskRow) -> None:
-        """Let a task wait."""
-        self._edits[task.queue, task.order] = task
-
-    def remove(self, task: TaskRow) -> None:
-        """Let a task wait no more."""
-        if self._edits.pop((task.queue, task.order), None) is None:
-            self._gone.append(task)
-
-    def ripen(self, task: TaskRow) -> None:
-        """Move a task from those that wait for a time to those that may be granted."""
-        self._gone.append(task)
-        self._ripe.append(task)
-
-    def write(self, db: sqlite3.Connection) -> None:
-        """Write it all."""
-        added = [task for task in self._edits.values() if task is not None]
-        db.executemany("DELETE FROM later WHERE queue = ? AND not_before = ? AND id = ?", _later(self._gone))
-        db.executemany("DELETE FROM ready WHERE queue = ? AND depth = ? AND id = ?", _ready(self._gone))
-        now = [*self._ripe, *(task for task in added if task.not_before <= 0)]
-        later = [task for task in added if task.not_before > 0]
-        db.executemany("INSERT INTO ready VALUES (?, ?, ?)", _ready(now))
-        db.executemany("INSERT INTO later VALUES (?, ?, ?)", _later(later))
-
-
-def _ready(tasks: Iterable[TaskRow]) -> list[tuple[str, int, int]]:
-    return [(task.queue, task.depth, task.order) for task in tasks]
-
-
-def _later(tasks: Iterable[TaskRow]) -> list[tuple[str, float, int]]:
-    return [(task.queue, task.not_before, task.order) for task in tasks if task.not_before > 0]
 
 
 def _runs(values: Iterable[V]) -> Iterator[list[V]]:

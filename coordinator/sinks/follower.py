@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import structlog
 
+from coordinator.core.rows import Result
 from coordinator.frontier.port import Store
-from coordinator.results.rows import flat_rows
+from coordinator.sinks.marks import Marks
 from coordinator.sinks.port import Sink
 from shared.errors import CrawlFailed
 
 BATCH = 500
+GATHER_S = 0.05
 
 
 class Follower:
-    """One cursor over all sinks of a job. `failure` is the error that ended it early, if one did."""
+    """Each sink at its own cursor. `failure` is the error that ended it early, if one did."""
 
-    def __init__(self, store: Store, sinks: Sequence[Sink]) -> None:
+    def __init__(self, store: Store, sinks: Sequence[Sink], marks: Marks) -> None:
         self._store = store
         self._sinks = sinks
+        self._marks = marks
         self._wake = threading.Event()
-        self._stopping = False
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sinks", daemon=True)
-        self.cursor = 0
         self.failure: CrawlFailed | None = None
+
+    def restore(self) -> None:
+        """Bring back what sinks have lost; before `start`."""
+        for sink in self._sinks:
+            self._marks.set(sink.name, sink.restore(self._log()))
 
     def start(self) -> None:
         """Begin to follow."""
+        self._wake.set()
         self._thread.start()
 
     def nudge(self) -> None:
@@ -36,32 +44,37 @@ class Follower:
         self._wake.set()
 
     def is_at_end(self) -> bool:
-        """Say whether everything that is committed was handed to every sink."""
-        return self.cursor == self._store.result_count()
+        """Say whether everything that is committed is in every sink for good."""
+        return all(sink.mark.results == self._store.result_count() for sink in self._sinks)
 
     def stop(self) -> None:
         """Write what is committed by now, close the sinks, end the thread."""
-        self._stopping = True
+        self._stopping.set()
         self._wake.set()
         self._thread.join()
+        for sink in self._sinks:
+            sink.close()
+        self._marks.close()
 
     def _run(self) -> None:
         try:
-            while not self._stopping:
+            while not self._stopping.is_set():
                 self._wake.wait()
                 self._wake.clear()
                 self._catch_up()
+                self._stopping.wait(GATHER_S)
             self._catch_up()
-            for sink in self._sinks:
-                sink.close()
         except CrawlFailed as error:
             self.failure = error
             structlog.get_logger().error("sink failed", detail=str(error))
 
     def _catch_up(self) -> None:
-        while results := self._store.results(self.cursor, BATCH):
-            rows = [row for result in results for row in flat_rows(result)]
-            for sink in self._sinks:
-                sink.write(rows)
-                sink.flush()
-            self.cursor += len(results)
+        for sink in self._sinks:
+            while results := self._store.results(sink.mark.results, BATCH):
+                self._marks.set(sink.name, sink.write(results))
+
+    def _log(self) -> Iterator[Result]:
+        cursor = 0
+        while results := self._store.results(cursor, BATCH):
+            yield from results
+            cursor += len(results)

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from shared.errors import CrawlFailed
+from coordinator.core.rows import Result
+from coordinator.results.rows import flat_rows
+from coordinator.sinks.line_file import LineFile
+from coordinator.sinks.marks import Mark
+
+_encode = msgspec.json.Encoder().encode
+
+
+def lines_of(result: Result) -> bytes:
+    """Return the lines of one result."""
+    return b"".join(_encode(row) + b"\n" for row in flat_rows(result))
 
 
 class JsonlSink:
     """A file of rows."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._encode = msgspec.json.Encoder().encode
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab")
-        except OSError as error:
-            raise CrawlFailed(f"cannot write {path}: {error.strerror}; choose another folder with --crawls") from error
+    def __init__(self, path: Path, mark: Mark | None, *, power: bool) -> None:
+        self.name = path.name
+        self._file = LineFile(path, mark, power=power)
 
-    def write(self, rows: Iterable[dict[str, Any]]) -> int:
-        lines = [self._encode(row) + b"\n" for row in rows]
-        self._do(lambda: self._file.write(b"".join(lines)))
-        return len(lines)
+    @property
+    def mark(self) -> Mark:
+        return self._file.mark
 
-    def flush(self) -> None:
-        self._do(self._file.flush)
+    def restore(self, log: Iterator[Result]) -> Mark:
+        if self._file.is_short:
+            return self._file.restore(map(lines_of, log))
+        return self.mark
+
+    def write(self, results: Sequence[Result]) -> Mark:
+        return self._file.append(b"".join(map(lines_of, results)), len(results))
 
     def close(self) -> None:
-        self._do(self._file.close)
-
-    def _do(self, step: Any) -> None:
-        try:
-            step()
-        except OSError as error:
-            raise CrawlFailed(f"cannot write {self._path}: {error.strerror}") from error
+        self._file.close()

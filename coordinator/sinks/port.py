@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from coordinator.core.rows import Result
+from coordinator.sinks.marks import Mark
 
 
 class Sink(Protocol):
-    """Takes rows in the order of their commit. Raises `CrawlFailed`, naming the place, when it cannot."""
+    """Takes results in the order of their commit, exactly once: it knows how far it is, and says so by its mark.
 
-    def write(self, rows: Iterable[dict[str, Any]]) -> int:
-        """Take rows; return how many."""
+    Raises `CrawlFailed`, naming the place, when it cannot write.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the sink's mark is kept under."""
         ...
 
-    def flush(self) -> None:
-        """Hand all that was taken to the operating system."""
+    @property
+    def mark(self) -> Mark:
+        """How far the sink is."""
+        ...
+
+    def restore(self, log: Iterator[Result]) -> Mark:
+        """Bring what was lost back from the whole log, as far as it is there; return the mark to commit."""
+        ...
+
+    def write(self, results: Sequence[Result]) -> Mark:
+        """Take results; return the mark to commit, once they are handed to the operating system."""
         ...
 
     def close(self) -> None:
-        """Flush and close."""
+        """Close what is open."""
         ...

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
+from coordinator.sinks.marks import Mark
 from coordinator.sinks.port import Sink
 from shared.errors import UsageError
 
 
-def _jsonl(path: Path) -> Sink:
+class Opener(Protocol):
+    """Opens a sink at its mark (None: it is new); with `power` what it takes survives a power cut."""
+
+    def __call__(self, path: Path, mark: Mark | None, *, power: bool) -> Sink: ...
+
+
+def _jsonl(path: Path, mark: Mark | None, *, power: bool) -> Sink:
     from coordinator.sinks.jsonl_sink import JsonlSink
 
-    return JsonlSink(path)
+    return JsonlSink(path, mark, power=power)
 
 
-SINKS: dict[str, Callable[[Path], Sink]] = {".jsonl": _jsonl}
+SINKS: dict[str, Opener] = {".jsonl": _jsonl}
 
 
-def open_sink(path: Path) -> Sink:
-    """Open the sink that a file's ending asks for; raise `UsageError` if there is none."""
-    factory = SINKS.get(path.suffix)
-    if factory is None:
+def open_sink(path: Path, mark: Mark | None, *, power: bool) -> Sink:
+    """Open the sink that a file's ending asks for; raise `UsageError` if there is none, or it cannot go on."""
+    opener = SINKS.get(path.suffix)
+    if opener is None:
         raise UsageError(f"no sink writes {path.name}: the endings that exist are {', '.join(SINKS)}")
-    return factory(path)
+    return opener(path, mark, power=power)

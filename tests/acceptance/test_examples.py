@@ -89,7 +89,7 @@ def test_a_worker_is_killed_in_the_middle_and_every_page_has_one_result(
     assert sorted(printed) == sorted(f"{site.base}{path} {{'title': '{title}'}}" for path, title in TITLES.items())
     rows = lines(tmp_path / "crawls" / "own" / "items.jsonl")
     assert sorted(row["url"] for row in rows) == sorted(site.base + path for path in TITLES)
-    assert (summary.fetched, summary.rows, summary.lost_leases) == (21, 21, 1)
+    assert (summary.fetched, summary.rows, summary.leases_lost) == (21, 21, 1)
     assert (site.hits("/7"), site.hits("/robots.txt")) == (2, 1)
 
 

@@ -85,9 +85,9 @@ def test_a_killed_worker_costs_no_page_and_doubles_no_row(site: NginxSite, tmp_p
         assert victim is not None
         os.kill(victim, signal.SIGKILL)
     assert set(site.page_uris(AGENT)) == set(_titles(tmp_path)) == theirs
-    assert _lost_leases(tmp_path), "the worker held no lease when it was killed"
+    assert _leases_lost(tmp_path), "the worker held no lease when it was killed"
 
 
-def _lost_leases(folder: Path) -> list[dict[str, object]]:
+def _leases_lost(folder: Path) -> list[dict[str, object]]:
     log = lines(folder / "crawls" / "site" / "log.jsonl")
     return [entry for entry in log if "lease" in str(entry.get("event")) and "lost" in str(entry.get("event"))]

@@ -1,0 +1,49 @@
+"""The tables of queues, as a durable store changes them: gathered, and written in few statements."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from coordinator.core.rows import TaskRow
+
+
+class QueueEdits:
+    """What one batch changes: who waits now, and who waits no more."""
+
+    def __init__(self) -> None:
+        self._edits: dict[tuple[str, int], TaskRow | None] = {}
+        self._gone: list[TaskRow] = []
+        self._ripe: list[TaskRow] = []
+
+    def add(self, task: TaskRow) -> None:
+        """Let a task wait."""
+        self._edits[task.queue, task.order] = task
+
+    def remove(self, task: TaskRow) -> None:
+        """Let a task wait no more."""
+        if self._edits.pop((task.queue, task.order), None) is None:
+            self._gone.append(task)
+
+    def ripen(self, task: TaskRow) -> None:
+        """Move a task from those that wait for a time to those that may be granted."""
+        self._gone.append(task)
+        self._ripe.append(task)
+
+    def write(self, db: sqlite3.Connection) -> None:
+        """Write it all."""
+        added = [task for task in self._edits.values() if task is not None]
+        db.executemany("DELETE FROM later WHERE queue = ? AND not_before = ? AND id = ?", _later(self._gone))
+        db.executemany("DELETE FROM ready WHERE queue = ? AND depth = ? AND id = ?", _ready(self._gone))
+        now = [*self._ripe, *(task for task in added if task.not_before <= 0)]
+        later = [task for task in added if task.not_before > 0]
+        db.executemany("INSERT INTO ready VALUES (?, ?, ?)", _ready(now))
+        db.executemany("INSERT INTO later VALUES (?, ?, ?)", _later(later))
+
+
+def _ready(tasks: Iterable[TaskRow]) -> list[tuple[str, int, int]]:
+    return [(task.queue, task.depth, task.order) for task in tasks]
+
+
+def _later(tasks: Iterable[TaskRow]) -> list[tuple[str, float, int]]:
+    return [(task.queue, task.not_before, task.order) for task in tasks if task.not_before > 0]

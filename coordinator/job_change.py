@@ -1,0 +1,52 @@
+"""What changed between the job that a crawl was begun with and the one it goes on with.
+
+Seeds and scope say which URLs belong to the crawl: a change there must be wanted. Everything else is just taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from shared.errors import UsageError
+
+SERIOUS = ("seeds", "scope")
+
+
+def difference(old: dict[str, Any], new: dict[str, Any], at: str = "") -> Iterator[str]:
+    """Yield a line for each key that differs: `- key: old` and `+ key: new`; lists by their members."""
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        name = f"{at}{key}"
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from difference(before, after, f"{name}.")
+        elif isinstance(before, list) and isinstance(after, list):
+            yield from (f"- {name}: {value}" for value in before if value not in after)
+            yield from (f"+ {name}: {value}" for value in after if value not in before)
+        else:
+            yield f"- {name}: {_shown(before)}"
+            yield f"+ {name}: {_shown(after)}"
+
+
+def check_change(old: dict[str, Any], new: dict[str, Any], *, accept: bool) -> tuple[str, ...]:
+    """Return the lines in which a job changed; raise `UsageError` with those about seeds or scope unless accepted."""
+    serious = tuple(difference(_only(old, SERIOUS), _only(new, SERIOUS)))
+    if serious and not accept:
+        shown = "\n  ".join(serious[:20]) + (f"\n  and {len(serious) - 20} more" if len(serious) > 20 else "")
+        raise UsageError(
+            f"the job's seeds or scope have changed since this crawl began:\n  {shown}\n"
+            "go on with the new ones by --accept-changes, or start again by --fresh"
+        )
+    return tuple(difference(old, new))
+
+
+def _only(job: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in job.items() if key in keys}
+
+
+def _shown(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,140 @@
+"""A file of lines that follows the committed log exactly: after any crash it is brought back to its mark.
+
+longer than its mark     what is beyond was never committed: cut off, and written again from the log
+as long                  goes on
+shorter                  the machine lost what was not on disk: every line is compared with the log, and what is
+                         missing is written again
+other content            somebody else's: refused by name
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO
+
+import structlog
+
+from coordinator.sinks.marks import Mark
+from shared.errors import CrawlFailed, UsageError
+
+
+class LineFile:
+    """An append-only file under an exclusive lock. `mark` is what is in it for good."""
+
+    def __init__(self, path: Path, mark: Mark | None, *, power: bool) -> None:
+        self._path = path
+        self._power = power
+        with self._told():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file: IO[bytes] = path.open("ab", buffering=0)
+        self._is_regular = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
+        self.mark = mark if mark is not None else Mark()
+        try:
+            self._lock()
+            if self._is_regular:
+                self._check(is_new=mark is None)
+            else:
+                structlog.get_logger().warning(
+                    "this sink is no regular file: rows may come twice after a crash", detail=str(path)
+                )
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the file lost bytes that its mark speaks of: `restore` it first."""
+        return self._is_regular and self._size() < self.mark.size_bytes
+
+    def append(self, lines: bytes, results: int) -> Mark:
+        """Write the lines of so many further results; return the mark to commit."""
+        with self._told():
+            self._write(lines)
+            if self._power and self._is_regular:
+                os.fsync(self._file.fileno())
+        size = self.mark.size_bytes
+        self.mark = Mark(
+            results=self.mark.results + results,
+            size_bytes=size + len(lines),
+            block_at=size,
+            block_hash=_hash(lines),
+        )
+        return self.mark
+
+    def restore(self, log: Iterable[bytes]) -> Mark:
+        """Cut a short file back to its last whole result: `log` has the lines of each result, from the first on."""
+        with self._told(), self._path.open("rb") as file:
+            kept = self._agreeing(file, log)
+            self._file.truncate(kept.size_bytes)
+        self.mark = kept
+        return kept
+
+    def close(self) -> None:
+        """Close the file, and let it go."""
+        with self._told():
+            self._file.close()
+
+    def _agreeing(self, file: IO[bytes], log: Iterable[bytes]) -> Mark:
+        """Return the mark of the longest run of whole results that the file holds as the log has them."""
+        kept = Mark(block_hash=_hash(b""))
+        for lines in log:
+            found = file.read(len(lines))
+            if not lines.startswith(found):
+                raise UsageError(self._foreign())
+            if len(found) < len(lines):
+                break
+            size = kept.size_bytes + len(lines)
+            kept = Mark(results=kept.results + 1, size_bytes=size, block_at=size, block_hash=kept.block_hash)
+        return kept
+
+    def _check(self, *, is_new: bool) -> None:
+        size = self._size()
+        if is_new and size:
+            raise UsageError(f"{self._path} exists already and is not this crawl's: move it away, or name another sink")
+        if size < self.mark.size_bytes:
+            return
+        with self._told(), self._path.open("rb") as file:
+            file.seek(self.mark.block_at)
+            block = file.read(self.mark.size_bytes - self.mark.block_at)
+            if self.mark.block_hash and _hash(block) != self.mark.block_hash:
+                raise UsageError(self._foreign())
+            self._file.truncate(self.mark.size_bytes)
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{self._path} is being written by another crawl: wait, or name another sink") from None
+
+    def _write(self, lines: bytes) -> None:
+        rest = memoryview(lines)
+        while rest:
+            rest = rest[self._file.write(rest) or 0 :]
+
+    def _size(self) -> int:
+        return os.fstat(self._file.fileno()).st_size
+
+    def _foreign(self) -> str:
+        return (
+            f"{self._path} was changed by somebody else: move it away, "
+            "then write it again with `crawlfleet export`, or start again with --fresh"
+        )
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise CrawlFailed(
+                f"cannot write {self._path}: {error.strerror}; make room, then run the job again"
+            ) from error
+
+
+def _hash(block: bytes) -> bytes:
+    return blake2b(block, digest_size=16).digest()

@@ -1,0 +1,53 @@
+"""How far each sink is, on disk: the durable cursors of a crawl's sinks.
+
+A mark is committed after the bytes that it speaks of were handed to the file, so after a crash a file is never shorter
+than its mark says, unless the machine lost power or somebody cut it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+
+from shared.errors import CrawlFailed
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """A sink that has the first `results` of the log in its first `size_bytes`.
+
+    `block_hash` is BLAKE2b (16 bytes) of what was written last, from `block_at` on.
+    """
+
+    results: int = 0
+    size_bytes: int = 0
+    block_at: int = 0
+    block_hash: bytes = b""
+
+
+class Marks:
+    """The marks of one crawl, by the name of the sink."""
+
+    def __init__(self, path: Path, *, power: bool) -> None:
+        self._path = path
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute(f"PRAGMA synchronous = {'FULL' if power else 'NORMAL'}")
+        self._db.execute("CREATE TABLE IF NOT EXISTS marks (sink TEXT PRIMARY KEY, mark BLOB NOT NULL) WITHOUT ROWID")
+
+    def get(self, sink: str) -> Mark | None:
+        """Return a sink's mark, None if it never wrote."""
+        found = self._db.execute("SELECT mark FROM marks WHERE sink = ?", (sink,)).fetchone()
+        return None if found is None else msgspec.msgpack.decode(found[0], type=Mark)
+
+    def set(self, sink: str, mark: Mark) -> None:
+        """Commit a sink's mark; raise `CrawlFailed` if that cannot be."""
+        try:
+            self._db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (sink, msgspec.msgpack.encode(mark)))
+        except sqlite3.DatabaseError as error:
+            raise CrawlFailed(f"cannot write {self._path}: {error}") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
