@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 from coordinator.core import admission, settle
 from coordinator.core.admission import Link, Nearer
@@ -14,6 +15,13 @@ from coordinator.turns import Turns
 from shared.messages import Ack, AckState, Kind, Report
 
 RECONSIDERED_PER_TURN = 1_000
+
+
+class _Discovery(NamedTuple):
+    """What a report discovers, by the row of its task as it was then."""
+
+    task: TaskRow | None
+    links: list[Link]
 
 
 class Intake:
@@ -56,10 +64,11 @@ class Intake:
 
     def _take(self, reports: Sequence[Report], session: str, facts: Facts, now: float) -> tuple[Ack, ...]:
         self._read(reports, facts)
-        links = [self._links_of(report, facts) for report in reports]
-        read_tasks(facts, self._store, (link.ref for found in links for link in found))
+        discoveries = [self._discover(report, facts) for report in reports]
+        read_tasks(facts, self._store, (link.ref for found in discoveries for link in found.links))
         return tuple(
-            self._take_one(report, found, session, facts, now) for report, found in zip(reports, links, strict=True)
+            self._take_one(report, found, session, facts, now)
+            for report, found in zip(reports, discoveries, strict=True)
         )
 
     def _read(self, reports: Sequence[Report], facts: Facts) -> None:
@@ -69,19 +78,22 @@ class Intake:
         read_hosts(facts, self._store, (row.host for row in rows))
         read_origins(facts, self._store, (row.origin for row in rows if row.kind is Kind.ROBOTS))
 
-    def _take_one(self, report: Report, links: Sequence[Link], session: str, facts: Facts, now: float) -> Ack:
+    def _take_one(self, report: Report, found: _Discovery, session: str, facts: Facts, now: float) -> Ack:
         lease = facts.leases[report.lease]
         state = settle.judge(report, facts.tasks[report.ref])
         if state is None and lease is not None and lease.session != session:
             state = AckState.STALE
         if state is None:
             state = AckState.OK
-            self._settle(report, links, facts, now)
+            self._settle(report, found, facts, now)
         return Ack(lease=report.lease, ref=report.ref, state=state)
 
-    def _settle(self, report: Report, links: Sequence[Link], facts: Facts, now: float) -> None:
+    def _settle(self, report: Report, found: _Discovery, facts: Facts, now: float) -> None:
         """Let a report happen. Only a link that is not known is judged again: is it what it claims to be?"""
-        sound = [link for link in links if facts.tasks[link.ref] or admission.is_canonical(link.url)]
+        if facts.tasks[report.ref] is not found.task:
+            # An earlier report of the same turn found the page nearer, and so its links.
+            found = self._discover(report, facts)
+        sound = [link for link in found.links if facts.tasks[link.ref] or admission.is_canonical(link.url)]
         read_addresses(facts, self._store, (link.url for link in sound if facts.tasks[link.ref] is None))
         self._lower(settle.settle(report, sound, facts, self._policy, now), facts, now)
 
@@ -93,8 +105,7 @@ class Intake:
             read_addresses(facts, self._store, (row.url for row in rows if row is not None))
             nearer = admission.lower(nearer, facts, self._policy, now)
 
-    def _links_of(self, report: Report, facts: Facts) -> list[Link]:
+    def _discover(self, report: Report, facts: Facts) -> _Discovery:
         task = facts.tasks[report.ref]
-        if task is None:
-            return []
-        return settle.links_of(task, report, self._policy)[: self._max_outlinks]
+        links = settle.links_of(task, report, self._policy) if task is not None else []
+        return _Discovery(task, links[: self._max_outlinks])

@@ -73,11 +73,11 @@ class CoreCrawl:
         return self.turn(session, reports=(Report(**told),)).acks[0].state  # type: ignore[arg-type]  # as above
 
     def open_gates(self, session: str = "s", body: bytes = b"", status: int = 404) -> None:
-        """Settle every robots.txt that can be had."""
+        """Settle every robots.txt that can be had; call it before anything else is granted."""
         outcome = Outcome.FETCHED if status == 200 else Outcome.HTTP_ERROR
-        while robots := [each for each in self.ask(session) if each[1].kind is Kind.ROBOTS]:
-            for lease, task in robots:
-                self.settle(lease, task, session, outcome=outcome, status=status, body=body)
+        for lease, task in self.ask(session):
+            assert task.kind is Kind.ROBOTS
+            self.settle(lease, task, session, outcome=outcome, status=status, body=body)
 
     def task(self, url: str = SEED) -> TaskRow:
         """Return a page's row."""
