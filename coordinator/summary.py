@@ -8,7 +8,9 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["Console", "Summary", "read", "show", "write"]
+from coordinator.verify import Proof
+
+__all__ = ["Console", "Summary", "read", "show", "show_proof", "write"]
 
 
 _WHAT_NEXT = {
@@ -76,6 +78,23 @@ def show(summary: Summary, console: Console) -> None:
         console.print(summary.detail, style="bold red", highlight=False, soft_wrap=True)
     if summary.ended == "interrupted":
         console.print(_WHAT_NEXT[summary.resumable], highlight=False)
+
+
+def show_proof(proof: Proof, console: Console) -> None:
+    """Print what `verify` found: each invariant with its count, and where it does not hold."""
+    table = Table(title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    for invariant in proof.invariants:
+        verdict = f"{invariant.broken:,} broken" if invariant.broken else "holds"
+        table.add_row(invariant.name, f"{invariant.checked:,}", verdict)
+    console.print(table)
+    for invariant in proof.invariants:
+        for where in invariant.where:
+            console.print(f"{invariant.name}: {where}", style="red", highlight=False, soft_wrap=True, markup=False)
+    if proof.unfinished:
+        console.print(f"The crawl is not finished: {proof.unfinished:,} URLs wait.", highlight=False)
 
 
 def _lines(summary: Summary) -> list[tuple[str, str]]:

@@ -13,8 +13,8 @@ import worker.__main__ as worker_command
 from shared.errors import CrawlfleetError
 
 EXIT_CODES = """\
-exit codes: 0 finished, even if some URLs failed; 1 no seed gave a page, or a sink failed;
-            2 usage, job, address, key or version; 130 interrupted"""
+exit codes: 0 finished, even if some URLs failed; 1 no seed gave a page, a sink or the store failed, or verify
+            found something; 2 usage, job, address, key or version; 130 interrupted"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,6 +57,16 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="tell every problem of a job file")
     check.add_argument("job", metavar="JOB.yaml", type=Path)
     check.set_defaults(command=_check)
+
+    verify = commands.add_parser("verify", help="prove from a crawl's folder that nothing was lost or doubled")
+    verify.add_argument("crawl", metavar="CRAWL", type=Path, help="the crawl's folder, such as crawls/demo")
+    verify.set_defaults(command=_verify)
+
+    export = commands.add_parser("export", help="write a crawl's rows as JSON Lines, during the crawl too")
+    export.add_argument("crawl", metavar="CRAWL", type=Path, help="the crawl's folder, such as crawls/demo")
+    export.add_argument("--to", metavar="FILE", type=Path, help="where to (default: standard output)")
+    export.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    export.set_defaults(command=_export)
     return parser
 
 
@@ -81,6 +91,24 @@ def _check(args: argparse.Namespace) -> int:
     job = load(args.job)
     seeds = "1 seed" if len(job.seeds) == 1 else f"{len(job.seeds):,} seeds"
     print(f"{args.job}: job {job.name!r} is fine: {seeds}, {len(job.items)} item rules, into {', '.join(job.sinks)}")
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from coordinator.summary import Console, show_proof
+    from coordinator.verify import verify
+
+    proof = verify(args.crawl)
+    show_proof(proof, Console())
+    return 0 if proof.holds else 1
+
+
+def _export(args: argparse.Namespace) -> int:
+    from coordinator.export import export
+
+    count = export(args.crawl, args.to, overwrite=args.overwrite)
+    if args.to is not None:
+        print(f"{args.to}: the rows of {count:,} pages")
     return 0
 
 

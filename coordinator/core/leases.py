@@ -52,9 +52,8 @@ def room(host: HostRow, asker: Asker, policy: Policy, now: float) -> list[float]
     slots = politeness.slots_for(host, asker.session, asker.sessions, policy)
     if slots < 1:
         return []
-    limit = min(asker.want, policy.tasks_per_lease)
-    if host.delay_s <= 0:
-        limit = min(limit, slots * policy.tasks_per_slot - asker.open_tasks)
+    still = politeness.open_at_once(host, slots, policy) - asker.open_tasks
+    limit = max(0, min(asker.want, policy.tasks_per_lease, still))
     return politeness.planned_starts(host, now, policy, limit)
 
 
@@ -80,7 +79,7 @@ def grant(
     facts.take([LedgerSet(ledger=succeed(facts.ledger, next_lease=lease.id + 1, pages_reserved=reserved))])
     facts.take(move(task, TaskEvent.GRANTED, lease=lease.id, reserved=task.kind is Kind.PAGE) for task in chosen)
     facts.take([LeaseSet(lease=lease)])
-    after = politeness.granted(host, asker.session, list(starts[: len(chosen)]), lease.slots)
+    after = politeness.granted(host, lease, list(starts[: len(chosen)]))
     facts.take([HostSet(host=after)])
     return lease
 

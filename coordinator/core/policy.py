@@ -11,7 +11,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """What a job asks for.
 
     `ahead_s` is how far ahead of time starts on a delayed host are granted; `tasks_per_lease` bounds a lease, and
-    `tasks_per_slot` what a session has open on a host without a delay.
+    `tasks_per_slot` what a session has open on a host (or as many as are planned ahead there, if that is more).
     `depth` and `pages` None mean no limit. `keep_scope_same` lets the host that a seed redirects to join the scope.
     """
 

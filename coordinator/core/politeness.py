@@ -25,17 +25,23 @@ def planned_starts(host: HostRow, now: float, policy: Policy, limit: int) -> lis
     first = max(now, host.next_start_at, host.hold_until)
     if host.delay_s <= 0:
         return [first] * limit if first <= now and limit > 0 else []
-    horizon = now + min(policy.ahead_s, policy.lease_s / 2)
+    horizon = now + _ahead_s(policy)
     count = int((horizon - first) / host.delay_s) + 1 if first <= horizon else 0
     return [first + place * host.delay_s for place in range(min(limit, count))]
 
 
-def granted(host: HostRow, session: str, starts: list[float], slots: int) -> HostRow:
+def open_at_once(host: HostRow, slots: int, policy: Policy) -> int:
+    """Return how many tasks of a host one session may have open: enough to work on until it was granted more."""
+    planned = int(_ahead_s(policy) / host.delay_s) + 1 if host.delay_s > 0 else 0
+    return max(slots * policy.tasks_per_slot, planned)
+
+
+def granted(host: HostRow, lease: LeaseRow, starts: list[float]) -> HostRow:
     """Return a host after a lease with these starts."""
     return succeed(
         host,
         next_start_at=starts[-1] + host.delay_s if host.delay_s > 0 else host.next_start_at,
-        holders=_with_lease(host.holders, session, slots),
+        holders=_with_lease(host.holders, lease),
     )
 
 
@@ -78,18 +84,28 @@ def is_full(host: HostRow, policy: Policy) -> bool:
     return sum(holder.slots for holder in host.holders) >= policy.per_host
 
 
-def _with_lease(holders: tuple[Holder, ...], session: str, slots: int) -> tuple[Holder, ...]:
-    mine = next((holder.lease_slots for holder in holders if holder.session == session), ())
-    others = tuple(holder for holder in holders if holder.session != session)
-    return (*others, Holder(session, (*mine, slots)))
+def _ahead_s(policy: Policy) -> float:
+    return min(policy.ahead_s, policy.lease_s / 2)
+
+
+def _with_lease(holders: tuple[Holder, ...], lease: LeaseRow) -> tuple[Holder, ...]:
+    mine = next((holder.leases for holder in holders if holder.session == lease.session), ())
+    others = tuple(holder for holder in holders if holder.session != lease.session)
+    return (*others, Holder(lease.session, (*mine, (lease.id, lease.slots))))
 
 
 def _without_lease(holders: tuple[Holder, ...], lease: LeaseRow) -> tuple[Holder, ...]:
     left = []
     for holder in holders:
-        slots = list(holder.lease_slots)
-        if holder.session == lease.session:
-            slots.remove(lease.slots)
-        if slots:
-            left.append(Holder(holder.session, tuple(slots)))
+        leases = _less(holder.leases, lease.id) if holder.session == lease.session else holder.leases
+        if leases:
+            left.append(Holder(holder.session, leases))
     return tuple(left)
+
+
+def _less(leases: tuple[tuple[int, int], ...], ended: int) -> tuple[tuple[int, int], ...]:
+    """Take out a lease. The slots that it brought may by now be filled with tasks of older ones, which inherit them."""
+    place = [number for number, _ in leases].index(ended)
+    inherited = leases[place][1]
+    older = tuple((number, max(slots, inherited)) for number, slots in leases[:place])
+    return (*older, *leases[place + 1 :])

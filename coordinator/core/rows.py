@@ -99,14 +99,17 @@ class LeaseRow(Fact, frozen=True, kw_only=True):
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """A session that holds leases on a host: how many fetches each of them allows at once, all together the largest."""
+    """A session that holds leases on a host: for each, oldest first, its id and how many fetches at once it stands for.
+
+    All together they allow the largest of these numbers.
+    """
 
     session: str
-    lease_slots: tuple[int, ...]
+    leases: tuple[tuple[int, int], ...]
 
     @property
     def slots(self) -> int:
-        return max(self.lease_slots)
+        return max(slots for _, slots in self.leases)
 
 
 class HostRow(Fact, frozen=True, kw_only=True):

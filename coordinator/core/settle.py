@@ -50,7 +50,7 @@ def settle(report: Report, links: list[Link], facts: Facts, policy: Policy, now:
     task = facts.tasks[report.ref]
     assert task is not None, "judge() lets no report of an unknown task pass"
     if report.age_s is not None:
-        host = politeness.started(facts.host(task.host), now - report.age_s)
+        host = politeness.started(facts.host(task.host), now - max(0.0, report.age_s))
         facts.take([HostSet(host=host)])
     if _asks_for_patience(report):
         facts.take([_hold(facts.host(task.host), task, report, policy, now)])

@@ -1,0 +1,181 @@
+"""`crawlfleet verify`: the proof that a crawl lost nothing and doubled nothing, from what it left on disk.
+
+The log of changes is replayed through the core's table of transitions; what comes out is compared with the tables, and
+the sinks' files themselves are read, not their cursors.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from coordinator.core.rows import FINAL, TaskState
+from coordinator.core.transitions import TRANSITIONS, TaskEvent
+from coordinator.crawl_folder import FRONTIER
+from coordinator.frontier.crawl_reader import CrawlReader, StoryLine
+from coordinator.sinks.jsonl_sink import lines_of
+from shared.messages import Kind, Outcome
+
+SHOWN = 10
+SETTLED = frozenset(
+    {
+        TaskEvent.FETCHED,
+        TaskEvent.NOT_MODIFIED,
+        TaskEvent.REDIRECTED,
+        TaskEvent.JUDGED,
+        TaskEvent.RETRIED,
+        TaskEvent.GAVE_UP,
+    }
+)
+
+
+class Invariant(msgspec.Struct, kw_only=True):
+    """One thing that must hold: how often it was looked at, how often it did not hold, and where (some of it)."""
+
+    name: str
+    checked: int = 0
+    broken: int = 0
+    where: list[str] = []
+
+    def check(self, holds: bool, where: Callable[[], str]) -> None:
+        """Look at one case."""
+        self.checked += 1
+        if not holds:
+            self.broken += 1
+            if len(self.where) < SHOWN:
+                self.where.append(where())
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """What `verify` found. `unfinished` counts tasks that are not in a final state (yet)."""
+
+    invariants: tuple[Invariant, ...]
+    unfinished: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is broken."""
+        return not any(invariant.broken for invariant in self.invariants)
+
+
+class Replay:
+    """The log of changes, played through the table of transitions: the state and the current lease of each task."""
+
+    def __init__(self) -> None:
+        self.states: dict[int, TaskState | None] = {}
+        self._lease: dict[int, int] = {}
+        self._settling: dict[int, int] = {}
+        self.legal = Invariant(name="every change is one that the rules allow")
+        self.current = Invariant(name="every accepted report came from a lease that was current")
+
+    def play(self, line: StoryLine) -> None:
+        """Let one line of the log happen."""
+        if line.event == "accepted":
+            held = self._settling.pop(line.task, 0)
+            self.current.check(line.lease == held != 0, lambda: f"task {line.task}, lease {line.lease}, not {held}")
+            return
+        event = TaskEvent(line.event)
+        before = self.states.get(line.task)
+        after = TRANSITIONS.get((before, event))
+        self.legal.check(after is not None, lambda: f"task {line.task}: {event} when {before or 'new'}")
+        self.states[line.task] = after if after is not None else before
+        if event in SETTLED:
+            self._settling[line.task] = self._lease.pop(line.task, 0)
+        elif event is TaskEvent.GRANTED:
+            self._lease[line.task] = line.lease
+        elif event is TaskEvent.RELEASED:
+            self._lease.pop(line.task, None)
+
+
+def verify(folder: Path) -> Proof:
+    """Check a crawl's folder; raise `UsageError` if there is no crawl that can be read."""
+    reader = CrawlReader(folder / FRONTIER)
+    try:
+        replay = Replay()
+        outlinks = _check_outlinks(reader, replay)
+        urls: dict[int, str] = {}
+        fetched: Counter[int] = Counter()
+        states, unfinished = _check_states(reader, replay, urls, fetched)
+        results = _check_results(reader, urls, fetched)
+        budget = Invariant(name="pages counted as fetched are the pages that were")
+        budget.check(reader.ledger.pages_fetched == fetched.total(), lambda: f"counted {reader.ledger.pages_fetched}")
+        sinks = tuple(_check_sink(reader, folder / name) for name in reader.job["sinks"])
+        invariants = (states, replay.legal, replay.current, outlinks, results, budget, *sinks)
+        return Proof(invariants=invariants, unfinished=unfinished)
+    finally:
+        reader.close()
+
+
+def _check_outlinks(reader: CrawlReader, replay: Replay) -> Invariant:
+    """Play the log, and look up every outlink of every accepted page."""
+    invariant = Invariant(name="every outlink of an accepted page is a task of the crawl")
+    for line in reader.story():
+        replay.play(line)
+        known = reader.known(line.outlinks) if line.outlinks else set()
+        for ref in line.outlinks:
+            invariant.check(ref in known, lambda line=line, ref=ref: f"{ref.hex()}, linked by task {line.task}")  # type: ignore[misc]
+    return invariant
+
+
+def _check_states(
+    reader: CrawlReader, replay: Replay, urls: dict[int, str], fetched: Counter[int]
+) -> tuple[Invariant, int]:
+    """Compare the tasks' states with what the log says; note the pages that were fetched."""
+    invariant = Invariant(name="every discovered URL is in the one state that its history leads to")
+    unfinished = 0
+    for number, ref, task in reader.tasks():
+        logged = replay.states.pop(number, None)
+        holds = task.state is logged and task.ref == ref and task.order == number
+        invariant.check(holds, lambda task=task, logged=logged: f"{task.url} is {task.state}, its history: {logged}")  # type: ignore[misc]
+        unfinished += task.state not in FINAL
+        if task.kind is Kind.PAGE and task.state is TaskState.DONE and task.outcome is Outcome.FETCHED:
+            fetched[number] += 1
+            urls[number] = task.url
+    for number in replay.states:
+        invariant.check(False, lambda number=number: f"task {number} has a history, but is not there")  # type: ignore[misc]
+    return invariant, unfinished
+
+
+def _check_results(reader: CrawlReader, urls: dict[int, str], fetched: Counter[int]) -> Invariant:
+    invariant = Invariant(name="every fetched page has exactly one result")
+    found = Counter(task for task, _ in reader.results())
+    for number in fetched.keys() | found.keys():
+        name = urls.get(number, f"task {number}")
+        invariant.check(
+            found[number] == fetched[number] == 1,
+            lambda name=name, number=number: f"{name}: {found[number]} results, fetched {fetched[number]} times",  # type: ignore[misc]
+        )
+    return invariant
+
+
+def _check_sink(reader: CrawlReader, path: Path) -> Invariant:
+    """Compare a sink's file with the rows of the results, each as often as it should be there."""
+    invariant = Invariant(name=f"{path.name} has the rows of the results, each once")
+    missing: Counter[int] = Counter(hash(row) for _, row in _rows(reader))
+    for place, line in enumerate(_lines(path), 1):
+        missing[hash(line)] -= 1
+        invariant.check(
+            missing[hash(line)] >= 0, lambda place=place: f"line {place} is no row of a result, or there twice"
+        )  # type: ignore[misc]
+    missing = +missing
+    for url, row in _rows(reader) if missing else ():
+        if missing[hash(row)] > 0:
+            missing[hash(row)] -= 1
+            invariant.check(False, lambda url=url: f"a row of {url} is missing")  # type: ignore[misc]
+    return invariant
+
+
+def _rows(reader: CrawlReader) -> Iterator[tuple[str, bytes]]:
+    for _, result in reader.results():
+        yield from ((result.url, line) for line in lines_of(result).splitlines(keepends=True))
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            yield from file
+    except FileNotFoundError:
+        return

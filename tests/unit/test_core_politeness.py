@@ -1,0 +1,147 @@
+"""When a host may be asked again, and by whom."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from coordinator.core import politeness
+from coordinator.core.rows import HostRow, LeaseRow
+from shared.messages import Kind, Outcome
+from tests.unit.core_crawl import CoreCrawl
+
+PAGES = tuple(f"http://a.test/{number}" for number in range(30))
+
+
+def lease(number: int, slots: int, session: str = "s") -> LeaseRow:
+    return LeaseRow(id=number, session=session, host="a.test", refs=(b"r",), slots=slots)
+
+
+def test_the_first_page_waits_for_the_crawl_delay_that_the_robots_txt_before_it_told() -> None:
+    crawl = CoreCrawl(delay_s=1.0)
+    crawl.hello("s")
+    ((granted, robots),) = crawl.ask()
+    crawl.pass_time(0.5)
+    crawl.settle(granted, robots, age_s=0.5, body=b"User-agent: *\nCrawl-delay: 5\n")
+    assert crawl.host().delay_s == 5.0
+    for _ in range(20):
+        if pages := crawl.ask():
+            break
+        crawl.pass_time(0.25)
+    assert crawl.now + pages[0][1].start_after_s >= 5.0
+
+
+@pytest.mark.parametrize("age_s", [-1e9, math.nan, math.inf, -math.inf])
+def test_a_start_at_an_impossible_time_does_not_spoil_the_host(age_s: float) -> None:
+    crawl = CoreCrawl("http://a.test/1", "http://a.test/2", delay_s=1.0)
+    crawl.hello("s")
+    ((granted, robots),) = crawl.ask()
+    crawl.settle(granted, robots, age_s=age_s, outcome=Outcome.HTTP_ERROR, status=404)
+    crawl.pass_time(3.0)
+    assert crawl.ask()
+
+
+def test_what_a_session_may_still_run_counts_until_its_older_leases_are_over() -> None:
+    host = HostRow(key="a.test", delay_s=0.0)
+    small, large = lease(1, slots=1), lease(2, slots=4)
+    host = politeness.granted(politeness.granted(host, small, [0.0]), large, [0.0])
+    host = politeness.lease_over(host, large, 1.0)
+    # The session was told of four slots, and may have filled them with tasks of its first lease.
+    assert [holder.slots for holder in host.holders] == [4]
+    assert politeness.lease_over(host, small, 1.0).holders == ()
+
+
+def test_a_later_lease_with_fewer_slots_counts_alone_once_the_older_are_over() -> None:
+    host = HostRow(key="a.test", delay_s=0.0)
+    large, small = lease(1, slots=4), lease(2, slots=1)
+    host = politeness.granted(politeness.granted(host, large, [0.0]), small, [0.0])
+    assert [holder.slots for holder in host.holders] == [4]
+    assert [holder.slots for holder in politeness.lease_over(host, large, 1.0).holders] == [1]
+
+
+def test_a_slow_host_does_not_pile_up_tasks_at_its_worker() -> None:
+    crawl = CoreCrawl(*PAGES, delay_s=1.0, ahead_s=2.0, tasks_per_slot=1, per_host=1)
+    crawl.hello("s")
+    crawl.open_gates()
+    for _ in range(40):
+        crawl.pass_time(0.5)
+        crawl.ask(want=100)
+    open_pages = sum(len(row.refs) for row in crawl.store.leases_of("s"))
+    assert 1 <= open_pages <= 3
+
+
+def test_starts_are_granted_ahead_but_no_further_than_the_horizon() -> None:
+    crawl = CoreCrawl(*PAGES, delay_s=0.5, ahead_s=2.0)
+    crawl.hello("s")
+    crawl.open_gates()
+    crawl.pass_time(0.5)
+    tasks = [task for _, task in crawl.ask(want=100)]
+    assert [task.start_after_s for task in tasks] == [0.0, 0.5, 1.0, 1.5, 2.0]
+
+
+def test_a_delayed_host_is_held_by_one_session_at_a_time() -> None:
+    crawl = CoreCrawl(*PAGES, delay_s=1.0)
+    crawl.hello("s", "t")
+    crawl.open_gates()
+    crawl.pass_time(1.0)
+    assert crawl.ask("s")
+    assert crawl.ask("t") == []
+
+
+def test_sessions_share_the_slots_of_a_host() -> None:
+    crawl = CoreCrawl(*PAGES, per_host=4)
+    crawl.hello("s", "t")
+    crawl.open_gates()
+    ((mine, *_), *_), ((theirs, *_), *_) = crawl.ask("s", want=50), crawl.ask("t", want=50)
+    assert (mine.slots, theirs.slots) == (2, 2)
+
+
+def test_nothing_starts_on_a_host_before_its_server_wants_it() -> None:
+    crawl = CoreCrawl(*PAGES[:3], delay_s=1.0, tasks_per_lease=1, retry_base_s=1.0)
+    crawl.hello("s")
+    crawl.open_gates()
+    crawl.pass_time(1.0)
+    ((granted, page),) = crawl.ask()
+    crawl.settle(granted, page, outcome=Outcome.HTTP_ERROR, status=503, retry_after_s=30.0)
+    crawl.pass_time(27.9)
+    assert crawl.ask() == []
+    crawl.hello("s")
+    crawl.pass_time(2.2)
+    assert crawl.ask()
+
+
+def test_429_without_a_time_holds_the_host_for_our_own_pause() -> None:
+    crawl = CoreCrawl(*PAGES[:3], retry_base_s=8.0, tasks_per_lease=1)
+    crawl.hello("s")
+    crawl.open_gates()
+    ((granted, page),) = crawl.ask(want=1)
+    crawl.settle(granted, page, outcome=Outcome.HTTP_ERROR, status=429)
+    crawl.pass_time(5.9)
+    assert crawl.ask() == []
+    crawl.pass_time(4.2)
+    assert crawl.ask()
+
+
+def test_a_server_cannot_hold_its_host_for_ever() -> None:
+    crawl = CoreCrawl(*PAGES[:2], hold_max_s=60.0, retries=0, tasks_per_lease=1)
+    crawl.hello("s")
+    crawl.open_gates()
+    ((granted, page),) = crawl.ask(want=1)
+    crawl.settle(granted, page, outcome=Outcome.HTTP_ERROR, status=503, retry_after_s=1e12)
+    assert crawl.host().hold_until == crawl.now + 60.0
+
+
+def test_after_a_loss_the_next_start_waits_for_the_delay_from_then() -> None:
+    crawl = CoreCrawl(*PAGES[:3], delay_s=4.0)
+    crawl.hello("s")
+    crawl.open_gates()
+    crawl.pass_time(4.0)
+    assert crawl.ask("s")
+    crawl.pass_time(crawl.policy.lease_s)
+    crawl.hello("t")
+    lost_at = crawl.now
+    while not (pages := crawl.ask("t")):
+        crawl.pass_time(0.5)
+    assert crawl.now + pages[0][1].start_after_s >= lost_at + 4.0
+    assert pages[0][1].kind is Kind.PAGE
