@@ -49,6 +49,18 @@ class CrawlFolder:
         return self.path / SUMMARY
 
 
+def refuse_if_running(folder: Path) -> None:
+    """Raise `UsageError` if a coordinator works in a folder."""
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        _take(descriptor, fcntl.LOCK_SH, folder)
+    finally:
+        os.close(descriptor)
+
+
 def _move_aside(folder: Path) -> Path:
     """Move a folder to a name of its own beside it, after making sure that no coordinator works there."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
@@ -65,11 +77,18 @@ def _lock(folder: Path) -> int:
     """Lock a folder for this process; raise `UsageError` naming the process that has it."""
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(descriptor, 32).decode("ascii", errors="replace").strip() or "unknown"
+        _take(descriptor, fcntl.LOCK_EX, folder)
+    except UsageError:
         os.close(descriptor)
-        raise UsageError(f"{folder} is in use by the coordinator with process id {holder}: wait or stop it") from None
+        raise
     os.ftruncate(descriptor, 0)
     os.write(descriptor, str(os.getpid()).encode())
     return descriptor
+
+
+def _take(descriptor: int, how: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 32).decode("ascii", errors="replace").strip() or "unknown"
+        raise UsageError(f"{folder} is in use by the coordinator with process id {holder}: wait or stop it") from None
