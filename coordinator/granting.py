@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 
-from coordinator.core import leases
+from coordinator.core import budget, leases
 from coordinator.core.facts import Facts
 from coordinator.core.leases import Asker
-from coordinator.core.rows import ALONE_QUEUE, Gate, HostRow, LeaseRow, TaskRow
+from coordinator.core.rows import ALONE_QUEUE, Gate, HostRow, LeaseRow, TaskRow, TaskState
 from coordinator.frontier.reading import read_hosts, read_leases, read_origins, read_tasks
 from coordinator.members import Member, Members
 from coordinator.turns import Turns
 
 HOSTS_PER_TURN = 64
+SUSPECTS_PER_TURN = 64
+BUDGET_PAUSE_S = 0.1
 
 
 class Granting:
@@ -31,8 +33,9 @@ class Granting:
         if want < 1:
             member.cleared_for_suspect = False
             return []
-        if any(lease.alone for lease in mine) or self._bears_suspect(member, now):
-            return [] if mine else self._grant_suspect(member, now)
+        suspect = self._suspect_for(member, now)
+        if any(lease.alone for lease in mine) or (suspect is not None and member.cleared_for_suspect):
+            return self._grant_suspect(suspect, member, now) if suspect is not None and not mine else []
         granted: list[LeaseRow] = []
         for key, open_tasks in self._candidates(mine, now):
             asker = Asker(session=member.id, want=want, sessions=len(self._members), open_tasks=open_tasks)
@@ -76,6 +79,9 @@ class Granting:
         tasks, next_at = self._waiting(host, len(starts), facts, now)
         allowed = leases.refuse_by_robots(tasks, facts, self._policy)
         lease = leases.grant(allowed, starts, asker, facts, self._policy)
+        if len(lease.refs if lease is not None else ()) < len(allowed):
+            # The budget keeps some of them here, until a place is given back or the last is spent.
+            next_at = now + BUDGET_PAUSE_S
         leases.look_again(facts, key, self._policy, now, next_at)
         return lease
 
@@ -91,21 +97,28 @@ class Granting:
         next_at = now if len(tasks) > limit else min(times, default=None)
         return tasks[:limit], next_at
 
-    def _bears_suspect(self, member: Member, now: float) -> bool:
-        """Say whether a session is the one that stays empty for a suspect; choose it if there is none."""
-        if not self._store.ready(ALONE_QUEUE, now, 1).tasks:
-            member.cleared_for_suspect = False
-        elif self._members.suspect_bearer() is None:
-            member.cleared_for_suspect = True
-        return member.cleared_for_suspect
-
-    def _grant_suspect(self, member: Member, now: float) -> list[LeaseRow]:
+    def _suspect_for(self, member: Member, now: float) -> TaskRow | None:
+        """Return a suspect that may be granted now to this session, once it is empty; let one session become so."""
+        suspects = self._store.ready(ALONE_QUEUE, now, SUSPECTS_PER_TURN).tasks
+        hosts = self._store.hosts({task.host for task in suspects})
         asker = Asker(session=member.id, want=1, sessions=len(self._members))
-        lease = self._turns.run(lambda facts: self._look_at_suspect(asker, facts, now))
+        payable = budget.affordable(suspects, self._store.ledger(), self._policy)
+        grantable = (task for task in payable if leases.room(hosts[task.host], asker, self._policy, now))
+        suspect = next(grantable, None)
+        bearer = self._members.suspect_bearer()
+        member.cleared_for_suspect = suspect is not None and bearer in (None, member)
+        return suspect
+
+    def _grant_suspect(self, suspect: TaskRow, member: Member, now: float) -> list[LeaseRow]:
+        asker = Asker(session=member.id, want=1, sessions=len(self._members))
+        lease = self._turns.run(lambda facts: self._look_at_suspect(suspect.ref, asker, facts, now))
         return [lease] if lease is not None else []
 
-    def _look_at_suspect(self, asker: Asker, facts: Facts, now: float) -> LeaseRow | None:
-        (task,) = self._store.ready(ALONE_QUEUE, now, 1).tasks
+    def _look_at_suspect(self, ref: bytes, asker: Asker, facts: Facts, now: float) -> LeaseRow | None:
+        read_tasks(facts, self._store, [ref])
+        task = facts.tasks[ref]
+        if task is None or task.state is not TaskState.PENDING:
+            return None
         read_hosts(facts, self._store, [task.host])
         starts = leases.room(facts.host(task.host), asker, self._policy, now)
         return leases.grant([task], starts, asker, facts, self._policy) if starts else None

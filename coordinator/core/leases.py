@@ -16,7 +16,7 @@ from coordinator.core.admission import awaken_host
 from coordinator.core.changes import HostSet, LeaseEnded, LeaseSet, LedgerSet
 from coordinator.core.facts import Facts
 from coordinator.core.policy import Policy
-from coordinator.core.rows import ALONE_QUEUE, HostRow, LeaseRow, TaskRow, TaskState, succeed
+from coordinator.core.rows import ALONE_QUEUE, HostRow, LeaseRow, TaskRow, TaskState, queue_of, succeed
 from coordinator.core.transitions import TaskEvent, move
 from shared.messages import Kind
 
@@ -121,7 +121,9 @@ def lose(lease: LeaseRow, started: Collection[bytes], facts: Facts, policy: Poli
 def release(lease: LeaseRow, started: Collection[bytes], facts: Facts, policy: Policy, now: float) -> None:
     """Take back the tasks of a lease that its worker gives up. Had it begun one of them, its host was asked."""
     tasks = open_tasks(lease, facts)
-    facts.take(move(task, TaskEvent.RELEASED, lease=0) for task in tasks)
+    for task in tasks:
+        facts.take(budget.give_back(task, facts.ledger))
+        facts.take([move(task, TaskEvent.RELEASED, lease=0, reserved=False, queue=queue_of(task))])
     if any(task.ref in started for task in tasks):
         facts.take([HostSet(host=politeness.started(facts.host(lease.host), now))])
     _end(succeed(lease), "released", facts, policy, now)
@@ -161,7 +163,8 @@ def _lose_task(task: TaskRow, started: bool, facts: Facts, policy: Policy) -> No
                 losses=losses,
                 deaths=task.deaths + (1 if task.alone else 0),
                 alone=alone,
-                queue=ALONE_QUEUE if alone else task.queue,
+                # Its host's own queue comes first: nothing nearer may keep it from using the place it still has.
+                queue=ALONE_QUEUE if alone else task.host,
             )
         ]
     )

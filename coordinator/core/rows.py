@@ -47,8 +47,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 class TaskRow(Fact, frozen=True, kw_only=True):
     """One URL to fetch, and what became of it.
 
-    `queue` is where it waits: its origin (pages), its host (robots.txt, which no gate holds back) or the queue of
-    suspects. `lease` is the current lease: after a loss it stays current until the next grant. `settled` are the leases
+    `queue` is where it waits: its origin (pages), its host (robots.txt, which no gate holds back, and lost pages, which
+    have passed it) or the queue of suspects. `lease` is the current lease: after a loss it stays current until the next grant. `settled` are the leases
     whose report was accepted. `reserved` says that a place of the page budget is kept for it. `outlinks` are kept only
     in a crawl with a depth limit, to pass on a depth that turns out smaller.
     """
@@ -82,6 +82,13 @@ class TaskRow(Fact, frozen=True, kw_only=True):
     def verdict(self) -> str:
         """What a final task is counted under: the reason, or else the outcome."""
         return self.reason or (self.outcome.value if self.outcome is not None else "")
+
+
+def queue_of(task: TaskRow) -> str:
+    """Return where a task waits that was never granted, or has given back what it was granted."""
+    if task.alone:
+        return ALONE_QUEUE
+    return task.origin if task.kind is Kind.PAGE else task.host
 
 
 class LeaseRow(Fact, frozen=True, kw_only=True):

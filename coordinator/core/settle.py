@@ -11,7 +11,7 @@ from coordinator.core.changes import Accepted, Change, HostSet, LedgerSet, Origi
 from coordinator.core.facts import Facts
 from coordinator.core.leases import settle_one
 from coordinator.core.policy import Policy
-from coordinator.core.rows import FINAL, HostRow, Result, TaskRow, succeed
+from coordinator.core.rows import FINAL, HostRow, Result, TaskRow, queue_of, succeed
 from coordinator.core.transitions import TaskEvent, move
 from shared.messages import AckState, Kind, Outcome, Report
 from shared.urls import host_key
@@ -131,6 +131,7 @@ def _retry(task: TaskRow, report: Report, facts: Facts, policy: Policy, now: flo
                 lease=0,
                 settled=(*task.settled, report.lease),
                 reserved=False,
+                queue=queue_of(task),
             )
         ]
     )

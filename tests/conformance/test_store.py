@@ -118,7 +118,12 @@ def test_a_new_store_holds_nothing(store: Store) -> None:
 def test_rows_read_back_as_they_were_applied(store: Store) -> None:
     task = move(admitted(1).task, TaskEvent.LOWERED, depth=0, hops=("http://a.test/0",), outlinks=(b"o",), settled=(4,))
     busy = HostRow(
-        key=HOST, delay_s=2.5, last_start_at=0.25, hold_until=9.0, holders=(Holder("s", (1, 2)),), origins=(ORIGIN,)
+        key=HOST,
+        delay_s=2.5,
+        last_start_at=0.25,
+        hold_until=9.0,
+        holders=(Holder("s", ((1, 2), (4, 1))),),
+        origins=(ORIGIN,),
     )
     origin = OriginRow(origin=ORIGIN, host=HOST, gate=Gate.RULES, robots=b"\xef\xbb\xbfUser-agent: *")
     ledger = succeed(store.ledger(), next_lease=7, pages_fetched=3, scope_hosts=("b.test",))
