@@ -1,6 +1,8 @@
 """The one thread that owns the service: calls from all connections, one after another, committed together.
 
-Calls that arrive while a commit is under way share the next one. A caller gets its answer after the commit.
+Calls that arrive while a commit is under way share the next one. A caller gets its answer after the commit. A refusal (an
+error that names what the caller must change) goes to its caller; anything else that a call or a commit raises is a store
+that failed or a bug of ours, and ends the loop: what was not committed was not answered, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -9,17 +11,22 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from coordinator.service import Service
-from shared.errors import CrawlfleetError
+from shared.errors import Unreachable, UsageError
 
 T = TypeVar("T")
 Call = tuple[Callable[[float], Any], "Future[Any]"]
 
 TICK_S = 0.1
-_REFUSALS = (CrawlfleetError, ValueError, KeyError, TypeError)
+_REFUSALS = (UsageError, Unreachable)
+
+
+class _Mistake(NamedTuple):
+    error: Exception
 
 
 class Loop:
@@ -52,6 +59,13 @@ class Loop:
         answer: Future[T] = Future()
         self._calls.put((step, answer))
         return answer.result()
+
+    def ask(self, step: Callable[[float], T]) -> T:
+        """Like `call`, for a step in which a `ValueError` or `TypeError` is the caller's own mistake: raise it here."""
+        answer = self.call(partial(_caught, step))
+        if isinstance(answer, _Mistake):
+            raise answer.error
+        return answer
 
     def _run(self) -> None:
         going = True
@@ -100,3 +114,10 @@ class Loop:
                 answer.set_exception(error)
             else:
                 answer.set_result(value)
+
+
+def _caught(step: Callable[[float], T], now: float) -> T | _Mistake:
+    try:
+        return step(now)
+    except (ValueError, TypeError) as error:
+        return _Mistake(error)

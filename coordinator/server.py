@@ -56,11 +56,11 @@ class LockReferent:
 
     def acquire(self, name: str, owner: str) -> int:
         """Try to take a lock; return a fencing number, or 0."""
-        return self._loop.call(lambda _now: self._service.acquire(_text(name), _text(owner)))
+        return self._loop.ask(lambda _now: self._service.acquire(_text(name), _text(owner)))
 
     def release(self, name: str, owner: str) -> None:
         """Free a lock."""
-        self._loop.call(lambda _now: self._service.locks.release(_text(name), _text(owner)))
+        self._loop.ask(lambda _now: self._service.locks.release(_text(name), _text(owner)))
 
 
 class ValueReferent:
@@ -72,15 +72,15 @@ class ValueReferent:
 
     def get(self, name: str) -> int | float:
         """Return a number."""
-        return self._loop.call(lambda _now: self._values.get(_text(name)))
+        return self._loop.ask(lambda _now: self._values.get(_text(name)))
 
     def set(self, name: str, number: int | float) -> None:
         """Set a number."""
-        self._loop.call(lambda _now: self._values.set(_text(name), number))
+        self._loop.ask(lambda _now: self._values.set(_text(name), number))
 
     def add(self, name: str, number: int | float) -> int | float:
         """Add to a number; return the sum."""
-        return self._loop.call(lambda _now: self._values.add(_text(name), number))
+        return self._loop.ask(lambda _now: self._values.add(_text(name), number))
 
 
 class Control:
