@@ -1,8 +1,8 @@
 """The one thread that owns the service: calls from all connections, one after another, committed together.
 
-Calls that arrive while a commit is under way share the next one. A caller gets its answer after the commit. A refusal (an
-error that names what the caller must change) goes to its caller; anything else that a call or a commit raises is a store
-that failed or a bug of ours, and ends the loop: what was not committed was not answered, so nothing is lost.
+Calls that arrive while a commit is under way share the next one. A caller gets its answer after the commit. A refusal,
+an error that names what the caller must change, goes to its caller. Anything else that a call or a commit raises is a
+store that failed or a bug of ours, and ends the loop: what was not committed was not answered, so nothing is lost.
 """
 
 from __future__ import annotations
