@@ -48,9 +48,9 @@ class TaskRow(Fact, frozen=True, kw_only=True):
     """One URL to fetch, and what became of it.
 
     `queue` is where it waits: its origin (pages), its host (robots.txt, which no gate holds back, and lost pages, which
-    have passed it) or the queue of suspects. `lease` is the current lease: after a loss it stays current until the next grant. `settled` are the leases
-    whose report was accepted. `reserved` says that a place of the page budget is kept for it. `outlinks` are kept only
-    in a crawl with a depth limit, to pass on a depth that turns out smaller.
+    have passed it) or the queue of suspects. `lease` is the current lease: after a loss it stays current until the next
+    grant. `settled` are the leases whose report was accepted. `reserved` says that a place of the page budget is kept
+    for it. `outlinks` are kept only in a crawl with a depth limit, to pass on a depth that turns out smaller.
     """
 
     ref: bytes
