@@ -115,7 +115,10 @@ class Crawl:
         self._loop.stop()
         self._follower.stop()
         summary = self._summary(finished, elapsed_s)
-        write(summary, self.folder.summary)
+        try:
+            write(summary, self.folder.summary)
+        except OSError as error:
+            structlog.get_logger().warning("the summary could not be left", reason=error.strerror)
         self._store.close()
         return summary
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from coordinator.verify import Proof
 
-__all__ = ["Console", "Summary", "read", "show", "show_proof", "write"]
+__all__ = ["Console", "Summary", "show", "show_proof", "write"]
 
 
 _WHAT_NEXT = {
@@ -50,18 +50,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write(summary: Summary, path: Path) -> None:
-    """Leave a summary as JSON, whole or not at all."""
+    """Leave a summary as JSON, whole or not at all; raise `OSError` if that cannot be."""
     draft = path.with_suffix(".tmp")
     draft.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
     draft.replace(path)
-
-
-def read(path: Path) -> Summary | None:
-    """Return the summary that a coordinator left, None if it left none."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Summary)
-    except FileNotFoundError:
-        return None
 
 
 def show(summary: Summary, console: Console) -> None:

@@ -21,7 +21,7 @@ import msgspec
 from coordinator import summary
 from coordinator.app import Crawl, serve
 from coordinator.app import Options as CoordinatorOptions
-from coordinator.crawl_folder import LOG, SUMMARY
+from coordinator.crawl_folder import LOG
 from coordinator.summary import Console
 from crawlfleet.progress import Progress, open_progress
 from shared import log
@@ -51,7 +51,13 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     exit_code: int
 
 
-_words = msgspec.msgpack.Decoder(Ready | Refused)
+class Ended(msgspec.Struct, frozen=True, tag=True):
+    """The coordinator is done."""
+
+    summary: summary.Summary
+
+
+_words = msgspec.msgpack.Decoder(Ready | Refused | Ended)
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +96,7 @@ def run(options: RunOptions, console: Console) -> int:
             _watch(JoinToken.parse(ready.token), node, coordinator, progress)
         if node.exitcode == 0 and not interrupts.count:
             coordinator.join(FAREWELL_S)
-        return _end(Path(ready.folder), node, coordinator, console)
+        return _end(ours, Path(ready.folder), node, coordinator, console)
 
 
 def coordinator_process(options: CoordinatorOptions, pipe: Connection) -> None:
@@ -103,7 +109,9 @@ def coordinator_process(options: CoordinatorOptions, pipe: Connection) -> None:
         pipe.send_bytes(msgspec.msgpack.encode(Ready(crawl.token.encode(), str(crawl.folder.path), moved_to)))
 
     try:
-        code = serve(options, tell).exit_code
+        end = serve(options, tell)
+        pipe.send_bytes(msgspec.msgpack.encode(Ended(end)))
+        code = end.exit_code
     except CrawlfleetError as error:
         pipe.send_bytes(msgspec.msgpack.encode(Refused(str(error), error.exit_code)))
         code = error.exit_code
@@ -163,17 +171,23 @@ def _end_with_parent() -> None:
 
 def _await_ready(pipe: Connection, coordinator: BaseProcess) -> Ready:
     """Wait until the coordinator serves; raise what keeps it from it."""
-    word: Ready | Refused
+    word = _hear(pipe)
+    if isinstance(word, Ready):
+        return word
+    coordinator.join()
+    raise CrawlfleetError(f"the coordinator ended before it served (exit code {coordinator.exitcode})")
+
+
+def _hear(pipe: Connection) -> Ready | Ended | None:
+    """Wait for the coordinator's next word, None if it died without one; raise what it refuses."""
+    word: Ready | Refused | Ended
     try:
         word = _words.decode(pipe.recv_bytes())
     except EOFError:
-        coordinator.join()
-        raise CrawlfleetError(f"the coordinator ended before it served (exit code {coordinator.exitcode})") from None
-    if isinstance(word, Refused):
-        coordinator.join()
-        error = UsageError(word.text) if word.exit_code == UsageError.exit_code else CrawlfleetError(word.text)
-        raise error
-    return word
+        return None
+    if not isinstance(word, Refused):
+        return word
+    raise UsageError(word.text) if word.exit_code == UsageError.exit_code else CrawlfleetError(word.text)
 
 
 def _node_options(options: RunOptions, ready: Ready) -> NodeOptions:
@@ -196,7 +210,7 @@ def _watch(token: JoinToken, node: BaseProcess, coordinator: BaseProcess, progre
     manager.disconnect()
 
 
-def _end(folder: Path, node: BaseProcess, coordinator: BaseProcess, console: Console) -> int:
+def _end(pipe: Connection, folder: Path, node: BaseProcess, coordinator: BaseProcess, console: Console) -> int:
     """See both processes off in order; show what the crawl came to; return the exit code."""
     if coordinator.exitcode is not None and coordinator.exitcode < 0:
         node.kill()  # its workers have nobody to report to, and end with it
@@ -204,11 +218,12 @@ def _end(folder: Path, node: BaseProcess, coordinator: BaseProcess, console: Con
         node.join(FAREWELL_S)
     for process in (coordinator, node):
         _see_off(process)
-    end = summary.read(folder / SUMMARY)
-    if end is None:
+    word = _hear(pipe)
+    if not isinstance(word, Ended):
         raise CrawlfleetError(
             f"the coordinator ended unexpectedly (exit code {coordinator.exitcode}): see {folder / LOG}"
         )
+    end = word.summary
     summary.show(end, console)
     return end.exit_code if end.exit_code != INTERRUPTED or not node.exitcode else max(node.exitcode, 1)
 

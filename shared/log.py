@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -60,7 +61,7 @@ def _escape(_logger: object, _method: str, event: Event) -> Event:
 
 
 class _Tee:
-    """Writes every event to a file as well, as one JSON line."""
+    """Writes every event to a file as well, as one JSON line. A full disk costs log lines, never more."""
 
     def __init__(self, file: Path) -> None:
         self._file = file.open("a", encoding="utf-8", buffering=1)
@@ -69,5 +70,6 @@ class _Tee:
     def __call__(self, logger: Any, method: str, event: Event) -> Event:
         line = self._render(logger, method, dict(event))
         assert isinstance(line, str)
-        self._file.write(line + "\n")
+        with suppress(OSError):
+            self._file.write(line + "\n")
         return event
