@@ -1,0 +1,143 @@
+"""The conduct of the coordinator towards its sessions."""
+
+from __future__ import annotations
+
+import pytest
+
+from coordinator.core.primitives import Locks
+from shared.errors import CrawlfleetError, VersionError
+from shared.messages import PROTOCOL_MAJOR, ExchangeRequest, Hello
+from tests.unit.core_crawl import SEED, CoreCrawl
+
+
+def test_another_major_version_of_the_protocol_is_refused_naming_both() -> None:
+    crawl = CoreCrawl()
+    with pytest.raises(VersionError, match=rf"protocol {PROTOCOL_MAJOR + 1}.*{PROTOCOL_MAJOR}"):
+        crawl.service.hello(Hello(session="s", protocol_major=PROTOCOL_MAJOR + 1), 0.0)
+    assert crawl.service.sessions == 0
+
+
+def test_another_minor_version_is_welcome() -> None:
+    crawl = CoreCrawl()
+    welcome = crawl.service.hello(Hello(session="s", protocol_minor=99), 0.0)
+    assert (welcome.epoch, welcome.lease_s) == (7, crawl.policy.lease_s)
+
+
+def test_an_unknown_session_is_told_to_say_hello_and_nothing_of_what_it_says_counts() -> None:
+    crawl = CoreCrawl()
+    answer = crawl.turn("nobody", want=5)
+    assert (answer.known, answer.leases) == (False, ())
+
+
+def test_a_session_that_is_silent_for_a_lease_time_is_no_member_any_more() -> None:
+    crawl = CoreCrawl()
+    crawl.hello("s")
+    crawl.pass_time(crawl.policy.lease_s - 0.1)
+    assert crawl.turn("s").known
+    crawl.pass_time(crawl.policy.lease_s)
+    assert not crawl.turn("s").known
+
+
+def test_every_exchange_renews_all_leases_of_its_session() -> None:
+    crawl = CoreCrawl()
+    crawl.hello("s")
+    crawl.open_gates()
+    ((lease, _),) = crawl.ask()
+    for _ in range(10):
+        crawl.pass_time(crawl.policy.lease_s - 1.0)
+        assert crawl.turn("s").lost == ()
+    assert crawl.store.leases([lease.id])
+
+
+def test_goodbye_returns_what_is_held_at_once() -> None:
+    crawl = CoreCrawl()
+    crawl.hello("s", "t")
+    crawl.open_gates()
+    assert crawl.ask("s")
+    crawl.service.goodbye("s", crawl.now)
+    assert crawl.service.sessions == 1
+    assert crawl.ask("t")
+
+
+def test_the_end_is_told_once_every_task_is_final_and_not_before() -> None:
+    crawl = CoreCrawl()
+    crawl.hello("s")
+    crawl.open_gates()
+    ((lease, task),) = crawl.ask()
+    assert not crawl.turn("s").finished
+    crawl.settle(lease, task)
+    answer = crawl.turn("s", want=8)
+    assert (answer.finished, answer.leases, answer.idle_s) == (True, (), 0.0)
+
+
+def test_a_session_with_nothing_to_do_is_told_to_wait_until_something_may_be_due() -> None:
+    crawl = CoreCrawl(delay_s=0.0, retries=1)
+    crawl.hello("s")
+    assert 0 < crawl.turn("s").idle_s <= 1.0
+
+
+def test_put_admits_what_is_in_scope_and_names_the_rule_that_refuses_the_rest() -> None:
+    crawl = CoreCrawl()
+    assert crawl.service.put("http://a.test/new", 0.0) == ""
+    assert crawl.knows("http://a.test/new")
+    assert crawl.service.put("http://x.test/", 0.0) == "host"
+    assert crawl.service.put("http://A.test/", 0.0) == "not_canonical"
+    assert crawl.service.put(SEED, 0.0) == ""
+
+
+def test_a_turn_with_nothing_in_it_changes_nothing() -> None:
+    crawl = CoreCrawl()
+    crawl.hello("s")
+    seen = len(crawl.changes)
+    crawl.service.exchange(ExchangeRequest(session="s"), crawl.now)
+    assert len(crawl.changes) == seen
+
+
+# Locks and values
+
+
+def test_a_lock_has_one_owner_and_the_same_number_for_it_until_it_is_free() -> None:
+    locks = Locks()
+    assert locks.acquire("login", "s/1/1") == 1
+    assert locks.acquire("login", "s/1/1") == 1
+    assert locks.acquire("login", "t/1/1") == 0
+    locks.release("login", "s/1/1")
+    assert locks.acquire("login", "t/1/1") == 2
+
+
+def test_only_its_owner_can_free_a_lock() -> None:
+    locks = Locks()
+    locks.acquire("login", "s/1/1")
+    with pytest.raises(ValueError, match="login"):
+        locks.release("login", "s/1/2")
+    assert locks.acquire("login", "t/1/1") == 0
+
+
+def test_what_a_lost_session_held_passes_on_with_a_larger_number() -> None:
+    crawl = CoreCrawl()
+    crawl.hello("s", "t")
+    first = crawl.service.acquire("login", "s/1/1")
+    assert crawl.service.acquire("login", "t/1/1") == 0
+    crawl.hello("u", replaces="s")
+    assert crawl.service.acquire("login", "t/1/1") > first
+
+
+def test_who_is_no_member_gets_no_lock() -> None:
+    with pytest.raises(CrawlfleetError, match="session"):
+        CoreCrawl().service.acquire("login", "ghost/1/1")
+
+
+def test_a_value_starts_at_zero_and_is_added_to_in_one_step() -> None:
+    values = CoreCrawl().service.values
+    assert values.get("n") == 0
+    assert values.add("n", 2) == 2
+    assert values.add("n", -0.5) == 1.5
+    values.set("n", 7)
+    assert values.get("n") == 7
+
+
+@pytest.mark.parametrize("wrong", ["1", None, True, [1]])
+def test_a_value_is_a_number(wrong: object) -> None:
+    values = CoreCrawl().service.values
+    with pytest.raises(TypeError):
+        values.set("n", wrong)  # type: ignore[arg-type]  # what a remote caller may send
