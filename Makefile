@@ -47,6 +47,10 @@ test-server: $(INSTALLED) ## run the tests against nginx and wget2
 test-compose: $(INSTALLED) ## run the test that crawls from containers
 	$(BIN)/python -m pytest -m compose
 
+.PHONY: torture
+torture: $(INSTALLED) ## kill coordinator and workers at random in N runs (each once; goes on where it was)
+	$(BIN)/python -m tests.fault.torture --runs $(or $(N),50) --out .make/torture.jsonl
+
 .PHONY: check
 check: $(INSTALLED) ## lint, format and types
 	$(BIN)/ruff check .

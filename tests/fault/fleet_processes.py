@@ -1,0 +1,187 @@
+"""A coordinator and a node as real processes over TCP, to be killed, stopped and started again.
+
+Each has a process group of its own, and leaving the block kills both groups. A coordinator always comes back on the
+same folder and port. Ports lie below the range that the system gives to clients: a client that calls a free port of
+that range may reach itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from types import TracebackType
+
+from coordinator.crawl_folder import JOIN
+from shared.join_token import JoinToken, read_token
+
+PORTS = range(20_000, 32_000)
+LOOK_EVERY_S = 0.01
+
+
+class FleetProcesses:
+    """One crawl's processes. `preface` goes in front of the coordinator's command, `environment` into all."""
+
+    def __init__(
+        self,
+        folder: Path,
+        job: Path,
+        *,
+        workers: int = 2,
+        start_method: str = "spawn",
+        environment: Mapping[str, str] | None = None,
+        preface: tuple[str, ...] = (),
+    ) -> None:
+        self.folder = folder
+        self.job = job
+        self.port = free_port()
+        self.crawl = folder / "crawls" / job.stem
+        self._workers = workers
+        self._start_method = start_method
+        self._environment = {**os.environ, **(environment or {})}
+        self._preface = preface
+        self._started: list[subprocess.Popen[bytes]] = []
+        self.coordinator: subprocess.Popen[bytes] | None = None
+        self.node: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> FleetProcesses:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        for process in self._started:
+            end_group(process)
+
+    def start_coordinator(self) -> subprocess.Popen[bytes]:
+        """Start the coordinator, or start it again where it was."""
+        arguments = (str(self.job), "--bind", f"127.0.0.1:{self.port}", "--crawls", str(self.crawl.parent))
+        self.coordinator = self._start("coordinator.txt", *self._preface, *python("coordinator"), *arguments)
+        return self.coordinator
+
+    def start_node(self, token: JoinToken | None = None) -> subprocess.Popen[bytes]:
+        """Start a node, with the coordinator's own token unless another is given."""
+        join = ("--join-file", str(self.crawl / JOIN)) if token is None else ("--join", token.encode())
+        count = ("--processes", str(self._workers), "--threads", "4", "--start-method", self._start_method)
+        self.node = self._start("node.txt", *python("worker"), *join, *count)
+        return self.node
+
+    def token(self, port: int | None = None) -> JoinToken:
+        """Return the coordinator's token once it is there, with another port if one is given."""
+        path = self.crawl / JOIN
+        await_that(lambda: path.is_file() and path.stat().st_size > 0, 30, "the join token")
+        token = read_token(path)
+        return JoinToken(
+            addresses=token.addresses, port=port or token.port, fingerprint=token.fingerprint, secret=token.secret
+        )
+
+    def workers(self) -> list[int]:
+        """Return the ids of the worker processes that live now."""
+        if self.node is None:
+            return []
+        return [pid for pid in children_of(self.node.pid) if is_worker(pid)]
+
+    def joined_workers(self) -> list[int]:
+        """Return the ids of the workers that are connected to the coordinator."""
+        connected = sockets_to(self.port)
+        return [pid for pid in self.workers() if connected & sockets_of(pid)]
+
+    def output(self, name: str) -> str:
+        """Return what the `coordinator` or the `node` has said so far, over all its lives."""
+        return (self.folder / f"{name}.txt").read_text(errors="replace")
+
+    def _start(self, out: str, *command: str) -> subprocess.Popen[bytes]:
+        with (self.folder / out).open("ab") as file:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,
+            )
+        self._started.append(process)
+        return process
+
+
+def python(module: str) -> tuple[str, ...]:
+    """Return the command that runs one of our modules."""
+    return (sys.executable, "-m", module)
+
+
+def await_that(holds: Callable[[], object], timeout_s: float, what: str) -> None:
+    """Look until something holds; fail if it does not in time."""
+    until = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < until, f"no {what} within {timeout_s} s"
+        time.sleep(LOOK_EVERY_S)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill one process, not its group, and wait for its end."""
+    process.kill()
+    process.wait(10)
+
+
+def signal_one(pid: int, number: signal.Signals) -> bool:
+    """Send a signal; False if the process is gone."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and all of its group: a hung or stopped one must not outlive its test."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(10)
+
+
+def free_port(rng: Random | None = None) -> int:
+    """Find a port that nobody listens at now."""
+    rng = rng or Random(os.urandom(8))
+    while True:
+        port = rng.choice(PORTS)
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the ids of a process's children; none if it is gone."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def is_worker(pid: int) -> bool:
+    """Say whether a node's child is a worker, and not the standard library's keeper of resources."""
+    try:
+        return b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def sockets_to(port: int) -> set[str]:
+    """Return the inodes of open connections to a port of this machine, at the client's end."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {row[9] for row in rows if row[2].endswith(f":{port:04X}") and row[3] == "01"}
+
+
+def sockets_of(pid: int) -> set[str]:
+    """Return the inodes of a process's sockets; none if it is gone."""
+    try:
+        links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:  # it, or one of its files, is gone meanwhile
+        return set()
+    return {link.removeprefix("socket:[").removesuffix("]") for link in links if link.startswith("socket:[")}

@@ -1,0 +1,281 @@
+"""Kills at random: one seed makes a site, a plan of one to five kills -9, and a run of real processes over TCP.
+
+    python -m tests.fault.torture --runs 300 --out torture.jsonl
+
+runs the seeds that the file does not hold yet, adds a line for each, and prints what all lines come to. A kill comes
+when the site has seen a given number of requests, a moment later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+
+from tests.fault.crawl_checks import check
+from tests.fault.fleet_processes import FleetProcesses, await_that, kill, signal_one
+from tests.site.generated_site import GeneratedSite, make_graph, serving_graph
+
+PAUSE_S = 0.06
+END_S = 60.0
+NODE_END_S = 15.0
+# A node gives up after three deaths in a row before hello, so not all kills may hit workers that are still starting.
+MOST_EARLY_KILLS = 2
+START_METHODS = ("spawn", "fork")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill:
+    """Whom to kill, `after_s` after the site's `at_hit`-th request; a coordinator comes back `away_s` later."""
+
+    victim: str
+    at_hit: int
+    after_s: float
+    away_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What became of one seed. `tail_s` is the time from the last kill to the crawl's end."""
+
+    seed: int
+    worker_kills: int
+    coordinator_kills: int
+    lost: tuple[str, ...]
+    doubled: tuple[str, ...]
+    quarantined: tuple[str, ...]
+    refetched: int
+    worst_recovery_s: float
+    tail_s: float
+    elapsed_s: float
+    problems: tuple[str, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every promise was kept."""
+        return not (self.lost or self.doubled or self.quarantined or self.problems)
+
+
+def plan(seed: int, pages: int) -> list[Kill]:
+    """Draw one to five kills; about one in three hits the coordinator."""
+    rng = Random(f"kills {seed}")
+    kills = [
+        Kill(
+            victim="coordinator" if rng.random() < 0.35 else "worker",
+            at_hit=rng.randint(0, pages),
+            after_s=rng.uniform(0, 0.25),
+            away_s=rng.choice((0.0, rng.uniform(0, 0.6))),
+        )
+        for _ in range(rng.randint(1, 5))
+    ]
+    return sorted(kills, key=lambda kill: kill.at_hit)
+
+
+class Torturer:
+    """Carries a plan out on running processes, and notes when it killed what."""
+
+    def __init__(self, fleet: FleetProcesses, site: GeneratedSite, rng: Random) -> None:
+        self._fleet = fleet
+        self._site = site
+        self._rng = rng
+        self._early = 0
+        self.worker_kills: list[float] = []
+        self.coordinator_kills: list[float] = []
+
+    @property
+    def kills_at(self) -> list[float]:
+        """When something was killed, in order."""
+        return sorted(self.worker_kills + self.coordinator_kills)
+
+    def carry_out(self, kills: Iterable[Kill]) -> None:
+        """Kill as planned, for as long as there is a crawl."""
+        for each in kills:
+            self._site.await_hits(each.at_hit, END_S / 2)
+            time.sleep(each.after_s)
+            if self._is_over():
+                return
+            if each.victim == "coordinator":
+                self._kill_coordinator(each.away_s)
+            else:
+                self._kill_worker()
+
+    def _is_over(self) -> bool:
+        coordinator = self._fleet.coordinator
+        return coordinator is None or coordinator.poll() is not None
+
+    def _kill_coordinator(self, away_s: float) -> None:
+        assert self._fleet.coordinator is not None
+        self.coordinator_kills.append(time.monotonic())
+        kill(self._fleet.coordinator)
+        time.sleep(away_s)
+        self._fleet.start_coordinator()
+
+    def _kill_worker(self) -> None:
+        joined = self._fleet.joined_workers()
+        early = [pid for pid in self._fleet.workers() if pid not in joined]
+        able = joined + early if self._early < MOST_EARLY_KILLS else joined
+        if not able:
+            return
+        victim = self._rng.choice(able)
+        at = time.monotonic()
+        if signal_one(victim, signal.SIGKILL):
+            self.worker_kills.append(at)
+            self._early += victim in early
+
+
+def run_seed(seed: int, folder: Path) -> Run:
+    """Crawl the seed's site under the seed's kills; say what came of it."""
+    graph = make_graph(seed)
+    rng = Random(f"victims {seed}")
+    began_at = time.monotonic()
+    with serving_graph(graph, PAUSE_S) as site:
+        job = write_job(folder, site.base)
+        with FleetProcesses(folder, job, start_method=rng.choice(START_METHODS)) as fleet:
+            fleet.start_coordinator()
+            fleet.start_node()
+            torturer = Torturer(fleet, site, rng)
+            torturer.carry_out(plan(seed, len(graph.pages)))
+            problems = see_off(fleet)
+            ended_at = time.monotonic()
+        if any("did not end" in problem for problem in problems):
+            return _broken(seed, torturer, problems, ended_at - began_at)
+        findings = check(fleet.crawl, site, torturer.kills_at)
+    kills_at = torturer.kills_at
+    return Run(
+        seed=seed,
+        worker_kills=len(torturer.worker_kills),
+        coordinator_kills=len(torturer.coordinator_kills),
+        lost=findings.lost,
+        doubled=findings.doubled,
+        quarantined=findings.quarantined,
+        refetched=findings.refetched,
+        worst_recovery_s=round(findings.worst_recovery_s, 3),
+        tail_s=round(ended_at - kills_at[-1], 3) if kills_at else 0.0,
+        elapsed_s=round(ended_at - began_at, 3),
+        problems=(*problems, *findings.pressed, *filter(None, [findings.unproved]), *findings.problems),
+    )
+
+
+def _broken(seed: int, torturer: Torturer, problems: list[str], elapsed_s: float) -> Run:
+    """A run without an end: what it left says nothing yet."""
+    return Run(
+        seed=seed,
+        worker_kills=len(torturer.worker_kills),
+        coordinator_kills=len(torturer.coordinator_kills),
+        lost=(),
+        doubled=(),
+        quarantined=(),
+        refetched=0,
+        worst_recovery_s=0.0,
+        tail_s=0.0,
+        elapsed_s=round(elapsed_s, 3),
+        problems=tuple(problems),
+    )
+
+
+def write_job(folder: Path, base: str, *lines: str, name: str = "torture") -> Path:
+    """Write a job over a whole site: a lease time of one second, a row with its title for each page."""
+    path = folder / f"{name}.yaml"
+    own = "".join(f"{line}\n" for line in lines)
+    delay = "" if "politeness" in own else "politeness: {delay: 0s, per_host: 4}\n"
+    path.write_text(
+        f"name: {name}\n"
+        f"seeds:\n  - {base}/\n"
+        f"{delay}"
+        'items:\n  - name: page\n    fields: {title: "title::text"}\n'
+        "sinks: [items.jsonl]\n"
+        "lease: 1s\n"
+        "durability: process\n"
+        f"{own}"
+    )
+    return path
+
+
+def see_off(fleet: FleetProcesses, timeout_s: float = END_S) -> list[str]:
+    """Wait for the end of the crawl, and of its node; return what was wrong about it."""
+    coordinator, node = fleet.coordinator, fleet.node
+    assert coordinator is not None
+    assert node is not None
+    problems = []
+    try:
+        await_that(lambda: coordinator.poll() is not None, timeout_s, "end of the crawl")
+    except AssertionError:
+        state = "lives" if node.poll() is None else f"ended with {node.returncode}"
+        return [f"the crawl did not end within {timeout_s} s (the node {state})"]
+    if coordinator.returncode != 0:
+        problems.append(f"the coordinator ended with exit code {coordinator.returncode}")
+    if node.poll() is None:
+        # A worker that was being started when the crawl ended looks for its coordinator for ever.
+        node.terminate()
+    node.wait(NODE_END_S)
+    if node.returncode != 0:
+        problems.append(f"the node ended with exit code {node.returncode}")
+    return problems
+
+
+def run_many(seeds: Sequence[int], root: Path, at_once: int) -> Iterable[Run]:
+    """Run seeds, some at once; yield each as it ends. The folder of a run that is not clean is kept."""
+
+    def one(seed: int) -> Run:
+        folder = Path(tempfile.mkdtemp(prefix=f"seed-{seed}-", dir=root))
+        run = run_seed(seed, folder)
+        if run.is_clean:
+            shutil.rmtree(folder)
+        return run
+
+    with ThreadPoolExecutor(at_once) as pool:
+        for done in as_completed([pool.submit(one, seed) for seed in seeds]):
+            yield done.result()
+
+
+def totals(runs: Sequence[Run]) -> str:
+    """Say what runs come to, in one line."""
+    return (
+        f"runs {len(runs)}, kills {sum(run.worker_kills + run.coordinator_kills for run in runs)} "
+        f"(workers {sum(run.worker_kills for run in runs)}, coordinator {sum(run.coordinator_kills for run in runs)}), "
+        f"lost {sum(len(run.lost) for run in runs)}, doubled {sum(len(run.doubled) for run in runs)}, "
+        f"quarantined {sum(len(run.quarantined) for run in runs)}, refetched {sum(run.refetched for run in runs)}, "
+        f"worst recovery {max((run.worst_recovery_s for run in runs), default=0.0):.2f} s, "
+        f"not clean {sum(not run.is_clean for run in runs)}"
+    )
+
+
+def read_runs(path: Path) -> list[Run]:
+    """Read the runs that a file holds; none if it is not there."""
+    if not path.exists():
+        return []
+    return [Run(**json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def main() -> int:
+    """Run the seeds that are missing, and print the totals; exit 1 if a run was not clean."""
+    parser = argparse.ArgumentParser(description="Kill coordinator and workers at random, and check what is left.")
+    parser.add_argument("--runs", type=int, default=50, help="how many seeds, from 0 on (default: 50)")
+    parser.add_argument("--out", type=Path, default=Path("torture.jsonl"), help="where each run leaves a line")
+    parser.add_argument("--at-once", type=int, default=2, help="how many runs at a time (default: 2)")
+    args = parser.parse_args()
+    runs = [run for run in read_runs(args.out) if run.seed < args.runs]
+    missing = sorted(set(range(args.runs)) - {run.seed for run in runs})
+    root = Path(tempfile.mkdtemp(prefix="crawlfleet-torture-"))
+    with args.out.open("a") as file:
+        for run in run_many(missing, root, args.at_once):
+            runs.append(run)
+            file.write(json.dumps(asdict(run)) + "\n")
+            file.flush()
+            if not run.is_clean:
+                print(f"seed {run.seed} is not clean, see {root}: {run}", flush=True)
+    print(totals(runs))
+    return 0 if all(run.is_clean for run in runs) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
