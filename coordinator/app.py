@@ -74,7 +74,7 @@ class Crawl:
         self._job = job
         self._started_at = datetime.now(UTC)
         self._stop = threading.Event()
-        work = msgspec.structs.replace(brief(job), all_outlinks=job.scope.depth is not None)
+        work = brief(job)
         self._store, epoch, began_at = _open_store(job, folder)
         self._fetched_before = self._store.ledger().pages_fetched
         self._began_at = began_at

@@ -96,7 +96,9 @@ class Report(Message, frozen=True, kw_only=True):
 
     `age_s` is how long ago, when this is sent, the attempt started; None if it never started. `reason` names the error
     (`timeout_total`, `http_404`, ...; empty if none), `detail` says it in words. `outlinks` are canonical and in scope.
-    `location` is the canonical target of a redirect. `body` is only filled for robots.txt.
+    `known` are the fingerprints, one after another, of further outlinks: those that an earlier, acked report of this
+    session has told at the same or a smaller depth. `location` is the canonical target of a redirect. `body` is only
+    filled for robots.txt.
     """
 
     lease: int
@@ -113,6 +115,7 @@ class Report(Message, frozen=True, kw_only=True):
     retry_after_s: float | None = None
     rows: tuple[Row, ...] = ()
     outlinks: tuple[str, ...] = ()
+    known: bytes = b""
     capped: bool = False
     body: bytes = b""
 
@@ -189,10 +192,7 @@ class HookSpec(Message, frozen=True, kw_only=True):
 
 
 class Brief(Message, frozen=True, kw_only=True):
-    """All that a worker has to know of a job. `follow` None means every `a[href]` and `area[href]`.
-
-    `all_outlinks` asks for every outlink of every page, even if it was sent before: a smaller depth passes along them.
-    """
+    """All that a worker has to know of a job. `follow` None means every `a[href]` and `area[href]`."""
 
     job: str
     scope: ScopeSpec
@@ -200,7 +200,6 @@ class Brief(Message, frozen=True, kw_only=True):
     items: tuple[ItemRule, ...] = ()
     follow: tuple[str, ...] | None = None
     hook: HookSpec | None = None
-    all_outlinks: bool = False
     max_outlinks: int = 10_000
     max_rows: int = 10_000
     max_report_bytes: int = 4 * 1024 * 1024

@@ -31,7 +31,7 @@ from worker.extract import Extractor
 from worker.fetch import open_fetcher
 from worker.hooks import load_hook
 from worker.in_hand import Hands, InHand
-from worker.ledger import MAX_SENT_LINKS, Ledger, SentLinks
+from worker.ledger import Ledger
 from worker.line import Coordinator, Line
 from worker.notes import Drain, Failed, Joined, receive, send
 from worker.outbox import Outbox
@@ -143,7 +143,7 @@ def run_worker(
     client = Client(
         line=line,
         welcome=welcome,
-        ledger=Ledger(post.session, SentLinks(0 if welcome.brief.all_outlinks else MAX_SENT_LINKS)),
+        ledger=Ledger(post.session),
         agenda=agenda,
         outbox=outbox,
         orders=orders,

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from shared.messages import Ack, AckState, ExchangeAnswer, ExchangeRequest, Lease, Outcome, Report
+from shared.messages import Ack, AckState, ExchangeAnswer, ExchangeRequest, Kind, Lease, Outcome, Report
+from shared.urls import fingerprint
 from worker.agenda import TaskKey
 from worker.outbox import Delivery
 
@@ -21,31 +22,41 @@ MAX_SENT_LINKS = 250_000
 
 
 class SentLinks:
-    """Links that an acked report has told, with the smallest depth they were told at.
+    """Links that an acked report has told, with the smallest depth they were told at, and their fingerprints.
 
     Leaving them out of later reports only saves time: when the bound is reached, all are forgotten.
     """
 
     def __init__(self, limit: int = MAX_SENT_LINKS) -> None:
         self._limit = limit
-        self._depths: dict[str, int] = {}
+        self._told: dict[str, tuple[int, bytes]] = {}
 
-    def unsent(self, links: tuple[str, ...], depth: int) -> tuple[str, ...]:
-        """Keep the links that were not told yet at this depth or a smaller one."""
-        depths = self._depths
-        return tuple(link for link in links if depths.get(link, depth + 1) > depth)
+    def split(self, links: tuple[str, ...], depth: int) -> tuple[tuple[str, ...], bytes]:
+        """Return the links that were not told yet at this depth or a smaller one, and fingerprints of the others."""
+        told = self._told
+        unsent, known = [], []
+        for link in links:
+            earlier = told.get(link)
+            if earlier is None or earlier[0] > depth:
+                unsent.append(link)
+            else:
+                known.append(earlier[1])
+        return tuple(unsent), b"".join(known)
 
     def learn(self, links: tuple[str, ...], depth: int) -> None:
         """Remember links of a report that was acked OK."""
-        if len(self._depths) + len(links) > self._limit:
+        if len(self._told) + len(links) > self._limit:
             self.forget()
         for link in links[: self._limit]:
-            if self._depths.get(link, depth + 1) > depth:
-                self._depths[link] = depth
+            earlier = self._told.get(link)
+            if earlier is None:
+                self._told[link] = (depth, fingerprint(Kind.PAGE, "", link))
+            elif earlier[0] > depth:
+                self._told[link] = (depth, earlier[1])
 
     def forget(self) -> None:
         """Forget all; another incarnation of the coordinator may not know what the last one was told."""
-        self._depths.clear()
+        self._told.clear()
 
 
 @dataclass(slots=True)
@@ -96,9 +107,9 @@ class Ledger:
         """Take up reports; links that need not be told again are left out now, once and for all."""
         for delivery in deliveries:
             report = delivery.report
-            outlinks = self._sent.unsent(report.outlinks, delivery.depth + 1)
-            if len(outlinks) < len(report.outlinks):
-                report = replace(report, outlinks=outlinks)
+            outlinks, known = self._sent.split(report.outlinks, delivery.depth + 1)
+            if known:
+                report = replace(report, outlinks=outlinks, known=known)
             key = TaskKey(report.lease, report.ref)
             self._started.pop(key, None)
             self._unacked[key] = Delivery(

@@ -14,8 +14,9 @@ from coordinator.core.policy import Policy
 from coordinator.core.rows import FINAL, HostRow, Result, TaskRow, queue_of, succeed
 from coordinator.core.transitions import TaskEvent, move
 from shared.messages import AckState, Kind, Outcome, Report
-from shared.urls import host_key
+from shared.urls import FINGERPRINT_BYTES, host_key
 
+_WITH_OUTLINKS = frozenset({Outcome.FETCHED, Outcome.EXTRACT_ERROR})
 _TRIED_LATER = frozenset({429, 503})
 _CRAWL_DELAY_MAX_S = 60.0
 
@@ -37,7 +38,7 @@ def links_of(task: TaskRow, report: Report, policy: Policy) -> list[Link]:
         if _redirect_error(task, report.location, policy):
             return []
         return [_redirect_target(task, report.location)]
-    if task.kind is not Kind.PAGE or report.outcome not in (Outcome.FETCHED, Outcome.EXTRACT_ERROR):
+    if task.kind is not Kind.PAGE or report.outcome not in _WITH_OUTLINKS:
         return []
     return [Link(url=url, depth=task.depth + 1, found_on=task.ref) for url in report.outlinks]
 
@@ -59,9 +60,20 @@ def settle(report: Report, links: list[Link], facts: Facts, policy: Policy, now:
     if lease is not None:
         settle_one(lease, task.ref, facts, policy, now)
     nearer = admit(links, facts, policy, now)
-    known = tuple(link.ref for link in links if facts.tasks[link.ref] is not None)
-    facts.take([Accepted(ref=task.ref, lease=report.lease, outlinks=known)])
+    told_before = known_of(report)
+    if policy.depth is not None:
+        nearer += [Nearer(ref, task.depth + 1) for ref in told_before]
+    admitted = tuple(link.ref for link in links if facts.tasks[link.ref] is not None)
+    facts.take([Accepted(ref=task.ref, lease=report.lease, outlinks=admitted + told_before)])
     return nearer
+
+
+def known_of(report: Report) -> tuple[bytes, ...]:
+    """Return the outlinks that a report names by fingerprint only."""
+    if report.outcome not in _WITH_OUTLINKS:
+        return ()
+    ends = range(FINGERPRINT_BYTES, len(report.known) + 1, FINGERPRINT_BYTES)
+    return tuple(report.known[end - FINGERPRINT_BYTES : end] for end in ends)
 
 
 def _decide(task: TaskRow, report: Report, links: list[Link], facts: Facts, policy: Policy, now: float) -> None:
@@ -91,7 +103,7 @@ def _final(
         status=report.status,
         settled=(*task.settled, report.lease),
         reserved=False,
-        outlinks=tuple(link.ref for link in links) if policy.depth is not None else (),
+        outlinks=(*(link.ref for link in links), *known_of(report)) if policy.depth is not None else (),
     )
 
 

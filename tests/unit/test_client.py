@@ -24,6 +24,7 @@ from shared.messages import (
     Task,
     Welcome,
 )
+from shared.urls import fingerprint
 from worker.agenda import Agenda, Attempt
 from worker.client import Appetite, Client, JobChanged, Orders
 from worker.ledger import MAX_REQUEST_BYTES, Ledger, SentLinks
@@ -354,7 +355,9 @@ def test_links_that_an_acked_report_told_are_left_out() -> None:
     client.turn()
     bench.fetch(outlinks=("http://a/1", "http://a/2"))
     client.turn()
-    assert bench.script.requests[-1].reports[0].outlinks == ("http://a/2",)
+    report = bench.script.requests[-1].reports[0]
+    assert report.outlinks == ("http://a/2",)
+    assert report.known == fingerprint(Kind.PAGE, "", "http://a/1")
 
 
 def test_another_incarnation_is_told_every_link_again() -> None:
@@ -376,7 +379,9 @@ def test_remembered_links_are_bounded() -> None:
     sent = SentLinks(limit=3)
     sent.learn(("1", "2"), 1)
     sent.learn(("3", "4"), 1)
-    assert sent.unsent(("1", "2", "3", "4"), 1) == ("1", "2")
+    unsent, known = sent.split(("1", "2", "3", "4"), 1)
+    assert unsent == ("1", "2")
+    assert known == fingerprint(Kind.PAGE, "", "3") + fingerprint(Kind.PAGE, "", "4")
 
 
 def test_a_scope_that_grew_is_passed_on() -> None:

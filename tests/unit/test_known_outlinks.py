@@ -1,0 +1,74 @@
+"""Outlinks that a report names by fingerprint only: they pass on a smaller depth, and the log has them."""
+
+from __future__ import annotations
+
+from coordinator.core.changes import Accepted, Change
+from coordinator.core.policy import Policy
+from coordinator.core.rows import TaskState
+from coordinator.frontier.memory_store import MemoryStore
+from coordinator.service import Service
+from shared.messages import Brief, ExchangeRequest, Hello, Kind, Outcome, Report, ScopeSpec
+from shared.urls import fingerprint
+
+SITE = "http://a.test/"
+SCOPE = ScopeSpec(hosts=("a.test",))
+
+
+def ref(name: str) -> bytes:
+    return fingerprint(Kind.PAGE, "", SITE + name)
+
+
+class Crawl:
+    """A crawl with one session that holds one task at a time."""
+
+    def __init__(self, depth: int) -> None:
+        self.changes: list[Change] = []
+        self.store = MemoryStore()
+        policy = Policy(user_agent="test", scope=SCOPE, delay_s=0, depth=depth, tasks_per_lease=1)
+        self.service = Service(self.store, policy, Brief(job="t", scope=SCOPE), 1, self.changes.extend)
+        self.service.add_seeds([SITE], 0.0)
+        self.service.hello(Hello(session="s"), 0.0)
+
+    def fetch(self, *outlinks: str, known: bytes = b"") -> str:
+        """Take the next task and report it; return its URL."""
+        (lease,) = self.service.exchange(ExchangeRequest(session="s", want=1), 1.0).leases
+        (task,) = lease.tasks
+        links = tuple(SITE + name for name in outlinks)
+        report = Report(lease=lease.id, ref=task.ref, outcome=Outcome.FETCHED, status=200, outlinks=links, known=known)
+        self.service.exchange(ExchangeRequest(session="s", reports=(report,)), 1.0)
+        return task.url
+
+    def state(self, name: str) -> TaskState:
+        return self.store.tasks([ref(name)])[ref(name)].state
+
+
+def test_a_page_named_by_fingerprint_is_revived_when_it_is_nearer_than_was_known() -> None:
+    crawl = Crawl(depth=3)
+    crawl.fetch()  # robots.txt
+    crawl.fetch("1", "2")
+    crawl.fetch("11")
+    crawl.fetch()
+    crawl.fetch("111")
+    crawl.fetch("deep")
+    assert crawl.state("deep") is TaskState.DROPPED
+    crawl.service.put(SITE + "late", 1.0)
+    crawl.fetch(known=ref("deep"))
+    assert crawl.state("deep") is TaskState.PENDING
+
+
+def test_the_log_has_every_outlink_of_a_page_however_it_was_named() -> None:
+    crawl = Crawl(depth=3)
+    crawl.fetch()
+    crawl.fetch("1", "2")
+    crawl.fetch("3", known=ref("2"))
+    accepted = [change.outlinks for change in crawl.changes if isinstance(change, Accepted)]
+    assert accepted[1:] == [(ref("1"), ref("2")), (ref("3"), ref("2"))]
+
+
+def test_a_report_that_failed_names_no_outlinks() -> None:
+    crawl = Crawl(depth=3)
+    crawl.fetch()
+    (lease,) = crawl.service.exchange(ExchangeRequest(session="s", want=1), 1.0).leases
+    report = Report(lease=lease.id, ref=lease.tasks[0].ref, outcome=Outcome.TOO_LARGE, known=ref("x"))
+    crawl.service.exchange(ExchangeRequest(session="s", reports=(report,)), 1.0)
+    assert [change.outlinks for change in crawl.changes if isinstance(change, Accepted)][-1] == ()
