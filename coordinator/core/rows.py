@@ -2,6 +2,7 @@
 
 `version` counts the changes of a row: a rule that changes a row hands back its successor with the next version, and a
 store refuses the successor of a row that has meanwhile changed. Times (`_at`, `not_before`) are crawl time in seconds.
+Encoded, a row is an array of its fields in order: a new field goes last and has a default.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Gate(StrEnum):
     DISALLOW = "disallow"
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True):
+class Fact(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Base of all rows."""
 
     version: int = 1
@@ -105,7 +106,7 @@ class LeaseRow(Fact, frozen=True, kw_only=True):
     alone: bool = False
 
 
-class Holder(msgspec.Struct, frozen=True):
+class Holder(msgspec.Struct, frozen=True, array_like=True):
     """A session that holds leases on a host: for each, oldest first, its id and how many fetches at once it stands for.
 
     All together they allow the largest of these numbers.
@@ -160,7 +161,7 @@ class LedgerRow(Fact, frozen=True, kw_only=True):
     leases_lost: int = 0
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class Result(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What is recorded, once, for a fetched page."""
 
     ref: bytes

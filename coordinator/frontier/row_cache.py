@@ -107,8 +107,8 @@ class RowCache:
             row = self.ledger
         return row.version if row is not None else 0
 
-    def write(self, db: sqlite3.Connection) -> None:
-        """Write what is new."""
+    def write(self, db: sqlite3.Connection) -> int:
+        """Write what is new; return how many tasks that were: each touches about a page of the file."""
         tasks = (self.tasks[ref] for ref in self._new_tasks)
         db.executemany(
             "INSERT INTO tasks VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET row = excluded.row",
@@ -127,6 +127,7 @@ class RowCache:
         db.executemany("DELETE FROM leases WHERE id = ?", ended)
         leases = (self.leases[number] for number in self._new_leases if number in self.leases)
         db.executemany("INSERT OR REPLACE INTO leases VALUES (?, ?)", ((lease.id, _encode(lease)) for lease in leases))
+        return len(self._new_tasks)
 
     def cut_back(self) -> None:
         """Note that all is written, and forget what is neither open nor active if there is too much of it."""

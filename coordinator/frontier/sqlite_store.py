@@ -39,6 +39,7 @@ from coordinator.core.changes import (
 )
 from coordinator.core.rows import HostRow, LeaseRow, LedgerRow, OriginRow, Result, TaskRow, TaskState
 from coordinator.core.transitions import TaskEvent
+from coordinator.frontier.checkpointer import Checkpointer
 from coordinator.frontier.port import Ready
 from coordinator.frontier.queue_edits import QueueEdits
 from coordinator.frontier.result_reader import ResultReader
@@ -49,8 +50,8 @@ from shared.messages import Kind
 
 FORMAT = 1
 LONGEST_GAP_S = 86_400.0
-CACHE_KIB = 64 * 1024
-CHECKPOINT_PAGES = 8_000
+CACHE_KIB = 128 * 1024
+PAGE_BYTES = 4_096
 
 EVENTS = (*(event.value for event in TaskEvent), "accepted")
 EVENT_NUMBERS = {event: number for number, event in enumerate(EVENTS)}
@@ -92,6 +93,7 @@ class SqliteStore:
         self._wall = wall
         with _told(path):
             self._db = _open(path, power)
+        self._checkpointer = Checkpointer(path)
         self._results = ResultReader(path)
         self._rows = RowCache()
         self._story: list[tuple[int, int, int, bytes | None]] = []
@@ -122,6 +124,7 @@ class SqliteStore:
     def close(self) -> None:
         """Close the file; what was not committed is gone."""
         self._results.close()
+        self._checkpointer.close()
         self._db.close()
 
     def ledger(self) -> LedgerRow:
@@ -207,7 +210,7 @@ class SqliteStore:
         if not self._db.in_transaction:
             return
         with _told(self._path):
-            self._rows.write(self._db)
+            pages = self._rows.write(self._db) + sum(len(row) for _, _, row in self._found) // PAGE_BYTES
             self._db.executemany("INSERT INTO story (task, event, lease, outlinks) VALUES (?, ?, ?, ?)", self._story)
             self._db.executemany("INSERT INTO results (seq, task, row) VALUES (?, ?, ?)", self._found)
             self._db.executemany(
@@ -220,6 +223,7 @@ class SqliteStore:
                 ],
             )
             self._db.execute("COMMIT")
+            self._checkpointer.committed(self._db, pages)
         self._results.count += len(self._found)
         self._found.clear()
         self._story.clear()
@@ -325,7 +329,7 @@ def _open(path: Path, power: bool) -> sqlite3.Connection:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(f"PRAGMA synchronous = {'FULL' if power else 'NORMAL'}")
     db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-    db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    db.execute("PRAGMA wal_autocheckpoint = 0")
     (found,) = db.execute("PRAGMA user_version").fetchone()
     if found == 0:
         db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
