@@ -73,6 +73,7 @@ class Loop:
             batch, going = self._gather()
             try:
                 self._serve(batch)
+                self._on_commit()
             except BaseException as error:  # noqa: BLE001  # the top of a thread: whoever waits must hear of it
                 self.failure = error
                 for _, answer in batch:
@@ -81,7 +82,6 @@ class Loop:
                 if going:
                     self._refuse_all(error)
                 return
-            self._on_commit()
 
     def _refuse_all(self, error: BaseException) -> None:
         """Let no caller wait for an answer that will never come."""

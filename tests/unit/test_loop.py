@@ -1,0 +1,189 @@
+"""Calls from many threads, one after another, committed together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from coordinator.loop import Loop
+from shared.errors import VersionError
+
+PATIENCE_S = 30.0
+
+
+class SlowService:
+    """Stands in for the service: it tells of its commits, and holds one up when asked to."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.committing = threading.Event()
+        self.may_commit = threading.Event()
+        self.may_commit.set()
+        self.failure: Exception | None = None
+
+    def flush(self, now: float) -> None:
+        assert now >= 0.0
+        self.committing.set()
+        assert self.may_commit.wait(PATIENCE_S)
+        if self.failure is not None:
+            raise self.failure
+        if self.log and self.log[-1] != "commit":
+            self.log.append("commit")
+
+
+@pytest.fixture
+def service() -> SlowService:
+    return SlowService()
+
+
+@pytest.fixture
+def loop(service: SlowService) -> Iterator[Loop]:
+    running = Loop(service, on_commit=lambda: None)  # type: ignore[arg-type]  # only `flush` is asked of it
+    running.start()
+    yield running
+    service.may_commit.set()
+    running.stop()
+
+
+@pytest.fixture
+def callers() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as pool:
+        yield pool
+
+
+def held_up(service: SlowService) -> None:
+    """Hold up the next commit and wait until the loop is in it."""
+    service.may_commit.clear()
+    service.committing.clear()
+    assert service.committing.wait(PATIENCE_S)
+
+
+def queued(loop: Loop, callers: ThreadPoolExecutor, *steps: Callable[[float], object]) -> list[Future[object]]:
+    """Call from as many threads, in order; return once all calls are in the loop's queue."""
+    answers = []
+    for number, step in enumerate(steps, 1):
+        answers.append(callers.submit(loop.call, step))
+        while loop._calls.qsize() < number:  # the commit is held up, so nothing is taken from it
+            threading.Event().wait(0.001)
+    return answers
+
+
+def test_calls_that_arrive_during_a_commit_share_the_next_one(
+    loop: Loop, service: SlowService, callers: ThreadPoolExecutor
+) -> None:
+    held_up(service)
+    steps = [lambda _, name=name: service.log.append(name) for name in "abc"]
+    answers = queued(loop, callers, *steps)
+    service.may_commit.set()
+    for answer in answers:
+        answer.result(PATIENCE_S)
+    assert service.log == ["a", "b", "c", "commit"]
+
+
+def test_no_answer_leaves_before_its_commit(loop: Loop, service: SlowService, callers: ThreadPoolExecutor) -> None:
+    ran = threading.Event()
+    service.may_commit.clear()
+    answer = callers.submit(loop.call, lambda _: ran.set())
+    assert ran.wait(PATIENCE_S)
+    assert not answer.done()
+    service.may_commit.set()
+    answer.result(PATIENCE_S)
+
+
+def test_a_refusal_reaches_its_caller_only(loop: Loop, service: SlowService, callers: ThreadPoolExecutor) -> None:
+    def refuse(_now: float) -> None:
+        raise VersionError("other version")
+
+    held_up(service)
+    one, two, three = queued(loop, callers, lambda _: "one", refuse, lambda _: "three")
+    service.may_commit.set()
+    assert one.result(PATIENCE_S) == "one"
+    assert three.result(PATIENCE_S) == "three"
+    with pytest.raises(VersionError):
+        two.result(PATIENCE_S)
+    assert loop.call(lambda _: "still here") == "still here"
+    assert loop.failure is None
+
+
+def test_a_callers_own_mistake_reaches_it_and_nobody_else(loop: Loop) -> None:
+    with pytest.raises(ValueError, match="held"):
+        loop.ask(_mistaken)
+    assert loop.failure is None
+    assert loop.ask(lambda _: 5) == 5
+
+
+def _mistaken(_now: float) -> None:
+    raise ValueError("not held")
+
+
+def test_a_bug_reaches_everybody_who_waits_and_all_who_call_later(
+    loop: Loop, service: SlowService, callers: ThreadPoolExecutor
+) -> None:
+    def stumble(_now: float) -> None:
+        raise ZeroDivisionError("bug")
+
+    held_up(service)
+    answers = queued(loop, callers, lambda _: "before", stumble, lambda _: "after")
+    service.may_commit.set()
+    for answer in answers:
+        with pytest.raises(ZeroDivisionError):
+            answer.result(PATIENCE_S)
+    assert isinstance(loop.failure, ZeroDivisionError)
+    with pytest.raises(ZeroDivisionError):
+        callers.submit(loop.call, lambda _: "later").result(PATIENCE_S)
+
+
+def test_a_commit_that_fails_answers_nobody_with_success(
+    loop: Loop, service: SlowService, callers: ThreadPoolExecutor
+) -> None:
+    held_up(service)
+    (answer,) = queued(loop, callers, lambda _: "done")
+    service.failure = OSError("disk full")
+    service.may_commit.set()
+    with pytest.raises(OSError, match="disk full"):
+        answer.result(PATIENCE_S)
+    assert loop.failure is service.failure
+
+
+def test_stopping_serves_what_was_called_before(service: SlowService, callers: ThreadPoolExecutor) -> None:
+    loop = Loop(service, on_commit=lambda: None)  # type: ignore[arg-type]  # only `flush` is asked of it
+    loop.start()
+    held_up(service)
+    (answer,) = queued(loop, callers, lambda _: "served")
+    stopped = callers.submit(loop.stop)
+    service.may_commit.set()
+    assert answer.result(PATIENCE_S) == "served"
+    stopped.result(PATIENCE_S)
+    assert service.log == []
+
+
+def test_whoever_follows_the_log_hears_of_every_commit() -> None:
+    heard = threading.Event()
+    loop = Loop(SlowService(), on_commit=heard.set)  # type: ignore[arg-type]  # only `flush` is asked of it
+    loop.start()
+    loop.call(lambda _: None)
+    assert heard.wait(PATIENCE_S)
+    loop.stop()
+
+
+def test_what_hears_of_commits_cannot_end_the_loop_unnoticed() -> None:
+    def stumble() -> None:
+        raise ZeroDivisionError("bug")
+
+    loop = Loop(SlowService(), on_commit=stumble)  # type: ignore[arg-type]  # only `flush` is asked of it
+    loop.start()
+    with pytest.raises(ZeroDivisionError), ThreadPoolExecutor(1) as pool:
+        while loop.failure is None:
+            pool.submit(loop.call, lambda _: None).result(PATIENCE_S)
+        pool.submit(loop.call, lambda _: None).result(PATIENCE_S)
+    loop.stop()
+
+
+def test_time_goes_on_from_where_the_crawl_was() -> None:
+    loop = Loop(SlowService(), on_commit=lambda: None, began_at=1_000.0)  # type: ignore[arg-type]  # as above
+    loop.start()
+    assert 1_000.0 <= loop.call(lambda now: now) < 1_000.0 + PATIENCE_S
+    loop.stop()
