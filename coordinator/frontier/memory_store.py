@@ -116,8 +116,9 @@ class MemoryStore:
 
     def commit(self, now: float) -> None:  # noqa: ARG002  # nothing outlasts the process, nor does its time
         for result in self._applied:
-            self._place[result.ref] = len(self._results)
             self._results.append(result)
+            # Last, since another thread may look for it at any moment.
+            self._place[result.ref] = len(self._results) - 1
         self._applied.clear()
 
     def results(self, cursor: int, limit: int) -> Sequence[Result]:

@@ -67,6 +67,9 @@ class Follower:
         except CrawlFailed as error:
             self.failure = error
             structlog.get_logger().error("sink failed", detail=str(error))
+        except Exception as error:  # noqa: BLE001  # the top of a thread: nobody may take its silence for the end
+            self.failure = CrawlFailed(f"writing the items ended by a bug in crawlfleet: {error!r}")
+            structlog.get_logger().error("sink failed", detail=str(self.failure), exc_info=error)
 
     def _catch_up(self) -> None:
         for sink in self._sinks:

@@ -1,0 +1,172 @@
+"""The committed log reaches every sink whole, in order, once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from coordinator.core.changes import Recorded
+from coordinator.core.rows import Result
+from coordinator.frontier.memory_store import MemoryStore
+from coordinator.sinks.follower import Follower
+from coordinator.sinks.jsonl_sink import JsonlSink
+from coordinator.sinks.marks import Mark, Marks
+from coordinator.sinks.port import Sink
+from coordinator.sinks.registry import open_sink
+from shared.errors import CrawlFailed, UsageError
+from shared.messages import Row
+
+
+def result(number: int, rows: int = 1) -> Result:
+    return Result(
+        ref=number.to_bytes(16, "big"),
+        url=f"http://a.test/{number}",
+        status=200,
+        depth=0,
+        content_type="text/html",
+        size_bytes=1,
+        elapsed_s=0.0,
+        at=0.0,
+        hops=(),
+        rows=tuple(Row(item="quote", index=place, fields={"n": number, "text": "ü"}) for place in range(rows)),
+    )
+
+
+def record(store: MemoryStore, *results: Result) -> None:
+    store.apply([Recorded(result=each) for each in results])
+    store.commit(0.0)
+
+
+class FailingSink:
+    """Takes `good` results, then fails."""
+
+    name = "failing"
+
+    def __init__(self, error: Exception, good: int = 0) -> None:
+        self.mark = Mark()
+        self.closed = False
+        self._error = error
+        self._good = good
+
+    def restore(self, log: Iterator[Result]) -> Mark:
+        raise NotImplementedError
+
+    def write(self, results: Sequence[Result]) -> Mark:
+        if self.mark.results + len(results) > self._good:
+            raise self._error
+        self.mark = Mark(results=self.mark.results + len(results))
+        return self.mark
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def follower(store: MemoryStore, folder: Path, *sinks: Sink) -> Follower:
+    return Follower(store, sinks, Marks(folder / "sinks.db", power=False))
+
+
+def lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_row_has_its_page_and_its_rule_first_then_its_fields(tmp_path: Path) -> None:
+    store, sink = MemoryStore(), JsonlSink(tmp_path / "items.jsonl", None, power=False)
+    record(store, result(1))
+    following = follower(store, tmp_path, sink)
+    following.start()
+    following.stop()
+    assert (tmp_path / "items.jsonl").read_text(encoding="utf-8") == (
+        '{"url":"http://a.test/1","item":"quote","n":1,"text":"ü"}\n'
+    )
+
+
+def test_all_that_was_committed_is_written_in_order_before_the_follower_ends(tmp_path: Path) -> None:
+    store = MemoryStore()
+    sinks = [JsonlSink(tmp_path / name, None, power=False) for name in ("one.jsonl", "two.jsonl")]
+    following = follower(store, tmp_path, *sinks)
+    following.start()
+    for start in range(0, 1_200, 300):
+        record(store, *(result(number, rows=number % 3) for number in range(start, start + 300)))
+        following.nudge()
+    following.stop()
+    expected = [number for number in range(1_200) for _ in range(number % 3)]
+    assert [row["n"] for row in lines(tmp_path / "one.jsonl")] == expected
+    assert [row["n"] for row in lines(tmp_path / "two.jsonl")] == expected
+    assert following.is_at_end()
+    assert following.failure is None
+
+
+def test_what_is_not_committed_is_not_written(tmp_path: Path) -> None:
+    store, sink = MemoryStore(), JsonlSink(tmp_path / "items.jsonl", None, power=False)
+    store.apply([Recorded(result=result(1))])
+    following = follower(store, tmp_path, sink)
+    following.start()
+    following.stop()
+    assert lines(tmp_path / "items.jsonl") == []
+
+
+@pytest.mark.parametrize("error", [CrawlFailed("cannot write here"), ZeroDivisionError("bug")])
+def test_a_sink_that_fails_is_told_and_never_called_done(tmp_path: Path, error: Exception) -> None:
+    store, sink = MemoryStore(), FailingSink(error, good=1)
+    following = follower(store, tmp_path, sink)
+    record(store, result(1))
+    following.start()
+    record(store, result(2))
+    following.nudge()
+    following.stop()
+    assert isinstance(following.failure, CrawlFailed)
+    assert str(error) in str(following.failure)
+    assert not following.is_at_end()
+    assert sink.closed
+
+
+def test_a_full_disk_is_told_with_the_file_and_what_to_do() -> None:
+    sink = JsonlSink(Path("/dev/full"), None, power=False)
+    with pytest.raises(CrawlFailed, match=r"/dev/full: No space left on device; make room"):
+        sink.write([result(1)])
+    sink.close()
+
+
+def test_a_sink_goes_on_where_its_mark_is_and_cuts_off_what_is_beyond(tmp_path: Path) -> None:
+    path = tmp_path / "items.jsonl"
+    sink = JsonlSink(path, None, power=False)
+    mark = sink.write([result(1), result(2)])
+    sink.write([result(3)])
+    sink.close()
+    again = JsonlSink(path, mark, power=False)
+    again.write([result(3), result(4)])
+    again.close()
+    assert [row["n"] for row in lines(path)] == [1, 2, 3, 4]
+
+
+def test_a_file_that_is_not_the_crawls_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "items.jsonl"
+    path.write_text("mine\n")
+    with pytest.raises(UsageError, match=r"items\.jsonl"):
+        JsonlSink(path, None, power=False)
+    assert path.read_text() == "mine\n"
+
+
+def test_an_ending_that_no_sink_writes_is_refused_naming_those_that_exist(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"items\.xyz.*\.jsonl"):
+        open_sink(tmp_path / "items.xyz", None, power=False)
+
+
+def test_a_result_is_never_half_there_for_another_thread() -> None:
+    store, seen = MemoryStore(), list[Result | None]()
+
+    class Watched(list[Result]):
+        """Lets a reader look in the middle of a commit."""
+
+        def append(self, each: Result) -> None:
+            seen.append(store.result(each.ref))
+            super().append(each)
+            seen.append(store.result(each.ref))
+
+    store._results = Watched()
+    record(store, result(1))
+    assert seen == [None, None]
+    assert store.result(result(1).ref) == result(1)
