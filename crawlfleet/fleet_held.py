@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from shared import payload
 from shared.messages import VALUE_ITEM, Outcome, Report, Row
 from worker.agenda import Attempt, TaskKey
+from worker.extract.plain import plain
 
 
 class Held:
@@ -27,6 +28,7 @@ class Held:
 
         Raise `TypeError` naming the type of what cannot travel, `ValueError` for a number or a depth that cannot.
         """
+        value = plain(value)
         # As deep as it will lie in the answer to who reads it.
         payload.refuse_odd([[value]])
         self._rows = (Row(item=VALUE_ITEM, index=0, fields={VALUE_ITEM: msgspec.Raw(payload.dumps(value))}),)

@@ -67,8 +67,31 @@ def test_rows_of_the_hook_come_after_those_of_the_rules_and_are_numbered_on() ->
 
 
 def test_every_value_that_may_travel_does() -> None:
-    value = {"a": [None, True, 1, 2**64 - 1, 1.5, "é", b"\xff", (1, 2), {"k": {}}]}
+    value = {"a": [None, True, 1, 2**64 - 1, 1.5, "é", b"\xff", [1, 2], {"k": {}}]}
     assert run(f"def parse(page): return {value!r}").rows[0].fields == value
+
+
+def test_kinds_of_plain_values_are_made_plain() -> None:
+    source = """
+        from collections import OrderedDict, namedtuple
+        from enum import IntEnum, StrEnum
+
+        Color = StrEnum("Color", ["red"])
+        Size = IntEnum("Size", ["small"])
+        Pair = namedtuple("Pair", "left right")
+        Share = type("Share", (float,), {})
+        Raw = type("Raw", (bytes,), {})
+        List = type("List", (list,), {})
+
+        def parse(page):
+            yield OrderedDict(soup=page.soup.h1.string, nested=[OrderedDict({Color.red: page.soup.h1.string})])
+            yield {"item": Color.red, "of": [Size.small, Pair(1, Share(0.5)), Raw(b"x"), List("y")]}
+    """
+    first, second = run(source).rows
+    assert repr(first.fields) == "{'soup': 'One', 'nested': [{'red': 'One'}]}"
+    assert {type(value) for value in (first.fields["soup"], *first.fields["nested"][0].popitem())} == {str}
+    assert (type(second.item), second.item) == (str, "red")
+    assert repr(second.fields) == "{'of': [1, [1, 0.5], b'x', ['y']]}"
 
 
 def test_a_hook_adds_outlinks_and_sees_the_fleet() -> None:

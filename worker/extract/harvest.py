@@ -13,12 +13,13 @@ from typing import Any
 
 from shared.errors import CrawlfleetError
 from worker.extract.page import Page
+from worker.extract.plain import plain
 
 Parse = Callable[[Page], object]
 
 DEFAULT_ITEM = "item"
 MAX_NESTING = 32
-_SCALARS = (str, int, float, bool, type(None), bytes)
+_SCALARS = (int, float, bytes, type(None))
 _INT_RANGE = range(-(2**63), 2**64)
 
 
@@ -79,7 +80,7 @@ def _row(parse: Parse, value: object) -> tuple[str, dict[str, Any]]:
     problem = _stays_home(value, "the row", MAX_NESTING)
     if problem:
         raise _fault(parse, f"gave a row that cannot travel: {problem}")
-    fields = dict(value)
+    fields: dict[str, Any] = plain(value)
     item = fields.pop("item", DEFAULT_ITEM)
     if not isinstance(item, str):
         raise _fault(parse, f"gave a row whose 'item' is {type(item).__name__}: it names the kind of row, a str")
@@ -87,12 +88,12 @@ def _row(parse: Parse, value: object) -> tuple[str, dict[str, Any]]:
 
 
 def _stays_home(value: object, where: str, depth: int) -> str:
-    """Say why a value cannot travel; empty if it can: scalars, and lists, tuples and dicts (str keys) of such."""
+    """Say why a value cannot travel, once made plain; empty if it can: scalars, and lists, tuples and dicts of such."""
     if isinstance(value, str):
         return "" if value.isascii() or _is_unicode(value) else f"{where} holds half a surrogate pair"
-    if type(value) is int and value not in _INT_RANGE:
+    if isinstance(value, int) and not _INT_RANGE.start <= value < _INT_RANGE.stop:
         return f"{where} is an int of more than 64 bits"
-    if type(value) in _SCALARS:
+    if isinstance(value, _SCALARS):
         return ""
     if depth == 0:
         return f"{where} is nested too deep"
