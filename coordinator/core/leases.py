@@ -65,6 +65,7 @@ def grant(
     if not chosen:
         return None
     host = facts.host(chosen[0].host)
+    slots = politeness.slots_for(host, asker.session, asker.sessions, policy)
     lease = LeaseRow(
         id=facts.ledger.next_lease,
         session=asker.session,
@@ -72,7 +73,7 @@ def grant(
         refs=tuple(task.ref for task in chosen),
         starts=tuple((task.ref, start) for task, start in zip(chosen, starts, strict=False)),
         spacing_s=host.delay_s,
-        slots=politeness.slots_for(host, asker.session, asker.sessions, policy),
+        slots=politeness.slots_taken(host, slots, asker.open_tasks + len(chosen)),
         alone=chosen[0].alone,
     )
     reserved = facts.ledger.pages_reserved + budget.places(chosen)

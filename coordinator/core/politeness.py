@@ -20,6 +20,11 @@ def slots_for(host: HostRow, session: str, sessions: int, policy: Policy) -> int
     return min(share, policy.per_host - sum(holder.slots for holder in others))
 
 
+def slots_taken(host: HostRow, slots: int, open_tasks: int) -> int:
+    """Return how many of a session's slots it needs for the tasks that it has open: what it leaves, others may take."""
+    return slots if host.delay_s > 0 else min(slots, open_tasks)
+
+
 def planned_starts(host: HostRow, now: float, policy: Policy, limit: int) -> list[float]:
     """Return the earliest starts that may be granted now on a host, at most `limit`, in crawl time."""
     first = max(now, host.next_start_at, host.hold_until)

@@ -97,6 +97,19 @@ def test_sessions_share_the_slots_of_a_host() -> None:
     assert (mine.slots, theirs.slots) == (2, 2)
 
 
+def test_a_session_with_few_tasks_leaves_the_slots_that_it_does_not_need() -> None:
+    crawl = CoreCrawl(*PAGES, per_host=4)
+    crawl.hello("slow")
+    crawl.open_gates("slow")
+    ((first, _),) = crawl.ask("slow", want=1)
+    assert first.slots == 1
+    ((second, _),) = crawl.ask("slow", want=1)
+    assert second.slots == 2
+    crawl.hello("t")
+    ((theirs, _), *_) = crawl.ask("t", want=50)
+    assert theirs.slots == 2
+
+
 def test_nothing_starts_on_a_host_before_its_server_wants_it() -> None:
     crawl = CoreCrawl(*PAGES[:3], delay_s=1.0, tasks_per_lease=1, retry_base_s=1.0)
     crawl.hello("s")
