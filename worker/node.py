@@ -3,8 +3,11 @@
     start ──► running ──► ended well ──► done
                  │  ▲
            died  ▼  │ after a pause, naming the dead session
-               to be restarted            a fatal error, or three deaths before hello ──► the node ends with it
+               to be restarted            a fatal error, three deaths before hello, or ten
+                                          short lives in a row ──► the node ends with it
 
+A page that kills whoever reads it costs up to five lives before the coordinator sets it aside, and there may be many
+such pages: a life that ended with a page in hand, or by a SIGKILL from outside, is not counted among the ten.
 It runs no thread, so that forking is safe: one loop waits for pipes, sentinels and signals together. The first SIGTERM
 or SIGINT asks every worker to drain, the second kills them. It talks to no coordinator itself.
 A node that is itself a child process ends when its parent does.
@@ -40,6 +43,7 @@ FIRST_PAUSE_S = 0.1
 LAST_PAUSE_S = 10.0
 GOOD_LIFE_S = 60.0
 EARLY_DEATHS = 3
+SHORT_LIVES = 10
 ORPHANED = 1
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -80,6 +84,7 @@ class _Seat:
     last_words: Failed | None = None
     deaths: int = 0
     early_deaths: int = 0
+    short_lives: int = 0
 
 
 def run_node(options: NodeOptions) -> int:
@@ -214,24 +219,35 @@ class Node:
         life.process.close()
         life.pipe.close()
         seat.life = None
-        seat.began += self._board.in_hand.left_behind(seat.index)
+        in_hand = self._board.in_hand.left_behind(seat.index)
+        seat.began += in_hand
         if code == 0 or self._draining:
             seat.done = True
         elif seat.last_words is not None and seat.last_words.fatal:
             self._give_up(seat.last_words)
         else:
+            is_blameless = seat.last_words is None and (bool(in_hand) or code == -signal.SIGKILL)
+            self._count(seat, life, is_blameless=is_blameless)
             self._mourn(seat, life, _cause(code))
 
-    def _mourn(self, seat: _Seat, life: _Life, cause: str) -> None:
-        """Plan the restart of a worker that died, unless it keeps dying before hello."""
-        words = seat.last_words
+    def _count(self, seat: _Seat, life: _Life, *, is_blameless: bool) -> None:
+        """Count a death in the rows that it belongs to; a good life ends a row."""
+        lived_well = self._clock() - life.started_at >= GOOD_LIFE_S
         seat.early_deaths += not seat.joined
-        if seat.early_deaths >= EARLY_DEATHS:
-            text = f"worker {seat.index} died {EARLY_DEATHS} times before it reached the coordinator ({cause})"
-            self._give_up(words or Failed(text=text, exit_code=1, fatal=True))
+        seat.deaths = 1 if lived_well else seat.deaths + 1
+        if lived_well:
+            seat.short_lives = 0
+        elif seat.joined and not is_blameless:
+            seat.short_lives += 1
+
+    def _mourn(self, seat: _Seat, life: _Life, cause: str) -> None:
+        """Plan the restart of a worker that died, unless it keeps dying."""
+        why = _why_give_up(seat)
+        if why:
+            text = f"worker {seat.index} {why} ({cause})"
+            self._give_up(seat.last_words or Failed(text=text, exit_code=1, fatal=True))
             return
         now = self._clock()
-        seat.deaths = 1 if now - life.started_at >= GOOD_LIFE_S else seat.deaths + 1
         pause_s = min(FIRST_PAUSE_S * 2 ** (seat.deaths - 1), LAST_PAUSE_S)
         seat.restart_at = now + pause_s
         _logger.warning(
@@ -249,6 +265,15 @@ class Node:
                 seat.life.process.join()
                 seat.life.pipe.close()
                 seat.life = None
+
+
+def _why_give_up(seat: _Seat) -> str:
+    """Say in what way the workers of a seat keep dying; empty if they do not."""
+    if seat.early_deaths >= EARLY_DEATHS:
+        return f"died {EARLY_DEATHS} times before it reached the coordinator"
+    if seat.short_lives >= SHORT_LIVES:
+        return f"died {SHORT_LIVES} times in a row within {GOOD_LIFE_S:.0f} s"
+    return ""
 
 
 def _cause(code: int | None) -> str:

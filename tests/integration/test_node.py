@@ -39,6 +39,7 @@ from shared.messages import (
     decode,
     encode,
 )
+from worker.node import SHORT_LIVES
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30.0
@@ -193,6 +194,15 @@ class Stage:
         self.nodes.append(node)
         return node
 
+    def hurried_node(self, *arguments: str) -> subprocess.Popen[str]:
+        """A node of one worker that starts another as soon as one has died."""
+        code = "import sys, worker.node; worker.node.LAST_PAUSE_S = 0.0\n"
+        code += "from worker.__main__ import main; sys.exit(main(sys.argv[1:]))"
+        command = [sys.executable, "-c", code, "--processes", "1", "--start-method", "fork", *arguments]
+        node = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        self.nodes.append(node)
+        return node
+
     def join(self, *arguments: str, processes: int = 2) -> subprocess.Popen[str]:
         return self.node("--join", self.token.encode(), *arguments, processes=processes)
 
@@ -301,6 +311,28 @@ def test_a_page_that_crashes_the_worker_is_named_by_the_next_one(stage: Stage) -
     queue = stage.queue
     queue.until(lambda: len(queue.hellos) == 2)
     assert b"3" in {ref for _, ref in queue.hellos[1].began}
+
+
+def test_a_worker_that_breaks_again_and_again_ends_the_node_with_its_error(stage: Stage) -> None:
+    stage.serve(["/1"])
+
+    def refuse(_request: ExchangeRequest) -> None:
+        raise ValueError("nothing of the kind")
+
+    stage.queue.before_answer = refuse
+    code, said = ended(stage.hurried_node("--join", stage.token.encode()))
+    assert code == 1
+    *_, last = said.splitlines()
+    assert last.startswith("crawlfleet: the worker broke (ValueError: nothing of the kind)")
+    assert len(stage.queue.hellos) == SHORT_LIVES
+
+
+def test_pages_that_kill_their_readers_do_not_end_the_node(stage: Stage) -> None:
+    source = "import os\ndef parse(page):\n    os._exit(9)\n"
+    stage.serve(["/1"], HookSpec(path="/nowhere/hook.py", source=source))
+    node = stage.hurried_node("--join", stage.token.encode(), "--threads", "1")
+    stage.queue.until(lambda: len(stage.queue.hellos) > SHORT_LIVES + 1)
+    assert node.poll() is None
 
 
 def test_workers_end_when_their_node_is_killed(stage: Stage) -> None:
