@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     """Load the public names when they are asked for: the command line must not pay for them."""
     if name == "__version__":
+        from importlib import metadata
+
         return metadata.version("crawlfleet")
     home = _HOMES.get(name)
     if home is None:

@@ -1,4 +1,7 @@
-"""`python -m worker`, and the `worker` command of crawlfleet: a node on this machine."""
+"""`python -m worker`, and the `worker` command of crawlfleet: a node on this machine.
+
+What a node needs is imported once it is asked for, so that `--help` is quick.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,17 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import structlog
-
-from shared import log
 from shared.errors import CrawlfleetError
-from shared.join_token import JoinToken, read_token
-from worker.app import WorkerOptions
-from worker.node import SIGNALS, Node, NodeOptions
-from worker.wakeup import Signals
+
+if TYPE_CHECKING:
+    from shared.join_token import JoinToken
+    from worker.wakeup import Signals
 
 START_METHODS = ("spawn", "forkserver", "fork")
 LOOK_EVERY_S = 0.2
 STILL_WAITING_EVERY_S = 60.0
-
-_logger = structlog.get_logger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,9 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def from_args(args: argparse.Namespace) -> int:
     """Run a node as the arguments say; return its exit code. Raise `UsageError` for a token that is none."""
+    from shared import log
+    from shared.join_token import JoinToken
+    from worker.app import WorkerOptions
+    from worker.node import SIGNALS, Node, NodeOptions
+    from worker.wakeup import Signals
+
     log.configure()
     with Signals(SIGNALS) as signals:
-        token = JoinToken.parse(args.join) if args.join else await_token(args.join_file, signals)
+        token = JoinToken.parse(args.join) if args.join is not None else await_token(args.join_file, signals)
         if token is None:
             return 0
         options = NodeOptions(
@@ -57,10 +62,14 @@ def from_args(args: argparse.Namespace) -> int:
 
 def await_token(path: Path, signals: Signals) -> JoinToken | None:
     """Read a token from a file, waiting until it is there and not empty; None if a signal came before."""
+    import structlog
+
+    from shared.join_token import read_token
+
     looks = 0
     while not (path.is_file() and path.stat().st_size):
         if looks % round(STILL_WAITING_EVERY_S / LOOK_EVERY_S) == 0:
-            _logger.info("waiting for the join token", reason=f"{path} is not there yet")
+            structlog.get_logger(__name__).info("waiting for the join token", reason=f"{path} is not there yet")
         looks += 1
         if signals.wait(LOOK_EVERY_S):
             return None
