@@ -144,11 +144,11 @@ def test_a_command_in_the_documents_can_be_typed(where: str, line: str) -> None:
     match words:
         case ["crawlfleet", *arguments]:
             command_line().parse_args(arguments)
-        case ["make", target]:
+        case ["make", target, *_]:
             assert re.search(rf"^{re.escape(target)}:", (ROOT / "Makefile").read_text(), re.MULTILINE), where
         case ["python", "-m", "crawlfleet.demo_site", *_]:
             pass
-        case ["pip", "install", "."] | ["docker", "compose", "up" | "cp", *_]:
+        case ["pip", "install", "."] | ["docker", "compose", "up", *_] | ["docker", "cp", _, "."]:
             pass
         case [program]:
             assert (ROOT / program).exists(), where
