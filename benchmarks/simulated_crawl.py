@@ -1,91 +1,63 @@
-"""A crawl without a network: a site of any size and one session that asks, reports and asks again.
+"""A crawl in one process: the coordinator's real service, and one session that asks, reports and asks again.
 
-It drives the coordinator's real service, message by message and through the codec, as its loop does; it must not reach
-behind the store's port. The site has `HOSTS` hosts; every page has 20 outlinks of which one is new, fourteen
-are popular or recent, as navigation is, and five lie anywhere among all that is known: no cache can hold those.
+It drives the service message by message, through the codec, as the coordinator's loop does; it must not reach behind
+the store's port. What the session does between two exchanges is not measured.
 """
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
-import msgspec
 import structlog
 
+from benchmarks.simulated_site import HOSTS, SimulatedSite, address, site_hosts
 from coordinator.core.admission import Link
 from coordinator.core.policy import Policy
 from coordinator.frontier.port import Store
 from coordinator.intake import Intake
 from coordinator.service import Service
 from coordinator.turns import Turns
-from shared.messages import (
-    Brief,
-    ExchangeAnswer,
-    ExchangeRequest,
-    Hello,
-    Kind,
-    Lease,
-    Outcome,
-    Report,
-    Row,
-    ScopeSpec,
-    Task,
-    decode,
-    encode,
-)
+from shared.messages import Brief, ExchangeAnswer, ExchangeRequest, Hello, Lease, Report, ScopeSpec, decode, encode
 
-HOSTS = 20
-POPULAR = 100
-RECENT = 2_000
-ANYWHERE = 5
 PER_EXCHANGE = 64
 LINKS_PER_TURN = 1_000
 TURNS_PER_COMMIT = 5
+ASKS = 50
 SESSION = "simulated"
-_ROWS = (Row(item="page", index=0, fields={"title": "A title of usual length, as pages have them"}),)
 
 
-def address(number: int) -> str:
-    """Return the address of a page by its number."""
-    return f"http://www.host-{number % HOSTS:02}.test/section-{number % 37}/an-article-of-some-length-{number}.html"
+class Stopwatch:
+    """What was measured: how many there were, wall and CPU time, and the times of the commits."""
 
+    def __init__(self) -> None:
+        self.number = 0
+        self.elapsed_s = 0.0
+        self.cpu_s = 0.0
+        self.commits_s: list[float] = []
 
-def site_scope() -> ScopeSpec:
-    """Return the scope that holds every page."""
-    return ScopeSpec(hosts=tuple(f"www.host-{number:02}.test" for number in range(HOSTS)))
+    @property
+    def per_s(self) -> int:
+        """How many there were in a second."""
+        return round(self.number / self.elapsed_s)
 
+    @property
+    def cpu_us(self) -> float:
+        """How much CPU time one of them took, in microseconds, over all threads of the process."""
+        return round(self.cpu_s / self.number * 1e6, 1)
 
-def site_policy() -> Policy:
-    """Return rules that hold nothing back: the store is to be the limit, not politeness."""
-    return Policy(user_agent="bench", scope=site_scope(), delay_s=0.0, per_host=64, lease_s=3_600.0)
+    def commit_ms(self, share: float) -> float:
+        """Return the time of a commit that this share of the commits kept to, in milliseconds."""
+        return round(sorted(self.commits_s)[int(len(self.commits_s) * share)] * 1e3, 1)
 
-
-class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured over some pages; the commit times are in the order of the commits."""
-
-    pages: int
-    elapsed_s: float
-    cpu_s: float
-    commits_s: tuple[float, ...]
-
-
-class Outlinks:
-    """The outlinks of each page in turn. `known` is how many pages have been told so far."""
-
-    def __init__(self, known: int) -> None:
-        self.known = known
-        self._chance = random.Random(known)
-
-    def next(self) -> tuple[str, ...]:
-        """Return the outlinks of one more page; the first of them is new."""
-        chance, known = self._chance, self.known
-        self.known += 1
-        popular = [chance.randrange(min(POPULAR, known)) for _ in range(8)]
-        recent = [known - 1 - chance.randrange(min(RECENT, known)) for _ in range(6)]
-        anywhere = [chance.randrange(known) for _ in range(ANYWHERE)]
-        return tuple(address(number) for number in (known, *popular, *recent, *anywhere))
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Measure while the block runs."""
+        began, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.elapsed_s += time.perf_counter() - began
+        self.cpu_s += time.process_time() - cpu
 
 
 class SimulatedCrawl:
@@ -93,85 +65,72 @@ class SimulatedCrawl:
 
     def __init__(self, store: Store, known: int = 0, now: float = 0.0) -> None:
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-        self._store = store
+        scope = ScopeSpec(hosts=site_hosts())
+        policy = Policy(user_agent="bench", scope=scope, delay_s=0.0, per_host=64, lease_s=3_600.0)
         self._now = now
-        policy = site_policy()
         self._intake = Intake(Turns(store, policy, _tell_nobody), max_outlinks=10_000)
-        self._service = Service(store, policy, Brief(job="bench", scope=policy.scope), 1, _tell_nobody, now)
-        self._outlinks = Outlinks(known)
-        self._reports: list[Report] = []
+        self._service = Service(store, policy, Brief(job="bench", scope=scope), 1, _tell_nobody, now)
+        self._site = SimulatedSite(known)
+        self._reports: tuple[Report, ...] = ()
 
-    @property
-    def known(self) -> int:
-        """How many pages the store knows."""
-        return self._outlinks.known
-
-    def fill(self, known: int) -> None:
+    def fill(self, known: int) -> Stopwatch:
         """Make the store know that many pages, by admission in large turns."""
-        for commit in _runs(self.known, known, LINKS_PER_TURN * TURNS_PER_COMMIT):
-            for turn in _runs(commit.start, commit.stop, LINKS_PER_TURN):
-                self._intake.admit([Link(url=address(number), depth=1) for number in turn], self._now)
-            self._commit()
-        self._outlinks = Outlinks(max(known, self.known))
+        watch = Stopwatch()
+        for commit in _runs(range(self._site.known, known), LINKS_PER_TURN * TURNS_PER_COMMIT):
+            with watch.running():
+                for turn in _runs(commit, LINKS_PER_TURN):
+                    self._intake.admit([Link(url=address(number), depth=1) for number in turn], self._now)
+                    watch.number += len(turn)
+                self._commit(watch)
+        self._site = SimulatedSite(max(known, self._site.known))
+        return watch
 
     def open(self) -> None:
         """Join, and settle what robots.txt files there are."""
         self._service.hello(Hello(session=SESSION), self._now)
         self.crawl(HOSTS * 2)
 
-    def crawl(self, pages: int) -> Window:
-        """Go on until that many tasks more are settled; measure the coordinator's part, with its codec."""
-        commits: list[float] = []
-        settled, elapsed_s, cpu_s = 0, 0.0, 0.0
-        while settled < pages:
-            data = encode(ExchangeRequest(session=SESSION, reports=tuple(self._reports), want=PER_EXCHANGE))
-            began, cpu = time.perf_counter(), time.process_time()
-            answer = encode(self._service.exchange(decode(data, ExchangeRequest), self._now))
-            commits.append(self._commit())
-            elapsed_s += time.perf_counter() - began
-            cpu_s += time.process_time() - cpu
-            settled += len(self._reports)
-            self._reports = [report for lease in decode(answer, ExchangeAnswer).leases for report in self._fetch(lease)]
-        return Window(pages=settled, elapsed_s=elapsed_s, cpu_s=cpu_s, commits_s=tuple(commits))
+    def crawl(self, tasks: int) -> Stopwatch:
+        """Go on until that many tasks more are settled."""
+        watch = Stopwatch()
+        while watch.number < tasks:
+            leases = self._exchange(self._reports, watch)
+            watch.number += len(self._reports)
+            self._reports = self._site.reports(leases)
+        return watch
 
-    def _fetch(self, lease: Lease) -> Iterator[Report]:
-        for task in lease.tasks:
-            yield robots_report(lease, task) if task.kind is Kind.ROBOTS else self._page_report(lease, task)
+    def grant(self) -> Stopwatch:
+        """Ask for tasks without a report, then give them back; only the asking is measured."""
+        watch = Stopwatch()
+        leases: list[Lease] = []
+        for _ in range(ASKS):
+            leases += self._exchange((), watch, tuple(lease.id for lease in leases))
+        watch.number = sum(len(lease.tasks) for lease in leases)
+        self._service.exchange(
+            ExchangeRequest(session=SESSION, released=tuple(lease.id for lease in leases)), self._now
+        )
+        self._commit(Stopwatch())
+        self._reports = ()
+        return watch
 
-    def _page_report(self, lease: Lease, task: Task) -> Report:
-        return page_report(lease, task, self._outlinks.next())
+    def _exchange(self, reports: tuple[Report, ...], watch: Stopwatch, holding: tuple[int, ...] = ()) -> list[Lease]:
+        """Take one turn and commit it; return the leases that are new."""
+        request = encode(ExchangeRequest(session=SESSION, reports=reports, holding=holding, want=PER_EXCHANGE))
+        with watch.running():
+            answer = encode(self._service.exchange(decode(request, ExchangeRequest), self._now))
+            self._commit(watch)
+        return list(decode(answer, ExchangeAnswer).leases)
 
-    def _commit(self) -> float:
+    def _commit(self, watch: Stopwatch) -> None:
         began = time.perf_counter()
         self._now += 0.01
         self._service.flush(self._now)
-        return time.perf_counter() - began
+        watch.commits_s.append(time.perf_counter() - began)
 
 
-def robots_report(lease: Lease, task: Task) -> Report:
-    """Return the report of a host that has no robots.txt."""
-    return Report(lease=lease.id, ref=task.ref, outcome=Outcome.HTTP_ERROR, status=404, reason="http_404", age_s=0.0)
-
-
-def page_report(lease: Lease, task: Task, outlinks: tuple[str, ...]) -> Report:
-    """Return the report of a page."""
-    return Report(
-        lease=lease.id,
-        ref=task.ref,
-        outcome=Outcome.FETCHED,
-        status=200,
-        age_s=0.0,
-        elapsed_s=0.02,
-        size_bytes=38_000,
-        content_type="text/html",
-        outlinks=outlinks,
-        rows=_ROWS,
-    )
-
-
-def _runs(first: int, end: int, length: int) -> Iterator[range]:
-    for start in range(first, end, length):
-        yield range(start, min(start + length, end))
+def _runs(numbers: range, length: int) -> Iterator[range]:
+    for first in range(0, len(numbers), length):
+        yield numbers[first : first + length]
 
 
 def _tell_nobody(_changes: object) -> None:

@@ -1,0 +1,76 @@
+"""A site of any size that no network serves: its addresses, its pages' outlinks, and the reports of a worker.
+
+The site has `HOSTS` hosts; every page has 20 outlinks of which one is new, fourteen are popular or recent, as
+navigation is, and five lie anywhere among all that was known at the start: no cache can hold those.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+from shared.messages import Kind, Lease, Outcome, Report, Row, Task
+
+HOSTS = 20
+POPULAR = 100
+RECENT = 2_000
+ANYWHERE = 5
+_ROWS = (Row(item="page", index=0, fields={"title": "A title of usual length, as pages have them"}),)
+
+
+def address(number: int) -> str:
+    """Return the address of a page by its number."""
+    return f"http://www.host-{number % HOSTS:02}.test/section-{number % 37}/an-article-of-some-length-{number}.html"
+
+
+def site_hosts() -> tuple[str, ...]:
+    """Return the names of all hosts."""
+    return tuple(f"www.host-{number:02}.test" for number in range(HOSTS))
+
+
+class SimulatedSite:
+    """What is found on each page in turn. Several sites grow side by side if each takes every `step`th new number."""
+
+    def __init__(self, known: int, offset: int = 0, step: int = 1) -> None:
+        self._start = known
+        self._next = known + offset
+        self._step = step
+        self._chance = random.Random(known + offset)
+
+    @property
+    def known(self) -> int:
+        """The first number that no page has named yet."""
+        return self._next
+
+    def reports(self, leases: Sequence[Lease]) -> tuple[Report, ...]:
+        """Return the reports of all tasks of some leases."""
+        return tuple(self._report(lease, task) for lease in leases for task in lease.tasks)
+
+    def _report(self, lease: Lease, task: Task) -> Report:
+        if task.kind is Kind.ROBOTS:
+            return Report(
+                lease=lease.id, ref=task.ref, outcome=Outcome.HTTP_ERROR, status=404, reason="http_404", age_s=0.0
+            )
+        return Report(
+            lease=lease.id,
+            ref=task.ref,
+            outcome=Outcome.FETCHED,
+            status=200,
+            age_s=0.0,
+            elapsed_s=0.02,
+            size_bytes=38_000,
+            content_type="text/html",
+            outlinks=tuple(address(number) for number in self._outlinks()),
+            rows=_ROWS,
+        )
+
+    def _outlinks(self) -> Iterator[int]:
+        chance, new = self._chance, self._next
+        self._next += self._step
+        yield new
+        for _ in range(8):
+            yield int(chance.random() * POPULAR)
+        for _ in range(6):
+            yield max(0, new - self._step * (1 + int(chance.random() * RECENT)))
+        for _ in range(ANYWHERE):
+            yield int(chance.random() * self._start)
