@@ -7,11 +7,15 @@ than its mark says, unless the machine lost power or somebody cut it.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from shared.errors import CrawlFailed
+
+_SCHEMA = "CREATE TABLE IF NOT EXISTS marks (sink TEXT PRIMARY KEY, mark BLOB NOT NULL) WITHOUT ROWID"
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,27 +31,36 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Marks:
-    """The marks of one crawl, by the name of the sink."""
+    """The marks of one crawl, by the name of the sink. Any call raises `CrawlFailed` if the file cannot be used."""
 
     def __init__(self, path: Path, *, power: bool) -> None:
         self._path = path
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute(f"PRAGMA synchronous = {'FULL' if power else 'NORMAL'}")
-        self._db.execute("CREATE TABLE IF NOT EXISTS marks (sink TEXT PRIMARY KEY, mark BLOB NOT NULL) WITHOUT ROWID")
+        with self._told():
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if power else 'NORMAL'}")
+            self._db.execute(_SCHEMA)
 
     def get(self, sink: str) -> Mark | None:
         """Return a sink's mark, None if it never wrote."""
-        found = self._db.execute("SELECT mark FROM marks WHERE sink = ?", (sink,)).fetchone()
+        with self._told():
+            found = self._db.execute("SELECT mark FROM marks WHERE sink = ?", (sink,)).fetchone()
         return None if found is None else msgspec.msgpack.decode(found[0], type=Mark)
 
     def set(self, sink: str, mark: Mark) -> None:
-        """Commit a sink's mark; raise `CrawlFailed` if that cannot be."""
-        try:
+        """Commit a sink's mark."""
+        with self._told():
             self._db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (sink, msgspec.msgpack.encode(mark)))
-        except sqlite3.DatabaseError as error:
-            raise CrawlFailed(f"cannot write {self._path}: {error}") from error
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise CrawlFailed(
+                f"cannot use {self._path}: {error}; make room or mend the disk, then run the job again"
+            ) from error
