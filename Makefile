@@ -33,7 +33,7 @@ run: $(INSTALLED) ## serve the demo site and crawl it with one coordinator and t
 
 .PHONY: test
 test: $(INSTALLED) ## run all tests that need no installed server
-	$(BIN)/python -m pytest -m 'not server and not compose'
+	$(BIN)/python -m pytest -m 'not server and not compose and not long'
 
 .PHONY: test-all
 test-all: $(INSTALLED) ## run every test; needs nginx, wget2, their documentation sites and Docker

@@ -18,7 +18,7 @@ RUN_S = 90
 # From a kill to the repetition: the lease time of 1 s, a coordinator's start, and a busy machine.
 RECOVERY_S = 15.0
 
-pytestmark = pytest.mark.timeout(120 + SEEDS * RUN_S // AT_ONCE)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(120 + SEEDS * RUN_S // AT_ONCE)]
 
 
 @pytest.fixture(scope="module")

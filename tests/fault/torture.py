@@ -12,11 +12,13 @@ import argparse
 import json
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -27,6 +29,7 @@ from tests.site.generated_site import GeneratedSite, make_graph, serving_graph
 
 PAUSE_S = 0.06
 END_S = 60.0
+NODE_FAREWELL_S = 2.0
 NODE_END_S = 15.0
 # A node gives up after three deaths in a row before hello, so not all kills may hit workers that are still starting.
 MOST_EARLY_KILLS = 2
@@ -187,13 +190,14 @@ def write_job(folder: Path, base: str, *lines: str, name: str = "torture") -> Pa
     path = folder / f"{name}.yaml"
     own = "".join(f"{line}\n" for line in lines)
     delay = "" if "politeness" in own else "politeness: {delay: 0s, per_host: 4}\n"
+    lease = "" if "lease" in own else "lease: 1s\n"
     path.write_text(
         f"name: {name}\n"
         f"seeds:\n  - {base}/\n"
         f"{delay}"
         'items:\n  - name: page\n    fields: {title: "title::text"}\n'
         "sinks: [items.jsonl]\n"
-        "lease: 1s\n"
+        f"{lease}"
         "durability: process\n"
         f"{own}"
     )
@@ -213,6 +217,8 @@ def see_off(fleet: FleetProcesses, timeout_s: float = END_S) -> list[str]:
         return [f"the crawl did not end within {timeout_s} s (the node {state})"]
     if coordinator.returncode != 0:
         problems.append(f"the coordinator ended with exit code {coordinator.returncode}")
+    with suppress(subprocess.TimeoutExpired):
+        node.wait(NODE_FAREWELL_S)
     if node.poll() is None:
         # A worker that was being started when the crawl ended looks for its coordinator for ever.
         node.terminate()
@@ -232,9 +238,12 @@ def run_many(seeds: Sequence[int], root: Path, at_once: int) -> Iterable[Run]:
             shutil.rmtree(folder)
         return run
 
-    with ThreadPoolExecutor(at_once) as pool:
+    pool = ThreadPoolExecutor(at_once)
+    try:
         for done in as_completed([pool.submit(one, seed) for seed in seeds]):
             yield done.result()
+    finally:  # what runs is let run to its end: it ends its processes itself
+        pool.shutdown(cancel_futures=True)
 
 
 def totals(runs: Sequence[Run]) -> str:
