@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.errors import CrawlfleetError, UsageError
+from shared.errors import UsageError
+from shared.exits import exit_code_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,11 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve a job from a command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m coordinator", description="Serve a crawl job to workers.")
     add_arguments(parser)
-    try:
-        return from_args(parser.parse_args(argv))
-    except CrawlfleetError as error:
-        print(f"crawlfleet: {error}", file=sys.stderr)
-        return error.exit_code
+    args = parser.parse_args(argv)
+    return exit_code_of(lambda: from_args(args))
 
 
 if __name__ == "__main__":

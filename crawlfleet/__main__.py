@@ -10,7 +10,7 @@ from pathlib import Path
 
 import coordinator.__main__ as coordinator_command
 import worker.__main__ as worker_command
-from shared.errors import CrawlfleetError
+from shared.exits import exit_code_of
 
 EXIT_CODES = """\
 exit codes: 0 finished, even if some URLs failed; 1 no seed gave a page, a sink or the store failed, or verify
@@ -21,13 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
     multiprocessing.freeze_support()
     args = _parser().parse_args(argv)
-    try:
-        return int(args.command(args))
-    except CrawlfleetError as error:
-        print(f"crawlfleet: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
+    return exit_code_of(lambda: args.command(args))
 
 
 def _parser() -> argparse.ArgumentParser:

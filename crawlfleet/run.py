@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from contextlib import suppress
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -25,7 +26,7 @@ from coordinator.crawl_folder import LOG
 from coordinator.summary import Console
 from crawlfleet.progress import Progress, open_progress
 from shared import log
-from shared.errors import CrawlfleetError, Unreachable, UsageError
+from shared.errors import CrawlfleetError, JobError, Unreachable, UsageError
 from shared.join_token import JoinToken
 from shared.manager import FleetManager
 from worker.app import WorkerOptions
@@ -45,10 +46,11 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
-    """The coordinator cannot do what was asked."""
+    """The coordinator cannot do what was asked; `problems` are those of the job, if it is that."""
 
     text: str
     exit_code: int
+    problems: tuple[str, ...] = ()
 
 
 class Ended(msgspec.Struct, frozen=True, tag=True):
@@ -110,10 +112,12 @@ def coordinator_process(options: CoordinatorOptions, pipe: Connection) -> None:
 
     try:
         end = serve(options, tell)
-        pipe.send_bytes(msgspec.msgpack.encode(Ended(end)))
+        with suppress(BrokenPipeError):  # whoever started this has gone; the summary lies in the folder
+            pipe.send_bytes(msgspec.msgpack.encode(Ended(end)))
         code = end.exit_code
     except CrawlfleetError as error:
-        pipe.send_bytes(msgspec.msgpack.encode(Refused(str(error), error.exit_code)))
+        problems = error.problems if isinstance(error, JobError) else ()
+        pipe.send_bytes(msgspec.msgpack.encode(Refused(str(error), error.exit_code, problems)))
         code = error.exit_code
     raise SystemExit(code)
 
@@ -187,6 +191,8 @@ def _hear(pipe: Connection) -> Ready | Ended | None:
         return None
     if not isinstance(word, Refused):
         return word
+    if word.problems:
+        raise JobError(word.problems)
     raise UsageError(word.text) if word.exit_code == UsageError.exit_code else CrawlfleetError(word.text)
 
 

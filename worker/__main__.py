@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.errors import CrawlfleetError
+from shared.exits import exit_code_of
 
 if TYPE_CHECKING:
     from shared.join_token import JoinToken
@@ -80,11 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a node from a command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m worker", description="Fetch and parse for a crawl.")
     add_arguments(parser)
-    try:
-        return from_args(parser.parse_args(argv))
-    except CrawlfleetError as error:
-        print(f"crawlfleet: {error}", file=sys.stderr)
-        return error.exit_code
+    args = parser.parse_args(argv)
+    return exit_code_of(lambda: from_args(args))
 
 
 def _count(text: str) -> int:
