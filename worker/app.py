@@ -32,7 +32,7 @@ from worker.fetch import open_fetcher
 from worker.hooks import load_hook
 from worker.in_hand import Hands, InHand
 from worker.ledger import Ledger
-from worker.line import Coordinator, Line
+from worker.line import STILL_TRYING_EVERY_S, Coordinator, Line
 from worker.notes import Drain, Failed, Joined, receive, send
 from worker.outbox import Outbox
 from worker.pipeline import Pipeline
@@ -128,7 +128,8 @@ def run_worker(
     Raise `UsageError` if the token, the version or the job's hook makes it pointless to try again.
     """
     manager = FleetManager.joining(post.token)
-    line = Line(partial(dial, manager), post.hello, wait=outbox.wait)
+    silence_s = STILL_TRYING_EVERY_S if post.index else 0.0
+    line = Line(partial(dial, manager), post.hello, wait=outbox.wait, first_word_s=silence_s)
     welcome = line.open(lambda: not orders.draining)
     if welcome is None:
         return

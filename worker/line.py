@@ -7,7 +7,6 @@ is `worker.client`'s.
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from collections.abc import Callable
@@ -48,7 +47,9 @@ class Line:
         wait: Callable[[float], None],
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
+        first_word_s: float = 0.0,
     ) -> None:
+        """`first_word_s`: for how long nothing is said while nobody answers, as another worker here says it."""
         self._dial = dial
         self._hello = hello
         self._wait = wait
@@ -56,7 +57,7 @@ class Line:
         self._chance = chance
         self._coordinator: Coordinator | None = None
         self._was_open = False
-        self._told_at = -math.inf
+        self._told_at = clock() + first_word_s - STILL_TRYING_EVERY_S
 
     def open(self, keep_trying: Callable[[], bool]) -> Welcome | None:
         """Connect and say hello, as often as it takes; None once `keep_trying` says no."""

@@ -44,3 +44,12 @@ def run(folder: Path, *arguments: str | Path, timeout_s: float = 60) -> subproce
 def lines(path: Path) -> list[dict[str, Any]]:
     """Read a file of JSON lines."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    """Assert that a command ended with a code and told some words, and no traceback."""
+    told = done.stdout + done.stderr
+    assert done.returncode == code, told
+    assert "Traceback" not in told
+    for word in words:
+        assert word in told, told

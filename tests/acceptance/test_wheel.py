@@ -7,13 +7,12 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from crawls import lines, whole_site_job
 
-from crawlfleet.demo_site import DemoSite, serve
+from crawlfleet.demo_site import DemoSite
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,14 +38,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # path files of a folder that a path file adds are not read.
     Path(purelib, "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return environment / "bin"
-
-
-@pytest.fixture
-def site() -> Iterator[DemoSite]:
-    running = serve(slow_s=0.0)
-    yield running
-    running.shutdown()
-    running.server_close()
 
 
 def test_the_installed_packages_are_those_of_the_wheel(installed: Path, tmp_path: Path) -> None:
