@@ -66,6 +66,7 @@ class Intake:
         self._read(reports, facts)
         discoveries = [self._discover(report, facts) for report in reports]
         read_tasks(facts, self._store, (link.ref for found in discoveries for link in found.links))
+        read_tasks(facts, self._store, (ref for report in reports for ref in settle.known_of(report)))
         return tuple(
             self._take_one(report, found, session, facts, now)
             for report, found in zip(reports, discoveries, strict=True)

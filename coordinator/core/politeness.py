@@ -67,6 +67,11 @@ def lease_over(host: HostRow, lease: LeaseRow, now: float) -> HostRow:
     return succeed(host, holders=holders, next_start_at=next_start_at)
 
 
+def slowed(host: HostRow, delay_s: float, now: float) -> HostRow:
+    """Return a host with a longer delay, under whose open leases something may have started up to this moment."""
+    return succeed(host, delay_s=delay_s, next_start_at=max(host.next_start_at, now + delay_s))
+
+
 def held(host: HostRow, until: float) -> HostRow:
     """Return a host on which nothing may start before a time."""
     return succeed(host, hold_until=max(host.hold_until, until))

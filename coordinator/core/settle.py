@@ -46,7 +46,8 @@ def links_of(task: TaskRow, report: Report, policy: Policy) -> list[Link]:
 def settle(report: Report, links: list[Link], facts: Facts, policy: Policy, now: float) -> list[Nearer]:
     """Let a report that counts happen; return what is known but nearer now.
 
-    `links` are those of `links_of`, less what a worker must not claim; their rows are in `facts`.
+    `links` are those of `links_of`, less what a worker must not claim; their rows are in `facts`, and so are those of
+    `known_of`: of these, what is no task is passed over, since a worker's word is not taken for it.
     """
     task = facts.tasks[report.ref]
     assert task is not None, "judge() lets no report of an unknown task pass"
@@ -60,11 +61,11 @@ def settle(report: Report, links: list[Link], facts: Facts, policy: Policy, now:
     if lease is not None:
         settle_one(lease, task.ref, facts, policy, now)
     nearer = admit(links, facts, policy, now)
-    told_before = known_of(report)
+    told_before = [ref for ref in known_of(report) if facts.tasks[ref] is not None]
     if policy.depth is not None:
         nearer += [Nearer(ref, task.depth + 1) for ref in told_before]
     admitted = tuple(link.ref for link in links if facts.tasks[link.ref] is not None)
-    facts.take([Accepted(ref=task.ref, lease=report.lease, outlinks=admitted + told_before)])
+    facts.take([Accepted(ref=task.ref, lease=report.lease, outlinks=(*admitted, *told_before))])
     return nearer
 
 
@@ -163,7 +164,7 @@ def _settle_robots(task: TaskRow, report: Report, facts: Facts, policy: Policy, 
     host = facts.host(row.host)
     delay_s = max(host.delay_s, min(_CRAWL_DELAY_MAX_S, robots.crawl_delay_s(row, policy.user_agent)))
     if delay_s != host.delay_s:
-        facts.take([HostSet(host=succeed(host, delay_s=delay_s))])
+        facts.take([HostSet(host=politeness.slowed(host, delay_s, now))])
     awaken_host(facts, row.host, policy, now)
 
 

@@ -50,6 +50,7 @@ from shared.messages import Kind
 
 FORMAT = 1
 LONGEST_GAP_S = 86_400.0
+LEASES_PER_EPOCH = 10**9
 CACHE_KIB = 128 * 1024
 PAGE_BYTES = 4_096
 
@@ -248,9 +249,23 @@ class SqliteStore:
         kept_at, wall_at = msgspec.msgpack.decode(meta["clock"]) if "clock" in meta else (0.0, self._wall())
         self._opened_at = kept_at + min(max(0.0, self._wall() - wall_at), LONGEST_GAP_S)
         self._epoch = msgspec.msgpack.decode(meta["epoch"]) + 1 if "epoch" in meta else 1
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (_encode(self._epoch),))
+        self._begin_epoch()
         (self._results.count,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM results").fetchone()
         self._rows.load_active(self._db)
+
+    def _begin_epoch(self) -> None:
+        """Number this incarnation, and its leases apart from those of any other.
+
+        That survives a power cut whatever the durability: workers may still hold leases of commits that are gone, and
+        must not take them for new ones.
+        """
+        (level,) = self._db.execute("PRAGMA synchronous").fetchone()
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (_encode(self._epoch),))
+        self._db.execute(f"PRAGMA synchronous = {level}")
+        first = (self._epoch - 1) * LEASES_PER_EPOCH + 1
+        ledger = self._rows.ledger
+        self._rows.ledger = msgspec.structs.replace(ledger, next_lease=max(ledger.next_lease, first))
 
     def _ripen(self, queue: str, now: float) -> None:
         """Move what may be tried again now to what is ready."""

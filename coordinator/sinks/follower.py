@@ -32,7 +32,7 @@ class Follower:
     def restore(self) -> None:
         """Bring back what sinks have lost; before `start`."""
         for sink in self._sinks:
-            self._marks.set(sink.name, sink.restore(self._log()))
+            self._marks.set(sink.name, sink.restore(self._log(), self._store.result_count()))
 
     def start(self) -> None:
         """Begin to follow."""

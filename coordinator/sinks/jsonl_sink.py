@@ -31,8 +31,8 @@ class JsonlSink:
     def mark(self) -> Mark:
         return self._file.mark
 
-    def restore(self, log: Iterator[Result]) -> Mark:
-        if self._file.is_short:
+    def restore(self, log: Iterator[Result], length: int) -> Mark:
+        if self._file.is_short or self.mark.results > length:
             return self._file.restore(map(lines_of, log))
         return self.mark
 

@@ -68,7 +68,7 @@ class LineFile:
         return self.mark
 
     def restore(self, log: Iterable[bytes]) -> Mark:
-        """Cut a short file back to its last whole result: `log` has the lines of each result, from the first on."""
+        """Cut the file back to the last whole result that log and file share: `log` has the lines of each result."""
         with self._told(), self._path.open("rb") as file:
             kept = self._agreeing(file, log)
             self._file.truncate(kept.size_bytes)

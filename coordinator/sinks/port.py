@@ -25,8 +25,11 @@ class Sink(Protocol):
         """How far the sink is."""
         ...
 
-    def restore(self, log: Iterator[Result]) -> Mark:
-        """Bring what was lost back from the whole log, as far as it is there; return the mark to commit."""
+    def restore(self, log: Iterator[Result], length: int) -> Mark:
+        """Go back to what is there of the whole log, which has `length` results; return the mark to commit.
+
+        After a power cut the log may be shorter than the sink, as well as the sink shorter than its mark.
+        """
         ...
 
     def write(self, results: Sequence[Result]) -> Mark:

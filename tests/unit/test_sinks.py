@@ -51,7 +51,7 @@ class FailingSink:
         self._error = error
         self._good = good
 
-    def restore(self, log: Iterator[Result]) -> Mark:
+    def restore(self, log: Iterator[Result], length: int) -> Mark:
         raise NotImplementedError
 
     def write(self, results: Sequence[Result]) -> Mark:

@@ -1,0 +1,96 @@
+"""What a simulation tells: the story of one seed, and how often each transition and each fault has been."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from enum import StrEnum
+
+from coordinator.core.changes import Change, TaskMoved
+from coordinator.core.rows import TaskState
+from coordinator.core.transitions import TRANSITIONS, TaskEvent
+
+Transition = tuple[TaskState | None, TaskEvent]
+
+KEPT_LINES = 400
+
+
+class Fault(StrEnum):
+    """What may go wrong, and is counted when it does."""
+
+    REQUEST_DROPPED = "request dropped"
+    ANSWER_DROPPED = "answer dropped"
+    REQUEST_REPEATED = "request repeated"
+    MESSAGE_DELAYED = "message delayed beyond the next"
+    PARTITION = "worker cut off beyond its lease"
+    WORKER_KILLED = "worker killed"
+    WORKER_KILLED_BY_PAGE = "worker killed by a page"
+    WORKER_STOPPED = "worker stopped beyond its lease, then continued"
+    WORKER_REPLACED = "worker replaced, its death being known"
+    WORKER_DRAINED = "worker drained"
+    OLD_REPORT_RESENT = "old report sent by another worker"
+    REPORT_FORGED = "report under a lease that is not the sender's"
+    LINKS_FORGED = "links that no honest worker sends"
+    LATE_REPORT_TAKEN = "late report taken under a lost lease"
+    CRASH_IDLE = "coordinator killed between two calls"
+    CRASH_BEFORE_APPLY = "coordinator killed before a batch was applied"
+    CRASH_AFTER_APPLY = "coordinator killed after a batch was applied"
+    CRASH_BEFORE_COMMIT = "coordinator killed before a commit"
+    CRASH_AFTER_COMMIT = "coordinator killed after a commit, before its acks"
+    CLEAN_STOP = "coordinator stopped and started"
+    POWER_CUT = "power cut: the write-ahead log cut at a random byte"
+    POWER_CUT_SYNCED = "power cut: what was not synced is gone"
+    DISK_FULL = "disk full under the store"
+    CHECKPOINT = "the write-ahead log checkpointed"
+    CLOCK_FORWARD = "wall clock set forward over a restart"
+    CLOCK_BACK = "wall clock set back over a restart"
+    SINK_CRASH_BEFORE_MARK = "coordinator killed between a sink's write and its mark"
+    SINK_CRASH_AFTER_MARK = "coordinator killed after a sink's mark"
+    SINK_LENGTHENED = "sink file longer than its mark after a crash"
+    SINK_TRUNCATED = "sink file shorter than its mark after a crash"
+    SINK_DISK_FULL = "disk full under a sink"
+
+
+class Chronicle:
+    """The counts of many seeds, and the last lines of the seed that runs."""
+
+    def __init__(self) -> None:
+        self.transitions: Counter[Transition] = Counter()
+        self.faults: Counter[Fault] = Counter()
+        self.figures: Counter[str] = Counter()
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+
+    def begin(self, title: str) -> None:
+        """Begin the story of a seed."""
+        self._lines.clear()
+        self._lines.append(title)
+
+    def tell(self, now: float, line: str) -> None:
+        """Add a line to the story."""
+        self._lines.append(f"{now:9.3f}  {line}")
+
+    def fault(self, now: float, fault: Fault, detail: str = "") -> None:
+        """Count a fault."""
+        self.faults[fault] += 1
+        self.tell(now, f"FAULT {fault}{': ' if detail else ''}{detail}")
+
+    def take(self, now: float, changes: Sequence[Change]) -> None:
+        """Count and tell the changes of a turn."""
+        for change in changes:
+            if isinstance(change, TaskMoved):
+                self.transitions[change.before, TaskEvent(change.event)] += 1
+                task = change.task
+                self.tell(now, f"{change.before} --{change.event}--> {task.state} {task.url} lease {task.lease}")
+
+    def story(self) -> str:
+        """Return what happened in this seed, the last lines of it."""
+        return "\n".join(self._lines)
+
+    def too_rare(self, least: int) -> list[str]:
+        """Name the transitions and faults that were fewer than `least` times."""
+        rare = [
+            f"{before} --{event}-->: {self.transitions[before, event]}"
+            for before, event in TRANSITIONS
+            if self.transitions[before, event] < least
+        ]
+        return rare + [f"{fault}: {self.faults[fault]}" for fault in Fault if self.faults[fault] < least]

@@ -1,0 +1,334 @@
+"""The coordinator of a simulation: the real core, service, loop, store, sinks and follower, over files that survive it.
+
+A crash abandons all objects as they are, and goes on with a copy of the files. `history` has the changes of each
+commit, so that what a reopened store must hold is known: exactly those.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import msgspec
+
+from coordinator.core.changes import Change, TaskMoved
+from coordinator.core.policy import Policy
+from coordinator.crawl_folder import FRONTIER, MARKS
+from coordinator.service import Service
+from coordinator.sinks.follower import Follower
+from coordinator.sinks.jsonl_sink import JsonlSink
+from shared.errors import CrawlFailed
+from shared.messages import Ack, AckState, Brief, ExchangeAnswer, ExchangeRequest, Hello, Welcome
+from tests.property.crawl_model import Mirror, World, invariants
+from tests.property.crawl_site import Site
+from tests.simulation.chronicle import Chronicle, Fault
+from tests.simulation.fragile import Crash, FragileMarks, FragileStore, FullFile, Fuse, SimLoop, cut, garbage
+from tests.simulation.timeline import Timeline
+from worker.agenda import Attempt
+
+ITEMS = "items.jsonl"
+
+Call = tuple[Callable[[float], Any], "Future[Any]"]
+
+
+class Settings(NamedTuple):
+    """How a coordinator keeps its crawl. `cache_pages` so few that an open transaction spills into the log."""
+
+    power: bool
+    cuts: bool
+    cache_pages: int
+    autocheckpoint: int
+
+
+class Commit(NamedTuple):
+    """The changes that a commit made durable, and how long the write-ahead log was then."""
+
+    wal_bytes: int
+    changes: list[Change]
+
+
+class Machine(World):
+    """The coordinator's machine: what `World` checks of a service, over one incarnation after another."""
+
+    def __init__(
+        self, folder: Path, site: Site, policy: Policy, settings: Settings, timeline: Timeline, chronicle: Chronicle
+    ) -> None:
+        self.site = site
+        self.policy = policy
+        self.settings = settings
+        self.timeline = timeline
+        self.chronicle = chronicle
+        self.folder = folder / "0"
+        self.folder.mkdir()
+        self.fuse = Fuse()
+        self.history: list[Commit] = []
+        self.acked: set[tuple[bytes, int]] = set()
+        self.last_start_at = {}
+        self.accepted = []
+        self.finished = False
+        self.wall_ahead = 0.0
+        self.crawl_ahead = 0.0
+        self.is_up = False
+        self.incarnations = 0
+        self.amnesia_until = 0.0
+        self.lost_by_power = 0
+        self.fetches: Counter[bytes] = Counter()
+        self.events: Counter[tuple[bytes, str]] = Counter()
+        self._has_amnesia = False
+        self._uncommitted: list[Change] = []
+        self._last_epoch = 0
+        self.open()
+
+    @property
+    def now(self) -> float:  # type: ignore[override]  # here time is the timeline's, not set by hand
+        """Crawl time."""
+        return self._opened_at + self.timeline.now - self._opened_on
+
+    def wall(self) -> float:
+        """The time by the clock on the wall, which may be set."""
+        return 1e9 + self.timeline.now + self.wall_ahead
+
+    def open(self) -> None:
+        """Start an incarnation over the files; what they hold must be what was committed."""
+        before = self.incarnations and self.now
+        power = self.settings.power
+        self.store: FragileStore = FragileStore(
+            self.folder / FRONTIER, self.fuse, self._committed, power=power, wall=self.wall
+        )
+        self._opened_at, self._opened_on = self.store.opened_at, self.timeline.now
+        self.crawl_ahead += max(0.0, self._opened_at - before)
+        self._settle_into_files()
+        assert self.store.epoch > self._last_epoch, "an incarnation with the number of an earlier one"
+        self._last_epoch = self.store.epoch
+        self._uncommitted = []
+        self.mirror = self._remember()
+        brief = Brief(job="sim", scope=self.policy.scope)
+        self.service = Service(self.store, self.policy, brief, self.store.epoch, self._journal, self._opened_at)
+        self._open_sinks(power)
+        self.loop = SimLoop(self.service, lambda: None, lambda: self.now)
+        self.incarnations += 1
+        self.is_up = True
+        if self._has_amnesia:
+            self._forgive()
+        self.chronicle.tell(self.timeline.now, f"coordinator up, epoch {self.store.epoch}")
+        invariants(self)
+        self._check_acked()
+        self.serve([(lambda now: self.service.add_seeds(self.site.seeds(), now), Future())])
+
+    def serve(self, batch: list[Call]) -> None:
+        """Serve calls as the loop does: together, with one commit; a failure ends the incarnation."""
+        if not self.is_up:
+            return
+        try:
+            self.loop._serve(batch)
+        except Crash as crash:
+            self.crash(crash.fault)
+        except CrawlFailed as error:
+            self.chronicle.fault(self.timeline.now, Fault.DISK_FULL, str(error))
+            self.stop()
+
+    def follow(self) -> None:
+        """Let the sinks catch up."""
+        if not self.is_up:
+            return
+        try:
+            self.follower._catch_up()
+        except Crash as crash:
+            self.crash(crash.fault)
+        except CrawlFailed as error:
+            self.chronicle.fault(self.timeline.now, Fault.SINK_DISK_FULL, str(error))
+            self.stop()
+
+    def stop(self) -> None:
+        """End in good order: what is not committed is gone, the files are closed."""
+        self._close()
+        self.is_up = False
+
+    def crash(self, fault: Fault, wal_bytes: int | None = None, spoil: Callable[[Path], None] | None = None) -> None:
+        """Die here: go on with a copy of the files, the log cut to a length, the folder spoiled further."""
+        self.chronicle.fault(self.timeline.now, fault)
+        self.fuse.clear()
+        abandoned, self.folder = self.folder, self.folder.with_name(str(self.incarnations))
+        self.folder.mkdir()
+        for path in abandoned.iterdir():
+            if not path.name.endswith("-shm"):
+                shutil.copyfile(path, self.folder / path.name)
+        if wal_bytes is not None:
+            self._lose_beyond(wal_bytes)
+        if spoil is not None:
+            spoil(self.folder)
+        self._close()
+        shutil.rmtree(abandoned)
+        self.is_up = False
+
+    def cut_power(self, random: Random) -> None:
+        """Lose what was never synced, and of the store's log anything beyond that."""
+        synced = self._synced_bytes
+        if self.settings.power:
+            self.crash(Fault.POWER_CUT_SYNCED, synced, self._lose_unsynced_rows(random))
+        else:
+            size = self._wal_bytes()
+            self.crash(Fault.POWER_CUT, random.randint(min(synced, size), size), self._lose_unsynced_rows(random))
+
+    def spoil_sink(self, fault: Fault, random: Random) -> None:
+        """Die, and let the sink's file be longer or shorter than its mark says."""
+
+        def lengthen(folder: Path) -> None:
+            with (folder / ITEMS).open("ab") as file:
+                file.write(garbage(random))
+
+        def shorten(folder: Path) -> None:
+            cut(folder / ITEMS, random.randint(0, (folder / ITEMS).stat().st_size))
+
+        self.chronicle.fault(self.timeline.now, fault)
+        self.crash(Fault.CRASH_IDLE, spoil=lengthen if fault is Fault.SINK_LENGTHENED else shorten)
+
+    def fill_sink_disk(self) -> None:
+        """Let the next write to the sink fail half-way."""
+        self.sink._file._file = FullFile(self.sink._file._file)  # type: ignore[assignment]  # as much file as is used
+
+    def make_room(self) -> None:
+        """Let there be space on all disks."""
+        self.store.make_room()
+        if isinstance(self.sink._file._file, FullFile):
+            self.stop()
+
+    def checkpoint(self) -> None:
+        """Move the log into the store's file."""
+        self.store.pragma("wal_checkpoint(TRUNCATE)")
+        self._synced_bytes = 0
+        self.history = [Commit(0, commit.changes) for commit in self.history]
+
+    def greet(self, hello: Hello) -> Callable[[float], Welcome]:
+        """Return the call of a hello."""
+        return lambda now: self.service.hello(hello, now)
+
+    def turn(self, request: ExchangeRequest) -> Callable[[float], ExchangeAnswer]:
+        """Return the call of an exchange; every ack must be what the mirror says it must be."""
+
+        def call(now: float) -> ExchangeAnswer:
+            expected = [self._ack_of(report, request.session) for report in request.reports]
+            lost = {report.lease for report in request.reports} - self.mirror.leases.keys()
+            answer = self.service.exchange(request, now)
+            if answer.known:
+                self._judge(request, expected, answer.acks)
+                self._note_late(request, expected, lost)
+            return answer
+
+        return call
+
+    def begun(self, session: str, attempt: Attempt) -> None:
+        """Note an attempt that begins now; its lease must be its session's."""
+        if self.timeline.now < self.amnesia_until:
+            return
+        lease = self.mirror.leases.get(attempt.lease_id)
+        assert lease is not None, f"{attempt.task.url} started under a lease that was lost"
+        assert lease.session == session
+        self.fetches[attempt.task.ref] += 1
+        self.started(attempt.host, lease.spacing_s)
+
+    def started(self, host: str, spacing_s: float) -> None:
+        """Note a start on a host, by a time that stands still over no restart: crawl time cannot know better."""
+        at = self.timeline.now + self.crawl_ahead
+        last = self.last_start_at.get(host)
+        gap = at - last if last is not None else spacing_s
+        assert gap >= spacing_s - 1e-6, f"{host} was asked again after {gap:.3f} s, not {spacing_s} s"
+        self.last_start_at[host] = at
+
+    def _forgive(self) -> None:
+        """After commits were lost: workers may go on under leases that nobody knows of, until those are over."""
+        self._has_amnesia = False
+        self.amnesia_until = self.timeline.now + self.policy.lease_s
+        self.last_start_at.clear()
+
+    def _judge(self, request: ExchangeRequest, expected: list[str], acks: tuple[Ack, ...]) -> None:
+        """After commits were lost a report may be of a task that an earlier report of its turn brings back."""
+        if self.lost_by_power:
+            for place, ack in enumerate(acks):
+                if (expected[place], ack.state) == (AckState.REJECTED, AckState.STALE):
+                    expected[place] = AckState.STALE
+        super()._judge(request, expected, acks)
+
+    def _note_late(self, request: ExchangeRequest, expected: list[str], lost: set[int]) -> None:
+        for report, wanted in zip(request.reports, expected, strict=True):
+            if wanted == "new" and report.lease in lost:
+                self.chronicle.fault(self.timeline.now, Fault.LATE_REPORT_TAKEN, request.session)
+
+    def _journal(self, changes: Any) -> None:
+        self.mirror(changes)
+        self._uncommitted += changes
+        self.chronicle.take(self.timeline.now, changes)
+        self.events.update((change.task.ref, change.event) for change in changes if isinstance(change, TaskMoved))
+
+    def _committed(self) -> None:
+        if self._uncommitted:
+            self.history.append(Commit(self._wal_bytes(), self._uncommitted))
+            self._uncommitted = []
+        if self.settings.power:
+            self._synced_bytes = self._wal_bytes()
+
+    def _settle_into_files(self) -> None:
+        self.store.pragma(f"cache_size = {self.settings.cache_pages}")
+        self.store.pragma(f"wal_autocheckpoint = {self.settings.autocheckpoint}")
+        if self.settings.cuts:
+            self.checkpoint()
+        if self.store.kept("job") is None:
+            self.store.keep("job", msgspec.json.encode({"sinks": [ITEMS]}))
+        self._synced_bytes = self._wal_bytes()
+
+    def _remember(self) -> Mirror:
+        """Return what the surviving commits come to. Ids of leases are never used again, so they go on higher."""
+        mirror = Mirror()
+        for commit in self.history:
+            mirror(commit.changes)
+        told = self.store.ledger().next_lease
+        assert told >= mirror.ledger.next_lease
+        mirror.ledger = msgspec.structs.replace(mirror.ledger, next_lease=told)
+        return mirror
+
+    def _open_sinks(self, power: bool) -> None:
+        self.marks = FragileMarks(self.folder / MARKS, self.fuse, power=power)
+        self.sink = JsonlSink(self.folder / ITEMS, self.marks.get(ITEMS), power=power)
+        self.follower = Follower(self.store, [self.sink], self.marks)
+        self.follower.restore()
+
+    def _check_acked(self) -> None:
+        """What was acked was committed, and is still there."""
+        for ref, lease in self.acked:
+            assert lease in self.mirror.tasks[ref].settled, f"acked, but lost: {self.mirror.tasks[ref].url}"
+
+    def _lose_beyond(self, wal_bytes: int) -> None:
+        cut(self.folder / f"{FRONTIER}-wal", wal_bytes)
+        kept = [commit for commit in self.history if commit.wal_bytes <= wal_bytes]
+        lost, self.history = len(self.history) - len(kept), kept
+        if lost:
+            self.lost_by_power += lost
+            self.acked.clear()
+            self.accepted.clear()
+            self.finished = False
+            self._has_amnesia = True
+        self.chronicle.tell(self.timeline.now, f"power cut: {lost} commits lost")
+
+    def _lose_unsynced_rows(self, random: Random) -> Callable[[Path], None]:
+        def lose(folder: Path) -> None:
+            size = (folder / ITEMS).stat().st_size
+            cut(folder / ITEMS, random.randint(self.sink.mark.size_bytes if self.settings.power else 0, size))
+
+        return lose
+
+    def _wal_bytes(self) -> int:
+        try:
+            return (self.folder / f"{FRONTIER}-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _close(self) -> None:
+        self.fuse.clear()
+        self.store.close()
+        self.sink.close()
+        self.marks.close()

@@ -1,0 +1,373 @@
+"""One seed: a site, a policy, a fleet and its misfortunes, all drawn from one number and judged as it goes.
+
+The invariants are those of `tests.property.crawl_model` and, over many incarnations of the coordinator:
+
+    what was acked is committed, and what was committed is there again (`Machine.open`)
+    starts on a host keep their distance, whoever made them and whatever died between them (`Machine.started`)
+    a task is started at most once for each grant of it
+    the crawl ends within `PATIENCE_S` of the last fault; then `verify` finds nothing, and what was fetched is the truth
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from coordinator.core.policy import Policy
+from coordinator.core.transitions import TaskEvent
+from coordinator.verify import verify
+from shared.messages import AckState, ExchangeAnswer, ExchangeRequest, Outcome, Report
+from tests.property.crawl_model import copy_of, invariants, verdict
+from tests.property.crawl_site import HOSTS, Robots, Site, SitePage
+from tests.simulation.chronicle import Chronicle, Fault
+from tests.simulation.fleet_worker import FleetWorker
+from tests.simulation.machine import Machine, Settings
+from tests.simulation.network import Network
+from tests.simulation.timeline import Timeline
+
+LEASE_S = 10.0
+FAULTS_S = 60.0
+PATIENCE_S = 3_000.0
+LOOKED_EVERY = 8
+
+
+class Simulation:
+    """A seed, ready to run."""
+
+    def __init__(self, seed: int, folder: Path, chronicle: Chronicle) -> None:
+        self._random = random = Random(seed)
+        self._chronicle = chronicle
+        chronicle.begin(f"seed {seed}")
+        self._timeline = Timeline()
+        site, policy = _site(random), _policy(random)
+        chronicle.tell(0.0, f"{site}\n{policy}")
+        self._machine = Machine(folder, site, policy, _settings(random), self._timeline, chronicle)
+        self._network = Network(random, self._timeline, chronicle, trouble=random.choice([0.0, 0.02, 0.1]))
+        self._names = (f"s{number}" for number in count(1))
+        self._mishaps = random.choice([0.0, 0.1, 0.3])
+        self._workers: list[FleetWorker] = []
+        self._dead: list[FleetWorker] = []
+        self._waiting: list[tuple[Callable[[float], Any], Future[Any]]] = []
+        self._staff = random.randint(1, 3)
+        self._pause_s = random.choice([1.0, 2.0, 4.0, 8.0])
+        self._is_faulty = True
+        self._steps = 0
+
+    def run(self) -> None:
+        """Run it to its end; raise whatever does not hold."""
+        for _ in range(self._staff):
+            self._join()
+        self._turn_loop()
+        self._follow()
+        until = self._random.uniform(FAULTS_S / 4, FAULTS_S)
+        self._timeline.after(self._random.uniform(0, 3), self._misfortune)
+        while self._timeline.now < until and not self._is_over:
+            self._step()
+        self._recover()
+        while not self._is_over:
+            assert self._timeline.now < until + PATIENCE_S, "the crawl does not end"
+            self._step()
+        self._judge()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._machine.is_up and self._machine.finished
+
+    def _step(self) -> None:
+        self._timeline.step()
+        self._steps += 1
+        if self._machine.is_up and not self._steps % LOOKED_EVERY:
+            self._look()
+
+    def _look(self) -> None:
+        if self._machine.store.is_clean:
+            invariants(self._machine)
+        self._check_parallel()
+
+    def _check_parallel(self) -> None:
+        machine = self._machine
+        if self._timeline.now < machine.amnesia_until:
+            return
+        open_tasks = {(lease.id, ref) for lease in machine.mirror.leases.values() for ref in lease.refs}
+        for host in HOSTS:
+            under_way = sum(
+                attempt.host == host and (attempt.lease_id, attempt.task.ref) in open_tasks
+                for worker in self._workers
+                for attempt in worker.running
+            )
+            assert under_way <= machine.policy.per_host, f"{under_way} at once on {host}"
+
+    # The fleet
+
+    def _join(self, replaced: FleetWorker | None = None) -> None:
+        replaces, began = (replaced.session, tuple(replaced.starts)) if replaced is not None else ("", ())
+        worker = FleetWorker(
+            next(self._names), self._machine, self._send, self._timeline, self._random, self._chronicle, replaces, began
+        )
+        worker.mishaps = self._mishaps
+        self._workers.append(worker)
+
+    def _send(self, session: str, call: Callable[[float], Any], then: Callable[[Any], None]) -> None:
+        self._network.to_coordinator(session, lambda: self._arrive(session, call, then))
+
+    def _arrive(self, session: str, call: Callable[[float], Any], then: Callable[[Any], None]) -> None:
+        answer: Future[Any] = Future()
+        answer.add_done_callback(lambda done: self._leave(session, done, then))
+        self._waiting.append((call, answer))
+
+    def _leave(self, session: str, done: Future[Any], then: Callable[[Any], None]) -> None:
+        """An answer leaves the coordinator: from here on it is a promise."""
+        answer = done.result()
+        if isinstance(answer, ExchangeAnswer):
+            self._machine.acked |= {(ack.ref, ack.lease) for ack in answer.acks if ack.state is AckState.OK}
+            assert not (self._machine.finished and answer.leases), "a lease after the end"
+            self._machine.finished = self._machine.finished or answer.finished
+        self._network.to_worker(session, lambda: then(answer))
+
+    def _turn_loop(self) -> None:
+        batch, self._waiting = self._waiting, []
+        self._machine.serve(batch)
+        if not self._machine.is_up:
+            self._waiting.clear()
+            self._restart_later()
+        else:
+            self._timeline.after(self._random.choice([0.01, 0.1, 0.3]), self._turn_loop)
+
+    def _follow(self) -> None:
+        self._machine.follow()
+        self._timeline.after(self._random.uniform(0.05, 1.0), self._follow)
+
+    def _bury(self) -> None:
+        for worker in [worker for worker in self._workers if not worker.is_alive]:
+            self._workers.remove(worker)
+            self._dead.append(worker)
+        for worker in [worker for worker in self._workers if worker.is_drained]:
+            worker.die()
+            self._workers.remove(worker)
+
+    # The faults
+
+    def _misfortune(self) -> None:
+        """Let something go wrong, and plan the next."""
+        if not self._is_faulty:
+            return
+        self._bury()
+        if len(self._workers) < self._staff:
+            self._replenish()
+        self._random.choice(list(self._misfortunes()))()
+        self._timeline.after(self._random.uniform(0.0, 2 * self._pause_s), self._misfortune)
+
+    def _misfortunes(self) -> Iterator[Callable[[], None]]:
+        yield from (self._kill, self._stop, self._partition, self._cut_off_all, self._resend, self._forge)
+        yield self._drain
+        if self._machine.is_up:
+            yield from (self._crash, self._light_fuse, self._stop_cleanly, self._fill_disk, self._checkpoint)
+            yield from (self._spoil_sink, self._fill_sink_disk)
+            if self._machine.settings.cuts:
+                yield self._cut_power
+
+    def _replenish(self) -> None:
+        replaced = self._dead.pop() if self._dead and self._random.random() < 0.5 else None
+        if replaced is not None:
+            self._fault(Fault.WORKER_REPLACED, replaced.session)
+        self._join(replaced)
+
+    def _kill(self) -> None:
+        worker = self._anyone()
+        if not worker.holds_suspect:
+            self._fault(Fault.WORKER_KILLED, worker.session)
+            worker.die()
+            self._bury()
+
+    def _stop(self) -> None:
+        worker = self._anyone()
+        if not worker.holds_suspect:
+            self._fault(Fault.WORKER_STOPPED, worker.session)
+            worker.stop_for(LEASE_S * self._random.uniform(1.0, 2.0))
+
+    def _partition(self) -> None:
+        worker = self._anyone()
+        if not worker.holds_suspect:
+            self._fault(Fault.PARTITION, worker.session)
+            self._network.cut_off(worker.session, LEASE_S * self._random.uniform(1.0, 1.6))
+
+    def _cut_off_all(self) -> None:
+        """Let all reports of the fleet come late."""
+        if not any(worker.holds_suspect for worker in self._workers):
+            for worker in self._workers:
+                self._fault(Fault.PARTITION, worker.session)
+                self._network.cut_off(worker.session, LEASE_S * self._random.uniform(1.0, 1.2))
+
+    def _drain(self) -> None:
+        if len(self._workers) > 1:
+            worker = self._anyone()
+            self._fault(Fault.WORKER_DRAINED, worker.session)
+            worker.drain()
+
+    def _resend(self) -> None:
+        if self._machine.accepted:
+            old = self._random.choice(self._machine.accepted)
+            self._fault(Fault.OLD_REPORT_RESENT)
+            self._tell(copy_of(old, 1.0))
+
+    def _forge(self) -> None:
+        """Report a task under no lease, or under one of somebody else."""
+        machine = self._machine
+        task = self._random.choice(list(machine.mirror.tasks.values()))
+        session = self._anyone().session
+        lease = machine.mirror.leases.get(task.lease)
+        if lease is None or lease.session != session:
+            self._fault(Fault.REPORT_FORGED, task.url)
+            number = task.lease if lease is not None else 0
+            self._tell(Report(lease=number, ref=task.ref, outcome=Outcome.FETCHED, status=200), session)
+
+    def _tell(self, report: Report, session: str = "") -> None:
+        request = ExchangeRequest(session=session or self._anyone().session, reports=(report,))
+        self._waiting.append((self._machine.turn(request), Future()))
+
+    def _crash(self) -> None:
+        self._machine.crash(Fault.CRASH_IDLE)
+
+    def _light_fuse(self) -> None:
+        points = [Fault.CRASH_BEFORE_APPLY, Fault.CRASH_AFTER_APPLY, Fault.CRASH_BEFORE_COMMIT]
+        points += [Fault.CRASH_AFTER_COMMIT, Fault.SINK_CRASH_BEFORE_MARK, Fault.SINK_CRASH_AFTER_MARK]
+        point = self._random.choice(points)
+        self._machine.fuse.set(point, self._random.randint(1, 2 if "sink" in point else 6))
+
+    def _stop_cleanly(self) -> None:
+        self._fault(Fault.CLEAN_STOP)
+        self._machine.stop()
+
+    def _fill_disk(self) -> None:
+        self._machine.store.fill_disk(self._random.choice([0, 0, 1, 2]))
+
+    def _fill_sink_disk(self) -> None:
+        self._machine.fill_sink_disk()
+
+    def _checkpoint(self) -> None:
+        if self._machine.store.is_clean:
+            self._fault(Fault.CHECKPOINT)
+            self._machine.checkpoint()
+
+    def _spoil_sink(self) -> None:
+        self._machine.spoil_sink(self._random.choice([Fault.SINK_LENGTHENED, Fault.SINK_TRUNCATED]), self._random)
+
+    def _cut_power(self) -> None:
+        self._machine.cut_power(self._random)
+
+    def _restart_later(self) -> None:
+        if self._is_faulty and self._random.random() < 0.3:
+            self._set_clock()
+        pause_s = self._random.choice([0.1, 0.3, 1.0, 3.0, LEASE_S + 1])
+        self._timeline.after(pause_s, self._restart)
+
+    def _set_clock(self) -> None:
+        fault = self._random.choice([Fault.CLOCK_FORWARD, Fault.CLOCK_BACK])
+        self._fault(fault)
+        self._machine.wall_ahead += self._random.choice([5.0, 3_600.0]) * (1 if fault is Fault.CLOCK_FORWARD else -1)
+
+    def _restart(self) -> None:
+        self._waiting.clear()
+        self._machine.open()
+        self._turn_loop()
+
+    def _recover(self) -> None:
+        """End all faults; leave a healthy fleet."""
+        self._is_faulty = False
+        self._network.heal()
+        self._machine.fuse.clear()
+        if self._machine.is_up:
+            self._machine.make_room()
+        self._bury()
+        while len(self._workers) < 2:
+            self._join()
+        self._timeline.after(LEASE_S, self._keep_staffed)
+        for worker in self._workers:
+            worker.mishaps = 0.0
+
+    def _keep_staffed(self) -> None:
+        self._bury()
+        while len(self._workers) < 2:
+            self._join()
+        self._timeline.after(LEASE_S / 4, self._keep_staffed)
+
+    def _anyone(self) -> FleetWorker:
+        return self._random.choice(self._workers)
+
+    def _fault(self, fault: Fault, detail: str = "") -> None:
+        self._chronicle.fault(self._timeline.now, fault, detail)
+
+    # The end
+
+    def _judge(self) -> None:
+        machine = self._machine
+        invariants(machine)
+        verdict(machine)
+        self._check_fetches()
+        machine.follow()
+        machine.stop()
+        proof = verify(machine.folder)
+        assert proof.holds, [(found.name, found.where) for found in proof.invariants if found.broken]
+        assert proof.unfinished == 0
+        self._chronicle.figures["fetches"] += machine.fetches.total()
+        self._chronicle.figures["results"] += len(machine.mirror.results)
+        self._chronicle.figures["incarnations"] += machine.incarnations
+        self._chronicle.figures["steps"] += self._steps
+
+    def _check_fetches(self) -> None:
+        """No task was started more often than it was granted, unless what was known of its grants was lost."""
+        if self._machine.lost_by_power:
+            return
+        for ref, number in self._machine.fetches.items():
+            granted = self._machine.events[ref, TaskEvent.GRANTED]
+            assert number <= granted, f"started {number} times, granted {granted} times"
+
+
+def _site(random: Random) -> Site:
+    numbers = random.randint(6, 16)
+    deadly = random.choice([0.0, 0.0, 0.1])
+    pages = tuple(
+        SitePage(
+            host=random.choice([0, 0, 1, 2]),
+            links=tuple(random.sample(range(16), random.randint(2, 5))),
+            moved_to=random.choice([None, None, None, random.randrange(numbers)]) if number > 1 else None,
+            private=number > 1 and random.random() < 0.15,
+            deadly=number > 1 and random.random() < deadly,
+        )
+        for number in range(numbers)
+    )
+    healthy = random.random() < 0.7
+    kinds = [kind for kind in Robots if not healthy or kind is not Robots.BROKEN]
+    return Site(pages, (random.choice(kinds), random.choice(kinds), random.choice(kinds)))
+
+
+def _policy(random: Random) -> Policy:
+    return Policy(
+        user_agent="sim",
+        scope=Site((), (Robots.NONE,) * 3).scope(),
+        delay_s=random.choice([0.0, 0.0, 1.0]),
+        per_host=random.randint(1, 4),
+        lease_s=LEASE_S,
+        retries=random.randint(0, 2),
+        retry_max_s=8.0,
+        hold_max_s=20.0,
+        depth=random.choice([None, None, 1, 2, 3, 4, 6]),
+        pages=random.choice([None, None, None, random.randint(1, 4)]),
+        keep_scope_same=False,
+        tasks_per_lease=random.randint(1, 4),
+        tasks_per_slot=random.randint(1, 3),
+    )
+
+
+def _settings(random: Random) -> Settings:
+    cuts = random.random() < 0.5
+    return Settings(
+        power=random.random() < 0.4,
+        cuts=cuts,
+        cache_pages=random.choice([2, 2_000]),
+        autocheckpoint=8_000 if cuts else random.choice([1, 10, 8_000]),
+    )
