@@ -1,4 +1,4 @@
-"""robots.txt in its plain form (RFC 9309): what an answer means, and whether a URL may be fetched.
+"""robots.txt (RFC 9309): what an answer for it means for its origin, and whether a URL may be fetched.
 
 4xx other than 429 means no rules, as do more redirects than are followed; a file that cannot be had (5xx, 429, no
 answer) means that nothing is allowed.
@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from protego import Protego
-
+from coordinator.core.robots_file import RobotsFile, product_token
 from coordinator.core.rows import Gate, OriginRow
 from shared.messages import Outcome, Report
 
 _NO_ANSWER_YET = frozenset({429})
+# Rules take some forty times the room of their text: many small files are kept read, and a few large ones.
+_SMALL_BYTES = 8 * 1024
+_SMALL_KEPT = 1024
+_LARGE_KEPT = 16
 
 
 def gate_of(report: Report) -> Gate:
@@ -30,17 +33,34 @@ def gate_of(report: Report) -> Gate:
 def refuses(origin: OriginRow, url: str, user_agent: str) -> str:
     """Name why robots.txt keeps us from a URL (`robots`, `robots_unreachable`), or return ``."""
     if origin.gate is Gate.RULES:
-        return "" if _rules(origin.robots).can_fetch(url, user_agent) else "robots"
+        return "" if _read(origin.robots, user_agent).allows(url) else "robots"
     return "" if origin.gate is Gate.ALLOW else "robots_unreachable"
 
 
 def crawl_delay_s(origin: OriginRow, user_agent: str) -> float:
-    """Return the crawl-delay that an origin asks of us, 0 if none."""
+    """Return the seconds between requests that `Crawl-delay` asks of us, 0 if none."""
     if origin.gate is not Gate.RULES:
         return 0.0
-    return float(_rules(origin.robots).crawl_delay(user_agent) or 0.0)
+    return _read(origin.robots, user_agent).crawl_delay_s()
 
 
-@lru_cache(maxsize=1024)
-def _rules(text: bytes) -> Protego:
-    return Protego.parse(text.decode("utf-8-sig", errors="replace"))
+def request_interval_s(origin: OriginRow, user_agent: str) -> float:
+    """Return the seconds between requests that `Request-rate` asks of us, 0 if none."""
+    if origin.gate is not Gate.RULES:
+        return 0.0
+    return _read(origin.robots, user_agent).request_interval_s()
+
+
+def _read(text: bytes, user_agent: str) -> RobotsFile:
+    read = _read_small if len(text) <= _SMALL_BYTES else _read_large
+    return read(text, user_agent)
+
+
+@lru_cache(maxsize=_SMALL_KEPT)
+def _read_small(text: bytes, user_agent: str) -> RobotsFile:
+    return RobotsFile(text, product_token(user_agent))
+
+
+@lru_cache(maxsize=_LARGE_KEPT)
+def _read_large(text: bytes, user_agent: str) -> RobotsFile:
+    return RobotsFile(text, product_token(user_agent))

@@ -1,0 +1,146 @@
+"""The text of a robots.txt as the rules for one crawler (RFC 9309, section 2.2).
+
+protego reads values, compares patterns and picks the longest match. What it gets wrong is put right before it sees the
+text, not by a second matcher: lines and groups are told apart here, so that it is handed one group only, ours (it
+compares names by substring, lets unknown lines end a group, and copies every rule once for each name in a group: half
+a megabyte can ask it for gigabytes); and octets are spelled so that its quoting keeps them apart. Nothing here raises,
+whatever the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from protego import Protego
+
+from shared.urls import parts
+
+MAX_BYTES = 512 * 1024
+MAX_LINE_BYTES = 16_663  # what Google's parser keeps of a line: eight times the longest URL
+_MAX_RATE_SECONDS = 86_400
+_ANYONE = "*"
+
+_LINE_END = re.compile(rb"\r\n?|\n")
+_MARK = re.compile(rb"\A(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)")
+_AGENT = "User-agent"
+_RULES = ("Allow", "Disallow")
+_FIELDS = {  # with the misspellings that Google's parser and protego know
+    b"user-agent": _AGENT,
+    b"useragent": _AGENT,
+    b"user agent": _AGENT,
+    b"allow": "Allow",
+    b"disallow": "Disallow",
+    b"dissallow": "Disallow",
+    b"dissalow": "Disallow",
+    b"disalow": "Disallow",
+    b"diasllow": "Disallow",
+    b"disallaw": "Disallow",
+    b"crawl-delay": "Crawl-delay",
+    b"crawl delay": "Crawl-delay",
+    b"request-rate": "Request-rate",
+    b"request rate": "Request-rate",
+}
+_RECORD = re.compile(rb"(%b)(?:\s*:|\s)\s*(.*)" % b"|".join(_FIELDS), re.IGNORECASE | re.DOTALL)
+
+_TOKEN = re.compile(r"[A-Za-z_-]+")
+_COMPATIBLE = re.compile(r"\(compatible; *([A-Za-z_-]+)", re.IGNORECASE)
+_NAME = re.compile(rb"\*(?=\s|\Z)|[A-Za-z_-]+")
+
+# Escaped or bare: control characters, `$` (protego would take an escaped one for the end of a pattern spelled out),
+# and all beyond ASCII (it would read octets that are not UTF-8 as one and the same character).
+_ODD = re.compile(r"%([01][0-9A-Fa-f]|7[Ff]|24|[89A-Fa-f][0-9A-Fa-f])|([\x00-\x1f$\x7f-\xff])")
+_ODD_LETTERS = 0x100
+
+
+class RobotsFile:
+    """What a robots.txt asks of the crawler with a given product token (see `product_token`)."""
+
+    def __init__(self, text: bytes, token: str) -> None:
+        self._rules = Protego.parse("\n".join(["User-agent: *", *lines_for(text, token)]))
+
+    def allows(self, url: str) -> bool:
+        """Tell whether a canonical URL may be fetched. Of rules that match equally long, Allow wins."""
+        path = _spelled(parts(url).path.encode())
+        return self._rules.can_fetch(f"http://h{path}", _ANYONE)
+
+    def crawl_delay_s(self) -> float:
+        """Return the seconds between two requests that `Crawl-delay` asks for, 0 if none."""
+        return float(self._rules.crawl_delay(_ANYONE) or 0.0)
+
+    def request_interval_s(self) -> float:
+        """Return the seconds between two requests that `Request-rate` asks for, 0 if none, at most a day.
+
+        A rate for some hours of the day counts for all of them: the core has no clock of the server's town.
+        """
+        rate = self._rules.request_rate(_ANYONE)
+        return min(rate.seconds, _MAX_RATE_SECONDS) / rate.requests if rate else 0.0
+
+
+def product_token(user_agent: str) -> str:
+    """Return the name that robots.txt files call a user agent by, in lower case, `` if it has none.
+
+    It is the first word of letters, `_` and `-` (RFC 9309, 2.2.1); where that only claims to be Mozilla, the word
+    after `(compatible;`.
+    """
+    match = _COMPATIBLE.search(user_agent) or _TOKEN.match(user_agent)
+    return match[match.lastindex or 0].lower() if match else ""
+
+
+def lines_for(text: bytes, token: str) -> list[str]:
+    """Return what holds for a product token, a record a line: all groups that name it, else all for `*`.
+
+    Only Allow and Disallow end the list of names at the head of a group: no other record may (RFC 9309, 2.2.4).
+    """
+    token = token.lower()
+    groups: dict[str, list[str]] = {}
+    current: dict[str, list[str]] = {}
+    in_head = False
+    for field, value in _records(text):
+        if field == _AGENT:
+            current = current if in_head else {}
+            in_head = True
+            name = _name(value)
+            if name in (token, _ANYONE):
+                current[name] = groups.setdefault(name, [])
+        else:
+            in_head = in_head and field not in _RULES
+            for lines in current.values():
+                lines.append(_line(field, value))
+    return groups[token] if token in groups else groups.get(_ANYONE, [])
+
+
+def _records(text: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield the records that say something to crawlers: the field as protego writes it, and the value."""
+    for line in _LINE_END.split(_readable(text)):
+        match = _RECORD.fullmatch(line[:MAX_LINE_BYTES].partition(b"#")[0].strip())
+        if match:
+            yield _FIELDS[match[1].lower()], match[2]
+
+
+def _readable(text: bytes) -> bytes:
+    """Cut a text to its limit, at the end of a line, and drop the byte order mark and NULs (they are UTF-16's)."""
+    if len(text) > MAX_BYTES:
+        whole = max(text.rfind(b"\n", 0, MAX_BYTES), text.rfind(b"\r", 0, MAX_BYTES))
+        text = text[: whole + 1]
+    return _MARK.sub(b"", text).replace(b"\0", b"")
+
+
+def _name(value: bytes) -> str:
+    match = _NAME.match(value)
+    return match[0].decode().lower() if match else ""
+
+
+def _line(field: str, value: bytes) -> str:
+    anchor = b"$" if field in _RULES and value.endswith(b"$") else b""
+    return f"{field}: {_spelled(value.removesuffix(anchor))}{anchor.decode()}"
+
+
+def _spelled(octets: bytes) -> str:
+    """Write octets that protego would confuse as letters of their own, the same for both sides of a comparison."""
+    return _ODD.sub(_odd_letter, octets.decode("latin-1"))
+
+
+def _odd_letter(match: re.Match[str]) -> str:
+    escaped, bare = match.groups()
+    return chr(_ODD_LETTERS + (int(escaped, 16) if escaped else ord(bare)))
