@@ -17,7 +17,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
@@ -139,49 +140,67 @@ TECHNOLOGIES: dict[str, type[Any]] = {
 }
 
 
+class Phase:
+    """What one kind of work took: wall time of each call, and CPU time, over all threads, of all calls."""
+
+    def __init__(self) -> None:
+        self.walls_s: list[float] = []
+        self._cpu_s = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Measure while the block runs."""
+        began, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.walls_s.append(time.perf_counter() - began)
+        self._cpu_s += time.process_time() - cpu
+
+    def us(self, number: int) -> str:
+        """Return the CPU and the wall time of each of so many pieces of work, in microseconds."""
+        return f"{self._cpu_s / number * 1e6:.1f} / {sum(self.walls_s) / number * 1e6:.1f}"
+
+
 def measure(technology: str, folder: Path, rows: int) -> dict[str, float | str]:
-    """Fill one technology and drive it; return its figures."""
+    """Fill one technology and drive it; return its figures (`_us`: CPU / wall time of one row)."""
     raw: Raw = TECHNOLOGIES[technology](folder)
-    began = time.perf_counter()
+    filling = Phase()
     for first in range(0, rows, PER_FILL):
-        raw.write(_rows(range(first, min(rows, first + PER_FILL))), ())
-    filled_s = time.perf_counter() - began
-    find_s, write_s = _drive(raw, rows)
+        new = _rows(range(first, min(rows, first + PER_FILL)))
+        with filling.running():
+            raw.write(new, ())
+    finding, writing = _drive(raw, rows)
     raw.close()
-    began = time.perf_counter()
-    raw = TECHNOLOGIES[technology](folder)
-    raw.find([_key(1)])
-    reopen_s = time.perf_counter() - began
+    reopening = Phase()
+    with reopening.running():
+        raw = TECHNOLOGIES[technology](folder)
+        raw.find([_key(1)])
     raw.close()
-    write_s.sort()
     return {
         "technology": technology,
         "rows": rows,
-        "fill_rows_per_s": round(rows / filled_s),
-        "lookup_us": round(sum(find_s) / COMMITS / LOOKUPS * 1e6, 2),
-        "write_us": round(sum(write_s) / COMMITS / WRITES / 2 * 1e6, 2),
-        "commit_p99_ms": round(write_s[int(COMMITS * 0.99)] * 1e3, 1),
+        "fill_us": filling.us(rows),
+        "lookup_us": finding.us(COMMITS * LOOKUPS),
+        "write_us": writing.us(COMMITS * WRITES * 2),
+        "commit_p99_ms": round(sorted(writing.walls_s)[int(COMMITS * 0.99)] * 1e3, 1),
         "private_mb": _private_mb(),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "disk_mb": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) >> 20,
-        "reopen_s": round(reopen_s, 3),
+        "reopen_s": round(reopening.walls_s[0], 3),
     }
 
 
-def _drive(raw: Raw, rows: int) -> tuple[list[float], list[float]]:
+def _drive(raw: Raw, rows: int) -> tuple[Phase, Phase]:
     chance = random.Random(rows)
-    find_s, write_s = [], []
+    finding, writing = Phase(), Phase()
     for first in range(rows, rows + COMMITS * WRITES, WRITES):
         keys = [_key(chance.randrange(rows)) for _ in range(LOOKUPS)]
         new, old = _rows(range(first, first + WRITES)), _rows(range(first - rows, first - rows + WRITES))
-        began = time.perf_counter()
-        found = raw.find(keys)
-        middle = time.perf_counter()
-        raw.write(new, old)
-        find_s.append(middle - began)
-        write_s.append(time.perf_counter() - middle)
+        with finding.running():
+            found = raw.find(keys)
+        with writing.running():
+            raw.write(new, old)
         assert found >= len(set(keys)), "a row is missing"
-    return find_s, write_s
+    return finding, writing
 
 
 def _key(number: int) -> bytes:

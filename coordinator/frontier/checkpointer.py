@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
+from queue import SimpleQueue
 
 PAGES_PER_COPY = 8_000
 LONG_LOG_PAGES = 32_000
@@ -22,8 +24,7 @@ class Checkpointer:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._pages = 0
-        self._asked = threading.Event()
-        self._is_over = False
+        self._asked: SimpleQueue[bool] = SimpleQueue()
         self._is_long = False
         self._thread: threading.Thread | None = None
         self._failure: sqlite3.Error | None = None
@@ -41,25 +42,23 @@ class Checkpointer:
             self._ask()
 
     def close(self) -> None:
-        """End the thread; wait for a copy that is under way."""
-        self._is_over = True
-        self._asked.set()
+        """Wait for the copy that is asked for, and end the thread."""
         if self._thread is not None:
+            self._asked.put(False)
             self._thread.join()
 
     def _ask(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
             self._thread.start()
-        self._asked.set()
+        if self._asked.empty():
+            self._asked.put(True)
 
     def _run(self) -> None:
         try:
-            db = sqlite3.connect(self._path, isolation_level=None)
-            while self._asked.wait() and not self._is_over:
-                self._asked.clear()
-                self._is_long = _copy(db) > LONG_LOG_PAGES
-            db.close()
+            with closing(sqlite3.connect(self._path, isolation_level=None)) as db:
+                while self._asked.get():
+                    self._is_long = _copy(db) > LONG_LOG_PAGES
         except sqlite3.Error as error:
             self._failure = error
 

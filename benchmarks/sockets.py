@@ -1,0 +1,133 @@
+"""The rate at which a real coordinator settles pages that simulated sessions report to it through its sockets.
+
+    python -m benchmarks.sockets [--store FILE] [--known N] [--sessions N] [--seconds S] [--folder FOLDER]
+
+The coordinator is `python -m coordinator` over a job with `durability: process`; each session is a process that talks
+to it through the fleet's proxies and fetches nothing (see `simulated_site`). `--store` is a store that
+`benchmarks.stores` has filled with `--known` pages; it is copied. Prints pages settled a second, and how much CPU time
+of the coordinator each took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.simulated_site import HOSTS, SimulatedSite, address, site_hosts
+from shared.join_token import read_token
+from shared.manager import FleetManager
+from shared.messages import AckState, ExchangeRequest, Hello, Report
+
+NAME = "sockets"
+WANT = 64
+WARM_S = 3.0
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def session(join: Path, number: int, sessions: int, known: int) -> None:
+    """Report and ask, until the coordinator goes away or this process is ended."""
+    fleet = FleetManager.joining(read_token(join))
+    fleet.connect()
+    queue, name = fleet.Queue(), f"session-{number}"
+    queue.hello(Hello(session=name))
+    site = SimulatedSite(known, number, sessions)
+    reports: tuple[Report, ...] = ()
+    while True:
+        answer = queue.exchange(ExchangeRequest(session=name, reports=reports, want=WANT))
+        assert all(ack.state is AckState.OK for ack in answer.acks), answer.acks
+        reports = site.reports(answer.leases)
+        if not reports:
+            time.sleep(answer.idle_s)
+
+
+def measure(folder: Path, store: Path | None, known: int, sessions: int, seconds: float) -> None:
+    """Run a coordinator and its sessions; print what they came to."""
+    shutil.rmtree(folder, ignore_errors=True)
+    crawl = folder / "crawls" / NAME
+    crawl.mkdir(parents=True)
+    if store is not None:
+        shutil.copy(store, crawl / "frontier.db")
+    job, join = _write_job(folder, max(known, HOSTS)), folder / "join"
+    serve = [sys.executable, "-m", "coordinator", str(job), "--crawls", str(crawl.parent), "--join-file", str(join)]
+    with subprocess.Popen(serve, stdout=subprocess.DEVNULL) as coordinator:
+        _wait_for(join)
+        talk = [sys.executable, "-m", "benchmarks.sockets", "--join", str(join), "--known", str(known)]
+        children = [
+            subprocess.Popen([*talk, "--sessions", str(sessions), "--inside", str(number)])
+            for number in range(sessions)
+        ]
+        try:
+            _watch(join, coordinator.pid, seconds)
+        finally:
+            for child in children:
+                child.kill()
+                child.wait()
+            coordinator.terminate()
+
+
+def _watch(join: Path, pid: int, seconds: float) -> None:
+    fleet = FleetManager.joining(read_token(join))
+    fleet.connect()
+    control = fleet.Control()
+    time.sleep(WARM_S)
+    before, cpu_s, began = control.status().done, _cpu_s(pid), time.perf_counter()
+    time.sleep(seconds)
+    settled = control.status().done - before
+    cpu_s, elapsed_s = _cpu_s(pid) - cpu_s, time.perf_counter() - began
+    rss = _memory_mb(pid, "VmRSS"), _memory_mb(pid, "VmHWM")
+    print(
+        f"{settled / elapsed_s:,.0f} pages/s, {cpu_s / settled * 1e6:.0f} us of the coordinator's CPU a page "
+        f"({cpu_s / elapsed_s:.2f} cores), RSS {rss[0]} MB, peak {rss[1]} MB"
+    )
+
+
+def _write_job(folder: Path, known: int) -> Path:
+    seeds = "".join(f"  - {address(number)}\n" for number in range(min(known, HOSTS)))
+    path = folder / "job.yaml"
+    path.write_text(
+        f"name: {NAME}\nseeds:\n{seeds}scope: {{hosts: [{', '.join(site_hosts())}]}}\n"
+        "politeness: {delay: 0s, per_host: 64}\nlease: 60s\n",
+        encoding="ascii",
+    )
+    return path
+
+
+def _wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.05)
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+def _memory_mb(pid: int, key: str) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(next(line for line in status.splitlines() if line.startswith(key)).split()[1]) // 1024
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description="Pages settled a second through real sockets.")
+    parser.add_argument("--folder", type=Path, default=Path("/tmp/crawlfleet-sockets"), help="where the files go")
+    parser.add_argument("--store", type=Path, help="a filled store to begin with; it is copied")
+    parser.add_argument("--known", type=float, default=HOSTS, help="how many pages it knows")
+    parser.add_argument("--sessions", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--join", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--inside", type=int, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.inside is not None:
+        session(asked.join, asked.inside, asked.sessions, int(asked.known))
+    else:
+        measure(asked.folder, asked.store, int(asked.known), asked.sessions, asked.seconds)
+
+
+if __name__ == "__main__":
+    main()
