@@ -56,6 +56,7 @@ _POLICIES = st.builds(
     tasks_per_lease=st.integers(1, 4),
     tasks_per_slot=st.integers(1, 3),
 )
+_MISHAPS = st.lists(st.sampled_from(["", "", *sorted(MISFORTUNES)]), max_size=6)
 _PAUSES = st.sampled_from([0.1, 0.5, 1.0, 2.0, 4.0])
 
 someone = precondition(lambda self: bool(self.alive))
@@ -72,15 +73,26 @@ class CrawlMachine(RuleBasedStateMachine):
         self.dead: list[str] = []
         self._join()
         self._join()
-        self.all_work(rounds, 0.5)
+        self.all_work(rounds, 0.5, [])
+
+    @someone
+    @rule(who=_WHO, rounds=st.integers(2, 12), mishaps=_MISHAPS)
+    def one_works(self, who: int, rounds: int, mishaps: list[str]) -> None:
+        self.mishaps = mishaps
+        session = self._worker(who).session
+        for _ in range(rounds):
+            for worker in [worker for worker in self.alive if worker.session == session]:
+                self._work(worker, 2)
+                self.world.advance(0.5)
 
     @precondition(lambda self: len(self.alive) < 4)
     @rule(replace=st.booleans())
     def join(self, replace: bool) -> None:
         self._join(replaces=self.dead.pop() if replace and self.dead else "")
 
-    @rule(rounds=st.integers(1, 6), pause_s=st.sampled_from([0.0, 0.3, 1.0, 2.0]))
-    def all_work(self, rounds: int, pause_s: float) -> None:
+    @rule(rounds=st.integers(1, 6), pause_s=st.sampled_from([0.0, 0.3, 1.0, 2.0]), mishaps=_MISHAPS)
+    def all_work(self, rounds: int, pause_s: float, mishaps: list[str]) -> None:
+        self.mishaps = mishaps
         for _ in range(rounds):
             for worker in list(self.alive):
                 self._work(worker, 6)
@@ -169,6 +181,7 @@ class CrawlMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "world") or sys.exc_info()[0] is not None:
             return
+        self.mishaps = []
         for _ in range(STEPS_TO_THE_END):
             if self.world.service.is_finished:
                 break
@@ -196,7 +209,7 @@ class CrawlMachine(RuleBasedStateMachine):
             self._bury(worker)
             return
         while worker.running:
-            worker.finish()
+            worker.finish(mishap=self.mishaps.pop() if self.mishaps else "")
         worker.exchange(want)
 
     def _tell(self, worker: SimWorker, report: Report) -> None:
@@ -206,7 +219,7 @@ class CrawlMachine(RuleBasedStateMachine):
 
 TestCrawl = CrawlMachine.TestCase
 TestCrawl.settings = settings(
-    max_examples=2_000 if _IS_LONG else 60,
+    max_examples=5_000 if _IS_LONG else 200,
     stateful_step_count=80 if _IS_LONG else 30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
