@@ -58,8 +58,8 @@ check: $(INSTALLED) ## lint, format and types
 	$(BIN)/mypy
 
 .PHONY: bench
-bench: ## list the benchmarks
-	@ls benchmarks/*.py 2>/dev/null || echo "no benchmarks yet"
+bench: $(INSTALLED) ## measure a crawl of real pages, served by nginx; benchmarks/README.md has the other benchmarks
+	$(BIN)/python -m benchmarks.real_site
 
 # For the oldest Python that an image may have, whatever the one here is.
 .PHONY: wheels

@@ -13,18 +13,29 @@ from pathlib import Path
 def process_with_connection_to(port: int, below: int) -> int | None:
     """Name a descendant of process `below` that holds an open TCP connection to a port of this machine."""
     inodes = _sockets_to(port)
-    for pid in _descendants(below):
+    for pid in descendants(below):
         if inodes & _sockets_of(pid):
             return pid
     return None
 
 
-def end_with_descendants(process: subprocess.Popen[str]) -> None:
+def end_withdescendants(process: subprocess.Popen[str]) -> None:
     """Kill a process, if it still runs, and all that it started: a hung one must not outlive its test."""
-    for pid in (process.pid, *_descendants(process.pid)) if process.poll() is None else ():
+    for pid in (process.pid, *descendants(process.pid)) if process.poll() is None else ():
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.wait()
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Name the processes that a process has started, and that these have started, as far as they live."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return
+    for child in text.split():
+        yield int(child)
+        yield from descendants(int(child))
 
 
 def _sockets_to(port: int) -> set[str]:
@@ -38,13 +49,3 @@ def _sockets_of(pid: int) -> set[str]:
     except OSError:  # it, or one of its files, is gone meanwhile
         return set()
     return {link.removeprefix("socket:[").removesuffix("]") for link in links if link.startswith("socket:[")}
-
-
-def _descendants(pid: int) -> Iterator[int]:
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return
-    for child in text.split():
-        yield int(child)
-        yield from _descendants(int(child))
