@@ -117,10 +117,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         site = serve(args.host, args.port)
     except OSError as error:
-        print(
-            f"demo site: cannot listen on {args.host}:{args.port}: {error.strerror}; choose another --port",
-            file=sys.stderr,
-        )
+        # Beside a command the port is not free to choose: what is run, such as a job, goes there.
+        advice = "stop what listens there" if args.command else "choose another --port"
+        print(f"demo site: cannot listen on {args.host}:{args.port}: {error.strerror}; {advice}", file=sys.stderr)
         return 2
     try:
         return _run_beside(args.command) if args.command else _until_signal(site)
