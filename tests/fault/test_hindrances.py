@@ -14,15 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.fleet_processes import await_that, kill, python, signal_one
+from tests.fault.fleet_processes import await_that, end_group, kill, python, signal_one
 from tests.fault.hindered_crawl import Hindered, prepared, running
 from tests.site.generated_site import Graph, make_graph
 
-FAKETIME = sorted(Path(os.environ.get("CRAWLFLEET_FAKETIME", "/usr/lib")).glob("**/faketime/libfaketime.so.1"))
+FAKETIME = sorted(Path(os.environ.get("CRAWLFLEET_FAKETIME", "/usr/lib")).glob("*/faketime/libfaketime.so.1"))
 DISK_BYTES = 2 * 1024 * 1024
 DESCRIPTORS = 48
 DELAY_S = 0.1
 TOLERANCE_S = 0.05
+REJOIN_S = 3.0  # backoff is 2 s at most; the rest is for a busy machine
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(150)]
 
@@ -39,6 +40,31 @@ def test_a_worker_that_was_stopped_beyond_its_lease_changes_nothing_and_goes_on(
         assert stopped in crawl.fleet.workers()
 
         assert crawl.end().refetched >= 1
+    assert "a worker died" not in crawl.fleet.output("node")
+
+
+def test_what_a_machine_held_that_died_with_the_coordinator_is_done_by_another(tmp_path: Path) -> None:
+    with running(tmp_path) as crawl:
+        crawl.await_hits(15)
+        assert crawl.fleet.node is not None
+        assert crawl.fleet.coordinator is not None
+        end_group(crawl.fleet.node)
+        kill(crawl.fleet.coordinator)
+        crawl.start()
+
+        assert crawl.end().refetched >= 1
+
+
+def test_workers_outlive_a_coordinator_and_join_it_again_soon(tmp_path: Path) -> None:
+    with running(tmp_path, pause_s=0.2) as crawl:
+        crawl.await_hits(12)
+        workers = sorted(crawl.fleet.joined_workers())
+        _restart_coordinator(crawl)
+        await_that(lambda: _listens(crawl.fleet.port), 30, "coordinator that listens")
+        await_that(lambda: sorted(crawl.fleet.joined_workers()) == workers, REJOIN_S, "worker that joins again")
+
+        crawl.end()
+    assert len(workers) == 2
     assert "a worker died" not in crawl.fleet.output("node")
 
 
@@ -187,6 +213,11 @@ def _knock(silent: ExitStack, port: int) -> None:
     """Open a connection and say nothing; one that is refused is as good."""
     with suppress(OSError):
         silent.enter_context(socket.create_connection(("127.0.0.1", port), 0.2))
+
+
+def _listens(port: int) -> bool:
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
 
 
 def _descriptors(pid: int) -> int:
