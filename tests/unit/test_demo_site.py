@@ -187,3 +187,13 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def test_a_port_in_use_is_told_with_what_can_be_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["--port", str(port)]) == main(["--port", str(port), "--", "true"]) == 2
+    alone, beside = capsys.readouterr().err.splitlines()
+    assert alone.startswith(f"demo site: cannot listen on 127.0.0.1:{port}: ")
+    assert alone.endswith("choose another --port")
+    assert beside.endswith("stop what listens there")
