@@ -1,6 +1,7 @@
 """Third-party test data: where it lies, and the counts that `docs/conformance.md` publishes for it.
 
-It is no part of the project. `CRAWLFLEET_VECTORS` names its folder; the default is `shared/vectors` beside the checkout.
+It is no part of the project. `CRAWLFLEET_VECTORS` names its folder, which is `shared/vectors` beside the checkout if it
+does not.
 """
 
 from __future__ import annotations

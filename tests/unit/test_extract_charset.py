@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.extract.charset import codec_of, decode
+from worker.extract.charset import PRESCAN_BYTES, codec_of, decode
 
 
 @pytest.mark.parametrize(
@@ -39,10 +39,21 @@ def test_mark_then_header_then_page_then_what_fits(body: bytes, content_type: st
         (b"<!-- <meta charset=koi8-r> -->", "Ö"),
         (b"<meta charset=nonsense><meta charset=koi8-r>", "ж"),
         (b"<meta charset=utf-16>", "\ufffd"),
-        (b" " * 1024 + b"<meta charset=koi8-r>", "Ö"),
+        (b" " * 2048 + b"<meta charset=koi8-r>", "ж"),
+        (b" " * PRESCAN_BYTES + b"<meta charset=koi8-r>", "Ö"),
+        (b"<meta charset=koi8-r", "Ö"),
+        (b"<meta charset='koi8-r>", "Ö"),
+        (b"<!--><meta charset=koi8-r>", "ж"),
+        (b"<!-- <meta charset=koi8-r>", "Ö"),
+        (b"<p title='<meta charset=koi8-r>'>", "Ö"),
+        (b"<br/><?php <x> ?><meta a=/ charset=koi8-r x>", "ж"),
+        (b'<meta content="text/html; charset=koi8-r">', "Ö"),
+        (b"<?xml version='1.0' encoding='koi8-r'?><html>", "ж"),
+        (b"<?xml version='1.0' encoding='idna'?><html>", "Ö"),
+        (b"<?xml version='1.0' encoding='koi8-r'?><meta charset=cp1251>", "Ц"),
     ],
 )
-def test_the_page_declares_itself_in_its_first_kilobyte(meta: bytes, text: str) -> None:
+def test_the_page_declares_itself_near_its_beginning(meta: bytes, text: str) -> None:
     assert decode(meta + b"\xd6", "text/html")[-1] == text
 
 

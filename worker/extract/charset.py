@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-PRESCAN_BYTES = 1024
+# A browser scans one kilobyte before it parses, and begins anew when it meets a `<meta>` later. We look so far at once.
+PRESCAN_BYTES = 64 * 1024
 FALLBACK = "cp1252"
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16-be"), (b"\xff\xfe", "utf-16-le"))
@@ -61,9 +62,20 @@ _LABELS = {
 _CODECS = {label: codec for codec, labels in _LABELS.items() for label in labels.split()}
 
 _HEADER_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.IGNORECASE)
-_COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
-_META = re.compile(rb"<meta[\s/]([^>]*)", re.IGNORECASE)
-_ATTRIBUTE = re.compile(rb"([^\s=/>\"']+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))")
+_CONTENT_CHARSET = re.compile(r"charset\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s;\"'][^\s;]*))", re.IGNORECASE)
+_XML_ENCODING = re.compile(rb"<\?xml[^>]*?[\s\"']encoding\s*=\s*(?:\"([^\">]*)\"|'([^'>]*)')")
+
+# One step of the prescan (HTML, 13.2.3.2): a comment, a tag with its attributes, or other markup; what is not closed
+# ends the scan. Repeats are possessive, so that nothing is looked at twice.
+_VALUE = rb"(?:\"([^\"]*+)(?:\"|\Z)|'([^']*+)(?:'|\Z)|([^\s>\"'][^\s>]*+)|(?=>))"
+_ATTRIBUTE = rb"[\s/]*+([^\s/>][^\s/>=]*+)(?:\s*+=\s*+" + _VALUE + rb")?+"
+_STEP = re.compile(
+    rb"<!(?=--).*?(?:-->|\Z)"
+    rb"|<(?:(?P<meta>meta)(?=[\s/])|/?+[a-z][^\s>]*+)(?P<attributes>(?:%b)*+)[\s/]*+(?P<closed>>?+)"
+    rb"|<[!/?][^>]*+" % re.sub(rb"(?<!\\)\((?!\?)", b"(?:", _ATTRIBUTE),
+    re.IGNORECASE | re.DOTALL,
+)
+_ATTRIBUTES = re.compile(_ATTRIBUTE)
 
 
 def codec_of(label: str) -> str | None:
@@ -92,23 +104,28 @@ def decode(body: bytes, content_type: str = "") -> str:
 
 
 def _prescan(head: bytes) -> str | None:
-    """Find the encoding in `<meta>` (HTML, 13.2.3.2). A page that can be read that far is not in UTF-16."""
-    if b"charset" not in head.lower():
-        return None
-    for meta in _META.finditer(_COMMENT.sub(b"", head)):
-        codec = codec_of(_meta_label(meta[1]))
-        if codec is not None:
-            return "utf-8" if codec.startswith("utf-16") else codec
-    return None
+    """Find the encoding in `<meta>`, or in the XML declaration. A page that can be read that far is not in UTF-16."""
+    if b"charset" in head.lower():
+        for step in _STEP.finditer(head):
+            codec = _meta_codec(step["attributes"]) if step["meta"] and step["closed"] else None
+            if codec is not None:
+                return _readable(codec)
+    match = _XML_ENCODING.match(head)
+    codec = match and codec_of((match[1] or match[2] or b"").decode("latin-1"))
+    return codec and _readable(codec)
 
 
-def _meta_label(source: bytes) -> str:
+def _readable(codec: str) -> str:
+    return "utf-8" if codec.startswith("utf-16") else codec
+
+
+def _meta_codec(source: bytes) -> str | None:
     found: dict[str, str] = {}
-    for name, double, single, bare in _ATTRIBUTE.findall(source):
+    for name, double, single, bare in _ATTRIBUTES.findall(source):
         found.setdefault(name.decode("latin-1").lower(), (double or single or bare).decode("latin-1"))
     if "charset" in found:
-        return found["charset"]
+        return codec_of(found["charset"])
     if found.get("http-equiv", "").lower() != "content-type":
-        return ""
-    match = _HEADER_CHARSET.search(found.get("content", ""))
-    return match[1] if match else ""
+        return None
+    match = _CONTENT_CHARSET.search(found.get("content", ""))
+    return codec_of(match[1] or match[2] or match[3] or "") if match else None
