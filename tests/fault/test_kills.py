@@ -32,9 +32,10 @@ def test_every_page_is_fetched_and_recorded_exactly_once_whoever_dies(runs: list
     assert [run for run in runs if not run.is_clean] == []
 
 
-def test_the_runs_killed_workers_and_coordinators(runs: list[Run]) -> None:
+def test_the_runs_killed_workers_coordinators_and_machines(runs: list[Run]) -> None:
     assert sum(run.worker_kills for run in runs) >= SEEDS // 2
     assert sum(run.coordinator_kills for run in runs) >= SEEDS // 6
+    assert sum(run.machine_kills for run in runs) >= SEEDS // 12
 
 
 def test_what_a_dead_worker_held_is_fetched_again_soon(runs: list[Run]) -> None:
@@ -50,7 +51,7 @@ def test_a_plan_has_one_to_five_kills_and_is_the_same_for_the_same_seed() -> Non
 
 def test_a_run_is_clean_only_if_no_promise_was_broken() -> None:
     clean = Run(
-        seed=0, worker_kills=1, coordinator_kills=0, lost=(), doubled=(), quarantined=(), refetched=3,
+        seed=0, worker_kills=1, coordinator_kills=0, machine_kills=0, lost=(), doubled=(), quarantined=(), refetched=3,
         worst_recovery_s=1.0, tail_s=1.0, elapsed_s=2.0, problems=(),
     )  # fmt: skip
 
@@ -61,8 +62,8 @@ def test_a_run_is_clean_only_if_no_promise_was_broken() -> None:
 
 def test_the_total_tells_what_all_runs_come_to() -> None:
     run = Run(
-        seed=0, worker_kills=2, coordinator_kills=1, lost=("/a",), doubled=(), quarantined=(), refetched=3,
-        worst_recovery_s=1.25, tail_s=1.0, elapsed_s=2.0, problems=(),
+        seed=0, worker_kills=2, coordinator_kills=1, machine_kills=1, lost=("/a",), doubled=(), quarantined=(),
+        refetched=3, worst_recovery_s=1.25, tail_s=1.0, elapsed_s=2.0, problems=(),
     )  # fmt: skip
 
-    assert totals([run, run]).startswith("runs 2, kills 6 (workers 4, coordinator 2), lost 2, doubled 0")
+    assert totals([run, run]).startswith("runs 2, kills 8 (workers 4, coordinator 2, machines 2), lost 2, doubled 0")

@@ -24,7 +24,7 @@ from pathlib import Path
 from random import Random
 
 from tests.fault.crawl_checks import check
-from tests.fault.fleet_processes import FleetProcesses, await_that, kill, signal_one
+from tests.fault.fleet_processes import FleetProcesses, await_that, end_group, kill, signal_one
 from tests.site.generated_site import GeneratedSite, make_graph, serving_graph
 
 PAUSE_S = 0.06
@@ -38,7 +38,9 @@ START_METHODS = ("spawn", "fork")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
-    """Whom to kill, `after_s` after the site's `at_hit`-th request; a coordinator comes back `away_s` later."""
+    """Whom to kill, `after_s` after the site's `at_hit`-th request: the coordinator, one worker, or all that runs on
+    the workers' machine. The coordinator is started again `away_s` later; so is a node, on another machine as it were.
+    """
 
     victim: str
     at_hit: int
@@ -53,6 +55,7 @@ class Run:
     seed: int
     worker_kills: int
     coordinator_kills: int
+    machine_kills: int
     lost: tuple[str, ...]
     doubled: tuple[str, ...]
     quarantined: tuple[str, ...]
@@ -63,17 +66,22 @@ class Run:
     problems: tuple[str, ...]
 
     @property
+    def kills(self) -> int:
+        """How many times something was killed."""
+        return self.worker_kills + self.coordinator_kills + self.machine_kills
+
+    @property
     def is_clean(self) -> bool:
         """Whether every promise was kept."""
         return not (self.lost or self.doubled or self.quarantined or self.problems)
 
 
 def plan(seed: int, pages: int) -> list[Kill]:
-    """Draw one to five kills; about one in three hits the coordinator."""
+    """Draw one to five kills: six in ten of a worker, three of the coordinator, one of a machine."""
     rng = Random(f"kills {seed}")
     kills = [
         Kill(
-            victim="coordinator" if rng.random() < 0.35 else "worker",
+            victim=rng.choices(("worker", "coordinator", "machine"), (6, 3, 1))[0],
             at_hit=rng.randint(0, pages),
             after_s=rng.uniform(0, 0.25),
             away_s=rng.choice((0.0, rng.uniform(0, 0.6))),
@@ -93,11 +101,12 @@ class Torturer:
         self._early = 0
         self.worker_kills: list[float] = []
         self.coordinator_kills: list[float] = []
+        self.machine_kills: list[float] = []
 
     @property
     def kills_at(self) -> list[float]:
         """When something was killed, in order."""
-        return sorted(self.worker_kills + self.coordinator_kills)
+        return sorted(self.worker_kills + self.coordinator_kills + self.machine_kills)
 
     def carry_out(self, kills: Iterable[Kill]) -> None:
         """Kill as planned, for as long as there is a crawl."""
@@ -108,6 +117,8 @@ class Torturer:
                 return
             if each.victim == "coordinator":
                 self._kill_coordinator(each.away_s)
+            elif each.victim == "machine":
+                self._kill_machine(each.away_s)
             else:
                 self._kill_worker()
 
@@ -121,6 +132,13 @@ class Torturer:
         kill(self._fleet.coordinator)
         time.sleep(away_s)
         self._fleet.start_coordinator()
+
+    def _kill_machine(self, away_s: float) -> None:
+        assert self._fleet.node is not None
+        self.machine_kills.append(time.monotonic())
+        end_group(self._fleet.node)
+        time.sleep(away_s)
+        self._fleet.start_node()
 
     def _kill_worker(self) -> None:
         joined = self._fleet.joined_workers()
@@ -157,6 +175,7 @@ def run_seed(seed: int, folder: Path) -> Run:
         seed=seed,
         worker_kills=len(torturer.worker_kills),
         coordinator_kills=len(torturer.coordinator_kills),
+        machine_kills=len(torturer.machine_kills),
         lost=findings.lost,
         doubled=findings.doubled,
         quarantined=findings.quarantined,
@@ -174,6 +193,7 @@ def _broken(seed: int, torturer: Torturer, problems: list[str], elapsed_s: float
         seed=seed,
         worker_kills=len(torturer.worker_kills),
         coordinator_kills=len(torturer.coordinator_kills),
+        machine_kills=len(torturer.machine_kills),
         lost=(),
         doubled=(),
         quarantined=(),
@@ -249,8 +269,9 @@ def run_many(seeds: Sequence[int], root: Path, at_once: int) -> Iterable[Run]:
 def totals(runs: Sequence[Run]) -> str:
     """Say what runs come to, in one line."""
     return (
-        f"runs {len(runs)}, kills {sum(run.worker_kills + run.coordinator_kills for run in runs)} "
-        f"(workers {sum(run.worker_kills for run in runs)}, coordinator {sum(run.coordinator_kills for run in runs)}), "
+        f"runs {len(runs)}, kills {sum(run.kills for run in runs)} "
+        f"(workers {sum(run.worker_kills for run in runs)}, coordinator {sum(run.coordinator_kills for run in runs)}, "
+        f"machines {sum(run.machine_kills for run in runs)}), "
         f"lost {sum(len(run.lost) for run in runs)}, doubled {sum(len(run.doubled) for run in runs)}, "
         f"quarantined {sum(len(run.quarantined) for run in runs)}, refetched {sum(run.refetched for run in runs)}, "
         f"worst recovery {max((run.worst_recovery_s for run in runs), default=0.0):.2f} s, "
