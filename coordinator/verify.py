@@ -7,7 +7,7 @@ the sinks' files themselves are read, not their cursors.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,7 @@ from coordinator.sinks.jsonl_sink import lines_of
 from shared.messages import Kind, Outcome
 
 SHOWN = 10
+SHOWN_BYTES = 200
 SETTLED = frozenset(
     {
         TaskEvent.FETCHED,
@@ -64,7 +65,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
 class Replay:
     """The log of changes, played through the table of transitions: the state and the current lease of each task."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: Callable[[int], str]) -> None:
+        self._name = name
         self.states: dict[int, TaskState | None] = {}
         self._lease: dict[int, int] = {}
         self._settling: dict[int, int] = {}
@@ -75,12 +77,12 @@ class Replay:
         """Let one line of the log happen."""
         if line.event == "accepted":
             held = self._settling.pop(line.task, 0)
-            self.current.check(line.lease == held != 0, f"task {line.task}, lease {line.lease}, not {held}")
+            self._check(self.current, line.lease == held != 0, line.task, f"lease {line.lease}, not {held}")
             return
         event = TaskEvent(line.event)
         before = self.states.get(line.task)
         after = TRANSITIONS.get((before, event))
-        self.legal.check(after is not None, f"task {line.task}: {event} when {before or 'new'}")
+        self._check(self.legal, after is not None, line.task, f"{event} when {before or 'new'}")
         self.states[line.task] = after if after is not None else before
         if event in SETTLED:
             self._settling[line.task] = self._lease.pop(line.task, 0)
@@ -89,13 +91,16 @@ class Replay:
         elif event is TaskEvent.RELEASED:
             self._lease.pop(line.task, None)
 
+    def _check(self, invariant: Invariant, holds: bool, task: int, what: str) -> None:
+        invariant.check(holds, "" if holds else f"{self._name(task)}: {what}")
+
 
 def verify(folder: Path) -> Proof:
     """Check a crawl's folder; raise `UsageError` if there is no crawl that can be read, or it runs now."""
     refuse_if_running(folder)
     reader = CrawlReader(folder / FRONTIER)
     try:
-        replay = Replay()
+        replay = Replay(reader.name_of)
         outlinks = _check_outlinks(reader, replay)
         urls: dict[int, str] = {}
         fetched: Counter[int] = Counter()
@@ -117,7 +122,8 @@ def _check_outlinks(reader: CrawlReader, replay: Replay) -> Invariant:
         replay.play(line)
         known = reader.known(line.outlinks) if line.outlinks else set()
         for ref in line.outlinks:
-            invariant.check(ref in known, f"{ref.hex()}, linked by task {line.task}")
+            holds = ref in known
+            invariant.check(holds, "" if holds else f"{reader.name_of(line.task)}: its outlink {ref.hex()} is no task")
     return invariant
 
 
@@ -144,7 +150,7 @@ def _check_results(reader: CrawlReader, urls: dict[int, str], fetched: Counter[i
     invariant = Invariant(name="every fetched page has exactly one result")
     found = Counter(task for task, _ in reader.results())
     for number in fetched.keys() | found.keys():
-        name = urls.get(number, f"task {number}")
+        name = urls.get(number) or reader.name_of(number)
         invariant.check(
             found[number] == fetched[number] == 1,
             f"{name}: {found[number]} results, fetched {fetched[number]} times",
@@ -163,7 +169,8 @@ def _check_sink(reader: CrawlReader, path: Path, *, whole: bool) -> Invariant:
         if not (whole or line.endswith(b"\n")):
             break
         missing[hash(line)] -= 1
-        invariant.check(missing[hash(line)] >= 0, f"line {place} is no row of a result, or there twice")
+        holds = missing[hash(line)] >= 0
+        invariant.check(holds, "" if holds else f"line {place} is no row of a result, or there twice: {_shown(line)}")
     missing = +missing
     for url, row in _rows(reader) if whole and missing else ():
         if missing[hash(row)] > 0:
@@ -175,6 +182,11 @@ def _check_sink(reader: CrawlReader, path: Path, *, whole: bool) -> Invariant:
 def _rows(reader: CrawlReader) -> Iterator[tuple[str, bytes]]:
     for _, result in reader.results():
         yield from ((result.url, line) for line in lines_of(result).splitlines(keepends=True))
+
+
+def _shown(line: bytes) -> str:
+    text = line[:SHOWN_BYTES].decode(errors="replace").strip()
+    return text.encode("unicode_escape").decode("ascii")
 
 
 def _lines(path: Path) -> Iterator[bytes]:

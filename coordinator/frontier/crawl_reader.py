@@ -68,6 +68,12 @@ class CrawlReader:
             for number, ref, row in self._db.execute("SELECT id, ref, row FROM tasks ORDER BY id"):
                 yield number, ref, _task(row)
 
+    def name_of(self, number: int) -> str:
+        """Return the URL of a task, or what else it can be called by."""
+        with self._told():
+            found = self._db.execute("SELECT row FROM tasks WHERE id = ?", (number,)).fetchone()
+        return f"task {number}" if found is None else _task(found[0]).url
+
     def story(self) -> Iterator[StoryLine]:
         """Yield the log of changes in order."""
         with self._told():

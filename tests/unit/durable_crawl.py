@@ -1,0 +1,82 @@
+"""A small crawl on disk, finished or not: frontier, log and one sink, for tests of what reads or damages them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from coordinator.core.policy import Policy
+from coordinator.crawl_folder import FRONTIER, MARKS
+from coordinator.frontier.sqlite_store import SqliteStore
+from coordinator.service import Service
+from coordinator.sinks.follower import Follower
+from coordinator.sinks.jsonl_sink import JsonlSink
+from coordinator.sinks.marks import Marks
+from shared.messages import Brief, ExchangeRequest, Hello, Kind, Lease, Outcome, Report, Row, ScopeSpec, Task
+
+SEED = "http://a.test/"
+ITEMS = "items.jsonl"
+LINKS = {SEED: (f"{SEED}1", f"{SEED}2"), f"{SEED}1": (f"{SEED}3",)}
+POLICY = Policy(user_agent="bot", scope=ScopeSpec(hosts=("a.test",)), delay_s=0.0, per_host=4)
+
+
+class DurableCrawl:
+    """A service over a store in a folder. Time is given to each step."""
+
+    def __init__(self, folder: Path, policy: Policy = POLICY, wall: float = 1_000.0) -> None:
+        self.folder = folder
+        self.store = SqliteStore(folder / FRONTIER, wall=lambda: wall)
+        self.now = self.store.opened_at
+        self.store.keep("job", msgspec.json.encode({"sinks": [ITEMS]}))
+        brief = Brief(job="test", scope=policy.scope)
+        self.service = Service(self.store, policy, brief, self.store.epoch, lambda _: None, self.now)
+
+    def begin(self) -> None:
+        """Admit the seed; let one session join."""
+        self.service.add_seeds([SEED], self.now)
+        self.service.hello(Hello(session="s"), self.now)
+        self.service.flush(self.now)
+
+    def ask(self, *reports: Report) -> list[tuple[Lease, Task]]:
+        """Report, and return what is granted."""
+        holding = tuple(lease.id for lease in self.store.leases_of("s"))
+        request = ExchangeRequest(session="s", reports=reports, holding=holding, want=8)
+        answer = self.service.exchange(request, self.now)
+        self.service.flush(self.now)
+        return [(lease, task) for lease in answer.leases for task in lease.tasks]
+
+    def finish(self) -> None:
+        """Fetch all there is, and write it to the sink."""
+        granted = self.ask()
+        while granted:
+            granted = self.ask(*(report(lease, task) for lease, task in granted))
+        self.write_sink()
+
+    def write_sink(self) -> None:
+        """Bring the sink up to date."""
+        marks = Marks(self.folder / MARKS, power=False)
+        follower = Follower(self.store, {ITEMS: JsonlSink(self.folder / ITEMS, marks.get(ITEMS), power=False)}, marks)
+        follower.restore()
+        follower.start()
+        follower.stop()
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+
+def report(lease: Lease, task: Task) -> Report:
+    """Return what an honest worker says of a task."""
+    if task.kind is Kind.ROBOTS:
+        return Report(lease=lease.id, ref=task.ref, outcome=Outcome.HTTP_ERROR, status=404)
+    row = Row(item="page", index=0, fields={"path": task.url.removeprefix(SEED)})
+    return Report(
+        lease=lease.id,
+        ref=task.ref,
+        outcome=Outcome.FETCHED,
+        status=200,
+        age_s=0.0,
+        outlinks=LINKS.get(task.url, ()),
+        rows=(row,),
+    )
