@@ -19,7 +19,7 @@ def process_with_connection_to(port: int, below: int) -> int | None:
     return None
 
 
-def end_withdescendants(process: subprocess.Popen[str]) -> None:
+def end_with_descendants(process: subprocess.Popen[str]) -> None:
     """Kill a process, if it still runs, and all that it started: a hung one must not outlive its test."""
     for pid in (process.pid, *descendants(process.pid)) if process.poll() is None else ():
         with suppress(ProcessLookupError):

@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from crawls import CRAWLFLEET, assert_refused, lines, run, start, whole_site_job
 
 from crawlfleet.demo_site import DemoSite
 from shared.join_token import JoinToken
+from tests.acceptance.crawls import CRAWLFLEET, assert_refused, lines, run, start, whole_site_job
 
 OTHER_VERSION = """\
 import sys, shared.messages, worker.app

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crawls import CRAWLFLEET, assert_refused, lines, run, whole_site_job
 
 from crawlfleet.demo_site import DemoSite
+from tests.acceptance.crawls import CRAWLFLEET, assert_refused, lines, run, whole_site_job
 
 JOB = "name: bad\nseeds:\n  - {seed}\n"
 BROKEN_JOBS = {

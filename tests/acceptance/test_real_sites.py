@@ -12,10 +12,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from crawls import lines, start, whole_site_job
 from lxml import html
-from nginx_site import DOCUMENTATION, NginxSite, missing, wget2
-from processes import end_with_descendants, process_with_connection_to
+
+from tests.acceptance.crawls import lines, start, whole_site_job
+from tests.acceptance.nginx_site import DOCUMENTATION, NginxSite, missing, wget2
+from tests.acceptance.processes import end_with_descendants, process_with_connection_to
 
 pytestmark = [
     pytest.mark.server,

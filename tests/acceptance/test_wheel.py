@@ -10,9 +10,9 @@ import venv
 from pathlib import Path
 
 import pytest
-from crawls import lines, whole_site_job
 
 from crawlfleet.demo_site import DemoSite
+from tests.acceptance.crawls import lines, whole_site_job
 
 ROOT = Path(__file__).resolve().parents[2]
 
