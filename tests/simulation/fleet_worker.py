@@ -19,6 +19,8 @@ from worker.outbox import Delivery
 
 THREADS = 4
 PATIENCE_S = (1.0, 4.0)
+LATE_PAGE = "/p1"
+LATE_S = 20.0
 
 
 class Exchange(Protocol):
@@ -28,7 +30,7 @@ class Exchange(Protocol):
 
 
 class FleetWorker:
-    """One session. `mishaps` is the chance that an attempt goes wrong, or that its report lies."""
+    """One session. `mishaps` is the chance that an attempt goes wrong, by one of `kinds`, or that its report lies."""
 
     def __init__(
         self,
@@ -43,6 +45,7 @@ class FleetWorker:
     ) -> None:
         self.session = session
         self.mishaps = 0.0
+        self.kinds = tuple(sorted(MISFORTUNES))
         self.is_alive = True
         self.is_finished = False
         self.stopped_until = 0.0
@@ -118,7 +121,8 @@ class FleetWorker:
             self._chronicle.fault(self._timeline.now, Fault.WORKER_KILLED_BY_PAGE, attempt.task.url)
             self.die()
             return
-        self._timeline.after(self._random.choice([0.05, 0.3, 1.0, 5.0]), lambda: self._finish(attempt))
+        takes_s = LATE_S if attempt.task.url.endswith(LATE_PAGE) else self._random.choice([0.05, 0.3, 1.0, 5.0])
+        self._timeline.after(takes_s, lambda: self._finish(attempt))
 
     def _finish(self, attempt: Attempt) -> None:
         if not self.is_alive:
@@ -137,8 +141,9 @@ class FleetWorker:
 
     def _report(self, attempt: Attempt) -> Report:
         report = self._machine.site.answer(attempt.lease_id, attempt.task)
-        if self._random.random() < self.mishaps:
-            return misfortune(self._random.choice(sorted(MISFORTUNES)), report)
+        kind = self._random.choice(self.kinds)
+        if self._random.random() < self.mishaps and report.outcome is not Outcome.REDIRECTED:
+            return misfortune(kind, report)
         if report.outcome is not Outcome.FETCHED or report.body:
             return report
         if self._random.random() < self.mishaps:
@@ -212,6 +217,5 @@ class FleetWorker:
 
 def _rows(url: str) -> tuple[Row, ...]:
     number = int(url.rpartition("/p")[2])
-    return tuple(
-        Row(item="page", index=index, fields={"n": number, "text": "x" * 700 * number}) for index in range(number % 3)
-    )
+    fields = {"n": number, "text": "x" * 1_500 * number}
+    return tuple(Row(item="page", index=index, fields=fields) for index in range((number + 1) % 3))

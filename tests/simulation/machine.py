@@ -294,7 +294,7 @@ class Machine(World):
     def _open_sinks(self, power: bool) -> None:
         self.marks = FragileMarks(self.folder / MARKS, self.fuse, power=power)
         self.sink = JsonlSink(self.folder / ITEMS, self.marks.get(ITEMS), power=power)
-        self.follower = Follower(self.store, [self.sink], self.marks)
+        self.follower = Follower(self.store, {"items.jsonl": self.sink}, self.marks)
         self.follower.restore()
 
     def _check_acked(self) -> None:

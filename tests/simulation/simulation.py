@@ -28,11 +28,13 @@ from tests.simulation.fleet_worker import FleetWorker
 from tests.simulation.machine import Machine, Settings
 from tests.simulation.network import Network
 from tests.simulation.timeline import Timeline
+from worker.agenda import Attempt
 
 LEASE_S = 10.0
 FAULTS_S = 60.0
 PATIENCE_S = 3_000.0
 LOOKED_EVERY = 8
+RARELY_LATE = ("missing", "refused", "unasked 304")
 
 
 class Simulation:
@@ -48,13 +50,16 @@ class Simulation:
         self._machine = Machine(folder, site, policy, _settings(random), self._timeline, chronicle)
         self._network = Network(random, self._timeline, chronicle, trouble=random.choice([0.0, 0.02, 0.1]))
         self._names = (f"s{number}" for number in count(1))
-        self._mishaps = random.choice([0.0, 0.1, 0.3])
+        self._mishaps = random.choice([0.1, 0.3, 0.5])
         self._workers: list[FleetWorker] = []
         self._dead: list[FleetWorker] = []
         self._waiting: list[tuple[Callable[[float], Any], Future[Any]]] = []
-        self._staff = random.randint(1, 3)
-        self._pause_s = random.choice([1.0, 2.0, 4.0, 8.0])
+        self._staff = random.choice([1, 1, 2, 3])
+        self._pause_s = random.choice([0.7, 1.5, 3.0, 6.0])
         self._is_faulty = True
+        self._is_lying_in_wait = False
+        self._quiet_until = 0.0
+        self._menu = self._choose_menu()
         self._steps = 0
 
     def run(self) -> None:
@@ -80,6 +85,8 @@ class Simulation:
     def _step(self) -> None:
         self._timeline.step()
         self._steps += 1
+        if self._is_lying_in_wait and self._machine.is_up and any(self._running()):
+            self._cut_off_all()
         if self._machine.is_up and not self._steps % LOOKED_EVERY:
             self._look()
 
@@ -96,8 +103,7 @@ class Simulation:
         for host in HOSTS:
             under_way = sum(
                 attempt.host == host and (attempt.lease_id, attempt.task.ref) in open_tasks
-                for worker in self._workers
-                for attempt in worker.running
+                for attempt in self._running()
             )
             assert under_way <= machine.policy.per_host, f"{under_way} at once on {host}"
 
@@ -158,17 +164,28 @@ class Simulation:
         self._bury()
         if len(self._workers) < self._staff:
             self._replenish()
-        self._random.choice(list(self._misfortunes()))()
+        if self._timeline.now >= self._quiet_until and self._machine.is_up:
+            self._random.choice(self._menu)()
         self._timeline.after(self._random.uniform(0.0, 2 * self._pause_s), self._misfortune)
 
-    def _misfortunes(self) -> Iterator[Callable[[], None]]:
-        yield from (self._kill, self._stop, self._partition, self._cut_off_all, self._resend, self._forge)
-        yield self._drain
-        if self._machine.is_up:
-            yield from (self._crash, self._light_fuse, self._stop_cleanly, self._fill_disk, self._checkpoint)
-            yield from (self._spoil_sink, self._fill_sink_disk)
-            if self._machine.settings.cuts:
-                yield self._cut_power
+    def _all_misfortunes(self) -> list[Callable[[], None]]:
+        """Return what may go wrong while the coordinator is up; each seed has some of it, and those more often."""
+        always = (self._kill, self._stop, self._partition, self._resend, self._forge, self._drain, self._lie_in_wait)
+        ups = (self._crash, self._light_fuse, self._light_sink_fuse, self._stop_cleanly, self._fill_disk)
+        ups += (self._checkpoint, self._spoil_sink, self._fill_sink_disk)
+        cuts = (self._cut_power,) if self._machine.settings.cuts else ()
+        return [*always, *ups, *cuts]
+
+    def _choose_menu(self) -> list[Callable[[], None]]:
+        """Return this seed's misfortunes: what is rare needs seeds of its own, where little else is in its way."""
+        menus = {
+            "late": [self._lie_in_wait],
+            "calm": [self._drain],
+            "disk": [self._fill_disk, self._light_sink_fuse, self._fill_sink_disk],
+        }
+        theme = self._random.choice([*menus, "late", "calm", "", "", "", ""])
+        everything = self._all_misfortunes()
+        return menus.get(theme) or self._random.sample(everything, self._random.randint(2, 6))
 
     def _replenish(self) -> None:
         replaced = self._dead.pop() if self._dead and self._random.random() < 0.5 else None
@@ -195,12 +212,21 @@ class Simulation:
             self._fault(Fault.PARTITION, worker.session)
             self._network.cut_off(worker.session, LEASE_S * self._random.uniform(1.0, 1.6))
 
+    def _lie_in_wait(self) -> None:
+        """Cut the fleet off as soon as it has something to report, and let alone what comes of it."""
+        self._is_lying_in_wait = True
+
     def _cut_off_all(self) -> None:
         """Let all reports of the fleet come late."""
-        if not any(worker.holds_suspect for worker in self._workers):
-            for worker in self._workers:
-                self._fault(Fault.PARTITION, worker.session)
-                self._network.cut_off(worker.session, LEASE_S * self._random.uniform(1.0, 1.2))
+        self._is_lying_in_wait = False
+        self._quiet_until = self._timeline.now + LEASE_S + 4.0
+        for worker in self._workers:
+            self._fault(Fault.PARTITION, worker.session)
+            self._network.cut_off(worker.session, LEASE_S + 0.5)
+            worker.mishaps, worker.kinds = 0.7, RARELY_LATE
+
+    def _running(self) -> Iterator[Attempt]:
+        return (attempt for worker in self._workers for attempt in worker.running)
 
     def _drain(self) -> None:
         if len(self._workers) > 1:
@@ -234,16 +260,18 @@ class Simulation:
 
     def _light_fuse(self) -> None:
         points = [Fault.CRASH_BEFORE_APPLY, Fault.CRASH_AFTER_APPLY, Fault.CRASH_BEFORE_COMMIT]
-        points += [Fault.CRASH_AFTER_COMMIT, Fault.SINK_CRASH_BEFORE_MARK, Fault.SINK_CRASH_AFTER_MARK]
-        point = self._random.choice(points)
-        self._machine.fuse.set(point, self._random.randint(1, 2 if "sink" in point else 6))
+        points += [Fault.CRASH_AFTER_COMMIT]
+        self._machine.fuse.set(self._random.choice(points), self._random.randint(1, 6))
+
+    def _light_sink_fuse(self) -> None:
+        self._machine.fuse.set(self._random.choice([Fault.SINK_CRASH_BEFORE_MARK, Fault.SINK_CRASH_AFTER_MARK]), 1)
 
     def _stop_cleanly(self) -> None:
         self._fault(Fault.CLEAN_STOP)
         self._machine.stop()
 
     def _fill_disk(self) -> None:
-        self._machine.store.fill_disk(self._random.choice([0, 0, 1, 2]))
+        self._machine.store.fill_disk(self._random.choice([0, 0, 0, 1]))
 
     def _fill_sink_disk(self) -> None:
         self._machine.fill_sink_disk()
@@ -277,7 +305,8 @@ class Simulation:
 
     def _recover(self) -> None:
         """End all faults; leave a healthy fleet."""
-        self._is_faulty = False
+        self._is_faulty = self._is_lying_in_wait = False
+        self._mishaps = 0.0
         self._network.heal()
         self._machine.fuse.clear()
         if self._machine.is_up:
@@ -330,11 +359,12 @@ class Simulation:
 def _site(random: Random) -> Site:
     numbers = random.randint(6, 16)
     deadly = random.choice([0.0, 0.0, 0.1])
+    is_ladder = random.random() < 0.7
     pages = tuple(
         SitePage(
             host=random.choice([0, 0, 1, 2]),
-            links=tuple(random.sample(range(16), random.randint(2, 5))),
-            moved_to=random.choice([None, None, None, random.randrange(numbers)]) if number > 1 else None,
+            links=_rungs(random, number) if is_ladder else tuple(random.sample(range(16), random.randint(2, 5))),
+            moved_to=random.randrange(numbers) if number > 1 and random.random() < 0.4 else None,
             private=number > 1 and random.random() < 0.15,
             deadly=number > 1 and random.random() < deadly,
         )
@@ -343,6 +373,11 @@ def _site(random: Random) -> Site:
     healthy = random.random() < 0.7
     kinds = [kind for kind in Robots if not healthy or kind is not Robots.BROKEN]
     return Site(pages, (random.choice(kinds), random.choice(kinds), random.choice(kinds)))
+
+
+def _rungs(random: Random, number: int) -> tuple[int, ...]:
+    """Return links of a ladder, that the second seed finds late, and finds nearer."""
+    return (3, 4, 5, 7) if number == 1 else (number + 1 + (number == 0), random.randrange(16))
 
 
 def _policy(random: Random) -> Policy:
@@ -355,8 +390,8 @@ def _policy(random: Random) -> Policy:
         retries=random.randint(0, 2),
         retry_max_s=8.0,
         hold_max_s=20.0,
-        depth=random.choice([None, None, 1, 2, 3, 4, 6]),
-        pages=random.choice([None, None, None, random.randint(1, 4)]),
+        depth=random.choice([None, None, 1, 1, 2, 2, 3, 3, 4]),
+        pages=random.choice([None] * 5 + [random.randint(1, 6)]),
         keep_scope_same=False,
         tasks_per_lease=random.randint(1, 4),
         tasks_per_slot=random.randint(1, 3),
@@ -366,7 +401,7 @@ def _policy(random: Random) -> Policy:
 def _settings(random: Random) -> Settings:
     cuts = random.random() < 0.5
     return Settings(
-        power=random.random() < 0.4,
+        power=random.random() < 0.5,
         cuts=cuts,
         cache_pages=random.choice([2, 2_000]),
         autocheckpoint=8_000 if cuts else random.choice([1, 10, 8_000]),
