@@ -19,7 +19,7 @@ from tests.fault.hindered_crawl import Hindered, prepared, running
 from tests.site.generated_site import Graph, make_graph
 
 FAKETIME = sorted(Path(os.environ.get("CRAWLFLEET_FAKETIME", "/usr/lib")).glob("*/faketime/libfaketime.so.1"))
-DISK_BYTES = 2 * 1024 * 1024
+DISK_BYTES = 8 * 1024 * 1024
 DESCRIPTORS = 48
 DELAY_S = 0.1
 TOLERANCE_S = 0.05
