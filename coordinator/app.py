@@ -82,7 +82,6 @@ class Crawl:
             job, self._store, accept=options.accept_changes
         )
         self._service = Service(self._store, policy(job, work), work, epoch, Journal(), began_at)
-        self._sinks = [folder.path / name for name in job.sinks]
         self._follower = self._open_follower()
         self._loop = Loop(self._service, on_commit=self._follower.nudge, began_at=began_at)
         self._results = ResultsDict(self._store)
@@ -109,8 +108,8 @@ class Crawl:
         self._loop.call(lambda now: self._service.add_seeds(self._job.seeds, now))
         self._server.start()
         finished = self._wait()
-        self._farewell(finished)
         elapsed_s = self._loop.now() - self._began_at
+        self._farewell(finished)
         self._server.stop()
         self._loop.stop()
         self._follower.stop()
@@ -129,7 +128,7 @@ class Crawl:
     def _open_follower(self) -> Follower:
         power = self._job.durability == "power"
         marks = Marks(self.folder.path / MARKS, power=power)
-        sinks = [open_sink(path, marks.get(path.name), power=power) for path in self._sinks]
+        sinks = {name: open_sink(self.folder.path / name, marks.get(name), power=power) for name in self._job.sinks}
         return Follower(self._store, sinks, marks)
 
     def _open_server(self, options: Options) -> FleetServer:
@@ -204,7 +203,7 @@ class Crawl:
             retries=numbers.ledger.retries,
             leases_lost=numbers.ledger.leases_lost,
             reasons=numbers.reasons,
-            sinks=tuple(str(path) for path in self._sinks),
+            sinks=tuple(str(self.folder.path / name) for name in self._job.sinks),
             resumable=self._job.durability != "none",
             exit_code=exit_code,
         )

@@ -15,7 +15,7 @@ FRONTIER = "frontier.db"
 MARKS = "sinks.db"
 JOIN = "join-token"
 LOCK = "lock"
-_KEEPS_NOTHING = frozenset({LOCK, JOIN, "coordinator.crt", "coordinator.key", "secret"})
+_KEEPS_NOTHING = frozenset({LOCK, JOIN, LOG, "coordinator.crt", "coordinator.key", "secret"})
 
 
 class CrawlFolder:
@@ -32,7 +32,7 @@ class CrawlFolder:
                 f"cannot write to the crawl's folder {self.path}: {error.strerror}; choose another with --crawls"
             ) from error
         self.is_resumable = (self.path / FRONTIER).exists()
-        if not self.is_resumable and any(entry.name not in _KEEPS_NOTHING for entry in self.path.iterdir()):
+        if not self.is_resumable and _holds_results(self.path):
             raise UsageError(
                 f"{self.path} holds the results of a run that cannot be resumed: "
                 "move it away, or start again with --fresh, which moves it aside"
@@ -47,6 +47,10 @@ class CrawlFolder:
     def summary(self) -> Path:
         """Where the summary is left at the end."""
         return self.path / SUMMARY
+
+
+def _holds_results(folder: Path) -> bool:
+    return any(entry.name not in _KEEPS_NOTHING and entry.stat().st_size for entry in folder.iterdir())
 
 
 def refuse_if_running(folder: Path) -> None:

@@ -25,6 +25,7 @@ from coordinator.turns import Journal, Turns
 from shared.errors import Unreachable, VersionError
 from shared.messages import (
     PROTOCOL_MAJOR,
+    Ack,
     Brief,
     ExchangeAnswer,
     ExchangeRequest,
@@ -105,8 +106,11 @@ class Service:
         return Welcome(epoch=self._epoch, lease_s=self._policy.lease_s, brief=brief)
 
     def goodbye(self, session: str, now: float) -> None:
-        """Let a session go; what it still holds is lost."""
-        self._lose(session, now)
+        """Let a session go; what it still holds goes back, under no suspicion."""
+        member = self._members.part(session)
+        if member is not None:
+            self._granting.release({lease.id for lease in self._store.leases_of(session)}, member, now)
+        self.locks.free(session)
 
     def exchange(self, request: ExchangeRequest, now: float) -> ExchangeAnswer:
         """Take reports, renew the session, grant what it may have. Answers at once."""
@@ -115,7 +119,7 @@ class Service:
             return ExchangeAnswer(known=False, idle_s=0.0)
         member.alive_until = now + self._policy.lease_s
         member.note_started(request.started)
-        acks = self._intake.take(request.reports, member.id, now)
+        acks = self._take(request, now)
         self._granting.release(request.released, member, now)
         mine = self._store.leases_of(member.id)
         member.forget_ended({lease.id for lease in mine})
@@ -144,6 +148,14 @@ class Service:
         if self._members.get(session_of(owner)) is None:
             raise Unreachable("only a session that has said hello can hold a lock: this one is not known (any more)")
         return self.locks.acquire(name, owner)
+
+    def _take(self, request: ExchangeRequest, now: float) -> tuple[Ack, ...]:
+        """Settle reports; if a seed's redirect let a host join the scope, what it had refused there is judged again."""
+        joined = self._store.ledger().scope_hosts
+        acks = self._intake.take(request.reports, request.session, now)
+        if self._store.ledger().scope_hosts != joined:
+            self._intake.reconsider(now)
+        return acks
 
     def _reopen(self, now: float) -> None:
         """Let leases of an earlier incarnation live on for one lease time: their workers may still report."""

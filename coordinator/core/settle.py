@@ -11,7 +11,7 @@ from coordinator.core.changes import Accepted, Change, HostSet, LedgerSet, Origi
 from coordinator.core.facts import Facts
 from coordinator.core.leases import settle_one
 from coordinator.core.policy import Policy
-from coordinator.core.rows import FINAL, HostRow, Result, TaskRow, queue_of, succeed
+from coordinator.core.rows import FINAL, HostRow, OriginRow, Result, TaskRow, queue_of, succeed
 from coordinator.core.transitions import TaskEvent, move
 from shared.messages import AckState, Kind, Outcome, Report
 from shared.urls import FINGERPRINT_BYTES, host_key
@@ -162,10 +162,16 @@ def _settle_robots(task: TaskRow, report: Report, facts: Facts, policy: Policy, 
     row = succeed(row, gate=robots.gate_of(report), robots=report.body)
     facts.take([OriginSet(origin=row)])
     host = facts.host(row.host)
-    delay_s = max(host.delay_s, min(_CRAWL_DELAY_MAX_S, robots.crawl_delay_s(row, policy.user_agent)))
+    delay_s = max(host.delay_s, min(_CRAWL_DELAY_MAX_S, _asked_delay_s(row, policy)))
     if delay_s != host.delay_s:
         facts.take([HostSet(host=politeness.slowed(host, delay_s, now))])
     awaken_host(facts, row.host, policy, now)
+
+
+def _asked_delay_s(origin: OriginRow, policy: Policy) -> float:
+    """Return the gap between two starts that an origin's robots.txt asks for, by Crawl-delay or Request-rate."""
+    agent = policy.user_agent
+    return max(robots.crawl_delay_s(origin, agent), robots.request_interval_s(origin, agent))
 
 
 def _redirect(task: TaskRow, report: Report, links: list[Link], facts: Facts, policy: Policy) -> None:

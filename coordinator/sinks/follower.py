@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 
 import structlog
 
@@ -18,9 +18,9 @@ GATHER_S = 0.05
 
 
 class Follower:
-    """Each sink at its own cursor. `failure` is the error that ended it early, if one did."""
+    """Each sink, by its name in the job, at its own cursor. `failure` is the error that ended it early, if one did."""
 
-    def __init__(self, store: Store, sinks: Sequence[Sink], marks: Marks) -> None:
+    def __init__(self, store: Store, sinks: Mapping[str, Sink], marks: Marks) -> None:
         self._store = store
         self._sinks = sinks
         self._marks = marks
@@ -31,8 +31,8 @@ class Follower:
 
     def restore(self) -> None:
         """Bring back what sinks have lost; before `start`."""
-        for sink in self._sinks:
-            self._marks.set(sink.name, sink.restore(self._log(), self._store.result_count()))
+        for name, sink in self._sinks.items():
+            self._marks.set(name, sink.restore(self._log(), self._store.result_count()))
 
     def start(self) -> None:
         """Begin to follow."""
@@ -45,14 +45,14 @@ class Follower:
 
     def is_at_end(self) -> bool:
         """Say whether everything that is committed is in every sink for good."""
-        return all(sink.mark.results == self._store.result_count() for sink in self._sinks)
+        return all(sink.mark.results == self._store.result_count() for sink in self._sinks.values())
 
     def stop(self) -> None:
         """Write what is committed by now, close the sinks, end the thread."""
         self._stopping.set()
         self._wake.set()
         self._thread.join()
-        for sink in self._sinks:
+        for sink in self._sinks.values():
             sink.close()
         self._marks.close()
 
@@ -72,9 +72,9 @@ class Follower:
             structlog.get_logger().error("sink failed", detail=str(self.failure), exc_info=error)
 
     def _catch_up(self) -> None:
-        for sink in self._sinks:
+        for name, sink in self._sinks.items():
             while results := self._store.results(sink.mark.results, BATCH):
-                self._marks.set(sink.name, sink.write(results))
+                self._marks.set(name, sink.write(results))
 
     def _log(self) -> Iterator[Result]:
         cursor = 0

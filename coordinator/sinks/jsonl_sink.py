@@ -24,7 +24,6 @@ class JsonlSink:
     """A file of rows."""
 
     def __init__(self, path: Path, mark: Mark | None, *, power: bool) -> None:
-        self.name = path.name
         self._file = LineFile(path, mark, power=power)
 
     @property

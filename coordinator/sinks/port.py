@@ -16,11 +16,6 @@ class Sink(Protocol):
     """
 
     @property
-    def name(self) -> str:
-        """What the sink's mark is kept under."""
-        ...
-
-    @property
     def mark(self) -> Mark:
         """How far the sink is."""
         ...

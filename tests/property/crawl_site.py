@@ -135,6 +135,8 @@ MISFORTUNES: dict[str, dict[str, object]] = {
 def misfortune(name: str, honest: Report) -> Report:
     """Return what a worker reports if this happens to it in place of what the site would have answered."""
     told: dict[str, object] = {"lease": honest.lease, "ref": honest.ref, **MISFORTUNES[name]}
+    if name == "bad hook" and honest.outcome is not Outcome.FETCHED:
+        return honest  # a hook sees only pages
     if name == "bad hook":
         told["outlinks"] = honest.outlinks
     return Report(**told, reason=name)  # type: ignore[arg-type]  # the table above fits the fields

@@ -50,6 +50,13 @@ def test_keys_and_a_token_alone_are_no_results(tmp_path: Path) -> None:
     CrawlFolder(tmp_path, "job", fresh=False)
 
 
+def test_a_log_and_sinks_that_were_never_written_are_no_results(tmp_path: Path) -> None:
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "log.jsonl").write_text('{"event": "the port was taken"}\n')
+    (tmp_path / "job" / "items.jsonl").touch()
+    assert not CrawlFolder(tmp_path, "job", fresh=False).is_resumable
+
+
 def test_a_folder_with_a_frontier_is_resumed(tmp_path: Path) -> None:
     (tmp_path / "job").mkdir()
     (tmp_path / "job" / FRONTIER).touch()

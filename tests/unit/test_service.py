@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from coordinator.core.primitives import Locks
+from coordinator.core.rows import TaskState
 from shared.errors import CrawlfleetError, VersionError
-from shared.messages import PROTOCOL_MAJOR, ExchangeRequest, Hello
+from shared.messages import PROTOCOL_MAJOR, ExchangeRequest, Hello, Outcome, ScopeSpec
 from tests.unit.core_crawl import SEED, CoreCrawl
 
 
@@ -57,6 +58,30 @@ def test_goodbye_returns_what_is_held_at_once() -> None:
     crawl.service.goodbye("s", crawl.now)
     assert crawl.service.sessions == 1
     assert crawl.ask("t")
+
+
+def test_goodbye_puts_what_had_begun_under_no_suspicion() -> None:
+    crawl = CoreCrawl()
+    crawl.hello("s")
+    crawl.open_gates()
+    ((lease, task),) = crawl.ask()
+    crawl.turn(started=((lease.id, task.ref),))
+    crawl.service.goodbye("s", crawl.now)
+    row = crawl.task()
+    assert (row.state, row.alone, row.losses, row.deaths) == (TaskState.PENDING, False, 0, 0)
+
+
+def test_a_host_that_joins_the_scope_brings_back_what_was_refused_there_before() -> None:
+    crawl = CoreCrawl(SEED, "http://b.test/", scope=ScopeSpec(hosts=("a.test", "b.test")))
+    crawl.hello("s")
+    crawl.open_gates()
+    (page, page_task), (seed, seed_task) = sorted(crawl.ask(), key=lambda pair: pair[1].url)
+    crawl.settle(page, page_task, outlinks=("http://a.test/away",))
+    ((away, away_task),) = crawl.ask()
+    crawl.settle(away, away_task, outcome=Outcome.REDIRECTED, status=302, location="http://www.b.test/x")
+    assert crawl.task("http://www.b.test/x").reason == "host"
+    crawl.settle(seed, seed_task, outcome=Outcome.REDIRECTED, status=301, location="http://www.b.test/")
+    assert crawl.task("http://www.b.test/x").state is TaskState.PENDING
 
 
 def test_the_end_is_told_once_every_task_is_final_and_not_before() -> None:

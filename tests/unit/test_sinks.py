@@ -65,7 +65,8 @@ class FailingSink:
 
 
 def follower(store: MemoryStore, folder: Path, *sinks: Sink) -> Follower:
-    return Follower(store, sinks, Marks(folder / "sinks.db", power=False))
+    named = {f"{place}.jsonl": sink for place, sink in enumerate(sinks)}
+    return Follower(store, named, Marks(folder / "sinks.db", power=False))
 
 
 def lines(path: Path) -> list[dict[str, object]]:
