@@ -20,11 +20,11 @@ from typing import Any
 from coordinator.core.policy import Policy
 from coordinator.core.transitions import TaskEvent
 from coordinator.verify import verify
-from shared.messages import AckState, ExchangeAnswer, ExchangeRequest, Outcome, Report
+from shared.messages import AckState, ExchangeAnswer, ExchangeRequest, Kind, Outcome, Report
 from tests.property.crawl_model import copy_of, invariants, verdict
 from tests.property.crawl_site import HOSTS, Robots, Site, SitePage
 from tests.simulation.chronicle import Chronicle, Fault
-from tests.simulation.fleet_worker import FleetWorker
+from tests.simulation.fleet_worker import LATE_PAGE, FleetWorker
 from tests.simulation.machine import Machine, Settings
 from tests.simulation.network import Network
 from tests.simulation.timeline import Timeline
@@ -34,7 +34,7 @@ LEASE_S = 10.0
 FAULTS_S = 60.0
 PATIENCE_S = 3_000.0
 LOOKED_EVERY = 8
-RARELY_LATE = ("missing", "refused", "unasked 304")
+RARELY_LATE = ("missing", "refused", "unasked 304", "unasked 304", "unasked 304")
 
 
 class Simulation:
@@ -85,7 +85,7 @@ class Simulation:
     def _step(self) -> None:
         self._timeline.step()
         self._steps += 1
-        if self._is_lying_in_wait and self._machine.is_up and any(self._running()):
+        if self._is_lying_in_wait and self._machine.is_up and any(map(_may_be_late, self._running())):
             self._cut_off_all()
         if self._machine.is_up and not self._steps % LOOKED_EVERY:
             self._look()
@@ -183,7 +183,7 @@ class Simulation:
             "calm": [self._drain],
             "disk": [self._fill_disk, self._light_sink_fuse, self._fill_sink_disk],
         }
-        theme = self._random.choice([*menus, "late", "calm", "", "", "", ""])
+        theme = self._random.choice([*menus, "late", "late", "calm", "", "", "", "", ""])
         everything = self._all_misfortunes()
         return menus.get(theme) or self._random.sample(everything, self._random.randint(2, 6))
 
@@ -356,15 +356,20 @@ class Simulation:
             assert number <= granted, f"started {number} times, granted {granted} times"
 
 
+def _may_be_late(attempt: Attempt) -> bool:
+    return attempt.task.kind is Kind.PAGE and not attempt.task.url.endswith(LATE_PAGE)
+
+
 def _site(random: Random) -> Site:
     numbers = random.randint(6, 16)
     deadly = random.choice([0.0, 0.0, 0.1])
+    moved = random.choice([0.2, 0.2, 0.7])
     is_ladder = random.random() < 0.7
     pages = tuple(
         SitePage(
             host=random.choice([0, 0, 1, 2]),
             links=_rungs(random, number) if is_ladder else tuple(random.sample(range(16), random.randint(2, 5))),
-            moved_to=random.randrange(numbers) if number > 1 and random.random() < 0.4 else None,
+            moved_to=random.randrange(numbers) if number > 1 and random.random() < moved else None,
             private=number > 1 and random.random() < 0.15,
             deadly=number > 1 and random.random() < deadly,
         )

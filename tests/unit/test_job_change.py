@@ -1,0 +1,146 @@
+"""A changed job: what is taken, what must be wanted, and what an accepted change does to the crawl."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from coordinator.core.policy import Policy
+from coordinator.core.rows import TaskRow, TaskState
+from coordinator.job_change import check_change, difference
+from shared.errors import UsageError
+from shared.messages import Kind, ScopeSpec
+from shared.urls import fingerprint
+from tests.unit.durable_crawl import POLICY, SEED, DurableCrawl
+
+JOB: dict[str, Any] = {
+    "name": "quotes",
+    "seeds": ["http://a.test/"],
+    "scope": {"hosts": "same", "depth": 1, "exclude": ["/login"]},
+    "fetch": {"timeout": 20.0, "retries": 3},
+    "sinks": ["items.jsonl"],
+}
+
+
+def changed(**keys: Any) -> dict[str, Any]:
+    return {**JOB, **keys}
+
+
+def test_the_same_job_has_not_changed() -> None:
+    assert check_change(JOB, changed(), accept=False) == ()
+
+
+def test_a_harmless_change_is_taken_and_told() -> None:
+    new = changed(fetch={"timeout": 5.0, "retries": 3})
+
+    assert check_change(JOB, new, accept=False) == ("- fetch.timeout: 20.0", "+ fetch.timeout: 5.0")
+
+
+def test_changed_seeds_are_refused_with_the_difference() -> None:
+    new = changed(seeds=["http://a.test/", "http://b.test/"])
+
+    with pytest.raises(UsageError, match=r"\+ seeds: http://b\.test/\n.*--accept-changes.*--fresh"):
+        check_change(JOB, new, accept=False)
+
+
+def test_a_changed_scope_is_refused_with_the_difference_and_nothing_else() -> None:
+    new = changed(scope={"hosts": "same", "depth": 3, "exclude": []}, sinks=["other.jsonl"])
+
+    with pytest.raises(UsageError) as refused:
+        check_change(JOB, new, accept=False)
+
+    text = str(refused.value)
+    assert "- scope.depth: 1\n  + scope.depth: 3" in text
+    assert "- scope.exclude: /login" in text
+    assert "sinks" not in text
+
+
+def test_an_accepted_change_is_told_whole() -> None:
+    new = changed(scope={"hosts": "same", "depth": 3, "exclude": ["/login"]}, sinks=["other.jsonl"])
+
+    assert check_change(JOB, new, accept=True) == (
+        "- scope.depth: 1",
+        "+ scope.depth: 3",
+        "- sinks: items.jsonl",
+        "+ sinks: other.jsonl",
+    )
+
+
+def test_a_long_difference_is_cut() -> None:
+    new = changed(seeds=[f"http://a.test/{number}" for number in range(100)])
+
+    with pytest.raises(UsageError, match="and 81 more"):
+        check_change(JOB, new, accept=False)
+
+
+def test_a_key_that_is_new_differs_from_none() -> None:
+    assert list(difference({}, {"pages": 5})) == ["- pages: null", "+ pages: 5"]
+
+
+# What an accepted change does
+
+
+def page(crawl: DurableCrawl, url: str) -> TaskRow:
+    ref = fingerprint(Kind.PAGE, "", url)
+    return crawl.store.tasks([ref])[ref]
+
+
+def goes_on(folder: Path, policy: Policy) -> DurableCrawl:
+    """Go on with a crawl by other rules."""
+    crawl = DurableCrawl(folder, policy)
+    crawl.service.reconsider(crawl.now)
+    crawl.begin()
+    return crawl
+
+
+def test_a_depth_that_is_raised_revives_what_was_dropped_for_it(tmp_path: Path) -> None:
+    crawl = DurableCrawl(tmp_path, msgspec.structs.replace(POLICY, depth=1))
+    crawl.begin()
+    crawl.finish()
+    assert page(crawl, f"{SEED}3").reason == "depth"
+    crawl.close()
+
+    crawl = goes_on(tmp_path, msgspec.structs.replace(POLICY, depth=2))
+    assert page(crawl, f"{SEED}3").state is TaskState.PENDING
+    crawl.finish()
+
+    assert page(crawl, f"{SEED}3").state is TaskState.DONE
+    assert crawl.store.result_count() == 4
+    crawl.close()
+
+
+def test_an_exclusion_drops_what_waits_and_leaves_what_was_fetched(tmp_path: Path) -> None:
+    crawl = DurableCrawl(tmp_path)
+    crawl.begin()
+    crawl.service.put(f"{SEED}2", crawl.now)
+    crawl.service.put(f"{SEED}1", crawl.now)
+    crawl.service.flush(crawl.now)
+    crawl.close()
+
+    scope = ScopeSpec(hosts=("a.test",), exclude=("/2",))
+    crawl = goes_on(tmp_path, msgspec.structs.replace(POLICY, scope=scope))
+
+    assert page(crawl, f"{SEED}2").state is TaskState.DROPPED
+    assert page(crawl, f"{SEED}2").reason == "exclude"
+    crawl.finish()
+    assert page(crawl, f"{SEED}1").state is TaskState.DONE
+    assert {result.url for result in crawl.store.results(0, 10)} == {SEED, f"{SEED}1", f"{SEED}3"}
+    crawl.close()
+
+
+def test_a_budget_that_is_raised_revives_what_was_dropped_for_it(tmp_path: Path) -> None:
+    crawl = DurableCrawl(tmp_path, msgspec.structs.replace(POLICY, pages=1))
+    crawl.begin()
+    crawl.finish()
+    crawl.service.flush(crawl.now)
+    assert page(crawl, f"{SEED}1").reason == "budget"
+    crawl.close()
+
+    crawl = goes_on(tmp_path, POLICY)
+    crawl.finish()
+
+    assert crawl.store.result_count() == 4
+    crawl.close()
