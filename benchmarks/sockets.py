@@ -1,10 +1,10 @@
 """The rate at which a real coordinator settles pages that simulated sessions report to it through its sockets.
 
-    python -m benchmarks.sockets [--store FILE] [--known N] [--sessions N] [--seconds S] [--folder FOLDER]
+    python -m benchmarks.sockets [--store FILE] [--sessions N] [--seconds S] [--folder FOLDER]
 
 The coordinator is `python -m coordinator` over a job with `durability: process`; each session is a process that talks
 to it through the fleet's proxies and fetches nothing (see `simulated_site`). `--store` is a store that
-`benchmarks.stores` has filled with `--known` pages; it is copied. Prints pages settled a second, and how much CPU time
+`benchmarks.stores` has filled; it is copied. Prints pages settled a second, and how much CPU time
 of the coordinator each took.
 """
 
@@ -16,12 +16,15 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from benchmarks.simulated_site import HOSTS, SimulatedSite, address, site_hosts
+from coordinator.crawl_folder import FRONTIER
+from coordinator.frontier.sqlite_store import SqliteStore
 from shared.join_token import read_token
 from shared.manager import FleetManager
-from shared.messages import AckState, ExchangeRequest, Hello, Report
+from shared.messages import AckState, ExchangeRequest, Hello, Kind, Report
 
 NAME = "sockets"
 WANT = 64
@@ -45,14 +48,15 @@ def session(join: Path, number: int, sessions: int, known: int) -> None:
             time.sleep(answer.idle_s)
 
 
-def measure(folder: Path, store: Path | None, known: int, sessions: int, seconds: float) -> None:
+def measure(folder: Path, store: Path | None, sessions: int, seconds: float) -> None:
     """Run a coordinator and its sessions; print what they came to."""
     shutil.rmtree(folder, ignore_errors=True)
     crawl = folder / "crawls" / NAME
     crawl.mkdir(parents=True)
     if store is not None:
-        shutil.copy(store, crawl / "frontier.db")
-    job, join = _write_job(folder, max(known, HOSTS)), folder / "join"
+        shutil.copy(store, crawl / FRONTIER)
+    known = _pages(crawl / FRONTIER)
+    job, join = _write_job(folder), folder / "join"
     serve = [sys.executable, "-m", "coordinator", str(job), "--crawls", str(crawl.parent), "--join-file", str(join)]
     with subprocess.Popen(serve, stdout=subprocess.DEVNULL) as coordinator:
         _wait_for(join)
@@ -86,8 +90,15 @@ def _watch(join: Path, pid: int, seconds: float) -> None:
     )
 
 
-def _write_job(folder: Path, known: int) -> Path:
-    seeds = "".join(f"  - {address(number)}\n" for number in range(min(known, HOSTS)))
+def _pages(path: Path) -> int:
+    """Return how many pages a store knows, or will know when its seeds are admitted."""
+    with closing(SqliteStore(path)) as store:
+        known = sum(number for (kind, _), number in store.counts().items() if kind is Kind.PAGE)
+    return max(HOSTS, known)
+
+
+def _write_job(folder: Path) -> Path:
+    seeds = "".join(f"  - {address(number)}\n" for number in range(HOSTS))
     path = folder / "job.yaml"
     path.write_text(
         f"name: {NAME}\nseeds:\n{seeds}scope: {{hosts: [{', '.join(site_hosts())}]}}\n"
@@ -117,16 +128,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Pages settled a second through real sockets.")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/crawlfleet-sockets"), help="where the files go")
     parser.add_argument("--store", type=Path, help="a filled store to begin with; it is copied")
-    parser.add_argument("--known", type=float, default=HOSTS, help="how many pages it knows")
+    parser.add_argument("--known", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--sessions", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--join", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--inside", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.inside is not None:
-        session(asked.join, asked.inside, asked.sessions, int(asked.known))
+        session(asked.join, asked.inside, asked.sessions, asked.known)
     else:
-        measure(asked.folder, asked.store, int(asked.known), asked.sessions, asked.seconds)
+        measure(asked.folder, asked.store, asked.sessions, asked.seconds)
 
 
 if __name__ == "__main__":
