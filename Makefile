@@ -51,6 +51,10 @@ test-compose: $(INSTALLED) ## run the test that crawls from containers
 torture: $(INSTALLED) ## kill coordinator and workers at random in N runs (each once; goes on where it was)
 	$(BIN)/python -m tests.fault.torture --runs $(or $(N),50) --out .make/torture.jsonl
 
+.PHONY: simulate
+simulate: $(INSTALLED) ## run SEEDS seeds of the simulated crawl (goes on where it was)
+	$(BIN)/python -m tests.simulation --seeds 0:$(or $(SEEDS),3000) --state .make/simulation.json
+
 .PHONY: check
 check: $(INSTALLED) ## lint, format and types
 	$(BIN)/ruff check .

@@ -142,7 +142,8 @@ class FleetWorker:
     def _report(self, attempt: Attempt) -> Report:
         report = self._machine.site.answer(attempt.lease_id, attempt.task)
         kind = self._random.choice(self.kinds)
-        if self._random.random() < self.mishaps and report.outcome is not Outcome.REDIRECTED:
+        is_safe = attempt.task.url.endswith(LATE_PAGE)
+        if not is_safe and self._random.random() < self.mishaps and report.outcome is not Outcome.REDIRECTED:
             return misfortune(kind, report)
         if report.outcome is not Outcome.FETCHED or report.body:
             return report

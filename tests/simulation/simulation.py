@@ -34,6 +34,7 @@ LEASE_S = 10.0
 FAULTS_S = 60.0
 PATIENCE_S = 3_000.0
 LOOKED_EVERY = 8
+MOST_PAGES = 24
 RARELY_LATE = ("missing", "refused", "unasked 304", "unasked 304", "unasked 304")
 
 
@@ -55,7 +56,7 @@ class Simulation:
         self._dead: list[FleetWorker] = []
         self._waiting: list[tuple[Callable[[float], Any], Future[Any]]] = []
         self._staff = random.choice([1, 1, 2, 3])
-        self._pause_s = random.choice([0.7, 1.5, 3.0, 6.0])
+        self._pause_s = random.choice([0.5, 1.0, 2.0, 4.0])
         self._is_faulty = True
         self._is_lying_in_wait = False
         self._quiet_until = 0.0
@@ -173,7 +174,7 @@ class Simulation:
         always = (self._kill, self._stop, self._partition, self._resend, self._forge, self._drain, self._lie_in_wait)
         ups = (self._crash, self._light_fuse, self._light_sink_fuse, self._stop_cleanly, self._fill_disk)
         ups += (self._checkpoint, self._spoil_sink, self._fill_sink_disk)
-        cuts = (self._cut_power,) if self._machine.settings.cuts else ()
+        cuts = (self._cut_power,) * 3 if self._machine.settings.cuts else ()
         return [*always, *ups, *cuts]
 
     def _choose_menu(self) -> list[Callable[[], None]]:
@@ -182,8 +183,11 @@ class Simulation:
             "late": [self._lie_in_wait],
             "calm": [self._drain],
             "disk": [self._fill_disk, self._light_sink_fuse, self._fill_sink_disk],
+            "process": [self._light_fuse, self._crash],
         }
-        theme = self._random.choice([*menus, "late", "late", "calm", "", "", "", "", ""])
+        theme = self._random.choice([*menus, "late", "late", "late", "calm", "disk", "disk", "", "", "", "", ""])
+        if theme == "calm":
+            self._mishaps = 0.5
         everything = self._all_misfortunes()
         return menus.get(theme) or self._random.sample(everything, self._random.randint(2, 6))
 
@@ -361,14 +365,16 @@ def _may_be_late(attempt: Attempt) -> bool:
 
 
 def _site(random: Random) -> Site:
-    numbers = random.randint(6, 16)
+    numbers = random.randint(8, MOST_PAGES)
     deadly = random.choice([0.0, 0.0, 0.1])
     moved = random.choice([0.2, 0.2, 0.7])
     is_ladder = random.random() < 0.7
     pages = tuple(
         SitePage(
             host=random.choice([0, 0, 1, 2]),
-            links=_rungs(random, number) if is_ladder else tuple(random.sample(range(16), random.randint(2, 5))),
+            links=_rungs(random, number)
+            if is_ladder
+            else tuple(random.sample(range(MOST_PAGES), random.randint(2, 5))),
             moved_to=random.randrange(numbers) if number > 1 and random.random() < moved else None,
             private=number > 1 and random.random() < 0.15,
             deadly=number > 1 and random.random() < deadly,
@@ -382,21 +388,21 @@ def _site(random: Random) -> Site:
 
 def _rungs(random: Random, number: int) -> tuple[int, ...]:
     """Return links of a ladder, that the second seed finds late, and finds nearer."""
-    return (3, 4, 5, 7) if number == 1 else (number + 1 + (number == 0), random.randrange(16))
+    return (3, 4, 5, 6, 7, 9) if number == 1 else (number + 1 + (number == 0), random.randrange(MOST_PAGES))
 
 
 def _policy(random: Random) -> Policy:
     return Policy(
         user_agent="sim",
         scope=Site((), (Robots.NONE,) * 3).scope(),
-        delay_s=random.choice([0.0, 0.0, 1.0]),
+        delay_s=random.choice([0.0, 0.5, 1.0]),
         per_host=random.randint(1, 4),
         lease_s=LEASE_S,
         retries=random.randint(0, 2),
         retry_max_s=8.0,
         hold_max_s=20.0,
         depth=random.choice([None, None, 1, 1, 2, 2, 3, 3, 4]),
-        pages=random.choice([None] * 5 + [random.randint(1, 6)]),
+        pages=random.choice([None] * 9 + [random.randint(1, 6)]),
         keep_scope_same=False,
         tasks_per_lease=random.randint(1, 4),
         tasks_per_slot=random.randint(1, 3),

@@ -143,9 +143,12 @@ def test_a_full_disk_fails_the_crawl_and_what_was_committed_is_kept(crawl: Durab
     crawl.store._db.execute(f"PRAGMA max_page_count = {pages}")
     urls = [f"{SEED}{number}/{'x' * 900}" for number in range(100)]
 
-    with pytest.raises(CrawlFailed, match=r"cannot write .*frontier\.db: database or disk is full; make room"):
+    def write() -> None:
         crawl.service.add_seeds(urls, crawl.now)
         crawl.service.flush(crawl.now)
+
+    with pytest.raises(CrawlFailed, match=r"cannot write .*frontier\.db: database or disk is full; make room"):
+        write()
 
     again = DurableCrawl(left_behind(crawl, tmp_path / "second"))
     assert again.store.counts()[Kind.PAGE, TaskState.PENDING] == 1
