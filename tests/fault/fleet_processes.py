@@ -93,6 +93,11 @@ class FleetProcesses:
         connected = sockets_to(self.port)
         return [pid for pid in self.workers() if connected & sockets_of(pid)]
 
+    def worker_at(self, client: int) -> int | None:
+        """Return the id of the worker whose connection has this port at its own end."""
+        inodes = {row[9] for row in connections() if row[1].endswith(f":{client:04X}")}
+        return next((pid for pid in self.workers() if inodes & sockets_of(pid)), None)
+
     def output(self, name: str) -> str:
         """Return what the `coordinator` or the `node` has said so far, over all its lives."""
         return (self.folder / f"{name}.txt").read_text(errors="replace")
@@ -172,10 +177,14 @@ def is_worker(pid: int) -> bool:
         return False
 
 
+def connections() -> list[list[str]]:
+    """Return the system's table of TCP sockets: 1 is the own end, 2 the other, 3 the state, 9 the inode."""
+    return [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+
+
 def sockets_to(port: int) -> set[str]:
     """Return the inodes of open connections to a port of this machine, at the client's end."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return {row[9] for row in rows if row[2].endswith(f":{port:04X}") and row[3] == "01"}
+    return {row[9] for row in connections() if row[2].endswith(f":{port:04X}") and row[3] == "01"}
 
 
 def sockets_of(pid: int) -> set[str]:

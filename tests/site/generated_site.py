@@ -39,12 +39,13 @@ class Graph:
 
 
 class Hit(NamedTuple):
-    """One request as the site saw it: when it came (monotonic), what for, who asked, what it got."""
+    """One request as the site saw it: when it came (monotonic), what for, who asked, what it got, from which port."""
 
     at: float
     path: str
     agent: str
     status: int
+    client: int
 
 
 def make_graph(seed: int, size: int | None = None) -> Graph:
@@ -91,12 +92,12 @@ class GeneratedSite(ThreadingHTTPServer):
         """The address of the root, without its slash."""
         return f"http://127.0.0.1:{self.server_port}"
 
-    def receive(self, path: str, agent: str) -> int:
+    def receive(self, path: str, agent: str, client: int) -> int:
         """Note a request; return the status of its answer."""
         with self._changed:
             self._asked[path] += 1
             status = self._status(path)
-            self.hits.append(Hit(time.monotonic(), path, agent, status))
+            self.hits.append(Hit(time.monotonic(), path, agent, status, client))
             self._changed.notify_all()
         return status
 
@@ -104,6 +105,11 @@ class GeneratedSite(ThreadingHTTPServer):
         """Wait until so many requests have come; False if they do not come in time."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self.hits) >= count, timeout_s)
+
+    def repeats(self) -> int:
+        """Count the requests for what had been answered, or was being answered, for good."""
+        answered = Counter(hit.path for hit in self.hits if hit.status != 503)
+        return answered.total() - len(answered)
 
     def starts(self, path: str | None = None) -> list[float]:
         """When requests (for a path) came, in order."""
@@ -126,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        status = self.server.receive(self.path, self.headers.get("User-Agent", ""))
+        status = self.server.receive(self.path, self.headers.get("User-Agent", ""), self.client_address[1])
         self.server.closing.wait(self.server.pause_s)
         body = _body(self.path, self.server.graph).encode() if status == 200 else b""
         self.send_response(status)
