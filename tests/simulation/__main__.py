@@ -54,6 +54,8 @@ def main() -> int:
         state.seconds += time.monotonic() - began_at
         if not state.next % SAVED_EVERY or state.next == last:
             _save(options.state, state, chronicle)
+    if options.state is not None:
+        options.state.unlink(missing_ok=True)  # the same command begins anew
     return _conclude(state, chronicle, options.least)
 
 

@@ -17,24 +17,22 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from coordinator.core.policy import Policy
 from coordinator.core.transitions import TaskEvent
 from coordinator.verify import verify
 from shared.messages import AckState, ExchangeAnswer, ExchangeRequest, Kind, Outcome, Report
 from tests.property.crawl_model import copy_of, invariants, verdict
-from tests.property.crawl_site import HOSTS, Robots, Site, SitePage
+from tests.property.crawl_site import HOSTS
 from tests.simulation.chronicle import Chronicle, Fault
+from tests.simulation.drawing import LEASE_S, draw_policy, draw_settings, draw_site
 from tests.simulation.fleet_worker import LATE_PAGE, FleetWorker
-from tests.simulation.machine import Machine, Settings
+from tests.simulation.machine import Machine
 from tests.simulation.network import Network
 from tests.simulation.timeline import Timeline
 from worker.agenda import Attempt
 
-LEASE_S = 10.0
 FAULTS_S = 60.0
 PATIENCE_S = 3_000.0
 LOOKED_EVERY = 8
-MOST_PAGES = 24
 RARELY_LATE = ("missing", "refused", "unasked 304", "unasked 304", "unasked 304")
 
 
@@ -46,9 +44,9 @@ class Simulation:
         self._chronicle = chronicle
         chronicle.begin(f"seed {seed}")
         self._timeline = Timeline()
-        site, policy = _site(random), _policy(random)
+        site, policy = draw_site(random), draw_policy(random)
         chronicle.tell(0.0, f"{site}\n{policy}")
-        self._machine = Machine(folder, site, policy, _settings(random), self._timeline, chronicle)
+        self._machine = Machine(folder, site, policy, draw_settings(random), self._timeline, chronicle)
         self._network = Network(random, self._timeline, chronicle, trouble=random.choice([0.0, 0.02, 0.1]))
         self._names = (f"s{number}" for number in count(1))
         self._mishaps = random.choice([0.1, 0.3, 0.5])
@@ -171,11 +169,11 @@ class Simulation:
 
     def _all_misfortunes(self) -> list[Callable[[], None]]:
         """Return what may go wrong while the coordinator is up; each seed has some of it, and those more often."""
-        always = (self._kill, self._stop, self._partition, self._resend, self._forge, self._drain, self._lie_in_wait)
-        ups = (self._crash, self._light_fuse, self._light_sink_fuse, self._stop_cleanly, self._fill_disk)
-        ups += (self._checkpoint, self._spoil_sink, self._fill_sink_disk)
-        cuts = (self._cut_power,) * 3 if self._machine.settings.cuts else ()
-        return [*always, *ups, *cuts]
+        fleet = [self._kill, self._stop, self._partition, self._resend, self._forge, self._drain, self._lie_in_wait]
+        process = [self._crash, self._light_fuse, self._light_sink_fuse, self._stop_cleanly]
+        files = [self._fill_disk, self._checkpoint, self._spoil_sink, self._fill_sink_disk]
+        cuts = [self._cut_power] * 3 if self._machine.settings.cuts else []
+        return fleet + process + files + cuts
 
     def _choose_menu(self) -> list[Callable[[], None]]:
         """Return this seed's misfortunes: what is rare needs seeds of its own, where little else is in its way."""
@@ -362,58 +360,3 @@ class Simulation:
 
 def _may_be_late(attempt: Attempt) -> bool:
     return attempt.task.kind is Kind.PAGE and not attempt.task.url.endswith(LATE_PAGE)
-
-
-def _site(random: Random) -> Site:
-    numbers = random.randint(8, MOST_PAGES)
-    deadly = random.choice([0.0, 0.0, 0.1])
-    moved = random.choice([0.2, 0.2, 0.7])
-    is_ladder = random.random() < 0.7
-    pages = tuple(
-        SitePage(
-            host=random.choice([0, 0, 1, 2]),
-            links=_rungs(random, number)
-            if is_ladder
-            else tuple(random.sample(range(MOST_PAGES), random.randint(2, 5))),
-            moved_to=random.randrange(numbers) if number > 1 and random.random() < moved else None,
-            private=number > 1 and random.random() < 0.15,
-            deadly=number > 1 and random.random() < deadly,
-        )
-        for number in range(numbers)
-    )
-    healthy = random.random() < 0.7
-    kinds = [kind for kind in Robots if not healthy or kind is not Robots.BROKEN]
-    return Site(pages, (random.choice(kinds), random.choice(kinds), random.choice(kinds)))
-
-
-def _rungs(random: Random, number: int) -> tuple[int, ...]:
-    """Return links of a ladder, that the second seed finds late, and finds nearer."""
-    return (3, 4, 5, 6, 7, 9) if number == 1 else (number + 1 + (number == 0), random.randrange(MOST_PAGES))
-
-
-def _policy(random: Random) -> Policy:
-    return Policy(
-        user_agent="sim",
-        scope=Site((), (Robots.NONE,) * 3).scope(),
-        delay_s=random.choice([0.0, 0.5, 1.0]),
-        per_host=random.randint(1, 4),
-        lease_s=LEASE_S,
-        retries=random.randint(0, 2),
-        retry_max_s=8.0,
-        hold_max_s=20.0,
-        depth=random.choice([None, None, 1, 1, 2, 2, 3, 3, 4]),
-        pages=random.choice([None] * 9 + [random.randint(1, 6)]),
-        keep_scope_same=False,
-        tasks_per_lease=random.randint(1, 4),
-        tasks_per_slot=random.randint(1, 3),
-    )
-
-
-def _settings(random: Random) -> Settings:
-    cuts = random.random() < 0.5
-    return Settings(
-        power=random.random() < 0.5,
-        cuts=cuts,
-        cache_pages=random.choice([2, 2_000]),
-        autocheckpoint=8_000 if cuts else random.choice([1, 10, 8_000]),
-    )
