@@ -15,7 +15,7 @@ def slots_for(host: HostRow, session: str, sessions: int, policy: Policy) -> int
     """Return how many fetches a session may run at once on a host: a fair share of what others leave, 0 if none."""
     others = [holder for holder in host.holders if holder.session != session]
     if host.delay_s > 0:
-        return 0 if others else policy.per_host
+        return 0 if others or _is_slowing(host) else policy.per_host
     share = max(1, policy.per_host // max(1, sessions))
     return min(share, policy.per_host - sum(holder.slots for holder in others))
 
@@ -68,8 +68,10 @@ def lease_over(host: HostRow, lease: LeaseRow, now: float) -> HostRow:
 
 
 def slowed(host: HostRow, delay_s: float, now: float) -> HostRow:
-    """Return a host with a longer delay, under whose open leases something may have started up to this moment."""
-    return succeed(host, delay_s=delay_s, next_start_at=max(host.next_start_at, now + delay_s))
+    """Return a host with a longer delay. Nothing more is granted on it until the leases of before are over: what they
+    start, and when, is not known before that."""
+    last = max((number for holder in host.holders for number, _ in holder.leases), default=0)
+    return succeed(host, delay_s=delay_s, next_start_at=max(host.next_start_at, now + delay_s), slowed_under=last)
 
 
 def held(host: HostRow, until: float) -> HostRow:
@@ -92,6 +94,10 @@ def is_full(host: HostRow, policy: Policy) -> bool:
     if host.delay_s > 0:
         return bool(host.holders)
     return sum(holder.slots for holder in host.holders) >= policy.per_host
+
+
+def _is_slowing(host: HostRow) -> bool:
+    return any(number <= host.slowed_under for holder in host.holders for number, _ in holder.leases)
 
 
 def _ahead_s(policy: Policy) -> float:

@@ -124,7 +124,8 @@ class HostRow(Fact, frozen=True, kw_only=True):
     """A host, the unit of politeness.
 
     `next_start_at` is the earliest start that may be granted next; `last_start_at` the last one known to have been.
-    `ready_at` is when a grant may succeed (None: not before something else happens to the host).
+    `ready_at` is when a grant may succeed (None: not before something else happens to the host). Leases up to number
+    `slowed_under` were granted when the delay was shorter.
     """
 
     key: str
@@ -135,6 +136,7 @@ class HostRow(Fact, frozen=True, kw_only=True):
     ready_at: float | None = None
     holders: tuple[Holder, ...] = ()
     origins: tuple[str, ...] = ()
+    slowed_under: int = 0
 
 
 class OriginRow(Fact, frozen=True, kw_only=True):

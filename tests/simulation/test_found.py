@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from coordinator.core.changes import Accepted
+from coordinator.core.changes import Accepted, HostSet
+from coordinator.core.politeness import slowed
 from coordinator.core.rows import Gate, Result
 from coordinator.frontier.sqlite_store import SqliteStore
 from coordinator.sinks.jsonl_sink import JsonlSink
@@ -47,6 +48,22 @@ def test_a_lease_id_is_not_used_again_even_if_its_commit_is_lost(tmp_path: Path)
         with closing(SqliteStore(tmp_path / "frontier.db")) as store:
             first_ids.append(store.ledger().next_lease)
     assert first_ids == sorted(set(first_ids))
+
+
+def test_nothing_is_granted_on_a_host_that_slows_down_until_its_older_leases_are_over() -> None:
+    crawl = CoreCrawl(per_host=1)
+    crawl.hello("s")
+    ((lease, robots),) = crawl.ask()
+    crawl.settle(lease, robots, outcome=Outcome.REDIRECTED, status=301, location="http://b.test/rules")
+    ((other, moved),) = crawl.ask()
+    crawl.store.apply([HostSet(host=slowed(crawl.host("b.test"), 3.0, crawl.now))])
+    crawl.service.put("http://b.test/robots.txt", crawl.now)
+    crawl.pass_time(5.0)
+    assert crawl.ask() == []
+    crawl.settle(other, moved, age_s=1.0)
+    assert not any(task.url.startswith("http://b.test") for task in (task for _, task in crawl.ask()))
+    crawl.pass_time(2.0)
+    assert any(lease.host == "b.test" for lease, _ in crawl.ask())
 
 
 def test_a_sink_that_is_ahead_of_a_log_cut_short_goes_back_to_it(tmp_path: Path) -> None:
