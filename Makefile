@@ -39,6 +39,10 @@ test: $(INSTALLED) ## run all tests that need no installed server
 test-all: $(INSTALLED) ## run every test; needs nginx, wget2, their documentation sites and Docker
 	$(BIN)/python -m pytest
 
+.PHONY: test-rest
+test-rest: $(INSTALLED) ## run what `make test` leaves out
+	$(BIN)/python -m pytest -m 'server or compose or long'
+
 .PHONY: test-server
 test-server: $(INSTALLED) ## run the tests against nginx and wget2
 	$(BIN)/python -m pytest -m server
