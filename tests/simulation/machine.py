@@ -82,6 +82,7 @@ class Machine(World):
         self._has_amnesia = False
         self._uncommitted: list[Change] = []
         self._last_epoch = 0
+        self._kept_at = 0.0
         self.open()
 
     @property
@@ -103,6 +104,7 @@ class Machine(World):
         self._opened_at, self._opened_on = self.store.opened_at, self.timeline.now
         self.crawl_ahead += max(0.0, self._opened_at - before)
         self._settle_into_files()
+        assert self._opened_at >= self._kept_at or self.lost_by_power, "crawl time went back"
         assert self.store.epoch > self._last_epoch, "an incarnation with the number of an earlier one"
         self._last_epoch = self.store.epoch
         self._uncommitted = []
@@ -129,8 +131,7 @@ class Machine(World):
         except Crash as crash:
             self.crash(crash.fault)
         except CrawlFailed as error:
-            self.chronicle.fault(self.timeline.now, Fault.DISK_FULL, str(error))
-            self.stop()
+            self._fail(Fault.DISK_FULL, error, "disk is full")
 
     def follow(self) -> None:
         """Let the sinks catch up."""
@@ -141,8 +142,13 @@ class Machine(World):
         except Crash as crash:
             self.crash(crash.fault)
         except CrawlFailed as error:
-            self.chronicle.fault(self.timeline.now, Fault.SINK_DISK_FULL, str(error))
-            self.stop()
+            self._fail(Fault.SINK_DISK_FULL, error, "No space left")
+
+    def _fail(self, fault: Fault, error: CrawlFailed, why: str) -> None:
+        """End as the coordinator does on a failure; there is only one that may be."""
+        assert why in str(error), f"failed for no reason: {error}"
+        self.chronicle.fault(self.timeline.now, fault, str(error))
+        self.stop()
 
     def stop(self) -> None:
         """End in good order: what is not committed is gone, the files are closed."""
@@ -267,6 +273,7 @@ class Machine(World):
 
     def _committed(self) -> None:
         if self._uncommitted:
+            self._kept_at = self.now
             self.history.append(Commit(self._wal_bytes(), self._uncommitted))
             self._uncommitted = []
         if self.settings.power:

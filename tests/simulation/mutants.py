@@ -108,9 +108,11 @@ def main() -> int:
     """Run all mutants; return how many survived."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants", description=__doc__)
     parser.add_argument("--seeds", type=int, default=200)
-    seeds = parser.parse_args().seeds
-    survivors = [mutant for mutant in MUTANTS if not is_caught(mutant, seeds)]
-    print(f"{len(MUTANTS) - len(survivors)} of {len(MUTANTS)} mutants caught within {seeds} seeds")
+    parser.add_argument("--match", default="", help="only mutants of lines that contain this")
+    options = parser.parse_args()
+    seeds, chosen = options.seeds, [mutant for mutant in MUTANTS if options.match in mutant.file + mutant.old]
+    survivors = [mutant for mutant in chosen if not is_caught(mutant, seeds)]
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} mutants caught within {seeds} seeds")
     return len(survivors)
 
 
