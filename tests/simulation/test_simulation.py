@@ -13,7 +13,7 @@ import pytest
 
 FEW = 300
 MANY = 3_000
-OFTEN = 100
+OFTEN = 50
 
 
 @pytest.mark.timeout(900)
