@@ -37,7 +37,7 @@ test: $(INSTALLED) ## run all tests that need no installed server
 
 .PHONY: test-all
 test-all: $(INSTALLED) ## run every test; needs nginx, wget2, their documentation sites and Docker
-	$(BIN)/python -m pytest
+	CRAWLFLEET_SEEDS=3000 $(BIN)/python -m pytest
 
 .PHONY: test-rest
 test-rest: $(INSTALLED) ## run what `make test` leaves out
@@ -57,7 +57,7 @@ torture: $(INSTALLED) ## kill coordinator and workers at random in N runs (each 
 
 .PHONY: simulate
 simulate: $(INSTALLED) ## run SEEDS seeds of the simulated crawl (goes on where it was)
-	$(BIN)/python -m tests.simulation --seeds 0:$(or $(SEEDS),3000) --state .make/simulation.json
+	$(BIN)/python -m tests.simulation --seeds 0:$(or $(SEEDS),6000) --least 100 --state .make/simulation.json
 
 .PHONY: check
 check: $(INSTALLED) ## lint, format and types
