@@ -50,13 +50,13 @@ class Facts:
                 self.tasks[change.task.ref] = change.task
             case HostSet():
                 self.hosts[change.host.key] = change.host
+            case LedgerSet():
+                self.ledger = change.ledger
             case LeaseSet():
                 self.leases[change.lease.id] = change.lease
             case LeaseEnded():
                 self.leases[change.lease.id] = None
             case OriginSet():
                 self.origins[change.origin.origin] = change.origin
-            case LedgerSet():
-                self.ledger = change.ledger
             case _:
                 pass

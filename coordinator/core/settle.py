@@ -73,8 +73,8 @@ def known_of(report: Report) -> tuple[bytes, ...]:
     """Return the outlinks that a report names by fingerprint only."""
     if report.outcome not in _WITH_OUTLINKS:
         return ()
-    ends = range(FINGERPRINT_BYTES, len(report.known) + 1, FINGERPRINT_BYTES)
-    return tuple(report.known[end - FINGERPRINT_BYTES : end] for end in ends)
+    known, size = report.known, FINGERPRINT_BYTES
+    return tuple([known[start : start + size] for start in range(0, len(known) - size + 1, size)])
 
 
 def _decide(task: TaskRow, report: Report, links: list[Link], facts: Facts, policy: Policy, now: float) -> None:

@@ -142,6 +142,8 @@ class MemoryStore:
                 self._move(change)
             case HostSet():
                 self._set_host(change.host)
+            case LedgerSet():
+                self._ledger = change.ledger
             case LeaseSet():
                 self._leases[change.lease.id] = change.lease
                 self._leases_of[change.lease.session][change.lease.id] = None
@@ -149,8 +151,6 @@ class MemoryStore:
                 self._end_lease(change.lease)
             case OriginSet():
                 self._origins[change.origin.origin] = change.origin
-            case LedgerSet():
-                self._ledger = change.ledger
             case Recorded():
                 self._applied.append(change.result)
 

@@ -32,11 +32,11 @@ def _row_of(change: Change) -> tuple[Fact | None, Key]:
             return change.task, (TaskMoved, change.task.ref)
         case HostSet():
             return change.host, (HostSet, change.host.key)
+        case LedgerSet():
+            return change.ledger, (LedgerSet, 0)
         case LeaseSet() | LeaseEnded():
             return change.lease, (LeaseSet, change.lease.id)
         case OriginSet():
             return change.origin, (OriginSet, change.origin.origin)
-        case LedgerSet():
-            return change.ledger, (LedgerSet, 0)
         case _:
             return None, (Change, 0)
