@@ -106,10 +106,12 @@ class Service:
         return Welcome(epoch=self._epoch, lease_s=self._policy.lease_s, brief=brief)
 
     def goodbye(self, session: str, now: float) -> None:
-        """Let a session go; what it still holds goes back, under no suspicion."""
+        """Let a session go. What it still holds goes back, under no suspicion; but it may have begun just now."""
         member = self._members.part(session)
         if member is not None:
-            self._granting.release({lease.id for lease in self._store.leases_of(session)}, member, now)
+            held = self._store.leases_of(session)
+            member.note_started((lease.id, ref) for lease in held for ref in lease.refs)
+            self._granting.release({lease.id for lease in held}, member, now)
         self.locks.free(session)
 
     def exchange(self, request: ExchangeRequest, now: float) -> ExchangeAnswer:

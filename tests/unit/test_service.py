@@ -71,6 +71,17 @@ def test_goodbye_puts_what_had_begun_under_no_suspicion() -> None:
     assert (row.state, row.alone, row.losses, row.deaths) == (TaskState.PENDING, False, 0, 0)
 
 
+def test_after_a_goodbye_a_delayed_host_rests_as_if_it_had_been_asked_just_now() -> None:
+    crawl = CoreCrawl(delay_s=1.0)
+    crawl.hello("s", "t")
+    crawl.open_gates()
+    crawl.pass_time(5.0)
+    assert crawl.ask("s")
+    crawl.pass_time(0.5)
+    crawl.service.goodbye("s", crawl.now)
+    assert crawl.host().next_start_at == crawl.now + 1.0
+
+
 def test_a_host_that_joins_the_scope_brings_back_what_was_refused_there_before() -> None:
     crawl = CoreCrawl(SEED, "http://b.test/", scope=ScopeSpec(hosts=("a.test", "b.test")))
     crawl.hello("s")
