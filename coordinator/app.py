@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -25,7 +26,7 @@ from coordinator.crawl_folder import FRONTIER, JOIN, MARKS, CrawlFolder
 from coordinator.frontier.memory_store import MemoryStore
 from coordinator.frontier.port import Store
 from coordinator.frontier.sqlite_store import SqliteStore
-from coordinator.job_change import check_change
+from coordinator.job_change import take_job
 from coordinator.journal import Journal
 from coordinator.loop import Loop
 from coordinator.results.results_dict import ResultsDict
@@ -78,9 +79,9 @@ class Crawl:
         self._store, epoch, began_at = _open_store(job, folder)
         self._fetched_before = self._store.ledger().pages_fetched
         self._began_at = began_at
-        self._job_changed = isinstance(self._store, SqliteStore) and _take_job(
-            job, self._store, accept=options.accept_changes
-        )
+        self._keep_job: Callable[[], None] | None = None
+        if isinstance(self._store, SqliteStore):
+            self._keep_job = take_job(self._store, as_data(job), accept=options.accept_changes)
         self._service = Service(self._store, policy(job, work), work, epoch, Journal(), began_at)
         self._follower = self._open_follower()
         self._loop = Loop(self._service, on_commit=self._follower.nudge, began_at=began_at)
@@ -103,8 +104,8 @@ class Crawl:
         self._follower.restore()
         self._follower.start()
         self._loop.start()
-        if self._job_changed:
-            self._loop.call(self._service.reconsider)
+        if self._keep_job is not None:
+            self._loop.call(partial(self._go_by_new_job, self._keep_job))
         self._loop.call(lambda now: self._service.add_seeds(self._job.seeds, now))
         self._server.start()
         finished = self._wait()
@@ -120,6 +121,11 @@ class Crawl:
             structlog.get_logger().warning("the summary could not be left", reason=error.strerror)
         self._store.close()
         return summary
+
+    def _go_by_new_job(self, keep: Callable[[], None], now: float) -> None:
+        """Judge what is known by the new job, and keep the job, in one commit."""
+        self._service.reconsider(now)
+        keep()
 
     def status(self) -> Status:
         """Return the crawl's numbers now."""
@@ -215,6 +221,8 @@ class Crawl:
             return "failed", str(failure), FAILED
         if not finished:
             return "interrupted", "", INTERRUPTED
+        if not self._follower.is_at_end():
+            return "failed", "A sink is behind the crawl's log: run the job again.", FAILED
         if numbers.ledger.seeds_fetched == 0:
             reasons = ", ".join(sorted(numbers.reasons))
             return "failed", f"No seed gave a page ({reasons}): see {self.folder.log}.", FAILED
@@ -227,18 +235,6 @@ def _open_store(job: Job, folder: CrawlFolder) -> tuple[Store, int, float]:
         return MemoryStore(), time.time_ns(), 0.0
     store = SqliteStore(folder.path / FRONTIER, power=job.durability == "power")
     return store, store.epoch, store.opened_at
-
-
-def _take_job(job: Job, store: SqliteStore, *, accept: bool) -> bool:
-    """Compare a job with the one its crawl was begun with, and keep the new one; say whether the rules changed."""
-    new = as_data(job)
-    kept = store.kept("job")
-    changed = check_change(msgspec.json.decode(kept), new, accept=accept) if kept is not None else ()
-    if kept is None or changed:
-        store.keep("job", msgspec.json.encode(new))
-    for line in changed:
-        structlog.get_logger().info("job changed", detail=line)
-    return bool(changed)
 
 
 def policy(job: Job, work: Brief) -> Policy:

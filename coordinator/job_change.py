@@ -5,10 +5,12 @@ Seeds and scope say which URLs belong to the crawl: a change there must be wante
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Protocol
 
 import msgspec
+import structlog
 
 from shared.errors import UsageError
 
@@ -42,6 +44,29 @@ def check_change(old: dict[str, Any], new: dict[str, Any], *, accept: bool) -> t
             "go on with the new ones by --accept-changes, or start again by --fresh"
         )
     return tuple(difference(old, new))
+
+
+class KeepsJob(Protocol):
+    """Where the job of a crawl is kept."""
+
+    def kept(self, key: str) -> bytes | None: ...
+    def keep(self, key: str, value: bytes) -> None: ...
+
+
+def take_job(store: KeepsJob, job: dict[str, Any], *, accept: bool) -> Callable[[], None] | None:
+    """Compare a job with the one that its crawl goes by; a crawl that has none goes by this one from now on.
+
+    If the job has changed, return what keeps the new one: to be called with the changes of the frontier that it leads
+    to, so that a crash between the two leaves the change still to be made. Raise `UsageError` as `check_change` does.
+    """
+    kept, new = store.kept("job"), msgspec.json.encode(job)
+    if kept is None:
+        store.keep("job", new)
+        return None
+    changed = check_change(msgspec.json.decode(kept), job, accept=accept)
+    for line in changed:
+        structlog.get_logger().info("job changed", detail=line)
+    return partial(store.keep, "job", new) if changed else None
 
 
 def _only(job: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

@@ -65,10 +65,6 @@ class Members:
         """Return the members that did not renew themselves in time."""
         return [member for member in self._by_id.values() if member.alive_until <= now]
 
-    def next_overdue_at(self) -> float | None:
-        """Return when the next member is overdue."""
-        return min((member.alive_until for member in self._by_id.values()), default=None)
-
     def suspect_bearer(self) -> Member | None:
         """Return the member that takes nothing new, so as to be empty for a suspect."""
         return next((member for member in self._by_id.values() if member.cleared_for_suspect), None)

@@ -283,11 +283,6 @@ def encode(message: Message) -> bytes:
     return _encoder.encode(message)
 
 
-def encode_value(value: object) -> bytes:
-    """Encode a plain value; raise `TypeError` naming the type of what may not travel."""
-    return _encoder.encode(value)
-
-
 def decode(data: bytes, kind: type[M]) -> M:
     """Decode a message of a given type; raise `WireError` if it is anything else."""
     decoder = _decoders.get(kind)
