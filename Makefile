@@ -10,6 +10,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := .make/installed
+BENCH_INSTALLED := .make/installed-bench
 DEMO_PORT := 8765
 WORKERS ?= 2
 
@@ -26,6 +27,10 @@ $(INSTALLED): pyproject.toml Makefile
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@mkdir -p $(@D) && touch $@
 
+$(BENCH_INSTALLED): $(INSTALLED)
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
 .PHONY: run
 run: $(INSTALLED) ## serve the demo site and crawl it with one coordinator and two workers
 	@$(BIN)/python -m crawlfleet.demo_site --port $(DEMO_PORT) -- \
@@ -37,7 +42,7 @@ test: $(INSTALLED) ## run all tests that need no installed server
 
 .PHONY: test-all
 test-all: $(INSTALLED) ## run every test; needs nginx, wget2, their documentation sites and Docker
-	CRAWLFLEET_SEEDS=3000 $(BIN)/python -m pytest
+	CRAWLFLEET_SEEDS=2000 $(BIN)/python -m pytest
 
 .PHONY: test-rest
 test-rest: $(INSTALLED) ## run what `make test` leaves out
@@ -57,7 +62,8 @@ torture: $(INSTALLED) ## kill coordinator and workers at random in N runs (each 
 
 .PHONY: simulate
 simulate: $(INSTALLED) ## run SEEDS seeds of the simulated crawl (goes on where it was)
-	$(BIN)/python -m tests.simulation --seeds 0:$(or $(SEEDS),6000) --least 100 --state .make/simulation.json
+	$(BIN)/python -m tests.simulation --seeds 0:$(or $(SEEDS),2000) --least 100 --processes $$(nproc) \
+		--state .make/simulation-$(or $(SEEDS),2000).json
 
 .PHONY: check
 check: $(INSTALLED) ## lint, format and types
@@ -66,8 +72,12 @@ check: $(INSTALLED) ## lint, format and types
 	$(BIN)/mypy
 
 .PHONY: bench
-bench: $(INSTALLED) ## measure a crawl of real pages, served by nginx; benchmarks/README.md has the other benchmarks
-	$(BIN)/python -m benchmarks.real_site
+bench: $(BENCH_INSTALLED) ## compare crawlers on a real site, ARGS="--rounds 1"; benchmarks/README.md has more benchmarks
+	$(BIN)/python -m benchmarks.side_by_side --write-docs $(ARGS)
+
+.PHONY: bench-concurrency
+bench-concurrency: $(BENCH_INSTALLED) ## crawl 50 slow pages by a loop, threads, processes, asyncio and the fleet
+	$(BIN)/python -m benchmarks.concurrency --write-docs $(ARGS)
 
 # For the oldest Python that an image may have, whatever the one here is.
 .PHONY: wheels

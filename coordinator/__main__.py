@@ -36,7 +36,9 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", metavar="JOB.yaml", type=Path, help="the crawl job")
     parser.add_argument("--fresh", action="store_true", help="move the earlier run aside, and start again")
     parser.add_argument(
-        "--accept-changes", action="store_true", help="go on although the job's seeds or scope have changed"
+        "--accept-changes",
+        action="store_true",
+        help="go on although the job's seeds, scope, traps or urls have changed",
     )
     parser.add_argument(
         "--crawls", metavar="DIR", type=Path, default=Path("crawls"), help="where crawls are kept (default: crawls)"
@@ -53,6 +55,8 @@ def from_args(args: argparse.Namespace) -> int:
 
     def tell(crawl: Crawl) -> None:
         console.print(f"coordinator for {args.job} on {crawl.address[0]}:{crawl.address[1]}", highlight=False)
+        for notice in crawl.notices:
+            console.print(notice, highlight=False, soft_wrap=True, markup=False)
         console.print("start workers, here or on other machines, with:", highlight=False)
         print(f"crawlfleet worker --join {crawl.token.encode()}", flush=True)
 

@@ -6,12 +6,13 @@ ends, the sinks are written to the end, the summary is left.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from types import FrameType
 import msgspec
 import structlog
 
-from coordinator.core.policy import Policy
+from coordinator.core.policy import Budget, Policy, Priority, TrapLimits, Unit
 from coordinator.core.rows import TaskState
 from coordinator.crawl_folder import FRONTIER, JOIN, MARKS, CrawlFolder
 from coordinator.frontier.memory_store import MemoryStore
@@ -42,12 +43,15 @@ from shared.control_port import FleetServer
 from shared.errors import CrawlFailed
 from shared.identity import load_or_create
 from shared.job import Job, as_data, brief, load
+from shared.job_seeds import pages_of, sitemaps_of
 from shared.join_token import JoinToken
 from shared.manager import FleetManager
 from shared.messages import Brief, Status
+from shared.url_policy import policy_of
 
 FAREWELL_S = 3.0
 READING_S = 1.0
+GC_THRESHOLDS = (50_000, 20, 100)
 INTERRUPTED = 130
 FAILED = 1
 
@@ -76,18 +80,21 @@ class Crawl:
         self._started_at = datetime.now(UTC)
         self._stop = threading.Event()
         work = brief(job)
-        self._store, epoch, began_at = _open_store(job, folder)
-        self._fetched_before = self._store.ledger().pages_fetched
-        self._began_at = began_at
-        self._keep_job: Callable[[], None] | None = None
-        if isinstance(self._store, SqliteStore):
-            self._keep_job = take_job(self._store, as_data(job), accept=options.accept_changes)
-        self._service = Service(self._store, policy(job, work), work, epoch, Journal(), began_at)
-        self._follower = self._open_follower()
-        self._loop = Loop(self._service, on_commit=self._follower.nudge, began_at=began_at)
-        self._results = ResultsDict(self._store)
-        self._server = self._open_server(options)
-        self.token = self._server.join_token(options.advertise or None)
+        with ExitStack() as opened:  # closed again unless all of it can be opened
+            self._store, epoch, began_at = _open_store(job, folder)
+            opened.callback(self._store.close)
+            self._fetched_before = self._store.ledger().pages_fetched
+            self._began_at = began_at
+            self._keep_job: Callable[[], None] | None = None
+            if isinstance(self._store, SqliteStore):
+                self._keep_job = take_job(self._store, as_data(job), accept=options.accept_changes)
+            self._service = Service(self._store, policy(job, work), work, epoch, Journal(), began_at)
+            self._follower = self._open_follower(opened)
+            self._loop = Loop(self._service, on_commit=self._follower.nudge, began_at=began_at)
+            self._results = ResultsDict(self._store, policy_of(work.urls))
+            self._server = self._open_server(options)
+            self.token = self._server.join_token(options.advertise or None)
+            opened.pop_all()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -95,18 +102,25 @@ class Crawl:
         host, port = self._server.address
         return host, port
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the job asks for that whoever runs it has to know."""
+        ignored = self._job.politeness.ignore_robots
+        return tuple(f"robots.txt of {entry.host} is ignored: {entry.reason}" for entry in ignored)
+
     def stop(self) -> None:
         """Ask the crawl to stop before it is finished."""
         self._stop.set()
 
     def run(self) -> Summary:
         """Serve until the crawl is finished or told to stop; return what it came to."""
-        self._follower.restore()
+        for notice in self.notices:
+            structlog.get_logger().warning(notice)
         self._follower.start()
         self._loop.start()
         if self._keep_job is not None:
             self._loop.call(partial(self._go_by_new_job, self._keep_job))
-        self._loop.call(lambda now: self._service.add_seeds(self._job.seeds, now))
+        self._loop.call(self._add_seeds)
         self._server.start()
         finished = self._wait()
         elapsed_s = self._loop.now() - self._began_at
@@ -122,6 +136,10 @@ class Crawl:
         self._store.close()
         return summary
 
+    def _add_seeds(self, now: float) -> None:
+        seeds = self._job.seeds
+        self._service.add_seeds(pages_of(seeds), now, maps=sitemaps_of(seeds))
+
     def _go_by_new_job(self, keep: Callable[[], None], now: float) -> None:
         """Judge what is known by the new job, and keep the job, in one commit."""
         self._service.reconsider(now)
@@ -131,11 +149,17 @@ class Crawl:
         """Return the crawl's numbers now."""
         return self._loop.call(self._status)
 
-    def _open_follower(self) -> Follower:
+    def _open_follower(self, opened: ExitStack) -> Follower:
         power = self._job.durability == "power"
         marks = Marks(self.folder.path / MARKS, power=power)
-        sinks = {name: open_sink(self.folder.path / name, marks.get(name), power=power) for name in self._job.sinks}
-        return Follower(self._store, sinks, marks)
+        opened.callback(marks.close)
+        sinks = {}
+        for name in self._job.sinks:
+            sinks[name] = open_sink(self.folder.path / name, marks.get(name), power=power)
+            opened.callback(sinks[name].close)
+        follower = Follower(self._store, sinks, marks)
+        follower.restore()
+        return follower
 
     def _open_server(self, options: Options) -> FleetServer:
         identity = load_or_create(options.identity or self.folder.path)
@@ -186,6 +210,9 @@ class Crawl:
             elapsed_s=now - self._began_at,
             finished=self._service.is_finished,
             reasons=numbers.reasons,
+            robots_waiting=numbers.ledger.robots_waits.waiting,
+            robots_waiting_for=_named(numbers.ledger.robots_waits.waiting_for),
+            robots_wait_s=self._job.politeness.robots_wait_s,
         )
 
     def _summary(self, finished: bool, elapsed_s: float) -> Summary:
@@ -207,10 +234,16 @@ class Crawl:
             unfinished=numbers.pages(TaskState.PENDING, TaskState.LEASED),
             rows=numbers.ledger.rows,
             retries=numbers.ledger.retries,
+            retried=numbers.ledger.retried,
             leases_lost=numbers.ledger.leases_lost,
             reasons=numbers.reasons,
             sinks=tuple(str(self.folder.path / name) for name in self._job.sinks),
             resumable=self._job.durability != "none",
+            robots_wait_s=self._job.politeness.robots_wait_s,
+            robots_waiting=numbers.ledger.robots_waits.waiting,
+            robots_given_up=numbers.ledger.robots_waits.given_up,
+            robots_given_up_on=_named(numbers.ledger.robots_waits.given_up_on),
+            notices=self.notices,
             exit_code=exit_code,
         )
 
@@ -225,7 +258,8 @@ class Crawl:
             return "failed", "A sink is behind the crawl's log: run the job again.", FAILED
         if numbers.ledger.seeds_fetched == 0:
             reasons = ", ".join(sorted(numbers.reasons))
-            return "failed", f"No seed gave a page ({reasons}): see {self.folder.log}.", FAILED
+            why = f" ({reasons})" if reasons else ""
+            return "failed", f"No seed gave a page{why}: see {self.folder.log}.", FAILED
         return "finished", "", 0
 
 
@@ -235,6 +269,10 @@ def _open_store(job: Job, folder: CrawlFolder) -> tuple[Store, int, float]:
         return MemoryStore(), time.time_ns(), 0.0
     store = SqliteStore(folder.path / FRONTIER, power=job.durability == "power")
     return store, store.epoch, store.opened_at
+
+
+def _named(origins: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    return tuple(f"{origin} ({why})" if why else origin for origin, why in origins)
 
 
 def policy(job: Job, work: Brief) -> Policy:
@@ -249,6 +287,23 @@ def policy(job: Job, work: Brief) -> Policy:
         depth=job.scope.depth,
         pages=job.scope.pages,
         keep_scope_same=job.scope.hosts == "same",
+        robots_sitemaps=job.scope.sitemaps,
+        robots_wait_s=job.politeness.robots_wait_s,
+        ignore_robots=tuple(entry.host for entry in job.politeness.ignore_robots),
+        urls=work.urls,
+        max_delay_s=job.politeness.max_delay_s,
+        adaptive=job.politeness.adaptive,
+        patience=job.politeness.patience,
+        size_bytes=job.scope.size_bytes,
+        time_s=job.scope.time_s,
+        host_budget=Budget(
+            pages=job.scope.per_host.pages,
+            size_bytes=job.scope.per_host.size_bytes,
+            time_s=job.scope.per_host.time_s,
+        ),
+        unit=Unit(job.politeness.unit),
+        traps=TrapLimits(**job.traps.model_dump()),
+        priorities=tuple(Priority(rule.match, rule.priority) for rule in job.priorities),
     )
 
 
@@ -257,6 +312,8 @@ def serve(options: Options, on_ready: Callable[[Crawl], None]) -> Summary:
 
     Raises `UsageError` for what the user has to change, `CrawlFailed` if a sink cannot be opened.
     """
+    # Rows and messages form no cycles: looking for some all the time takes a tenth of the coordinator's time.
+    gc.set_threshold(*GC_THRESHOLDS)
     job = load(options.job)
     folder = CrawlFolder(options.crawls, job.name, fresh=options.fresh)
     log.configure(folder.log, console=options.log_to_console)

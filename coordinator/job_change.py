@@ -1,6 +1,7 @@
 """What changed between the job that a crawl was begun with and the one it goes on with.
 
-Seeds and scope say which URLs belong to the crawl: a change there must be wanted. Everything else is just taken.
+Seeds, scope, traps and what is taken for one URL say which URLs belong to the crawl: a change there must be wanted.
+Everything else is just taken. What an earlier version had no key for has not changed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import structlog
 
 from shared.errors import UsageError
 
-SERIOUS = ("seeds", "scope")
+SERIOUS = ("seeds", "scope", "traps", "urls")
 
 
 def difference(old: dict[str, Any], new: dict[str, Any], at: str = "") -> Iterator[str]:
@@ -35,15 +36,15 @@ def difference(old: dict[str, Any], new: dict[str, Any], at: str = "") -> Iterat
 
 
 def check_change(old: dict[str, Any], new: dict[str, Any], *, accept: bool) -> tuple[str, ...]:
-    """Return the lines in which a job changed; raise `UsageError` with those about seeds or scope unless accepted."""
-    serious = tuple(difference(_only(old, SERIOUS), _only(new, SERIOUS)))
+    """Return the lines in which a job changed; raise `UsageError` with those of `SERIOUS` unless accepted."""
+    serious = tuple(difference(_only(old, SERIOUS), _only(_known_to(old, new), SERIOUS)))
     if serious and not accept:
         shown = "\n  ".join(serious[:20]) + (f"\n  and {len(serious) - 20} more" if len(serious) > 20 else "")
         raise UsageError(
-            f"the job's seeds or scope have changed since this crawl began:\n  {shown}\n"
+            f"the job's seeds, scope, traps or urls have changed since this crawl began:\n  {shown}\n"
             "go on with the new ones by --accept-changes, or start again by --fresh"
         )
-    return tuple(difference(old, new))
+    return tuple(difference(old, _known_to(old, new)))
 
 
 class KeepsJob(Protocol):
@@ -71,6 +72,19 @@ def take_job(store: KeepsJob, job: dict[str, Any], *, accept: bool) -> Callable[
 
 def _only(job: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     return {key: value for key, value in job.items() if key in keys}
+
+
+def _known_to(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Leave out of a job the keys that another has not."""
+    return {
+        key: _known_to(old[key], value) if _are_mappings(old[key], value) else value
+        for key, value in new.items()
+        if key in old
+    }
+
+
+def _are_mappings(old: object, new: object) -> bool:
+    return isinstance(old, dict) and isinstance(new, dict)
 
 
 def _shown(value: Any) -> str:

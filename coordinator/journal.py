@@ -7,10 +7,15 @@ from collections.abc import Sequence
 import structlog
 
 from coordinator.core.changes import Change, LeaseEnded, LeaseSet, OriginSet, TaskMoved
-from coordinator.core.rows import Gate
+from coordinator.core.robots import url_of
+from coordinator.core.rows import Gate, TaskRow
 from coordinator.core.transitions import TaskEvent
 from shared.messages import Kind
 
+MAX_LIMITS_TOLD = 10_000
+
+_LIMITS = ("budget_", "trap_")
+_HOST_LIMITS = ("budget_host_", "trap_")
 _TOLD = frozenset({TaskEvent.GAVE_UP, TaskEvent.POISONED})
 
 
@@ -19,6 +24,7 @@ class Journal:
 
     def __init__(self) -> None:
         self._log = structlog.get_logger()
+        self._limits: set[tuple[str, str]] = set()
 
     def __call__(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -37,8 +43,21 @@ class Journal:
     def _note_task(self, change: TaskMoved) -> None:
         task = change.task
         told = change.event in _TOLD or (change.event == TaskEvent.REFUSED and task.seed)
-        if told and task.kind is Kind.PAGE:
-            self._log.warning("page " + task.state, url=task.url, reason=task.reason, status=task.status)
+        if change.event == TaskEvent.RETRIED:
+            self._log.debug("tried again later", url=task.url, reason=task.reason, status=task.status)
+        if told and task.kind is not Kind.ROBOTS:
+            self._log.warning(f"{task.kind} {task.state}", url=task.url, reason=task.reason, status=task.status)
+        elif change.event == TaskEvent.REFUSED and task.reason.startswith(_LIMITS):
+            self._note_limit(task)
+
+    def _note_limit(self, task: TaskRow) -> None:
+        """Tell of the first URL that a budget or a trap's limit drops, of each host if it is the host's own."""
+        key = (task.reason, task.host if task.reason.startswith(_HOST_LIMITS) else "")
+        if key not in self._limits:
+            if len(self._limits) >= MAX_LIMITS_TOLD:
+                self._limits.clear()
+            self._limits.add(key)
+            self._log.warning("limit reached", reason=task.reason, url=task.url)
 
     def _note_lease(self, change: LeaseEnded) -> None:
         lease = change.lease
@@ -48,5 +67,9 @@ class Journal:
             )
 
     def _note_origin(self, change: OriginSet) -> None:
-        if change.origin.gate is Gate.DISALLOW:
-            self._log.warning("robots unreachable", url=change.origin.origin + "/robots.txt")
+        origin = change.origin
+        if origin.why and not origin.rechecking:
+            waits = origin.gate is Gate.WAITING
+            self._log.warning(
+                "robots unreachable", url=url_of(origin.origin), reason=origin.why, gate=origin.gate, waits=waits
+            )

@@ -11,7 +11,6 @@ from coordinator.loop import Loop
 from coordinator.results.results_dict import ResultsDict
 from coordinator.service import Service
 from shared.messages import ExchangeRequest, Hello, Status, decode, encode
-from shared.urls import canonicalize
 
 
 class TaskQueue:
@@ -37,7 +36,7 @@ class TaskQueue:
 
     def put(self, url: str) -> str:
         """Admit a URL; return the name of the rule that refuses it, or ``."""
-        address = canonicalize(_text(url))
+        address = self._service.urls.canonicalize(_text(url))
         if address is None:
             return "not_http"
         return self._loop.call(lambda now: self._service.put(address, now))

@@ -8,16 +8,18 @@ its answer may leave, only after the next `flush`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import msgspec
 
-from coordinator.core import admission, budget
+from coordinator.core import admission, budget, sitemaps
 from coordinator.core.admission import Link
 from coordinator.core.facts import Facts
 from coordinator.core.policy import Policy
 from coordinator.core.primitives import Locks, Values, session_of
 from coordinator.core.rows import LeaseRow, TaskState
 from coordinator.frontier.port import Store
+from coordinator.frontier.reading import read_hosts
 from coordinator.granting import Granting
 from coordinator.intake import Intake
 from coordinator.members import Members
@@ -35,6 +37,7 @@ from shared.messages import (
     Task,
     Welcome,
 )
+from shared.url_policy import policy_of
 
 DROPPED_PER_FLUSH = 1_000
 BUSY_IDLE_S = 0.05
@@ -51,10 +54,12 @@ class Service:
         self._policy = policy
         self._brief = brief
         self._epoch = epoch
+        self.urls = policy_of(policy.urls)
         self._members = Members()
         self._turns = Turns(store, policy, journal)
         self._intake = Intake(self._turns, brief.max_outlinks)
         self._granting = Granting(self._turns, self._members)
+        self._has_to_look_back = bool(store.ledger().scope_hosts)
         self._reopen(now)
         self.locks = Locks()
         self.values = Values()
@@ -70,12 +75,14 @@ class Service:
 
     @property
     def is_finished(self) -> bool:
-        """Whether every task is in a final state: nothing waits, nothing is leased."""
-        return self.open_tasks() == 0
+        """Whether every task is in a final state, for good: nothing waits, is leased, or is to be judged again."""
+        return self.open_tasks() == 0 and not self._has_to_look_back
 
-    def add_seeds(self, urls: Iterable[str], now: float) -> None:
-        """Admit canonical URLs at depth 0."""
-        self._intake.admit([Link(url=url, depth=0, seed=True, always=True) for url in urls], now)
+    def add_seeds(self, urls: Iterable[str], now: float, maps: Iterable[str] = ()) -> None:
+        """Admit URLs, canonical by the standard, at depth 0: of pages, and of sitemaps (`maps`)."""
+        seeds = dict.fromkeys(map(self.urls.apply, urls))
+        links = [Link(url=url, depth=0, seed=True, always=True) for url in seeds]
+        self._intake.admit([*links, *map(sitemaps.seed_link, maps)], now)
 
     def reconsider(self, now: float) -> None:
         """Judge all known pages again, since the job has changed."""
@@ -84,7 +91,7 @@ class Service:
     def put(self, url: str, now: float) -> str:
         """Admit one canonical URL at depth 0; return the name of the rule that refuses it, or ``."""
         scope = admission.scope_of(self._policy.scope, self._store.ledger().scope_hosts)
-        refusal = scope.refuses(url) if admission.is_canonical(url) else "not_canonical"
+        refusal = scope.refuses(url) if self.urls.is_canonical(url) else "not_canonical"
         if not refusal:
             self._intake.admit([Link(url=url, depth=0)], now)
         return refusal
@@ -125,24 +132,28 @@ class Service:
         self._granting.release(request.released, member, now)
         mine = self._store.leases_of(member.id)
         member.forget_ended({lease.id for lease in mine})
-        again = [lease for lease in mine if lease.id not in request.holding]
+        holding = frozenset(request.holding)
+        again = [lease for lease in mine if lease.id not in holding]
         fresh = self._granting.grant(member, request.want, now)
         finished = self.is_finished
         return ExchangeAnswer(
             acks=acks,
             leases=tuple(self._as_message(lease, now) for lease in (*again, *fresh)),
-            lost=tuple(set(request.holding) - {lease.id for lease in mine}),
+            lost=tuple(holding - {lease.id for lease in mine}),
             idle_s=0.0 if finished else self._idle_s(now),
             finished=finished,
             scope=member.news_of(self._scope()),
+            recalled=self._granting.recalled(mine),
         )
 
     def flush(self, now: float) -> None:
         """Take back what overdue sessions hold, drop what is beyond the budget, and commit."""
         for member in self._members.overdue(now):
             self._lose(member.id, now)
-        if budget.is_spent(self._store.ledger(), self._policy):
-            self._turns.run(self._drop_some)
+        reason = budget.spent(self._store.ledger(), self._policy, now)
+        if reason:
+            self._turns.run(partial(self._drop_some, reason))
+        self._look_back(now)
         self._store.commit(now)
 
     def acquire(self, name: str, owner: str) -> int:
@@ -152,12 +163,20 @@ class Service:
         return self.locks.acquire(name, owner)
 
     def _take(self, request: ExchangeRequest, now: float) -> tuple[Ack, ...]:
-        """Settle reports; if a seed's redirect let a host join the scope, what it had refused there is judged again."""
+        """Settle reports; note whether a seed's redirect let a host join the scope: what it refused is judged again."""
         joined = self._store.ledger().scope_hosts
         acks = self._intake.take(request.reports, request.session, now)
-        if self._store.ledger().scope_hosts != joined:
-            self._intake.reconsider(now)
+        if self._store.ledger().scope_hosts is not joined:
+            self._has_to_look_back = True
+        self._look_back(now)
         return acks
+
+    def _look_back(self, now: float) -> None:
+        """Judge again what was refused on hosts that have joined the scope since: once, when nothing else is left."""
+        if self._has_to_look_back and self.open_tasks() == 0:
+            self._has_to_look_back = False
+            if self._store.verdicts().get((TaskState.DROPPED, "host")):
+                self._intake.reconsider(now, frozenset({"host"}))
 
     def _reopen(self, now: float) -> None:
         """Let leases of an earlier incarnation live on for one lease time: their workers may still report."""
@@ -168,8 +187,10 @@ class Service:
         self.locks.free(session)
         self._granting.lose(session, self._members.part(session), now)
 
-    def _drop_some(self, facts: Facts) -> None:
-        facts.take(budget.drop(self._store.waiting(DROPPED_PER_FLUSH)))
+    def _drop_some(self, reason: str, facts: Facts) -> None:
+        tasks = self._store.waiting(DROPPED_PER_FLUSH)
+        read_hosts(facts, self._store, (task.host for task in tasks))
+        budget.drop(tasks, reason, facts, self._policy)
 
     def _count(self, state: TaskState) -> int:
         return sum(count for (_, each), count in self._store.counts().items() if each is state)

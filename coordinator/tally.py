@@ -10,6 +10,8 @@ from coordinator.core.rows import LedgerRow, TaskState
 from coordinator.frontier.port import Store
 from shared.messages import Outcome
 
+_OUTCOMES = frozenset(outcome.value for outcome in Outcome)
+
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """How many pages are in each state, and why."""
@@ -28,10 +30,10 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def reasons(self) -> dict[str, int]:
-        """How many pages failed or were dropped, by reason."""
+        """How many pages failed, were dropped, or were fetched with a reservation, by reason."""
         reasons: dict[str, int] = {}
         for (state, reason), number in self.verdicts.items():
-            if state in (TaskState.FAILED, TaskState.DROPPED):
+            if state in (TaskState.FAILED, TaskState.DROPPED) or (state is TaskState.DONE and reason not in _OUTCOMES):
                 reasons[reason] = reasons.get(reason, 0) + number
         return reasons
 

@@ -32,12 +32,13 @@ class Turns:
         for left in reversed(range(TRIES)):
             facts = Facts(self.store.ledger())
             decision = decide(facts)
+            changes = facts.changes
             try:
-                self.store.apply(facts.changes)
+                self.store.apply(changes)
             except Conflict:
                 if not left:
                     raise
                 continue
-            self._journal(facts.changes)
+            self._journal(changes)
             return decision
         raise AssertionError("the last try returns or raises")

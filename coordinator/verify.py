@@ -15,9 +15,11 @@ import msgspec
 from coordinator.core.rows import FINAL, TaskState
 from coordinator.core.transitions import TRANSITIONS, TaskEvent
 from coordinator.crawl_folder import FRONTIER, refuse_if_running
-from coordinator.frontier.crawl_reader import CrawlReader, StoryLine
+from coordinator.frontier.crawl_reader import CrawlReader
+from coordinator.frontier.story import ACCEPTED, EVENTS, StoryLine
 from coordinator.sinks.jsonl_sink import lines_of
 from shared.messages import Kind, Outcome
+from shared.urls import FINGERPRINT_BYTES
 
 SHOWN = 10
 SHOWN_BYTES = 200
@@ -29,8 +31,13 @@ SETTLED = frozenset(
         TaskEvent.JUDGED,
         TaskEvent.RETRIED,
         TaskEvent.GAVE_UP,
+        TaskEvent.UNWANTED,
     }
 )
+
+
+# After these no report counts until the task is granted again.
+DISOWNED = frozenset({TaskEvent.RELEASED, TaskEvent.REFUSED, TaskEvent.POISONED, TaskEvent.RECHECKED})
 
 
 class Invariant(msgspec.Struct, kw_only=True):
@@ -75,20 +82,22 @@ class Replay:
 
     def play(self, line: StoryLine) -> None:
         """Let one line of the log happen."""
-        if line.event == "accepted":
+        if line.event == ACCEPTED:
             held = self._settling.pop(line.task, 0)
             self._check(self.current, line.lease == held != 0, line.task, f"lease {line.lease}, not {held}")
             return
-        event = TaskEvent(line.event)
+        event = TaskEvent(EVENTS[line.event])
         before = self.states.get(line.task)
         after = TRANSITIONS.get((before, event))
         self._check(self.legal, after is not None, line.task, f"{event} when {before or 'new'}")
         self.states[line.task] = after if after is not None else before
         if event in SETTLED:
             self._settling[line.task] = self._lease.pop(line.task, 0)
+        elif event is TaskEvent.PART:
+            self._settling[line.task] = self._lease.get(line.task, 0)
         elif event is TaskEvent.GRANTED:
             self._lease[line.task] = line.lease
-        elif event is TaskEvent.RELEASED:
+        elif event in DISOWNED:
             self._lease.pop(line.task, None)
 
     def _check(self, invariant: Invariant, holds: bool, task: int, what: str) -> None:
@@ -120,11 +129,16 @@ def _check_outlinks(reader: CrawlReader, replay: Replay) -> Invariant:
     invariant = Invariant(name="every outlink of an accepted page is a task of the crawl")
     for line in reader.story():
         replay.play(line)
-        known = reader.known(line.outlinks) if line.outlinks else set()
-        for ref in line.outlinks:
+        outlinks = _split(line.outlinks)
+        known = reader.known(outlinks) if outlinks else set()
+        for ref in outlinks:
             holds = ref in known
             invariant.check(holds, "" if holds else f"{reader.name_of(line.task)}: its outlink {ref.hex()} is no task")
     return invariant
+
+
+def _split(outlinks: bytes) -> list[bytes]:
+    return [outlinks[start : start + FINGERPRINT_BYTES] for start in range(0, len(outlinks), FINGERPRINT_BYTES)]
 
 
 def _check_states(

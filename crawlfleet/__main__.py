@@ -13,8 +13,8 @@ import worker.__main__ as worker_command
 from shared.exits import exit_code_of
 
 EXIT_CODES = """\
-exit codes: 0 finished, even if some URLs failed; 1 no seed gave a page, a sink or the store failed, or verify
-            found something; 2 usage, job, address, key or version; 130 interrupted"""
+exit codes: 0 finished, even if some URLs failed; 1 no seed gave a page, a sink or the store failed, or verify or
+            audit-politeness found something; 2 usage, job, address, key or version; 130 interrupted"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,8 +36,10 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="crawl a job with a coordinator and workers on this machine")
     coordinator_command.add_job_arguments(run)
-    run.add_argument("--workers", metavar="N", type=_count, default=2, help="worker processes (default: 2)")
-    run.add_argument("--threads", metavar="N", type=_count, default=16, help="fetch threads in each (default: 16)")
+    run.add_argument(
+        "--workers", metavar="N", type=worker_command.count, default=2, help="worker processes (default: 2)"
+    )
+    worker_command.add_threads(run)
     run.set_defaults(command=_run)
 
     serve = commands.add_parser("coordinator", help="serve a job to workers, here or on other machines")
@@ -52,12 +54,17 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("job", metavar="JOB.yaml", type=Path)
     check.set_defaults(command=_check)
 
-    verify = commands.add_parser("verify", help="prove from a crawl's folder that nothing was lost or doubled")
-    verify.add_argument("crawl", metavar="CRAWL", type=Path, help="the crawl's folder, such as crawls/demo")
-    verify.set_defaults(command=_verify)
+    of_a_crawl = argparse.ArgumentParser(add_help=False)
+    of_a_crawl.add_argument("crawl", metavar="CRAWL", type=Path, help="the crawl's folder, such as crawls/demo")
+    for name, command, help_text in (
+        ("verify", _verify, "prove from a crawl's folder that nothing was lost or doubled"),
+        ("audit-politeness", _audit, "show how far apart the requests to each host were"),
+    ):
+        commands.add_parser(name, help=help_text, parents=[of_a_crawl]).set_defaults(command=command)
 
-    export = commands.add_parser("export", help="write a crawl's rows as JSON Lines, during the crawl too")
-    export.add_argument("crawl", metavar="CRAWL", type=Path, help="the crawl's folder, such as crawls/demo")
+    export = commands.add_parser(
+        "export", help="write a crawl's rows as JSON Lines, during the crawl too", parents=[of_a_crawl]
+    )
     export.add_argument("--to", metavar="FILE", type=Path, help="where to (default: standard output)")
     export.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     export.set_defaults(command=_export)
@@ -65,8 +72,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from coordinator.summary import Console
-    from crawlfleet.run import RunOptions, run
+    from crawlfleet.run import run
+    from crawlfleet.run_words import RunOptions
 
     options = RunOptions(
         job=args.job,
@@ -76,7 +83,7 @@ def _run(args: argparse.Namespace) -> int:
         workers=args.workers,
         threads=args.threads,
     )
-    return run(options, Console())
+    return run(options)
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -84,7 +91,8 @@ def _check(args: argparse.Namespace) -> int:
 
     job = load(args.job)
     seeds = "1 seed" if len(job.seeds) == 1 else f"{len(job.seeds):,} seeds"
-    print(f"{args.job}: job {job.name!r} is fine: {seeds}, {len(job.items)} item rules, into {', '.join(job.sinks)}")
+    rules = "1 item rule" if len(job.items) == 1 else f"{len(job.items)} item rules"
+    print(f"{args.job}: job {job.name!r} is fine: {seeds}, {rules}, into {', '.join(job.sinks)}")
     return 0
 
 
@@ -97,6 +105,15 @@ def _verify(args: argparse.Namespace) -> int:
     return 0 if proof.holds else 1
 
 
+def _audit(args: argparse.Namespace) -> int:
+    from coordinator.audit import audit
+    from coordinator.summary import Console, show_audit
+
+    found = audit(args.crawl)
+    show_audit(found, Console())
+    return 0 if found.holds else 1
+
+
 def _export(args: argparse.Namespace) -> int:
     from coordinator.export import export
 
@@ -104,12 +121,6 @@ def _export(args: argparse.Namespace) -> int:
     if args.to is not None:
         print(f"{args.to}: the rows of {count:,} pages")
     return 0
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1024:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 to 1024")
-    return int(text)
 
 
 class _Version(argparse.Action):

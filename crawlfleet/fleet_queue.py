@@ -9,7 +9,6 @@ from crawlfleet.fleet_session import FleetSession
 from shared.errors import Unreachable
 from shared.manager import QueueProxy
 from shared.messages import Outcome
-from shared.urls import canonicalize
 
 NO_WAIT_S = 0.5
 JOIN_POLL_S = 0.2
@@ -54,7 +53,7 @@ class Queue:
         What is known already is no error. Raise `ValueError`, naming the rule, if it is out of scope.
         """
         held = self._session.held
-        address = canonicalize(url, held.url if held is not None else None)
+        address = self._session.urls.canonicalize(url, held.url if held is not None else None)
         if address is None:
             raise ValueError(f"{url!r} is no http(s) URL")
         refusal = self._session.scope.refuses(address) if held is not None else self._proxy.put(address)

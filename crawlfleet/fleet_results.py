@@ -7,7 +7,6 @@ from typing import Any
 
 from crawlfleet.fleet_session import FleetSession
 from shared.manager import DictProxy
-from shared.urls import canonicalize
 
 PAGE = 200
 
@@ -33,7 +32,7 @@ class Results(Mapping[str, Any]):
         naming the type of a value that cannot travel, `ValueError` for a number or a depth that cannot.
         """
         session = self._session()
-        held = session.held_by_url(canonicalize(url) or url) if session is not None else None
+        held = session.held_by_url(session.urls.canonicalize(url) or url) if session is not None else None
         if held is None:
             raise KeyError(f"{url} is not held here: a value is set between get() and task_done()")
         held.stage(value)

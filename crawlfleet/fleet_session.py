@@ -12,11 +12,14 @@ import threading
 import time
 from functools import partial
 
+from msgspec.structs import replace
+
 from crawlfleet.fleet_held import Held
 from shared.errors import Unreachable
 from shared.manager import FleetManager
 from shared.messages import Ack, AckState, Brief, Hello, Kind, Outcome, Report, ScopeSpec
 from shared.scope import Scope
+from shared.url_policy import policy_of
 from worker.agenda import Agenda, Attempt, TaskKey
 from worker.app import dial
 from worker.client import Client, Orders
@@ -24,8 +27,8 @@ from worker.extract import Extractor
 from worker.fetch import open_fetcher
 from worker.ledger import Ledger, SentLinks
 from worker.line import Line
-from worker.outbox import Delivery, Outbox
-from worker.pipeline import Pipeline, Settled, fit, internal_error
+from worker.outbox import Outbox
+from worker.pipeline import Pipeline, Settled, enough_bytes, fit, internal_error
 
 HEARTBEAT_S = 1.0
 KEEP_UNASKED_S = 1.0
@@ -132,7 +135,7 @@ class FleetSession:
         if self._pid == os.getpid():
             self._thread.join()
 
-    def want(self, _held: int, _deferred: int) -> int:
+    def want(self, _held: int, _deferred: int, _behind_s: float) -> int:
         """Ask for as many tasks as there are calls of `get` that wait for one."""
         return max(0, self._getters - self._agenda.waiting)
 
@@ -148,6 +151,7 @@ class FleetSession:
         if welcome is None:
             raise self._given_up()
         self.brief: Brief = welcome.brief
+        self.urls = policy_of(welcome.brief.urls)
         self._set_scope(welcome.brief.scope)
         return Client(
             line=self._line,
@@ -219,27 +223,22 @@ class FleetSession:
             self._outbox.ring()
 
     def _fetch(self, attempt: Attempt) -> None:
-        """Do a task that is no page: the robots.txt of a host."""
+        """Do a task that is no page: a robots.txt or a sitemap."""
         task, lease_id = attempt.task, attempt.lease_id
         try:
             fetcher = open_fetcher(self.brief.fetch)
-            fetched = fetcher.fetch(task.url)
+            fetched = fetcher.fetch(task.url, enough_bytes(task))
             fetcher.close()
-            pipeline = Pipeline(extractor=Extractor(self.brief), max_report_bytes=self.brief.max_report_bytes)
+            # Its scope may have grown since hello.
+            extractor = Extractor(replace(self.brief, scope=self.scope.spec))
+            pipeline = Pipeline(extractor=extractor, max_report_bytes=self.brief.max_report_bytes, urls=self.urls)
             settled = pipeline.settle(task, lease_id, fetched)
         except Exception as error:  # noqa: BLE001  # the top of a thread: a bug costs one attempt
             settled = internal_error(task, lease_id, error)
         self._deliver(attempt, settled)
 
     def _deliver(self, attempt: Attempt, settled: Settled) -> None:
-        self._outbox.put(
-            Delivery(
-                report=settled.report,
-                wire_bytes=settled.wire_bytes,
-                depth=attempt.task.depth,
-                started_at=attempt.started_at,
-            )
-        )
+        self._outbox.put(settled.delivery(attempt))
         self._agenda.done(attempt)
 
     def _deliver_abandoned(self, held: Held) -> None:

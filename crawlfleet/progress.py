@@ -9,11 +9,13 @@ from typing import Protocol, Self
 from rich.live import Live
 from rich.spinner import Spinner
 
-from coordinator.summary import Console
+from coordinator.summary import Console, hosts
 from shared.messages import Status
+from shared.quantities import told
 
 PLAIN_EVERY_S = 2.0
 RATE_WINDOW_S = 5.0
+NAMED = 2
 
 
 class Progress(Protocol):
@@ -62,6 +64,10 @@ def words(status: Status, rate: float) -> str:
         parts.append(f"{status.failed:,} failed")
     if status.dropped:
         parts.append(f"{status.dropped:,} dropped")
+    if status.robots_waiting:
+        some = ", ".join(status.robots_waiting_for[:NAMED])
+        waits = f"waiting for robots.txt of {hosts(status.robots_waiting)}, {told(status.robots_wait_s)} at most"
+        parts.append(f"{waits} ({some})" if some else waits)
     workers = "1 worker" if status.sessions == 1 else f"{status.sessions} workers"
     return f"{status.job}: {' · '.join(parts)} · {workers} · {status.elapsed_s:,.0f} s"
 

@@ -9,131 +9,113 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
-from contextlib import suppress
-from multiprocessing import connection
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import connection, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from coordinator import summary
-from coordinator.app import Crawl, serve
-from coordinator.app import Options as CoordinatorOptions
 from coordinator.crawl_folder import LOG
-from coordinator.summary import Console
-from crawlfleet.progress import Progress, open_progress
-from shared import log
+from crawlfleet.run_words import Ended, Ready, Refused, RunOptions, Word, decode, encode
 from shared.errors import CrawlfleetError, JobError, Unreachable, UsageError
-from shared.join_token import JoinToken
-from shared.manager import FleetManager
-from worker.app import WorkerOptions
-from worker.node import NodeOptions, run_node
+
+if TYPE_CHECKING:
+    from coordinator.summary import Console
+    from crawlfleet.progress import Progress
 
 POLL_S = 0.25
 FAREWELL_S = 5.0
 INTERRUPTED = 130
 
 
-class Ready(msgspec.Struct, frozen=True, tag=True):
-    """The coordinator serves: its token and its folder, and where an earlier run was moved to."""
-
-    token: str
-    folder: str
-    moved_to: str = ""
-
-
-class Refused(msgspec.Struct, frozen=True, tag=True):
-    """The coordinator cannot do what was asked; `problems` are those of the job, if it is that."""
-
-    text: str
-    exit_code: int
-    problems: tuple[str, ...] = ()
-
-
-class Ended(msgspec.Struct, frozen=True, tag=True):
-    """The coordinator is done."""
-
-    summary: summary.Summary
-
-
-_words = msgspec.msgpack.Decoder(Ready | Refused | Ended)
-
-
-class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `crawlfleet run` was asked for."""
-
-    job: Path
-    crawls: Path
-    fresh: bool
-    accept_changes: bool
-    workers: int
-    threads: int
-
-
-def run(options: RunOptions, console: Console) -> int:
+def run(options: RunOptions) -> int:
     """Run a job to its end; return the exit code. Raises `UsageError` for what the user has to change."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    served = CoordinatorOptions(
-        job=options.job,
-        crawls=options.crawls,
-        fresh=options.fresh,
-        accept_changes=options.accept_changes,
-        log_to_console=False,
-    )
-    with Interrupts(console) as interrupts:
-        coordinator = context.Process(target=coordinator_process, args=(served, theirs), name="coordinator")
-        coordinator.start()
+    nodes, to_node = context.Pipe(duplex=False)
+    with Interrupts() as interrupts:
+        coordinator = context.Process(target=coordinator_process, args=(options, theirs), name="coordinator")
+        # Most of what a start takes is imports: the node's go on beside the coordinator's.
+        node = context.Process(target=node_process, args=(options, nodes), name="node")
+        with _signals_blocked():
+            coordinator.start()
+            node.start()
         theirs.close()
-        ready = _await_ready(ours, coordinator)
-        if ready.moved_to:
-            console.print(f"the earlier run is now in {ready.moved_to}", highlight=False, soft_wrap=True)
-        node = context.Process(target=node_process, args=(_node_options(options, ready),), name="node")
-        node.start()
-        interrupts.guard(node, coordinator)
-        with open_progress(console) as progress:
-            _watch(JoinToken.parse(ready.token), node, coordinator, progress)
-        if node.exitcode == 0 and not interrupts.count:
-            coordinator.join(FAREWELL_S)
-        return _end(ours, Path(ready.folder), node, coordinator, console)
+        nodes.close()
+        try:
+            ready = _await_ready(ours, coordinator)
+            with suppress(BrokenPipeError):  # it is dead, which is seen below
+                to_node.send_bytes(encode(ready))
+        finally:
+            to_node.close()
+        return _see_through(ready, ours, node, coordinator, interrupts)
 
 
-def coordinator_process(options: CoordinatorOptions, pipe: Connection) -> None:
+def _see_through(
+    ready: Ready, pipe: Connection, node: BaseProcess, coordinator: BaseProcess, interrupts: Interrupts
+) -> int:
+    """Show a run that has begun, to its end."""
+    from coordinator.summary import Console
+    from crawlfleet.progress import open_progress
+
+    console = Console()
+    if ready.moved_to:
+        console.print(f"the earlier run is now in {ready.moved_to}", highlight=False, soft_wrap=True)
+    for notice in ready.notices:
+        console.print(notice, highlight=False, soft_wrap=True, markup=False)
+    interrupts.guard(console, node, coordinator)
+    with open_progress(console) as progress:
+        _watch(ready.token, node, coordinator, progress)
+    if node.exitcode == 0 and not interrupts.count:
+        coordinator.join(FAREWELL_S)
+    return _end(pipe, Path(ready.folder), node, coordinator, console)
+
+
+def coordinator_process(options: RunOptions, pipe: Connection) -> None:
     """Be the coordinator of a run; end with its exit code."""
-    os.setpgid(0, 0)
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    _leave_terminal()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    from crawlfleet.run_coordinator import be_coordinator
 
-    def tell(crawl: Crawl) -> None:
-        moved_to = str(crawl.folder.moved_to or "")
-        pipe.send_bytes(msgspec.msgpack.encode(Ready(crawl.token.encode(), str(crawl.folder.path), moved_to)))
+    raise SystemExit(be_coordinator(options, pipe))
 
+
+def node_process(options: RunOptions, pipe: Connection) -> None:
+    """Be the node of a run; end with its exit code. SIGTERM waits until it knows how to drain."""
+    _leave_terminal()
+    from crawlfleet.run_node import be_node
+
+    raise SystemExit(be_node(options, pipe))
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Start processes with signals blocked: one that imports yet would die of a Ctrl-C that is meant for us."""
+    resource_tracker.ensure_running()  # it unblocks them when it starts
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
     try:
-        end = serve(options, tell)
-        with suppress(BrokenPipeError):  # whoever started this has gone; the summary lies in the folder
-            pipe.send_bytes(msgspec.msgpack.encode(Ended(end)))
-        code = end.exit_code
-    except CrawlfleetError as error:
-        problems = error.problems if isinstance(error, JobError) else ()
-        pipe.send_bytes(msgspec.msgpack.encode(Refused(str(error), error.exit_code, problems)))
-        code = error.exit_code
-    raise SystemExit(code)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def node_process(options: NodeOptions) -> None:
-    """Be the node of a run; end with its exit code."""
+def _leave_terminal() -> None:
+    """Let a process that was started so be out of Ctrl-C's reach; one that came already is forgotten."""
     os.setpgid(0, 0)
-    log.configure(options.worker.log_file, console=False)
-    raise SystemExit(run_node(options))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 class Interrupts:
     """What Ctrl-C and SIGTERM do to a run: the first one drains the node, the second ends both processes."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self) -> None:
+        self._console: Console | None = None
         self._node: BaseProcess | None = None
         self._all: tuple[BaseProcess, ...] = ()
         self._before: dict[int, signal.Handlers | None] = {}
@@ -147,15 +129,16 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def guard(self, node: BaseProcess, coordinator: BaseProcess) -> None:
-        """Name the processes that are told."""
+    def guard(self, console: Console, node: BaseProcess, coordinator: BaseProcess) -> None:
+        """Name the processes that are told, and where the user is."""
+        self._console = console
         self._node, self._all = node, (node, coordinator)
         if self.count:
             node.terminate()
 
     def _take(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
-        if self._node is None:
+        if self._node is None or self._console is None:
             return
         if self.count == 1:
             self._console.print("Finishing what is in flight; once more to stop at once.", highlight=False)
@@ -163,14 +146,6 @@ class Interrupts:
         else:
             for process in self._all:
                 process.terminate()
-
-
-def _end_with_parent() -> None:
-    """End this process as SIGTERM would when the one that started it is gone."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _await_ready(pipe: Connection, coordinator: BaseProcess) -> Ready:
@@ -184,9 +159,9 @@ def _await_ready(pipe: Connection, coordinator: BaseProcess) -> Ready:
 
 def _hear(pipe: Connection) -> Ready | Ended | None:
     """Wait for the coordinator's next word, None if it died without one; raise what it refuses."""
-    word: Ready | Refused | Ended
+    word: Word
     try:
-        word = _words.decode(pipe.recv_bytes())
+        word = decode(pipe.recv_bytes())
     except EOFError:
         return None
     if not isinstance(word, Refused):
@@ -196,14 +171,12 @@ def _hear(pipe: Connection) -> Ready | Ended | None:
     raise UsageError(word.text) if word.exit_code == UsageError.exit_code else CrawlfleetError(word.text)
 
 
-def _node_options(options: RunOptions, ready: Ready) -> NodeOptions:
-    worker = WorkerOptions(fetch_threads=options.threads, log_file=Path(ready.folder) / LOG, log_to_console=False)
-    return NodeOptions(token=JoinToken.parse(ready.token), processes=options.workers, worker=worker)
-
-
-def _watch(token: JoinToken, node: BaseProcess, coordinator: BaseProcess, progress: Progress) -> None:
+def _watch(token: str, node: BaseProcess, coordinator: BaseProcess, progress: Progress) -> None:
     """Show how the crawl goes on, until one of its processes ends."""
-    manager = FleetManager.joining(token)
+    from shared.join_token import JoinToken
+    from shared.manager import FleetManager
+
+    manager = FleetManager.joining(JoinToken.parse(token))
     control = None
     while not connection.wait([node.sentinel, coordinator.sentinel], timeout=POLL_S):
         try:
@@ -229,7 +202,9 @@ def _end(pipe: Connection, folder: Path, node: BaseProcess, coordinator: BasePro
         raise CrawlfleetError(
             f"the coordinator ended unexpectedly (exit code {coordinator.exitcode}): see {folder / LOG}"
         )
-    end = word.summary
+    from coordinator import summary
+
+    end = msgspec.msgpack.decode(word.summary, type=summary.Summary)
     summary.show(end, console)
     return end.exit_code if end.exit_code != INTERRUPTED or not node.exitcode else max(node.exitcode, 1)
 

@@ -12,7 +12,11 @@ with connect(sys.argv[1]) as fleet, suppress(JobFinished):
     queue, results = fleet.Queue(), fleet.dict()
     while True:
         url = queue.get()
-        response = requests.get(url, timeout=10)
+        try:
+            response = requests.get(url, timeout=10)
+        except requests.RequestException as error:
+            queue.task_failed(type(error).__name__)
+            continue
         if not response.ok:
             queue.task_failed(f"http_{response.status_code}", again=response.status_code >= 500)
             continue

@@ -30,6 +30,11 @@ def read_hook(path: Path) -> str:
     return source
 
 
+def prepares_sessions(source: str) -> bool:
+    """Say whether a hook has a `session`, which prepares the sessions of requests."""
+    return any(isinstance(node, ast.FunctionDef) and node.name == "session" for node in ast.parse(source).body)
+
+
 def _read(path: Path) -> bytes:
     if path.suffix != ".py":
         raise ValueError(f"{path.name!r} is no Python file: its name must end in .py")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -17,7 +16,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     PlainValidator,
@@ -28,81 +26,24 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from shared import job_values, problems, yaml_source
+from shared.ca_file import read_ca_file
 from shared.css import parse_selector
 from shared.errors import JobError
-from shared.hook_file import read_hook
-from shared.messages import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, ScopeSpec
-from shared.quantities import seconds, size_bytes
-from shared.seeds import MAX_SEEDS, count, expand, host_name
+from shared.hook_file import prepares_sessions, read_hook
+from shared.job_scope import HostBudget, Priority, ScopeRules, TrapRules, UrlRules
+from shared.job_section import STRICT, Section, duration, fault, given, size, within
+from shared.job_seeds import Seeds, SitemapSeed, pages_of, read_seeds, sitemaps_of
+from shared.messages import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, LinkSpec, ParseSpec, ScopeSpec
+from shared.seeds import host_name
 from shared.urls import host_key
 from shared.yaml_source import KeyPath
 
-
-class _Section(BaseModel):
-    """Base of all sections: frozen, nothing unknown, no silent conversion."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-def _given(value: object) -> object:
-    """Refuse a key that is there without a value, which the type alone would take for `no limit`."""
-    if value is None:
-        raise ValueError("is empty")
-    return value
-
-
-def _within(low: int, high: int) -> AfterValidator:
-    def check(value: int) -> int:
-        if not low <= value <= high:
-            raise ValueError(f"{value} is out of range: write a whole number from {low} to {high}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _duration(low: str, high: str) -> BeforeValidator:
-    return BeforeValidator(partial(seconds, low=low, high=high))
-
-
-def _size(low: str, high: str) -> BeforeValidator:
-    return BeforeValidator(partial(size_bytes, low=low, high=high))
-
-
-def _fault(loc: KeyPath, text: str) -> ValidationError:
-    """Make an error that belongs to another place than the value under validation."""
-    kind = PydanticCustomError("value_error", "{text}", {"text": text})
-    return ValidationError.from_exception_data("job", [InitErrorDetails(type=kind, loc=loc, input=text)])
-
-
 Selector = Annotated[str, AfterValidator(job_values.plain_selector)]
-Glob = Annotated[str, AfterValidator(job_values.glob)]
+ContentType = Annotated[str, AfterValidator(job_values.content_type)]
 HeaderName = Annotated[str, AfterValidator(job_values.header_name)]
 HeaderValue = Annotated[str, AfterValidator(job_values.header_value)]
-_STRICT = ConfigDict(strict=True)
-
-
-def _hosts(value: object) -> object:
-    if isinstance(value, str) and value not in ("same", "subdomains"):
-        raise ValueError(f"{value!r} is not known: write same, subdomains, or a list such as [example.org]")
-    return value if isinstance(value, str) else _HOST_NAMES.validate_python(value)
-
-
-_HOST_NAMES: TypeAdapter[tuple[str, ...]] = TypeAdapter(
-    tuple[Annotated[str, AfterValidator(host_name)], ...], config=_STRICT
-)
-
-
-class ScopeRules(_Section):
-    """Which addresses belong to the crawl. None means no limit."""
-
-    hosts: Annotated[Literal["same", "subdomains"] | tuple[str, ...], BeforeValidator(_hosts)] = "same"
-    include: tuple[Glob, ...] = ()
-    exclude: tuple[Glob, ...] = ()
-    depth: Annotated[Annotated[int, _within(0, 10_000)] | None, BeforeValidator(_given)] = None
-    pages: Annotated[Annotated[int, _within(1, 10**12)] | None, BeforeValidator(_given)] = None
 
 
 def default_user_agent() -> str:
@@ -113,17 +54,43 @@ def default_user_agent() -> str:
         return "crawlfleet/0+checkout"
 
 
-class Politeness(_Section):
-    """How hard one host is pressed by the whole fleet."""
+def _one_host(value: str) -> str:
+    if "*" in value:
+        raise ValueError(f"{value[:60]!r} is no single host: write one such as example.org")
+    return host_name(value)
 
-    delay_s: Annotated[float, _duration("0s", "24h")] = Field(default=1.0, alias="delay")
-    per_host: Annotated[int, _within(1, 1_000)] = 1
+
+class IgnoredRobots(Section):
+    """A host whose robots.txt is not asked for, and why."""
+
+    host: Annotated[str, AfterValidator(_one_host)]
+    reason: Annotated[str, AfterValidator(job_values.reason)]
+
+
+def _ignored(entries: tuple[IgnoredRobots, ...]) -> tuple[IgnoredRobots, ...]:
+    index = _repeated(entry.host for entry in entries)
+    if index is not None:
+        raise fault((index, "host"), f"{entries[index].host!r} is listed twice: keep one")
+    return entries
+
+
+class Politeness(Section):
+    """How hard one host is pressed by the whole fleet, and whose robots.txt counts."""
+
+    delay_s: Annotated[float, duration("0s", "24h")] = Field(default=1.0, alias="delay")
+    per_host: Annotated[int, within(1, 1_000)] = 1
     user_agent: Annotated[str, AfterValidator(job_values.user_agent)] = Field(default_factory=default_user_agent)
+    max_delay_s: Annotated[float, duration("1s", "24h")] = Field(default=60.0, alias="max_delay")
+    adaptive: bool = True
+    patience: Annotated[int, within(0, 1_000)] = 20
+    unit: Literal["host", "domain", "address"] = "host"
+    robots_wait_s: Annotated[float, duration("0s", "7d")] = Field(default=3_600.0, alias="robots_wait")
+    ignore_robots: Annotated[tuple[IgnoredRobots, ...], AfterValidator(_ignored)] = ()
 
 
 _HEADERS: TypeAdapter[dict[str, str]] = TypeAdapter(
     dict[HeaderName, HeaderValue],
-    config=_STRICT,
+    config=STRICT,
 )
 
 
@@ -131,21 +98,56 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
     headers = _HEADERS.validate_python(value)
     index = _repeated(name.lower() for name in headers)
     if index is not None:
-        raise _fault((list(headers)[index], "[key]"), "is written twice, with other capitals: keep one")
+        raise fault((list(headers)[index], "[key]"), "is written twice, with other capitals: keep one")
     return tuple(headers.items())
 
 
-class FetchRules(_Section):
-    """How pages are fetched. `headers` are pairs of name and value."""
+def _ca_file(value: object, info: ValidationInfo) -> str:
+    if not isinstance(value, str):
+        raise ValueError("wants the name of a file: write one, or leave the key out")  # noqa: TRY004  pydantic's way
+    assert info.context is not None
+    return read_ca_file(Path(os.path.realpath(info.context["folder"] / value)))
 
-    engine: Literal["auto", "requests"] = "auto"
-    timeout_s: Annotated[float, _duration("100ms", "10m")] = Field(default=20.0, alias="timeout")
-    retries: Annotated[int, _within(0, 20)] = 3
-    max_size_bytes: Annotated[int, _size("1KiB", "1GiB")] = Field(default=10 * 1024 * 1024, alias="max_size")
+
+def _some_types(types: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if types == ():
+        raise ValueError("lists none, and no page would be read: write one such as text/html, or leave the key out")
+    return types
+
+
+class FetchRules(Section):
+    """How pages are fetched. `headers` are pairs of name and value; `ca_pem` is the text of the file `ca_file`."""
+
+    engine: Literal["auto", "curl", "requests"] = "auto"
+    timeout_s: Annotated[float, duration("100ms", "10m")] = Field(default=20.0, alias="timeout")
+    connect_timeout_s: Annotated[float, duration("100ms", "10m")] = Field(default=10.0, alias="connect_timeout")
+    first_byte_timeout_s: Annotated[float, duration("100ms", "10m")] = Field(default=20.0, alias="first_byte_timeout")
+    retries: Annotated[int, within(0, 20)] = 3
+    max_size_bytes: Annotated[int, size("1KiB", "1GiB")] = Field(default=10 * 1024 * 1024, alias="max_size")
     headers: Annotated[tuple[tuple[str, str], ...], PlainValidator(_headers)] = Field(default=(), repr=False)
+    types: Annotated[tuple[ContentType, ...] | None, AfterValidator(_some_types), BeforeValidator(given)] = None
+    ca_pem: Annotated[str, PlainValidator(_ca_file)] = Field(default="", alias="ca_file", repr=False)
 
 
-class Pick(_Section):
+class LinkRules(Section):
+    """Which links count, and whether a page's wishes are heeded."""
+
+    assets: bool = False
+    nofollow: Literal["obey", "ignore"] = "obey"
+    noindex: Literal["obey", "ignore"] = "obey"
+
+    def spec(self) -> LinkSpec:
+        """Return the same for a worker."""
+        return LinkSpec(assets=self.assets, obey_nofollow=self.nofollow == "obey", obey_noindex=self.noindex == "obey")
+
+
+class ParseRules(Section):
+    """How pages are parsed."""
+
+    engine: Literal["auto", "lexbor", "bs4"] = "auto"
+
+
+class Pick(Section):
     """A field that takes text or an attribute, of the first match or of all (`many`). It has no keys in YAML."""
 
     css: str
@@ -167,7 +169,7 @@ class Pick(_Section):
         return FieldRule(name=name, selector=self.css, take=self.take, attr=self.attr, many=self.many)
 
 
-class Nest(_Section):
+class Nest(Section):
     """A field that is a list of objects, one for each match of `each`."""
 
     each: Selector
@@ -198,11 +200,11 @@ ItemFieldName: TypeAlias = Annotated[str, AfterValidator(job_values.item_field_n
 Spec: TypeAlias = Annotated[Annotated[Pick, Tag("(pick)")] | Annotated[Nest, Tag("(nest)")], Discriminator(_form)]
 
 
-class Item(_Section):
+class Item(Section):
     """One kind of item: one for each match of `each`, or one of the whole page without it."""
 
     name: Annotated[str, AfterValidator(job_values.item_name)]
-    each: Annotated[Selector | None, BeforeValidator(_given)] = None
+    each: Annotated[Selector | None, BeforeValidator(given)] = None
     fields: Annotated[dict[ItemFieldName, Spec], AfterValidator(_some_fields)]
 
     def rule(self) -> ItemRule:
@@ -213,7 +215,7 @@ class Item(_Section):
 def _items(items: tuple[Item, ...]) -> tuple[Item, ...]:
     index = _repeated([item.name for item in items])
     if index is not None:
-        raise _fault((index, "name"), f"{items[index].name!r} is the name of an earlier rule: give each its own")
+        raise fault((index, "name"), f"{items[index].name!r} is the name of an earlier rule: give each its own")
     return items
 
 
@@ -227,30 +229,9 @@ def _repeated(names: Iterable[str]) -> int | None:
     return None
 
 
-# A seed's validator turns one text into several, which its type cannot say.
-_EXPANDED: TypeAdapter[Any] = TypeAdapter(tuple[Annotated[str, AfterValidator(expand)], ...], config=_STRICT)
-
-
-def _seeds(value: object) -> tuple[str, ...]:
-    wanted = sum(map(_count_alone, value)) if isinstance(value, tuple) else 0
-    if wanted > MAX_SEEDS:
-        raise ValueError(f"make {wanted} addresses: {MAX_SEEDS} at most are accepted")
-    expanded = _EXPANDED.validate_python(value)
-    seeds = tuple(dict.fromkeys(url for urls in expanded for url in urls))
-    if not seeds:
-        raise ValueError("holds no seed: write an address such as https://example.org/")
-    return seeds
-
-
-def _count_alone(seed: object) -> int:
-    """Count what a seed adds to all seeds; one that is wrong by itself is told by itself."""
-    number = count(seed) if isinstance(seed, str) else 1
-    return number if number <= MAX_SEEDS else 1
-
-
 def _hook(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str):
-        return _given(value)
+        return given(value)
     assert info.context is not None
     path = Path(os.path.realpath(info.context["folder"] / value))
     info.context["hook"] = read_hook(path)
@@ -261,25 +242,30 @@ def _sinks(names: tuple[str, ...]) -> tuple[str, ...]:
     # By folded case, since some file systems take the two for one file.
     index = _repeated(name.casefold() for name in names)
     if index is not None:
-        raise _fault((index,), f"{names[index]!r} is listed twice: keep one")
+        raise fault((index,), f"{names[index]!r} is listed twice: keep one")
     return names
 
 
-class Job(_Section):
-    """A whole job. `seeds` are canonical URLs, ranges expanded; `hooks` is the resolved path of the hook."""
+class Job(Section):
+    """A whole job. `seeds` are canonical URLs and sitemaps, ranges expanded; `hooks` is the hook's resolved path."""
 
     name: Annotated[str, AfterValidator(job_values.job_name)]
-    seeds: Annotated[tuple[str, ...], PlainValidator(_seeds)]
+    seeds: Annotated[Seeds, PlainValidator(read_seeds)]
     scope: ScopeRules = ScopeRules()
+    traps: TrapRules = TrapRules()
+    urls: UrlRules = UrlRules()
+    priorities: tuple[Priority, ...] = ()
     politeness: Politeness = Field(default_factory=Politeness)
     fetch: FetchRules = FetchRules()
     items: Annotated[tuple[Item, ...], AfterValidator(_items)] = ()
-    follow: Annotated[tuple[Selector, ...] | None, BeforeValidator(_given)] = None
+    follow: Annotated[tuple[Selector, ...] | None, BeforeValidator(given)] = None
+    links: LinkRules = LinkRules()
+    parse: ParseRules = ParseRules()
     hooks: Annotated[Path | None, BeforeValidator(_hook)] = None
     sinks: Annotated[tuple[Annotated[str, AfterValidator(job_values.sink)], ...], AfterValidator(_sinks)] = (
         "items.jsonl",
     )
-    lease_s: Annotated[float, _duration("1s", "1h")] = Field(default=15.0, alias="lease")
+    lease_s: Annotated[float, duration("1s", "1h")] = Field(default=15.0, alias="lease")
     durability: Literal["process", "power", "none"] = "process"
     _hook_source: str = PrivateAttr("")
 
@@ -290,9 +276,16 @@ class Job(_Section):
     @model_validator(mode="after")
     def _seeds_in_scope(self) -> Job:
         if isinstance(self.scope.hosts, tuple):
-            for host in dict.fromkeys(map(host_key, self.seeds)):
+            for host in dict.fromkeys(map(host_key, pages_of(self.seeds))):
                 if host not in self.scope.hosts:
-                    raise _fault(("scope", "hosts"), f"{host!r} is the host of a seed and not among them: add it")
+                    raise fault(("scope", "hosts"), f"{host!r} is the host of a seed and not among them: add it")
+        return self
+
+    @model_validator(mode="after")
+    def _hook_fits_engine(self) -> Job:
+        if self.fetch.engine == "curl" and self._hook_source and prepares_sessions(self._hook_source):
+            text = "'curl' has no session for the hook's session() to prepare: write auto or requests"
+            raise fault(("fetch", "engine"), text)
         return self
 
 
@@ -304,7 +297,7 @@ def load(path: Path) -> Job:
         try:
             job = Job.model_validate(document.value, context={"folder": path.parent, "hook": ""})
         except ValidationError as error:
-            found += problems.judge(document, error.errors(include_url=False), _advise)
+            found += problems.judge(document, error.errors(include_url=False), _advise, _known)
         else:
             if not found:
                 return job
@@ -324,19 +317,26 @@ def brief(job: Job) -> Brief:
         fetch=FetchSpec(
             engine=job.fetch.engine,
             timeout_s=job.fetch.timeout_s,
+            connect_timeout_s=job.fetch.connect_timeout_s,
+            first_byte_timeout_s=job.fetch.first_byte_timeout_s,
+            ca_pem=job.fetch.ca_pem,
             max_size_bytes=job.fetch.max_size_bytes,
             user_agent=job.politeness.user_agent,
             headers=job.fetch.headers,
+            types=job.fetch.types,
         ),
         items=tuple(item.rule() for item in job.items),
         follow=job.follow,
+        links=job.links.spec(),
+        parse=ParseSpec(engine=job.parse.engine),
         hook=HookSpec(path=str(job.hooks), source=job._hook_source) if job.hooks is not None else None,
+        urls=job.urls.spec(),
     )
 
 
 def _scope_spec(job: Job) -> ScopeSpec:
     scope = job.scope
-    hosts = scope.hosts if isinstance(scope.hosts, tuple) else dict.fromkeys(map(host_key, job.seeds))
+    hosts = scope.hosts if isinstance(scope.hosts, tuple) else _hosts_of(job.seeds)
     return ScopeSpec(
         hosts=tuple(hosts),
         subdomains=scope.hosts == "subdomains",
@@ -345,17 +345,33 @@ def _scope_spec(job: Job) -> ScopeSpec:
     )
 
 
+def _hosts_of(seeds: Seeds) -> dict[str, None]:
+    return dict.fromkeys(map(host_key, (*pages_of(seeds), *sitemaps_of(seeds))))
+
+
 def keys_of(section: type[BaseModel]) -> tuple[str, ...]:
     """Return the keys of a section as they are written in YAML."""
     return tuple(field.alias or name for name, field in section.model_fields.items())
 
 
-SECTIONS: dict[str, type[BaseModel]] = {"scope": ScopeRules, "politeness": Politeness, "fetch": FetchRules}
+SECTIONS: dict[str, type[BaseModel]] = {
+    "scope": ScopeRules,
+    "traps": TrapRules,
+    "urls": UrlRules,
+    "politeness": Politeness,
+    "fetch": FetchRules,
+    "links": LinkRules,
+    "parse": ParseRules,
+}
 
 
 def _advise(path: KeyPath, key: str) -> str:
     elsewhere = {name: keys_of(section) for name, section in SECTIONS.items()}
-    return problems.unknown_key(key, keys_of(_section_at(path)), elsewhere)
+    return problems.unknown_key(key, _known(path), elsewhere)
+
+
+def _known(path: KeyPath) -> tuple[str, ...]:
+    return keys_of(_section_at(path))
 
 
 def _section_at(path: KeyPath) -> type[BaseModel]:
@@ -363,4 +379,12 @@ def _section_at(path: KeyPath) -> type[BaseModel]:
         return Job
     if path[0] == "items":
         return Item if len(path) == 2 else Nest
+    if path == ("scope", "per_host"):
+        return HostBudget
+    if path[0] == "priorities":
+        return Priority
+    if path[0] == "seeds":
+        return SitemapSeed
+    if path[:2] == ("politeness", "ignore_robots"):
+        return IgnoredRobots
     return SECTIONS[str(path[0])]

@@ -10,10 +10,12 @@ from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from shared.css import check_css
+from shared.patterns import REGEX, check_regex
 from shared.urls import MAX_URL_CHARS
 
 MAX_NAME_CHARS = 64
 MAX_USER_AGENT_CHARS = 256
+MAX_REASON_CHARS = 200
 SINK_ENDINGS = (".jsonl",)
 
 _JOB_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
@@ -22,6 +24,8 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?\Z")
 _USER_AGENT = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+(?:[/ ][\x20-\x7e]*[\x21-\x7e])?\Z")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_CONTENT_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/(?:\*|[A-Za-z0-9!#$&^_.+-]+)\Z")
+_PARAMETER = re.compile(r"[^\s&=#?]+\Z")
 _VISIBLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 # What the fetcher sets itself, by connection and by engine.
@@ -72,10 +76,13 @@ def plain_selector(value: str) -> str:
     return css
 
 
-def glob(value: str) -> str:
+def pattern(value: str) -> str:
     """Check a pattern over path and query of canonical URLs: one that could never match is refused."""
     if not value or len(value) > MAX_URL_CHARS:
         raise ValueError("is empty or too long for a pattern: write one such as /catalogue/*")
+    if value.startswith(REGEX):
+        _check_regex(value)
+        return value
     if "://" in value:
         raise ValueError(f"{value!r} names a site, but path and query are matched: begin with the path's '/'")
     if "#" in value:
@@ -86,11 +93,47 @@ def glob(value: str) -> str:
     return value
 
 
+def _check_regex(value: str) -> None:
+    if not value.isascii():
+        raise ValueError(f"{value[:60]!r} matches nothing, since URLs are percent-escaped: write it in ASCII")
+    try:
+        check_regex(value.removeprefix(REGEX))
+    except ValueError as error:
+        raise ValueError(
+            f"{value[:60]!r} cannot be used ({str(error)[:100]}): write what RE2 knows, without look-around, "
+            "back references and large repeats"
+        ) from error
+
+
+def query_name(value: str) -> str:
+    """Check a glob of names of query parameters."""
+    if not value or len(value) > MAX_NAME_CHARS or not _PARAMETER.match(value):
+        raise ValueError(f"{value[:60]!r} is no name of a query parameter: write one such as ref or utm_*")
+    if not value.strip("*"):
+        raise ValueError(f"{value!r} names every parameter: pages that differ by their query would be one")
+    return value
+
+
+def page_name(value: str) -> str:
+    """Check the name of a folder's own page."""
+    if not value or value in (".", "..") or quote(value, safe="") != value:
+        raise ValueError(f"{value[:60]!r} is no name of a page: write one such as index.html")
+    return value
+
+
 def user_agent(value: str) -> str:
     """Check a user agent: a product token (RFC 9110) and printable ASCII after it."""
     if not _USER_AGENT.match(value) or len(value) > MAX_USER_AGENT_CHARS:
         raise ValueError("is no user agent: begin with a name, in printable ASCII, such as mybot/1.0 (me@example.org)")
     return value
+
+
+def reason(value: str) -> str:
+    """Check a reason: a line of text that says something."""
+    text = value.strip()
+    if not text or not text.isprintable() or len(text) > MAX_REASON_CHARS:
+        raise ValueError(f"wants one line of 1 to {MAX_REASON_CHARS} characters: say why")
+    return text
 
 
 def header_name(value: str) -> str:
@@ -109,6 +152,13 @@ def header_value(value: str) -> str:
     if not _HEADER_VALUE.match(value):
         raise ValueError("is no header value: write one line of printable ASCII, no blanks around it (RFC 9110)")
     return value
+
+
+def content_type(value: str) -> str:
+    """Check a content type, or a range such as text/*; return it in lower case."""
+    if not _CONTENT_TYPE.match(value):
+        raise ValueError(f"{value[:60]!r} is no content type: write one such as text/html or text/*")
+    return value.lower()
 
 
 def sink(value: str) -> str:

@@ -18,9 +18,10 @@ PROTOCOL_MAJOR = 1
 PROTOCOL_MINOR = 0
 
 VALUE_ITEM = "value"
+CONTENT_TYPE_RULE = "content_type"
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """Base of all that travels."""
 
 
@@ -91,14 +92,29 @@ class Row(Message, frozen=True, kw_only=True):
     fields: dict[str, Any]
 
 
+class SitemapEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A page that a sitemap lists: its canonical URL, its priority (0 is the usual, higher comes earlier), and when it
+    was changed last, in seconds since 1970 (0: not said)."""
+
+    url: str
+    priority: int = 0
+    lastmod: int = 0
+
+
 class Report(Message, frozen=True, kw_only=True):
     """How one task ended.
 
     `age_s` is how long ago, when this is sent, the attempt started; None if it never started. `reason` names the error
-    (`timeout_total`, `http_404`, ...; empty if none), `detail` says it in words. `outlinks` are canonical and in scope.
-    `known` are the fingerprints, one after another, of further outlinks: those that an earlier, acked report of this
-    session has told at the same or a smaller depth. `location` is the canonical target of a redirect. `body` is only
-    filled for robots.txt.
+    (`timeout_total`, `http_404`, ...; empty if none; `noindex` of a page that was fetched, but wants no rows), `detail`
+    says it in words. `outlinks` are canonical and in scope. `known` are the fingerprints, one after another, of further
+    outlinks: those that an earlier, acked report of this session has told at the same or a smaller depth. `location` is
+    the canonical target of a redirect. `body` is only filled for robots.txt, and so is `fresh_s`, how long its
+    Cache-Control lets it be kept (None: it does not say). `address` is the one that was connected to. `gap_s` is how
+    long before this attempt the last one on its host started in this session, by the worker's own clock; None if there
+    was none lately, or the host has no delay.
+
+    `entries` are the pages that a sitemap lists, in scope, `sitemaps` the sitemaps of an index. A large one is told in
+    several reports under one lease, each sent when the one before it was acked; all but the last say `more`.
     """
 
     lease: int
@@ -118,6 +134,12 @@ class Report(Message, frozen=True, kw_only=True):
     known: bytes = b""
     capped: bool = False
     body: bytes = b""
+    address: str = ""
+    gap_s: float | None = None
+    entries: tuple[SitemapEntry, ...] = ()
+    sitemaps: tuple[str, ...] = ()
+    more: bool = False
+    fresh_s: float | None = None
 
 
 class Ack(Message, frozen=True, kw_only=True):
@@ -143,13 +165,21 @@ class Hello(Message, frozen=True, kw_only=True):
 
 
 class FetchSpec(Message, frozen=True, kw_only=True):
-    """How to fetch: engine, time and size limits, what to send."""
+    """How to fetch: engine, time and size limits, what to send.
+
+    All times count from the start of an exchange. `types` are the content types of the pages that are read, None for
+    all. `ca_pem` holds certificates of authorities that are trusted beside the usual ones.
+    """
 
     engine: str = "auto"
     timeout_s: float = 20.0
     max_size_bytes: int = 10 * 1024 * 1024
     user_agent: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    types: tuple[str, ...] | None = None
+    connect_timeout_s: float = 10.0
+    first_byte_timeout_s: float = 20.0
+    ca_pem: str = ""
 
 
 class FieldRule(Message, frozen=True, kw_only=True):
@@ -184,6 +214,29 @@ class ScopeSpec(Message, frozen=True, kw_only=True):
     exclude: tuple[str, ...] = ()
 
 
+class UrlSpec(Message, frozen=True, kw_only=True):
+    """What is taken for one address: see `shared.url_policy`. `drop_query` are globs of parameter names."""
+
+    drop_query: tuple[str, ...] = ()
+    sort_query: bool = False
+    strip_session_ids: bool = False
+    index_pages: tuple[str, ...] = ()
+
+
+class LinkSpec(Message, frozen=True, kw_only=True):
+    """Which links count beside those to other pages (`assets`), and whether a page's own wishes are heeded."""
+
+    assets: bool = False
+    obey_nofollow: bool = True
+    obey_noindex: bool = True
+
+
+class ParseSpec(Message, frozen=True, kw_only=True):
+    """How to parse: the engine that reads pages for links and rules."""
+
+    engine: str = "auto"
+
+
 class HookSpec(Message, frozen=True, kw_only=True):
     """A job's Python hook: where its file lies at the coordinator, and its text for workers that do not have it."""
 
@@ -192,7 +245,7 @@ class HookSpec(Message, frozen=True, kw_only=True):
 
 
 class Brief(Message, frozen=True, kw_only=True):
-    """All that a worker has to know of a job. `follow` None means every `a[href]` and `area[href]`."""
+    """All that a worker has to know of a job. `follow` None means every link that leads on to another page."""
 
     job: str
     scope: ScopeSpec
@@ -203,6 +256,9 @@ class Brief(Message, frozen=True, kw_only=True):
     max_outlinks: int = 10_000
     max_rows: int = 10_000
     max_report_bytes: int = 4 * 1024 * 1024
+    urls: UrlSpec = UrlSpec()
+    links: LinkSpec = LinkSpec()
+    parse: ParseSpec = ParseSpec()
 
 
 class Welcome(Message, frozen=True, kw_only=True):
@@ -234,6 +290,7 @@ class ExchangeAnswer(Message, frozen=True, kw_only=True):
     """Acks in the order of the reports; new leases; when to ask again at the latest.
 
     `lost` names leases in `holding` that are no longer this session's: what has not started under them must not start.
+    `recalled` names leases of which that is to be given back, since their host wants to be left alone for longer.
     `scope` is sent again when it grew. After `finished` there will never be another lease. `known` False means that the
     coordinator has no such session: say hello again.
     """
@@ -245,10 +302,15 @@ class ExchangeAnswer(Message, frozen=True, kw_only=True):
     finished: bool = False
     scope: ScopeSpec | None = None
     known: bool = True
+    recalled: tuple[int, ...] = ()
 
 
 class Status(Message, frozen=True, kw_only=True):
-    """A look at the crawl: counts of tasks by state and of attempts by outcome, sessions, and whether it is over."""
+    """A look at the crawl: counts of tasks by state and of attempts by outcome, sessions, and whether it is over.
+
+    `robots_waiting` is the number of hosts whose pages wait for a robots.txt that could not be had, each for
+    `robots_wait_s` at most; `robots_waiting_for` names some.
+    """
 
     job: str
     pending: int = 0
@@ -263,6 +325,9 @@ class Status(Message, frozen=True, kw_only=True):
     elapsed_s: float = 0.0
     finished: bool = False
     reasons: dict[str, int] = {}
+    robots_waiting: int = 0
+    robots_waiting_for: tuple[str, ...] = ()
+    robots_wait_s: float = 0.0
 
 
 class ResultPage(Message, frozen=True, kw_only=True):

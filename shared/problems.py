@@ -14,14 +14,15 @@ from shared.yaml_source import RANGE, RANGE_ADVICE, Document, KeyPath, Place, Pr
 
 Complaint: TypeAlias = Mapping[str, Any]
 Advise: TypeAlias = Callable[[KeyPath, str], str]
+KnownKeys: TypeAlias = Callable[[KeyPath], Collection[str]]
 
 _WANTED = {
     "string_type": "text",
     "is_instance_of": "text",
     "int_type": "a whole number",
+    "bool_type": "true or false",
     "tuple_type": "a list",
     "dict_type": "a mapping",
-    "model_type": "a mapping",
 }
 _SHOWN_CHARS = 60
 _LINE_CHARS = 1_500
@@ -33,17 +34,20 @@ def told(file: str, problems: Iterable[Problem]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_line(file, problem) for problem in ordered))
 
 
-def judge(document: Document, complaints: Iterable[Complaint], advise: Advise) -> list[Problem]:
+def judge(document: Document, complaints: Iterable[Complaint], advise: Advise, known: KnownKeys) -> list[Problem]:
     """Return the problems that complaints stand for, but those about what the document holds no value for anyway.
 
-    `advise(path, key)` says what to do about a key that is not known in the mapping at `path`.
+    `advise(path, key)` says what to do about a key that is not known in the mapping at `path`, `known(path)` names all
+    that are.
     """
-    problems = [_problem(document, complaint, advise) for complaint in complaints]
+    problems = [_problem(document, complaint, advise, known) for complaint in complaints]
     return [problem for problem in problems if not _is_broken(document, problem.path)]
 
 
 def unknown_key(key: str, known: Collection[str], elsewhere: Mapping[str, Collection[str]]) -> str:
     """Say what to do about an unknown key: the section where it belongs, or the nearest known one."""
+    if nearly := difflib.get_close_matches(key, known, n=1, cutoff=0.9):
+        return f"is not a known key: did you mean {nearly[0]!r}?"
     for section, keys in elsewhere.items():
         if key in keys:
             return f"is not a known key here: it belongs under {section}"
@@ -64,7 +68,7 @@ def show(value: object) -> str:
     return f"the number {value}"
 
 
-def _problem(document: Document, complaint: Complaint, advise: Advise) -> Problem:
+def _problem(document: Document, complaint: Complaint, advise: Advise, known: KnownKeys) -> Problem:
     kind, loc = complaint["type"], tuple(complaint["loc"])
     if kind == "missing":
         path = _known(document, loc[:-1])
@@ -72,6 +76,9 @@ def _problem(document: Document, complaint: Complaint, advise: Advise) -> Proble
     path = _known(document, loc)
     if kind == "extra_forbidden":
         return Problem(document.keys[path], path, advise(path[:-1], str(path[-1])))
+    if kind == "model_type" and complaint["input"] is not None:
+        text = f"wants a mapping, not {show(complaint['input'])}: write keys with values; known here are "
+        return Problem(_place(document, path), path, text + ", ".join(known(path)))
     of_key = loc[-1:] == ("[key]",)
     place = document.keys[path] if of_key else _place(document, path)
     return Problem(place, path, _sentence(complaint))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
 _QUANTITY = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([A-Za-z]+)\Z")
 
@@ -17,6 +17,12 @@ def seconds(value: object, low: str, high: str) -> float:
     """Return a duration in seconds; 0 needs no unit. Raise `ValueError` if it is not from low to high."""
     text = "0s" if value == 0 and not isinstance(value, bool) else value
     return _within(text, low, high, _SECONDS, "a duration such as 250ms, 1.5s or 2m")
+
+
+def told(duration_s: float) -> str:
+    """Write a duration as a person would in a job: `1h`, `90s`, `250ms`."""
+    unit = next((unit for unit in ("h", "m", "s") if duration_s % _SECONDS[unit] == 0), "ms")
+    return f"{duration_s / _SECONDS[unit]:g}{unit}" if duration_s else "0s"
 
 
 def size_bytes(value: object, low: str, high: str) -> int:

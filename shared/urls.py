@@ -13,10 +13,14 @@ from typing import NamedTuple
 
 import ada_url
 
+# What is longer is taken for a trap unless a job says otherwise; nothing is ever as long as the second.
 MAX_URL_CHARS = 2_083
+LONGEST_URL_CHARS = 8_192
 FINGERPRINT_BYTES = 16
+_PAGE = blake2b(b"page\n\n", digest_size=FINGERPRINT_BYTES)
 
 _LOWER_ESCAPE = re.compile(r"%(?:[a-f][0-9a-fA-F]|[0-9A-F][a-f])")
+_PLAIN = re.compile(r"(?:\.\./)*(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*)?")
 _USERINFO = re.compile(r"^(https?://)[^/?#]*@")
 
 
@@ -44,6 +48,20 @@ def canonicalize(href: str, base: str | None = None) -> str | None:
     return url
 
 
+def join_plain(folder: str, href: str) -> str | None:
+    """Join a relative address with a canonical URL that ends in a slash, as `canonicalize` does, but faster.
+
+    Return None if it is not of the plain kind that most links are of: names without an escape, a query or a leading
+    dot, perhaps after some `../`.
+    """
+    if not _PLAIN.fullmatch(href):
+        return None
+    while href.startswith("../"):
+        href = href[3:]
+        folder = folder[: folder.rfind("/", 0, -1) + 1] if folder.find("/", 8) < len(folder) - 1 else folder
+    return folder + href
+
+
 @lru_cache(maxsize=8192)
 def parts(url: str) -> Parts:
     """Split a canonical URL into origin (scheme, host, port), host and path with query."""
@@ -65,6 +83,13 @@ def host_key(url: str) -> str:
 def origin(url: str) -> str:
     """The unit of robots.txt that a canonical URL belongs to: scheme, host and port (RFC 6454)."""
     return parts(url).origin
+
+
+def page_fingerprint(url: str) -> bytes:
+    """The key of a page, by its canonical URL: what `fingerprint` returns, at half its cost."""
+    digest = _PAGE.copy()
+    digest.update(url.encode())
+    return digest.digest()
 
 
 def fingerprint(kind: str, serves: str, url: str) -> bytes:

@@ -1,10 +1,9 @@
 """The agenda: tasks that wait in the worker for their earliest start, before the pool of fetch threads.
 
-Owns when a task may start here: each host has a lane (tasks in order of arrival, a number of slots, a
-spacing between starts), and the lanes lie in a heap by the time at which their first task may start, so
-that thousands of waiting hosts cost nothing. A task never starts under a lease that is over. It decides
-no politeness: slots, spacing and earliest starts come with the leases. `Lanes` is pure (`now` goes in)
-and fits an event loop; `Agenda` puts a lock around it.
+Owns when a task may start here: each host has a lane (tasks in order of arrival, a number of slots, a spacing between
+starts), and the lanes lie in a heap by the time at which their first task may start, so that thousands of waiting hosts
+cost nothing. A task never starts under a lease that is over. It decides no politeness: slots, spacing and earliest
+starts come with the leases. `Lanes` is pure (`now` goes in); `Agenda` puts a lock around it.
 
 All times are seconds of one monotonic clock.
 """
@@ -18,19 +17,27 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
+from math import inf
 from typing import NamedTuple
 
 from shared.messages import Lease, Task
 
+# A spaced host is remembered for longer than any start granted ahead can take to arrive, so that its gap is known.
+KEPT_S = 10.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One start of one task: what is fetched now, and under which lease."""
+    """One start of one task: what is fetched now, and under which lease.
+
+    `gap_s` is the time since the last start on a host that is spaced, if there is one that is remembered.
+    """
 
     lease_id: int
     host: str
     task: Task
     started_at: float
+    gap_s: float | None = None
 
 
 class TaskKey(NamedTuple):
@@ -52,6 +59,7 @@ class _Waiting:
     lease_id: int
     task: Task
     earliest_at: float
+    spacing_s: float
 
 
 @dataclass(slots=True, eq=False)
@@ -65,12 +73,13 @@ class _Holding:
 
 @dataclass(slots=True, eq=False)
 class _Lane:
-    """One host. `ticket` names the lane's one valid entry in the heap (0: none), `due_at` is its time."""
+    """One host. `ticket` names the lane's one valid entry in the heap (0: none), `due_at` is its time; an empty lane is
+    remembered until `kept_until`."""
 
     host: str
     slots: int = 1
-    spacing_s: float = 0.0
-    next_start_at: float = 0.0
+    last_start_at: float = -inf
+    kept_until: float = 0.0
     running: int = 0
     waiting: deque[_Waiting] = field(default_factory=deque)
     ticket: int = 0
@@ -92,15 +101,16 @@ class Lanes:
         self._overdue: list[TaskKey] = []
 
     def add(self, lease: Lease, received_at: float, until: float) -> None:
-        """Take in a lease that is over at `until`; its slots and spacing count for the host from now on."""
+        """Take in a lease that is over at `until`; its slots count for the host from now on, its spacing for the time
+        before each of its own tasks."""
         lane = self._lanes.get(lease.host)
         if lane is None:
             lane = self._lanes[lease.host] = _Lane(lease.host)
-        lane.slots, lane.spacing_s = lease.slots, lease.spacing_s
+        lane.slots = lease.slots
         holding = self._leases.setdefault(lease.id, _Holding(until, lease.spacing_s > 0))
         holding.until = max(holding.until, until)
         for task in lease.tasks:
-            waiting = _Waiting(lease.id, task, received_at + task.start_after_s)
+            waiting = _Waiting(lease.id, task, received_at + task.start_after_s, lease.spacing_s)
             holding.waiting[task.ref] = waiting
             lane.waiting.append(waiting)
         self._count(holding, len(lease.tasks))
@@ -126,6 +136,11 @@ class Lanes:
         while self._heap and self._heap[0][1] != self._heap[0][2].ticket:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
+
+    def behind_s(self, now: float) -> float:
+        """How long the task that should start first has been waiting for a thread; 0 if none does."""
+        next_at = self.next_at()
+        return max(0.0, now - next_at) if next_at is not None and self.waiting else 0.0
 
     def done(self, attempt: Attempt) -> None:
         """Give back the slot of an attempt that ended."""
@@ -156,7 +171,7 @@ class Lanes:
         return tuple(self._leases)
 
     def hosts(self) -> int:
-        """Count the hosts that are remembered: those with tasks, or with a next start still to come."""
+        """Count the hosts that are remembered: those with tasks, or with a start not long ago."""
         return len(self._lanes)
 
     def take_news(self) -> News:
@@ -166,15 +181,17 @@ class Lanes:
         return news
 
     def _start(self, lane: _Lane, now: float) -> Attempt | None:
-        if not lane.waiting or lane.waiting[0].earliest_at > now:
+        if not lane.waiting or _due_at(lane) > now:
             return None
         head = lane.waiting.popleft()
         self._retire(head)
         lane.running += 1
         self.running += 1
-        lane.next_start_at = now + lane.spacing_s
+        gap_s = now - lane.last_start_at if head.spacing_s and lane.last_start_at > -inf else None
+        lane.last_start_at = now
+        lane.kept_until = now + head.spacing_s + KEPT_S if head.spacing_s else now
         self._started.append(TaskKey(head.lease_id, head.task.ref))
-        return Attempt(lease_id=head.lease_id, host=lane.host, task=head.task, started_at=now)
+        return Attempt(lease_id=head.lease_id, host=lane.host, task=head.task, started_at=now, gap_s=gap_s)
 
     def _clear_head(self, lane: _Lane, now: float) -> None:
         """Remove what was dropped, and what is overdue, from the front of a lane."""
@@ -207,16 +224,22 @@ class Lanes:
         if lane.running >= lane.slots or (lane.running and not lane.waiting):
             lane.ticket = 0
             return
-        due_at = max(lane.next_start_at, lane.waiting[0].earliest_at) if lane.waiting else lane.next_start_at
+        due_at = _due_at(lane) if lane.waiting else lane.kept_until
         if lane.ticket and lane.due_at == due_at:
             return
         lane.ticket, lane.due_at = next(self._tickets), due_at
         heapq.heappush(self._heap, (due_at, lane.ticket, lane))
 
     def _forget_if_idle(self, lane: _Lane, now: float) -> None:
-        if not lane.waiting and not lane.running and lane.next_start_at <= now:
+        if not lane.waiting and not lane.running and lane.kept_until <= now:
             lane.ticket = 0
             del self._lanes[lane.host]
+
+
+def _due_at(lane: _Lane) -> float:
+    """When the first of the waiting tasks may start."""
+    head = lane.waiting[0]
+    return max(head.earliest_at, lane.last_start_at + head.spacing_s)
 
 
 class Agenda:
@@ -238,6 +261,7 @@ class Agenda:
         self._on_low = on_low
         self._lanes = Lanes()
         self._changed = threading.Condition()
+        self._on_change: Callable[[], None] = lambda: None
         self._leader: object | None = None
         self._closed = False
 
@@ -246,6 +270,7 @@ class Agenda:
         with self._changed:
             self._lanes.add(lease, received_at, until)
             self._hand_over()
+        self._on_change()
 
     def take(self, timeout_s: float | None = None) -> Attempt | None:
         """Wait for a task that may start, and start it; None once closed, or when the time is over."""
@@ -259,11 +284,44 @@ class Agenda:
             self._on_low()
         return attempt
 
+    def start_ready(self, most: int) -> tuple[list[Attempt], float | None]:
+        """Start what may start now, `most` tasks at most; say in how many seconds to ask again, None if not by time.
+
+        For a thread that has more to wait for than this: see `listen`.
+        """
+        with self._changed:
+            attempts: list[Attempt] = []
+            if self._closed or most < 1:
+                return attempts, None
+            now = self._clock()
+            while len(attempts) < most and (attempt := self._lanes.pop_ready(now)) is not None:
+                attempts.append(attempt)
+            next_at = self._lanes.next_at()
+            low = bool(attempts) and self.waiting - self.deferred < self._low_mark
+        if low:
+            self._on_low()
+        return attempts, None if next_at is None else max(0.0, next_at - now)
+
+    def listen(self, on_change: Callable[[], None]) -> None:
+        """Call this whenever a task may have come, and at the end; from any thread."""
+        self._on_change = on_change
+
     def done(self, attempt: Attempt) -> None:
         """See `Lanes.done`."""
+        self.done_all((attempt,))
+
+    def done_all(self, attempts: Iterable[Attempt]) -> None:
+        """See `Lanes.done`."""
         with self._changed:
-            self._lanes.done(attempt)
+            for attempt in attempts:
+                self._lanes.done(attempt)
             self._hand_over()
+
+    @property
+    def behind_s(self) -> float:
+        """See `Lanes.behind_s`."""
+        with self._changed:
+            return self._lanes.behind_s(self._clock())
 
     def drop(self, lease_ids: Iterable[int]) -> tuple[TaskKey, ...]:
         """See `Lanes.drop`."""
@@ -290,6 +348,12 @@ class Agenda:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        self._on_change()
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more task will start."""
+        return self._closed
 
     @property
     def waiting(self) -> int:

@@ -24,13 +24,14 @@ from shared.errors import CrawlfleetError, UsageError
 from shared.join_token import JoinToken
 from shared.manager import FleetManager
 from shared.messages import Brief, Hello
+from shared.url_policy import policy_of
 from worker.agenda import Agenda, TaskKey
 from worker.client import Appetite, Client, Orders
 from worker.counters import Counters
 from worker.extract import Extractor
-from worker.fetch import open_fetcher
-from worker.hooks import load_hook
-from worker.in_hand import Hands, InHand
+from worker.fetch import Engine, ManyEngine, engine_for
+from worker.hooks import load_hook, load_session
+from worker.in_hand import InHand
 from worker.ledger import Ledger
 from worker.line import STILL_TRYING_EVERY_S, Coordinator, Line
 from worker.notes import Drain, Failed, Joined, receive, send
@@ -43,15 +44,19 @@ from worker.wakeup import Signals
 ORPHANED = 1
 STOPPED = 128 + signal.SIGTERM
 STOP_PATIENCE_S = 2.0
+PAGES_BETWEEN = 64
 
 _logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """What may be set for each worker process; several may share one `log_file`."""
+    """What may be set for each worker process; several may share one `log_file`.
 
-    fetch_threads: int = 16
+    `fetches` is how many pages are fetched at once, None for what suits the engine.
+    """
+
+    fetches: int | None = None
     parse_threads: int = 2
     log_file: Path | None = None
     log_level: str = "info"
@@ -134,11 +139,21 @@ def run_worker(
     if welcome is None:
         return
     joined()
-    appetite = Appetite.of_threads(post.options.fetch_threads)
-    agenda = Agenda(low_mark=appetite.low_mark, on_low=outbox.ring)
     extractor = _open_extractor(welcome.brief, FleetPrimitives(manager, post.session))
-    hands = board.in_hand.of(post.index)
-    pool = _open_pool(agenda, outbox, extractor, hands, welcome.brief, post.options)
+    engine = _open_engine(welcome.brief)
+    fetches = post.options.fetches or engine.fetches
+    appetite = Appetite.for_fetches(fetches)
+    agenda = Agenda(low_mark=appetite.low_mark, on_low=outbox.ring)
+    pool = Pool(
+        agenda=agenda,
+        outbox=outbox,
+        engine=engine,
+        pipeline=_pipeline(welcome.brief, extractor),
+        size=PoolSize(
+            fetches=fetches, parse_threads=post.options.parse_threads, pages_between=min(fetches, PAGES_BETWEEN)
+        ),
+        in_hand=board.in_hand.of(post.index),
+    )
     slot = board.counters.slot(post.index)
     slot.parsing = lambda: pool.parsing
     client = Client(
@@ -151,13 +166,18 @@ def run_worker(
         appetite=appetite,
         tally=slot,
         on_scope=extractor.set_scope,
+        check=pool.check,
     )
+    _work(client, pool)
+
+
+def _work(client: Client, pool: Pool) -> None:
     pool.start()
     try:
         client.run()
     finally:
         if not pool.stop(STOP_PATIENCE_S):
-            _logger.info("left an attempt behind that nobody waits for", session=post.session)
+            _logger.info("left an attempt behind that nobody waits for")
 
 
 def dial(manager: FleetManager) -> Coordinator:
@@ -171,22 +191,20 @@ def _open_extractor(brief: Brief, fleet: FleetPrimitives) -> Extractor:
     return Extractor(brief, parse=parse, fleet=fleet)
 
 
-def _open_pool(
-    agenda: Agenda, outbox: Outbox, extractor: Extractor, hands: Hands, brief: Brief, options: WorkerOptions
-) -> Pool:
-    # An engine that does not exist is better told here than in every fetch thread.
-    open_fetcher(brief.fetch).close()
-    return Pool(
-        agenda=agenda,
-        outbox=outbox,
-        open_fetcher=partial(open_fetcher, brief.fetch),
-        pipeline=Pipeline(extractor=extractor, max_report_bytes=brief.max_report_bytes),
-        size=PoolSize(
-            fetch_threads=options.fetch_threads,
-            parse_threads=options.parse_threads,
-            pages_between=options.fetch_threads,
-        ),
-        in_hand=hands,
+def _open_engine(brief: Brief) -> Engine | ManyEngine:
+    prepare = load_session(brief.hook) if brief.hook is not None else None
+    engine = engine_for(brief.fetch, prepare)
+    # What cannot be opened is better told here than in every fetch thread.
+    engine.open().close()
+    return engine
+
+
+def _pipeline(brief: Brief, extractor: Extractor) -> Pipeline:
+    return Pipeline(
+        extractor=extractor,
+        max_report_bytes=brief.max_report_bytes,
+        types=brief.fetch.types,
+        urls=policy_of(brief.urls),
     )
 
 

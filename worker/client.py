@@ -26,6 +26,7 @@ HURRIED_LINGER_S = 0.005
 LINGER_S = 0.05
 STARTS_LINGER_S = 0.05
 TICK_S = 0.05
+BEHIND_S = 0.25
 
 _logger = structlog.get_logger(__name__)
 
@@ -42,7 +43,7 @@ class Hunger(Protocol):
 
     @property
     def low_mark(self) -> int: ...
-    def want(self, held: int, deferred: int, /) -> int: ...
+    def want(self, held: int, deferred: int, behind_s: float, /) -> int: ...
 
 
 class JobChanged(CrawlfleetError):
@@ -53,21 +54,28 @@ class JobChanged(CrawlfleetError):
 class Appetite:
     """How many tasks a worker holds: `base` that may start at once, `most` with those of spaced hosts.
 
-    It asks again when fewer than `low_mark` are left that may start at once.
+    A thousand hosts that are asked once a second, with starts granted for two seconds, are three thousand tasks. A
+    worker that is behind with its starts leaves what is more than `when_behind` to others. It asks again when fewer
+    than `low_mark` are left that may start at once.
     """
 
     base: int
-    most: int = 512
+    most: int = 4096
+    when_behind: int = 512
     low_mark: int
 
     @classmethod
-    def of_threads(cls, threads: int) -> Appetite:
-        """Four tasks for each fetch thread; ask again when fewer than one for each is left."""
-        return cls(base=4 * threads, low_mark=threads)
+    def for_fetches(cls, fetches: int) -> Appetite:
+        """For so many fetches at once: four tasks for each, two if they are many; ask again before they run out."""
+        if fetches <= 64:
+            return cls(base=4 * fetches, low_mark=fetches)
+        return cls(base=2 * fetches, low_mark=fetches // 2, when_behind=max(512, 2 * fetches))
 
-    def want(self, held: int, deferred: int) -> int:
-        """How many more to ask for, with `held` unsettled, `deferred` of them waiting for a host's time."""
-        return max(0, min(self.base - (held - deferred), self.most - held))
+    def want(self, held: int, deferred: int, behind_s: float = 0.0) -> int:
+        """How many more to ask for, with `held` unsettled, `deferred` of them waiting for a host's time, and the first
+        of those that may start waiting for a thread since `behind_s`."""
+        most = self.most if behind_s < BEHIND_S else self.when_behind
+        return max(0, min(self.base - (held - deferred), most - held))
 
 
 class Orders:
@@ -104,6 +112,7 @@ class Client:
         tally: Tally,
         on_scope: Callable[[ScopeSpec], None] = lambda _: None,
         on_ack: Callable[[Ack], None] = lambda _: None,
+        check: Callable[[], None] = lambda: None,
         wait: Callable[[float], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         heartbeat_s: float = math.inf,
@@ -112,7 +121,7 @@ class Client:
         """`line` is open, and was greeted with `welcome`.
 
         Turns are at most `heartbeat_s` apart, or a third of the lease time; a coordinator that is away for longer than
-        `patience_s` is given up.
+        `patience_s` is given up. `check` raises what makes it pointless to go on, whenever this thread wakes.
         """
         self._line = line
         self._ledger = ledger
@@ -123,6 +132,7 @@ class Client:
         self._tally = tally
         self._on_scope = on_scope
         self._on_ack = on_ack
+        self._check = check
         self._wait = wait if wait is not None else outbox.wait
         self._clock = clock
         self._heartbeat_s = heartbeat_s
@@ -146,6 +156,7 @@ class Client:
 
     def step(self) -> bool:
         """Look once at what is going on, then take a turn or wait; False when there is nothing left to do."""
+        self._check()
         self._take_up()
         if self._finished or (self._orders.draining and self._ledger.is_clear):
             return False
@@ -198,6 +209,7 @@ class Client:
         received_at = self._clock()
         for lease in answer.leases:
             self._agenda.add(lease, received_at, until)
+        self._ledger.drop(self._agenda.drop(answer.recalled))
         for ack in answer.acks:
             self._on_ack(ack)
         if answer.scope is not None:
@@ -211,15 +223,17 @@ class Client:
     def _rejoin(self) -> bool:
         """Say hello again; when draining, only for as long as the leases may still be ours."""
         lost_at = self._clock()
-        welcome = self._line.open(lambda: self._clock() < lost_at + self._patience())
+        welcome = self._line.open(lambda: self._keeps_trying(lost_at))
         if welcome is None:
             _logger.warning("gave the coordinator up", unacked=self._ledger.unacked)
             return False
         self._adopt(welcome)
         return True
 
-    def _patience(self) -> float:
-        return min(self._patience_s, self._lease_s) if self._orders.draining else self._patience_s
+    def _keeps_trying(self, lost_at: float) -> bool:
+        self._check()
+        patience_s = min(self._patience_s, self._lease_s) if self._orders.draining else self._patience_s
+        return self._clock() < lost_at + patience_s
 
     def _adopt(self, welcome: Welcome) -> None:
         if _is_other_job(self._brief, welcome.brief):
@@ -259,7 +273,7 @@ class Client:
     def _want(self) -> int:
         if self._orders.draining:
             return 0
-        return self._appetite.want(self._ledger.open_tasks, self._agenda.deferred)
+        return self._appetite.want(self._ledger.open_tasks, self._agenda.deferred, self._agenda.behind_s)
 
 
 def _is_other_job(ours: Brief, theirs: Brief) -> bool:

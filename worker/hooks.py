@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from shared.errors import UsageError
 from shared.messages import HookSpec
 from worker.extract.harvest import Parse, describe
+from worker.fetch import Prepare
 
 MODULE_NAME = "crawlfleet_hook"
 
@@ -34,6 +37,22 @@ def load_hook(spec: HookSpec) -> Parse:
         raise UsageError(f"{spec.path}: the hook has no function parse(page); define one")
     found: Parse = parse
     return found
+
+
+def load_session(spec: HookSpec) -> Prepare | None:
+    """Return the hook's `session`, None if it has no such function; `load_hook` has run the hook before."""
+    found = vars(sys.modules[MODULE_NAME]).get("session") if MODULE_NAME in sys.modules else None
+    if not inspect.isfunction(found):
+        return None
+
+    def prepare(session: Any) -> None:
+        try:
+            found(session)
+        except Exception as error:
+            place = f"{spec.path}:{_line(spec, error)}"
+            raise UsageError(f"{place}: the hook's session() failed: {describe(error)}; correct it") from error
+
+    return prepare
 
 
 def _lies_here(spec: HookSpec) -> bool:

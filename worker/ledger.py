@@ -7,24 +7,27 @@ no clock, no thread, no connection; `worker.client` drives it from one thread.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from shared.messages import Ack, AckState, ExchangeAnswer, ExchangeRequest, Kind, Lease, Outcome, Report
-from shared.urls import fingerprint
+from shared.messages import Ack, AckState, ExchangeAnswer, ExchangeRequest, Lease, Outcome, Report
+from shared.urls import page_fingerprint
 from worker.agenda import TaskKey
 from worker.outbox import Delivery
 
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 MAX_SENT_LINKS = 250_000
+MAX_SENT_CHARS = 512
 
 
 class SentLinks:
     """Links that an acked report has told, with the smallest depth they were told at, and their fingerprints.
 
-    Leaving them out of later reports only saves time: when the bound is reached, all are forgotten.
+    Leaving them out of later reports only saves time: when the bound is reached, all are forgotten, and what is longer
+    than most is not remembered at all.
     """
 
     def __init__(self, limit: int = MAX_SENT_LINKS) -> None:
@@ -48,9 +51,11 @@ class SentLinks:
         if len(self._told) + len(links) > self._limit:
             self.forget()
         for link in links[: self._limit]:
+            if len(link) > MAX_SENT_CHARS:
+                continue
             earlier = self._told.get(link)
             if earlier is None:
-                self._told[link] = (depth, fingerprint(Kind.PAGE, "", link))
+                self._told[link] = (depth, page_fingerprint(link))
             elif earlier[0] > depth:
                 self._told[link] = (depth, earlier[1])
 
@@ -112,12 +117,7 @@ class Ledger:
                 report = replace(report, outlinks=outlinks, known=known)
             key = TaskKey(report.lease, report.ref)
             self._started.pop(key, None)
-            self._unacked[key] = Delivery(
-                report=report,
-                wire_bytes=delivery.wire_bytes,
-                depth=delivery.depth,
-                started_at=delivery.started_at,
-            )
+            self._unacked[key] = dataclasses.replace(delivery, report=report)
 
     def start(self, keys: Iterable[TaskKey]) -> None:
         """Take note of tasks that started; a report tells of its own start."""
@@ -166,12 +166,15 @@ class Ledger:
             room -= delivery.wire_bytes
             if reports and room < 0:
                 break
-            reports.append(replace(delivery.report, age_s=max(0.0, now - delivery.started_at)))
+            reports.append(_as_of(now, delivery))
         return tuple(reports)
 
     def _take_ack(self, ack: Ack) -> None:
         delivery = self._unacked.pop(TaskKey(ack.lease, ack.ref), None)
         if delivery is None:
+            return
+        if delivery.ahead and ack.state is AckState.OK:
+            self._unacked[TaskKey(ack.lease, ack.ref)] = dataclasses.replace(delivery, ahead=delivery.ahead[1:])
             return
         if ack.state is AckState.OK and delivery.report.outcome is Outcome.FETCHED:
             self._sent.learn(delivery.report.outlinks, delivery.depth + 1)
@@ -188,3 +191,9 @@ class Ledger:
         del self._held[lease_id]
         if held.open:
             self._released[lease_id] = None
+
+
+def _as_of(now: float, delivery: Delivery) -> Report:
+    """Write down when the attempt of a report started, as it is seen now."""
+    report = delivery.ahead[0] if delivery.ahead else delivery.report
+    return replace(report, age_s=max(0.0, now - delivery.started_at), gap_s=delivery.gap_s)

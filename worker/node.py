@@ -56,7 +56,7 @@ class NodeOptions:
 
     token: JoinToken
     processes: int
-    start_method: str = "spawn"
+    start_method: str = "fork"
     worker: WorkerOptions = field(default_factory=WorkerOptions)
 
 
@@ -90,6 +90,8 @@ class _Seat:
 def run_node(options: NodeOptions) -> int:
     """Run a node in the main thread until all its workers are done; return the exit code."""
     with Signals(SIGNALS) as signals:
+        # Whoever started this may have blocked them until now, so that none is lost.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         return Node(options, signals).run()
 
 

@@ -16,12 +16,18 @@ from shared.messages import Report
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A report that is ready to leave. `depth` is that of its task; `wire_bytes` the size of its encoding."""
+    """A report that is ready to leave, and what has to go ahead of it, in order: the earlier parts of a sitemap.
+
+    `depth` is that of its task, `wire_bytes` the size of the largest of them once encoded, `gap_s` the time before its
+    start since the last one on its host, if that is known and of interest.
+    """
 
     report: Report
     wire_bytes: int
     depth: int
     started_at: float
+    gap_s: float | None = None
+    ahead: tuple[Report, ...] = ()
 
 
 class Outbox:

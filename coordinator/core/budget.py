@@ -1,66 +1,144 @@
-"""The page budget: `pages` counts FETCHED exactly.
+"""The budgets: pages, bytes and time, of the crawl and of each host.
 
-A place is reserved when a page is granted, stays reserved over a lost lease, and is given back on any outcome but
-FETCHED.
+`pages` counts FETCHED exactly: a place is reserved when a page is granted, stays reserved over a lost lease, and is
+given back on any outcome but FETCHED. Bytes are those of pages' bodies, counted when they are reported, whatever the
+outcome; time runs from the crawl's first start, or from the first grant on a host. When one of the two is spent nothing
+more is granted, and what is under way ends as it does. What is left is dropped for the budget that is spent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from coordinator.core.changes import Change, LedgerSet
-from coordinator.core.policy import Policy
-from coordinator.core.rows import LedgerRow, TaskRow, succeed
+from coordinator.core.changes import HostSet, LedgerSet
+from coordinator.core.facts import Facts
+from coordinator.core.policy import Budget, Policy
+from coordinator.core.rows import HostRow, LedgerRow, TaskRow, succeed
 from coordinator.core.transitions import TaskEvent, move
 from shared.messages import Kind
 
-BUDGET_RULE = "budget"
+PAGES_RULE = "budget_pages"
+BYTES_RULE = "budget_bytes"
+TIME_RULE = "budget_time"
+HOST_PAGES_RULE = "budget_host_pages"
+HOST_BYTES_RULE = "budget_host_bytes"
+HOST_TIME_RULE = "budget_host_time"
+RULES = frozenset({PAGES_RULE, BYTES_RULE, TIME_RULE, HOST_PAGES_RULE, HOST_BYTES_RULE, HOST_TIME_RULE})
+
+_NONE = Budget()
 
 
-def affordable(tasks: Sequence[TaskRow], ledger: LedgerRow, policy: Policy) -> list[TaskRow]:
-    """Return the tasks that the budget still has room for, in order."""
-    if policy.pages is None:
+def affordable(tasks: Sequence[TaskRow], host: HostRow, ledger: LedgerRow, policy: Policy, now: float) -> list[TaskRow]:
+    """Return the tasks of a host that the budgets still have room for, in order."""
+    if spent(ledger, policy, now) in (BYTES_RULE, TIME_RULE):
+        return []
+    room = _room(host, ledger, policy)
+    is_over = spent_on(host, policy, now) != ""
+    if room is None and not is_over:
         return list(tasks)
-    room = policy.pages - ledger.pages_fetched - ledger.pages_reserved
     chosen = []
     for task in tasks:
-        needs = task.kind is Kind.PAGE and not task.reserved
-        if needs and room < 1:
+        is_page = task.kind is Kind.PAGE
+        needs = is_page and not task.reserved
+        if (is_over and is_page) or (needs and room is not None and room < 1):
             continue
-        room -= needs
+        if needs and room is not None:
+            room -= 1
         chosen.append(task)
     return chosen
 
 
-def places(tasks: Sequence[TaskRow]) -> int:
-    """Return how many places of the budget these tasks still need."""
-    return sum(task.kind is Kind.PAGE and not task.reserved for task in tasks)
+def reserve(tasks: Sequence[TaskRow], host: HostRow, policy: Policy, now: float) -> tuple[int, HostRow]:
+    """Return how many places of the crawl's budget these tasks still need, and their host with its own reserved."""
+    places = sum(task.kind is Kind.PAGE and not task.reserved for task in tasks)
+    if not counts_hosts(policy):
+        return places, host
+    began_at = now if host.began_at is None else host.began_at
+    return places, succeed(host, pages_reserved=host.pages_reserved + places, began_at=began_at)
 
 
-def give_back(task: TaskRow, ledger: LedgerRow) -> list[Change]:
-    """Free the place of a page that was not fetched."""
-    if not task.reserved:
-        return []
-    return [LedgerSet(ledger=succeed(ledger, pages_reserved=ledger.pages_reserved - 1))]
+def give_back(task: TaskRow, facts: Facts, policy: Policy, size_bytes: int = 0) -> None:
+    """Free the place of a page that was not fetched, and count what came of it all the same."""
+    if task.kind is not Kind.PAGE or not (task.reserved or size_bytes):
+        return
+    ledger = facts.ledger
+    after = succeed(
+        ledger,
+        pages_reserved=ledger.pages_reserved - task.reserved,
+        bytes_received=ledger.bytes_received + size_bytes,
+    )
+    facts.take([LedgerSet(ledger=after)])
+    _count(task, facts, policy, fetched=0, size_bytes=size_bytes)
 
 
-def spend(task: TaskRow, rows: int, ledger: LedgerRow) -> list[Change]:
+def spend(task: TaskRow, rows: int, facts: Facts, policy: Policy, size_bytes: int) -> None:
     """Turn a reserved place into a fetched page with so many rows."""
+    ledger = facts.ledger
     after = succeed(
         ledger,
         pages_reserved=ledger.pages_reserved - 1,
         pages_fetched=ledger.pages_fetched + 1,
+        bytes_received=ledger.bytes_received + size_bytes,
         rows=ledger.rows + rows,
         seeds_fetched=ledger.seeds_fetched + (task.depth == 0),
     )
-    return [LedgerSet(ledger=after)]
+    facts.take([LedgerSet(ledger=after)])
+    _count(task, facts, policy, fetched=1, size_bytes=size_bytes)
 
 
-def is_spent(ledger: LedgerRow, policy: Policy) -> bool:
-    """Say whether no further page can ever be granted."""
-    return policy.pages is not None and ledger.pages_fetched >= policy.pages
+def spent(ledger: LedgerRow, policy: Policy, now: float) -> str:
+    """Name the budget for which no further page can ever be granted, or ``."""
+    if policy.pages is not None and ledger.pages_fetched >= policy.pages:
+        return PAGES_RULE
+    if policy.size_bytes is not None and ledger.bytes_received >= policy.size_bytes:
+        return BYTES_RULE
+    if policy.time_s is not None and now >= policy.time_s:
+        return TIME_RULE
+    return ""
 
 
-def drop(tasks: Sequence[TaskRow]) -> list[Change]:
-    """Drop what is left when the budget is spent."""
-    return [move(task, TaskEvent.REFUSED, reason=BUDGET_RULE, lease=0) for task in tasks]
+def spent_on(host: HostRow, policy: Policy, now: float) -> str:
+    """Name the budget of a host for which no further page of it can ever be granted, or ``."""
+    budget = policy.host_budget
+    if budget.pages is not None and host.pages_fetched >= budget.pages:
+        return HOST_PAGES_RULE
+    if budget.size_bytes is not None and host.bytes_received >= budget.size_bytes:
+        return HOST_BYTES_RULE
+    if budget.time_s is not None and host.began_at is not None and now >= host.began_at + budget.time_s:
+        return HOST_TIME_RULE
+    return ""
+
+
+def counts_hosts(policy: Policy) -> bool:
+    """Say whether any host has a budget of its own."""
+    return policy.host_budget != _NONE
+
+
+def drop(tasks: Iterable[TaskRow], reason: str, facts: Facts, policy: Policy) -> None:
+    """Drop what is left when a budget is spent."""
+    for task in tasks:
+        give_back(task, facts, policy)
+        facts.take([move(task, TaskEvent.REFUSED, reason=reason, lease=0, reserved=False)])
+
+
+def _room(host: HostRow, ledger: LedgerRow, policy: Policy) -> int | None:
+    """Return how many places are left on a host; None if nothing limits them."""
+    rooms = []
+    if policy.pages is not None:
+        rooms.append(policy.pages - ledger.pages_fetched - ledger.pages_reserved)
+    if policy.host_budget.pages is not None:
+        rooms.append(policy.host_budget.pages - host.pages_fetched - host.pages_reserved)
+    return min(rooms, default=None)
+
+
+def _count(task: TaskRow, facts: Facts, policy: Policy, *, fetched: int, size_bytes: int) -> None:
+    if counts_hosts(policy):
+        host = facts.host(task.host)
+        after = succeed(
+            host,
+            # A budget that was added to the job finds places reserved that it has not counted.
+            pages_reserved=max(0, host.pages_reserved - task.reserved),
+            pages_fetched=host.pages_fetched + fetched,
+            bytes_received=host.bytes_received + size_bytes,
+        )
+        facts.take([HostSet(host=after)])

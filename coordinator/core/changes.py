@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from coordinator.core.rows import HostRow, LeaseRow, LedgerRow, OriginRow, Result, TaskRow, TaskState
+from coordinator.core.rows import HostRow, LeaseRow, LedgerRow, OriginRow, Result, TaskRow, TaskState, TrapRow
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Base of all changes."""
 
 
@@ -44,18 +44,41 @@ class OriginSet(Change, frozen=True, kw_only=True):
     origin: OriginRow
 
 
+class TrapSet(Change, frozen=True, kw_only=True):
+    """More is counted of a host or a domain."""
+
+    trap: TrapRow
+
+
 class LedgerSet(Change, frozen=True, kw_only=True):
     """The crawl's own numbers changed."""
 
     ledger: LedgerRow
 
 
+class Start(msgspec.Struct, frozen=True, array_like=True):
+    """A request to a host that has a delay, as the log keeps it.
+
+    `at` is when it began at the latest, in crawl time. `spacing_s` is how long after the last one it was allowed to: 0
+    if that is not known any more, or there was no delay when it was granted. `gap_s` is what its sender measured since
+    its own last start there. `sender` is a number for the session.
+    """
+
+    host: str
+    at: float
+    spacing_s: float
+    gap_s: float | None
+    sender: int
+
+
 class Accepted(Change, frozen=True, kw_only=True):
-    """A report counted: under which lease, and every outlink of its page that is a task of the crawl."""
+    """A report counted: under which lease, every outlink of its page that is a task of the crawl, and when its host was
+    asked, if that has a delay."""
 
     ref: bytes
     lease: int
     outlinks: tuple[bytes, ...]
+    start: Start | None = None
 
 
 class Recorded(Change, frozen=True, kw_only=True):

@@ -11,9 +11,9 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from coordinator.core import budget, politeness, robots
+from coordinator.core import budget, gates, politeness, robots
 from coordinator.core.admission import awaken_host
-from coordinator.core.changes import HostSet, LeaseEnded, LeaseSet, LedgerSet
+from coordinator.core.changes import HostSet, LeaseEnded, LeaseSet, LedgerSet, TaskMoved
 from coordinator.core.facts import Facts
 from coordinator.core.policy import Policy
 from coordinator.core.rows import ALONE_QUEUE, HostRow, LeaseRow, TaskRow, TaskState, queue_of, succeed
@@ -32,19 +32,28 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def refuse_by_robots(tasks: Sequence[TaskRow], facts: Facts, policy: Policy) -> list[TaskRow]:
-    """Drop the pages that their origin's robots.txt refuses; return the others."""
+    """Drop the pages and sitemaps that their origin's robots.txt refuses; return the others."""
     allowed = []
     for task in tasks:
         reason = ""
-        if task.kind is Kind.PAGE:
-            origin = facts.origins[task.origin]
-            reason = robots.refuses(origin, task.url, policy.user_agent) if origin is not None else ""
+        if task.kind is not Kind.ROBOTS:
+            origin = facts.origins[task.gate]
+            reason = robots.refuses(origin, task.url, policy) if origin is not None else ""
         if reason:
-            facts.take(budget.give_back(task, facts.ledger))
+            budget.give_back(task, facts, policy)
             facts.take([move(task, TaskEvent.REFUSED, reason=reason, lease=0, reserved=False)])
         else:
             allowed.append(task)
     return allowed
+
+
+def paced(key: str, facts: Facts, policy: Policy, now: float) -> HostRow:
+    """Return a host with the delay that the job asks for now: it may have changed since the host was asked last."""
+    host = facts.host(key)
+    after = politeness.delayed(host, policy, now)
+    if after is not host:
+        facts.take([HostSet(host=after)])
+    return after
 
 
 def room(host: HostRow, asker: Asker, policy: Policy, now: float) -> list[float]:
@@ -58,13 +67,15 @@ def room(host: HostRow, asker: Asker, policy: Policy, now: float) -> list[float]
 
 
 def grant(
-    tasks: Sequence[TaskRow], starts: Sequence[float], asker: Asker, facts: Facts, policy: Policy
+    tasks: Sequence[TaskRow], starts: Sequence[float], asker: Asker, facts: Facts, policy: Policy, now: float
 ) -> LeaseRow | None:
-    """Lease waiting tasks of one host, at most one for each start and as far as the page budget goes."""
-    chosen = budget.affordable(tasks, facts.ledger, policy)[: len(starts)]
+    """Lease waiting tasks of one host, at most one for each start and as far as the budgets go."""
+    if not tasks:
+        return None
+    host = facts.host(tasks[0].host)
+    chosen = budget.affordable(tasks, host, facts.ledger, policy, now)[: len(starts)]
     if not chosen:
         return None
-    host = facts.host(chosen[0].host)
     slots = politeness.slots_for(host, asker.session, asker.sessions, policy)
     lease = LeaseRow(
         id=facts.ledger.next_lease,
@@ -76,13 +87,19 @@ def grant(
         slots=politeness.slots_taken(host, slots, asker.open_tasks + len(chosen)),
         alone=chosen[0].alone,
     )
-    reserved = facts.ledger.pages_reserved + budget.places(chosen)
+    places, host = budget.reserve(chosen, host, policy, now)
+    reserved = facts.ledger.pages_reserved + places
     facts.take([LedgerSet(ledger=succeed(facts.ledger, next_lease=lease.id + 1, pages_reserved=reserved))])
-    facts.take(move(task, TaskEvent.GRANTED, lease=lease.id, reserved=task.kind is Kind.PAGE) for task in chosen)
+    facts.take(_granted(task, lease) for task in chosen)
     facts.take([LeaseSet(lease=lease)])
     after = politeness.granted(host, lease, list(starts[: len(chosen)]))
     facts.take([HostSet(host=after)])
     return lease
+
+
+def under_lease(task: TaskRow, lease: LeaseRow) -> TaskRow:
+    """Return a task of an open lease, of which only the row from before the grant may be known."""
+    return _granted(task, lease).task if task.state is TaskState.PENDING else task
 
 
 def postpone(facts: Facts, key: str, policy: Policy, now: float) -> None:
@@ -112,7 +129,7 @@ def open_tasks(lease: LeaseRow, facts: Facts) -> list[TaskRow]:
 def lose(lease: LeaseRow, started: Collection[bytes], facts: Facts, policy: Policy, now: float) -> None:
     """Take back the tasks of a lease whose session is lost; `started` are those that are known to have begun."""
     for task in open_tasks(lease, facts):
-        _lose_task(task, task.ref in started, facts, policy)
+        _lose_task(task, task.ref in started, facts, policy, now)
     # Its worker may have started something up to this moment.
     facts.take([HostSet(host=politeness.started(facts.host(lease.host), now))])
     facts.take([LedgerSet(ledger=succeed(facts.ledger, leases_lost=facts.ledger.leases_lost + 1))])
@@ -123,21 +140,25 @@ def release(lease: LeaseRow, started: Collection[bytes], facts: Facts, policy: P
     """Take back the tasks of a lease that its worker gives up. Had it begun one of them, its host was asked."""
     tasks = open_tasks(lease, facts)
     for task in tasks:
-        facts.take(budget.give_back(task, facts.ledger))
+        budget.give_back(task, facts, policy)
         facts.take([move(task, TaskEvent.RELEASED, lease=0, reserved=False, queue=queue_of(task))])
     if any(task.ref in started for task in tasks):
         facts.take([HostSet(host=politeness.started(facts.host(lease.host), now))])
     _end(succeed(lease), "released", facts, policy, now)
 
 
-def settle_one(lease: LeaseRow, ref: bytes, facts: Facts, policy: Policy, now: float) -> None:
-    """Note that a task of a lease is settled; with its last one the lease is over."""
-    left = tuple(other for other in lease.refs if other != ref)
+def settle_some(lease: LeaseRow, refs: Collection[bytes], facts: Facts, policy: Policy, now: float) -> None:
+    """Note that tasks of a lease are settled; with the last one the lease is over."""
+    left = tuple(ref for ref in lease.refs if ref not in refs)
     after = succeed(lease, refs=left)
     if left:
         facts.take([LeaseSet(lease=after)])
         return
     _end(after, "settled", facts, policy, now)
+
+
+def _granted(task: TaskRow, lease: LeaseRow) -> TaskMoved:
+    return move(task, TaskEvent.GRANTED, lease=lease.id, reserved=task.kind is Kind.PAGE)
 
 
 def _end(lease: LeaseRow, why: str, facts: Facts, policy: Policy, now: float) -> None:
@@ -147,12 +168,14 @@ def _end(lease: LeaseRow, why: str, facts: Facts, policy: Policy, now: float) ->
     awaken_host(facts, lease.host, policy, now)
 
 
-def _lose_task(task: TaskRow, started: bool, facts: Facts, policy: Policy) -> None:
+def _lose_task(task: TaskRow, started: bool, facts: Facts, policy: Policy, now: float) -> None:
     """Return a lost task to the queue. The lease stays current: a late report is still welcome until the next grant."""
     if task.alone and task.deaths + 1 >= policy.poison_deaths:
-        facts.take(budget.give_back(task, facts.ledger))
+        budget.give_back(task, facts, policy)
         deaths = task.deaths + 1
         facts.take([move(task, TaskEvent.POISONED, reason="poison", deaths=deaths, reserved=False)])
+        if task.kind is Kind.ROBOTS:
+            gates.cannot_be_had(task, "poison", facts, policy, now)
         return
     losses = task.losses + 1
     alone = task.alone or started or losses >= policy.suspect_losses

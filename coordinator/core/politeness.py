@@ -11,6 +11,31 @@ from coordinator.core.policy import Policy
 from coordinator.core.rows import Holder, HostRow, LeaseRow, succeed
 
 
+def delay_of(policy: Policy, asked_s: float, adaptive_s: float) -> float:
+    """Return the delay of a host: the job's, or the longer one that robots.txt or the host's answers ask for."""
+    return max(policy.delay_s, min(policy.max_delay_s, max(asked_s, adaptive_s)))
+
+
+def delayed(host: HostRow, policy: Policy, now: float) -> HostRow:
+    """Return a host with the delay that follows from what is known of it."""
+    delay_s = delay_of(policy, asked_s(host), host.adaptive_s)
+    if delay_s > host.delay_s:
+        return slowed(host, delay_s, now)
+    return host if delay_s == host.delay_s else succeed(host, delay_s=delay_s)
+
+
+def asked_s(host: HostRow) -> float:
+    """Return the delay that robots.txt asks for on a host; a row of an older crawl does not tell it apart."""
+    return host.delay_s if host.asked_s is None else host.asked_s
+
+
+def asked(host: HostRow, delay_s: float, policy: Policy, now: float) -> HostRow:
+    """Return a host whose robots.txt files ask for a delay."""
+    if delay_s == host.asked_s:
+        return host
+    return delayed(succeed(host, asked_s=delay_s), policy, now)
+
+
 def slots_for(host: HostRow, session: str, sessions: int, policy: Policy) -> int:
     """Return how many fetches a session may run at once on a host: a fair share of what others leave, 0 if none."""
     others = [holder for holder in host.holders if holder.session != session]
@@ -70,13 +95,20 @@ def lease_over(host: HostRow, lease: LeaseRow, now: float) -> HostRow:
 def slowed(host: HostRow, delay_s: float, now: float) -> HostRow:
     """Return a host with a longer delay. Nothing more is granted on it until the leases of before are over: what they
     start, and when, is not known before that."""
-    last = max((number for holder in host.holders for number, _ in holder.leases), default=0)
-    return succeed(host, delay_s=delay_s, next_start_at=max(host.next_start_at, now + delay_s), slowed_under=last)
+    next_start_at = max(host.next_start_at, now + delay_s)
+    return succeed(host, delay_s=delay_s, next_start_at=next_start_at, recalled_under=_newest_lease(host))
 
 
 def held(host: HostRow, until: float) -> HostRow:
-    """Return a host on which nothing may start before a time."""
-    return succeed(host, hold_until=max(host.hold_until, until))
+    """Return a host on which nothing may start before a time, under leases of before neither."""
+    if until <= host.hold_until:
+        return host
+    return succeed(host, hold_until=until, recalled_under=_newest_lease(host))
+
+
+def is_recalled(host: HostRow, lease: LeaseRow) -> bool:
+    """Say whether a lease was granted when its host might be asked sooner: what waits under it must come back."""
+    return lease.id <= host.recalled_under
 
 
 def awaken(host: HostRow, now: float, policy: Policy, not_before: float = 0.0) -> HostRow:
@@ -96,8 +128,13 @@ def is_full(host: HostRow, policy: Policy) -> bool:
     return sum(holder.slots for holder in host.holders) >= policy.per_host
 
 
+def _newest_lease(host: HostRow) -> int:
+    """Return the last lease of those that are not over; once they are, no lease is older than that."""
+    return max((number for holder in host.holders for number, _ in holder.leases), default=host.recalled_under)
+
+
 def _is_slowing(host: HostRow) -> bool:
-    return any(number <= host.slowed_under for holder in host.holders for number, _ in holder.leases)
+    return any(number <= host.recalled_under for holder in host.holders for number, _ in holder.leases)
 
 
 def _ahead_s(policy: Policy) -> float:

@@ -5,16 +5,57 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from coordinator.core.policy import Policy
-from shared.messages import Outcome, Report
+from coordinator.core.rows import HostRow, LedgerRow, TaskRow, succeed
+from shared.messages import Kind, Outcome, Report
 
-_PASSING_STATUS = frozenset({408, 425, 429}) | (frozenset(range(500, 600)) - {501, 505})
+# 206 and 304 answer what was not asked, as caches out of order do.
+_PASSING_STATUS = frozenset({206, 304, 408, 425, 429}) | (frozenset(range(500, 600)) - {501, 505})
+# A server that is over a limit of ours once is so again: more requests would tell nothing new.
+_FINAL_REASONS = frozenset({"head_too_large"})
+_MOST_REASONS = 100
+_OTHER = "other"
 
 
 def is_passing(report: Report) -> bool:
     """Say whether what went wrong may go right another time."""
     if report.outcome is Outcome.HTTP_ERROR:
         return report.status in _PASSING_STATUS
-    return report.outcome is Outcome.NETWORK_ERROR
+    return report.outcome is Outcome.NETWORK_ERROR and report.reason not in _FINAL_REASONS
+
+
+def counted(ledger: LedgerRow, reason: str) -> LedgerRow:
+    """Return the crawl's numbers with a retry more, counted under its reason; a worker cannot make up any number."""
+    retried = ledger.retried
+    name = reason if reason in retried or len(retried) < _MOST_REASONS else _OTHER
+    return succeed(ledger, retries=ledger.retries + 1, retried={**retried, name: retried.get(name, 0) + 1})
+
+
+def is_refusal(report: Report) -> bool:
+    """Say whether an answer means that the whole host is busy: 429, or 503 that tells when to come back."""
+    return report.status == 429 or (report.status == 503 and report.retry_after_s is not None)
+
+
+def is_excused(report: Report, task: TaskRow, host: HostRow, policy: Policy) -> bool:
+    """Say whether an attempt does not count, since the host was busy: the page cannot help it. That has an end."""
+    if task.kind is Kind.ROBOTS or not is_refusal(report):
+        return False
+    return task.refusals < policy.patience and host.refusals <= policy.patience
+
+
+def hold_s(policy: Policy, task: TaskRow, report: Report) -> float:
+    """Return how long a whole host is to be left alone after an answer (RFC 9110, 10.2.3), 0 if it need not be.
+
+    What it asks for, never shorter than our own pause after a refusal, and no longer than is bearable.
+    """
+    asked_s = report.retry_after_s or 0.0
+    if is_refusal(report):
+        return min(policy.hold_max_s, max(asked_s, pause_s(policy, task)))
+    return min(policy.hold_max_s, asked_s) if 300 <= report.status < 400 else 0.0
+
+
+def pause_s(policy: Policy, task: TaskRow) -> float:
+    """Return the pause before a task's next attempt."""
+    return backoff_s(policy, task.ref, task.attempt + task.refusals)
 
 
 def backoff_s(policy: Policy, ref: bytes, attempt: int) -> float:

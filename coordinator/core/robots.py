@@ -8,15 +8,33 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from coordinator.core.robots_file import RobotsFile, product_token
+from coordinator.core.policy import Policy
+from coordinator.core.robots_file import RobotsFile
 from coordinator.core.rows import Gate, OriginRow
-from shared.messages import Outcome, Report
+from shared.messages import Kind, Outcome, Report
+from shared.urls import fingerprint, parts
+from shared.user_agent import product_token
 
 _NO_ANSWER_YET = frozenset({429})
 # Rules take some forty times the room of their text: many small files are kept read, and a few large ones.
 _SMALL_BYTES = 8 * 1024
 _SMALL_KEPT = 1024
 _LARGE_KEPT = 16
+
+
+def url_of(origin: str) -> str:
+    """Return where an origin's robots.txt is."""
+    return f"{origin}/robots.txt"
+
+
+def task_ref(origin: str) -> bytes:
+    """Return the key of the task that asks for an origin's robots.txt."""
+    return fingerprint(Kind.ROBOTS, origin, url_of(origin))
+
+
+def is_ignored(origin: str, policy: Policy) -> bool:
+    """Say whether the job goes without the robots.txt of an origin's host."""
+    return bool(policy.ignore_robots) and parts(url_of(origin)).host in policy.ignore_robots
 
 
 def gate_of(report: Report) -> Gate:
@@ -30,10 +48,12 @@ def gate_of(report: Report) -> Gate:
     return Gate.DISALLOW
 
 
-def refuses(origin: OriginRow, url: str, user_agent: str) -> str:
+def refuses(origin: OriginRow, url: str, policy: Policy) -> str:
     """Name why robots.txt keeps us from a URL (`robots`, `robots_unreachable`), or return ``."""
+    if is_ignored(origin.origin, policy):
+        return ""
     if origin.gate is Gate.RULES:
-        return "" if _read(origin.robots, user_agent).allows(url) else "robots"
+        return "" if _read(origin.robots, policy.user_agent).allows(url) else "robots"
     return "" if origin.gate is Gate.ALLOW else "robots_unreachable"
 
 

@@ -43,8 +43,7 @@ _FIELDS = {  # with the misspellings that Google's parser and protego know
 }
 _RECORD = re.compile(rb"(%b)(?:\s*:|\s)\s*(.*)" % b"|".join(_FIELDS), re.IGNORECASE | re.DOTALL)
 
-_TOKEN = re.compile(r"[A-Za-z_-]+")
-_COMPATIBLE = re.compile(r"\(compatible; *([A-Za-z_-]+)", re.IGNORECASE)
+_SITEMAP = re.compile(rb"site-?map\s*:\s*(\S+)", re.IGNORECASE)
 _NAME = re.compile(rb"\*(?=\s|\Z)|[A-Za-z_-]+")
 
 # Escaped or bare: control characters, `$` (protego would take an escaped one for the end of a pattern spelled out),
@@ -54,7 +53,7 @@ _ODD_LETTERS = 0x100
 
 
 class RobotsFile:
-    """What a robots.txt asks of the crawler with a given product token (see `product_token`)."""
+    """What a robots.txt asks of the crawler with a given product token (see `shared.user_agent`)."""
 
     def __init__(self, text: bytes, token: str) -> None:
         self._rules = Protego.parse("\n".join(["User-agent: *", *lines_for(text, token)]))
@@ -77,14 +76,11 @@ class RobotsFile:
         return min(rate.seconds, _MAX_RATE_SECONDS) / rate.requests if rate else 0.0
 
 
-def product_token(user_agent: str) -> str:
-    """Return the name that robots.txt files call a user agent by, in lower case, `` if it has none.
-
-    It is the first word of letters, `_` and `-` (RFC 9309, 2.2.1); where that only claims to be Mozilla, the word
-    after `(compatible;`.
-    """
-    match = _COMPATIBLE.search(user_agent) or _TOKEN.match(user_agent)
-    return match[match.lastindex or 0].lower() if match else ""
+def sitemaps_of(text: bytes) -> list[str]:
+    """Return what a robots.txt names as sitemaps, in order: such lines belong to no group."""
+    lines = (line.partition(b"#")[0].strip() for line in _LINE_END.split(_readable(text)))
+    matches = (_SITEMAP.fullmatch(line[:MAX_LINE_BYTES]) for line in lines)
+    return [match[1].decode("utf-8", "replace") for match in matches if match]
 
 
 def lines_for(text: bytes, token: str) -> list[str]:

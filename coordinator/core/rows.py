@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from shared.messages import Kind, Outcome, Row
+from shared.urls import origin
 
 
 class TaskState(StrEnum):
@@ -28,6 +29,7 @@ class TaskState(StrEnum):
 FINAL = frozenset({TaskState.DONE, TaskState.FAILED, TaskState.DROPPED})
 
 ALONE_QUEUE = "alone"
+_DEEPER_THAN_ANY = 2**32
 
 
 class Gate(StrEnum):
@@ -39,7 +41,7 @@ class Gate(StrEnum):
     DISALLOW = "disallow"
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Fact(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """Base of all rows."""
 
     version: int = 1
@@ -48,10 +50,13 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 class TaskRow(Fact, frozen=True, kw_only=True):
     """One URL to fetch, and what became of it.
 
-    `queue` is where it waits: its origin (pages), its host (robots.txt, which no gate holds back, and lost pages, which
-    have passed it) or the queue of suspects. `lease` is the current lease: after a loss it stays current until the next
-    grant. `settled` are the leases whose report was accepted. `reserved` says that a place of the page budget is kept
-    for it. `outlinks` are kept only in a crawl with a depth limit, to pass on a depth that turns out smaller.
+    `queue` is where it waits: its origin (pages, sitemaps), its host (robots.txt, which no gate holds back, and what
+    was lost, which has passed it) or the queue of suspects. `lease` is the current lease: after a loss it stays current
+    until the next grant. `settled` are the leases whose report was accepted. `reserved` says that a place of the page
+    budget is kept for it. `outlinks` are kept only in a crawl with a depth limit, to pass on a depth that turns out
+    smaller. A higher `priority` is granted earlier. `refusals` are the attempts that did not count, since the host was
+    busy. `lastmod` is when a sitemap says that the page was changed, in seconds since 1970, 0 if none does. `origin` is
+    the one that the task serves: for a robots.txt that was redirected, and a sitemap on another host, not its own.
     """
 
     ref: bytes
@@ -78,18 +83,31 @@ class TaskRow(Fact, frozen=True, kw_only=True):
     alone: bool = False
     seed: bool = False
     outlinks: tuple[bytes, ...] = ()
+    priority: int = 0
+    refusals: int = 0
+    lastmod: int = 0
+
+    @property
+    def gate(self) -> str:
+        """The origin whose robots.txt judges it."""
+        return origin(self.url) if self.kind is Kind.SITEMAP else self.origin
+
+    @property
+    def rank(self) -> int:
+        """The smallest is granted first: by priority, then by depth."""
+        return self.depth - self.priority * _DEEPER_THAN_ANY
 
     @property
     def verdict(self) -> str:
         """What a final task is counted under: the reason, or else the outcome."""
-        return self.reason or (self.outcome.value if self.outcome is not None else "")
+        return self.reason or self.outcome or ""
 
 
 def queue_of(task: TaskRow) -> str:
     """Return where a task waits that was never granted, or has given back what it was granted."""
     if task.alone:
         return ALONE_QUEUE
-    return task.origin if task.kind is Kind.PAGE else task.host
+    return task.host if task.kind is Kind.ROBOTS else task.gate
 
 
 class LeaseRow(Fact, frozen=True, kw_only=True):
@@ -125,7 +143,16 @@ class HostRow(Fact, frozen=True, kw_only=True):
 
     `next_start_at` is the earliest start that may be granted next; `last_start_at` the last one known to have been.
     `ready_at` is when a grant may succeed (None: not before something else happens to the host). Leases up to number
-    `slowed_under` were granted when the delay was shorter.
+    `recalled_under` were granted when the host might be asked sooner.
+
+    `delay_s` is the longest of what the job wants, of what robots.txt asks for (`asked_s`; None in rows of older
+    crawls) and of what the answers ask for (`adaptive_s`): see `politeness.delay_of`. `latency_s` is how long answers
+    take, smoothed; `pressed_at` when the host was last found too busy, and `refusals` how often in a row.
+
+    Pages, bytes and `began_at` are counted if hosts have budgets: see `core.budget`.
+
+    A host that is asked as one with others names the row of that `unit`, which holds all of this in its place, and has
+    the `names` of the hosts that joined it: see `units`.
     """
 
     key: str
@@ -136,21 +163,70 @@ class HostRow(Fact, frozen=True, kw_only=True):
     ready_at: float | None = None
     holders: tuple[Holder, ...] = ()
     origins: tuple[str, ...] = ()
-    slowed_under: int = 0
+    recalled_under: int = 0
+    asked_s: float | None = None
+    adaptive_s: float = 0.0
+    latency_s: float = 0.0
+    pressed_at: float = -1.0
+    refusals: int = 0
+    pages_reserved: int = 0
+    pages_fetched: int = 0
+    bytes_received: int = 0
+    began_at: float | None = None
+    unit: str = ""
+    names: tuple[str, ...] = ()
 
 
 class OriginRow(Fact, frozen=True, kw_only=True):
-    """An origin, the unit of robots.txt: its gate and, behind RULES, the file's text."""
+    """An origin, the unit of robots.txt: its gate and, behind RULES, the file's text.
+
+    From `expires_at` on the file is to be asked for again, and while `rechecking` it is. `failing_since` is when it
+    could not be had first, `failed_looks` how often in a row since then, and `why` the last reason. `asked_delay_s` is
+    the gap between two starts that the file asks for.
+    """
 
     origin: str
     host: str
     gate: Gate = Gate.WAITING
     robots: bytes = b""
+    expires_at: float = 0.0
+    rechecking: bool = False
+    failing_since: float | None = None
+    failed_looks: int = 0
+    why: str = ""
+    asked_delay_s: float = 0.0
+
+
+class RobotsWaits(msgspec.Struct, frozen=True, array_like=True):
+    """Origins whose robots.txt could not be had: how many pages wait for, how many were given up; some with why."""
+
+    waiting: int = 0
+    waiting_for: tuple[tuple[str, str], ...] = ()
+    given_up: int = 0
+    given_up_on: tuple[tuple[str, str], ...] = ()
+
+    def but(self, **changed: Any) -> RobotsWaits:
+        """Return the same with other numbers."""
+        return msgspec.structs.replace(self, **changed)
+
+
+class TrapRow(Fact, frozen=True, kw_only=True):
+    """What was let in of a host (`key` its name), or of a domain (`key` a dot and its name): see `core.traps`.
+
+    `patterns` is a sketch of how many addresses belong to each pattern, `sessions` how many hold a session id;
+    `origins` is how many origins of a domain were opened that the job does not name.
+    """
+
+    key: str
+    patterns: dict[int, int] = {}
+    sessions: int = 0
+    origins: int = 0
 
 
 class LedgerRow(Fact, frozen=True, kw_only=True):
-    """The crawl's own numbers: the next lease id and admission order, the page budget, hosts that joined the scope, and
-    what is told at the end: rows, seeds that gave a page, retries, leases lost."""
+    """The crawl's own numbers: the next lease id and admission order, the budgets, hosts that joined the scope, and
+    what is told at the end: rows, seeds that gave a page, retries (`retried`: by reason), leases lost, robots.txt files
+    that were not had."""
 
     next_lease: int = 1
     next_order: int = 1
@@ -161,9 +237,12 @@ class LedgerRow(Fact, frozen=True, kw_only=True):
     seeds_fetched: int = 0
     retries: int = 0
     leases_lost: int = 0
+    bytes_received: int = 0
+    retried: dict[str, int] = {}
+    robots_waits: RobotsWaits = RobotsWaits()
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Result(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What is recorded, once, for a fetched page."""
 
     ref: bytes

@@ -5,20 +5,22 @@ A report counts only under its task's current lease. Resending an accepted one g
 
 from __future__ import annotations
 
-from coordinator.core import budget, politeness, retry, robots
-from coordinator.core.admission import Link, Nearer, admit, awaken_host, is_canonical
-from coordinator.core.changes import Accepted, Change, HostSet, LedgerSet, OriginSet, Recorded
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from coordinator.core import budget, gates, politeness, pressure, retry, sitemaps, starts
+from coordinator.core.admission import Link, Nearer, admit, awaken_host
+from coordinator.core.changes import Accepted, Change, HostSet, LedgerSet, Recorded
 from coordinator.core.facts import Facts
-from coordinator.core.leases import settle_one
 from coordinator.core.policy import Policy
-from coordinator.core.rows import FINAL, HostRow, OriginRow, Result, TaskRow, queue_of, succeed
+from coordinator.core.rows import FINAL, Result, TaskRow, queue_of, succeed
 from coordinator.core.transitions import TaskEvent, move
-from shared.messages import AckState, Kind, Outcome, Report
-from shared.urls import FINGERPRINT_BYTES, host_key
+from coordinator.core.units import join, key_of_address
+from shared.messages import CONTENT_TYPE_RULE, AckState, Kind, Outcome, Report
+from shared.url_policy import policy_of
+from shared.urls import FINGERPRINT_BYTES, host_key, page_fingerprint
 
 _WITH_OUTLINKS = frozenset({Outcome.FETCHED, Outcome.EXTRACT_ERROR})
-_TRIED_LATER = frozenset({429, 503})
-_CRAWL_DELAY_MAX_S = 60.0
 
 
 def judge(report: Report, task: TaskRow | None) -> AckState | None:
@@ -32,69 +34,133 @@ def judge(report: Report, task: TaskRow | None) -> AckState | None:
     return None
 
 
-def links_of(task: TaskRow, report: Report, policy: Policy) -> list[Link]:
-    """Return what a report discovers: its outlinks, or the target of its redirect."""
-    if report.outcome is Outcome.REDIRECTED:
-        if _redirect_error(task, report.location, policy):
-            return []
-        return [_redirect_target(task, report.location)]
-    if task.kind is not Kind.PAGE or report.outcome not in _WITH_OUTLINKS:
-        return []
-    return [Link(url=url, depth=task.depth + 1, found_on=task.ref) for url in report.outlinks]
+class Named(NamedTuple):
+    """Fingerprints of what a report leads to: of the URLs that it tells, in their order, and those that it names by
+    fingerprint only."""
+
+    refs: list[bytes]
+    known: list[bytes]
 
 
-def settle(report: Report, links: list[Link], facts: Facts, policy: Policy, now: float) -> list[Nearer]:
-    """Let a report that counts happen; return what is known but nearer now.
+def named_by(task: TaskRow, report: Report, policy: Policy, limit: int) -> Named:
+    """Return what a report's outlinks (at most `limit` that it tells), or the target of its redirect, are known by."""
+    if report.outcome is Outcome.REDIRECTED or task.kind is not Kind.PAGE:
+        return Named([link.ref for link in _other_links(task, report, policy)[:limit]], [])
+    if report.outcome not in _WITH_OUTLINKS:
+        return Named([], [])
+    known, size = report.known, FINGERPRINT_BYTES
+    refs = [page_fingerprint(url) for url in report.outlinks[:limit]]
+    return Named(refs, [known[start : start + size] for start in range(0, len(known) - size + 1, size)])
 
-    `links` are those of `links_of`, less what a worker must not claim; their rows are in `facts`, and so are those of
-    `known_of`: of these, what is no task is passed over, since a worker's word is not taken for it.
+
+def links_of(
+    task: TaskRow, report: Report, named: Named, facts: Facts, policy: Policy
+) -> tuple[list[Link], list[bytes]]:
+    """Return what a report discovers that is new or nearer now, and the fingerprints of what is known as it is.
+
+    The depths of what is told are in `facts`, and the strangers among what is only named: those are passed over, since
+    a worker's word is not taken for it. No link is made for what is known.
+    """
+    if report.outcome is Outcome.REDIRECTED or task.kind is not Kind.PAGE:
+        return _other_links(task, report, policy)[: len(named.refs)], []
+    links, depths, depth = [], facts.depths, task.depth + 1
+    told = named.known
+    if told:
+        assert facts.strangers is not None, "what is only named has to be looked up"
+        told = [ref for ref in told if ref not in facts.strangers] if facts.strangers else [*told]
+    for ref, url in zip(named.refs, report.outlinks, strict=False):
+        known = depths[ref]
+        if known is None or known > depth:
+            links.append(Link(url=url, depth=depth, found_on=task.ref, ref=ref))
+        else:
+            told.append(ref)
+    return links, told
+
+
+def settle(
+    report: Report, links: list[Link], told: Sequence[bytes], facts: Facts, policy: Policy, now: float
+) -> list[Nearer]:
+    """Let a report that counts happen, but for its lease; return what is known but nearer now.
+
+    `links` and `told` are those of `links_of`, less what a worker must not claim.
     """
     task = facts.tasks[report.ref]
     assert task is not None, "judge() lets no report of an unknown task pass"
-    if report.age_s is not None:
-        host = politeness.started(facts.host(task.host), now - max(0.0, report.age_s))
-        facts.take([HostSet(host=host)])
-    if _asks_for_patience(report):
-        facts.take([_hold(facts.host(task.host), task, report, policy, now)])
-    _decide(task, report, links, facts, policy, now)
+    if task.kind is Kind.SITEMAP and report.outcome in _WITH_OUTLINKS:
+        links = sitemaps.vouched_for(task, links)
     lease = facts.leases.get(report.lease)
-    if lease is not None:
-        settle_one(lease, task.ref, facts, policy, now)
+    unit = key_of_address(report.address, policy)
+    if unit:
+        join(task.host, unit, facts, policy)
+    start_at = starts.start_at(report, lease, now)
+    if is_part(task, report):
+        # The last part tells of the attempt.
+        start_at = None
+        facts.take([move(task, TaskEvent.PART)])
+    else:
+        if start_at is not None:
+            _hear(task, report, start_at, facts, policy, now)
+        hold_s = retry.hold_s(policy, task, report)
+        if hold_s > 0:
+            facts.take([HostSet(host=politeness.held(facts.host(task.host), now + hold_s))])
+        kept = (*(link.ref for link in links), *told) if policy.depth is not None else ()
+        _decide(task, report, kept, facts, policy, now)
     nearer = admit(links, facts, policy, now)
-    told_before = [ref for ref in known_of(report) if facts.tasks[ref] is not None]
     if policy.depth is not None:
-        nearer += [Nearer(ref, task.depth + 1) for ref in told_before]
-    admitted = tuple(link.ref for link in links if facts.tasks[link.ref] is not None)
-    facts.take([Accepted(ref=task.ref, lease=report.lease, outlinks=(*admitted, *told_before))])
+        nearer += _nearer(told, task.depth + 1, facts)
+    admitted = [link.ref for link in links if facts.depths[link.ref] is not None]
+    start = starts.logged(facts.host(task.host), report, lease, start_at)
+    facts.take([Accepted(ref=task.ref, lease=report.lease, outlinks=(*admitted, *told), start=start)])
     return nearer
 
 
-def known_of(report: Report) -> tuple[bytes, ...]:
-    """Return the outlinks that a report names by fingerprint only."""
-    if report.outcome not in _WITH_OUTLINKS:
-        return ()
-    known, size = report.known, FINGERPRINT_BYTES
-    return tuple([known[start : start + size] for start in range(0, len(known) - size + 1, size)])
+def _nearer(refs: Sequence[bytes], depth: int, facts: Facts) -> list[Nearer]:
+    """Return those of known tasks that were deeper: a page may be nearer now than its worker knows."""
+    depths = ((ref, facts.depths[ref]) for ref in refs)
+    return [Nearer(ref, depth) for ref, known in depths if known is not None and known > depth]
 
 
-def _decide(task: TaskRow, report: Report, links: list[Link], facts: Facts, policy: Policy, now: float) -> None:
-    """Move the task to where its outcome leads."""
-    if retry.is_passing(report) and task.attempt < policy.retries:
-        _retry(task, report, facts, policy, now)
-    elif task.kind is Kind.ROBOTS:
+def is_part(task: TaskRow, report: Report) -> bool:
+    """Say whether a report tells a part of a sitemap, and the task goes on."""
+    return task.kind is Kind.SITEMAP and report.more
+
+
+def _hear(task: TaskRow, report: Report, start_at: float, facts: Facts, policy: Policy, now: float) -> None:
+    """Note on a task's host when it was asked, and what it made of that."""
+    host = pressure.heard(politeness.started(facts.host(task.host), start_at), report, start_at, policy, now)
+    facts.take([HostSet(host=politeness.delayed(host, policy, now))])
+
+
+def _decide(
+    task: TaskRow, report: Report, outlinks: tuple[bytes, ...], facts: Facts, policy: Policy, now: float
+) -> None:
+    """Move the task to where its outcome leads; `outlinks` are those that its row keeps."""
+    is_excused = retry.is_excused(report, task, facts.host(task.host), policy)
+    if task.kind is Kind.ROBOTS:
         _settle_robots(task, report, facts, policy, now)
+    elif is_excused or (retry.is_passing(report) and task.attempt < policy.retries):
+        _retry(task, report, facts, policy, now, now + retry.pause_s(policy, task), is_excused)
+    elif task.kind is Kind.SITEMAP and report.outcome is Outcome.FETCHED:
+        facts.take([_final(task, TaskEvent.JUDGED, report)])
     elif report.outcome is Outcome.FETCHED:
-        facts.take(_record(task, report, links, facts, policy, now))
+        _record(task, report, outlinks, facts, policy, now)
     elif report.outcome is Outcome.REDIRECTED:
-        _redirect(task, report, links, facts, policy)
+        _redirect(task, report, outlinks, facts, policy)
     else:
-        facts.take(budget.give_back(task, facts.ledger))
-        event = TaskEvent.NOT_MODIFIED if report.outcome is Outcome.NOT_MODIFIED else TaskEvent.GAVE_UP
-        facts.take([_final(task, event, report, links, policy, report.reason or report.outcome.value)])
+        budget.give_back(task, facts, policy, report.size_bytes)
+        facts.take([_final(task, _end_of(report), report, outlinks, report.reason or report.outcome.value)])
+
+
+def _end_of(report: Report) -> TaskEvent:
+    """Return how a page ends that is not fetched, and not tried again."""
+    if report.outcome is Outcome.NOT_MODIFIED:
+        return TaskEvent.NOT_MODIFIED
+    is_unwanted = report.outcome is Outcome.DENIED and report.reason == CONTENT_TYPE_RULE
+    return TaskEvent.UNWANTED if is_unwanted else TaskEvent.GAVE_UP
 
 
 def _final(
-    task: TaskRow, event: TaskEvent, report: Report, links: list[Link], policy: Policy, reason: str = ""
+    task: TaskRow, event: TaskEvent, report: Report, outlinks: tuple[bytes, ...] = (), reason: str = ""
 ) -> Change:
     return move(
         task,
@@ -104,11 +170,13 @@ def _final(
         status=report.status,
         settled=(*task.settled, report.lease),
         reserved=False,
-        outlinks=(*(link.ref for link in links), *known_of(report)) if policy.depth is not None else (),
+        outlinks=outlinks,
     )
 
 
-def _record(task: TaskRow, report: Report, links: list[Link], facts: Facts, policy: Policy, now: float) -> list[Change]:
+def _record(
+    task: TaskRow, report: Report, outlinks: tuple[bytes, ...], facts: Facts, policy: Policy, now: float
+) -> None:
     """Record a fetched page: its final state, its place of the budget, its result."""
     result = Result(
         ref=task.ref,
@@ -122,15 +190,16 @@ def _record(task: TaskRow, report: Report, links: list[Link], facts: Facts, poli
         hops=task.hops,
         rows=report.rows,
     )
-    final = _final(task, TaskEvent.FETCHED, report, links, policy)
-    return [final, *budget.spend(task, len(report.rows), facts.ledger), Recorded(result=result)]
+    facts.take([_final(task, TaskEvent.FETCHED, report, outlinks, report.reason), Recorded(result=result)])
+    budget.spend(task, len(report.rows), facts, policy, report.size_bytes)
 
 
-def _retry(task: TaskRow, report: Report, facts: Facts, policy: Policy, now: float) -> None:
+def _retry(
+    task: TaskRow, report: Report, facts: Facts, policy: Policy, now: float, not_before: float, is_excused: bool = False
+) -> None:
     """Put a task back for another attempt, after a pause."""
-    not_before = now + retry.backoff_s(policy, task.ref, task.attempt)
-    facts.take(budget.give_back(task, facts.ledger))
-    facts.take([LedgerSet(ledger=succeed(facts.ledger, retries=facts.ledger.retries + 1))])
+    budget.give_back(task, facts, policy, report.size_bytes)
+    facts.take([LedgerSet(ledger=retry.counted(facts.ledger, report.reason or report.outcome))])
     facts.take(
         [
             move(
@@ -139,7 +208,8 @@ def _retry(task: TaskRow, report: Report, facts: Facts, policy: Policy, now: flo
                 reason=report.reason,
                 outcome=report.outcome,
                 status=report.status,
-                attempt=task.attempt + 1,
+                attempt=task.attempt + (not is_excused),
+                refusals=task.refusals + is_excused,
                 not_before=not_before,
                 lease=0,
                 settled=(*task.settled, report.lease),
@@ -152,40 +222,44 @@ def _retry(task: TaskRow, report: Report, facts: Facts, policy: Policy, now: flo
 
 
 def _settle_robots(task: TaskRow, report: Report, facts: Facts, policy: Policy, now: float) -> None:
-    """Open or close an origin's gate by what became of its robots.txt."""
-    facts.take([_final(task, TaskEvent.JUDGED, report, [], policy, report.reason)])
-    follows = report.outcome is Outcome.REDIRECTED and not _redirect_error(task, report.location, policy)
-    if follows:
+    """Ask for a robots.txt again, follow where it was sent to, or judge its origin by it."""
+    again_at = gates.again_at(task, report, facts, policy, now)
+    if again_at is not None:
+        gates.look_failed(task, report, facts, policy, now)
+        _retry(task, report, facts, policy, now, again_at)
         return
-    row = facts.origins[task.origin]
-    assert row is not None, "a robots task serves an origin that exists"
-    row = succeed(row, gate=robots.gate_of(report), robots=report.body)
-    facts.take([OriginSet(origin=row)])
-    host = facts.host(row.host)
-    delay_s = max(host.delay_s, min(_CRAWL_DELAY_MAX_S, _asked_delay_s(row, policy)))
-    if delay_s != host.delay_s:
-        facts.take([HostSet(host=politeness.slowed(host, delay_s, now))])
-    awaken_host(facts, row.host, policy, now)
+    facts.take([_final(task, TaskEvent.JUDGED, report, (), report.reason)])
+    follows = report.outcome is Outcome.REDIRECTED and not _redirect_error(task, report.location, policy)
+    if not follows:
+        gates.judge(task, report, facts, policy, now)
 
 
-def _asked_delay_s(origin: OriginRow, policy: Policy) -> float:
-    """Return the gap between two starts that an origin's robots.txt asks for, by Crawl-delay or Request-rate."""
-    agent = policy.user_agent
-    return max(robots.crawl_delay_s(origin, agent), robots.request_interval_s(origin, agent))
-
-
-def _redirect(task: TaskRow, report: Report, links: list[Link], facts: Facts, policy: Policy) -> None:
+def _redirect(task: TaskRow, report: Report, outlinks: tuple[bytes, ...], facts: Facts, policy: Policy) -> None:
     """End a page that sends us elsewhere; where a seed sends us belongs to scope `same`."""
-    facts.take(budget.give_back(task, facts.ledger))
+    budget.give_back(task, facts, policy, report.size_bytes)
     error = _redirect_error(task, report.location, policy)
     if error:
-        facts.take([_final(task, TaskEvent.GAVE_UP, report, [], policy, error)])
+        facts.take([_final(task, TaskEvent.GAVE_UP, report, (), error)])
         return
-    facts.take([_final(task, TaskEvent.REDIRECTED, report, links, policy)])
+    facts.take([_final(task, TaskEvent.REDIRECTED, report, outlinks)])
     target = host_key(report.location)
     if task.seed and policy.keep_scope_same and target not in facts.ledger.scope_hosts:
         hosts = (*facts.ledger.scope_hosts, target)
         facts.take([LedgerSet(ledger=succeed(facts.ledger, scope_hosts=hosts))])
+
+
+def _other_links(task: TaskRow, report: Report, policy: Policy) -> list[Link]:
+    """Return what is discovered but for the outlinks of a page: where a redirect leads, what a sitemap lists."""
+    if report.outcome is Outcome.REDIRECTED:
+        return _redirect_links(task, report, policy)
+    if task.kind is Kind.ROBOTS:
+        return sitemaps.named_by(task, report, policy)
+    return sitemaps.listed_in(task, report) if report.outcome in _WITH_OUTLINKS else []
+
+
+def _redirect_links(task: TaskRow, report: Report, policy: Policy) -> list[Link]:
+    """Return the target of a redirect that is followed, or nothing."""
+    return [] if _redirect_error(task, report.location, policy) else [_redirect_target(task, report.location)]
 
 
 def _redirect_target(task: TaskRow, location: str) -> Link:
@@ -197,24 +271,21 @@ def _redirect_target(task: TaskRow, location: str) -> Link:
         seed=task.seed,
         always=True,
         kind=task.kind,
-        serves=task.origin if task.kind is Kind.ROBOTS else "",
+        serves=_served(task, location),
+        priority=task.priority,
     )
+
+
+def _served(task: TaskRow, location: str) -> str:
+    if task.kind is Kind.SITEMAP:
+        return sitemaps.origin_served(location, task.origin)
+    return task.origin if task.kind is Kind.ROBOTS else ""
 
 
 def _redirect_error(task: TaskRow, location: str, policy: Policy) -> str:
     limit = policy.robots_hops if task.kind is Kind.ROBOTS else policy.max_hops
-    if not is_canonical(location):
+    if not policy_of(policy.urls).is_canonical(location):
         return "redirect_invalid"
     if location == task.url or location in task.hops:
         return "redirect_loop"
     return "too_many_redirects" if len(task.hops) >= limit else ""
-
-
-def _asks_for_patience(report: Report) -> bool:
-    return report.status in _TRIED_LATER and (report.retry_after_s is not None or report.status == 429)
-
-
-def _hold(host: HostRow, task: TaskRow, report: Report, policy: Policy, now: float) -> Change:
-    """Hold the whole host as its server asks, never shorter than our own pause."""
-    pause = max(report.retry_after_s or 0.0, retry.backoff_s(policy, task.ref, task.attempt))
-    return HostSet(host=politeness.held(host, now + min(pause, policy.hold_max_s)))

@@ -2,7 +2,10 @@
 
     None ──ADMITTED──► PENDING ──GRANTED──► LEASED ──FETCHED, REDIRECTED, JUDGED, ...──► DONE
       └───REFUSED──► DROPPED ◄──REFUSED──┘  │ │ └──GAVE_UP, POISONED──► FAILED
-                        └─REVIVED─► PENDING ◄─┴── LOST, RELEASED, RETRIED
+                     ▲  └─REVIVED─► PENDING ◄─┴── LOST, RELEASED, RETRIED
+                     └── UNWANTED (LEASED)
+
+A robots.txt alone is asked for again: RECHECKED takes its task from any final state back to PENDING.
 
 An expired lease stays current until its task is granted again, so a late report may still settle a PENDING task.
 """
@@ -35,6 +38,9 @@ class TaskEvent(StrEnum):
     POISONED = "poisoned"
     REVIVED = "revived"
     LOWERED = "lowered"
+    UNWANTED = "unwanted"
+    PART = "part"
+    RECHECKED = "rechecked"
 
 
 TRANSITIONS: dict[tuple[TaskState | None, TaskEvent], TaskState] = {
@@ -47,10 +53,15 @@ TRANSITIONS: dict[tuple[TaskState | None, TaskEvent], TaskState] = {
     (LEASED, TaskEvent.RELEASED): PENDING,
     (LEASED, TaskEvent.POISONED): FAILED,
     (LEASED, TaskEvent.LOWERED): LEASED,
+    (LEASED, TaskEvent.PART): LEASED,
+    (PENDING, TaskEvent.PART): PENDING,
     (DONE, TaskEvent.LOWERED): DONE,
     (FAILED, TaskEvent.LOWERED): FAILED,
     (DROPPED, TaskEvent.LOWERED): DROPPED,
     (DROPPED, TaskEvent.REVIVED): PENDING,
+    (DONE, TaskEvent.RECHECKED): PENDING,
+    (FAILED, TaskEvent.RECHECKED): PENDING,
+    (DROPPED, TaskEvent.RECHECKED): PENDING,
 } | {
     (state, event): final
     for state in (LEASED, PENDING)
@@ -61,6 +72,7 @@ TRANSITIONS: dict[tuple[TaskState | None, TaskEvent], TaskState] = {
         TaskEvent.JUDGED: DONE,
         TaskEvent.RETRIED: PENDING,
         TaskEvent.GAVE_UP: FAILED,
+        TaskEvent.UNWANTED: DROPPED,
     }.items()
 }
 

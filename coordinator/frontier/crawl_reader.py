@@ -6,29 +6,21 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from coordinator.core.rows import LedgerRow, Result, TaskRow
-from coordinator.frontier.sqlite_store import EVENTS, FORMAT
+from coordinator.core.leases import under_lease
+from coordinator.core.rows import LeaseRow, LedgerRow, Result, TaskRow
+from coordinator.frontier.file_format import refuse_other_format
+from coordinator.frontier.story import StoryLine, decode_block
 from shared.errors import UsageError
 
 _IN = 500
 
+_lease = msgspec.msgpack.Decoder(LeaseRow).decode
 _task = msgspec.msgpack.Decoder(TaskRow).decode
 _result = msgspec.msgpack.Decoder(Result).decode
-
-
-class StoryLine(NamedTuple):
-    """One line of the log of changes: which task, what happened (`accepted`: a report counted), under which lease it is
-    now, and for `accepted` the fingerprints of the page's outlinks."""
-
-    seq: int
-    task: int
-    event: str
-    lease: int
-    outlinks: tuple[bytes, ...]
 
 
 class CrawlReader:
@@ -39,10 +31,16 @@ class CrawlReader:
             raise UsageError(f"{path.parent} holds no crawl that can be read: {path.name} is not there")
         self._path = path
         self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        try:
+            self._begin()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _begin(self) -> None:
         with self._told():
             (found,) = self._db.execute("PRAGMA user_version").fetchone()
-            if found != FORMAT:
-                raise UsageError(f"{path} has format {found}, this version of crawlfleet reads format {FORMAT}")
+            refuse_other_format(self._path, found)
             self._db.execute("BEGIN")
             self._meta: dict[str, bytes] = dict(self._db.execute("SELECT key, value FROM meta"))
 
@@ -65,8 +63,11 @@ class CrawlReader:
     def tasks(self) -> Iterator[tuple[int, bytes, TaskRow]]:
         """Yield the number and the fingerprint that each task is stored under, and its row."""
         with self._told():
+            leases = (_lease(row) for (row,) in self._db.execute("SELECT row FROM leases"))
+            leased = {ref: lease for lease in leases for ref in lease.refs}
             for number, ref, row in self._db.execute("SELECT id, ref, row FROM tasks ORDER BY id"):
-                yield number, ref, _task(row)
+                task = _task(row)
+                yield number, ref, under_lease(task, leased[ref]) if ref in leased else task
 
     def name_of(self, number: int) -> str:
         """Return the URL of a task, or what else it can be called by."""
@@ -77,8 +78,8 @@ class CrawlReader:
     def story(self) -> Iterator[StoryLine]:
         """Yield the log of changes in order."""
         with self._told():
-            for seq, task, event, lease, outlinks in self._db.execute("SELECT * FROM story ORDER BY seq"):
-                yield StoryLine(seq, task, EVENTS[event], lease, _split(outlinks or b""))
+            for (lines,) in self._db.execute("SELECT lines FROM story ORDER BY seq"):
+                yield from decode_block(lines)
 
     def results(self) -> Iterator[tuple[int, Result]]:
         """Yield the number of each result's task, and the result, in the order of their commit."""
@@ -101,9 +102,5 @@ class CrawlReader:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
             raise UsageError(f"{self._path} cannot be read: {error}") from error
-
-
-def _split(outlinks: bytes) -> tuple[bytes, ...]:
-    return tuple(outlinks[start : start + 16] for start in range(0, len(outlinks), 16))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from heapq import heappop, heappush
+from itertools import filterfalse
 from typing import Any, TypeVar
 
 from coordinator.core.changes import (
@@ -16,6 +18,7 @@ from coordinator.core.changes import (
     OriginSet,
     Recorded,
     TaskMoved,
+    TrapSet,
 )
 from coordinator.core.rows import (
     Fact,
@@ -26,6 +29,7 @@ from coordinator.core.rows import (
     Result,
     TaskRow,
     TaskState,
+    TrapRow,
 )
 from coordinator.frontier.due_hosts import DueHosts
 from coordinator.frontier.port import Ready
@@ -42,10 +46,12 @@ class MemoryStore:
     def __init__(self) -> None:
         self._ledger = LedgerRow()
         self._tasks: dict[bytes, TaskRow] = {}
+        self._born: list[bytes] = []
         self._leases: dict[int, LeaseRow] = {}
         self._leases_of: defaultdict[str, dict[int, None]] = defaultdict(dict)
         self._hosts: dict[str, HostRow] = {}
         self._origins: dict[str, OriginRow] = {}
+        self._traps: dict[str, TrapRow] = {}
         self._counts: Counter[tuple[Kind, TaskState]] = Counter()
         self._verdicts: Counter[tuple[TaskState, str]] = Counter()
         self._queues: defaultdict[str, _Queue] = defaultdict(_Queue)
@@ -59,6 +65,7 @@ class MemoryStore:
             HostSet: self._hosts,
             LeaseSet: self._leases,
             OriginSet: self._origins,
+            TrapSet: self._traps,
         }
 
     def ledger(self) -> LedgerRow:
@@ -66,6 +73,12 @@ class MemoryStore:
 
     def tasks(self, refs: Collection[bytes]) -> dict[bytes, TaskRow]:
         return _pick(self._tasks, refs)
+
+    def depths(self, refs: Collection[bytes]) -> dict[bytes, int]:
+        return {ref: self._tasks[ref].depth for ref in refs if ref in self._tasks}
+
+    def strangers(self, refs: Set[bytes]) -> Set[bytes]:
+        return set(filterfalse(self._tasks.__contains__, refs))
 
     def leases(self, ids: Collection[int]) -> dict[int, LeaseRow]:
         return _pick(self._leases, ids)
@@ -75,6 +88,9 @@ class MemoryStore:
 
     def origins(self, origins: Collection[str]) -> dict[str, OriginRow]:
         return _pick(self._origins, origins)
+
+    def traps(self, keys: Collection[str]) -> dict[str, TrapRow]:
+        return _pick(self._traps, keys)
 
     def leases_of(self, session: str) -> tuple[LeaseRow, ...]:
         return tuple(self._leases[lease] for lease in self._leases_of.get(session, ()))
@@ -97,8 +113,8 @@ class MemoryStore:
         return tuple(self._tasks[ref] for ref in refs)
 
     def walk(self, after: int, limit: int) -> tuple[TaskRow, ...]:
-        rows = sorted((row for row in self._tasks.values() if row.order > after), key=lambda row: row.order)
-        return tuple(rows[:limit])
+        first = bisect_right(self._born, after, key=lambda ref: self._tasks[ref].order)
+        return tuple(self._tasks[ref] for ref in self._born[first : first + limit])
 
     def counts(self) -> dict[tuple[Kind, TaskState], int]:
         return dict(self._counts)
@@ -151,12 +167,16 @@ class MemoryStore:
                 self._end_lease(change.lease)
             case OriginSet():
                 self._origins[change.origin.origin] = change.origin
+            case TrapSet():
+                self._traps[change.trap.key] = change.trap
             case Recorded():
                 self._applied.append(change.result)
 
     def _move(self, change: TaskMoved) -> None:
         task, before = change.task, self._tasks.get(change.task.ref)
         self._tasks[task.ref] = task
+        if before is None:
+            self._born.append(task.ref)
         for row, step in ((before, -1), (task, 1)):
             if row is not None:
                 self._counts[row.kind, row.state] += step
@@ -181,14 +201,17 @@ class MemoryStore:
 
 
 class _Queue:
-    """PENDING tasks by depth and order, and those that may not be tried again yet by their time."""
+    """PENDING tasks by rank and order, and those that may not be tried again yet by their time."""
 
     def __init__(self) -> None:
         self._now: list[tuple[int, int, int, bytes]] = []
         self._later: list[tuple[float, int, bytes]] = []
 
     def push(self, task: TaskRow) -> None:
-        heappush(self._later, (task.not_before, task.version, task.ref))
+        if task.not_before > 0:
+            heappush(self._later, (task.not_before, task.version, task.ref))
+        else:
+            heappush(self._now, (task.rank, task.order, task.version, task.ref))
 
     def ready(self, tasks: Mapping[bytes, TaskRow], now: float, limit: int) -> Ready:
         self._ripen(tasks, now)
@@ -207,7 +230,7 @@ class _Queue:
             _, version, ref = heappop(self._later)
             task = tasks[ref]
             if _waits(task, version):
-                heappush(self._now, (task.depth, task.order, version, ref))
+                heappush(self._now, (task.rank, task.order, version, ref))
 
     def _next_at(self, tasks: Mapping[bytes, TaskRow]) -> float | None:
         while self._later and not _waits(tasks[self._later[0][2]], self._later[0][1]):

@@ -6,13 +6,13 @@ store, except for `results` and `result`, which any thread may call and which se
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from typing import Protocol
 
 import msgspec
 
 from coordinator.core.changes import Change
-from coordinator.core.rows import HostRow, LeaseRow, LedgerRow, OriginRow, Result, TaskRow, TaskState
+from coordinator.core.rows import HostRow, LeaseRow, LedgerRow, OriginRow, Result, TaskRow, TaskState, TrapRow
 from shared.messages import Kind
 
 
@@ -21,7 +21,7 @@ class Conflict(Exception):
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """What waits in a queue and may be granted now, by depth and age; and when the next of the others may be."""
+    """What waits in a queue and may be granted now, by rank and age; and when the next of the others may be."""
 
     tasks: tuple[TaskRow, ...]
     next_at: float | None
@@ -38,6 +38,14 @@ class Store(Protocol):
         """Return those of the tasks that exist."""
         ...
 
+    def depths(self, refs: Collection[bytes]) -> dict[bytes, int]:
+        """Return the depth of those of the tasks that exist: `tasks` would tell as much, but costs more."""
+        ...
+
+    def strangers(self, refs: Set[bytes]) -> Set[bytes]:
+        """Return those that are no tasks. There are hardly ever any, and asking costs little."""
+        ...
+
     def leases(self, ids: Collection[int]) -> dict[int, LeaseRow]:
         """Return those of the leases that exist."""
         ...
@@ -48,6 +56,10 @@ class Store(Protocol):
 
     def origins(self, origins: Collection[str]) -> dict[str, OriginRow]:
         """Return those of the origins that exist."""
+        ...
+
+    def traps(self, keys: Collection[str]) -> dict[str, TrapRow]:
+        """Return those of the counts of hosts and domains that exist."""
         ...
 
     def leases_of(self, session: str) -> tuple[LeaseRow, ...]:
@@ -67,7 +79,7 @@ class Store(Protocol):
         ...
 
     def ready(self, queue: str, now: float, limit: int) -> Ready:
-        """Return at most `limit` PENDING tasks of a queue whose `not_before` has come, by depth and order."""
+        """Return at most `limit` PENDING tasks of a queue whose `not_before` has come, by rank and order."""
         ...
 
     def waiting(self, limit: int) -> tuple[TaskRow, ...]:

@@ -34,7 +34,7 @@ class QueueEdits:
         """Write it all."""
         added = [task for task in self._edits.values() if task is not None]
         db.executemany("DELETE FROM later WHERE queue = ? AND not_before = ? AND id = ?", _later(self._gone))
-        db.executemany("DELETE FROM ready WHERE queue = ? AND depth = ? AND id = ?", _ready(self._gone))
+        db.executemany("DELETE FROM ready WHERE queue = ? AND rank = ? AND id = ?", _ready(self._gone))
         now = [*self._ripe, *(task for task in added if task.not_before <= 0)]
         later = [task for task in added if task.not_before > 0]
         db.executemany("INSERT INTO ready VALUES (?, ?, ?)", _ready(now))
@@ -42,7 +42,7 @@ class QueueEdits:
 
 
 def _ready(tasks: Iterable[TaskRow]) -> list[tuple[str, int, int]]:
-    return [(task.queue, task.depth, task.order) for task in tasks]
+    return [(task.queue, task.rank, task.order) for task in tasks]
 
 
 def _later(tasks: Iterable[TaskRow]) -> list[tuple[str, float, int]]:

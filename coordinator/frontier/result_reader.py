@@ -1,10 +1,12 @@
-"""Reading committed results from any thread: each has a read-only connection of its own."""
+"""Reading committed results from any thread: the latest from memory, the others each over a connection of its own."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -14,17 +16,40 @@ from coordinator.core.rows import Result
 _result = msgspec.msgpack.Decoder(Result).decode
 
 
+RECENT_BYTES = 8 * 1024 * 1024
+
+
 class ResultReader:
-    """The committed log of one store. `count` is how many results are committed; the store's owner raises it."""
+    """The committed log of one store. `count` is how many results are committed."""
 
     def __init__(self, path: Path) -> None:
         self._uri = f"{path.absolute().as_uri()}?mode=ro"
         self._mine = threading.local()
         self._all: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._recent: deque[tuple[Result, int]] = deque()
+        self._recent_bytes = 0
         self.count = 0
+
+    def committed(self, results: Iterable[tuple[Result, int]]) -> None:
+        """Take note of results that the store's owner has committed, each with the size of its encoding.
+
+        The latest are kept, since whoever follows the log wants them next.
+        """
+        with self._lock:
+            for result, size in results:
+                self._recent.append((result, size))
+                self._recent_bytes += size
+                self.count += 1
+            while self._recent_bytes > RECENT_BYTES:
+                self._recent_bytes -= self._recent.popleft()[1]
 
     def read(self, cursor: int, limit: int) -> Sequence[Result]:
         """Return results from place `cursor` on; places count from 0 and have no gaps."""
+        with self._lock:
+            first = cursor - (self.count - len(self._recent))
+            if first >= 0:
+                return [result for result, _ in islice(self._recent, first, first + limit)]
         rows = self._db().execute(
             "SELECT row FROM results WHERE seq > ? AND seq <= ? ORDER BY seq", (cursor, min(cursor + limit, self.count))
         )

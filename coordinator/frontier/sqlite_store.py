@@ -1,26 +1,18 @@
-"""A durable store: SQLite in WAL mode, one file in the crawl's folder.
-
-    tasks    id (the admission order), ref, row      appended in order; only the index of refs is random
-    ready    queue, depth, id                        PENDING and due: what `ready` reads
-    later    queue, not_before, id                   PENDING and waiting for a retry's time
-    leases, hosts, origins                           a row each
-    results  seq, task, row                          the committed log
-    story    seq, task, event, lease, outlinks       every change of every task, in order: what `verify` replays
-    meta     the ledger, the counts, crawl time
+"""A durable store: SQLite in WAL mode, one file in the crawl's folder (its tables: see `file_format`).
 
 Rows are msgpack. What an exchange touches is kept in memory until `commit` writes it, so a row that is granted and
 settled between two commits is written once; the caches are cut back after a commit, so memory follows the active hosts.
-One connection writes; each thread that reads results has a connection of its own.
+A grant writes the lease's row alone: that its tasks are leased is told by it. One connection writes; each thread that
+reads results has a connection of its own.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
-from itertools import islice
+from itertools import filterfalse, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,48 +28,31 @@ from coordinator.core.changes import (
     OriginSet,
     Recorded,
     TaskMoved,
+    TrapSet,
 )
-from coordinator.core.rows import HostRow, LeaseRow, LedgerRow, OriginRow, Result, TaskRow, TaskState
+from coordinator.core.rows import HostRow, LeaseRow, LedgerRow, OriginRow, Result, TaskRow, TaskState, TrapRow
 from coordinator.core.transitions import TaskEvent
 from coordinator.frontier.checkpointer import Checkpointer
+from coordinator.frontier.file_format import open_file
+from coordinator.frontier.outer_time import Reading, elapsed_s, read_clocks
 from coordinator.frontier.port import Ready
 from coordinator.frontier.queue_edits import QueueEdits
 from coordinator.frontier.result_reader import ResultReader
 from coordinator.frontier.row_cache import RowCache
+from coordinator.frontier.story import ACCEPTED, EVENT_NUMBERS, encode_block
 from coordinator.frontier.versions import check_versions
 from shared.errors import CrawlFailed, UsageError
 from shared.messages import Kind
 
-FORMAT = 1
-LONGEST_GAP_S = 86_400.0
 LEASES_PER_EPOCH = 10**9
-CACHE_KIB = 128 * 1024
 PAGE_BYTES = 4_096
-
-EVENTS = (*(event.value for event in TaskEvent), "accepted")
-EVENT_NUMBERS = {event: number for number, event in enumerate(EVENTS)}
-ACCEPTED = EVENT_NUMBERS["accepted"]
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE tasks (id INTEGER PRIMARY KEY, ref BLOB NOT NULL, row BLOB NOT NULL);
-CREATE UNIQUE INDEX tasks_by_ref ON tasks (ref);
-CREATE TABLE ready (queue TEXT, depth INTEGER, id INTEGER, PRIMARY KEY (queue, depth, id)) WITHOUT ROWID;
-CREATE TABLE later (queue TEXT, not_before REAL, id INTEGER, PRIMARY KEY (queue, not_before, id)) WITHOUT ROWID;
-CREATE TABLE leases (id INTEGER PRIMARY KEY, row BLOB NOT NULL);
-CREATE TABLE hosts (key TEXT PRIMARY KEY, active INTEGER NOT NULL, row BLOB NOT NULL) WITHOUT ROWID;
-CREATE INDEX hosts_active ON hosts (active) WHERE active;
-CREATE TABLE origins (origin TEXT PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE results (seq INTEGER PRIMARY KEY, task INTEGER NOT NULL, row BLOB NOT NULL);
-CREATE UNIQUE INDEX results_by_task ON results (task);
-CREATE TABLE story (seq INTEGER PRIMARY KEY, task INTEGER, event INTEGER, lease INTEGER, outlinks BLOB);
-"""
-_IN = 500
+_IN = (1, 4, 16, 64, 256)
 
 _encode = msgspec.msgpack.Encoder().encode
 _task = msgspec.msgpack.Decoder(TaskRow).decode
 _host = msgspec.msgpack.Decoder(HostRow).decode
 _origin = msgspec.msgpack.Decoder(OriginRow).decode
+_trap = msgspec.msgpack.Decoder(TrapRow).decode
 _ledger = msgspec.msgpack.Decoder(LedgerRow).decode
 
 V = TypeVar("V")
@@ -89,18 +64,23 @@ class SqliteStore:
     Raises `UsageError` if the file is damaged or of another format, `CrawlFailed` if it cannot be written.
     """
 
-    def __init__(self, path: Path, *, power: bool = False, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, *, power: bool = False, clocks: Callable[[], Reading] = read_clocks) -> None:
         self._path = path
-        self._wall = wall
+        self._clocks = clocks
         with _told(path):
-            self._db = _open(path, power)
+            self._db = open_file(path, power=power)
         self._checkpointer = Checkpointer(path)
         self._results = ResultReader(path)
         self._rows = RowCache()
-        self._story: list[tuple[int, int, int, bytes | None]] = []
+        self._story: list[tuple[object, ...]] = []
         self._found: list[tuple[int, int, bytes]] = []
-        with _told(path):
-            self._load()
+        self._recorded: list[Result] = []
+        try:
+            with _told(path):
+                self._load()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def epoch(self) -> int:
@@ -119,7 +99,7 @@ class SqliteStore:
 
     @property
     def opened_at(self) -> float:
-        """Crawl time at which the store was opened: what was kept, and the time since, clamped to `LONGEST_GAP_S`."""
+        """Crawl time at which the store was opened: what was kept, and the time since, as `outer_time` knows it."""
         return self._opened_at
 
     def close(self) -> None:
@@ -134,10 +114,19 @@ class SqliteStore:
     def tasks(self, refs: Collection[bytes]) -> dict[bytes, TaskRow]:
         cache = self._rows.tasks
         for some in _runs(ref for ref in refs if ref not in cache):
-            marks = ",".join("?" * len(some))
-            for (row,) in self._db.execute(f"SELECT row FROM tasks WHERE ref IN ({marks})", some):
+            for (row,) in self._db.execute(f"SELECT row FROM tasks WHERE ref IN ({_marks(some)})", some):
                 self._rows.keep(_task(row))
         return {ref: cache[ref] for ref in refs if ref in cache}
+
+    def depths(self, refs: Collection[bytes]) -> dict[bytes, int]:
+        known = self._rows.depths
+        self._read_depths(ref for ref in refs if ref not in known)
+        return {ref: known[ref] for ref in refs if ref in known}
+
+    def strangers(self, refs: Set[bytes]) -> Set[bytes]:
+        missing = list(filterfalse(self._rows.depths.__contains__, refs))
+        self._read_depths(missing)
+        return set(filterfalse(self._rows.depths.__contains__, missing))
 
     def leases(self, ids: Collection[int]) -> dict[int, LeaseRow]:
         return {number: self._rows.leases[number] for number in ids if number in self._rows.leases}
@@ -157,8 +146,17 @@ class SqliteStore:
             if origin not in cache:
                 found = self._db.execute("SELECT row FROM origins WHERE origin = ?", (origin,)).fetchone()
                 if found is not None:
-                    cache[origin] = _origin(found[0])
+                    self._rows.keep_origin(_origin(found[0]))
         return {origin: cache[origin] for origin in origins if origin in cache}
+
+    def traps(self, keys: Collection[str]) -> dict[str, TrapRow]:
+        cache = self._rows.traps
+        for key in keys:
+            if key not in cache:
+                found = self._db.execute("SELECT row FROM traps WHERE key = ?", (key,)).fetchone()
+                if found is not None:
+                    cache[key] = _trap(found[0])
+        return {key: cache[key] for key in keys if key in cache}
 
     def leases_of(self, session: str) -> tuple[LeaseRow, ...]:
         return self._rows.leases_of(session)
@@ -174,7 +172,7 @@ class SqliteStore:
 
     def ready(self, queue: str, now: float, limit: int) -> Ready:
         self._ripen(queue, now)
-        tasks = self._queued("ready WHERE queue = ? ORDER BY depth, id LIMIT ?", (queue, limit))
+        tasks = self._queued("ready WHERE queue = ? ORDER BY rank, id LIMIT ?", (queue, limit))
         if len(tasks) == limit:
             return Ready(tasks, now)
         (next_at,) = self._db.execute("SELECT min(not_before) FROM later WHERE queue = ?", (queue,)).fetchone()
@@ -212,7 +210,8 @@ class SqliteStore:
             return
         with _told(self._path):
             pages = self._rows.write(self._db) + sum(len(row) for _, _, row in self._found) // PAGE_BYTES
-            self._db.executemany("INSERT INTO story (task, event, lease, outlinks) VALUES (?, ?, ?, ?)", self._story)
+            if self._story:
+                self._db.execute("INSERT INTO story (lines) VALUES (?)", (encode_block(self._story),))
             self._db.executemany("INSERT INTO results (seq, task, row) VALUES (?, ?, ?)", self._found)
             self._db.executemany(
                 "INSERT OR REPLACE INTO meta VALUES (?, ?)",
@@ -220,12 +219,13 @@ class SqliteStore:
                     ("ledger", _encode(self._rows.ledger)),
                     ("counts", _encode([(*key, number) for key, number in self._counts.items()])),
                     ("verdicts", _encode([(*key, number) for key, number in self._verdicts.items()])),
-                    ("clock", _encode((now, self._wall()))),
+                    ("clock", _encode((now, *self._clocks()))),
                 ],
             )
             self._db.execute("COMMIT")
             self._checkpointer.committed(self._db, pages)
-        self._results.count += len(self._found)
+        self._results.committed(zip(self._recorded, (len(row) for _, _, row in self._found), strict=True))
+        self._recorded.clear()
         self._found.clear()
         self._story.clear()
         self._rows.cut_back()
@@ -246,22 +246,24 @@ class SqliteStore:
         self._counts = Counter({(Kind(kind), TaskState(state)): number for kind, state, number in counts})
         verdicts = msgspec.msgpack.decode(meta["verdicts"]) if "verdicts" in meta else []
         self._verdicts = Counter({(TaskState(state), verdict): number for state, verdict, number in verdicts})
-        kept_at, wall_at = msgspec.msgpack.decode(meta["clock"]) if "clock" in meta else (0.0, self._wall())
-        self._opened_at = kept_at + min(max(0.0, self._wall() - wall_at), LONGEST_GAP_S)
+        reading = self._clocks()
+        kept_at, *before = msgspec.msgpack.decode(meta["clock"]) if "clock" in meta else (0.0, *reading)
+        self._opened_at = kept_at + elapsed_s(Reading(*before), reading)
         self._epoch = msgspec.msgpack.decode(meta["epoch"]) + 1 if "epoch" in meta else 1
-        self._begin_epoch()
+        self._begin_epoch(reading)
         (self._results.count,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM results").fetchone()
         self._rows.load_active(self._db)
 
-    def _begin_epoch(self) -> None:
-        """Number this incarnation, and its leases apart from those of any other.
+    def _begin_epoch(self, reading: Reading) -> None:
+        """Number this incarnation, and its leases apart from those of any other; note by which boot its time goes.
 
         That survives a power cut whatever the durability: workers may still hold leases of commits that are gone, and
         must not take them for new ones.
         """
         (level,) = self._db.execute("PRAGMA synchronous").fetchone()
         self._db.execute("PRAGMA synchronous = FULL")
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (_encode(self._epoch),))
+        kept = [("epoch", _encode(self._epoch)), ("clock", _encode((self._opened_at, *reading)))]
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?), (?, ?)", [*kept[0], *kept[1]])
         self._db.execute(f"PRAGMA synchronous = {level}")
         first = (self._epoch - 1) * LEASES_PER_EPOCH + 1
         ledger = self._rows.ledger
@@ -279,6 +281,11 @@ class SqliteStore:
             queued.ripen(task)
         queued.write(self._db)
 
+    def _read_depths(self, refs: Iterable[bytes]) -> None:
+        for some in _runs(refs):
+            query = f"SELECT ref, depth FROM tasks WHERE ref IN ({_marks(some)})"
+            self._rows.depths.update(self._db.execute(query, some))
+
     def _queued(self, where: str, values: tuple[object, ...]) -> tuple[TaskRow, ...]:
         """Return the tasks that a query over a queue's table names, in its order."""
         return self._by_id([number for (number,) in self._db.execute(f"SELECT id FROM {where}", values)])
@@ -286,8 +293,7 @@ class SqliteStore:
     def _by_id(self, ids: Sequence[int]) -> tuple[TaskRow, ...]:
         cache = self._rows.by_id
         for some in _runs(number for number in ids if number not in cache):
-            marks = ",".join("?" * len(some))
-            for (row,) in self._db.execute(f"SELECT row FROM tasks WHERE id IN ({marks})", some):
+            for (row,) in self._db.execute(f"SELECT row FROM tasks WHERE id IN ({_marks(some)})", some):
                 self._rows.keep(_task(row))
         return tuple(self._rows.tasks[cache[number]] for number in ids)
 
@@ -295,6 +301,15 @@ class SqliteStore:
         match change:
             case TaskMoved():
                 self._move(change, queued)
+            case Recorded():
+                order = self._rows.tasks[change.result.ref].order
+                seq = self._results.count + len(self._found) + 1
+                self._found.append((seq, order, _encode(change.result)))
+                self._recorded.append(change.result)
+            case Accepted():
+                order = self._rows.tasks[change.ref].order
+                line = (order, ACCEPTED, change.lease, b"".join(change.outlinks))
+                self._story.append(line if change.start is None else (*line, change.start))
             case HostSet():
                 self._rows.set_host(change.host)
             case LeaseSet():
@@ -303,15 +318,10 @@ class SqliteStore:
                 self._rows.end_lease(change.lease)
             case OriginSet():
                 self._rows.set_origin(change.origin)
+            case TrapSet():
+                self._rows.set_trap(change.trap)
             case LedgerSet():
                 self._rows.ledger = change.ledger
-            case Recorded():
-                order = self._rows.tasks[change.result.ref].order
-                seq = self._results.count + len(self._found) + 1
-                self._found.append((seq, order, _encode(change.result)))
-            case Accepted():
-                order = self._rows.tasks[change.ref].order
-                self._story.append((order, ACCEPTED, change.lease, b"".join(change.outlinks)))
 
     def _move(self, change: TaskMoved, queued: QueueEdits) -> None:
         task, before = change.task, self._rows.tasks.get(change.task.ref)
@@ -322,8 +332,8 @@ class SqliteStore:
         self._count(task, 1)
         if task.state is TaskState.PENDING:
             queued.add(task)
-        self._rows.set_task(task)
-        self._story.append((task.order, EVENT_NUMBERS[change.event], task.lease, None))
+        self._rows.set_task(task, told_by_lease=change.event is TaskEvent.GRANTED)
+        self._story.append((task.order, EVENT_NUMBERS[change.event], task.lease, b""))
 
     def _count(self, task: TaskRow, step: int) -> None:
         self._counts[task.kind, task.state] += step
@@ -332,29 +342,16 @@ class SqliteStore:
 
 
 def _runs(values: Iterable[V]) -> Iterator[list[V]]:
-    """Split values into runs that one statement can take."""
+    """Split values into runs that one statement can take. A run is filled up with its last value to one of a few
+    lengths, so that statements are prepared once."""
     rest = iter(values)
-    while some := list(islice(rest, _IN)):
-        yield some
+    while some := list(islice(rest, _IN[-1])):
+        length = next(length for length in _IN if len(some) <= length)
+        yield some + some[-1:] * (length - len(some))
 
 
-def _open(path: Path, power: bool) -> sqlite3.Connection:
-    """Open a store's file for writing, or make it; refuse what is not ours to write."""
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute(f"PRAGMA synchronous = {'FULL' if power else 'NORMAL'}")
-    db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-    db.execute("PRAGMA wal_autocheckpoint = 0")
-    (found,) = db.execute("PRAGMA user_version").fetchone()
-    if found == 0:
-        db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
-    elif found != FORMAT:
-        db.close()
-        raise UsageError(
-            f"{path} has format {found}, this version of crawlfleet reads format {FORMAT}: "
-            "install the version that wrote it, or start again with --fresh"
-        )
-    return db
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))
 
 
 @contextmanager

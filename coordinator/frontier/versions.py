@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from coordinator.core.changes import Change, HostSet, LeaseEnded, LeaseSet, LedgerSet, OriginSet, TaskMoved
+from coordinator.core.changes import Change, HostSet, LeaseEnded, LeaseSet, LedgerSet, OriginSet, TaskMoved, TrapSet
 from coordinator.core.rows import Fact
 from coordinator.frontier.port import Conflict
 
@@ -27,9 +27,11 @@ def check_versions(changes: Sequence[Change], stored: Callable[[Key], int]) -> N
 
 
 def _row_of(change: Change) -> tuple[Fact | None, Key]:
+    kind = type(change)
+    if kind is TaskMoved:
+        task = change.task  # type: ignore[attr-defined]  # `kind` says so, and costs less than a match
+        return task, (TaskMoved, task.ref)
     match change:
-        case TaskMoved():
-            return change.task, (TaskMoved, change.task.ref)
         case HostSet():
             return change.host, (HostSet, change.host.key)
         case LedgerSet():
@@ -38,5 +40,7 @@ def _row_of(change: Change) -> tuple[Fact | None, Key]:
             return change.lease, (LeaseSet, change.lease.id)
         case OriginSet():
             return change.origin, (OriginSet, change.origin.origin)
+        case TrapSet():
+            return change.trap, (TrapSet, change.trap.key)
         case _:
             return None, (Change, 0)

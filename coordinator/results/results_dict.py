@@ -8,7 +8,8 @@ from typing import Any
 from coordinator.frontier.port import Store
 from coordinator.results.rows import as_value
 from shared.messages import Kind, ResultPage, encode
-from shared.urls import canonicalize, fingerprint
+from shared.url_policy import UrlPolicy
+from shared.urls import fingerprint
 
 MAX_PAGE = 1_000
 
@@ -16,19 +17,20 @@ MAX_PAGE = 1_000
 class ResultsDict:
     """url -> value, for fetched pages. Any thread may call it. `last_read_at` is monotonic time."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, urls: UrlPolicy) -> None:
         self._store = store
+        self._urls = urls
         self.last_read_at = 0.0
 
     def get(self, url: str) -> list[Any] | None:
         """Return `[value]`, or None if there is no result for the URL."""
         self.last_read_at = time.monotonic()
-        result = self._store.result(_ref(url))
+        result = self._store.result(self._ref(url))
         return None if result is None else [as_value(result.rows)]
 
     def contains(self, url: str) -> bool:
         """Say whether there is a result for the URL."""
-        return self._store.result(_ref(url)) is not None
+        return self._store.result(self._ref(url)) is not None
 
     def size(self) -> int:
         """Return how many results there are."""
@@ -41,6 +43,5 @@ class ResultsDict:
         results = tuple((result.url, as_value(result.rows)) for result in found)
         return encode(ResultPage(results=results, cursor=max(0, cursor) + len(found)))
 
-
-def _ref(url: str) -> bytes:
-    return fingerprint(Kind.PAGE, "", canonicalize(url) or url)
+    def _ref(self, url: str) -> bytes:
+        return fingerprint(Kind.PAGE, "", self._urls.canonicalize(url) or url)

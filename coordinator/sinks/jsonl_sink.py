@@ -31,7 +31,7 @@ class JsonlSink:
         return self._file.mark
 
     def restore(self, log: Iterator[Result], length: int) -> Mark:
-        if self._file.is_short or self.mark.results > length:
+        if self._file.is_to_restore or self.mark.results > length:
             return self._file.restore(map(lines_of, log))
         return self.mark
 

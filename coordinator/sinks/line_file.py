@@ -5,6 +5,7 @@ as long                  goes on
 shorter                  the machine lost what was not on disk: every line is compared with the log, and what is
                          missing is written again
 other content            somebody else's: refused by name
+without a mark           ours only if all of it is what the log begins with: the mark was lost, or never written
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import IO
 
 import structlog
 
+from coordinator.frontier.folder_sync import sync_folder
 from coordinator.sinks.marks import Mark
 from shared.errors import CrawlFailed, UsageError
 
@@ -37,8 +39,11 @@ class LineFile:
         self.mark = mark if mark is not None else Mark()
         try:
             self._lock()
+            self._is_unclaimed = mark is None and self._is_regular and self._size() > 0
             if self._is_regular:
-                self._check(is_new=mark is None)
+                self._check()
+                if power:
+                    self._sync_name()
             else:
                 structlog.get_logger().warning(
                     "this sink is no regular file: rows may come twice after a crash", detail=str(path)
@@ -48,9 +53,9 @@ class LineFile:
             raise
 
     @property
-    def is_short(self) -> bool:
-        """Whether the file lost bytes that its mark speaks of: `restore` it first."""
-        return self._is_regular and self._size() < self.mark.size_bytes
+    def is_to_restore(self) -> bool:
+        """Whether the file lost bytes that its mark speaks of, or has bytes and no mark: `restore` it first."""
+        return self._is_unclaimed or (self._is_regular and self._size() < self.mark.size_bytes)
 
     def append(self, lines: bytes, results: int) -> Mark:
         """Write the lines of so many further results; return the mark to commit."""
@@ -68,11 +73,16 @@ class LineFile:
         return self.mark
 
     def restore(self, log: Iterable[bytes]) -> Mark:
-        """Cut the file back to the last whole result that log and file share: `log` has the lines of each result."""
+        """Cut the file back to the last whole result that log and file share: `log` has the lines of each result.
+
+        Raise `UsageError` if it holds anything else, or more than the log and has no mark.
+        """
         with self._told(), self._path.open("rb") as file:
             kept = self._agreeing(file, log)
+            if self._is_unclaimed and file.read(1):
+                raise UsageError(self._foreign())
             self._file.truncate(kept.size_bytes)
-        self.mark = kept
+        self.mark, self._is_unclaimed = kept, False
         return kept
 
     def close(self) -> None:
@@ -93,11 +103,8 @@ class LineFile:
             kept = Mark(results=kept.results + 1, size_bytes=size, block_at=size, block_hash=kept.block_hash)
         return kept
 
-    def _check(self, *, is_new: bool) -> None:
-        size = self._size()
-        if is_new and size:
-            raise UsageError(f"{self._path} exists already and is not this crawl's: move it away, or name another sink")
-        if size < self.mark.size_bytes:
+    def _check(self) -> None:
+        if self.is_to_restore:
             return
         with self._told(), self._path.open("rb") as file:
             file.seek(self.mark.block_at)
@@ -120,7 +127,13 @@ class LineFile:
     def _size(self) -> int:
         return os.fstat(self._file.fileno()).st_size
 
+    def _sync_name(self) -> None:
+        with self._told():
+            sync_folder(self._path.parent)
+
     def _foreign(self) -> str:
+        if self._is_unclaimed:
+            return f"{self._path} exists already and is not this crawl's: move it away, or name another sink"
         return (
             f"{self._path} was changed by somebody else: move it away, "
             "then write it again with `crawlfleet export`, or start again with --fresh"

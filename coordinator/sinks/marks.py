@@ -1,7 +1,8 @@
 """How far each sink is, on disk: the durable cursors of a crawl's sinks.
 
 A mark is committed after the bytes that it speaks of were handed to the file, so after a crash a file is never shorter
-than its mark says, unless the machine lost power or somebody cut it.
+than its mark says, unless the machine lost power or somebody cut it. The first mark of a sink waits for the disk in any
+case: without one, what is in the file would be nobody's.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from coordinator.frontier.folder_sync import sync_folder
 from shared.errors import CrawlFailed
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS marks (sink TEXT PRIMARY KEY, mark BLOB NOT NULL) WITHOUT ROWID"
@@ -35,11 +37,14 @@ class Marks:
 
     def __init__(self, path: Path, *, power: bool) -> None:
         self._path = path
+        self._level = "FULL" if power else "NORMAL"
         with self._told():
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute(f"PRAGMA synchronous = {'FULL' if power else 'NORMAL'}")
-            self._db.execute(_SCHEMA)
+        try:
+            self._open()
+        except BaseException:
+            self._db.close()
+            raise
 
     def get(self, sink: str) -> Mark | None:
         """Return a sink's mark, None if it never wrote."""
@@ -49,18 +54,29 @@ class Marks:
 
     def set(self, sink: str, mark: Mark) -> None:
         """Commit a sink's mark."""
+        is_first = sink not in self._known
         with self._told():
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if is_first else self._level}")
             self._db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (sink, msgspec.msgpack.encode(mark)))
+            if is_first:
+                sync_folder(self._path.parent)
+                self._known.add(sink)
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
 
+    def _open(self) -> None:
+        with self._told():
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute(_SCHEMA)
+            self._known = {name for (name,) in self._db.execute("SELECT sink FROM marks")}
+
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, OSError) as error:
             raise CrawlFailed(
                 f"cannot use {self._path}: {error}; make room or mend the disk, then run the job again"
             ) from error

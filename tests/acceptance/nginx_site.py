@@ -21,13 +21,13 @@ daemon off;
 pid {folder}/nginx.pid;
 worker_processes 1;
 error_log {folder}/error.log warn;
-events {{ worker_connections 512; }}
+events {{ worker_connections 2048; }}
 http {{
     include /etc/nginx/mime.types;
     default_type application/octet-stream;
     log_format hits escape=json
-        '{{"uri":"$request_uri","status":$status,"type":"$sent_http_content_type","agent":"$http_user_agent"}}';
-    access_log {folder}/access.log hits;
+        '{{"at":$msec,"uri":"$request_uri","status":$status,"type":"$sent_http_content_type","agent":"$http_user_agent"}}';
+    access_log {folder}/access.log hits{buffer};
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -45,8 +45,9 @@ http {{
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """One answered request. `uri` is the path and query as they stood in the request line."""
+    """One request, answered at `at` (epoch). `uri` is the path and query as they stood in the request line."""
 
+    at: float
     uri: str
     status: int
     type: str
@@ -60,8 +61,10 @@ class Hit:
 class NginxSite:
     """A running nginx of its own over one folder; a context manager."""
 
-    def __init__(self, root: Path, folder: Path) -> None:
+    def __init__(self, root: Path, folder: Path, *, buffered: bool = False) -> None:
+        """With `buffered` the log costs less, and is whole only once the server has ended."""
         self.root = root
+        self._buffer = " buffer=256k flush=1s" if buffered else ""
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port: int = self._listener.getsockname()[1]
         self.base = f"http://127.0.0.1:{self.port}/"
@@ -70,7 +73,8 @@ class NginxSite:
 
     def __enter__(self) -> NginxSite:
         self._folder.mkdir(parents=True)
-        self._config.write_text(_CONFIG.format(folder=self._folder, root=self.root, port=self.port))
+        text = _CONFIG.format(folder=self._folder, root=self.root, port=self.port, buffer=self._buffer)
+        self._config.write_text(text)
         (self._folder / "access.log").touch()
         # nginx takes over the socket that listens already, as it does from an older self: nobody has to wait for it.
         listener = self._listener.fileno()

@@ -73,7 +73,7 @@ def test_a_seed_that_answers_404_ends_with_1(tmp_path: Path, site: DemoSite) -> 
 
 def test_a_seed_that_nobody_serves_ends_with_1(tmp_path: Path) -> None:
     job = whole_site_job(tmp_path, "lost", f"http://127.0.0.1:{_free_port()}/")
-    job.write_text(job.read_text() + "fetch: {retries: 0}\n")
+    job.write_text(job.read_text().replace("politeness: {", "politeness: {robots_wait: 0s, ") + "fetch: {retries: 0}\n")
     assert_refused(run(tmp_path, "run", job), 1, "seed")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -91,6 +92,18 @@ def test_a_worker_is_killed_in_the_middle_and_every_page_has_one_result(
     assert sorted(row["url"] for row in rows) == sorted(site.base + path for path in TITLES)
     assert (summary.fetched, summary.rows, summary.leases_lost) == (21, 21, 1)
     assert (site.hits("/7"), site.hits("/robots.txt")) == (2, 1)
+
+
+def test_a_worker_of_ones_own_goes_on_after_a_page_that_cannot_be_had(programs: Programs, tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens there
+        dead = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+        with serving({"/": page("home", dead, "/last"), "/last": page("last")}) as site:
+            no_robots = "politeness: {delay: 0s, ignore_robots: [{host: 127.0.0.1, reason: a test}]}\n"
+            with served(tmp_path, f"{site.base}/", more=f"{no_robots}fetch: {{retries: 0}}\n") as crawl:
+                ended_well(programs.example("own_worker.py", crawl.token))
+                summary = crawl.summary()
+    assert (summary.fetched, summary.failed) == (2, 1)
 
 
 def test_a_worker_of_ones_own_and_one_of_crawlfleet_share_a_job(

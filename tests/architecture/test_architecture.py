@@ -52,10 +52,14 @@ EVERYWHERE = {
 IMPORTERS: dict[str, set[str]] = {  # libraries that more than one module may import, and why
     # The table at the end of a crawl, and the line that renews itself while one goes on.
     "rich": {"coordinator.summary", "crawlfleet.progress"},
+    # The sections of a job are its models; what they share, what the scope has and the seeds are modules of their own.
+    "pydantic": {"shared.job", "shared.job_scope", "shared.job_section", "shared.job_seeds"},
     # A selector is checked, when the job is loaded, by the engine that will run it.
-    "selectolax": {"shared.css", "worker.extract.links", "worker.extract.page", "worker.extract.rules"},
-    # requests rewrites request lines and hides cut heads; what it must not do is changed in its connection classes.
-    "requests": {"worker.fetch.connection", "worker.fetch.requests_pool"},
+    # A page names the type of its soup, and of its tree.
+    "bs4": {"worker.extract.bs4_tree", "worker.extract.page"},
+    "soupsieve": {"shared.css", "worker.extract.bs4_tree"},
+    "selectolax": {"shared.css", "worker.extract.lexbor_tree", "worker.extract.page"},
+    # urllib3 waits for ever and hides cut heads; what it must not do is changed in its connection classes.
     "urllib3": {"worker.fetch.connection", "worker.fetch.requests_pool"},
 }
 

@@ -12,10 +12,13 @@ from typing import NamedTuple
 
 import pytest
 
+from coordinator.core.policy import Policy
 from coordinator.core.robots import crawl_delay_s, refuses, request_interval_s
-from coordinator.core.robots_file import MAX_BYTES, RobotsFile, lines_for, product_token
+from coordinator.core.robots_file import MAX_BYTES, RobotsFile, lines_for
 from coordinator.core.rows import Gate, OriginRow
+from shared.messages import ScopeSpec
 from shared.urls import canonicalize
+from shared.user_agent import product_token
 from tests.conformance.vectors import published, vectors
 
 US = "crawlfleet"
@@ -246,8 +249,9 @@ def _origin(text: str, gate: Gate = Gate.RULES) -> OriginRow:
 def test_rules_hold_for_the_token_of_the_whole_user_agent() -> None:
     origin = _origin("User-agent: foobot\nDisallow: /\nCrawl-delay: 7\nRequest-rate: 1/2m\n")
     agent = "Mozilla/5.0 (compatible; FooBot/2.1)"
-    assert refuses(origin, "http://h/x", agent) == "robots"
-    assert refuses(origin, "http://h/x", "otherbot/1") == ""
+    scope = ScopeSpec()
+    assert refuses(origin, "http://h/x", Policy(user_agent=agent, scope=scope)) == "robots"
+    assert refuses(origin, "http://h/x", Policy(user_agent="otherbot/1", scope=scope)) == ""
     assert (crawl_delay_s(origin, agent), request_interval_s(origin, agent)) == (7.0, 120.0)
     assert (crawl_delay_s(origin, "otherbot/1"), request_interval_s(origin, "otherbot/1")) == (0.0, 0.0)
 

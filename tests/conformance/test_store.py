@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.core.changes import Change, HostSet, LeaseEnded, LeaseSet, LedgerSet, OriginSet, Recorded, TaskMoved
+from coordinator.core.changes import (
+    Change,
+    HostSet,
+    LeaseEnded,
+    LeaseSet,
+    LedgerSet,
+    OriginSet,
+    Recorded,
+    TaskMoved,
+    TrapSet,
+)
 from coordinator.core.rows import (
     Gate,
     Holder,
@@ -20,6 +30,7 @@ from coordinator.core.rows import (
     Result,
     TaskRow,
     TaskState,
+    TrapRow,
     succeed,
 )
 from coordinator.core.transitions import TaskEvent, born, move
@@ -104,6 +115,7 @@ def test_a_new_store_holds_nothing(store: Store) -> None:
     assert store.leases([1]) == {}
     assert store.hosts([HOST]) == {}
     assert store.origins([ORIGIN]) == {}
+    assert store.traps([HOST]) == {}
     assert store.leases_of("s") == ()
     assert store.holders() == frozenset()
     assert store.due(1e9, 10) == ()
@@ -128,17 +140,42 @@ def test_rows_read_back_as_they_were_applied(store: Store) -> None:
     origin = OriginRow(origin=ORIGIN, host=HOST, gate=Gate.RULES, robots=b"\xef\xbb\xbfUser-agent: *")
     ledger = succeed(store.ledger(), next_lease=7, pages_fetched=3, scope_hosts=("b.test",))
     store.apply([admitted(1), task, HostSet(host=busy), OriginSet(origin=origin)])
-    store.apply([LeaseSet(lease=lease(1)), LedgerSet(ledger=ledger)])
+    trap = TrapRow(key=HOST, patterns={2**33 + 5: 3, 7: 1}, sessions=2, origins=1)
+    store.apply([LeaseSet(lease=lease(1)), LedgerSet(ledger=ledger), TrapSet(trap=trap)])
     for _ in ("applied", "committed"):
         assert store.tasks([task.task.ref, b"none"]) == {task.task.ref: task.task}
         assert store.hosts([HOST, "none"]) == {HOST: busy}
         assert store.origins([ORIGIN, "none"]) == {ORIGIN: origin}
         assert store.leases([1, 2]) == {1: lease(1)}
+        assert store.traps([HOST, "none"]) == {HOST: trap}
         assert store.ledger() == ledger
         store.commit(1.0)
 
 
+def test_tasks_are_walked_in_the_order_of_their_admission_whatever_became_of_them(store: Store) -> None:
+    add(store, *(admitted(number) for number in range(1, 6)))
+    store.commit(0.0)
+    store.apply([move(admitted(2).task, TaskEvent.LOWERED, depth=0)])
+    add(store, admitted(6))
+    assert urls(store.walk(0, 4)) == [1, 2, 3, 4]
+    assert urls(store.walk(4, 4)) == [5, 6]
+    assert store.walk(6, 4) == ()
+
+
 # Queues
+
+
+def test_depths_are_told_of_what_is_there_and_strangers_of_what_is_not(store: Store) -> None:
+    change, stranger = admitted(1, depth=3), b"no task" + bytes(9)
+    ref = change.task.ref
+    store.apply([change])
+    for _ in range(2):
+        assert store.depths([ref, stranger]) == {ref: 3}
+        assert store.strangers({ref, stranger}) == {stranger}
+        store.commit(1.0)
+
+    store.apply([move(change.task, TaskEvent.LOWERED, depth=1)])
+    assert store.depths([ref]) == {ref: 1}
 
 
 def test_what_waits_comes_by_depth_then_age(store: Store) -> None:
@@ -218,7 +255,7 @@ def test_waiting_shows_some_of_what_is_pending_until_nothing_is(store: Store) ->
     while some := store.waiting(2):
         assert len(some) <= 2
         seen += urls(some)
-        add(store, *(move(task, TaskEvent.REFUSED, reason="budget") for task in some))
+        add(store, *(move(task, TaskEvent.REFUSED, reason="budget_pages") for task in some))
     assert sorted(seen) == [1, 2, 3]
 
 
@@ -289,6 +326,7 @@ def _stale_changes() -> dict[str, Callable[[Store], Change]]:
         "host": lambda _: HostSet(host=host()),
         "lease": lambda _: LeaseSet(lease=lease(1)),
         "origin": lambda _: OriginSet(origin=OriginRow(origin=ORIGIN, host=HOST)),
+        "counts": lambda _: TrapSet(trap=TrapRow(key=HOST)),
         "ledger": lambda store: LedgerSet(ledger=store.ledger()),
         "ended twice": lambda _: LeaseEnded(lease=lease(1), why="lost"),
         "a lease that is not there": lambda _: LeaseEnded(lease=succeed(lease(9)), why="lost"),
@@ -299,6 +337,7 @@ def _stale_changes() -> dict[str, Callable[[Store], Change]]:
 def test_a_batch_with_one_stale_row_changes_nothing(store: Store, stale: str) -> None:
     add(store, admitted(1))
     store.apply([HostSet(host=host()), LeaseSet(lease=lease(1)), OriginSet(origin=OriginRow(origin=ORIGIN, host=HOST))])
+    store.apply([TrapSet(trap=TrapRow(key=HOST))])
     before = (store.ledger(), store.counts(), store.waiting(10), store.hosts([HOST]), store.leases_of("s"))
     fresh = [
         admitted(2),

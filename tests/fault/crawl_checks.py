@@ -77,7 +77,7 @@ def read_tasks(crawl: Path) -> list[TaskRow]:
 
 def _grants(tasks: Sequence[TaskRow]) -> Counter[str]:
     """How often each path may have been asked for: once, once for each retry, once for each loss."""
-    return Counter({urlsplit(task.url).path: 1 + task.attempt + task.losses for task in tasks})
+    return Counter({urlsplit(task.url).path: 1 + task.attempt + task.refusals + task.losses for task in tasks})
 
 
 def _poisoned(tasks: Sequence[TaskRow]) -> frozenset[str]:

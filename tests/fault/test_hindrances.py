@@ -81,7 +81,7 @@ def test_a_second_coordinator_on_a_folder_is_told_who_holds_it(tmp_path: Path) -
 
 
 def test_a_delayed_host_is_not_pressed_when_workers_and_coordinator_die(tmp_path: Path) -> None:
-    politeness = f"politeness: {{delay: {DELAY_S}s}}"
+    politeness = f"politeness: {{delay: {DELAY_S}s, adaptive: false}}"
     with prepared(tmp_path, politeness, graph=make_graph(3, 30), pause_s=0.0) as crawl:
         crawl.start()
         for hits, end in ((6, _kill_workers), (14, _restart_coordinator), (22, _kill_workers)):

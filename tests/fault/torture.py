@@ -209,7 +209,7 @@ def write_job(folder: Path, base: str, *lines: str, name: str = "torture") -> Pa
     """Write a job over a whole site: a lease time of one second, a row with its title for each page."""
     path = folder / f"{name}.yaml"
     own = "".join(f"{line}\n" for line in lines)
-    delay = "" if "politeness" in own else "politeness: {delay: 0s, per_host: 4}\n"
+    delay = "" if "politeness" in own else "politeness: {delay: 0s, per_host: 4, adaptive: false}\n"
     lease = "" if "lease" in own else "lease: 1s\n"
     path.write_text(
         f"name: {name}\n"

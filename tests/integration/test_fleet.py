@@ -172,6 +172,21 @@ def test_an_address_is_relative_to_the_url_that_is_held(fleet: Fleet, site: Smal
     assert tasks.get(timeout=10) == f"{site.base}/a"
 
 
+def test_an_address_is_what_the_job_takes_it_for(site: SmallSite, tmp_path: Path) -> None:
+    more = "urls: {drop_tracking: true, sort_query: true}\n"
+    with served(tmp_path, f"{site.base}/?utm_source=x", more=more) as crawl, connect(crawl.token) as fleet:
+        tasks, results = fleet.Queue(), fleet.dict()
+        assert tasks.get(timeout=10) == f"{site.base}/"
+        tasks.put("/a?y=2&fbclid=1&x=1")
+        results[f"{site.base}/?gclid=7"] = "home"
+        assert tasks.task_done()
+        assert results[f"{site.base}/?utm_medium=y"] == "home"
+        tasks.put(f"{site.base}/a?x=1&y=2&utm_id=3")
+        assert tasks.get(timeout=10) == f"{site.base}/a?x=1&y=2"
+        tasks.task_done()
+        assert list(iter_urls(tasks)) == []
+
+
 def test_without_a_held_url_an_address_is_a_seed(fleet: Fleet, site: SmallSite) -> None:
     tasks = fleet.Queue()
     assert tasks.qsize() == 2  # the seed and its robots.txt
@@ -256,6 +271,7 @@ def test_what_a_thread_held_when_it_ended_is_tried_again(fleet: Fleet, crawl: Se
     assert tasks.task_done()
     fleet.close()
     assert (crawl.summary().fetched, crawl.summary().retries) == (1, 1)
+    assert crawl.summary().retried == {"abandoned": 1}
 
 
 def test_close_gives_back_what_is_held(crawl: ServedCrawl, fleet: Fleet) -> None:

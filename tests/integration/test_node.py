@@ -235,9 +235,9 @@ def ended(node: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def workers_of(node: subprocess.Popen[str]) -> list[int]:
-    """The process ids of a spawning node's workers."""
+    """The process ids of a node's workers."""
     children = Path(f"/proc/{node.pid}/task/{node.pid}/children").read_text().split()
-    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [int(child) for child in children if b"tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
@@ -325,6 +325,21 @@ def test_a_worker_that_breaks_again_and_again_ends_the_node_with_its_error(stage
     *_, last = said.splitlines()
     assert last.startswith("crawlfleet: the worker broke (ValueError: nothing of the kind)")
     assert len(stage.queue.hellos) == SHORT_LIVES
+
+
+def test_a_fetch_thread_that_ends_ends_its_worker(stage: Stage) -> None:
+    source = (
+        "from worker.fetch.curl_multi import CurlFetcher\n"
+        "def broken(*_):\n"
+        "    raise LookupError('the engine broke')\n"
+        "CurlFetcher.wait = broken\n"
+        "def parse(page): ...\n"
+    )
+    stage.serve(["/1"], HookSpec(path="/nowhere/hook.py", source=source))
+    code, said = ended(stage.hurried_node("--join", stage.token.encode()))
+    *_, last = said.splitlines()
+    assert (code, last.startswith("crawlfleet: the worker broke (LookupError: the engine broke)")) == (1, True), said
+    assert stage.queue.hellos[1].replaces == stage.queue.hellos[0].session
 
 
 def test_pages_that_kill_their_readers_do_not_end_the_node(stage: Stage) -> None:

@@ -7,7 +7,7 @@ the end. `SimWorker` lives in `sim_worker`.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
@@ -29,6 +29,7 @@ from coordinator.core.transitions import TRANSITIONS, TaskEvent
 from coordinator.frontier.port import Store
 from coordinator.service import Service
 from shared.messages import (
+    CONTENT_TYPE_RULE,
     Ack,
     AckState,
     Brief,
@@ -40,7 +41,7 @@ from shared.messages import (
     Report,
     Welcome,
 )
-from shared.urls import origin
+from shared.urls import host_key, origin
 from tests.property.crawl_site import Robots, Site
 
 T = TypeVar("T")
@@ -56,6 +57,7 @@ class Mirror:
         self.leases: dict[int, LeaseRow] = {}
         self.hosts: dict[str, HostRow] = {}
         self.origins: dict[str, OriginRow] = {}
+        self.gates: defaultdict[str, set[Gate]] = defaultdict(set)
         self.ledger = LedgerRow()
         self.results: list[Result] = []
         self.changes = 0
@@ -80,6 +82,7 @@ class Mirror:
                 self._end(change)
             case OriginSet():
                 self.origins[change.origin.origin] = change.origin
+                self.gates[change.origin.origin].add(change.origin.gate)
             case LedgerSet():
                 self.ledger = change.ledger
             case Recorded():
@@ -112,7 +115,13 @@ class Mirror:
 
 
 def _check_final_stays(before: TaskRow, change: TaskMoved) -> None:
-    """A final task is only ever found nearer; only what was DROPPED for its depth is revived by that."""
+    """A final page is only ever found nearer; only what was DROPPED for its depth is revived by that.
+
+    A robots.txt is asked for again.
+    """
+    if change.event == TaskEvent.RECHECKED:
+        assert before.kind is Kind.ROBOTS
+        return
     assert change.event in (TaskEvent.LOWERED, TaskEvent.REVIVED), f"{before.url}: {change.event} after its end"
     assert change.task.depth < before.depth
     if change.event == TaskEvent.REVIVED:
@@ -132,7 +141,7 @@ class World:
         self.last_start_at: dict[str, float] = {}
         self.accepted: list[Report] = []
         self.finished = False
-        self.do(lambda now: self.service.add_seeds(site.seeds(), now))
+        self.do(lambda now: self.service.add_seeds(site.seeds(), now, site.maps()))
 
     def do(self, call: Callable[[float], T], flush: bool = True) -> T:
         """Make one call as the loop does."""
@@ -159,6 +168,7 @@ class World:
         if answer.known:
             assert [(ack.lease, ack.ref) for ack in answer.acks] == [(r.lease, r.ref) for r in request.reports]
             self._judge(request, expected, answer.acks)
+            self._check_recalled(request.session, answer)
             if not request.want and not request.released and not any(ack == "new" for ack in expected):
                 assert self.mirror.changes == before, "a report that does not count changed something"
         self.service.flush(self.now)
@@ -173,6 +183,14 @@ class World:
             gap = self.now - last
             assert gap >= spacing_s - TOLERANCE_S, f"{host} was asked again after {gap} s, not {spacing_s} s"
         self.last_start_at[host] = self.now
+
+    def _check_recalled(self, session: str, answer: ExchangeAnswer) -> None:
+        """What was to start on a host before the time until which it is held now must be called back."""
+        for lease in self.mirror.leases.values():
+            host = self.mirror.hosts[lease.host]
+            unit = self.mirror.hosts[host.unit] if host.unit else host
+            early = [ref for ref, start in lease.starts if ref in lease.refs and start < unit.hold_until - TOLERANCE_S]
+            assert not early or lease.session != session or lease.id in answer.recalled, f"lease {lease.id} goes on"
 
     def _ack_of(self, report: Report, session: str) -> str:
         """Return what the ack of a report must be: `new` for one that counts."""
@@ -189,7 +207,7 @@ class World:
         for report, wanted, ack in zip(request.reports, expected, acks, strict=True):
             assert ack.state == (AckState.OK if wanted == "new" else wanted), f"{ack}, expected {wanted}"
             if wanted == "new":
-                assert self.mirror.accepted[report.ref, report.lease] == 1
+                assert report.more or self.mirror.accepted[report.ref, report.lease] == 1
                 self.accepted.append(report)
 
 
@@ -199,6 +217,7 @@ def invariants(world: World) -> None:
     _check_store_is_mirrored(store, mirror)
     _check_leases(store, mirror)
     _check_budget(store, mirror, world.policy)
+    _check_gates(mirror)
     for host in mirror.hosts.values():
         _check_host(host, mirror, world.policy)
 
@@ -235,6 +254,22 @@ def _check_leases(store: Store, mirror: Mirror) -> None:
             assert not lease.alone or len(lease.refs) == 1
 
 
+def _check_gates(mirror: Mirror) -> None:
+    """While pages wait for a robots.txt it is asked for, once; and nobody counts as waiting who does not."""
+    asked = Counter(
+        task.origin for task in mirror.tasks.values() if task.kind is Kind.ROBOTS and task.state not in FINAL
+    )
+    assert not asked or max(asked.values()) == 1, f"asked for twice at once: {asked}"
+    cut_off = {
+        task.origin for task in mirror.tasks.values() if task.kind is Kind.ROBOTS and task.state is TaskState.DROPPED
+    }
+    for row in mirror.origins.values():
+        waits = row.gate is Gate.WAITING or row.rechecking
+        assert asked[row.origin] == waits or row.origin in cut_off, f"{row}, asked for {asked[row.origin]} times"
+    waiting = [row for row in mirror.origins.values() if row.gate is Gate.WAITING and row.failing_since is not None]
+    assert mirror.ledger.robots_waits.waiting == len(waiting)
+
+
 def _check_budget(store: Store, mirror: Mirror, policy: Policy) -> None:
     ledger = mirror.ledger
     fetched = [task for task in mirror.tasks.values() if task.outcome is Outcome.FETCHED and task.kind is Kind.PAGE]
@@ -250,15 +285,19 @@ def _check_budget(store: Store, mirror: Mirror, policy: Policy) -> None:
 
 
 def _check_host(host: HostRow, mirror: Mirror, policy: Policy) -> None:
-    leases = [lease for lease in mirror.leases.values() if lease.host == host.key]
+    if host.unit:
+        assert (host.holders, host.ready_at, host.origins) == ((), None, ()), f"{host} has joined a unit"
+        return
+    leases = [lease for lease in mirror.leases.values() if lease.host in (host.key, *host.names)]
     assert sorted(holder.session for holder in host.holders) == sorted({lease.session for lease in leases})
-    spaced = {lease.session for lease in leases if lease.spacing_s > 0}
-    if spaced:
-        assert len(host.holders) == 1, f"{host.key} is delayed, but held by {host.holders}"
-    assert sum(holder.slots for holder in host.holders) <= policy.per_host
     for lease in leases:
         (holder,) = (holder for holder in host.holders if holder.session == lease.session)
         assert holder.slots >= lease.slots
+    if host.names:
+        return  # some may have been granted before it was known that these hosts are one
+    if any(lease.spacing_s > 0 for lease in leases):
+        assert len(host.holders) == 1, f"{host.key} is delayed, but held by {host.holders}"
+    assert sum(holder.slots for holder in host.holders) <= policy.per_host
 
 
 def verdict(world: World) -> None:
@@ -269,29 +308,47 @@ def verdict(world: World) -> None:
     assert not mirror.leases
     pages = [task for task in mirror.tasks.values() if task.kind is Kind.PAGE]
     fetched = {result.url for result in mirror.results}
-    if any(task.reason == "budget" for task in pages):
+    if any(task.reason == "budget_pages" for task in pages):
         assert len(fetched) == world.policy.pages
+        return
+    if any(task.reason == "budget_host_pages" for task in pages):
+        by_host = Counter(host_key(url) for url in fetched)
+        assert all(number <= (world.policy.host_budget.pages or 0) for number in by_host.values())
+        for task in pages:
+            assert task.reason != "budget_host_pages" or by_host[task.host] == world.policy.host_budget.pages
         return
     mute = {task.url for task in pages if _led_nowhere(task)}
     unparsed = {task.url for task in pages if task.outcome is Outcome.EXTRACT_ERROR}
-    expected = site.reachable(mute, _refused(pages, mirror, site), world.policy.depth)
+    expected = site.reachable(mute, _refused(pages, mirror, site), world.policy.depth, _told(mirror, site))
     assert fetched == expected - unparsed
 
 
+def _told(mirror: Mirror, site: Site) -> set[str]:
+    """Return the pages that the sitemap told: all that it lists, if it was read to its end."""
+    read = {task.outcome for task in mirror.tasks.values() if task.kind is Kind.SITEMAP}
+    if Outcome.FETCHED in read:
+        return set(site.entries())
+    known = {task.url for task in mirror.tasks.values() if task.depth == 0 and task.kind is Kind.PAGE}
+    return known.intersection(site.entries())
+
+
 def _led_nowhere(task: TaskRow) -> bool:
-    if task.outcome is Outcome.NOT_MODIFIED:
+    if task.outcome is Outcome.NOT_MODIFIED or task.reason == CONTENT_TYPE_RULE:
         return True
     return task.state is TaskState.FAILED and task.outcome is not Outcome.EXTRACT_ERROR
 
 
 def _refused(pages: Collection[TaskRow], mirror: Mirror, site: Site) -> set[str]:
-    """Return the pages that robots.txt refuses, by what the site says and what could be had of it."""
+    """Return the pages that robots.txt refused, by what the site says and what could be had of it at any time."""
     refused = set()
     for task in pages:
-        gate = mirror.origins[origin(task.url)].gate if origin(task.url) in mirror.origins else Gate.WAITING
+        gates = mirror.gates[origin(task.url)] - {Gate.WAITING}
         page = site.page(task.url)
-        ruled = gate is Gate.RULES and page.private and site.robots[page.host] is not Robots.SLOW
-        if gate is Gate.DISALLOW or ruled:
+        is_ruled = page.private and site.robots[page.host] is not Robots.SLOW
+        assert task.reason != "robots" or (is_ruled and Gate.RULES in gates), task
+        assert task.reason != "robots_unreachable" or Gate.DISALLOW in gates, task
+        always = gates == {Gate.DISALLOW} or (is_ruled and gates == {Gate.RULES})
+        if always or task.reason in ("robots", "robots_unreachable"):
             refused.add(task.url)
     return refused
 

@@ -7,13 +7,18 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
-from shared.messages import Kind, Outcome, Report, ScopeSpec, Task
-from shared.urls import canonicalize, origin
+import msgspec
+
+from shared.messages import CONTENT_TYPE_RULE, Kind, Outcome, Report, ScopeSpec, SitemapEntry, Task
+from shared.urls import canonicalize, origin, parts
 
 HOSTS = ("a.test", "b.test", "c.test")
+ADDRESSES = ("10.0.0.1", "10.0.0.1", "10.0.0.2")
 OUTSIDE = "http://elsewhere.test/"
 NOT_CANONICAL = "http://A.test:80/x/../p0#top"
 CRAWL_DELAY_S = 3.0
+MAP = "http://b.test/sitemap.xml"
+PART_ENTRIES = 2
 
 
 class Robots(Enum):
@@ -24,6 +29,7 @@ class Robots(Enum):
     SLOW = "slow"
     MOVED = "moved"
     BROKEN = "broken"
+    DEADLY = "deadly"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +45,12 @@ class SitePage:
 
 @dataclass(frozen=True)
 class Site:
-    """Pages by number, and each host's robots.txt."""
+    """Pages by number, each host's robots.txt, and what a sitemap lists, which is told in parts; none if that is
+    nothing."""
 
     pages: tuple[SitePage, ...]
     robots: tuple[Robots, Robots, Robots]
+    listed: tuple[int, ...] = ()
 
     def url(self, number: int) -> str:
         """Return the address of a page."""
@@ -58,18 +66,45 @@ class Site:
         """Return where a crawl begins."""
         return tuple(dict.fromkeys((self.url(0), self.url(1))))
 
+    def maps(self) -> tuple[str, ...]:
+        """Return the sitemap that the job names."""
+        return (MAP,) if self.listed else ()
+
+    def entries(self) -> tuple[str, ...]:
+        """Return the pages that the sitemap lists."""
+        return tuple(dict.fromkeys(self.url(number) for number in self.listed))
+
+    def ahead(self, report: Report, task: Task) -> tuple[Report, ...]:
+        """Return the parts that go ahead of the last report of a sitemap."""
+        if task.kind is not Kind.SITEMAP or report.outcome is not Outcome.FETCHED:
+            return ()
+        parts = self._parts()[:-1]
+        return tuple(_report(report.lease, task, Outcome.FETCHED, 200, entries=part, more=True) for part in parts)
+
+    def _parts(self) -> list[tuple[SitemapEntry, ...]]:
+        entries = tuple(SitemapEntry(url, number % 3) for number, url in enumerate(self.entries()))
+        return [entries[start : start + PART_ENTRIES] for start in range(0, len(entries), PART_ENTRIES)]
+
     def scope(self) -> ScopeSpec:
         """Return a scope that holds the whole site."""
         return ScopeSpec(hosts=HOSTS)
 
     def is_deadly(self, task: Task) -> bool:
         """Say whether whoever fetches this dies of it."""
+        if task.kind is Kind.ROBOTS:
+            return task.url.endswith("/robots.txt") and self.robots[_host(task.url)] is Robots.DEADLY
         return task.kind is Kind.PAGE and self.page(task.url).deadly
 
     def answer(self, lease: int, task: Task) -> Report:
         """Return the report of an honest worker."""
+        host = HOSTS.index(parts(task.url).host)
+        return msgspec.structs.replace(self._answer(lease, task), address=ADDRESSES[host])
+
+    def _answer(self, lease: int, task: Task) -> Report:
         if task.kind is Kind.ROBOTS:
             return self._robots(lease, task)
+        if task.kind is Kind.SITEMAP:
+            return _report(lease, task, Outcome.FETCHED, 200, entries=self._parts()[-1])
         page = self.page(task.url)
         if page.moved_to is not None:
             return _report(lease, task, Outcome.REDIRECTED, 301, location=self.url(page.moved_to))
@@ -79,13 +114,16 @@ class Site:
         """Return where a page links to."""
         return tuple(dict.fromkeys(self.url(number) for number in self.page(url).links))
 
-    def reachable(self, failed: Collection[str], refused: Collection[str], depth: int | None) -> set[str]:
+    def reachable(
+        self, failed: Collection[str], refused: Collection[str], depth: int | None, told: Collection[str] = ()
+    ) -> set[str]:
         """Return the pages that every crawl fetches, but for those that end as `failed` or are `refused`.
 
-        Breadth first; a redirect costs no depth. What failed or is refused leads nowhere.
+        Breadth first; a redirect costs no depth. What failed or is refused leads nowhere. `told` are the pages that are
+        known from the sitemap.
         """
         best: dict[str, int] = {}
-        found = deque((url, 0) for url in self.seeds())
+        found = deque((url, 0) for url in (*self.seeds(), *told))
         fetched = set()
         while found:
             url, far = found.popleft()
@@ -103,7 +141,7 @@ class Site:
         return fetched
 
     def _robots(self, lease: int, task: Task) -> Report:
-        host = HOSTS.index(origin(task.url).removeprefix("http://"))
+        host = _host(task.url)
         if not task.url.endswith("/robots.txt"):
             return _report(lease, task, Outcome.FETCHED, 200, body=b"User-agent: *\nDisallow: /private/\n")
         match self.robots[host]:
@@ -117,8 +155,12 @@ class Site:
             case Robots.MOVED:
                 target = f"http://{HOSTS[(host + 1) % len(HOSTS)]}/rules.txt"
                 return _report(lease, task, Outcome.REDIRECTED, 302, location=target)
-            case Robots.BROKEN:
+            case Robots.BROKEN | Robots.DEADLY:
                 return _report(lease, task, Outcome.HTTP_ERROR, 500)
+
+
+def _host(url: str) -> int:
+    return HOSTS.index(origin(url).removeprefix("http://"))
 
 
 MISFORTUNES: dict[str, dict[str, object]] = {
@@ -128,18 +170,21 @@ MISFORTUNES: dict[str, dict[str, object]] = {
     "too many": {"outcome": Outcome.HTTP_ERROR, "status": 429},
     "large": {"outcome": Outcome.TOO_LARGE, "status": 200},
     "bad hook": {"outcome": Outcome.EXTRACT_ERROR, "status": 200},
+    "unwanted type": {"outcome": Outcome.DENIED, "status": 200, "reason": CONTENT_TYPE_RULE},
     "unasked 304": {"outcome": Outcome.NOT_MODIFIED, "status": 304},
 }
 
 
 def misfortune(name: str, honest: Report) -> Report:
     """Return what a worker reports if this happens to it in place of what the site would have answered."""
-    told: dict[str, object] = {"lease": honest.lease, "ref": honest.ref, **MISFORTUNES[name]}
-    if name == "bad hook" and honest.outcome is not Outcome.FETCHED:
-        return honest  # a hook sees only pages
+    told: dict[str, object] = {"lease": honest.lease, "ref": honest.ref, "reason": name, **MISFORTUNES[name]}
+    if name in ("bad hook", "unwanted type") and (
+        honest.outcome is not Outcome.FETCHED or honest.body or honest.entries
+    ):
+        return honest  # a hook sees only pages, and only of pages the type is asked
     if name == "bad hook":
         told["outlinks"] = honest.outlinks
-    return Report(**told, reason=name)  # type: ignore[arg-type]  # the table above fits the fields
+    return Report(**told)  # type: ignore[arg-type]  # the table above fits the fields
 
 
 def lie(honest: Report) -> Report:
@@ -160,7 +205,17 @@ def _report(
     outlinks: tuple[str, ...] = (),
     location: str = "",
     body: bytes = b"",
+    entries: tuple[SitemapEntry, ...] = (),
+    more: bool = False,
 ) -> Report:
     return Report(
-        lease=lease, ref=task.ref, outcome=outcome, status=status, outlinks=outlinks, location=location, body=body
+        lease=lease,
+        ref=task.ref,
+        outcome=outcome,
+        status=status,
+        outlinks=outlinks,
+        location=location,
+        body=body,
+        entries=entries,
+        more=more,
     )

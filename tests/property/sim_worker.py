@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.messages import ExchangeAnswer, ExchangeRequest, Outcome
+from shared.messages import ExchangeAnswer, ExchangeRequest, Kind, Outcome
 from tests.property.crawl_model import World
 from tests.property.crawl_site import lie, misfortune
 from worker.agenda import Attempt, Lanes, TaskKey
@@ -45,12 +45,20 @@ class SimWorker:
         attempt, _ = self.running.pop(place % len(self.running))
         self._lanes.done(attempt)
         report = self._world.site.answer(attempt.lease_id, attempt.task)
+        is_page = attempt.task.kind is Kind.PAGE
         if mishap:
             report = misfortune(mishap, report)
-        elif lying and report.outcome is Outcome.FETCHED and not report.body:
+        elif lying and report.outcome is Outcome.FETCHED and is_page:
             report = lie(report)
         self._deliveries.append(
-            Delivery(report=report, wire_bytes=100, depth=attempt.task.depth, started_at=attempt.started_at)
+            Delivery(
+                report=report,
+                wire_bytes=100,
+                depth=attempt.task.depth,
+                started_at=attempt.started_at,
+                gap_s=attempt.gap_s,
+                ahead=self._world.site.ahead(report, attempt.task),
+            )
         )
 
     def exchange(self, want: int, trip_s: float = 0.0, lose_answer: bool = False) -> None:
@@ -88,6 +96,7 @@ class SimWorker:
         self._lanes.renew((lease for lease in request.holding if lease not in answer.lost), until)
         for lease in answer.leases:
             self._lanes.add(lease, self._world.now, until)
+        self._ledger.drop(self._lanes.drop(answer.recalled))
 
     def _note_start(self, attempt: Attempt) -> None:
         lease = self._world.mirror.leases.get(attempt.lease_id)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from coordinator.core.policy import Policy
+from coordinator.core.policy import Policy, Unit
 from coordinator.frontier.memory_store import MemoryStore
 from shared.messages import ExchangeRequest, Outcome, Report
 from tests.property.crawl_model import World, copy_of, invariants, verdict
@@ -39,6 +39,7 @@ _SITES = st.builds(
     Site,
     pages=st.lists(_PAGES, min_size=4, max_size=12).map(tuple),
     robots=st.tuples(*[st.sampled_from(Robots)] * 3),
+    listed=st.one_of(st.just(()), st.lists(_NUMBERS, min_size=1, max_size=6).map(tuple)),
 )
 _POLICIES = st.builds(
     Policy,
@@ -53,6 +54,12 @@ _POLICIES = st.builds(
     depth=st.one_of(st.none(), st.integers(0, 3)),
     pages=st.one_of(st.none(), st.integers(1, 4)),
     keep_scope_same=st.just(False),
+    unit=st.sampled_from([Unit.HOST, Unit.ADDRESS]),
+    robots_wait_s=st.sampled_from([0.0, 5.0, 30.0]),
+    robots_pause_s=st.just(2.0),
+    robots_pause_max_s=st.just(8.0),
+    robots_fresh_s=st.sampled_from([5.0, 20.0, 86_400.0]),
+    robots_fresh_least_s=st.just(1.0),
     tasks_per_lease=st.integers(1, 4),
     tasks_per_slot=st.integers(1, 3),
 )

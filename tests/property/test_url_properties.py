@@ -7,9 +7,10 @@ import re
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.messages import ScopeSpec
+from shared.messages import ScopeSpec, UrlSpec
 from shared.scope import Scope
-from shared.urls import canonicalize, parts
+from shared.url_policy import TRACKING, UrlPolicy
+from shared.urls import canonicalize, join_plain, parts
 
 _PIECES = st.sampled_from(
     [
@@ -74,6 +75,47 @@ def test_joined_links_are_fixed_points_too(base: str, href: str) -> None:
         assert url is None or canonicalize(url, page) == url
 
 
+_POLICY_PIECES = st.sampled_from(
+    (
+        *("/", "?", "&", "=", ";", "..", ".", "%", "%2e", "a", "b", "B", "1", "ü", "+", "#", "index.html", "utm_x"),
+        *(";jsessionid=1", "PHPSESSID=", "sid=0123456789abcdef0123456789abcdef", "(S(abcdefghijklmnopqrstuvwx))"),
+        *("%66bclid", "ref"),
+    )
+)
+_POLICIES = st.builds(
+    UrlSpec,
+    drop_query=st.lists(st.sampled_from([*TRACKING, "ref", "*", "a*b"]), max_size=4).map(tuple),
+    sort_query=st.booleans(),
+    strip_session_ids=st.booleans(),
+    index_pages=st.sampled_from([(), ("index.html",), ("a", "b")]),
+)
+
+
+@settings(deadline=None)
+@given(_POLICIES, st.builds("http://h/{}".format, st.builds("".join, st.lists(_POLICY_PIECES, max_size=15))))
+@example(UrlSpec(strip_session_ids=True), "http://h/x/.;jsessionid=1./b")
+@example(UrlSpec(index_pages=("a",), strip_session_ids=True), "http://h/a/;jsessionid=1")
+@example(UrlSpec(drop_query=("ref",), sort_query=True), "http://h/?ref&b&a&")
+def test_a_jobs_own_form_is_a_fixed_point_of_its_policy_and_of_the_standard(spec: UrlSpec, href: str) -> None:
+    policy = UrlPolicy(spec)
+    url = policy.canonicalize(href)
+    assert url is not None
+    assert policy.apply(url) == url == canonicalize(url)
+    assert policy.is_canonical(url)
+    assert policy.canonicalize("", url) == url
+
+
+@settings(deadline=None)
+@given(_POLICIES, _URLS, _NEARLY_URLS)
+def test_what_is_joined_by_a_policy_is_what_it_makes_of_the_joined(spec: UrlSpec, base: str, href: str) -> None:
+    page = canonicalize(base)
+    if page is not None:
+        policy = UrlPolicy(spec)
+        joined, url = canonicalize(href, page), policy.canonicalize(href, page)
+        assert url == (None if joined is None else policy.apply(joined))
+        assert url is None or policy.canonicalize(url, page) == url
+
+
 @settings(deadline=None)
 @given(_URLS)
 def test_canonical_urls_are_ascii_without_fragment_and_fall_into_parts(href: str) -> None:
@@ -96,3 +138,16 @@ def test_globs_match_as_fnmatch_would(glob: str, rest: str) -> None:
     expected = re.search(rf"\A{body}" if glob.startswith("/") else body, path, re.DOTALL) is not None
     scope = Scope(ScopeSpec(hosts=("h",), include=(glob,)))
     assert (scope.refuses(f"http://h{path}") == "") is expected
+
+
+_NAMES = st.text("abcXYZ019._~-", min_size=0, max_size=4)
+
+
+@given(
+    st.lists(_NAMES, max_size=4).map(lambda names: f"https://a.test/{'/'.join(names)}/"),
+    st.lists(st.one_of(_NAMES, st.just("..")), max_size=5).map("/".join),
+)
+def test_the_short_way_to_join_comes_to_the_same(folder: str, href: str) -> None:
+    base = canonicalize(folder)
+    assert base is not None
+    assert join_plain(base, href) in (None, canonicalize(href, base))

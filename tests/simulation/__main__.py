@@ -1,6 +1,6 @@
 """`python -m tests.simulation --seeds A:B`: run seeds, go on where an earlier run of them was, tell what failed.
 
-Exit code 1 if a seed failed (its story is printed, the state is kept before it), or if some transition or fault was
+Exit code 1 if a seed failed (its story is printed, and the next run begins with it), or if some transition or fault was
 rarer than `--least` over the whole run.
 """
 
@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import msgspec
@@ -22,19 +24,28 @@ from coordinator.core.transitions import TaskEvent
 from tests.simulation.chronicle import Chronicle, Fault
 from tests.simulation.simulation import Simulation
 
-SAVED_EVERY = 50
+PER_RUN = 25
 MEMORY = Path("/dev/shm")
 
 
-class State(msgspec.Struct, kw_only=True):
-    """How far a run of seeds has come."""
+class Tally(msgspec.Struct, kw_only=True):
+    """What seeds came to. `failure` is the story of the one that failed, and `failed` its number."""
 
-    first: int
-    next: int
+    seeds: int = 0
     seconds: float = 0.0
     transitions: list[tuple[str | None, str, int]] = []
     faults: dict[str, int] = {}
     figures: dict[str, int] = {}
+    failed: int = -1
+    failure: str = ""
+
+
+class State(msgspec.Struct, kw_only=True):
+    """How far the runs over a range of seeds have come: which of them, by their first seed, are done."""
+
+    first: int
+    done: list[int] = []
+    tally: Tally
 
 
 def main() -> int:
@@ -42,21 +53,32 @@ def main() -> int:
     options = _options()
     first, last = options.seeds
     state = _load(options.state, first)
-    chronicle = _recall(state)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    for seed in range(state.next, last):
-        began_at = time.monotonic()
-        failure = run_seed(seed, chronicle)
-        if failure:
-            print(f"{chronicle.story()}\n{failure}\nseed {seed} failed; once more: --seeds {seed}:{seed + 1}")
+    chronicle = _recall(state.tally)
+    done = set(state.done)
+    runs = [(start, min(start + PER_RUN, last)) for start in range(first, last, PER_RUN) if start not in done]
+    for (start, _), tally in _run_all(runs, options.processes):
+        if tally.failure:
+            print(f"{tally.failure}\nseed {tally.failed} failed; once more: --seeds {tally.failed}:{tally.failed + 1}")
             return 1
-        state.next = seed + 1
-        state.seconds += time.monotonic() - began_at
-        if not state.next % SAVED_EVERY or state.next == last:
-            _save(options.state, state, chronicle)
+        state.done.append(start)
+        _add(chronicle, tally)
+        state.tally = _note(chronicle, state.tally.seeds + tally.seeds, state.tally.seconds + tally.seconds)
+        _save(options.state, state)
     if options.state is not None:
         options.state.unlink(missing_ok=True)  # the same command begins anew
-    return _conclude(state, chronicle, options.least)
+    return _conclude(state.tally, chronicle, options.least)
+
+
+def run_seeds(first: int, last: int) -> Tally:
+    """Run seeds until one fails; return what they came to."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    chronicle = Chronicle()
+    began_at = time.process_time()
+    for seed in range(first, last):
+        failure = run_seed(seed, chronicle)
+        if failure:
+            return Tally(failed=seed, failure=f"{chronicle.story()}\n{failure}")
+    return _note(chronicle, last - first, time.process_time() - began_at)
 
 
 def run_seed(seed: int, chronicle: Chronicle) -> str:
@@ -69,11 +91,26 @@ def run_seed(seed: int, chronicle: Chronicle) -> str:
     return ""
 
 
+def _run_all(runs: list[tuple[int, int]], processes: int) -> Iterator[tuple[tuple[int, int], Tally]]:
+    """Yield each run as it is done; the first that fails is the last."""
+    if processes < 2:
+        yield from ((run, run_seeds(*run)) for run in runs)
+        return
+    with ProcessPoolExecutor(processes) as pool:
+        pending: dict[Future[Tally], tuple[int, int]] = {pool.submit(run_seeds, *run): run for run in runs}
+        try:
+            for future in as_completed(pending):
+                yield pending.pop(future), future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=_range, required=True, metavar="A:B")
     parser.add_argument("--state", type=Path, help="file to keep the progress in")
     parser.add_argument("--least", type=int, default=0, help="how often each transition and fault must have been")
+    parser.add_argument("--processes", type=int, default=1, help="how many seeds run at the same time")
     return parser.parse_args()
 
 
@@ -87,37 +124,50 @@ def _load(path: Path | None, first: int) -> State:
         state = msgspec.json.decode(path.read_bytes(), type=State)
         if state.first == first:
             return state
-    return State(first=first, next=first)
+    return State(first=first, tally=Tally())
 
 
-def _recall(state: State) -> Chronicle:
+def _recall(tally: Tally) -> Chronicle:
     chronicle = Chronicle()
-    for before, event, number in state.transitions:
-        chronicle.transitions[TaskState(before) if before else None, TaskEvent(event)] = number
-    chronicle.faults.update({Fault(fault): number for fault, number in state.faults.items()})
-    chronicle.figures.update(state.figures)
+    _add(chronicle, tally)
     return chronicle
 
 
-def _save(path: Path | None, state: State, chronicle: Chronicle) -> None:
+def _add(chronicle: Chronicle, tally: Tally) -> None:
+    for before, event, number in tally.transitions:
+        chronicle.transitions[TaskState(before) if before else None, TaskEvent(event)] += number
+    chronicle.faults.update({Fault(fault): number for fault, number in tally.faults.items()})
+    chronicle.figures.update(tally.figures)
+
+
+def _note(chronicle: Chronicle, seeds: int, seconds: float) -> Tally:
+    return Tally(
+        seeds=seeds,
+        seconds=seconds,
+        transitions=[(*key, number) for key, number in chronicle.transitions.items()],
+        faults={str(fault): number for fault, number in chronicle.faults.items()},
+        figures=dict(chronicle.figures),
+    )
+
+
+def _save(path: Path | None, state: State) -> None:
     if path is None:
         return
-    state.transitions = [(*key, number) for key, number in chronicle.transitions.items()]
-    state.faults = {str(fault): number for fault, number in chronicle.faults.items()}
-    state.figures = dict(chronicle.figures)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".tmp")
     draft.write_bytes(msgspec.json.encode(state))
     draft.replace(path)
 
 
-def _conclude(state: State, chronicle: Chronicle, least: int) -> int:
+def _conclude(tally: Tally, chronicle: Chronicle, least: int) -> int:
     figures = ", ".join(f"{number:,} {name}" for name, number in sorted(chronicle.figures.items()))
-    seeds = state.next - state.first
-    print(f"{seeds:,} seeds held in {state.seconds:,.0f} s: {chronicle.faults.total():,} faults, {figures}")
+    told = f"{chronicle.faults.total():,} faults, {figures}"
+    print(f"{tally.seeds:,} seeds held in {tally.seconds:,.0f} s of one core: {told}")
     rare = chronicle.too_rare(least)
     for line in rare:
         print(f"fewer than {least} times: {line}")
+    for line in chronicle.rarest(5):
+        print(f"rarest: {line}")
     return 1 if rare else 0
 
 

@@ -13,6 +13,8 @@ from coordinator.core.transitions import TRANSITIONS, TaskEvent
 Transition = tuple[TaskState | None, TaskEvent]
 
 KEPT_LINES = 400
+# A robots.txt that was dropped is asked for again by a changed job alone: see `test_job_change.py`.
+NEVER_HERE = (TaskState.DROPPED, TaskEvent.RECHECKED)
 
 
 class Fault(StrEnum):
@@ -48,6 +50,7 @@ class Fault(StrEnum):
     SINK_CRASH_AFTER_MARK = "coordinator killed after a sink's mark"
     SINK_LENGTHENED = "sink file longer than its mark after a crash"
     SINK_TRUNCATED = "sink file shorter than its mark after a crash"
+    SINK_MARK_LOST = "sink file without its mark after a crash"
     SINK_DISK_FULL = "disk full under a sink"
 
 
@@ -88,9 +91,16 @@ class Chronicle:
 
     def too_rare(self, least: int) -> list[str]:
         """Name the transitions and faults that were fewer than `least` times."""
-        rare = [
-            f"{before} --{event}-->: {self.transitions[before, event]}"
+        return [f"{name}: {number}" for number, name in self._counts() if number < least]
+
+    def rarest(self, number: int) -> list[str]:
+        """Name the rarest transitions and faults."""
+        return [f"{name}: {times}" for times, name in self._counts()[:number]]
+
+    def _counts(self) -> list[tuple[int, str]]:
+        events = [
+            (self.transitions[before, event], f"{before} --{event}-->")
             for before, event in TRANSITIONS
-            if self.transitions[before, event] < least
+            if (before, event) != NEVER_HERE
         ]
-        return rare + [f"{fault}: {self.faults[fault]}" for fault in Fault if self.faults[fault] < least]
+        return sorted(events + [(self.faults[fault], str(fault)) for fault in Fault])

@@ -4,43 +4,45 @@ from __future__ import annotations
 
 from random import Random
 
-from coordinator.core.policy import Policy
+from coordinator.core.policy import Budget, Policy
 from tests.property.crawl_site import Robots, Site, SitePage
+from tests.simulation.aims import Aim
 from tests.simulation.machine import Settings
 
 LEASE_S = 10.0
-MOST_PAGES = 24
 
 
-def draw_site(random: Random) -> Site:
-    """Return a site; every other one is a ladder, whose second seed is late to tell of shorter ways."""
-    numbers = random.randint(8, MOST_PAGES)
-    deadly = random.choice([0.0, 0.0, 0.1])
-    moved = random.choice([0.2, 0.2, 0.7])
-    is_ladder = random.random() < 0.7
+def draw_site(random: Random, aim: Aim) -> Site:
+    """Return a site; some are a ladder, whose second seed is late to tell of shorter ways."""
+    numbers = random.randint(*aim.site)
+    deadly = random.choice(aim.deadly)
+    moved = random.choice(aim.moved)
+    is_ladder = random.random() < aim.ladder
     pages = tuple(
         SitePage(
             host=random.choice([0, 0, 1, 2]),
-            links=_rungs(random, number)
+            links=_rungs(random, number, numbers)
             if is_ladder
-            else tuple(random.sample(range(MOST_PAGES), random.randint(2, 5))),
+            else tuple(random.sample(range(numbers), random.randint(2, 5))),
             moved_to=random.randrange(numbers) if number > 1 and random.random() < moved else None,
-            private=number > 1 and random.random() < 0.15,
+            private=number > 1 and random.random() < aim.private,
             deadly=number > 1 and random.random() < deadly,
         )
         for number in range(numbers)
     )
-    healthy = random.random() < 0.7
-    kinds = [kind for kind in Robots if not healthy or kind is not Robots.BROKEN]
-    return Site(pages, (random.choice(kinds), random.choice(kinds), random.choice(kinds)))
+    healthy = random.random() < aim.healthy
+    spared = {Robots.BROKEN: healthy, Robots.DEADLY: not deadly}
+    kinds = [kind for kind in aim.robots if not spared.get(kind)]
+    robots = (random.choice(kinds), random.choice(kinds), random.choice(kinds))
+    return Site(pages, robots, tuple(random.sample(range(numbers), random.choice(aim.listed))))
 
 
-def _rungs(random: Random, number: int) -> tuple[int, ...]:
+def _rungs(random: Random, number: int, numbers: int) -> tuple[int, ...]:
     """Return links of a ladder, that the second seed finds late, and finds nearer."""
-    return (3, 4, 5, 6, 7, 9) if number == 1 else (number + 1 + (number == 0), random.randrange(MOST_PAGES))
+    return tuple(range(3, numbers)) if number == 1 else (number + 1 + (number == 0), random.randrange(numbers))
 
 
-def draw_policy(random: Random) -> Policy:
+def draw_policy(random: Random, aim: Aim) -> Policy:
     """Return what a job may ask for."""
     return Policy(
         user_agent="sim",
@@ -48,22 +50,28 @@ def draw_policy(random: Random) -> Policy:
         delay_s=random.choice([0.0, 0.5, 1.0]),
         per_host=random.randint(1, 4),
         lease_s=LEASE_S,
-        retries=random.randint(0, 2),
+        retries=random.choice(aim.retries),
         retry_max_s=8.0,
         hold_max_s=20.0,
-        depth=random.choice([None, None, 1, 1, 2, 2, 3, 3, 4]),
-        pages=random.choice([None] * 9 + [random.randint(1, 6)]),
+        depth=random.choice(aim.depths),
+        pages=random.choice(aim.pages),
         keep_scope_same=False,
+        robots_wait_s=random.choice([0.0, 5.0, 40.0]),
+        robots_pause_s=2.0,
+        robots_pause_max_s=8.0,
+        robots_fresh_s=random.choice(aim.fresh_s),
+        robots_fresh_least_s=1.0,
         tasks_per_lease=random.randint(1, 4),
         tasks_per_slot=random.randint(1, 3),
+        host_budget=Budget(pages=random.choice([None] * 9 + [random.randint(1, 4)])),
     )
 
 
-def draw_settings(random: Random) -> Settings:
+def draw_settings(random: Random, aim: Aim) -> Settings:
     """Return how a crawl may be kept."""
-    cuts = random.random() < 0.5
+    cuts = random.choice(aim.cuts)
     return Settings(
-        power=random.random() < 0.5,
+        power=random.choice(aim.power),
         cuts=cuts,
         cache_pages=random.choice([2, 2_000]),
         autocheckpoint=8_000 if cuts else random.choice([1, 10, 8_000]),

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Outcome, Report, Row, Welcome
-from tests.property.crawl_site import MISFORTUNES, lie, misfortune
+from shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Kind, Outcome, Report, Row, Welcome
+from tests.property.crawl_site import lie, misfortune
+from tests.simulation.aims import ALL_MISHAPS
 from tests.simulation.chronicle import Chronicle, Fault
 from tests.simulation.machine import Machine
 from tests.simulation.timeline import Timeline
@@ -30,7 +31,8 @@ class Exchange(Protocol):
 
 
 class FleetWorker:
-    """One session. `mishaps` is the chance that an attempt goes wrong, by one of `kinds`, or that its report lies."""
+    """One session. `mishaps` is the chance that an attempt goes wrong, by one of `kinds`, or that its report lies;
+    a fetch takes one of `paces_s`."""
 
     def __init__(
         self,
@@ -45,7 +47,8 @@ class FleetWorker:
     ) -> None:
         self.session = session
         self.mishaps = 0.0
-        self.kinds = tuple(sorted(MISFORTUNES))
+        self.kinds = ALL_MISHAPS
+        self.paces_s: tuple[float, ...] = (1.0,)
         self.is_alive = True
         self.is_finished = False
         self.stopped_until = 0.0
@@ -58,6 +61,7 @@ class FleetWorker:
         self._chronicle = chronicle
         self._hello = Hello(session=session, replaces=replaces, began=began)
         self._lanes = Lanes()
+        self._spacings: dict[str, float] = {}
         self._ledger = Ledger(session, SentLinks())
         self._deliveries: list[Delivery] = []
         self._epoch = 0
@@ -115,13 +119,13 @@ class FleetWorker:
         self._chronicle.tell(self._timeline.now, f"{self.session} starts {attempt.task.url} lease {attempt.lease_id}")
         assert key not in self.starts or self._machine.lost_by_power, "started twice under one lease"
         self.starts.add(key)
-        self._machine.begun(self.session, attempt)
+        self._machine.begun(self.session, attempt, self._spacings[attempt.host])
         self.running.append(attempt)
         if self._machine.site.is_deadly(attempt.task):
             self._chronicle.fault(self._timeline.now, Fault.WORKER_KILLED_BY_PAGE, attempt.task.url)
             self.die()
             return
-        takes_s = LATE_S if attempt.task.url.endswith(LATE_PAGE) else self._random.choice([0.05, 0.3, 1.0, 5.0])
+        takes_s = LATE_S if attempt.task.url.endswith(LATE_PAGE) else self._random.choice(self.paces_s)
         self._timeline.after(takes_s, lambda: self._finish(attempt))
 
     def _finish(self, attempt: Attempt) -> None:
@@ -133,9 +137,15 @@ class FleetWorker:
             return
         self.running.remove(attempt)
         self._lanes.done(attempt)
+        report = self._report(attempt)
         self._deliveries.append(
             Delivery(
-                report=self._report(attempt), wire_bytes=100, depth=attempt.task.depth, started_at=attempt.started_at
+                report=report,
+                wire_bytes=100,
+                depth=attempt.task.depth,
+                started_at=attempt.started_at,
+                gap_s=attempt.gap_s,
+                ahead=self._machine.site.ahead(report, attempt.task),
             )
         )
 
@@ -145,7 +155,7 @@ class FleetWorker:
         is_safe = attempt.task.url.endswith(LATE_PAGE)
         if not is_safe and self._random.random() < self.mishaps and report.outcome is not Outcome.REDIRECTED:
             return misfortune(kind, report)
-        if report.outcome is not Outcome.FETCHED or report.body:
+        if report.outcome is not Outcome.FETCHED or attempt.task.kind is not Kind.PAGE:
             return report
         if self._random.random() < self.mishaps:
             self._chronicle.fault(self._timeline.now, Fault.LINKS_FORGED, attempt.task.url)
@@ -203,6 +213,8 @@ class FleetWorker:
         self._lanes.renew((lease for lease in request.holding if lease not in answer.lost), until)
         for lease in answer.leases:
             self._lanes.add(lease, self._timeline.now, until)
+            self._spacings[lease.host] = lease.spacing_s
+        self._ledger.drop(self._lanes.drop(answer.recalled))
         if self._draining:
             self._ledger.drop(self._lanes.drop(self._lanes.leases()))
         self.is_finished = answer.finished

@@ -10,6 +10,7 @@ from random import Random
 from typing import IO, Any
 
 from coordinator.core.changes import Change
+from coordinator.frontier.outer_time import Reading
 from coordinator.frontier.sqlite_store import SqliteStore
 from coordinator.loop import Loop
 from coordinator.service import Service
@@ -53,9 +54,9 @@ class FragileStore(SqliteStore):
     """The durable store. `on_commit` is told of each commit that is done."""
 
     def __init__(
-        self, path: Path, fuse: Fuse, on_commit: Callable[[], None], *, power: bool, wall: Callable[[], float]
+        self, path: Path, fuse: Fuse, on_commit: Callable[[], None], *, power: bool, clocks: Callable[[], Reading]
     ) -> None:
-        super().__init__(path, power=power, wall=wall)
+        super().__init__(path, power=power, clocks=clocks)
         self._fuse = fuse
         self._on_commit = on_commit
 

@@ -19,15 +19,17 @@ import msgspec
 from coordinator.core.changes import Change, TaskMoved
 from coordinator.core.policy import Policy
 from coordinator.crawl_folder import FRONTIER, MARKS
+from coordinator.frontier.outer_time import Reading
 from coordinator.service import Service
 from coordinator.sinks.follower import Follower
 from coordinator.sinks.jsonl_sink import JsonlSink
 from shared.errors import CrawlFailed
-from shared.messages import Ack, AckState, Brief, ExchangeAnswer, ExchangeRequest, Hello, Welcome
-from tests.property.crawl_model import Mirror, World, invariants
+from shared.messages import Ack, AckState, Brief, ExchangeAnswer, ExchangeRequest, Hello, Kind, Welcome
+from tests.property.crawl_model import TOLERANCE_S, Mirror, World, invariants
 from tests.property.crawl_site import Site
 from tests.simulation.chronicle import Chronicle, Fault
 from tests.simulation.fragile import Crash, FragileMarks, FragileStore, FullFile, Fuse, SimLoop, cut, garbage
+from tests.simulation.laws import Laws
 from tests.simulation.timeline import Timeline
 from worker.agenda import Attempt
 
@@ -66,6 +68,7 @@ class Machine(World):
         self.folder = folder / "0"
         self.folder.mkdir()
         self.fuse = Fuse()
+        self.laws = Laws(policy)
         self.history: list[Commit] = []
         self.acked: set[tuple[bytes, int]] = set()
         self.last_start_at = {}
@@ -75,10 +78,14 @@ class Machine(World):
         self.crawl_ahead = 0.0
         self.is_up = False
         self.incarnations = 0
+        self.changes = 0
         self.amnesia_until = 0.0
         self.lost_by_power = 0
         self.fetches: Counter[bytes] = Counter()
         self.events: Counter[tuple[bytes, str]] = Counter()
+        self._boots = 1
+        self._booted_on = -1_000.0
+        self._opened_boot = 1
         self._has_amnesia = False
         self._uncommitted: list[Change] = []
         self._last_epoch = 0
@@ -90,24 +97,29 @@ class Machine(World):
         """Crawl time."""
         return self._opened_at + self.timeline.now - self._opened_on
 
-    def wall(self) -> float:
-        """The time by the clock on the wall, which may be set."""
-        return 1e9 + self.timeline.now + self.wall_ahead
+    def clocks(self) -> Reading:
+        """What the machine's clocks say: that on the wall may be set, that since boot is the boot's own."""
+        wall_s = 1e9 + self.timeline.now + self.wall_ahead
+        return Reading(wall_s, f"boot {self._boots}", self.timeline.now - self._booted_on)
 
     def open(self) -> None:
         """Start an incarnation over the files; what they hold must be what was committed."""
         before = self.incarnations and self.now
         power = self.settings.power
         self.store: FragileStore = FragileStore(
-            self.folder / FRONTIER, self.fuse, self._committed, power=power, wall=self.wall
+            self.folder / FRONTIER, self.fuse, self._committed, power=power, clocks=self.clocks
         )
         self._opened_at, self._opened_on = self.store.opened_at, self.timeline.now
         self.crawl_ahead += max(0.0, self._opened_at - before)
+        if self._opened_boot == self._boots and self.incarnations:
+            assert abs(self._opened_at - before) < TOLERANCE_S, "crawl time jumped, though the machine was up"
+        self._opened_boot = self._boots
         self._settle_into_files()
         assert self._opened_at >= self._kept_at or self.lost_by_power, "crawl time went back"
         assert self.store.epoch > self._last_epoch, "an incarnation with the number of an earlier one"
         self._last_epoch = self.store.epoch
         self._uncommitted = []
+        self.laws.begin_epoch()
         self.mirror = self._remember()
         brief = Brief(job="sim", scope=self.policy.scope)
         self.service = Service(self.store, self.policy, brief, self.store.epoch, self._journal, self._opened_at)
@@ -120,7 +132,7 @@ class Machine(World):
         self.chronicle.tell(self.timeline.now, f"coordinator up, epoch {self.store.epoch}")
         invariants(self)
         self._check_acked()
-        self.serve([(lambda now: self.service.add_seeds(self.site.seeds(), now), Future())])
+        self.serve([(lambda now: self.service.add_seeds(self.site.seeds(), now, self.site.maps()), Future())])
 
     def serve(self, batch: list[Call]) -> None:
         """Serve calls as the loop does: together, with one commit; a failure ends the incarnation."""
@@ -139,6 +151,7 @@ class Machine(World):
             return
         try:
             self.follower._catch_up()
+            assert self.marks.get(ITEMS) == self.sink.mark, "a sink is at no mark that it would be found at"
         except Crash as crash:
             self.crash(crash.fault)
         except CrawlFailed as error:
@@ -175,6 +188,8 @@ class Machine(World):
     def cut_power(self, random: Random) -> None:
         """Lose what was never synced, and of the store's log anything beyond that."""
         synced = self._synced_bytes
+        self._boots += 1
+        self._booted_on = self.timeline.now
         if self.settings.power:
             self.crash(Fault.POWER_CUT_SYNCED, synced, self._lose_unsynced_rows(random))
         else:
@@ -182,17 +197,22 @@ class Machine(World):
             self.crash(Fault.POWER_CUT, random.randint(min(synced, size), size), self._lose_unsynced_rows(random))
 
     def spoil_sink(self, fault: Fault, random: Random) -> None:
-        """Die, and let the sink's file be longer or shorter than its mark says."""
+        """Die, and let the sink's file be longer or shorter than its mark says, or have none."""
 
         def lengthen(folder: Path) -> None:
             with (folder / ITEMS).open("ab") as file:
                 file.write(garbage(random))
 
+        def forget(folder: Path) -> None:
+            for path in folder.glob(f"{MARKS}*"):
+                path.unlink()
+
         def shorten(folder: Path) -> None:
             cut(folder / ITEMS, random.randint(0, (folder / ITEMS).stat().st_size))
 
         self.chronicle.fault(self.timeline.now, fault)
-        self.crash(Fault.CRASH_IDLE, spoil=lengthen if fault is Fault.SINK_LENGTHENED else shorten)
+        spoil = {Fault.SINK_LENGTHENED: lengthen, Fault.SINK_TRUNCATED: shorten, Fault.SINK_MARK_LOST: forget}
+        self.crash(Fault.CRASH_IDLE, spoil=spoil[fault])
 
     def fill_sink_disk(self) -> None:
         """Let the next write to the sink fail half-way."""
@@ -222,21 +242,23 @@ class Machine(World):
             lost = {report.lease for report in request.reports} - self.mirror.leases.keys()
             answer = self.service.exchange(request, now)
             if answer.known:
+                self.laws.told(request.started)
                 self._judge(request, expected, answer.acks)
+                self._check_recalled(request.session, answer)
                 self._note_late(request, expected, lost)
             return answer
 
         return call
 
-    def begun(self, session: str, attempt: Attempt) -> None:
-        """Note an attempt that begins now; its lease must be its session's."""
+    def begun(self, session: str, attempt: Attempt, spacing_s: float) -> None:
+        """Note an attempt that begins now, spaced as the session was last told; its lease must be its session's."""
         if self.timeline.now < self.amnesia_until:
             return
         lease = self.mirror.leases.get(attempt.lease_id)
         assert lease is not None, f"{attempt.task.url} started under a lease that was lost"
         assert lease.session == session
         self.fetches[attempt.task.ref] += 1
-        self.started(attempt.host, lease.spacing_s)
+        self.started(attempt.host, spacing_s)
 
     def started(self, host: str, spacing_s: float) -> None:
         """Note a start on a host, by a time that stands still over no restart: crawl time cannot know better."""
@@ -266,7 +288,10 @@ class Machine(World):
                 self.chronicle.fault(self.timeline.now, Fault.LATE_REPORT_TAKEN, request.session)
 
     def _journal(self, changes: Any) -> None:
+        self.changes += len(changes)
+        self.laws.before(changes, self.mirror)
         self.mirror(changes)
+        self.laws.after(changes, self.mirror)
         self._uncommitted += changes
         self.chronicle.take(self.timeline.now, changes)
         self.events.update((change.task.ref, change.event) for change in changes if isinstance(change, TaskMoved))
@@ -274,10 +299,11 @@ class Machine(World):
     def _committed(self) -> None:
         if self._uncommitted:
             self._kept_at = self.now
-            self.history.append(Commit(self._wal_bytes(), self._uncommitted))
+            size = self._wal_bytes()
+            self.history.append(Commit(size, self._uncommitted))
             self._uncommitted = []
-        if self.settings.power:
-            self._synced_bytes = self._wal_bytes()
+            if self.settings.power:
+                self._synced_bytes = size
 
     def _settle_into_files(self) -> None:
         self.store.pragma(f"cache_size = {self.settings.cache_pages}")
@@ -304,6 +330,13 @@ class Machine(World):
         self.follower = Follower(self.store, {"items.jsonl": self.sink}, self.marks)
         self.follower.restore()
 
+    def keeps(self, ack: Ack) -> bool:
+        """Say whether an ack promises that its task is settled: a part of a sitemap settles nothing."""
+        if ack.state is not AckState.OK:
+            return False
+        task = self.mirror.tasks[ack.ref]
+        return task.kind is not Kind.SITEMAP or ack.lease in task.settled
+
     def _check_acked(self) -> None:
         """What was acked was committed, and is still there."""
         for ref, lease in self.acked:
@@ -324,7 +357,8 @@ class Machine(World):
     def _lose_unsynced_rows(self, random: Random) -> Callable[[Path], None]:
         def lose(folder: Path) -> None:
             size = (folder / ITEMS).stat().st_size
-            cut(folder / ITEMS, random.randint(self.sink.mark.size_bytes if self.settings.power else 0, size))
+            if random.random() < 0.5:  # or else all of it was written out in time
+                cut(folder / ITEMS, random.randint(self.sink.mark.size_bytes if self.settings.power else 0, size))
 
         return lose
 

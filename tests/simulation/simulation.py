@@ -17,11 +17,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from coordinator.audit import audit
+from coordinator.core.rows import TaskState
 from coordinator.core.transitions import TaskEvent
 from coordinator.verify import verify
-from shared.messages import AckState, ExchangeAnswer, ExchangeRequest, Kind, Outcome, Report
-from tests.property.crawl_model import copy_of, invariants, verdict
-from tests.property.crawl_site import HOSTS
+from shared.messages import ExchangeAnswer, ExchangeRequest, Kind, Outcome, Report
+from tests.property.crawl_model import TOLERANCE_S, copy_of, invariants, verdict
+from tests.property.crawl_site import HOSTS, Site
+from tests.simulation.aims import draw_aim
 from tests.simulation.chronicle import Chronicle, Fault
 from tests.simulation.drawing import LEASE_S, draw_policy, draw_settings, draw_site
 from tests.simulation.fleet_worker import LATE_PAGE, FleetWorker
@@ -30,10 +33,10 @@ from tests.simulation.network import Network
 from tests.simulation.timeline import Timeline
 from worker.agenda import Attempt
 
-FAULTS_S = 60.0
 PATIENCE_S = 3_000.0
 LOOKED_EVERY = 8
-RARELY_LATE = ("missing", "refused", "unasked 304", "unasked 304", "unasked 304")
+LATE_MISHAPS = 0.8
+SPOILT = (Fault.SINK_LENGTHENED, Fault.SINK_TRUNCATED, Fault.SINK_MARK_LOST)
 
 
 class Simulation:
@@ -42,21 +45,24 @@ class Simulation:
     def __init__(self, seed: int, folder: Path, chronicle: Chronicle) -> None:
         self._random = random = Random(seed)
         self._chronicle = chronicle
-        chronicle.begin(f"seed {seed}")
+        name, self._aim = draw_aim(random)
+        chronicle.begin(f"seed {seed}, out for {name}")
         self._timeline = Timeline()
-        site, policy = draw_site(random), draw_policy(random)
+        site, policy = draw_site(random, self._aim), draw_policy(random, self._aim)
         chronicle.tell(0.0, f"{site}\n{policy}")
-        self._machine = Machine(folder, site, policy, draw_settings(random), self._timeline, chronicle)
+        self._machine = Machine(folder, site, policy, draw_settings(random, self._aim), self._timeline, chronicle)
         self._network = Network(random, self._timeline, chronicle, trouble=random.choice([0.0, 0.02, 0.1]))
         self._names = (f"s{number}" for number in count(1))
-        self._mishaps = random.choice([0.1, 0.3, 0.5])
+        self._mishaps = random.choice(self._aim.mishaps)
         self._workers: list[FleetWorker] = []
         self._dead: list[FleetWorker] = []
         self._waiting: list[tuple[Callable[[float], Any], Future[Any]]] = []
-        self._staff = random.choice([1, 1, 2, 3])
+        self._staff = random.choice(self._aim.staff)
         self._pause_s = random.choice([0.5, 1.0, 2.0, 4.0])
         self._is_faulty = True
-        self._is_lying_in_wait = False
+        self._awaited: Callable[[Attempt], bool] | None = None
+        self._awaited_number = 1
+        self._looked_at = -1
         self._quiet_until = 0.0
         self._menu = self._choose_menu()
         self._steps = 0
@@ -67,7 +73,7 @@ class Simulation:
             self._join()
         self._turn_loop()
         self._follow()
-        until = self._random.uniform(FAULTS_S / 4, FAULTS_S)
+        until = self._random.uniform(self._aim.lasts_s / 4, self._aim.lasts_s)
         self._timeline.after(self._random.uniform(0, 3), self._misfortune)
         while self._timeline.now < until and not self._is_over:
             self._step()
@@ -84,13 +90,17 @@ class Simulation:
     def _step(self) -> None:
         self._timeline.step()
         self._steps += 1
-        if self._is_lying_in_wait and self._machine.is_up and any(map(_may_be_late, self._running())):
+        if self._awaited is not None and self._machine.is_up and self._is_worth_waiting(self._awaited):
             self._cut_off_all()
         if self._machine.is_up and not self._steps % LOOKED_EVERY:
             self._look()
 
+    def _is_worth_waiting(self, awaited: Callable[[Attempt], bool]) -> bool:
+        return sum(map(awaited, self._running())) >= self._awaited_number
+
     def _look(self) -> None:
-        if self._machine.store.is_clean:
+        if self._machine.store.is_clean and self._looked_at != self._machine.changes:
+            self._looked_at = self._machine.changes
             invariants(self._machine)
         self._check_parallel()
 
@@ -113,7 +123,7 @@ class Simulation:
         worker = FleetWorker(
             next(self._names), self._machine, self._send, self._timeline, self._random, self._chronicle, replaces, began
         )
-        worker.mishaps = self._mishaps
+        worker.mishaps, worker.kinds, worker.paces_s = self._mishaps, self._aim.kinds, self._aim.paces_s
         self._workers.append(worker)
 
     def _send(self, session: str, call: Callable[[float], Any], then: Callable[[Any], None]) -> None:
@@ -128,7 +138,7 @@ class Simulation:
         """An answer leaves the coordinator: from here on it is a promise."""
         answer = done.result()
         if isinstance(answer, ExchangeAnswer):
-            self._machine.acked |= {(ack.ref, ack.lease) for ack in answer.acks if ack.state is AckState.OK}
+            self._machine.acked |= {(ack.ref, ack.lease) for ack in answer.acks if self._machine.keeps(ack)}
             assert not (self._machine.finished and answer.leases), "a lease after the end"
             self._machine.finished = self._machine.finished or answer.finished
         self._network.to_worker(session, lambda: then(answer))
@@ -167,27 +177,15 @@ class Simulation:
             self._random.choice(self._menu)()
         self._timeline.after(self._random.uniform(0.0, 2 * self._pause_s), self._misfortune)
 
-    def _all_misfortunes(self) -> list[Callable[[], None]]:
-        """Return what may go wrong while the coordinator is up; each seed has some of it, and those more often."""
+    def _choose_menu(self) -> list[Callable[[], None]]:
+        """Return this seed's misfortunes, while the coordinator is up: those of its aim, or some of all."""
+        cuts = [self._cut_power] * 3 if self._machine.settings.cuts else []
         fleet = [self._kill, self._stop, self._partition, self._resend, self._forge, self._drain, self._lie_in_wait]
         process = [self._crash, self._light_fuse, self._light_sink_fuse, self._stop_cleanly]
         files = [self._fill_disk, self._checkpoint, self._spoil_sink, self._fill_sink_disk]
-        cuts = [self._cut_power] * 3 if self._machine.settings.cuts else []
-        return fleet + process + files + cuts
-
-    def _choose_menu(self) -> list[Callable[[], None]]:
-        """Return this seed's misfortunes: what is rare needs seeds of its own, where little else is in its way."""
-        menus = {
-            "late": [self._lie_in_wait],
-            "calm": [self._drain],
-            "disk": [self._fill_disk, self._light_sink_fuse, self._fill_sink_disk],
-            "process": [self._light_fuse, self._crash],
-        }
-        theme = self._random.choice([*menus, "late", "late", "late", "calm", "disk", "disk", "", "", "", "", ""])
-        if theme == "calm":
-            self._mishaps = 0.5
-        everything = self._all_misfortunes()
-        return menus.get(theme) or self._random.sample(everything, self._random.randint(2, 6))
+        everything = [*fleet, *process, *files, *cuts]
+        chosen = [getattr(self, f"_{name}") for name in self._aim.menu]
+        return chosen or self._random.sample(everything, self._random.randint(2, 6))
 
     def _replenish(self) -> None:
         replaced = self._dead.pop() if self._dead and self._random.random() < 0.5 else None
@@ -216,16 +214,19 @@ class Simulation:
 
     def _lie_in_wait(self) -> None:
         """Cut the fleet off as soon as it has something to report, and let alone what comes of it."""
-        self._is_lying_in_wait = True
+        moved = _is_moved(self._machine.site)
+        choices = {"page": _is_page, "moved page": moved, "robots": _is_robots, "sitemap": _is_sitemap}
+        self._awaited = choices[self._random.choice(self._aim.awaited)]
+        self._awaited_number = self._random.choice([1, 2, 3]) if self._awaited is _is_page else 1
 
     def _cut_off_all(self) -> None:
         """Let all reports of the fleet come late."""
-        self._is_lying_in_wait = False
+        self._awaited = None
         self._quiet_until = self._timeline.now + LEASE_S + 4.0
         for worker in self._workers:
             self._fault(Fault.PARTITION, worker.session)
             self._network.cut_off(worker.session, LEASE_S + 0.5)
-            worker.mishaps, worker.kinds = 0.7, RARELY_LATE
+            worker.mishaps, worker.kinds = LATE_MISHAPS, self._aim.late
 
     def _running(self) -> Iterator[Attempt]:
         return (attempt for worker in self._workers for attempt in worker.running)
@@ -245,12 +246,14 @@ class Simulation:
     def _forge(self) -> None:
         """Report a task under no lease, or under one of somebody else."""
         machine = self._machine
-        task = self._random.choice(list(machine.mirror.tasks.values()))
+        tasks = list(machine.mirror.tasks.values())
+        poisonous = [task for task in tasks if task.reason == "poison"]
+        task = self._random.choice(poisonous or tasks)
         session = self._anyone().session
         lease = machine.mirror.leases.get(task.lease)
         if lease is None or lease.session != session:
             self._fault(Fault.REPORT_FORGED, task.url)
-            number = task.lease if lease is not None else 0
+            number = task.lease if lease is not None or task.state is TaskState.FAILED else 0
             self._tell(Report(lease=number, ref=task.ref, outcome=Outcome.FETCHED, status=200), session)
 
     def _tell(self, report: Report, session: str = "") -> None:
@@ -284,7 +287,7 @@ class Simulation:
             self._machine.checkpoint()
 
     def _spoil_sink(self) -> None:
-        self._machine.spoil_sink(self._random.choice([Fault.SINK_LENGTHENED, Fault.SINK_TRUNCATED]), self._random)
+        self._machine.spoil_sink(self._random.choice(SPOILT), self._random)
 
     def _cut_power(self) -> None:
         self._machine.cut_power(self._random)
@@ -307,7 +310,7 @@ class Simulation:
 
     def _recover(self) -> None:
         """End all faults; leave a healthy fleet."""
-        self._is_faulty = self._is_lying_in_wait = False
+        self._is_faulty, self._awaited = False, None
         self._mishaps = 0.0
         self._network.heal()
         self._machine.fuse.clear()
@@ -344,10 +347,18 @@ class Simulation:
         proof = verify(machine.folder)
         assert proof.holds, [(found.name, found.where) for found in proof.invariants if found.broken]
         assert proof.unfinished == 0
+        self._check_audit()
         self._chronicle.figures["fetches"] += machine.fetches.total()
         self._chronicle.figures["results"] += len(machine.mirror.results)
         self._chronicle.figures["incarnations"] += machine.incarnations
         self._chronicle.figures["steps"] += self._steps
+
+    def _check_audit(self) -> None:
+        """What the log says of politeness is what the senders did, unless crawl time jumped or commits were lost."""
+        if self._machine.crawl_ahead < TOLERANCE_S and not self._machine.lost_by_power:
+            found = audit(self._machine.folder)
+            assert found.holds, found
+            self._chronicle.figures["audited starts"] += sum(host.starts for host in found.hosts)
 
     def _check_fetches(self) -> None:
         """No task was started more often than it was granted, unless what was known of its grants was lost."""
@@ -358,5 +369,17 @@ class Simulation:
             assert number <= granted, f"started {number} times, granted {granted} times"
 
 
-def _may_be_late(attempt: Attempt) -> bool:
+def _is_page(attempt: Attempt) -> bool:
     return attempt.task.kind is Kind.PAGE and not attempt.task.url.endswith(LATE_PAGE)
+
+
+def _is_robots(attempt: Attempt) -> bool:
+    return attempt.task.kind is Kind.ROBOTS
+
+
+def _is_sitemap(attempt: Attempt) -> bool:
+    return attempt.task.kind is Kind.SITEMAP
+
+
+def _is_moved(site: Site) -> Callable[[Attempt], bool]:
+    return lambda attempt: _is_page(attempt) and site.page(attempt.task.url).moved_to is not None

@@ -6,13 +6,16 @@ from contextlib import closing
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from coordinator.core.changes import Accepted, HostSet
-from coordinator.core.politeness import slowed
-from coordinator.core.rows import Gate, Result
+from coordinator.core.politeness import asked
+from coordinator.core.rows import Gate, Result, TaskState
+from coordinator.crawl_folder import FRONTIER
 from coordinator.frontier.sqlite_store import SqliteStore
 from coordinator.sinks.jsonl_sink import JsonlSink
-from shared.messages import Kind, Outcome, Row
+from coordinator.verify import verify
+from shared.messages import CONTENT_TYPE_RULE, Kind, Outcome, Row
 from shared.urls import fingerprint
 from tests.unit.core_crawl import SEED, CoreCrawl, all_of
 
@@ -56,7 +59,9 @@ def test_nothing_is_granted_on_a_host_that_slows_down_until_its_older_leases_are
     ((lease, robots),) = crawl.ask()
     crawl.settle(lease, robots, outcome=Outcome.REDIRECTED, status=301, location="http://b.test/rules")
     ((other, moved),) = crawl.ask()
-    crawl.store.apply([HostSet(host=slowed(crawl.host("b.test"), 3.0, crawl.now))])
+    host = crawl.host("b.test")
+    slowed = asked(host, 3.0, crawl.policy, crawl.now)
+    crawl.store.apply([HostSet(host=replace(slowed, version=host.version + 1))])
     crawl.service.put("http://b.test/robots.txt", crawl.now)
     crawl.pass_time(5.0)
     assert crawl.ask() == []
@@ -64,6 +69,24 @@ def test_nothing_is_granted_on_a_host_that_slows_down_until_its_older_leases_are
     assert not any(task.url.startswith("http://b.test") for task in (task for _, task in crawl.ask()))
     crawl.pass_time(2.0)
     assert any(lease.host == "b.test" for lease, _ in crawl.ask())
+
+
+def test_pages_do_not_wait_for_ever_for_a_robots_txt_that_kills_whoever_fetches_it() -> None:
+    crawl = CoreCrawl(lease_s=1.0)
+    for number in range(3):
+        crawl.hello(f"s{number}")
+        ((lease, robots),) = crawl.ask(f"s{number}") or crawl.ask(f"s{number}")
+        crawl.turn(f"s{number}", started=((lease.id, robots.ref),))
+        crawl.pass_time(2.0)
+    crawl.hello("last")
+    ((lease, robots),) = crawl.ask("last") or crawl.ask("last")
+    crawl.turn("last", started=((lease.id, robots.ref),))
+    crawl.pass_time(2.0)
+    assert crawl.store.tasks([robots.ref])[robots.ref].reason == "poison"
+    crawl.hello("healthy")
+    crawl.ask("healthy")
+    assert (crawl.task().state, crawl.task().reason) == (TaskState.DROPPED, "robots_unreachable")
+    assert crawl.service.is_finished
 
 
 def test_a_sink_that_is_ahead_of_a_log_cut_short_goes_back_to_it(tmp_path: Path) -> None:
@@ -77,6 +100,19 @@ def test_a_sink_that_is_ahead_of_a_log_cut_short_goes_back_to_it(tmp_path: Path)
     reopened.close()
     assert mark.results == 1
     assert [msgspec.json.decode(line)["url"] for line in path.read_bytes().splitlines()] == ["/0", "/2"]
+
+
+def test_a_page_that_is_dropped_for_its_content_type_has_an_accepted_report(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path / FRONTIER)) as store:
+        store.keep("job", b'{"sinks": []}')
+        crawl = CoreCrawl(store=store)
+        crawl.hello("s")
+        crawl.open_gates()
+        ((lease, page),) = crawl.ask()
+        crawl.settle(lease, page, outcome=Outcome.DENIED, reason=CONTENT_TYPE_RULE)
+        assert crawl.task().state is TaskState.DROPPED
+    proof = verify(tmp_path)
+    assert [invariant for invariant in proof.invariants if invariant.broken] == []
 
 
 def _result(url: str) -> Result:

@@ -1,6 +1,6 @@
 """Seeds of the simulation, in a process of their own, so that a seed is the same execution here as by hand.
 
-`CRAWLFLEET_SEEDS=3000` runs as many; then every transition and every fault must have been often enough.
+`CRAWLFLEET_SEEDS=2000` runs as many; then every transition and every fault must have been often enough.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import sys
 
 import pytest
 
+from tests.simulation.mutants import MUTANTS, ROOT, mutated
+
 FEW = 300
-MANY = 3_000
-OFTEN = 50
+MANY = 2_000
+OFTEN = 100
 
 
 @pytest.mark.timeout(900)
@@ -21,5 +23,11 @@ def test_seeds_hold() -> None:
     seeds = int(os.environ.get("CRAWLFLEET_SEEDS", FEW))
     least = OFTEN if seeds >= MANY else 1
     command = [sys.executable, "-m", "tests.simulation", "--seeds", f"0:{seeds}", "--least", str(least)]
+    command += ["--processes", str(os.cpu_count() or 1)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
+
+
+def test_every_mutant_is_of_a_line_that_is_there() -> None:
+    for mutant in MUTANTS:
+        mutated(mutant, (ROOT / "coordinator" / mutant.file).read_text(encoding="utf-8"))

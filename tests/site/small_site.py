@@ -14,8 +14,8 @@ class SmallSite(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, pages: Mapping[str, str]) -> None:
-        self.pages = dict(pages)
+    def __init__(self, pages: Mapping[str, str | bytes]) -> None:
+        self.pages: dict[str, str | bytes] = dict(pages)
         self.requests: list[tuple[str, float]] = []
         self._held: set[str] = set()
         self._asked = threading.Event()
@@ -67,7 +67,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.note(self.path)
         page = self.server.pages.get(self.path)
-        body = (page if page is not None else "nothing here").encode()
+        given = page if page is not None else "nothing here"
+        body = given if isinstance(given, bytes) else given.encode()
         self.send_response(200 if page is not None else 404)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
@@ -85,7 +86,7 @@ def page(title: str, *links: str) -> str:
 
 
 @contextmanager
-def serving(pages: Mapping[str, str]) -> Iterator[SmallSite]:
+def serving(pages: Mapping[str, str | bytes]) -> Iterator[SmallSite]:
     """Serve a site while the block runs."""
     site = SmallSite(pages)
     thread = threading.Thread(target=site.serve_forever, args=(0.02,), daemon=True)

@@ -10,6 +10,7 @@ from coordinator.core.changes import Change
 from coordinator.core.policy import Policy
 from coordinator.core.rows import HostRow, TaskRow
 from coordinator.frontier.memory_store import MemoryStore
+from coordinator.frontier.port import Store
 from coordinator.service import Service
 from shared.messages import (
     AckState,
@@ -33,15 +34,20 @@ POLICY = Policy(user_agent="bot", scope=ScopeSpec(hosts=("a.test", "b.test")), d
 class CoreCrawl:
     """One crawl and its time; every call is flushed, as the loop does it."""
 
-    def __init__(self, *seeds: str, max_outlinks: int = 10_000, **policy: object) -> None:
+    def __init__(self, *seeds: str, max_outlinks: int = 10_000, store: Store | None = None, **policy: object) -> None:
         self.policy = msgspec.structs.replace(POLICY, **policy)
-        self.store = MemoryStore()
+        self.store = store if store is not None else MemoryStore()
         self.changes: list[Change] = []
-        brief = Brief(job="test", scope=self.policy.scope, max_outlinks=max_outlinks)
-        self.service = Service(self.store, self.policy, brief, epoch=7, journal=self.changes.extend)
+        self.brief = Brief(job="test", scope=self.policy.scope, max_outlinks=max_outlinks)
         self.now = 0.0
+        self.reopen()
         self.service.add_seeds(seeds or (SEED,), self.now)
         self.service.flush(self.now)
+
+    def reopen(self, **policy: object) -> None:
+        """Go on with the same store, by a policy that may have changed."""
+        self.policy = msgspec.structs.replace(self.policy, **policy)
+        self.service = Service(self.store, self.policy, self.brief, 7, self.changes.extend, self.now)
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass and the loop tick."""

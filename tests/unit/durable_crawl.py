@@ -8,6 +8,7 @@ import msgspec
 
 from coordinator.core.policy import Policy
 from coordinator.crawl_folder import FRONTIER, MARKS
+from coordinator.frontier.outer_time import Reading
 from coordinator.frontier.sqlite_store import SqliteStore
 from coordinator.service import Service
 from coordinator.sinks.follower import Follower
@@ -26,7 +27,7 @@ class DurableCrawl:
 
     def __init__(self, folder: Path, policy: Policy = POLICY, wall: float = 1_000.0) -> None:
         self.folder = folder
-        self.store = SqliteStore(folder / FRONTIER, wall=lambda: wall)
+        self.store = SqliteStore(folder / FRONTIER, clocks=lambda: Reading(wall))
         self.now = self.store.opened_at
         self.store.keep("job", msgspec.json.encode({"sinks": [ITEMS]}))
         brief = Brief(job="test", scope=policy.scope)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from shared.messages import Kind, Lease, Task
-from worker.agenda import Agenda, Attempt, Lanes, TaskKey
+from worker.agenda import KEPT_S, Agenda, Attempt, Lanes, TaskKey
 
 FAR = 1e9
 
@@ -32,6 +32,16 @@ def pop_all(lanes: Lanes, now: float) -> list[Attempt]:
     while (attempt := lanes.pop_ready(now)) is not None:
         attempts.append(attempt)
     return attempts
+
+
+def test_how_far_behind_is_how_long_the_first_startable_task_waits() -> None:
+    lanes = Lanes()
+    assert lanes.behind_s(5.0) == 0.0
+    lanes.add(lease(1, "x y", spacing_s=10.0, start_after_s=2.0), 0, FAR)
+    assert lanes.behind_s(1.0) == 0.0
+    assert lanes.behind_s(2.5) == 0.5
+    assert starts(lanes, 2.5) == ["x"]
+    assert lanes.behind_s(3.0) == 0.0
 
 
 def test_tasks_of_a_host_start_in_the_order_of_their_arrival() -> None:
@@ -165,8 +175,31 @@ def test_a_host_is_forgotten_once_nothing_of_it_is_left_to_wait_for() -> None:
     for attempt in pop_all(lanes, 0):
         lanes.done(attempt)
     assert lanes.hosts() == 1000
-    assert lanes.pop_ready(2.0) is None
+    assert lanes.pop_ready(2.0 + KEPT_S) is None
     assert lanes.hosts() == 0
+
+
+def test_an_attempt_on_a_spaced_host_tells_how_long_ago_the_last_one_started() -> None:
+    lanes = Lanes()
+    lanes.add(lease(1, "x y", spacing_s=1.0), 0, FAR)
+    first, second = *pop_all(lanes, 5.0), *pop_all(lanes, 6.5)
+    lanes.done(first)
+    lanes.done(second)
+    lanes.add(lease(2, "z", spacing_s=1.0), 9.0, FAR)
+    (third,) = pop_all(lanes, 9.0)
+    assert [attempt.gap_s for attempt in (first, second, third)] == [None, 1.5, 2.5]
+    lanes.add(lease(3, "u", host="quick"), 9.0, FAR)
+    assert [attempt.gap_s for attempt in pop_all(lanes, 9.0)] == [None]
+
+
+def test_each_task_keeps_the_spacing_that_it_was_granted_with() -> None:
+    lanes = Lanes()
+    lanes.add(lease(1, "x y", spacing_s=3.0), 0, FAR)
+    lanes.add(lease(2, "z", spacing_s=1.0), 0, FAR)
+    assert starts(lanes, 1.0) == ["x"]
+    assert starts(lanes, 3.9) == []
+    assert starts(lanes, 4.0) == ["y"]
+    assert starts(lanes, 5.0) == ["z"]
 
 
 @pytest.mark.parametrize("close_first", [True, False])

@@ -21,6 +21,7 @@ from shared.messages import (
     Outcome,
     Report,
     ScopeSpec,
+    SitemapEntry,
     Task,
     Welcome,
 )
@@ -108,7 +109,11 @@ class Bench:
         self.counted = Counted()
         self.scopes: list[ScopeSpec] = []
         hello = Hello(session="s", worker="w", replaces="dead")
+        self.check: Callable[[], None] = lambda: None
         self.line = Line(self.script.dial, hello, wait=self.clock.wait, clock=self.clock, chance=chance)
+
+    def check_now(self) -> None:
+        self.check()
 
     def client(self, appetite: Appetite | None = None, **manners: float) -> Client:
         welcome = self.line.open(lambda: True)
@@ -123,6 +128,7 @@ class Bench:
             appetite=appetite if appetite is not None else Appetite(base=8, low_mark=2),
             tally=self.counted,
             on_scope=self.scopes.append,
+            check=self.check_now,
             wait=self.clock.wait,
             clock=self.clock,
             **manners,
@@ -292,6 +298,24 @@ def test_a_lost_lease_starts_nothing_more_but_its_report_is_still_sent() -> None
     assert (last.holding, refs(last)) == ((), ["x"])
 
 
+def test_what_waits_under_a_recalled_lease_is_given_back_once_what_began_is_settled() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "x y z"), lease(2, "u"))
+    client.turn()
+    attempt = bench.agenda.take(0)
+    assert attempt is not None
+    bench.script.answers = [ExchangeAnswer(recalled=(1,))]
+    client.turn()
+    assert bench.agenda.waiting == 1
+    assert bench.script.requests[-1].released == ()
+    bench.finish(attempt)
+    client.turn()
+    client.turn()
+    last = bench.script.requests[-1]
+    assert (last.released, last.holding) == ((1,), (2,))
+
+
 def test_a_turn_renews_what_it_held_counted_from_its_sending() -> None:
     bench = Bench()
     client = bench.client()
@@ -331,6 +355,44 @@ def test_requests_are_split_by_bytes_and_one_report_always_goes() -> None:
     for _ in range(3):
         client.turn()
     assert [refs(request) for request in bench.script.requests[1:]] == [["x"], ["y"], ["z"]]
+
+
+def part(number: int, **fields: Any) -> Report:
+    entries = (SitemapEntry(f"http://a/{number}"),)
+    return Report(lease=1, ref=b"a", outcome=Outcome.FETCHED, entries=entries, **fields)
+
+
+def in_parts(ledger: Ledger) -> None:
+    ahead = tuple(part(number, more=True) for number in range(2))
+    ledger.hold([lease(1, "a")])
+    ledger.deliver([Delivery(report=part(2), wire_bytes=100, depth=0, started_at=0.0, ahead=ahead)])
+
+
+def answered(ledger: Ledger, state: AckState) -> str:
+    """Exchange once; return which part went."""
+    request = ledger.compose(0, 1.0)
+    (report,) = request.reports
+    ledger.settle(request, ExchangeAnswer(acks=(Ack(lease=1, ref=b"a", state=state),)))
+    return report.entries[0].url
+
+
+def test_a_part_goes_when_the_one_before_it_was_acked_and_the_last_ends_the_task() -> None:
+    ledger = Ledger("s")
+    in_parts(ledger)
+    lost = ledger.compose(0, 1.0)
+    assert lost.reports[0].more
+    assert [answered(ledger, AckState.OK) for _ in range(2)] == ["http://a/0", "http://a/1"]
+    assert (ledger.open_tasks, ledger.unacked) == (1, 1)
+    assert answered(ledger, AckState.OK) == "http://a/2"
+    assert ledger.is_clear
+
+
+def test_the_parts_of_a_stale_sitemap_go_no_further() -> None:
+    ledger = Ledger("s")
+    in_parts(ledger)
+    answered(ledger, AckState.OK)
+    answered(ledger, AckState.STALE)
+    assert ledger.is_clear
 
 
 def test_links_are_left_out_only_after_an_ack_of_the_same_or_a_smaller_depth() -> None:
@@ -382,6 +444,13 @@ def test_remembered_links_are_bounded() -> None:
     unsent, known = sent.split(("1", "2", "3", "4"), 1)
     assert unsent == ("1", "2")
     assert known == fingerprint(Kind.PAGE, "", "3") + fingerprint(Kind.PAGE, "", "4")
+
+
+def test_long_links_are_sent_again_rather_than_remembered() -> None:
+    sent = SentLinks()
+    long = "http://a/" + "x" * 1_000
+    sent.learn((long, "http://a/"), depth=1)
+    assert sent.split((long, "http://a/"), 1) == ((long,), fingerprint(Kind.PAGE, "", "http://a/"))
 
 
 def test_a_scope_that_grew_is_passed_on() -> None:
@@ -495,12 +564,19 @@ def test_a_start_is_told_soon_even_if_the_page_is_slow() -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "deferred", "want"), [(0, 0, 64), (64, 0, 0), (64, 60, 60), (512, 512, 0), (500, 500, 12)]
+    ("held", "deferred", "want"), [(0, 0, 64), (64, 0, 0), (64, 60, 60), (4096, 4096, 0), (4090, 4090, 6)]
 )
 def test_tasks_that_wait_for_their_host_leave_room_for_others_up_to_a_bound(
     held: int, deferred: int, want: int
 ) -> None:
-    assert Appetite.of_threads(16).want(held, deferred) == want
+    assert Appetite.for_fetches(16).want(held, deferred) == want
+
+
+def test_a_worker_that_is_behind_with_its_starts_leaves_spaced_hosts_to_others() -> None:
+    appetite = Appetite.for_fetches(16)
+    assert appetite.want(600, 600, 0.0) == 64
+    assert appetite.want(600, 600, 1.0) == 0
+    assert appetite.want(500, 500, 1.0) == 12
 
 
 def test_a_coordinator_is_given_up_when_patience_ends() -> None:
@@ -523,3 +599,20 @@ def test_a_heartbeat_may_be_asked_for_that_is_quicker_than_the_lease_needs() -> 
     client.run()
     assert bench.clock.now - opened_at == pytest.approx(3.0)
     assert client.finished
+
+
+def test_what_makes_it_pointless_to_go_on_ends_the_conversation_also_while_nobody_answers() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.script.answers.append(Unreachable("gone"))
+    bench.script.dials += [Unreachable("still gone") for _ in range(100)]
+    looks = iter(range(5))
+
+    def check() -> None:
+        if next(looks, None) is None:
+            raise LookupError("a thread has ended")
+
+    bench.check = check
+    with pytest.raises(LookupError):
+        client.run()
+    assert len(bench.script.dials) > 90

@@ -57,6 +57,12 @@ def test_demo_job_reads_the_books_of_the_demo_site() -> None:
     assert tuple(row.fields["tags"]) == book.tags
 
 
+@pytest.mark.parametrize("name", ["demo.yaml", "compose.yaml"])
+def test_demo_jobs_are_not_slowed_down_by_the_errors_that_the_demo_site_plays(name: str) -> None:
+    politeness = load(CONFIG / name).politeness
+    assert (politeness.delay_s, politeness.adaptive) == (0.0, False)
+
+
 def test_demo_job_reads_the_lists_of_the_demo_site() -> None:
     job = load(CONFIG / "demo.yaml")
     rows = Extractor(brief(job)).extract(_page(job.seeds[0] + list_path(1)[1:], pages()[list_path(1)])).rows

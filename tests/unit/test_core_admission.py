@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from coordinator.core.rows import TaskState
-from shared.messages import Outcome, Report
+from collections.abc import Collection
+
+import pytest
+
+from coordinator.core.admission import scope_of
+from coordinator.core.policy import Priority
+from coordinator.core.rows import TaskRow, TaskState
+from shared.messages import Kind, Outcome, Report, ScopeSpec
+from shared.urls import fingerprint
 from tests.unit.core_crawl import CoreCrawl, all_of
 
 
@@ -40,3 +47,64 @@ def test_what_is_too_deep_is_revived_when_it_is_found_nearer() -> None:
     assert (dropped.state, dropped.reason) == (TaskState.DROPPED, "depth")
     crawl.settle(lease, two, outlinks=("http://a.test/deep",))
     assert all_of(crawl.ask()) == ["http://a.test/deep"]
+
+
+def test_the_first_rule_that_matches_gives_a_page_its_priority() -> None:
+    rules = (Priority("/news/old/", -5), Priority(r"re:^/news/\d+$", 9), Priority("/news/", 5))
+    paths = ("/", "/news/old/1", "/news/a", "/news/7", "/b")
+    crawl = CoreCrawl(*(f"http://a.test{path}" for path in paths), priorities=rules, per_host=8)
+    crawl.hello("s")
+    crawl.open_gates()
+    granted = [url.removeprefix("http://a.test") for url in all_of(crawl.ask())]
+    assert granted == ["/news/7", "/news/a", "/", "/b", "/news/old/1"]
+
+
+def test_a_priority_reaches_deeper_than_any_depth() -> None:
+    crawl = CoreCrawl("http://a.test/1", priorities=(Priority("/deep", 1),), tasks_per_lease=1)
+    crawl.hello("s")
+    crawl.open_gates()
+    ((lease, task),) = crawl.ask()
+    crawl.settle(lease, task, outlinks=("http://a.test/deep",))
+    assert crawl.service.put("http://a.test/near", crawl.now) == ""
+    assert all_of(crawl.ask()) == ["http://a.test/deep"]
+
+
+def test_what_is_known_and_no_nearer_costs_no_row_under_a_depth_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    crawl = CoreCrawl("http://a.test/1", "http://a.test/2", depth=5)
+    crawl.hello("s")
+    crawl.open_gates()
+    (lease, one), (_, two) = crawl.ask()
+    links = tuple(f"http://a.test/x{number}" for number in range(9))
+    crawl.settle(lease, one, outlinks=links)
+    read: list[bytes] = []
+    rows = crawl.store.tasks
+
+    def tasks(refs: Collection[bytes]) -> dict[bytes, TaskRow]:
+        read.extend(refs)
+        return rows(refs)
+
+    monkeypatch.setattr(crawl.store, "tasks", tasks)
+    known = b"".join(fingerprint(Kind.PAGE, "", url) for url in links[4:])
+    crawl.settle(lease, two, outlinks=links[:4], known=known)
+    assert set(read) == {two.ref}
+    assert len(crawl.task("http://a.test/2").outlinks) == len(links)
+
+
+class Host(str):
+    """A host name that counts how often it is looked up."""
+
+    __slots__ = ()
+    hashed = 0
+
+    def __hash__(self) -> int:
+        Host.hashed += 1
+        return super().__hash__()
+
+
+def test_the_hosts_of_a_scope_are_not_gone_through_for_each_link() -> None:
+    spec, joined = ScopeSpec(hosts=(Host("a.test"), Host("b.test"))), (Host("www.a.test"),)
+    assert scope_of(spec, joined).refuses("http://www.a.test/") == ""
+    Host.hashed = 0
+    assert scope_of(spec, joined) is scope_of(spec, joined)
+    assert Host.hashed == 0
+    assert scope_of(spec, ()).refuses("http://www.a.test/") == "host"

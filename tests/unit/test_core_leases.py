@@ -80,6 +80,19 @@ def test_three_deaths_alone_are_poison() -> None:
     assert crawl.service.is_finished
 
 
+def test_a_late_report_of_what_is_poison_by_now_changes_nothing() -> None:
+    crawl = CoreCrawl(A[0])
+    crawl.hello("s")
+    crawl.open_gates()
+    for _ in range(4):
+        crawl.hello("s")
+        ((lease, task),) = crawl.ask("s")
+        lose(crawl)
+    crawl.hello("s")
+    assert crawl.settle(lease, task, "s") is AckState.STALE
+    assert (crawl.task(A[0]).state, crawl.fetched()) == (TaskState.FAILED, set())
+
+
 def test_what_waited_beside_a_poisonous_task_is_never_quarantined() -> None:
     crawl = CoreCrawl(*A[:2], per_host=1, tasks_per_lease=2)
     crawl.hello("s")

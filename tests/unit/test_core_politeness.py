@@ -8,7 +8,7 @@ import pytest
 
 from coordinator.core import politeness
 from coordinator.core.rows import HostRow, LeaseRow
-from shared.messages import Kind, Outcome
+from shared.messages import Kind, Lease, Outcome, Report, Task
 from tests.unit.core_crawl import CoreCrawl
 
 PAGES = tuple(f"http://a.test/{number}" for number in range(30))
@@ -16,6 +16,19 @@ PAGES = tuple(f"http://a.test/{number}" for number in range(30))
 
 def lease(number: int, slots: int, session: str = "s") -> LeaseRow:
     return LeaseRow(id=number, session=session, host="a.test", refs=(b"r",), slots=slots)
+
+
+def refused(number: int, ref: bytes) -> Report:
+    told = {"outcome": Outcome.HTTP_ERROR, "status": 429, "retry_after_s": 30.0}
+    return Report(lease=number, ref=ref, age_s=0.0, **told)  # type: ignore[arg-type]  # the table fits the fields
+
+
+def _wait_for_tasks(crawl: CoreCrawl) -> list[tuple[Lease, Task]]:
+    for _ in range(100):
+        if tasks := crawl.ask(want=1):
+            return tasks
+        crawl.pass_time(0.1)
+    raise AssertionError("nothing is granted")
 
 
 def test_the_first_page_waits_for_the_crawl_delay_that_the_robots_txt_before_it_told() -> None:
@@ -124,6 +137,41 @@ def test_nothing_starts_on_a_host_before_its_server_wants_it() -> None:
     assert crawl.ask()
 
 
+@pytest.mark.parametrize("adaptive", [True, False], ids=["which slows down as well", "which keeps its delay"])
+def test_what_waits_on_a_host_that_wants_to_be_left_alone_is_called_back(adaptive: bool) -> None:
+    crawl = CoreCrawl(*PAGES, per_host=8, adaptive=adaptive)
+    crawl.hello("s", "t")
+    crawl.open_gates("s")
+    (mine, page), *_ = crawl.ask("s", want=4)
+    (theirs, _), *_ = crawl.ask("t", want=4)
+    answer = crawl.turn("s", reports=(refused(mine.id, page.ref),))
+    assert answer.recalled == (mine.id,)
+    assert crawl.turn("t").recalled == (theirs.id,)
+    crawl.turn("s", released=(mine.id,), holding=())
+    crawl.turn("t", released=(theirs.id,), holding=())
+    assert crawl.ask("s") == []
+    crawl.pass_time(31.0)
+    crawl.hello("s")
+    ((again, _), *_) = crawl.ask("s", want=4)
+    assert crawl.turn("s").recalled == ()
+    assert again.id > theirs.id
+
+
+def test_a_longer_delay_calls_back_what_was_to_start_sooner() -> None:
+    crawl = CoreCrawl(*PAGES, delay_s=0.5)
+    crawl.hello("s")
+    crawl.open_gates()
+    crawl.pass_time(0.5)
+    (granted, page), *others = crawl.ask(want=4)
+    assert others
+    report = Report(lease=granted.id, ref=page.ref, outcome=Outcome.HTTP_ERROR, status=503, age_s=0.0)
+    assert crawl.turn(reports=(report,)).recalled == (granted.id,)
+    crawl.turn(released=(granted.id,), holding=())
+    ((_, next_page), *_) = _wait_for_tasks(crawl)
+    assert crawl.host().last_start_at is not None
+    assert crawl.now + next_page.start_after_s >= crawl.host().last_start_at + 1.0
+
+
 def test_429_without_a_time_holds_the_host_for_our_own_pause() -> None:
     crawl = CoreCrawl(*PAGES[:3], retry_base_s=8.0, tasks_per_lease=1)
     crawl.hello("s")
@@ -158,3 +206,22 @@ def test_after_a_loss_the_next_start_waits_for_the_delay_from_then() -> None:
         crawl.pass_time(0.5)
     assert crawl.now + pages[0][1].start_after_s >= lost_at + 4.0
     assert pages[0][1].kind is Kind.PAGE
+
+
+def test_a_longer_delay_of_a_job_that_goes_on_holds_from_the_first_start_on() -> None:
+    crawl = CoreCrawl(*PAGES, delay_s=1.0)
+    crawl.hello("s")
+    crawl.open_gates()
+    lease, task = _wait_for_tasks(crawl)[0]
+    crawl.pass_time(task.start_after_s)
+    asked_at = crawl.now
+    crawl.settle(lease, task)
+    crawl.reopen(delay_s=10.0)
+    crawl.hello("s")
+    assert not crawl.ask(want=1)
+    crawl.pass_time(1.0)
+    assert not crawl.ask(want=1)
+    crawl.pass_time(4.0)
+    lease, task = _wait_for_tasks(crawl)[0]
+    assert lease.spacing_s == 10.0
+    assert crawl.now + task.start_after_s >= asked_at + 10.0

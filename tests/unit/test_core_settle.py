@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+import worker.fetch
 from coordinator.core import retry
-from coordinator.core.rows import Gate, TaskState
+from coordinator.core.rows import Gate, LedgerRow, TaskState
+from coordinator.tally import tally
 from shared.messages import AckState, Kind, Lease, Outcome, Report, ScopeSpec, Task
 from tests.unit.core_crawl import POLICY, SEED, CoreCrawl, all_of
 
@@ -53,6 +58,20 @@ def test_acks_come_in_the_order_of_the_reports() -> None:
     ]
 
 
+def test_a_page_that_wants_no_rows_is_done_and_counted_as_such() -> None:
+    crawl = CoreCrawl("http://a.test/1", "http://a.test/2")
+    crawl.hello("s")
+    crawl.open_gates()
+    (lease, one), (_, two) = crawl.ask()
+    crawl.settle(lease, one, reason="noindex", outlinks=("http://a.test/3",))
+    crawl.settle(lease, two)
+    assert (crawl.task(one.url).state, crawl.task(one.url).reason) == (TaskState.DONE, "noindex")
+    assert crawl.knows("http://a.test/3")
+    assert one.url in crawl.fetched()
+    numbers = tally(crawl.store)
+    assert (numbers.reasons, numbers.pages(TaskState.DONE)) == ({"noindex": 1}, 2)
+
+
 # Retries
 
 
@@ -60,6 +79,8 @@ def test_acks_come_in_the_order_of_the_reports() -> None:
     ("outcome", "status", "again"),
     [
         (Outcome.NETWORK_ERROR, 0, True),
+        (Outcome.HTTP_ERROR, 206, True),
+        (Outcome.HTTP_ERROR, 304, True),
         (Outcome.HTTP_ERROR, 408, True),
         (Outcome.HTTP_ERROR, 425, True),
         (Outcome.HTTP_ERROR, 429, True),
@@ -81,6 +102,40 @@ def test_only_what_may_pass_is_tried_again(outcome: Outcome, status: int, again:
     lease, task = granted(crawl)
     crawl.settle(lease, task, outcome=outcome, status=status)
     assert crawl.task().state is (TaskState.PENDING if again else TaskState.FAILED)
+
+
+NETWORK_REASONS = {
+    **dict.fromkeys(("dns", "connect", "timeout_connect", "timeout_first_byte", "timeout_total", "reset"), True),
+    **dict.fromkeys(("tls", "tls_expired", "tls_untrusted", "tls_wrong_host"), True),
+    **dict.fromkeys(("head_truncated", "body_truncated", "bad_status_line", "bad_header", "bad_framing"), True),
+    **dict.fromkeys(("bad_encoding",), True),
+    **dict.fromkeys(("head_too_large",), False),
+}
+OTHER_FAILURES = {"body_too_large", "internal_error"}  # they have outcomes of their own
+
+
+@pytest.mark.parametrize(("reason", "again"), NETWORK_REASONS.items())
+def test_each_class_of_failed_fetch_is_tried_again_or_not(reason: str, again: bool) -> None:
+    crawl = CoreCrawl(retries=1)
+    crawl.settle(*granted(crawl), outcome=Outcome.NETWORK_ERROR, reason=reason)
+    assert (crawl.task().state is TaskState.PENDING) == again
+    assert crawl.task().reason == reason
+    assert crawl.store.ledger().retried == ({reason: 1} if again else {})
+
+
+def test_every_reason_that_a_fetch_may_have_is_classed_and_told_in_the_reference() -> None:
+    told = (worker.fetch.__doc__ or "").partition("Reasons of a failure:")[2].partition("A timeout")[0]
+    reasons = set(re.findall(r"`([a-z_]+)`", told))
+    assert reasons == NETWORK_REASONS.keys() | OTHER_FAILURES
+    reference = (Path(__file__).parents[2] / "docs/reference/jobs.md").read_text()
+    assert [reason for reason in NETWORK_REASONS if f"`{reason}`" not in reference] == []
+
+
+def test_a_worker_cannot_make_up_any_number_of_reasons() -> None:
+    ledger = LedgerRow()
+    for number in range(300):
+        ledger = retry.counted(ledger, f"made_up_{number}")
+    assert (ledger.retries, len(ledger.retried), sum(ledger.retried.values())) == (300, 101, 300)
 
 
 def test_retries_are_spent_one_by_one_and_then_the_page_failed_for_its_last_reason() -> None:
@@ -129,7 +184,7 @@ def test_pauses_of_different_tasks_differ() -> None:
     ],
 )
 def test_what_became_of_robots_txt_opens_or_closes_the_origin(outcome: Outcome, status: int, gate: Gate) -> None:
-    crawl = CoreCrawl(retries=0, retry_base_s=0.1)
+    crawl = CoreCrawl(retries=0, retry_base_s=0.1, robots_wait_s=0.0)
     crawl.hello("s")
     ((lease, task),) = crawl.ask()
     assert (task.kind, task.url) == (Kind.ROBOTS, ROBOTS)
@@ -205,6 +260,29 @@ def test_a_redirect_loop_fails_and_says_so() -> None:
     )
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_what_redirected_once_is_not_fetched_again_for_a_later_link(status: int) -> None:
+    crawl = CoreCrawl(SEED, "http://a.test/other")
+    crawl.hello("s")
+    crawl.open_gates()
+    moved, other = sorted(crawl.ask(), key=lambda granted: granted[1].url)
+    crawl.settle(*moved, outcome=Outcome.REDIRECTED, status=status, location="http://a.test/target")
+    crawl.settle(*other, outlinks=(SEED,))
+    assert [task.url for _, task in crawl.ask()] == ["http://a.test/target"]
+    assert crawl.task().state is TaskState.DONE
+
+
+def test_ten_hops_are_followed_and_no_more() -> None:
+    crawl = CoreCrawl()
+    lease, task = granted(crawl)
+    for hop in range(11):
+        assert len(crawl.task(task.url).hops) == hop
+        crawl.settle(lease, task, outcome=Outcome.REDIRECTED, status=301, location=f"http://a.test/{hop}")
+        lease, task = next(iter(crawl.ask()), (lease, task))
+    last = crawl.task("http://a.test/9")
+    assert (last.state, last.reason, len(last.hops)) == (TaskState.FAILED, "too_many_redirects", 10)
+
+
 def test_redirects_end_at_their_limit() -> None:
     crawl = CoreCrawl(max_hops=2)
     lease, task = granted(crawl)
@@ -242,6 +320,17 @@ def test_where_another_page_redirects_to_does_not_join_the_scope_but_can_be_expl
     crawl.settle(lease, task, outcome=Outcome.REDIRECTED, status=301, location="http://x.test/")
     target = crawl.task("http://x.test/")
     assert (target.state, target.reason) == (TaskState.DROPPED, "host")
+
+
+def test_a_page_of_an_unwanted_content_type_is_dropped_for_it_and_costs_no_place() -> None:
+    crawl = CoreCrawl(pages=1)
+    lease, task = granted(crawl)
+    crawl.settle(lease, task, outcome=Outcome.DENIED, reason="content_type", content_type="application/pdf")
+    row = crawl.task()
+    assert (row.state, row.reason, row.outcome) == (TaskState.DROPPED, "content_type", Outcome.DENIED)
+    assert crawl.store.ledger().pages_reserved == 0
+    assert crawl.service.is_finished
+    assert not crawl.fetched()
 
 
 # What a worker must not claim

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from worker.extract.charset import PRESCAN_BYTES, codec_of, decode
@@ -64,3 +66,9 @@ def test_a_name_that_the_web_does_not_know_counts_for_nothing(label: str) -> Non
     assert codec_of(label) is None
     assert decode(b"caf\xc3\xa9", f"text/html; charset={label}") == "café"
     assert decode(b"<meta charset=" + label.encode() + b">caf\xc3\xa9", "").endswith("café")
+
+
+def test_no_header_takes_long() -> None:
+    began = time.process_time()
+    assert decode(b"text", f"text/html; charset={' ' * 90_000};") == "text"
+    assert time.process_time() - began < 1.0

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from shared.messages import Brief, ScopeSpec
+from shared.messages import Brief, LinkSpec, ScopeSpec
 from shared.urls import canonicalize
-from worker.extract import Extractor
+from worker.extract import Extractor, engines
+from worker.extract.engines import ENGINES
 from worker.fetch import Fetched, Headers
 
 URL = "http://h.example/dir/page?x=1"
 HTML = Headers((("Content-Type", "text/html; charset=utf-8"),))
+
+
+@pytest.fixture(autouse=True, params=sorted(ENGINES))
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test of this file over each parse engine."""
+    monkeypatch.setattr(engines, "AUTO", request.param)
 
 
 def brief(**changes: object) -> Brief:
@@ -132,3 +141,93 @@ def test_a_page_in_utf_16_has_its_base_and_links() -> None:
     body = "<base href=/up/><a href=é>x</a>".encode("utf-16")
     fetched = Fetched(url=URL, status=200, headers=Headers((("Content-Type", "text/html"),)), body=body)
     assert Extractor(brief()).extract(fetched).outlinks == ("http://h.example/up/%C3%A9",)
+
+
+def test_every_kind_of_link_to_another_page_counts() -> None:
+    body = """<link rel="NEXT foo" href=1><link rel=prev href=2><link rel=canonical href=3>
+        <link rel=alternate hreflang=de href=4>
+        <link rel=alternate type="text/html; x" href=5><a href=6></a><iframe src=7></iframe><iframe></iframe>
+        <link rel=alternate type=application/rss+xml href=no><link rel="alternate stylesheet" href=no>
+        <link rel=stylesheet href=no><link href=no><link rel=next><img src=no><script src=no></script>"""
+    assert links(body) == [f"http://h.example/dir/{number}" for number in range(1, 8)]
+    assert links("<frameset><frame src=1><frame src></frameset>") == ["http://h.example/dir/1"]
+
+
+def test_what_pages_are_made_of_counts_when_asked_for() -> None:
+    body = """<a href=1></a><img src=2 srcset="3 1x, 4 2x"><picture><source srcset=5></picture><script src=6></script>
+        <video src=7 poster=8><track src=9></video><link rel=stylesheet href=10><link rel="shortcut icon" href=11>
+        <img src><embed src=12><a href=13></a><input src=no>"""
+    expected = [f"http://h.example/dir/{number}" for number in range(1, 14)]
+    assert sorted(links(body, links=LinkSpec(assets=True))) == sorted(expected)
+    assert links(body) == [expected[0], expected[12]]
+    assert len(links(body, follow=(), links=LinkSpec(assets=True))) == 11
+
+
+@pytest.mark.parametrize("rel", ["nofollow", "noopener NoFollow", "ugc", "sponsored"])
+def test_a_link_that_is_not_vouched_for_is_not_followed(rel: str) -> None:
+    body = f'''<a rel="{rel}" href=1></a><map><area rel="{rel}" href=2></map><link rel="next {rel}" href=3>
+        <a rel=next href=4></a>'''
+    expected = [f"http://h.example/dir/{number}" for number in range(1, 5)]
+    assert links(body) == expected[3:]
+    assert links(body, links=LinkSpec(obey_nofollow=False)) == expected
+    assert links(body, follow=("a",)) == expected[3:]
+    ignoring = LinkSpec(obey_nofollow=False)
+    assert links(body, follow=("a",), links=ignoring) == [expected[0], expected[3]]
+
+
+def test_a_refresh_is_a_link_unless_it_stands_in_noscript() -> None:
+    assert links("<meta http-equiv=Refresh content='0; URL=/x'>") == ["http://h.example/x"]
+    assert links("<base href=/up/><meta http-equiv=refresh content='0; url=x'>") == ["http://h.example/up/x"]
+    assert links("<meta http-equiv=refresh content=30>") == []
+    assert links("<noscript><meta http-equiv=refresh content='0;url=/x'></noscript>") == []
+    assert links("<body><noscript><p><meta http-equiv=refresh content='0;url=/x'></noscript>") == []
+    both = (
+        "<noscript><meta http-equiv=refresh content='0;url=/x'></noscript><meta http-equiv=refresh content='0;url=/y'>"
+    )
+    assert links(both) == ["http://h.example/y"]
+    assert links("<meta http-equiv=refresh content='0;url=/y'><meta http-equiv=refresh content='0;url=/z'>") == [
+        "http://h.example/y"
+    ]
+
+
+def test_the_header_has_links_too_of_any_content() -> None:
+    link = ("Link", '<next?p=2>; rel="next", <//other.example/>; rel=next, </s.css>; rel=stylesheet')
+    for content_type in ("text/html", "application/pdf"):
+        headers = Headers((("Content-Type", content_type), link, ("link", "</c>; rel=canonical")))
+        assert links("<base href=/up/>", headers=headers) == ["http://h.example/dir/next?p=2", "http://h.example/c"]
+        assert links("", headers=headers, follow=()) == []
+    told = Headers((("Link", "</x>; rel=next"), ("X-Robots-Tag", "nofollow")))
+    assert links("", headers=told) == []
+
+
+def test_follow_takes_what_holds_an_address_itself() -> None:
+    body = "<iframe id=f src=1></iframe><img id=i src=2><a href=3></a><div><iframe src=4></iframe><img src=no></div>"
+    assert links(body, follow=("#f, #i", "div")) == [f"http://h.example/dir/{name}" for name in ("1", "2", "4")]
+
+
+def test_links_of_many_folders_are_all_right_when_the_memo_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.extract.links.MEMO_SIZE", 10)
+    extractor = Extractor(brief())
+    for _ in range(2):
+        for number in range(20):
+            body = b"<a href=a#1>x</a><a href=a#2>x</a><a href='../b'>x</a><a href=#c>x</a><a href=//other/>x</a>"
+            fetched = Fetched(url=f"http://h.example/{number}/p", status=200, headers=HTML, body=body)
+            assert extractor.extract(fetched).outlinks == (f"http://h.example/{number}/a", "http://h.example/b")
+
+
+def test_what_is_long_is_not_remembered() -> None:
+    extractor = Extractor(brief())
+    body = f"<a href='x#{'y' * 400_000}'>x</a><a href='/{'z' * 2_000}'>z</a>".encode()
+    fetched = Fetched(url=URL, status=200, headers=HTML, body=body)
+    assert extractor.extract(fetched).outlinks == ("http://h.example/dir/x", f"http://h.example/{'z' * 2_000}")
+    memo = extractor._links._memo
+    assert max((len(href) for hrefs in memo.values() for href in hrefs), default=0) < 1_000
+
+
+def test_many_refreshes_deep_in_noscript_do_not_take_long() -> None:
+    metas = "<meta http-equiv=refresh content='0;url=/x'>" * 20_000
+    began = time.process_time()
+    assert links("<body><noscript>" + "<div>" * 500 + metas + "</noscript><a href=a>a</a>") == [
+        "http://h.example/dir/a"
+    ]
+    assert time.process_time() - began < 1

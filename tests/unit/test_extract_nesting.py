@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import time
 
-from worker.extract.nesting import MAX_DEPTH, flattened
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from selectolax.lexbor import LexborHTMLParser
+
+from worker.extract import nesting
+from worker.extract.nesting import FEW_TAGS, MAX_DEPTH, SOME_TAGS, flattened, without_deep_tags
 from worker.extract.page import Page
 from worker.fetch import Fetched
 
@@ -20,14 +26,16 @@ from worker.fetch import Fetched
     ],
 )
 def test_what_is_flat_enough_stays_as_it_is(body: bytes) -> None:
-    assert flattened(body) == body
+    assert flattened(body) == without_deep_tags(body) == body
 
 
 def test_tags_that_are_too_deep_become_comments_and_links_and_texts_stay() -> None:
     middle = b"text<a href=y>z</a>"
     deep = b"<div class=x>" * (MAX_DEPTH + 1) + middle + b"</div>" * (MAX_DEPTH + 1) + b"<b>after</b>"
     flat = b"<div class=x>" * MAX_DEPTH + b"<!div class=x>" + middle + b"<!/div>" + b"</div>" * MAX_DEPTH
-    assert flattened(deep) == flat + b"<b>after</b>"
+    assert without_deep_tags(deep) == flat + b"<b>after</b>"
+    assert flattened(deep) == deep
+    assert flattened(deep + b"<br>" * FEW_TAGS) == flat + b"<b>after</b>" + b"<br>" * FEW_TAGS
 
 
 @pytest.mark.parametrize(
@@ -42,3 +50,58 @@ def test_megabytes_of_open_tags_are_parsed(tag: bytes) -> None:
 def test_unclosed_comments_and_quotes_take_no_long_search() -> None:
     for piece in (b"<!--", b"<a ", b"<", b"<x", b'<a href="', b"</", b"y"):
         flattened(b"<b>" * (MAX_DEPTH + 1) + b"<x" + piece * 200_000)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "<div></x>",
+        "<li><dt>",
+        "<svg><a>",
+        "<x></p>",
+        "<div><b id={}></div>",
+        "<div><B id={}></div></x></x>",
+        "<p><b id={}></p>",
+        "<span><div></span>",
+        "<object></ruby><ruby><ruby><p></ruby>",
+        "<div x='></div>'>",
+        "<xmp><div></xmp>",
+    ],
+)
+@pytest.mark.parametrize("tags", [SOME_TAGS - 8, 60_000, 300_000])
+def test_ends_that_close_nothing_do_not_hide_the_depth(unit: str, tags: int) -> None:
+    body = "".join(unit.format(number) for number in range(tags // unit.count("<"))).encode()
+    page = Page(Fetched(url="http://h/", body=body + b"<a href=x>y</a>"))
+    started = time.process_time()
+    assert page.tree.root is not None
+    assert time.process_time() - started < 10
+
+
+def _depth(markup: bytes) -> int:
+    deepest, waiting = 0, [(LexborHTMLParser(markup).root, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        child = node.first_child if node is not None else None
+        while child is not None:
+            waiting.append((child, depth + 1))
+            child = child.next
+    return deepest
+
+
+TAGS = (
+    "a", "b", "body", "br", "button", "caption", "code", "dd", "div", "dl", "dt", "em", "font", "foreignObject",
+    "form", "frameset", "h1", "head", "li", "math", "object", "option", "p", "path", "pre", "ruby", "script",
+    "select", "span", "svg", "table", "tbody", "td", "template", "textarea", "title", "tr", "ul", "x", "xmp",
+)  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None)
+@given(unit=st.lists(st.tuples(st.sampled_from(["", "/"]), st.sampled_from(TAGS)), min_size=1, max_size=8))
+def test_no_markup_gets_much_deeper_than_is_counted(unit: list[tuple[str, str]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nesting, "MAX_DEPTH", 20)
+        patch.setattr(nesting, "MAX_GUESSED", 20)
+        markup = without_deep_tags("".join(f"<{end}{tag}>" for end, tag in unit).encode() * 200)
+    # What no page should have nests some levels for one that is counted, but never without an end.
+    assert _depth(markup) < 200

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
 
 from shared.errors import UsageError
 from shared.messages import Brief, FieldRule, ItemRule, ScopeSpec
-from worker.extract import Extracted, Extractor
+from worker.extract import Extracted, Extractor, engines
+from worker.extract.engines import ENGINES
 from worker.fetch import Fetched, Headers
 
 HTML = Headers((("Content-Type", "text/html"),))
@@ -16,6 +18,12 @@ QUOTES = b"""<title> Some\n quotes </title><h1>All</h1>
 <div class="quote"><span class="text">One\n  <b>two</b></span><small class=author>A</small>
   <a class=tag href="/t/1">x</a><a class="tag big" href="/t/2" data-none>y</a></div>
 <div class="quote"><span class="text"></span></div>"""
+
+
+@pytest.fixture(autouse=True, params=sorted(ENGINES))
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test of this file over each parse engine."""
+    monkeypatch.setattr(engines, "AUTO", request.param)
 
 
 def extract(*items: ItemRule, body: bytes = QUOTES, headers: Headers = HTML, **changes: Any) -> Extracted:
@@ -75,9 +83,17 @@ def test_rows_are_numbered_within_their_kind() -> None:
 def test_a_job_without_items_has_one_row_for_each_page() -> None:
     (row,) = extract().rows
     assert (row.item, row.index) == ("page", 0)
-    assert row.fields == {"status": 200, "content_type": "text/html", "title": "Some quotes", "size": len(QUOTES)}
+    page = {"status": 200, "content_type": "text/html", "title": "Some quotes", "size": len(QUOTES), "canonical": None}
+    assert row.fields == page
     (other,) = extract(body=b"<title>x</title>", headers=Headers((("content-type", "Text/Plain; x"),))).rows
-    assert other.fields == {"status": 200, "content_type": "text/plain", "title": None, "size": 16}
+    assert other.fields == {"status": 200, "content_type": "text/plain", "title": None, "size": 16, "canonical": None}
+
+
+def test_a_copy_tells_of_what() -> None:
+    (copy,) = extract(body=b"<base href=/d/><link rel=canonical href=x#y>").rows
+    assert copy.fields["canonical"] == "http://h/d/x"
+    (itself,) = extract(body=b"<link rel=canonical href=/>").rows
+    assert itself.fields["canonical"] is None
 
 
 def test_a_job_with_items_has_no_rows_of_other_content() -> None:
@@ -110,3 +126,17 @@ def test_a_broken_selector_is_told_with_its_key(selector: str) -> None:
 def test_an_empty_page_has_no_items_and_does_no_harm() -> None:
     rule = ItemRule(name="q", each=".q", fields=(FieldRule(name="h", selector="h1"),))
     assert extract(rule, body=b"") == Extracted()
+
+
+def test_elements_that_lie_in_each_other_are_read_until_the_rows_are_full() -> None:
+    body = b"<div class=quote>" * 200 + b"x" * 50_000
+    tracemalloc.start()
+    try:
+        found = extract(
+            ItemRule(name="q", each="div.quote", fields=(FieldRule(name="t"),)), body=body, max_report_bytes=200_000
+        )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (len(found.rows), found.capped) == (3, True)
+    assert peak < 200 * 50_000 / 2

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 import traceback
+from contextlib import closing
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
 from shared.errors import UsageError
-from shared.messages import Brief, FieldRule, HookSpec, ItemRule, ScopeSpec
+from shared.messages import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, ScopeSpec
+from tests.site.hostile_site import HostileSite
 from worker.extract import Extracted, Extractor
-from worker.fetch import Fetched, Headers
-from worker.hooks import load_hook
+from worker.fetch import Engine, Fetched, Headers, ManyEngine, engine_for
+from worker.hooks import load_hook, load_session
 
 FETCHED = Fetched(
     url="http://h/",
@@ -114,6 +116,7 @@ def test_a_hook_adds_outlinks_and_sees_the_fleet() -> None:
         ),
         ("import json\ndef parse(page):\n    json.loads('')", "/nowhere/hook.py:3"),
         ("def parse(page):\n    raise SystemExit(3)", "SystemExit: 3 at /nowhere/hook.py:2"),
+        ("def parse(page):\n    raise KeyboardInterrupt", "KeyboardInterrupt at /nowhere/hook.py:2"),
         ("def parse(page):\n    return parse(page)", "RecursionError"),
         ("def parse():\n    pass", "TypeError: parse() takes 0 positional arguments"),
         ("def parse(page):\n    return 'text'", "/nowhere/hook.py:1 returned str: return None, a dict"),
@@ -206,3 +209,49 @@ def test_a_hook_may_define_dataclasses() -> None:
             return vars(Row("x"))
     """
     assert run(source).rows[0].fields == {"word": "x"}
+
+
+SESSION_HOOK = """
+def parse(page):
+    return None
+
+def session(session):
+    session.headers["X-Key"] = "secret"
+    session.auth = ("me", "word")
+"""
+
+
+def test_a_hook_that_prepares_the_session_is_fetched_for_by_requests() -> None:
+    hook = spec(SESSION_HOOK)
+    load_hook(hook)
+    engine = engine_for(FetchSpec(user_agent="bot/1", timeout_s=10), load_session(hook))
+    assert isinstance(engine, Engine)
+    with HostileSite() as site, closing(engine.open()) as fetcher:
+        assert fetcher.fetch(site.origin + "/a|b").status == 200
+        sent = site.requests[0].lower()
+    assert sent.startswith(b"get /a|b http/1.1\r\n")
+    assert b"x-key: secret\r\n" in sent
+    assert b"authorization: basic " in sent
+    assert sent.count(b"user-agent: bot/1\r\n") == 1
+    assert sent.count(b"accept-encoding:") == 1
+
+
+def test_a_session_that_is_no_function_of_the_hook_asks_for_nothing() -> None:
+    hook = spec("import requests\nsession = requests.Session()\ndef parse(page): pass")
+    load_hook(hook)
+    assert load_session(hook) is None
+    assert isinstance(engine_for(FetchSpec()), ManyEngine)
+
+
+def test_curl_has_no_session_to_prepare() -> None:
+    hook = spec(SESSION_HOOK)
+    load_hook(hook)
+    with pytest.raises(UsageError, match=r"needs fetch\.engine: auto or requests"):
+        engine_for(FetchSpec(engine="curl"), load_session(hook))
+
+
+def test_a_session_that_cannot_be_prepared_is_told_with_its_line() -> None:
+    hook = spec("def parse(page): pass\ndef session(session):\n    session.nothing()")
+    load_hook(hook)
+    with pytest.raises(UsageError, match=r"hook.py:3: the hook's session\(\) failed"):
+        engine_for(FetchSpec(), load_session(hook)).open()

@@ -9,9 +9,11 @@ import pydantic
 import pytest
 
 from shared.errors import JobError
-from shared.job import Job, brief, load
-from shared.messages import FetchSpec, FieldRule, ItemRule, ScopeSpec
+from shared.job import Job, as_data, brief, load
+from shared.job_seeds import pages_of, sitemaps_of
+from shared.messages import FetchSpec, FieldRule, ItemRule, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
 from shared.seeds import MAX_SEEDS
+from shared.url_policy import TRACKING
 
 HEAD = "name: t\nseeds: [https://e.org/]\n"
 
@@ -129,6 +131,32 @@ class TestSeeds:
     def test_range_in_flow_form_says_that_ranges_need_quotes(self, seeds: str) -> None:
         assert "ranges need quotes or block form" in problem(f"name: t\nseeds: {seeds}\n")
 
+    def test_sitemaps_are_seeds_too_with_ranges(self) -> None:
+        found = job("name: t\nseeds:\n  - https://e.org/\n  - sitemap: HTTPS://M.org/s{1..2}.xml\n")
+        assert pages_of(found.seeds) == ("https://e.org/",)
+        assert sitemaps_of(found.seeds) == ("https://m.org/s1.xml", "https://m.org/s2.xml")
+        assert brief(found).scope.hosts == ("e.org", "m.org")
+        assert as_data(found)["seeds"] == ["https://e.org/", *({"sitemap": url} for url in sitemaps_of(found.seeds))]
+
+    def test_sitemap_alone_is_enough_and_may_lie_outside_of_the_scope(self) -> None:
+        found = job("name: t\nseeds: [{sitemap: https://cdn.org/s.xml}]\nscope: {hosts: [e.org], sitemaps: true}\n")
+        assert (pages_of(found.seeds), brief(found).scope.hosts) == ((), ("e.org",))
+        assert found.scope.sitemaps
+
+    @pytest.mark.parametrize(
+        ("seed", "said"),
+        [
+            ("sitemap: e.org/s.xml", "seeds[0].sitemap: 'e.org/s.xml' has no scheme: write 'https://e.org/s.xml'"),
+            ("sitemap:", "seeds[0].sitemap: is empty: give it a value"),
+            ("sitemaps: https://e.org/", "seeds[0].sitemaps: is not a known key: did you mean 'sitemap'?"),
+            ("sitmap: https://e.org/", "seeds[0].sitmap: is not a known key: did you mean 'sitemap'?"),
+            ("sitemap: [https://e.org/]", "seeds[0].sitemap: wants text, not a list"),
+            ("sitemap: https://e.org/{1..999999999}", "make too many seeds"),
+        ],
+    )
+    def test_bad_sitemap_is_told_with_a_remedy(self, seed: str, said: str) -> None:
+        assert any(said in line for line in problems(f"name: t\nseeds:\n  - {seed}\n"))
+
     def test_too_many_seeds_together_are_refused(self) -> None:
         seeds = "".join(f"  - https://e.org/{n}/{{1..60000}}\n" for n in (1, 2))
         assert f"make 120000 addresses: {MAX_SEEDS} at most" in problem(f"name: t\nseeds:\n{seeds}")
@@ -159,7 +187,7 @@ class TestValues:
     @pytest.mark.parametrize(
         ("line", "said"),
         [
-            ("politeness: {delay: 1}", "politeness.delay: 1 has no unit (ms, s, m, h): write a duration such as"),
+            ("politeness: {delay: 1}", "politeness.delay: 1 has no unit (ms, s, m, h, d): write a duration such as"),
             ("politeness: {delay: true}", "has no number with a unit"),
             ("politeness: {delay: -1s}", "has no number with a unit"),
             ("politeness: {delay: 1 s}", "has no number with a unit"),
@@ -169,6 +197,28 @@ class TestValues:
             ("politeness: {per_host: true}", "wants a whole number, not true"),
             ("politeness: {per_host: 1.0}", "wants a whole number, not the number 1.0"),
             ("politeness: {user_agent: 'bot\t1'}", "is no user agent"),
+            ("politeness: {robots_wait: 8d}", "politeness.robots_wait: 8d is out of range: write from 0s to 7d"),
+            ("politeness: {ignore_robots: true}", "politeness.ignore_robots: wants a list, not true"),
+            ("politeness: {ignore_robots: [e.org]}", "politeness.ignore_robots[0]: wants a mapping, not 'e.org'"),
+            ("politeness: {ignore_robots: [{host: e.org}]}", "politeness.ignore_robots[0].reason: is missing: add it"),
+            (
+                "politeness: {ignore_robots: [{host: '*.e.org', reason: x}]}",
+                "politeness.ignore_robots[0].host: '*.e.org' is no single host: write one such as example.org",
+            ),
+            (
+                "politeness: {ignore_robots: [{host: '*', reason: x}]}",
+                "'*' is no single host: write one such as example.org",
+            ),
+            ("politeness: {ignore_robots: [{host: e.org, reason: ' '}]}", "wants one line of 1 to 200 characters: say"),
+            ("politeness: {ignore_robots: [{host: e.org, reason: }]}", "ignore_robots[0].reason: is empty"),
+            (
+                "politeness: {ignore_robots: [{host: e.org, reason: y, why: x}]}",
+                "not a known key: known here are host, reason",
+            ),
+            (
+                "politeness: {ignore_robots: [{host: e.org, reason: x}, {host: E.org, reason: y}]}",
+                "ignore_robots[1].host: 'e.org' is listed twice",
+            ),
             ("politeness: {obey_robots: false}", "politeness.obey_robots: is not a known key"),
             ("fetch: {timeout: 0s}", "0s is out of range: write from 100ms to 10m"),
             ("fetch: {timeout: 12:30}", "'12:30' has no number with a unit"),
@@ -177,10 +227,19 @@ class TestValues:
             ("fetch: {retries: 21}", "21 is out of range: write a whole number from 0 to 20"),
             ("fetch: {max_size: 10}", "10 has no unit (B, KB, MB, GB, KiB, MiB, GiB): write a size such as"),
             ("fetch: {max_size: 2GiB}", "out of range: write from 1KiB to 1GiB"),
-            ("fetch: {engine: curly}", "fetch.engine: wants 'auto' or 'requests', not 'curly'"),
+            ("fetch: {engine: curly}", "fetch.engine: wants 'auto', 'curl' or 'requests', not 'curly'"),
             ("scope: {depth: -1}", "-1 is out of range: write a whole number from 0 to 10000"),
             ("scope: {depth: }", "scope.depth: is empty: give it a value or take the line away"),
             ("scope: {pages: 0}", "0 is out of range"),
+            ("scope: {bytes: 1}", "scope.bytes: 1 has no unit"),
+            ("scope: {time: 10000h}", "scope.time: 10000h is out of range: write from 1s to 8760h"),
+            ("scope: {per_host: {pages: 0}}", "scope.per_host.pages: 0 is out of range"),
+            ("scope: {per_host: {page: 1}}", "scope.per_host.page: is not a known key: did you mean 'pages'?"),
+            (
+                "scope: {per_host: 1}",
+                "scope.per_host: wants a mapping, not the number 1: write keys with values; known here",
+            ),
+            ("scope: {per_host: 1}", "known here are pages, bytes, time"),
             ("scope: {hosts: e.org}", "write same, subdomains, or a list such as [example.org]"),
             ("scope: {hosts: ['*.e.org', e.org]}", "scope.hosts[0]: '*.e.org' is no host name: list 'e.org'"),
             ("scope: {hosts: ['https://a.b/', e.org]}", "'https://a.b/' is no host name alone: write 'a.b'"),
@@ -194,6 +253,22 @@ class TestValues:
             ("scope: {exclude: ['/x#y']}", "holds a '#'"),
             ("scope:", "scope: is empty: give it a value or take the line away"),
             ("scope: same", "scope: wants a mapping, not 'same'"),
+            ("scope: {include: ['re:(a']}", "'re:(a' cannot be used (missing ): (a): write what RE2 knows"),
+            ("scope: {include: ['re:(a)\\1']}", "invalid escape sequence"),
+            ("scope: {exclude: ['re:(?<=a)b']}", "cannot be used"),
+            ("scope: {exclude: ['re:(a{1,300}){1,300}']}", "cannot be used"),
+            ("scope: {exclude: ['re:/ü']}", "URLs are percent-escaped: write it in ASCII"),
+            ("scope: {exclude: ['re:" + "a" * 3000 + "']}", "is empty or too long for a pattern"),
+            ("priorities: [{match: /a, priority: 1001}]", "priorities[0].priority: 1001 is out of range"),
+            ("priorities: [{match: /a}]", "priorities[0].priority: is missing: add it"),
+            ("priorities: [{match: /a, prio: 1, priority: 1}]", "did you mean 'priority'?"),
+            ("fetch: {types: [html]}", "fetch.types[0]: 'html' is no content type: write one such as text/html"),
+            ("fetch: {types: }", "fetch.types: is empty"),
+            ("fetch: {types: []}", "fetch.types: lists none, and no page would be read"),
+            ("urls: {sort_query: yes}", "urls.sort_query: wants true or false, not 'yes'"),
+            ("urls: {drop_query: ['a=b']}", "'a=b' is no name of a query parameter"),
+            ("urls: {drop_query: ['*']}", "'*' names every parameter"),
+            ("urls: {index_pages: [/index.html]}", "'/index.html' is no name of a page"),
             ("follow: a", "follow: wants a list, not 'a'"),
             ("follow:", "follow: is empty"),
             ("follow: ['a::attr(href)']", "takes text, but elements are wanted"),
@@ -379,6 +454,13 @@ class TestHooks:
         (folder / "dir.py").mkdir()
         assert said in problem(HEAD + f"hooks: {path}\n")
 
+    def test_an_engine_without_sessions_to_prepare_is_told(self, folder: Path) -> None:
+        (folder / "hook.py").write_text("def parse(page): ...\ndef session(session): ...\n")
+        for engine in ("auto", "requests"):
+            assert job(HEAD + f"hooks: hook.py\nfetch: {{engine: {engine}}}\n").fetch.engine == engine
+        found = problem(HEAD + "hooks: hook.py\nfetch: {engine: curl}\n")
+        assert found.startswith("4:17: fetch.engine: 'curl' has no session for the hook's session()"), found
+
 
 @pytest.mark.usefixtures("folder")
 class TestProblems:
@@ -451,19 +533,35 @@ class TestBrief:
         found = brief(job(HEAD + "scope: {hosts: [E.org, 例え.jp]}\n"))
         assert found.scope == ScopeSpec(hosts=("e.org", "xn--r8jz45g.jp"))
 
+    def test_urls_carry_what_is_left_out_of_addresses(self) -> None:
+        lines = "urls: {drop_query: [ref], drop_tracking: true, sort_query: true, strip_session_ids: true}\n"
+        found = brief(job(HEAD + lines)).urls
+        assert found == UrlSpec(drop_query=("ref", *TRACKING), sort_query=True, strip_session_ids=True)
+        assert brief(job(HEAD)).urls == UrlSpec()
+        assert brief(job(HEAD + "urls: {index_pages: [index.html]}\n")).urls == UrlSpec(index_pages=("index.html",))
+
     def test_fetch_carries_user_agent_and_headers(self) -> None:
         found = brief(
             job(
                 HEAD
                 + "politeness: {user_agent: bot/1}\n"
-                + "fetch: {engine: requests, timeout: 1s, max_size: 1KiB, headers: {A: b}}\n"
+                + "fetch: {engine: requests, timeout: 1s, max_size: 1KiB, headers: {A: b}, types: [Text/HTML]}\n"
             )
         )
         assert found.fetch == FetchSpec(
-            engine="requests", timeout_s=1.0, max_size_bytes=1024, user_agent="bot/1", headers=(("A", "b"),)
+            engine="requests",
+            timeout_s=1.0,
+            max_size_bytes=1024,
+            user_agent="bot/1",
+            headers=(("A", "b"),),
+            types=("text/html",),
         )
 
     def test_follow_is_every_link_some_or_none(self) -> None:
         assert brief(job(HEAD)).follow is None
         assert brief(job(HEAD + "follow: []\n")).follow == ()
+        assert (brief(job(HEAD)).links, brief(job(HEAD)).parse) == (LinkSpec(), ParseSpec())
+        assert brief(job(HEAD + "parse: {engine: bs4}\n")).parse.engine == "bs4"
+        ignoring = job(HEAD + "links: {assets: true, nofollow: ignore, noindex: ignore}\n")
+        assert brief(ignoring).links == LinkSpec(assets=True, obey_nofollow=False, obey_noindex=False)
         assert brief(job(HEAD + "follow: [' a.next ']\n")).follow == ("a.next",)

@@ -33,6 +33,17 @@ def test_the_same_job_has_not_changed() -> None:
     assert check_change(JOB, changed(), accept=False) == ()
 
 
+def test_what_an_earlier_version_had_no_key_for_has_not_changed() -> None:
+    scope = {**JOB["scope"], "per_host": {"pages": None}}
+    assert check_change(JOB, changed(scope=scope, traps={"calendar": 10_000}), accept=False) == ()
+
+
+def test_a_changed_limit_of_traps_is_refused() -> None:
+    old, new = changed(traps={"calendar": 10_000}), changed(traps={"calendar": 5})
+    with pytest.raises(UsageError, match=r"\+ traps\.calendar: 5\n"):
+        check_change(old, new, accept=False)
+
+
 def test_a_harmless_change_is_taken_and_told() -> None:
     new = changed(fetch={"timeout": 5.0, "retries": 3})
 
@@ -136,7 +147,7 @@ def test_a_budget_that_is_raised_revives_what_was_dropped_for_it(tmp_path: Path)
     crawl.begin()
     crawl.finish()
     crawl.service.flush(crawl.now)
-    assert page(crawl, f"{SEED}1").reason == "budget"
+    assert page(crawl, f"{SEED}1").reason == "budget_pages"
     crawl.close()
 
     crawl = goes_on(tmp_path, POLICY)

@@ -60,12 +60,16 @@ def test_a_lost_lease_is_told_with_its_session_and_host(logged: list[EventDict])
 
 
 def test_an_origin_whose_robots_txt_cannot_be_had_is_told(logged: list[EventDict]) -> None:
-    crawl = CoreCrawl(retries=0)
+    crawl = CoreCrawl(retries=0, robots_wait_s=10.0)
     crawl.hello("s")
-    crawl.open_gates(status=500)
+    for _ in range(2):
+        for lease, task in crawl.ask():
+            crawl.settle(lease, task, outcome=Outcome.HTTP_ERROR, status=500, reason="http_500")
+        crawl.pass_time(10.0)
     journalled(crawl)
-    (entry,) = warnings(logged)
-    assert (entry["event"], entry["url"]) == ("robots unreachable", "http://a.test/robots.txt")
+    told = [(entry["event"], entry["url"], entry["reason"], entry["waits"]) for entry in warnings(logged)]
+    url = "http://a.test/robots.txt"
+    assert told == [("robots unreachable", url, "http_500", True), ("robots unreachable", url, "http_500", False)]
 
 
 def test_a_page_that_went_well_and_its_links_are_not_told(logged: list[EventDict]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -28,14 +29,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "items.jsonl"
 
 
-def reopened(path: Path, mark: Mark | None) -> bytes:
+def reopened(path: Path, mark: Mark | None, *, power: bool = False) -> bytes:
     """Open a file at its mark, restore it if need be, write what the log has beyond; return what is in it then."""
-    file = LineFile(path, mark, power=False)
-    if file.is_short:
-        file.restore(LOG)
-    for lines in LOG[file.mark.results :]:
-        file.append(lines, 1)
-    file.close()
+    with closing(LineFile(path, mark, power=power)) as file:
+        if file.is_to_restore:
+            file.restore(LOG)
+        for lines in LOG[file.mark.results :]:
+            file.append(lines, 1)
     return path.read_bytes()
 
 
@@ -62,7 +62,7 @@ def test_a_short_file_keeps_its_whole_results_only(path: Path) -> None:
     mark = written(path)
     os.truncate(path, len(LOG[0]) + len(LOG[2]) - 1)
     file = LineFile(path, mark, power=False)
-    assert file.is_short
+    assert file.is_to_restore
 
     kept = file.restore(LOG)
     file.close()
@@ -101,8 +101,25 @@ def test_a_file_that_was_there_before_the_crawl_is_refused(path: Path) -> None:
     path.write_bytes(b"mine\n")
 
     with pytest.raises(UsageError, match="exists already and is not this crawl's"):
-        LineFile(path, None, power=False)
+        reopened(path, None)
     assert path.read_bytes() == b"mine\n"
+
+
+@pytest.mark.parametrize("power", [False, True])
+def test_a_file_that_lost_its_mark_is_known_by_the_log(path: Path, power: bool) -> None:
+    whole = b"".join(LOG)
+    for size in range(1, len(whole) + 1):
+        path.write_bytes(whole[:size])
+        assert reopened(path, None, power=power) == whole
+
+
+@pytest.mark.parametrize("tail", [b"\n", b'{"n":4}\n', b"\x00"])
+def test_a_file_without_a_mark_that_has_more_than_the_log_is_refused(path: Path, tail: bytes) -> None:
+    path.write_bytes(b"".join(LOG) + tail)
+
+    with pytest.raises(UsageError, match="exists already and is not this crawl's"):
+        reopened(path, None)
+    assert path.read_bytes() == b"".join(LOG) + tail
 
 
 def test_a_file_has_one_writer(path: Path) -> None:
@@ -118,7 +135,7 @@ def test_a_file_has_one_writer(path: Path) -> None:
 def test_what_is_no_regular_file_is_written_and_not_restored() -> None:
     file = LineFile(Path("/dev/null"), Mark(results=3, size_bytes=100, block_hash=b"x"), power=True)
 
-    assert not file.is_short
+    assert not file.is_to_restore
     assert file.append(b"line\n", 1).results == 4
     file.close()
 

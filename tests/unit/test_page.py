@@ -57,6 +57,25 @@ def test_a_mark_is_no_part_of_the_tree() -> None:
     assert body.text() == "hello"
 
 
+@pytest.mark.parametrize(
+    ("body", "header", "canonical"),
+    [
+        ("<link rel=canonical href=/x>", "", "http://h/x"),
+        ("<link rel='CANONICAL foo' href='http://other/x#y'>", "", "http://other/x"),
+        ("<link rel=canonical href=p>", "", "http://h/dir/p"),
+        ("<link rel=canonical href=/x><body><link rel=canonical href=/x>", "</x>; rel=canonical", "http://h/x"),
+        ("<link rel=canonical href=/x><link rel=canonical href=/y>", "", None),
+        ("<link rel=canonical href=/x>", "</y>; rel=canonical", None),
+        ("<base href=/up/>", "<y>; rel=canonical", "http://h/dir/y"),
+        ("<link rel=canonical href='mailto:x'>", "", None),
+        ("<link rel=canonical href><a rel=canonical href=/x>", "", None),
+    ],
+)
+def test_a_page_names_one_canonical_address_or_none(body: str, header: str, canonical: str | None) -> None:
+    headers = Headers((("Content-Type", "text/html"), ("Link", header)))
+    assert Page(Fetched(url="http://h/dir/p", status=200, headers=headers, body=body.encode())).canonical == canonical
+
+
 def test_json_is_read_or_refused() -> None:
     assert page(b'{"a": [1]}', "application/json").json() == {"a": [1]}
     with pytest.raises(ValueError, match="Expecting value"):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from shared.messages import Kind, Outcome, Report, Row, Task, decode, encode
+from shared.messages import Kind, Outcome, Report, Row, SitemapEntry, Task, decode, encode
 from worker.extract import Extracted
+from worker.extract.sitemap import Sitemap
 from worker.fetch import Fetched, Headers
-from worker.pipeline import MAX_ROBOTS_BYTES, Pipeline, internal_error
+from worker.pipeline import MAX_ROBOTS_BYTES, Pipeline, Settled, enough_bytes, internal_error
 
 PAGE = Task(ref=b"r", kind=Kind.PAGE, url="http://a/dir/page", depth=3)
 ROBOTS = Task(ref=b"r", kind=Kind.ROBOTS, url="http://a/robots.txt", depth=0)
@@ -27,12 +28,19 @@ class GivenExtractor:
         assert fetched.url == PAGE.url
         return self.page
 
+    def read_sitemap(self, fetched: Fetched) -> Sitemap:
+        raise AssertionError(f"{fetched.url} is no sitemap")
+
 
 def settle(
-    fetched: Fetched, task: Task = PAGE, page: Extracted | None = None, max_report_bytes: int = 1 << 20
+    fetched: Fetched,
+    task: Task = PAGE,
+    page: Extracted | None = None,
+    max_report_bytes: int = 1 << 20,
+    types: tuple[str, ...] | None = None,
 ) -> Report:
     extractor = GivenExtractor(page if page is not None else Extracted())
-    pipeline = Pipeline(extractor=extractor, max_report_bytes=max_report_bytes, wall_clock=lambda: NOW)
+    pipeline = Pipeline(extractor=extractor, max_report_bytes=max_report_bytes, wall_clock=lambda: NOW, types=types)
     settled = pipeline.settle(task, 7, fetched)
     assert settled.wire_bytes == len(encode(settled.report)) <= max_report_bytes
     assert (settled.report.lease, settled.report.ref) == (7, b"r")
@@ -61,10 +69,45 @@ def test_a_page_is_fetched_with_its_rows_outlinks_and_figures() -> None:
     )
 
 
+def test_a_page_that_wants_no_rows_is_fetched_with_that_reason() -> None:
+    report = settle(answer(200), page=Extracted(outlinks=LINKS, noindex=True))
+    assert (report.outcome, report.reason, report.outlinks) == (Outcome.FETCHED, "noindex", LINKS)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "is_read"),
+    [
+        ("text/html; charset=utf-8", True),
+        ("TEXT/HTML", True),
+        ("image/png", True),
+        ("application/pdf", False),
+        ("text/plain", False),
+        ("", True),
+    ],
+)
+def test_a_page_is_read_if_its_type_is_wanted_or_not_told(content_type: str, is_read: bool) -> None:
+    types = ("text/html", "image/*")
+    report = settle(answer(200, b"12345", Content_Type=content_type), page=Extracted(rows=(ROW,)), types=types)
+    assert report.outcome is (Outcome.FETCHED if is_read else Outcome.DENIED)
+    assert report.reason == ("" if is_read else "content_type")
+    assert bool(report.rows) is is_read
+
+
+def test_types_are_asked_of_pages_alone() -> None:
+    fetched = answer(200, b"User-agent: *", Content_Type="text/plain")
+    assert settle(fetched, ROBOTS, types=("text/html",)).outcome is Outcome.FETCHED
+    assert settle(answer(404, Content_Type="text/plain"), types=("text/html",)).reason == "http_404"
+
+
 def test_a_failed_fetch_is_reported_as_the_fetcher_names_it() -> None:
     fetched = Fetched(url=PAGE.url, failure=Outcome.NETWORK_ERROR, reason="dns", detail="no such host")
     report = settle(fetched)
     assert (report.outcome, report.reason, report.detail) == (Outcome.NETWORK_ERROR, "dns", "no such host")
+
+
+def test_a_report_tells_the_address_that_was_connected_to() -> None:
+    fetched = Fetched(url=PAGE.url, status=200, remote_address="127.0.0.9")
+    assert settle(fetched).address == "127.0.0.9"
 
 
 def test_a_failing_hook_costs_the_rows_and_not_the_outlinks() -> None:
@@ -81,8 +124,18 @@ def test_an_error_status_is_named_and_extracts_nothing(task: Task) -> None:
     assert (report.rows, report.outlinks, report.body) == ((), (), b"")
 
 
-def test_not_modified_is_an_outcome_of_its_own() -> None:
-    assert settle(answer(304)).outcome is Outcome.NOT_MODIFIED
+@pytest.mark.parametrize(
+    ("status", "content_range"),
+    [(304, ""), (206, ""), (206, "bytes 0-9/20"), (206, "bytes 5-9/10"), (206, "bytes 0-9/*"), (206, "bytes 0-9")],
+)
+@pytest.mark.parametrize("task", [PAGE, ROBOTS])
+def test_an_answer_to_what_was_not_asked_is_no_page(status: int, content_range: str, task: Task) -> None:
+    report = settle(answer(status, b"a part", Content_Range=content_range), task)
+    assert (report.outcome, report.reason, report.body) == (Outcome.HTTP_ERROR, f"http_{status}", b"")
+
+
+def test_a_range_of_all_there_is_is_a_page() -> None:
+    assert settle(answer(206, b"0123456789", Content_Range="bytes 0-9/10")).outcome is Outcome.FETCHED
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -102,7 +155,7 @@ def test_a_redirect_target_in_raw_utf8_is_read_as_such() -> None:
     [
         ({}, "redirect_without_location"),
         ({"Location": "  "}, "redirect_without_location"),
-        ({"Location": "http://[::1"}, "redirect_without_location"),
+        ({"Location": "http://[::1"}, "redirect_invalid"),
         ({"Location": "file:///etc/passwd"}, "redirect_scheme_blocked"),
         ({"Location": "javascript:alert(1)"}, "redirect_scheme_blocked"),
     ],
@@ -141,9 +194,53 @@ def test_retry_after_is_seconds_from_now(headers: dict[str, str], seconds: float
     assert settle(answer(503, **headers)).retry_after_s == seconds
 
 
-def test_robots_travels_with_its_first_half_mebibyte() -> None:
-    report = settle(answer(200, b"x" * (MAX_ROBOTS_BYTES + 1)), ROBOTS)
-    assert (report.outcome, len(report.body)) == (Outcome.FETCHED, MAX_ROBOTS_BYTES)
+@pytest.mark.parametrize("end", [b"\n", b"\r"])
+@pytest.mark.parametrize("cut_by", ["the engine", "nobody"])
+def test_robots_travels_with_the_whole_lines_of_its_first_half_mebibyte(end: bytes, cut_by: str) -> None:
+    lines = b"Disallow: /a" + end + b"Disallow: /but-only-this"
+    body = lines.rjust(MAX_ROBOTS_BYTES + 12, b"#")
+    if cut_by == "the engine":
+        fetched = replace(answer(200, body[:MAX_ROBOTS_BYTES]), truncated=True)
+    else:
+        fetched = answer(200, body)
+    report = settle(fetched, ROBOTS)
+    assert report.outcome is Outcome.FETCHED
+    assert report.body == body[: body.index(end) + 1]
+
+
+def test_robots_that_is_not_cut_keeps_its_last_line() -> None:
+    assert settle(answer(200, b"Disallow: /a"), ROBOTS).body == b"Disallow: /a"
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [
+        ((), None),
+        (("max-age=60",), 60.0),
+        (("public, Max-Age=60",), 60.0),
+        (('max-age="60"',), 60.0),
+        (("max-age=60, max-age=5",), 60.0),
+        (("public", "max-age=7"), 7.0),
+        (("no-cache",), 0.0),
+        (("max-age=60", "no-store"), 0.0),
+        (("max-age=-1",), None),
+        (("max-age=soon",), None),
+        (("s-maxage=60",), None),
+        (("max-age=" + "9" * 5_000,), None),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 404])
+def test_how_long_robots_txt_may_be_kept_is_what_its_cache_control_says(
+    fields: tuple[str, ...], seconds: float | None, status: int
+) -> None:
+    fetched = replace(answer(status), headers=Headers(("Cache-Control", field) for field in fields))
+    assert settle(fetched, ROBOTS).fresh_s == seconds
+    assert settle(fetched).fresh_s is None
+
+
+def test_only_of_robots_txt_a_beginning_is_enough() -> None:
+    assert enough_bytes(PAGE) is None
+    assert enough_bytes(ROBOTS) == MAX_ROBOTS_BYTES
 
 
 def test_a_report_that_is_too_large_is_left_bare() -> None:
@@ -171,3 +268,65 @@ def test_a_bug_is_reported_with_its_type_and_message() -> None:
     report = internal_error(PAGE, 7, KeyError("x")).report
     assert (report.outcome, report.reason) == (Outcome.INTERNAL_ERROR, "internal_error")
     assert report.detail == "KeyError: 'x'"
+
+
+# Sitemaps
+
+SITEMAP = Task(ref=b"r", kind=Kind.SITEMAP, url="http://a/sitemap.xml", depth=1)
+
+
+def settle_sitemap(sitemap: Sitemap, max_report_bytes: int = 1 << 20) -> Settled:
+    pipeline = Pipeline(extractor=GivenSitemap(sitemap), max_report_bytes=max_report_bytes)
+    settled = pipeline.settle(SITEMAP, 7, answer(200, b"xml"))
+    told = (*settled.ahead, settled.report)
+    assert settled.wire_bytes == max(len(encode(report)) for report in told) <= max_report_bytes
+    assert [report.more for report in told] == [True] * len(settled.ahead) + [False]
+    assert {(report.lease, report.ref, report.status) for report in told} == {(7, b"r", 200)}
+    return settled
+
+
+@dataclass
+class GivenSitemap:
+    sitemap: Sitemap
+
+    def extract(self, fetched: Fetched) -> Extracted:
+        raise AssertionError(f"{fetched.url} is no page")
+
+    def read_sitemap(self, fetched: Fetched) -> Sitemap:
+        assert fetched.body == b"xml"
+        return self.sitemap
+
+
+def test_a_small_sitemap_is_one_report() -> None:
+    pages = (SitemapEntry("http://a/1", 3, 7),)
+    settled = settle_sitemap(Sitemap(pages=pages, capped=True))
+    assert settled.ahead == ()
+    assert (settled.report.outcome, settled.report.entries) == (Outcome.FETCHED, pages)
+    assert settled.report.capped
+
+
+def test_a_large_sitemap_is_told_in_parts_that_miss_nothing_and_repeat_nothing() -> None:
+    pages = tuple(SitemapEntry(f"http://a/{number}") for number in range(50_000))
+    sitemaps = tuple(f"http://a/{number}.xml" for number in range(5_000))
+    settled = settle_sitemap(Sitemap(pages=pages, sitemaps=sitemaps))
+    told = (*settled.ahead, settled.report)
+    assert tuple(entry for report in told for entry in report.entries) == pages
+    assert tuple(url for report in told for url in report.sitemaps) == sitemaps
+    assert all(len(report.entries) + len(report.sitemaps) <= 2_000 for report in told)
+
+
+def test_parts_of_long_addresses_fit_into_a_report() -> None:
+    pages = tuple(SitemapEntry(f"http://a/{number:02000}") for number in range(1_000))
+    settled = settle_sitemap(Sitemap(pages=pages), max_report_bytes=100_000)
+    assert sum(len(report.entries) for report in (*settled.ahead, settled.report)) == 1_000
+
+
+def test_a_sitemap_that_broke_off_tells_why_and_what_it_listed() -> None:
+    pages = (SitemapEntry("http://a/1"),)
+    report = settle_sitemap(Sitemap(pages=pages, error="the XML is broken: line 2")).report
+    assert (report.outcome, report.reason) == (Outcome.EXTRACT_ERROR, "sitemap_broken")
+    assert (report.entries, report.detail) == (pages, "the XML is broken: line 2")
+
+
+def test_a_sitemap_is_read_as_far_as_its_protocol_allows_whatever_the_limit_of_pages() -> None:
+    assert enough_bytes(SITEMAP) == 50 * 1024 * 1024

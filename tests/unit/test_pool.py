@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
 
 from shared.messages import Kind, Lease, Outcome, Task
 from worker.agenda import Agenda, TaskKey
 from worker.extract import Extracted
-from worker.fetch import Fetched
+from worker.fetch import Engine, Fetched
 from worker.in_hand import InHand
 from worker.outbox import Delivery, Outbox
 from worker.pipeline import Pipeline
@@ -24,8 +28,10 @@ class GivenFetcher:
     """Fetches nothing: each address says what happens."""
 
     closed: list[bool] = field(default_factory=list)
+    kept: list[tuple[str, int | None]] = field(default_factory=list)
 
-    def fetch(self, url: str) -> Fetched:
+    def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:
+        self.kept.append((url, keep_bytes))
         if url.endswith("/fetch-bug"):
             raise LookupError("a bug in the fetcher")
         return Fetched(url=url, status=200)
@@ -51,7 +57,7 @@ class GivenExtractor:
 
 
 class Bench:
-    def __init__(self, fetch_threads: int = 2) -> None:
+    def __init__(self, fetch_threads: int = 2, open_fetcher: Callable[[], Any] | None = None) -> None:
         self.agenda = Agenda()
         self.outbox = Outbox()
         self.fetcher = GivenFetcher()
@@ -60,9 +66,9 @@ class Bench:
         self.pool = Pool(
             agenda=self.agenda,
             outbox=self.outbox,
-            open_fetcher=lambda: self.fetcher,
+            engine=Engine(open_fetcher or (lambda: self.fetcher)),
             pipeline=Pipeline(extractor=self.extractor, max_report_bytes=10_000),
-            size=PoolSize(fetch_threads=fetch_threads, parse_threads=1, pages_between=1),
+            size=PoolSize(fetches=fetch_threads, parse_threads=1, pages_between=1),
             in_hand=self.in_hand.of(0),
         )
 
@@ -93,6 +99,26 @@ def test_a_bug_costs_its_attempt_and_not_the_thread() -> None:
         b"good": (Outcome.FETCHED, 5),
     }
     assert bench.pool.stop(PATIENCE_S)
+
+
+def test_what_ends_a_parse_thread_is_raised_by_whoever_checks() -> None:
+    bench = Bench(fetch_threads=1)
+    bench.extractor.gate.set()
+    bench.extractor.found = lambda: sys.exit("no page may do this")
+    bench.pool.start()
+    bench.pool.check()
+    bench.add("a")
+    bench.outbox.wait(PATIENCE_S)
+    with pytest.raises(RuntimeError, match="no page may do this"):
+        bench.pool.check()
+
+
+def test_what_ends_a_fetch_thread_is_raised_by_whoever_checks() -> None:
+    bench = Bench(fetch_threads=1, open_fetcher=lambda: exec("raise OSError('too many open files')"))
+    bench.pool.start()
+    bench.outbox.wait(PATIENCE_S)
+    with pytest.raises(OSError, match="too many open files"):
+        bench.pool.check()
 
 
 def test_no_more_is_fetched_than_can_be_parsed() -> None:
@@ -137,6 +163,7 @@ def test_what_a_parse_thread_has_in_hand_can_be_told_after_a_crash() -> None:
     bench.pool.start()
     bench.deliveries(1)
     assert bench.extractor.seen == [(TaskKey(1, b"page"),)]
+    assert bench.fetcher.kept == [("http://a/page", None)]
     assert bench.pool.stop(PATIENCE_S)
 
 

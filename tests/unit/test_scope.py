@@ -6,7 +6,7 @@ import pytest
 
 from shared.messages import ScopeSpec
 from shared.scope import Scope
-from shared.urls import MAX_URL_CHARS
+from shared.urls import LONGEST_URL_CHARS, MAX_URL_CHARS
 
 
 def refuses(url: str, **spec: tuple[str, ...] | bool) -> str:
@@ -53,6 +53,29 @@ def test_globs_are_anchored_by_a_slash_and_star_is_the_only_wildcard(glob: str, 
     assert refuses(url, exclude=(glob,)) == ("exclude" if matches else "")
 
 
+@pytest.mark.parametrize(
+    ("regex", "path", "matches"),
+    [
+        (r"re:^/a/\d+$", "/a/12", True),
+        (r"re:^/a/\d+$", "/a/12?x", False),
+        (r"re:\?.*\bpage=\d", "/list?sort=1&page=2", True),
+        (r"re:b", "/a/b", True),
+        (r"re:(?i)\.PDF$", "/x.pdf", True),
+        (r"re:^/(en|de)/", "/fr/", False),
+    ],
+)
+def test_regular_expressions_may_match_anywhere_in_path_and_query(regex: str, path: str, matches: bool) -> None:
+    url = f"https://example.org{path}"
+    assert refuses(url, include=(regex,)) == ("" if matches else "include")
+    assert refuses(url, exclude=("/other", regex)) == ("exclude" if matches else "")
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("regex", ["re:(a*)*b", "re:(a|aa)+$", "re:(x+x+)+y", "re:(.*a){20}$"])
+def test_regular_expressions_that_would_backtrack_for_ages_take_linear_time(regex: str) -> None:
+    assert refuses("https://example.org/" + "a" * 1_000 + "x" * 1_000, exclude=(regex,)) == ""
+
+
 def test_any_include_pattern_is_enough_and_any_exclude_pattern_refuses() -> None:
     spec = {"include": ("/a", "/b"), "exclude": ("/b/x", "/c")}
     assert refuses("https://example.org/b/y", **spec) == ""
@@ -61,7 +84,7 @@ def test_any_include_pattern_is_enough_and_any_exclude_pattern_refuses() -> None
 
 
 def test_overlong_urls_are_refused() -> None:
-    assert refuses("https://example.org/" + "a" * MAX_URL_CHARS) == "length"
+    assert refuses("https://example.org/" + "a" * LONGEST_URL_CHARS) == "length"
 
 
 @pytest.mark.timeout(10)

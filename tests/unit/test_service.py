@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coordinator.core.primitives import Locks
-from coordinator.core.rows import TaskState
+from coordinator.core.rows import TaskRow, TaskState
 from shared.errors import CrawlfleetError, VersionError
 from shared.messages import PROTOCOL_MAJOR, ExchangeRequest, Hello, Outcome, ScopeSpec
 from tests.unit.core_crawl import SEED, CoreCrawl
@@ -92,7 +92,35 @@ def test_a_host_that_joins_the_scope_brings_back_what_was_refused_there_before()
     crawl.settle(away, away_task, outcome=Outcome.REDIRECTED, status=302, location="http://www.b.test/x")
     assert crawl.task("http://www.b.test/x").reason == "host"
     crawl.settle(seed, seed_task, outcome=Outcome.REDIRECTED, status=301, location="http://www.b.test/")
+    crawl.open_gates()
+    ((lease, task),) = crawl.ask()
+    crawl.reopen()
+    crawl.hello("s")
+    crawl.settle(lease, task)
+    assert not crawl.service.is_finished
     assert crawl.task("http://www.b.test/x").state is TaskState.PENDING
+    crawl.settle(*crawl.ask()[0])
+    assert crawl.service.is_finished
+
+
+def test_hosts_that_join_the_scope_one_by_one_are_looked_back_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = tuple(f"h{number}.test" for number in range(9))
+    crawl = CoreCrawl(*(f"http://{host}/" for host in hosts), scope=ScopeSpec(hosts=hosts))
+    walked: list[int] = []
+
+    def walk(_after: int, limit: int) -> tuple[TaskRow, ...]:
+        walked.append(limit)
+        return ()
+
+    monkeypatch.setattr(crawl.store, "walk", walk)
+    crawl.hello("s")
+    for lease, task in crawl.ask(want=20):
+        crawl.settle(lease, task, outcome=Outcome.HTTP_ERROR, status=404)
+    for lease, task in crawl.ask(want=20):
+        where = task.url.replace("//", "//www.")
+        crawl.settle(lease, task, outcome=Outcome.REDIRECTED, status=301, location=where)
+    assert len(crawl.store.ledger().scope_hosts) == len(hosts)
+    assert walked == []
 
 
 def test_the_end_is_told_once_every_task_is_final_and_not_before() -> None:

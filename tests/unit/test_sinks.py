@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -146,8 +147,8 @@ def test_a_sink_goes_on_where_its_mark_is_and_cuts_off_what_is_beyond(tmp_path: 
 def test_a_file_that_is_not_the_crawls_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "items.jsonl"
     path.write_text("mine\n")
-    with pytest.raises(UsageError, match=r"items\.jsonl"):
-        JsonlSink(path, None, power=False)
+    with closing(JsonlSink(path, None, power=False)) as sink, pytest.raises(UsageError, match=r"items\.jsonl"):
+        sink.restore(iter([]), 0)
     assert path.read_text() == "mine\n"
 
 

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from coordinator.core.rows import TaskState
-from coordinator.crawl_folder import FRONTIER
-from coordinator.frontier.sqlite_store import FORMAT, LEASES_PER_EPOCH, LONGEST_GAP_S, SqliteStore
+from coordinator.core.changes import OriginSet, TrapSet
+from coordinator.core.rows import HostRow, OriginRow, TaskState, TrapRow, succeed
+from coordinator.crawl_folder import FRONTIER, MARKS
+from coordinator.frontier import row_cache
+from coordinator.frontier.crawl_reader import CrawlReader
+from coordinator.frontier.file_format import FORMAT
+from coordinator.frontier.outer_time import LONGEST_GAP_S, Reading, elapsed_s, read_clocks
+from coordinator.frontier.row_cache import CACHED_TRAPS, RowCache
+from coordinator.frontier.sqlite_store import LEASES_PER_EPOCH, SqliteStore
+from coordinator.sinks.marks import Marks
+from coordinator.verify import verify
 from shared.errors import CrawlFailed, UsageError
 from shared.messages import ExchangeRequest, Kind
-from tests.unit.durable_crawl import POLICY, SEED, DurableCrawl, report
+from shared.urls import fingerprint
+from tests.unit.durable_crawl import ITEMS, POLICY, SEED, DurableCrawl, report
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+def page(name: str) -> bytes:
+    return fingerprint(Kind.PAGE, "", f"{SEED}{name}")
 
 
 def left_behind(crawl: DurableCrawl, target: Path) -> Path:
@@ -93,16 +110,29 @@ def test_incarnations_and_lease_ids_are_never_used_again(crawl: DurableCrawl, tm
     [(60.0, 60.0), (-3_600.0, 0.0), (LONGEST_GAP_S * 9, LONGEST_GAP_S)],
     ids=["as long as it was", "a clock set back", "a clock set far forward"],
 )
-def test_crawl_time_goes_on_over_a_restart(tmp_path: Path, passed_s: float, counted_s: float) -> None:
-    with closing(SqliteStore(tmp_path / FRONTIER, wall=lambda: 5_000.0)) as store:
+def test_crawl_time_goes_on_over_a_reboot(tmp_path: Path, passed_s: float, counted_s: float) -> None:
+    with closing(SqliteStore(tmp_path / FRONTIER, clocks=lambda: Reading(5_000.0))) as store:
         assert store.opened_at == 0.0
     crawl = DurableCrawl(tmp_path, wall=5_000.0)
     crawl.now = 100.0
     crawl.begin()
     crawl.close()
 
-    with closing(SqliteStore(tmp_path / FRONTIER, wall=lambda: 5_000.0 + passed_s)) as store:
+    with closing(SqliteStore(tmp_path / FRONTIER, clocks=lambda: Reading(5_000.0 + passed_s))) as store:
         assert store.opened_at == 100.0 + counted_s
+
+
+@pytest.mark.parametrize("set_by_s", [0.0, 3_600.0, -3_600.0])
+def test_while_the_machine_is_up_no_setting_of_its_clock_counts(set_by_s: float) -> None:
+    before = Reading(5_000.0, "a boot", 100.0)
+    assert elapsed_s(before, Reading(5_030.0 + set_by_s, "a boot", 130.0)) == 30.0
+    assert elapsed_s(before, Reading(5_030.0, "another boot", 7.0)) == 30.0
+
+
+def test_this_machine_tells_boots_apart_by_a_clock_that_goes_on() -> None:
+    before, after = read_clocks(), read_clocks()
+    assert before.boot == after.boot != ""
+    assert 0.0 <= elapsed_s(before, after) < 60.0
 
 
 def test_a_store_of_another_format_is_refused_with_both_numbers(tmp_path: Path) -> None:
@@ -111,8 +141,111 @@ def test_a_store_of_another_format_is_refused_with_both_numbers(tmp_path: Path) 
     with closing(sqlite3.connect(path)) as db:
         db.execute(f"PRAGMA user_version = {FORMAT + 1}")
 
-    with pytest.raises(UsageError, match=rf"has format {FORMAT + 1}, this version of crawlfleet reads format {FORMAT}"):
+    with pytest.raises(
+        UsageError, match=rf"has format {FORMAT + 1}, this version of crawlfleet reads format {FORMAT}: install"
+    ):
         SqliteStore(path)
+
+
+def test_a_store_of_an_older_format_is_brought_up_to_date_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / FRONTIER
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript((DATA / "frontier_format_1.sql").read_text(encoding="ascii"))
+    with pytest.raises(UsageError, match=r"has format 1, .* run the job again to bring it up to date"):
+        verify(tmp_path)
+
+    crawl = DurableCrawl(tmp_path)
+    assert crawl.store.epoch == 2
+    assert crawl.store.traps(["a.test"]) == {}
+    assert [lease.refs for lease in crawl.store.leases_of("s")] == [(page("1"), page("2"))]
+    crawl.service.goodbye("s", crawl.now)
+    crawl.begin()
+    crawl.finish()
+    crawl.close()
+
+    assert verify(tmp_path).holds
+    assert (tmp_path / ITEMS).read_bytes().count(b"\n") == 4
+
+
+def test_what_an_older_version_dropped_for_its_budget_comes_back_with_a_larger_one(tmp_path: Path) -> None:
+    crawl = DurableCrawl(tmp_path, replace(POLICY, pages=1))
+    crawl.begin()
+    crawl.finish()
+    crawl.close()
+    with closing(sqlite3.connect(tmp_path / FRONTIER, isolation_level=None)) as db:
+        for table, key, column in (("tasks", "id", "row"), ("meta", "key", "value")):
+            for name, text in db.execute(f"SELECT {key}, {column} FROM {table}").fetchall():
+                older = text.replace(b"\xacbudget_pages", b"\xa6budget")
+                db.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (older, name))
+        db.executescript("DROP TABLE traps; PRAGMA user_version = 2;")
+
+    again = DurableCrawl(tmp_path, replace(POLICY, pages=9))
+    again.service.reconsider(again.now)
+    again.begin()
+    again.finish()
+    again.close()
+    assert verify(tmp_path).holds
+    assert (tmp_path / ITEMS).read_bytes().count(b"\n") == 4
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / FRONTIER
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.executescript((DATA / "frontier_format_1.sql").read_text(encoding="ascii"))
+        db.execute("UPDATE story SET event = 99 WHERE seq = (SELECT max(seq) FROM story)")
+        before = list(db.iterdump())
+
+    with pytest.raises(UsageError, match="is damaged"):
+        SqliteStore(path)
+
+    with closing(sqlite3.connect(path)) as db:
+        assert list(db.iterdump()) == before
+
+
+def test_what_was_counted_of_traps_is_still_counted_after_a_restart(tmp_path: Path) -> None:
+    row = TrapRow(key="a.test", patterns={5: 3}, sessions=1)
+    with closing(SqliteStore(tmp_path / FRONTIER)) as store:
+        store.apply([TrapSet(trap=row)])
+        store.commit(1.0)
+        for number in range(CACHED_TRAPS + 1):
+            store.apply([TrapSet(trap=TrapRow(key=f"h{number}.test"))])
+        store.commit(2.0)
+        assert store.traps(["a.test"]) == {"a.test": row}
+    with closing(SqliteStore(tmp_path / FRONTIER)) as store:
+        assert store.traps(["a.test"]) == {"a.test": row}
+        store.apply([TrapSet(trap=succeed(row, sessions=2))])
+
+
+def test_active_hosts_are_not_gone_through_at_each_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_cache, "CACHED_HOSTS", 3)
+    cache = RowCache()
+    kept: list[int] = []
+    for number in range(64):
+        cache.set_host(HostRow(key=f"h{number}.test", delay_s=0.0, ready_at=1.0))
+        before = cache.hosts
+        cache.cut_back()
+        kept += [number] if cache.hosts is not before else []
+    assert len(cache.hosts) == 64
+    assert len(kept) < 6
+    cache.set_host(HostRow(key="h0.test", delay_s=0.0))
+    for number in range(64, 130):
+        cache.set_host(HostRow(key=f"h{number}.test", delay_s=0.0))
+        cache.cut_back()
+    assert set(cache.hosts) >= {f"h{number}.test" for number in range(1, 64)}
+    assert len(cache.hosts) < 130
+
+
+def test_texts_of_robots_files_in_memory_are_bounded_and_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_cache, "CACHED_ROBOTS_BYTES", 1_000)
+    rows = [OriginRow(origin=f"http://h{n}.test", host=f"h{n}.test", robots=b"#" * 300) for n in range(8)]
+    with closing(SqliteStore(tmp_path / FRONTIER)) as store:
+        for row in rows:
+            store.apply([OriginSet(origin=row)])
+            store.commit(1.0)
+            assert len(store._rows.origins) <= 4
+        assert store.origins([row.origin for row in rows]) == {row.origin: row for row in rows}
 
 
 def test_a_file_that_is_no_database_is_refused_with_what_to_do(tmp_path: Path) -> None:
@@ -154,3 +287,29 @@ def test_a_full_disk_fails_the_crawl_and_what_was_committed_is_kept(crawl: Durab
     assert again.store.counts()[Kind.PAGE, TaskState.PENDING] == 1
     assert again.ask(report(lease, robots))
     again.close()
+
+
+def _open_files(folder: Path) -> list[str]:
+    links = (link for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+    return [name for name in map(os.path.realpath, links) if name.startswith(f"{folder}/")]
+
+
+def test_what_cannot_be_opened_is_left_closed(tmp_path: Path) -> None:
+    path = tmp_path / FRONTIER
+    SqliteStore(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TABLE results")
+    with pytest.raises(CrawlFailed):
+        SqliteStore(path)
+    assert _open_files(tmp_path) == []
+
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA user_version = {FORMAT + 1}")
+    with pytest.raises(UsageError):
+        CrawlReader(path)
+    assert _open_files(tmp_path) == []
+
+    (tmp_path / MARKS).write_bytes(b"no database " * 100)
+    with pytest.raises(CrawlFailed):
+        Marks(tmp_path / MARKS, power=False)
+    assert _open_files(tmp_path) == []

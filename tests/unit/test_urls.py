@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.urls import FINGERPRINT_BYTES, Parts, canonicalize, fingerprint, host_key, origin, parts
+from shared.urls import FINGERPRINT_BYTES, Parts, canonicalize, fingerprint, host_key, origin, page_fingerprint, parts
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,7 @@ def test_fingerprint_differs_by_kind_origin_and_url() -> None:
     }
     assert len(keys) == 4
     assert {len(key) for key in keys} == {FINGERPRINT_BYTES}
+
+
+def test_the_short_way_to_a_page_s_fingerprint_is_the_same() -> None:
+    assert page_fingerprint("https://a.test/ü?b=1") == fingerprint("page", "", "https://a.test/ü?b=1")

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from coordinator.core.rows import LedgerRow, TaskRow, TaskState
 from coordinator.core.transitions import TaskEvent
 from coordinator.crawl_folder import FRONTIER
-from coordinator.frontier.sqlite_store import ACCEPTED, EVENT_NUMBERS
-from coordinator.verify import verify
+from coordinator.frontier.story import ACCEPTED, EVENT_NUMBERS, StoryLine, decode_block, encode_block
+from coordinator.verify import Replay, verify
 from crawlfleet.__main__ import main
 from shared.errors import UsageError
 from tests.unit.durable_crawl import ITEMS, SEED, DurableCrawl
@@ -42,6 +43,13 @@ def rewrite(db: Database, task: TaskRow) -> None:
     db.execute("UPDATE tasks SET row = ? WHERE id = ?", (msgspec.msgpack.encode(task), task.order))
 
 
+def rewrite_story(db: Database, changed: Callable[[StoryLine], StoryLine | None]) -> None:
+    """Put what `changed` returns in the place of each line; None takes it out."""
+    for seq, lines in db.execute("SELECT seq, lines FROM story").fetchall():
+        kept = [after for line in decode_block(lines) if (after := changed(line)) is not None]
+        db.execute("UPDATE story SET lines = ? WHERE seq = ?", (encode_block(kept), seq))
+
+
 def delete_a_result(db: Database) -> None:
     db.execute("DELETE FROM results WHERE task = ?", (task_of(db, ONE).order,))
 
@@ -54,11 +62,11 @@ def add_a_result_twice(db: Database) -> None:
 
 
 def flip_a_state(db: Database) -> None:
-    rewrite(db, msgspec.structs.replace(task_of(db, ONE), state=TaskState.FAILED))
+    rewrite(db, replace(task_of(db, ONE), state=TaskState.FAILED))
 
 
 def put_a_final_task_back(db: Database) -> None:
-    rewrite(db, msgspec.structs.replace(task_of(db, ONE), state=TaskState.PENDING))
+    rewrite(db, replace(task_of(db, ONE), state=TaskState.PENDING))
 
 
 def remove_the_task_of_an_outlink(db: Database) -> None:
@@ -67,23 +75,26 @@ def remove_the_task_of_an_outlink(db: Database) -> None:
 
 def remove_an_outlink_and_its_history(db: Database) -> None:
     number = task_of(db, THREE).order
-    for table, column in (("tasks", "id"), ("story", "task"), ("results", "task")):
+    for table, column in (("tasks", "id"), ("results", "task")):
         db.execute(f"DELETE FROM {table} WHERE {column} = ?", (number,))
+    rewrite_story(db, lambda line: None if line.task == number else line)
 
 
 def accept_under_a_stale_lease(db: Database) -> None:
-    db.execute("UPDATE story SET lease = 999 WHERE task = ? AND event = ?", (task_of(db, ONE).order, ACCEPTED))
+    number = task_of(db, ONE).order
+    stale = {(number, ACCEPTED): 999}
+    rewrite_story(db, lambda line: replace(line, lease=stale.get((line.task, line.event), line.lease)))
 
 
 def accept_a_second_time(db: Database) -> None:
     number = task_of(db, ONE).order
-    for event in (EVENT_NUMBERS[TaskEvent.FETCHED], ACCEPTED):
-        db.execute("INSERT INTO story (task, event, lease) VALUES (?, ?, 1)", (number, event))
+    block = [StoryLine(number, event, 1) for event in (EVENT_NUMBERS[TaskEvent.FETCHED], ACCEPTED)]
+    db.execute("INSERT INTO story (lines) VALUES (?)", (encode_block(block),))
 
 
 def accept_without_a_grant(db: Database) -> None:
-    granted = EVENT_NUMBERS[TaskEvent.GRANTED]
-    db.execute("DELETE FROM story WHERE task = ? AND event = ?", (task_of(db, ONE).order, granted))
+    granted = (task_of(db, ONE).order, EVENT_NUMBERS[TaskEvent.GRANTED])
+    rewrite_story(db, lambda line: None if (line.task, line.event) == granted else line)
 
 
 DAMAGES: dict[str, tuple[Callable[[Database], None], str]] = {
@@ -122,7 +133,7 @@ def test_a_counter_that_is_wrong_is_found(folder: Path, capsys: pytest.CaptureFi
     with closing(sqlite3.connect(folder / FRONTIER)) as db, db:
         (kept,) = db.execute("SELECT value FROM meta WHERE key = 'ledger'").fetchone()
         ledger = msgspec.msgpack.decode(kept, type=LedgerRow)
-        wrong = msgspec.structs.replace(ledger, pages_fetched=ledger.pages_fetched + 1)
+        wrong = replace(ledger, pages_fetched=ledger.pages_fetched + 1)
         db.execute("UPDATE meta SET value = ? WHERE key = 'ledger'", (msgspec.msgpack.encode(wrong),))
 
     assert main(["verify", str(folder)]) == 1
@@ -173,3 +184,12 @@ def test_a_crawl_that_goes_on_holds_so_far(tmp_path: Path) -> None:
 def test_a_folder_without_a_crawl_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no crawl that can be read"):
         verify(tmp_path)
+
+
+@pytest.mark.parametrize("ended", [(TaskEvent.POISONED, TaskEvent.RECHECKED), (TaskEvent.RELEASED,)])
+def test_a_report_of_a_life_before_is_none_of_a_current_lease(ended: tuple[TaskEvent, ...]) -> None:
+    replay = Replay(str)
+    for event in (TaskEvent.ADMITTED, TaskEvent.GRANTED, *ended, TaskEvent.JUDGED):
+        replay.play(StoryLine(1, EVENT_NUMBERS[event], 5))
+    replay.play(StoryLine(1, ACCEPTED, 5))
+    assert (replay.legal.broken, replay.current.broken) == (0, 1)

@@ -13,29 +13,35 @@ from typing import Any
 import msgspec
 
 from shared.messages import Brief, Row, ScopeSpec
+from shared.user_agent import product_token
+from worker.extract.engines import open_engine
 from worker.extract.harvest import HookFault, Parse, harvest
 from worker.extract.links import LinkReader
 from worker.extract.page import Page
-from worker.extract.rules import check_selector, compile_item
+from worker.extract.rules import RuleCompiler
+from worker.extract.sitemap import Sitemap, read_sitemap
+from worker.extract.survey import Reading
 from worker.fetch import Fetched
 
 __all__ = ["Extracted", "Extractor", "Page"]
 
 PAGE_ITEM = "page"
+URL_OVERHEAD = 5  # what msgpack takes for a text, beside its bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extracted:
     """What a page holds. `outlinks` are canonical, in scope, in document order, without repeats or the page itself.
 
-    `capped` says that rows or outlinks were left out for the brief's limits. `error` is empty, or one sentence about
-    the hook; then there are no rows.
+    `capped` says that rows or outlinks were left out for the brief's limits, `noindex` that all rows were, since the
+    page asks for it. `error` is empty, or one sentence about the hook; then there are no rows.
     """
 
     rows: tuple[Row, ...] = ()
     outlinks: tuple[str, ...] = ()
     capped: bool = False
     error: str = ""
+    noindex: bool = False
 
 
 class Extractor:
@@ -45,10 +51,13 @@ class Extractor:
         self._brief = brief
         self._parse = parse
         self._fleet = fleet
-        self._rules = [(rule.name, compile_item(rule)) for rule in brief.items]
+        self._engine = open_engine(brief.parse.engine)
+        rules = RuleCompiler(self._engine)
+        self._rules = [(rule.name, rules.item(rule)) for rule in brief.items]
         for selector in brief.follow or ():
-            check_selector(selector, "follow")
-        self._links = LinkReader(brief.scope, brief.follow)
+            rules.check(selector, "follow")
+        self._reading = _reading(brief)
+        self._links = LinkReader(brief.scope, brief.follow, brief.urls, self._reading)
 
     @property
     def scope(self) -> ScopeSpec:
@@ -57,43 +66,55 @@ class Extractor:
 
     def set_scope(self, scope: ScopeSpec) -> None:
         """Judge the pages to come by another scope."""
-        self._links = LinkReader(scope, self._brief.follow)
+        self._links = LinkReader(scope, self._brief.follow, self._brief.urls, self._reading)
 
     def extract(self, fetched: Fetched) -> Extracted:
         """Read one page that arrived whole. Whatever its bytes are, this does not raise for them."""
         links = self._links
-        page = Page(fetched, self._fleet, links.keep)
-        error, found = "", self._rule_rows(page)
+        page = Page(fetched, self._fleet, links.keep, self._engine, self._reading)
+        error = ""
+        found: Iterable[tuple[str, dict[str, Any]]] = self._rule_rows(page)
         if self._parse is not None:
+            most = self._brief.max_rows + 1
             try:
-                found = [*found, *harvest(self._parse, page, self._brief.max_rows + 1)]
+                # Rules come first: a hook may change the tree.
+                found = [*islice(found, most), *harvest(self._parse, page, most)]
             except HookFault as fault:
                 error, found = str(fault), []
+        noindex = self._brief.links.obey_noindex and page.directives.noindex
         outlinks, links_capped, links_bytes = self._outlinks(links, page)
-        rows, rows_capped = self._rows(found, links_bytes)
-        return Extracted(rows=rows, outlinks=outlinks, capped=links_capped or rows_capped, error=error)
+        rows, rows_capped = self._rows(() if noindex else found, links_bytes)
+        return Extracted(rows=rows, outlinks=outlinks, capped=links_capped or rows_capped, error=error, noindex=noindex)
 
-    def _rule_rows(self, page: Page) -> list[tuple[str, dict[str, Any]]]:
-        if not self._rules:
-            return [(PAGE_ITEM, _page_fields(page))] if self._parse is None else []
-        root = page.tree.root if page.is_html else None
-        if root is None:
-            return []
-        found = ((name, fields) for name, items in self._rules for fields in items(root))
-        return list(islice(found, self._brief.max_rows + 1))
+    def read_sitemap(self, fetched: Fetched) -> Sitemap:
+        """Read a sitemap; pages out of scope are left out."""
+        return read_sitemap(fetched.body, fetched.url, self._links.keep, cut=fetched.truncated)
+
+    def _rule_rows(self, page: Page) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield what rules find, one after another: elements that lie in each other may hold much text many times."""
+        if not self._rules and self._parse is None:
+            yield PAGE_ITEM, _page_fields(page)
+        if self._rules and page.root is not None:
+            yield from ((name, fields) for name, items in self._rules for fields in items(page.root))
 
     def _outlinks(self, links: LinkReader, page: Page) -> tuple[tuple[str, ...], bool, int]:
         """Return the outlinks, whether some were left out, and their size; they fill half a report at most."""
-        kept: dict[str, None] = {}
-        size, limit = 0, self._brief.max_report_bytes // 2
-        for url in chain(_read_links(links, page), page.followed):
-            if url in kept or url == page.url:
-                continue
-            size += len(url) + 5
-            if len(kept) >= self._brief.max_outlinks or size > limit:
-                return tuple(kept), True, size
-            kept[url] = None
-        return tuple(kept), False, size
+        kept: dict[str | None, None] = {None: None, page.url: None}
+        for urls in chain(links.read(page), [list[str | None](page.followed)]):
+            kept.update(dict.fromkeys(urls))
+            if len(kept) > self._brief.max_outlinks + 2:
+                break
+        del kept[None], kept[page.url]
+        return self._within_limits([url for url in kept if url is not None])
+
+    def _within_limits(self, urls: list[str]) -> tuple[tuple[str, ...], bool, int]:
+        limit = self._brief.max_report_bytes // 2
+        size = sum(map(len, urls)) + URL_OVERHEAD * len(urls)
+        capped = size > limit or len(urls) > self._brief.max_outlinks
+        del urls[self._brief.max_outlinks :]
+        while size > limit and urls:
+            size -= len(urls.pop()) + URL_OVERHEAD
+        return tuple(urls), capped, size
 
     def _rows(self, found: Iterable[tuple[str, dict[str, Any]]], taken_bytes: int) -> tuple[tuple[Row, ...], bool]:
         """Number the rows of each kind; leave out those that pass the limits of number and size."""
@@ -113,8 +134,10 @@ class Extractor:
 _encoder = msgspec.msgpack.Encoder()
 
 
-def _read_links(links: LinkReader, page: Page) -> Iterator[str]:
-    return links.read(page) if page.is_html else iter(())
+def _reading(brief: Brief) -> Reading:
+    agent = brief.fetch.user_agent
+    names = {product_token(agent), agent.partition("/")[0].strip().lower()} - {""}
+    return Reading(brief.links.assets, brief.links.obey_nofollow, frozenset(names))
 
 
 def _page_fields(page: Page) -> dict[str, Any]:
@@ -123,4 +146,5 @@ def _page_fields(page: Page) -> dict[str, Any]:
         "content_type": page.content_type,
         "title": page.title,
         "size": len(page.body),
+        "canonical": page.copy_of,
     }

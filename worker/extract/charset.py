@@ -11,6 +11,7 @@ import re
 # A browser scans one kilobyte before it parses, and begins anew when it meets a `<meta>` later. We look so far at once.
 PRESCAN_BYTES = 64 * 1024
 FALLBACK = "cp1252"
+_FIRST_BYTES = 1024
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16-be"), (b"\xff\xfe", "utf-16-le"))
 
@@ -61,7 +62,7 @@ _LABELS = {
 }
 _CODECS = {label: codec for codec, labels in _LABELS.items() for label in labels.split()}
 
-_HEADER_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.IGNORECASE)
+_HEADER_CHARSET = re.compile(r"charset\s*+=\s*+[\"']?\s*+([^\s\"';,]+)", re.IGNORECASE)
 _CONTENT_CHARSET = re.compile(r"charset\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s;\"'][^\s;]*))", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"<\?xml[^>]*?[\s\"']encoding\s*=\s*(?:\"([^\">]*)\"|'([^'>]*)')")
 
@@ -92,6 +93,16 @@ def declared_codec(body: bytes, content_type: str) -> tuple[str | None, int]:
     return (match and codec_of(match[1])) or _prescan(body[:PRESCAN_BYTES]), 0
 
 
+def as_utf8(body: bytes, content_type: str = "") -> bytes:
+    """Return a body in UTF-8, the body itself if it is; of one that claims to be, not all may be."""
+    codec, mark = declared_codec(body, content_type)
+    if codec == "utf-8":
+        return body[mark:]
+    if (codec is None or codec == FALLBACK) and body.isascii():
+        return body
+    return decode(body, content_type).encode()
+
+
 def decode(body: bytes, content_type: str = "") -> str:
     """Return the text of a body; what does not fit its encoding becomes U+FFFD."""
     codec, mark = declared_codec(body, content_type)
@@ -105,7 +116,8 @@ def decode(body: bytes, content_type: str = "") -> str:
 
 def _prescan(head: bytes) -> str | None:
     """Find the encoding in `<meta>`, or in the XML declaration. A page that can be read that far is not in UTF-16."""
-    if b"charset" in head.lower():
+    # It mostly stands at the beginning, where a browser would look.
+    if b"charset" in head[:_FIRST_BYTES].lower() or b"charset" in head.lower():
         for step in _STEP.finditer(head):
             codec = _meta_codec(step["attributes"]) if step["meta"] and step["closed"] else None
             if codec is not None:

@@ -34,7 +34,7 @@ def harvest(parse: Parse, page: Page, limit: int) -> list[tuple[str, dict[str, A
         return [_row(parse, value) for value in islice(_values(parse, given), limit)]
     except HookFault:
         raise
-    except (Exception, SystemExit) as error:  # the user's code may raise anything; its page fails, the worker lives
+    except BaseException as error:  # the user's code may raise anything; its page fails, the worker lives
         place = where_raised(parse, error.__traceback__)
         raise HookFault(f"the hook raised {describe(error)} at {place}") from error
 

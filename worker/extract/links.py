@@ -6,17 +6,20 @@ Most links of a site repeat from page to page, so that what became of (base, hre
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
-from selectolax.lexbor import LexborNode
-
-from shared.messages import ScopeSpec
+from shared.messages import ScopeSpec, UrlSpec
 from shared.scope import Scope
-from shared.urls import MAX_URL_CHARS, canonicalize
+from shared.url_policy import policy_of
+from shared.urls import MAX_URL_CHARS, canonicalize, join_plain
 from worker.extract.page import Page
+from worker.extract.survey import DEFAULT_READING, LINKS_BELOW, Reading, is_untrusted, leads_on, own_addresses
 
-MEMO_SIZE = 50_000
-EVERY_LINK = "a[href],area[href]"
+MEMO_SIZE = 100_000
+# What is longer is not remembered, with its fragment, so that a hostile page cannot fill the memory.
+MEMO_CHARS = 512
+AT_A_TIME = 1_000
 # Escaping makes an address longer and dot segments shorter; what is far over the limit is not worth parsing.
 MAX_HREF_CHARS = 4 * MAX_URL_CHARS
 
@@ -26,12 +29,21 @@ _NEEDS_WHOLE_BASE = re.compile(r"\Z|[\0-\x20?]|https?:(?![/\\])|[^\t\n\r]*[\t\n\
 
 
 class LinkReader:
-    """Reads links for one scope. `follow` None means every `a[href]` and `area[href]`."""
+    """Reads links for one scope. `follow` names the elements whose links count; None means all that lead on."""
 
-    def __init__(self, scope: ScopeSpec, follow: tuple[str, ...] | None) -> None:
+    def __init__(
+        self,
+        scope: ScopeSpec,
+        follow: tuple[str, ...] | None,
+        urls: UrlSpec,
+        reading: Reading = DEFAULT_READING,
+    ) -> None:
         self._scope = Scope(scope)
+        self._urls = policy_of(urls)
         self._follow = follow
-        self._memo: dict[tuple[str, str], str | None] = {}
+        self._reading = reading
+        self._memo: dict[str, dict[str, str | None]] = {}
+        self._remembered = 0
 
     @property
     def scope(self) -> ScopeSpec:
@@ -39,44 +51,74 @@ class LinkReader:
         return self._scope.spec
 
     def keep(self, url: str) -> str | None:
-        """Return a canonical URL if it is in scope, else None."""
+        """Return the job's canonical URL of one that is canonical by the standard; None if it is out of scope."""
+        url = self._urls.apply(url)
         return None if self._scope.refuses(url) else url
 
-    def read(self, page: Page) -> Iterator[str]:
-        """Yield the page's links, canonical and in scope; repeats and the page itself may be among them."""
-        base = page.base
-        folder = base.partition("?")[0].rpartition("/")[0] + "/"
-        for href in dict.fromkeys(self._hrefs(page)):
-            url = self._resolve(href, base if _NEEDS_WHOLE_BASE.match(href) else folder)
-            if url is not None:
-                yield url
-
-    def _hrefs(self, page: Page) -> Iterator[str]:
-        for node in self._nodes(page):
-            href = (node.attributes.get("href") or "").partition("#")[0]
-            if len(href) <= MAX_HREF_CHARS:
-                yield href
-
-    def _nodes(self, page: Page) -> Iterator[LexborNode]:
-        if self._follow is None:
-            yield from page.tree.css(EVERY_LINK)
+    def read(self, page: Page) -> Iterator[list[str | None]]:
+        """Yield the page's links, many at a time; repeats, the page itself and None may be among them."""
+        if self._reading.obey_nofollow and page.directives.nofollow:
             return
-        for selector in self._follow:
-            for node in page.tree.css(selector):
-                if "href" in node.attributes:
-                    yield node
-                else:
-                    yield from node.css("a[href]")
+        if self._follow is None and page.header_links:
+            yield self._in_header(page)
+        if page.is_html:
+            hrefs = list(dict.fromkeys(self._hrefs(page)))
+            for start in range(0, len(hrefs), AT_A_TIME):
+                yield self._resolved(hrefs[start : start + AT_A_TIME], page.base)
 
-    def _resolve(self, href: str, base: str) -> str | None:
-        key = (base, href)
-        try:
-            return self._memo[key]
-        except KeyError:
-            url = canonicalize(href, base)
-            if url is not None:
-                url = self.keep(url)
-            if len(self._memo) >= MEMO_SIZE:
-                self._memo.clear()
-            self._memo[key] = url
-            return url
+    def _in_header(self, page: Page) -> list[str | None]:
+        obey = self._reading.obey_nofollow
+        return [
+            self._in_scope(canonicalize(link.address, page.url))
+            for link in page.header_links
+            if leads_on(link.rel, link.media_type) and not (obey and is_untrusted(link.rel))
+        ]
+
+    def _hrefs(self, page: Page) -> Iterable[str]:
+        survey = page.survey
+        links = survey.links if self._follow is None else self._followed(page, self._follow)
+        return chain(links, survey.assets) if self._reading.assets else links
+
+    def _followed(self, page: Page, follow: tuple[str, ...]) -> Iterator[str]:
+        engine = page.engine
+        obey = self._reading.obey_nofollow
+        for selector in follow:
+            for element in engine.select(page.root, selector):
+                holds = own_addresses(engine, element)
+                for link in [element] if holds else engine.select(element, LINKS_BELOW):
+                    if not (obey and is_untrusted(engine.attributes(link).get("rel"))):
+                        yield from own_addresses(engine, link)
+
+    def _resolved(self, hrefs: list[str], base: str) -> list[str | None]:
+        """Join addresses with the base; those that are remembered cost one look each."""
+        folder = base.partition("?")[0].rpartition("/")[0] + "/"
+        memo = self._memo_of(folder)
+        return [memo[href] if href in memo else self._learn(memo, href, folder, base) for href in hrefs]
+
+    def _memo_of(self, folder: str) -> dict[str, str | None]:
+        """Return what is known of a folder; if all that is known grows too much, forget it."""
+        if self._remembered > MEMO_SIZE:
+            # Made anew, since another thread may still read the old one.
+            self._memo, self._remembered = {}, 0
+        memo = self._memo.get(folder)
+        if memo is None:
+            memo = self._memo[folder] = {}
+            self._remembered += 1
+        return memo
+
+    def _learn(self, memo: dict[str, str | None], href: str, folder: str, base: str) -> str | None:
+        bare = href.partition("#")[0]
+        if len(bare) > MAX_HREF_CHARS:
+            return None
+        if len(href) > MEMO_CHARS or _NEEDS_WHOLE_BASE.match(bare):
+            return self._in_scope(canonicalize(bare, base))
+        if bare not in memo:
+            memo[bare] = self._in_scope(join_plain(folder, bare) or canonicalize(bare, folder))
+            self._remembered += 1
+        if len(href) > len(bare):
+            memo[href] = memo[bare]
+            self._remembered += 1
+        return memo[bare]
+
+    def _in_scope(self, url: str | None) -> str | None:
+        return None if url is None else self.keep(url)

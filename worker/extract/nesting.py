@@ -2,7 +2,12 @@
 
 An HTML5 parser walks up its stack of open elements at many tags, so that time grows with tags times depth: measured,
 50,000 open `div` take 2 s, ten megabytes of them an hour. Browsers flatten what is deeper than some hundred levels;
-here tags beyond `MAX_DEPTH` become comments before the parser sees them, and texts and links stay.
+here, where there are many tags, those beyond `MAX_DEPTH` become comments before the parser sees them, and texts and
+links stay.
+
+What an end tag closes is guessed: the nearest element of its name, with all that is open in it. A parser may see it
+otherwise and leave elements open. So those that were closed with another's end are counted, and those that end in what
+may be a quoted value, and after `MAX_GUESSED` of them such an end closes nothing: the depth is bounded in any case.
 """
 
 from __future__ import annotations
@@ -10,50 +15,124 @@ from __future__ import annotations
 import re
 
 MAX_DEPTH = 1_000
+MAX_GUESSED = 2_000
+# To look at every tag takes longer than to parse it. So few cannot do much harm (measured: 0.6 s at worst), and nearly
+# all pages have less; of some more it is enough to count, and of many, too (2 s and 10 s at worst).
+FEW_TAGS = 4_000
+SOME_TAGS = 10_000
+MANY_TAGS = 200_000
 BLOCK_BYTES = 8 * 1024
+# How far up the element is looked for that an end tag closes.
+NEARBY = 64
 
 # Without its attributes, so that no quoting can hide a tag; possessive, so that no name is searched twice.
 _TAG = re.compile(rb"<(/?)([a-zA-Z][^\s/><]*+)")
-# Void, or closed by the next of their kind: however many there are, they do not nest by themselves.
-_FLAT = frozenset(
-    b"a area base br col dd dt embed hr img input li link meta option p param source td th tr track wbr".split()
-)
+# Void, or there only once, or closed by the next of their kind: however many there are, they do not nest by themselves.
+_FLAT = frozenset(b"body br embed head hr img meta p".split())
+# Nor do these, but in SVG and MathML, where they have no meaning. (The others are the end of SVG and MathML.)
+_FLAT_IN_HTML = frozenset(b"a area base col html input link option param source td th tr track wbr".split())
+_FOREIGN = frozenset({b"svg", b"math"})
+# Items close the one before, but for that of an outer list.
+_ITEMS = {b"li": (b"li",), b"dd": (b"dd", b"dt"), b"dt": (b"dd", b"dt")}
+_LISTS = frozenset(b"dir dl menu ol table ul".split())
+_NOWHERE: frozenset[bytes] = frozenset()
+# What is opened again in all that comes, until it is closed (HTML, 13.2.4.3: "active formatting elements").
+_LASTING = re.compile(rb"<(/?)[bcefinstuBCEFINSTU](?:|ig|ode|m|ont|obr|mall|trike|trong|t|[A-Z]{1,5})[\s/>]")
 
 
 def flattened(body: bytes) -> bytes:
-    """Return markup in UTF-8 with no tags deeper than `MAX_DEPTH`: nearly always the body itself."""
-    return _without_deep_tags(body) if _may_be_deep(body) else body
+    """Return markup in UTF-8, without its deepest tags if it has many: nearly always the body itself."""
+    tags = body.count(b"<")
+    if tags <= FEW_TAGS or (tags <= MANY_TAGS and not _may_be_deep(body, tags > SOME_TAGS)):
+        return body
+    return without_deep_tags(body)
 
 
-def _may_be_deep(body: bytes) -> bool:
-    """Bound the depth from above, block by block, by counting alone."""
-    if body.count(b"<") <= MAX_DEPTH:
-        return False
-    depth = 0
+def _may_be_deep(body: bytes, with_lasting: bool) -> bool:
+    """Estimate the depth from above, block by block, by counting alone: as if every end tag closed something."""
+    depth = lasting = 0
     for start in range(0, len(body), BLOCK_BYTES):
         block = body[start : start + BLOCK_BYTES]
         closing = block.count(b"</")
         opening = block.count(b"<") - closing
-        if depth + opening > MAX_DEPTH:
+        found = _LASTING.findall(block) if with_lasting else []
+        ends = found.count(b"/")
+        if depth + opening > MAX_DEPTH or lasting + len(found) - ends > MAX_DEPTH:
             return True
         depth = max(0, depth + opening - closing)
+        lasting = max(0, lasting + len(found) - 2 * ends)
     return False
 
 
-def _without_deep_tags(body: bytes) -> bytes:
-    depth = 0
-
-    def keep(tag: re.Match[bytes]) -> bytes:
-        nonlocal depth
-        if tag[2].lower() in _FLAT:
-            return tag[0]
-        if tag[1]:
-            deep = depth > MAX_DEPTH
-            depth = max(0, depth - 1)
-        else:
-            depth += 1
-            deep = depth > MAX_DEPTH
+def without_deep_tags(body: bytes) -> bytes:
+    """Return markup with no tags deeper than `MAX_DEPTH`: the body itself if there are none."""
+    kept: list[bytes] = []
+    done = 0
+    for start in _Depth().deep_tags(body):
         # `<!` opens a comment that ends with the tag (HTML, 13.2.5.41: bogus comment).
-        return b"<!" + tag[0][1:] if deep else tag[0]
+        kept += (body[done:start], b"<!")
+        done = start + 1
+    return b"".join((*kept, body[done:])) if kept else body
 
-    return _TAG.sub(keep, body)
+
+class _Depth:
+    """The names of the elements that are open, and how many more may be, since their end was guessed."""
+
+    def __init__(self) -> None:
+        self._names: list[bytes] = []
+        self._guessed = 0
+
+    def deep_tags(self, body: bytes) -> list[int]:
+        """Return where tags begin that are too deep."""
+        names = self._names
+        deep: list[int] = []
+        beyond = 0
+        foreign = MAX_DEPTH  # how many elements are open around the SVG or MathML that is
+        quoted = 0  # where a value ends that may hide markup
+        for tag in _TAG.finditer(body):
+            name = tag[2].lower()
+            if len(names) <= foreign:
+                foreign = MAX_DEPTH
+            if name in _FLAT or (foreign == MAX_DEPTH and name in _FLAT_IN_HTML):
+                continue
+            if name in _ITEMS and not tag[1] and not beyond:
+                self._close(_ITEMS[name], _LISTS)
+            if beyond or (not tag[1] and len(names) >= MAX_DEPTH):
+                beyond += -1 if tag[1] else 1
+                deep.append(tag.start())
+            elif not tag[1]:
+                if name in _FOREIGN and foreign == MAX_DEPTH:
+                    foreign = len(names)
+                names.append(name)
+                quoted = max(quoted, _end_of_quote(body, tag.end()))
+            elif tag.start() < quoted:
+                self._close((name,), _NOWHERE, 1)
+            elif names and names[-1] == name:
+                names.pop()
+            else:
+                self._close((name,), _NOWHERE)
+        return deep
+
+    def _close(self, wanted: tuple[bytes, ...], stops: frozenset[bytes], doubt: int = 0) -> None:
+        """Close the nearest of some elements, and what is open in it."""
+        names = self._names
+        for up in range(1, min(len(names), NEARBY) + 1):
+            if names[-up] in wanted:
+                guessed = up - 1 + doubt
+                if guessed and self._guessed + guessed > MAX_GUESSED:
+                    return
+                self._guessed += guessed
+                del names[-up:]
+                return
+            if names[-up] in stops:
+                return
+
+
+def _end_of_quote(body: bytes, start: int) -> int:
+    """Return where the value ends that is still open at the first `>` of a tag; 0 if none is."""
+    end = body.find(b">", start)
+    for quote in (b"'", b'"'):
+        if end > 0 and body.count(quote, start, end) % 2:
+            closing = body.find(quote, end)
+            return closing if closing > 0 else len(body)
+    return 0

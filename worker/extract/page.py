@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from selectolax.lexbor import LexborHTMLParser
-
 from shared.urls import canonicalize
-from worker.extract.charset import declared_codec, decode
-from worker.extract.nesting import flattened
+from worker.extract.charset import decode
+from worker.extract.directives import Directives, read_directives
+from worker.extract.embedded import HeaderLink, header_links
+from worker.extract.engines import Element, Engine, open_engine
+from worker.extract.lazy import lazy
+from worker.extract.lexbor_tree import parse
+from worker.extract.survey import DEFAULT_READING, Reading, Survey
 from worker.fetch import Fetched, Headers
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
+    from selectolax.lexbor import LexborHTMLParser
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _SNIFF_BYTES = 512
@@ -33,22 +36,30 @@ class Page:
     """A fetched page. `url` is canonical; `headers` is a mapping in any case; `fleet` is None outside of a crawl."""
 
     def __init__(
-        self, fetched: Fetched, fleet: object | None = None, keep: Callable[[str], str | None] | None = None
+        self,
+        fetched: Fetched,
+        fleet: object | None = None,
+        keep: Callable[[str], str | None] | None = None,
+        engine: Engine | None = None,
+        reading: Reading = DEFAULT_READING,
     ) -> None:
+        """`engine` parses what rules and links need (default: the fastest); `reading` says what to look for."""
         self.url = fetched.url
         self.status = fetched.status
         self.headers: Headers = fetched.headers
         self.body = fetched.body
         self.fleet = fleet
         self.followed: list[str] = []
+        self.engine = engine if engine is not None else open_engine()
         self._keep = keep
+        self._reading = reading
 
-    @cached_property
+    @lazy
     def content_type(self) -> str:
         """The media type without its parameters, in lower case; empty if none was told."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
-    @cached_property
+    @lazy
     def is_html(self) -> bool:
         """Whether the page is HTML: by its content type, or by its first bytes if it has none."""
         if self.content_type:
@@ -56,40 +67,75 @@ class Page:
         head = self.body[:_SNIFF_BYTES].removeprefix(b"\xef\xbb\xbf").lstrip(b"\t\n\f\r ").lower()
         return any(head.startswith(start) and head[len(start) :][:1] in b" >" for start in _HTML_STARTS)
 
-    @cached_property
+    @lazy
     def text(self) -> str:
         """The body as text, in the encoding that it declares."""
         return decode(self.body, self.headers.get("content-type", ""))
 
-    @cached_property
+    @lazy
     def tree(self) -> LexborHTMLParser:
-        """The page parsed by selectolax (lexbor), as an HTML5 browser would. Rules and links read the same tree."""
-        codec, mark = declared_codec(self.body, self.headers.get("content-type", ""))
-        source = self.body[mark:] if codec == "utf-8" else self.text.encode()
-        # The parser reads UTF-8; what is no UTF-8 becomes U+FFFD where it is asked for.
-        return LexborHTMLParser(flattened(source))
+        """The page parsed by selectolax (lexbor), as an HTML5 browser would."""
+        return parse(self.body, self.headers.get("content-type", ""))
 
-    @cached_property
+    @lazy
     def soup(self) -> BeautifulSoup:
         """The page parsed by BeautifulSoup with lxml: some forty times the CPU time of `tree`."""
-        from bs4 import BeautifulSoup
+        # Loaded when asked for: it takes long, and most jobs do without.
+        from worker.extract import bs4_tree
 
-        return BeautifulSoup(self.text, "lxml")
+        return bs4_tree.parse(self.text)
 
-    @cached_property
+    @lazy
+    def root(self) -> Element:
+        """The element `html` of the job's parse engine; None if the page is not HTML."""
+        return self.engine.root(self) if self.is_html else None
+
+    @lazy
+    def survey(self) -> Survey:
+        """What the page says of where it leads."""
+        return Survey(self.engine, self.root, self._reading)
+
+    @lazy
     def title(self) -> str | None:
         """The text of the first `title`, whitespace folded; None if there is none or the page is not HTML."""
-        node = self.tree.css_first("title") if self.is_html else None
-        return None if node is None else " ".join(node.text().split())
+        node = self.engine.first(self.root, "title") if self.root is not None else None
+        return None if node is None else " ".join(self.engine.text(node).split())
 
-    @cached_property
+    @lazy
     def base(self) -> str:
         """The address that links are relative to: the first `base[href]`, or the page's own (HTML, 2.4.3)."""
-        # A walk over the tree costs as much as finding all links, and hardly any page has a base.
-        if not self.is_html or (b"<base" not in self.body.lower() and b"\0" not in self.body):
-            return self.url
-        node = self.tree.css_first("base[href]")
-        return (node is not None and canonicalize(node.attributes["href"] or "", self.url)) or self.url
+        href = self.survey.base
+        # A base of another scheme gives no URL here; the standard ignores `data:` and `javascript:`.
+        return (href is not None and canonicalize(href, self.url)) or self.url
+
+    @lazy
+    def header_links(self) -> tuple[HeaderLink, ...]:
+        """The links of the header field Link (RFC 8288)."""
+        return tuple(header_links(self.headers.get_all("link"))) if "link" in self.headers else ()
+
+    @lazy
+    def directives(self) -> Directives:
+        """What the page asks of this crawler, in `<meta>` or X-Robots-Tag."""
+        values = self.headers.get_all("x-robots-tag") if "x-robots-tag" in self.headers else ()
+        return read_directives(self.survey.robots, values, self._reading.names)
+
+    @lazy
+    def canonical(self) -> str | None:
+        """The address that the page says it belongs to, in `<link rel=canonical>` or Link: a hint, and maybe its own.
+
+        None if it names none, or several.
+        """
+        named = {canonicalize(link.address, self.url) for link in self.header_links if "canonical" in link.rel.split()}
+        named.update(canonicalize(href, self.base) for href in self.survey.canonicals)
+        named.discard(None)
+        return named.pop() if len(named) == 1 else None
+
+    @property
+    def copy_of(self) -> str | None:
+        """The canonical address if it is another than the page's own."""
+        url = self.canonical
+        is_own = url is None or url == self.url or (self._keep is not None and self._keep(url) == self.url)
+        return None if is_own else url
 
     def json(self) -> Any:
         """Return the body as JSON; raise `ValueError` if it is none."""
@@ -98,7 +144,9 @@ class Page:
     def follow(self, href: str) -> str | None:
         """Add an outlink; return its canonical URL, or None if the job's scope (or the standard) refuses it."""
         url = canonicalize(href, self.base)
-        if url is None or (self._keep is not None and self._keep(url) is None):
+        if url is not None and self._keep is not None:
+            url = self._keep(url)
+        if url is None:
             return None
         self.followed.append(url)
         return url

@@ -6,78 +6,73 @@ attributes are as they stand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-
-from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from shared.errors import UsageError
 from shared.messages import FieldRule, ItemRule
+from worker.extract.engines import Element, Engine
 
-Read = Callable[[LexborNode], Any]
-Select = Callable[[LexborNode], list[LexborNode]]
-
-
-def compile_item(rule: ItemRule) -> Callable[[LexborNode], Iterator[dict[str, Any]]]:
-    """Make a function from a page's root to the fields of its items; raise `UsageError` for a broken selector."""
-    select = _selection(rule.each, f"items.{rule.name}.each")
-    readers = _readers(rule.fields, f"items.{rule.name}.fields")
-
-    def items(root: LexborNode) -> Iterator[dict[str, Any]]:
-        for node in select(root):
-            yield {name: read(node) for name, read in readers}
-
-    return items
+Read = Callable[[Element], Any]
+Select = Callable[[Element], list[Element]]
 
 
-def check_selector(selector: str, where: str) -> None:
-    """Raise `UsageError` if a selector cannot be parsed; `where` is its key in the job."""
-    try:
-        LexborHTMLParser("").css(selector)
-    except SelectolaxError as error:
-        raise UsageError(f"{where}: {selector!r} is no CSS selector that can be used; correct it") from error
+class RuleCompiler:
+    """Makes functions of rules, for one parse engine. Its methods raise `UsageError` for a broken selector."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def item(self, rule: ItemRule) -> Callable[[Element], Iterator[dict[str, Any]]]:
+        """Make a function from a page's root to the fields of its items."""
+        select = self._selection(rule.each, f"items.{rule.name}.each")
+        readers = self._readers(rule.fields, f"items.{rule.name}.fields")
+
+        def items(root: Element) -> Iterator[dict[str, Any]]:
+            for element in select(root):
+                yield {name: read(element) for name, read in readers}
+
+        return items
+
+    def check(self, selector: str, where: str) -> None:
+        """Refuse a selector that cannot be parsed; `where` is its key in the job."""
+        if not self._engine.check(selector):
+            raise UsageError(f"{where}: {selector!r} is no CSS selector that can be used; correct it")
+
+    def _readers(self, rules: tuple[FieldRule, ...], where: str) -> list[tuple[str, Read]]:
+        return [(rule.name, self._reader(rule, f"{where}.{rule.name}")) for rule in rules]
+
+    def _reader(self, rule: FieldRule, where: str) -> Read:
+        select, take = self._selection(rule.selector, where), self._taking(rule, where)
+        if rule.many:
+            return lambda element: [take(found) for found in select(element)]
+        if not rule.selector:
+            return take
+        find, selector = self._engine.first, rule.selector
+
+        def first(element: Element) -> Any:
+            found = find(element, selector)
+            return take(found) if found is not None else None
+
+        return first
+
+    def _selection(self, selector: str, where: str) -> Select:
+        if not selector:
+            return lambda element: [element]
+        self.check(selector, where)
+        select = self._engine.select
+        return lambda element: select(element, selector)
+
+    def _taking(self, rule: FieldRule, where: str) -> Read:
+        if rule.fields:
+            readers = self._readers(rule.fields, where)
+            return lambda element: {name: read(element) for name, read in readers}
+        engine = self._engine
+        if rule.take == "attr":
+            return lambda element: _attribute(engine.attributes(element), rule.attr)
+        return lambda element: " ".join(engine.text(element).split())
 
 
-def _readers(rules: tuple[FieldRule, ...], where: str) -> list[tuple[str, Read]]:
-    return [(rule.name, _reader(rule, f"{where}.{rule.name}")) for rule in rules]
-
-
-def _reader(rule: FieldRule, where: str) -> Read:
-    select, take = _selection(rule.selector, where), _taking(rule, where)
-    if rule.many:
-        return lambda node: [take(found) for found in select(node)]
-
-    def first(node: LexborNode) -> Any:
-        found = select(node)
-        return take(found[0]) if found else None
-
-    return first
-
-
-def _selection(selector: str, where: str) -> Select:
-    if not selector:
-        return lambda node: [node]
-    check_selector(selector, where)
-    if "," not in selector:
-        return lambda node: node.css(selector)
-    # An element that several selectors of a list match is found once for each.
-    return lambda node: list({found.mem_id: found for found in node.css(selector)}.values())
-
-
-def _taking(rule: FieldRule, where: str) -> Read:
-    if rule.fields:
-        readers = _readers(rule.fields, where)
-        return lambda node: {name: read(node) for name, read in readers}
-    if rule.take == "attr":
-        return lambda node: _attribute(node, rule.attr)
-    return _text
-
-
-def _text(node: LexborNode) -> str:
-    return " ".join(node.text().split())
-
-
-def _attribute(node: LexborNode, name: str) -> str | None:
-    attributes = node.attributes
-    # The parser tells an attribute without a value as None; by the standard its value is empty.
+def _attribute(attributes: Mapping[str, str | None], name: str) -> str | None:
+    # One without a value has, by the standard, an empty one.
     return (attributes[name] or "") if name in attributes else None

@@ -3,20 +3,27 @@
 It names no HTTP library; an engine is one module of this package and one line in `FETCHERS`. The web's
 misbehaviour is a value here (`Fetched.failure` and `.reason`), never an exception.
 
-Reasons of a failure: `dns`, `connect`, `timeout_connect`, `tls`, `timeout_total`, `reset`, `bad_status_line`,
-`head_truncated`, `head_too_large`, `bad_framing`, `body_truncated`, `bad_encoding`, `body_too_large`,
-`internal`.
+Reasons of a failure: `dns`, `connect`, `timeout_connect`, `tls`, `tls_expired`, `tls_untrusted`, `tls_wrong_host`,
+`timeout_first_byte`, `timeout_total`, `reset`, `bad_status_line`, `bad_header`, `head_truncated`, `head_too_large`,
+`bad_framing`, `body_truncated`, `bad_encoding`, `body_too_large`, `internal_error`. A timeout's name tells how far the
+exchange had come when its time was over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 
 from shared.errors import UsageError
 from shared.messages import FetchSpec, Outcome
+
+DEFAULT_USER_AGENT = "crawlfleet"
+ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+# How much of a body is read where the head is the answer, so that the connection can serve another request.
+SPARE_BYTES = 64 * 1024
 
 
 class Headers(Mapping[str, str]):
@@ -60,8 +67,9 @@ class Fetched:
 
     `failure` None means that an answer arrived whole, whatever its `status`. Otherwise `reason` names what went
     wrong, `detail` says it in words, the body is empty, and `status` is 0 unless a head had arrived whole.
-    `body` is decoded (no Content-Encoding left). Outside of 2xx the head is the answer: a body that is long or broken
-    is left out, and is no failure.
+    `body` is decoded (no Content-Encoding left); `truncated` says that it is the beginning of a longer one. Outside of
+    2xx the head is the answer: a body that is long or broken is left out, and is no failure. `remote_address` is the IP
+    address that was connected to, "" if none was.
     """
 
     url: str
@@ -72,13 +80,19 @@ class Fetched:
     reason: str = ""
     detail: str = ""
     elapsed_s: float = 0.0
+    remote_address: str = ""
+    truncated: bool = False
 
 
 class Fetcher(Protocol):
     """An engine with its connections. It belongs to one thread."""
 
-    def fetch(self, url: str) -> Fetched:
-        """GET a canonical URL within the limits; follow no redirect, raise nothing for what the web does."""
+    def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:
+        """GET a canonical URL within the limits; follow no redirect, raise nothing for what the web does.
+
+        With `keep_bytes` the beginning of a body is enough: that many decoded bytes are read at most, in place of the
+        limit of size, and what follows them is left unread and may be broken.
+        """
         ...
 
     def close(self) -> None:
@@ -86,20 +100,90 @@ class Fetcher(Protocol):
         ...
 
 
-def _requests() -> Callable[[FetchSpec], Fetcher]:
-    fetcher: Callable[[FetchSpec], Fetcher] = import_module("worker.fetch.requests_pool").RequestsFetcher
-    return fetcher
+class ManyFetcher(Fetcher, Protocol):
+    """An engine that carries out many exchanges at once, in the one thread that it belongs to."""
+
+    def start(self, url: str, keep_bytes: int | None, mark: Any, /) -> None:
+        """Begin what `fetch` does; `wait` gives the answer back with the mark."""
+        ...
+
+    def wait(self, timeout_s: float | None, /) -> list[tuple[Any, Fetched]]:
+        """Carry exchanges on until some have ended, the time is over, or another thread calls `wake`."""
+        ...
+
+    def wake(self) -> None:
+        """Let `wait` return; for any thread."""
+        ...
 
 
-FETCHERS: dict[str, Callable[[], Callable[[FetchSpec], Fetcher]]] = {"requests": _requests}
-AUTO = "requests"
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """How to open fetchers with one exchange at a time; `fetches` is how many of them a worker has by default."""
+
+    open: Callable[[], Fetcher]
+    fetches: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ManyEngine:
+    """How to open a fetcher with many exchanges at once; `fetches` is how many they are by default."""
+
+    open: Callable[[], ManyFetcher]
+    fetches: int = 256
+
+
+# What a hook does to each `requests.Session` before it is used.
+Prepare = Callable[[Any], None]
+
+
+def _curl(spec: FetchSpec, prepare: Prepare | None) -> ManyEngine:
+    if prepare is not None:
+        raise UsageError("the hook's session() needs fetch.engine: auto or requests; libcurl has no such session")
+    return ManyEngine(partial(import_module("worker.fetch.curl_multi").CurlFetcher, spec))
+
+
+def _requests(spec: FetchSpec, prepare: Prepare | None) -> Engine:
+    return Engine(partial(import_module("worker.fetch.requests_pool").RequestsFetcher, spec, prepare))
+
+
+FETCHERS: dict[str, Callable[[FetchSpec, Prepare | None], Engine | ManyEngine]] = {
+    "curl": _curl,
+    "requests": _requests,
+}
+PACKAGES = {"curl": "pycurl", "requests": "requests"}
+
+
+def engine_for(spec: FetchSpec, prepare: Prepare | None = None) -> Engine | ManyEngine:
+    """Find the engine that the spec names; `auto` is the fastest that can prepare sessions, if that is asked for.
+
+    Raise `UsageError` if there is none of that name, or not on this machine.
+    """
+    auto = "curl" if prepare is None else "requests"
+    name = auto if spec.engine == "auto" else spec.engine
+    find = FETCHERS.get(name)
+    if find is None:
+        known = ", ".join(("auto", *FETCHERS))
+        raise UsageError(f"there is no fetch engine {name!r}: set fetch.engine to one of {known}")
+    try:
+        return find(spec, prepare)
+    except ImportError as error:
+        other = "" if name == "requests" else ", or set fetch.engine: requests"
+        text = f"the fetch engine {name} cannot be loaded ({error}): pip install {PACKAGES[name]}{other}"
+        raise UsageError(text) from error
 
 
 def open_fetcher(spec: FetchSpec) -> Fetcher:
-    """Make a fetcher of the engine that the spec names; raise `UsageError` if there is none of that name."""
-    name = AUTO if spec.engine == "auto" else spec.engine
-    load = FETCHERS.get(name)
-    if load is None:
-        known = ", ".join(("auto", *FETCHERS))
-        raise UsageError(f"there is no fetch engine {name!r}: set fetch.engine to one of {known}")
-    return load()(spec)
+    """Make one fetcher of the engine that the spec names; raise `UsageError` as `engine_for` does."""
+    return engine_for(spec).open()
+
+
+def request_headers(spec: FetchSpec) -> dict[str, str]:
+    """Return the header fields of every request but those that each engine sets itself."""
+    headers = {"User-Agent": spec.user_agent or DEFAULT_USER_AGENT, "Accept": ACCEPT}
+    own = {name.lower() for name in headers}
+    for name, value in spec.headers:
+        if name.lower() in own:
+            headers = {key: kept for key, kept in headers.items() if key.lower() != name.lower()}
+        headers[name] = value
+    fixed = {"host", "accept-encoding", "content-length", "transfer-encoding", "connection"}
+    return {name: value for name, value in headers.items() if name.lower() not in fixed}

@@ -2,7 +2,8 @@
 
 Stock urllib3 and http.client time out per `recv`, take the end of the stream for the end of the head, and skip
 any number of interim answers. Here every `recv` gets only what is left of the exchange's time, a head ends with
-an empty line or is an error, and all of it, interim answers included, fits in `MAX_HEAD_BYTES`.
+an empty line or is an error, and all of it, interim answers included, fits in `MAX_HEAD_BYTES`. What is wrong with
+a head is judged in `worker.fetch.head`.
 
 It must not decide anything about URLs, redirects or retries.
 """
@@ -11,54 +12,73 @@ from __future__ import annotations
 
 import http.client
 import io
+import queue
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
-MAX_HEAD_BYTES = 256 * 1024
+from worker.fetch import Headers, authorities
+from worker.fetch.head import (
+    MAX_FIELDS,
+    MAX_HEAD_BYTES,
+    MAX_LINE_BYTES,
+    BrokenAnswer,
+    content_length,
+    is_chunked,
+    read_fields,
+    read_status_line,
+    refuse_two_locations,
+)
+
 MAX_CHUNK_LINE_BYTES = 4096
 BUFFER_BYTES = 16 * 1024
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9])[ \t]+([1-9][0-9][0-9])(?:[ \t]([^\r\n]*))?\r?\n")
-_CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
-_DIGITS = re.compile(r"[0-9]+")
+_CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _BODYLESS = frozenset({101, 204, 304})
 
 
-class BrokenAnswer(Exception):
-    """The server broke HTTP. `reason` is one of the reasons that `worker.fetch` lists."""
+class Limits(NamedTuple):
+    """Seconds from the start of an exchange until it has to be connected, has to be answered, has to be over."""
 
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
+    connect_s: float
+    first_byte_s: float
+    total_s: float
 
 
 class Watch:
-    """The time limit of the exchange that a connection is in, and whether any of its answer has arrived."""
+    """The time limits of the exchange that a connection is in, and how far it has come."""
 
-    __slots__ = ("deadline", "heard")
+    __slots__ = ("_limits", "_started_at", "answered", "connected", "heard")
 
-    def __init__(self, timeout_s: float) -> None:
-        self.start(timeout_s)
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.start()
 
-    def start(self, timeout_s: float) -> None:
-        """Begin an exchange of at most this many seconds."""
-        self.deadline = time.monotonic() + timeout_s
+    def start(self, *, connected: bool = False) -> None:
+        """Begin an exchange."""
+        self._started_at = time.monotonic()
+        self.connected = connected
         self.heard = False
+        self.answered = False
 
     def left_s(self) -> float:
-        """Return the time left; raise `TimeoutError` if there is none."""
-        left = self.deadline - time.monotonic()
+        """Return the time left of the phase that the exchange is in; raise `TimeoutError` if there is none."""
+        allowed = self._limits.total_s
+        if not self.answered:
+            allowed = min(allowed, self._limits.first_byte_s)
+            if not self.connected:
+                allowed = min(allowed, self._limits.connect_s)
+        left = self._started_at + allowed - time.monotonic()
         if left <= 0:
-            raise TimeoutError("the time for the whole exchange is over")
+            raise TimeoutError("the time is over")
         return left
 
 
@@ -93,35 +113,65 @@ class StrictResponse(http.client.HTTPResponse):
     # What the type stubs leave out of http.client.
     _method: str | None
     _check_close: Callable[[], bool]
+    _close_conn: Callable[[], None]
 
     def __init__(self, sock: socket.socket, *, watch: Watch, method: str | None = None) -> None:
         super().__init__(sock, method=method)
         self.fp.close()
         self.fp = io.BufferedReader(WatchedReader(sock, watch), BUFFER_BYTES)
+        self.watch = watch
         self._head_left = MAX_HEAD_BYTES
+        self._fields_left = MAX_FIELDS
 
     def begin(self) -> None:
         """Read the head of the final answer, past any interim ones (RFC 9110, 15.2)."""
         status = 100
         while 100 <= status < 200 and status != 101:
-            minor, status, reason = self._read_status_line()
-            fields = self._read_fields()
+            status, reason, minor = read_status_line(self._read_line())
+            self.watch.answered = True
+            fields = read_fields(list(self._field_lines()))
+        refuse_two_locations(status, fields)
         self.code = self.status = status
         self.reason = reason
         self.version = 11 if minor else 10
-        self.headers = self.msg = fields
+        self.headers = self.msg = http.client.HTTPMessage()
+        for name, value in fields.pairs:
+            self.headers[name] = value
         self._frame(fields)
 
-    def _frame(self, fields: http.client.HTTPMessage) -> None:
+    def _frame(self, fields: Headers) -> None:
         """Decide where the body ends (RFC 9112, 6.3)."""
-        self.chunked = _is_chunked(fields)
+        self.chunked = is_chunked(fields)
         self.chunk_left = None
-        self.length = None if self.chunked else _content_length(fields)
+        self.length = None if self.chunked else content_length(fields)
         if self.chunked:
-            del fields["content-length"]  # it counts for nothing (RFC 9112, 6.3), and urllib3 would log it
+            del self.headers["content-length"]  # it counts for nothing (RFC 9112, 6.3), and urllib3 would log it
         if self.status in _BODYLESS or self._method == "HEAD":
             self.chunked, self.length = False, 0
         self.will_close = self._check_close() or (self.length is None and not self.chunked) or self.status == 101
+
+    def _get_chunk_left(self) -> int | None:
+        """Return what is left of the chunk that is being read or comes next, None after the last one.
+
+        As in the standard library, but every line that it would skip has to be there, and be what it should be.
+        """
+        if not self.chunk_left:
+            if self.chunk_left is not None:
+                self._end_chunk()
+            self.chunk_left = self._read_next_chunk_size()
+            if self.chunk_left == 0:
+                for _ in self._field_lines():
+                    pass
+                self._close_conn()
+                self.chunk_left = None
+        return self.chunk_left
+
+    def _end_chunk(self) -> None:
+        end = self.fp.readline(2)
+        if end not in (b"\r\n", b"\n"):
+            if len(end) < 2:
+                raise http.client.IncompleteRead(b"")
+            raise BrokenAnswer("bad_framing", f"a chunk does not end where its size says: {end!r}")
 
     def _read_next_chunk_size(self) -> int:
         """Read a chunk's size (RFC 9112, 7.1); the standard library would take signs and underscores too."""
@@ -133,72 +183,25 @@ class StrictResponse(http.client.HTTPResponse):
             raise BrokenAnswer("bad_framing", f"a chunk's size is no number: {line[:60]!r}")
         return int(match[1], 16)
 
-    def _read_status_line(self) -> tuple[int, int, str]:
-        line = self._read_line()
-        match = _STATUS_LINE.fullmatch(line)
-        if match is None:
-            raise BrokenAnswer("bad_status_line", f"the answer does not start with HTTP/1.x: {line[:60]!r}")
-        return int(match[1]), int(match[2]), (match[3] or b"").decode("iso-8859-1").strip()
-
-    def _read_fields(self) -> http.client.HTTPMessage:
-        fields = http.client.HTTPMessage()
-        for name, value in _unfold(self._field_lines()):
-            fields[name] = value
-        return fields
-
-    def _field_lines(self) -> Iterator[str]:
+    def _field_lines(self) -> Iterator[bytes]:
         while (line := self._read_line()) not in (b"\r\n", b"\n"):
-            yield _decoded(line)
+            self._fields_left -= 1
+            if self._fields_left < 0:
+                raise BrokenAnswer("head_too_large", f"the head of the answer passes {MAX_FIELDS} fields")
+            yield line
 
     def _read_line(self) -> bytes:
-        line = self.fp.readline(self._head_left + 1)
+        line = self.fp.readline(min(self._head_left, MAX_LINE_BYTES) + 1)
         self._head_left -= len(line)
-        if self._head_left < 0:
+        if self._head_left < 0 or len(line) > MAX_LINE_BYTES:
             raise BrokenAnswer("head_too_large", f"the head of the answer passes {MAX_HEAD_BYTES} bytes")
         if not line.endswith(b"\n"):
-            if not line and self._head_left == MAX_HEAD_BYTES:
+            if not self.watch.answered:
                 raise ConnectionResetError("the server closed the connection without an answer")
+            if self.headers is not None:
+                raise http.client.IncompleteRead(b"")
             raise BrokenAnswer("head_truncated", "the connection ended inside the head of the answer")
         return line
-
-
-def _decoded(line: bytes) -> str:
-    """Decode a field line: ASCII by the standard, UTF-8 in the addresses of many servers, else bytes as they are."""
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return line.decode("iso-8859-1")
-
-
-def _unfold(lines: Iterator[str]) -> list[tuple[str, str]]:
-    """Split field lines; one that starts with a blank continues the last; one without a colon is no field."""
-    fields: list[tuple[str, str]] = []
-    for line in lines:
-        if line[0] in " \t":
-            if fields:
-                fields[-1] = (fields[-1][0], f"{fields[-1][1]} {line.strip()}")
-            continue
-        name, colon, value = line.partition(":")
-        if colon and name.strip():
-            fields.append((name.strip(), value.strip(" \t\r\n")))
-    return fields
-
-
-def _is_chunked(fields: http.client.HTTPMessage) -> bool:
-    coding = ",".join(fields.get_all("transfer-encoding", [])).strip().lower()
-    if coding not in ("", "chunked", "identity"):
-        raise BrokenAnswer("bad_framing", f"Transfer-Encoding is {coding[:60]!r}, and only chunked is known")
-    return coding == "chunked"
-
-
-def _content_length(fields: http.client.HTTPMessage) -> int | None:
-    told = {length.strip() for field in fields.get_all("content-length", []) for length in field.split(",")}
-    if not told:
-        return None
-    length = told.pop()
-    if told or not _DIGITS.fullmatch(length) or len(length) > 18:
-        raise BrokenAnswer("bad_framing", f"Content-Length is not one number of bytes: {length[:60]!r}")
-    return int(length)
 
 
 class _Watched(HTTPConnection):
@@ -207,13 +210,14 @@ class _Watched(HTTPConnection):
     def __init__(self, host: str, port: int, watch: Watch, **tls: Any) -> None:
         super().__init__(host.strip("[]"), port=port, **tls)
         self.watch = watch
+        self.remote_address = ""
         self._dial_to = (host.strip("[]"), port)
         self.response_class = partial(StrictResponse, watch=watch)  # type: ignore[assignment]  # called, never subclassed
 
     def _new_conn(self) -> socket.socket:
         """Connect to the first address that answers, all within the watch; `connect` of urllib3 calls this."""
         problem: OSError = OSError("the name has no address")
-        for family, kind, protocol, _, address in socket.getaddrinfo(*self._dial_to, type=socket.SOCK_STREAM):
+        for family, kind, protocol, _, address in resolve(*self._dial_to, self.watch):
             sock = socket.socket(family, kind, protocol)
             try:
                 sock.settimeout(self.watch.left_s())
@@ -221,6 +225,7 @@ class _Watched(HTTPConnection):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 # The TLS handshake that may follow runs under this timeout as a whole.
                 sock.settimeout(self.watch.left_s())
+                self.remote_address = str(address[0])
                 return sock
             except OSError as error:
                 sock.close()
@@ -233,23 +238,54 @@ class WatchedHTTP(_Watched):
 
 
 class WatchedHTTPS(_Watched, HTTPSConnection):
-    """A connection with TLS, the certificate verified against certifi's authorities."""
+    """A connection with TLS, the certificate verified against the trusted authorities."""
+
+
+def resolve(host: str, port: int, watch: Watch) -> list[tuple[Any, ...]]:
+    """Look a name up, within the watch: in a thread, since the system's resolver takes as long as it likes."""
+    if _is_address(host):
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    answers: queue.SimpleQueue[list[tuple[Any, ...]] | OSError | UnicodeError] = queue.SimpleQueue()
+    threading.Thread(target=_look_up, args=(host, port, answers), name="resolver", daemon=True).start()
+    try:
+        answer = answers.get(timeout=watch.left_s())
+    except queue.Empty:
+        raise TimeoutError("the name was not resolved in time") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _look_up(host: str, port: int, answers: queue.SimpleQueue[list[tuple[Any, ...]] | OSError | UnicodeError]) -> None:
+    try:
+        answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except (OSError, UnicodeError) as error:
+        answers.put(error)
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.rpartition(".")[2].isdigit()
 
 
 @cache
-def tls_context() -> ssl.SSLContext:
-    """Return the process's TLS context; loading the authorities takes milliseconds, so it is made once."""
+def tls_context(ca_pem: str) -> ssl.SSLContext:
+    """Return the process's TLS context; loading the authorities takes milliseconds, so it is made once.
+
+    `ca_pem` holds certificates of authorities that are trusted beside the usual ones.
+    """
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
-    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+    context.load_verify_locations(authorities.usual_file())
+    if ca_pem:
+        context.load_verify_locations(cadata=ca_pem)
     return context
 
 
-def open_connection(origin: str, watch: Watch) -> _Watched:
+def open_connection(origin: str, watch: Watch, ca_pem: str = "") -> _Watched:
     """Make the connection (not yet dialled) to a canonical origin: `scheme://host[:port]`."""
     scheme, _, authority = origin.partition("://")
     host, colon, port = authority.rpartition(":")
     if not colon or port.endswith("]"):
         host, port = authority, ""
     if scheme == "https":
-        return WatchedHTTPS(host, int(port or 443), watch, ssl_context=tls_context())
+        return WatchedHTTPS(host, int(port or 443), watch, ssl_context=tls_context(ca_pem))
     return WatchedHTTP(host, int(port or 80), watch)

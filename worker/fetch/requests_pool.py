@@ -13,7 +13,7 @@ import socket
 import ssl
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NamedTuple
 
@@ -25,24 +25,22 @@ from urllib3.util import make_headers
 
 from shared.messages import FetchSpec, Outcome
 from shared.urls import origin as origin_of
-from worker.fetch import Fetched, Headers
-from worker.fetch.connection import BrokenAnswer, Watch, open_connection
+from worker.fetch import SPARE_BYTES, Fetched, Headers, Prepare, request_headers
+from worker.fetch.connection import Limits, Watch, open_connection
+from worker.fetch.head import BrokenAnswer, codings
 
 IDLE_CONNECTIONS = 32
-SPARE_BYTES = 64 * 1024
 READ_BYTES = 64 * 1024
-MAX_CODINGS = 2
-DEFAULT_USER_AGENT = "crawlfleet"
-ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 _ACCEPT_ENCODING = make_headers(accept_encoding=True)["accept-encoding"]
-_DECODABLE = frozenset(_ACCEPT_ENCODING.split(",")) | {"x-gzip", "identity"}
+_DECODABLE = frozenset(_ACCEPT_ENCODING.split(",")) | {"x-gzip", "identity", "none"}
 
 # What a library raises, by phase, to the reason that a report tells; the first that fits.
 _CONNECT_REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (socket.gaierror, "dns"),
     (UnicodeError, "dns"),  # a label that is too long for the resolver
     (TimeoutError, "timeout_connect"),
+    (ssl.SSLCertVerificationError, "tls_untrusted"),
     (ssl.SSLError, "tls"),
     (foreign.SSLError, "tls"),
     (OSError, "connect"),
@@ -57,6 +55,8 @@ _EXCHANGE_REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (foreign.SSLError, "tls"),
     (OSError, "reset"),
 )
+# Results of OpenSSL's X509_verify_cert; any other one means that nobody who is trusted has signed.
+_TLS_REASONS = {9: "tls_expired", 10: "tls_expired", 62: "tls_wrong_host", 64: "tls_wrong_host"}
 
 
 class _Failed(Exception):
@@ -69,6 +69,7 @@ class _Failed(Exception):
         self.outcome = outcome
         self.status = 0
         self.headers = Headers()
+        self.remote_address = ""
 
 
 class _Request(NamedTuple):
@@ -83,6 +84,8 @@ class _Answer(NamedTuple):
     reason: str
     headers: Headers
     body: bytes
+    remote_address: str = ""
+    truncated: bool = False
 
 
 class WatchedAdapter(HTTPAdapter):
@@ -91,55 +94,64 @@ class WatchedAdapter(HTTPAdapter):
     It keeps one idle connection for each origin, of the origins used last.
     """
 
-    def __init__(self, timeout_s: float, max_size_bytes: int) -> None:
+    def __init__(self, spec: FetchSpec) -> None:
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
-        self._timeout_s = timeout_s
-        self._max_size_bytes = max_size_bytes
+        self._limits = Limits(spec.connect_timeout_s, spec.first_byte_timeout_s, spec.timeout_s)
+        self._max_size_bytes = spec.max_size_bytes
+        self._ca_pem = spec.ca_pem
         self._idle: OrderedDict[str, Any] = OrderedDict()
 
-    def exchange(self, request: _Request) -> _Answer:
-        """Send one request and read its answer; raise `_Failed`."""
+    def exchange(self, request: _Request, keep_bytes: int | None = None) -> _Answer:
+        """Send one request and read its answer, the first `keep_bytes` if that is enough; raise `_Failed`."""
         origin = origin_of(request.url)
-        watch = Watch(self._timeout_s)
+        watch = Watch(self._limits)
         connection = self._idle.pop(origin, None)
         if connection is not None and connection.is_connected:
-            connection.watch.start(self._timeout_s)
+            connection.watch.start(connected=True)
             try:
-                return self._converse(origin, connection, request)
+                return self._converse(origin, connection, request, keep_bytes)
             except _Failed as failed:
                 # The server closed the idle connection while the request was on its way: once more, anew.
                 if connection.watch.heard or failed.reason != "reset" or request.method not in ("GET", "HEAD"):
                     raise
         elif connection is not None:
             connection.close()
-        return self._converse(origin, self._dial(origin, watch), request)
+        return self._converse(origin, self._dial(origin, watch), request, keep_bytes)
 
     def _dial(self, origin: str, watch: Watch) -> Any:
-        connection = open_connection(origin, watch)
+        connection = open_connection(origin, watch, self._ca_pem)
         try:
             connection.connect()
+            connection.watch.connected = True
         except Exception as error:
             connection.close()
-            raise _failure(error, _CONNECT_REASONS) from error
+            failure = _failure(error, _CONNECT_REASONS)
+            if isinstance(failure, _Failed):
+                failure.remote_address = connection.remote_address
+                if failure.reason == "connect" and connection.remote_address:
+                    failure.reason = "tls"  # it was connected, and cut in the handshake
+            raise failure from error
         return connection
 
-    def _converse(self, origin: str, connection: Any, request: _Request) -> _Answer:
+    def _converse(self, origin: str, connection: Any, request: _Request, keep_bytes: int | None) -> _Answer:
         """Carry one exchange out on a connection; keep it if it can serve another, else close it."""
         try:
             raw = self._ask(connection, request)
             try:
-                answer = self._receive(raw)
+                answer = self._receive(raw, keep_bytes)
             finally:
                 ended = raw.isclosed()
                 raw.close()
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if isinstance(error, _Failed):
+                error.remote_address = connection.remote_address
             raise
         if ended and not connection.is_closed:
             self._keep(origin, connection)
         else:
             connection.close()
-        return answer
+        return answer._replace(remote_address=connection.remote_address)
 
     def _ask(self, connection: Any, request: _Request) -> HTTPResponse:
         url = request.url
@@ -155,21 +167,27 @@ class WatchedAdapter(HTTPAdapter):
             )
             raw: HTTPResponse = connection.getresponse()
         except (OSError, BrokenAnswer) as error:
-            raise _failure(error, _EXCHANGE_REASONS) from error
+            failure = _failure(error, _EXCHANGE_REASONS)
+            if isinstance(failure, _Failed) and failure.reason == "timeout_total" and not connection.watch.answered:
+                failure.reason = "timeout_first_byte"
+            raise failure from error
         return raw
 
-    def _receive(self, raw: HTTPResponse) -> _Answer:
+    def _receive(self, raw: HTTPResponse, keep_bytes: int | None) -> _Answer:
         headers = Headers(raw.headers.iteritems())
         wanted = 200 <= raw.status <= 299
-        body = b""
+        body, truncated = b"", False
         try:
-            body = _read_body(raw, headers, self._max_size_bytes if wanted else SPARE_BYTES)
+            if wanted and keep_bytes is not None:
+                body, truncated = _read_beginning(raw, headers, keep_bytes)
+            else:
+                body = _read_body(raw, headers, self._max_size_bytes if wanted else SPARE_BYTES)
         except _Failed as failed:
             # What a redirect or an error says stands in its head, whatever becomes of its body.
             if wanted:
                 failed.status, failed.headers = raw.status, headers
                 raise
-        return _Answer(raw.status, raw.reason or "", headers, body)
+        return _Answer(raw.status, raw.reason or "", headers, body, truncated=truncated)
 
     def _keep(self, origin: str, connection: Any) -> None:
         self._idle[origin] = connection
@@ -213,24 +231,28 @@ class WatchedAdapter(HTTPAdapter):
 
 
 class RequestsFetcher:
-    """The engine behind the port of `worker.fetch`."""
+    """The engine behind the port of `worker.fetch`; `prepare` is given the session, to set its headers and auth."""
 
-    def __init__(self, spec: FetchSpec) -> None:
+    def __init__(self, spec: FetchSpec, prepare: Prepare | None = None) -> None:
         self.session = requests.Session()
         self.session.trust_env = False
         self.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        self._adapter = WatchedAdapter(spec.timeout_s, spec.max_size_bytes)
+        self._adapter = WatchedAdapter(spec)
         for adapter in self.session.adapters.values():
             adapter.close()
         self.session.mount("http://", self._adapter)
         self.session.mount("https://", self._adapter)
-        self._headers = _request_headers(spec)
+        self._headers = {**request_headers(spec), "Accept-Encoding": _ACCEPT_ENCODING}
+        self._prepared = prepare is not None
+        if prepare is not None:
+            self.session.headers.clear()
+            prepare(self.session)
 
-    def fetch(self, url: str) -> Fetched:
+    def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:
         """GET a canonical URL; whatever happens is told in the value."""
         started = time.monotonic()
         try:
-            answer = self._adapter.exchange(_Request("GET", url, self._headers))
+            answer = self._adapter.exchange(_Request("GET", url, self._headers_for(url)), keep_bytes)
         except _Failed as failed:
             return Fetched(
                 url=url,
@@ -240,13 +262,14 @@ class RequestsFetcher:
                 reason=failed.reason,
                 detail=failed.detail,
                 elapsed_s=time.monotonic() - started,
+                remote_address=failed.remote_address,
             )
         except Exception as error:  # noqa: BLE001 - a fetch thread must outlive any page; the report tells the type
             detail = f"{type(error).__name__}: {error}"
             return Fetched(
                 url=url,
                 failure=Outcome.INTERNAL_ERROR,
-                reason="internal",
+                reason="internal_error",
                 detail=detail,
                 elapsed_s=time.monotonic() - started,
             )
@@ -255,24 +278,21 @@ class RequestsFetcher:
             status=answer.status,
             headers=answer.headers,
             body=answer.body,
+            truncated=answer.truncated,
             elapsed_s=time.monotonic() - started,
+            remote_address=answer.remote_address,
         )
+
+    def _headers_for(self, url: str) -> Mapping[str, str]:
+        if not self._prepared:
+            return self._headers
+        asked = self.session.prepare_request(requests.Request("GET", url)).headers
+        given = {name.lower() for name in asked}
+        return {**{name: value for name, value in self._headers.items() if name.lower() not in given}, **asked}
 
     def close(self) -> None:
         """Close the session and its connections."""
         self.session.close()
-
-
-def _request_headers(spec: FetchSpec) -> dict[str, str]:
-    headers = {"User-Agent": spec.user_agent or DEFAULT_USER_AGENT, "Accept": ACCEPT}
-    own = {name.lower() for name in headers}
-    for name, value in spec.headers:
-        if name.lower() in own:
-            headers = {key: kept for key, kept in headers.items() if key.lower() != name.lower()}
-        headers[name] = value
-    fixed = {"host", "accept-encoding", "content-length", "transfer-encoding", "connection"}
-    headers = {name: value for name, value in headers.items() if name.lower() not in fixed}
-    return {**headers, "Accept-Encoding": _ACCEPT_ENCODING}
 
 
 def _failure(error: Exception, reasons: tuple[tuple[type[BaseException], str], ...]) -> Exception:
@@ -284,7 +304,10 @@ def _failure(error: Exception, reasons: tuple[tuple[type[BaseException], str], .
         seen = error.__cause__
     for kind, reason in reasons:
         if isinstance(seen, kind):
-            return _Failed(reason, str(seen) or type(seen).__name__)
+            told = (
+                _TLS_REASONS.get(seen.verify_code, reason) if isinstance(seen, ssl.SSLCertVerificationError) else reason
+            )
+            return _Failed(told, str(seen) or type(seen).__name__)
     return error
 
 
@@ -294,26 +317,43 @@ def _too_large(limit: int) -> _Failed:
 
 def _read_body(raw: HTTPResponse, headers: Headers, limit: int) -> bytes:
     """Read a body, decoded, of at most `limit` bytes."""
-    coded = headers.get_all("content-encoding")
-    _refuse_coding(coded)
+    coded = "content-encoding" in headers
+    if coded:
+        _refuse_coding(headers)
     if not coded and (raw.length_remaining or 0) > limit:
         raise _too_large(limit)
     blocks: list[bytes] = []
     left = limit
-    try:
-        while block := raw.read(READ_BYTES, decode_content=True):
-            left -= len(block)
-            if left < 0:
-                raise _too_large(limit)
-            blocks.append(block)
-    except (foreign.HTTPError, OSError, BrokenAnswer) as error:
-        raise _failure(error, _EXCHANGE_REASONS) from error
+    for block in _blocks(raw):
+        left -= len(block)
+        if left < 0:
+            raise _too_large(limit)
+        blocks.append(block)
     return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
 
-def _refuse_coding(fields: tuple[str, ...]) -> None:
-    if not fields:
-        return
-    codings = [coding.strip().lower() for field in fields for coding in field.split(",") if coding.strip()]
-    if len(codings) > MAX_CODINGS or not _DECODABLE.issuperset(codings):
-        raise _Failed("bad_encoding", f"Content-Encoding is {', '.join(codings)[:80]!r}, which was not asked for")
+def _read_beginning(raw: HTTPResponse, headers: Headers, keep_bytes: int) -> tuple[bytes, bool]:
+    """Read the first `keep_bytes` of a body, decoded; say whether it goes on."""
+    _refuse_coding(headers)
+    blocks: list[bytes] = []
+    size = 0
+    for block in _blocks(raw):
+        blocks.append(block)
+        size += len(block)
+        if size > keep_bytes:
+            break
+    return b"".join(blocks)[:keep_bytes], size > keep_bytes
+
+
+def _blocks(raw: HTTPResponse) -> Iterator[bytes]:
+    try:
+        while block := raw.read(READ_BYTES, decode_content=True):
+            yield block
+    except (foreign.HTTPError, OSError, BrokenAnswer) as error:
+        raise _failure(error, _EXCHANGE_REASONS) from error
+
+
+def _refuse_coding(headers: Headers) -> None:
+    named = codings(headers)
+    if not _DECODABLE.issuperset(named):
+        raise _Failed("bad_encoding", f"Content-Encoding is {', '.join(named)[:80]!r}, which was not asked for")

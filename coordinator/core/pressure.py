@@ -1,0 +1,60 @@
+"""What a host's answers say of how hard it may be pressed.
+
+Slow answers ask for a delay that leaves the host idle half of the time; 429 and 503 double the delay, once for all that
+was asked before; each good answer takes back a tenth. A host that answers fast is never slowed by this, however often
+it is asked.
+"""
+
+from __future__ import annotations
+
+from coordinator.core.policy import Policy
+from coordinator.core.rows import HostRow, succeed
+from shared.messages import Outcome, Report
+
+SLOW_S = 1.0
+LEAST_DELAY_S = 1.0
+NO_DELAY_S = 0.05
+LONGEST_S = 3_600.0
+IDLE_SHARE = 2.0
+WEIGHT = 0.25
+HEADROOM = 1.25
+RECOVERY = 0.9
+BUSY = frozenset({429, 503})
+_GOOD = frozenset({Outcome.FETCHED, Outcome.NOT_MODIFIED, Outcome.REDIRECTED, Outcome.EXTRACT_ERROR})
+
+
+def heard(host: HostRow, report: Report, start_at: float, policy: Policy, now: float) -> HostRow:
+    """Return a host with what the answer to a request that began at `start_at` says of it."""
+    is_good, is_refusal = _is_good(report), report.status in BUSY and start_at > host.pressed_at
+    latency_s = host.latency_s + WEIGHT * (min(LONGEST_S, max(0.0, report.elapsed_s)) - host.latency_s)
+    wanted_s, adaptive_s = _wanted_by(latency_s, policy), host.adaptive_s
+    if is_refusal:
+        adaptive_s = max(LEAST_DELAY_S, 2 * max(host.delay_s, adaptive_s))
+    elif is_good:
+        adaptive_s = _recovered(adaptive_s, wanted_s)
+    if adaptive_s < wanted_s:
+        adaptive_s = wanted_s * HEADROOM
+    return succeed(
+        host,
+        latency_s=latency_s,
+        adaptive_s=min(adaptive_s, policy.max_delay_s) if policy.adaptive else 0.0,
+        pressed_at=now if is_refusal else host.pressed_at,
+        refusals=0 if is_good else host.refusals + is_refusal,
+    )
+
+
+def _wanted_by(latency_s: float, policy: Policy) -> float:
+    """Return the delay that leaves a slow host idle for its share of the time, whatever it may do at once."""
+    return IDLE_SHARE * latency_s / policy.per_host if latency_s > SLOW_S else 0.0
+
+
+def _recovered(adaptive_s: float, wanted_s: float) -> float:
+    """Take back some of a delay, unless so little is over that the next answer might ask for it again."""
+    lower = adaptive_s * RECOVERY
+    if lower < wanted_s:
+        return adaptive_s
+    return lower if lower >= NO_DELAY_S else 0.0
+
+
+def _is_good(report: Report) -> bool:
+    return report.status not in BUSY and (report.outcome in _GOOD or 400 <= report.status < 500)

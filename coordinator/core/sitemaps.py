@@ -1,0 +1,81 @@
+"""What sitemaps lead to: which of them are read, and which of their entries count (sitemaps.org/protocol).
+
+A sitemap is found in a robots.txt, in an index, or in the job. It *serves* an origin: the one whose robots.txt named it
+or led to it, else its own. An entry counts if its host is the sitemap's or that of the origin served (which so vouches
+for a sitemap that lies elsewhere); for a sitemap that the job names, the job vouches. Pages have to be in the job's
+scope besides. That entries lie below the sitemap's folder is not asked for: hardly any site keeps to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from coordinator.core.admission import Link
+from coordinator.core.policy import Policy
+from coordinator.core.robots_file import sitemaps_of
+from coordinator.core.rows import TaskRow
+from shared.messages import Kind, Outcome, Report
+from shared.urls import canonicalize, parts
+
+MAX_DEPTH = 2  # an index of indexes of sitemaps
+MAX_NAMED = 1_000  # by one robots.txt
+PRIORITY = 1_000  # before any page: what they list is ranked, too
+
+
+def seed_link(url: str) -> Link:
+    """Return the link to a sitemap that the job names."""
+    return Link(
+        url=url, depth=0, seed=True, always=True, kind=Kind.SITEMAP, serves=parts(url).origin, priority=PRIORITY
+    )
+
+
+def named_by(robots: TaskRow, report: Report, policy: Policy) -> list[Link]:
+    """Return the sitemaps that a robots.txt names, if the job asks for them."""
+    if not policy.robots_sitemaps or report.outcome is not Outcome.FETCHED:
+        return []
+    written = sitemaps_of(report.body)[:MAX_NAMED]
+    urls = dict.fromkeys(url for url in (canonicalize(text, robots.url) for text in written) if url is not None)
+    return [_link(robots, url, depth=0) for url in urls]
+
+
+def listed_in(sitemap: TaskRow, report: Report) -> list[Link]:
+    """Return what a sitemap lists: pages, as if they were seeds, and the sitemaps of an index, one step deeper."""
+    links = [
+        Link(url=entry.url, depth=0, found_on=sitemap.ref, priority=_ranked(entry.priority), lastmod=entry.lastmod)
+        for entry in report.entries
+    ]
+    if sitemap.depth < MAX_DEPTH:
+        links += [_link(sitemap, url, depth=sitemap.depth + 1) for url in report.sitemaps if canonicalize(url) == url]
+    return links
+
+
+def vouched_for(sitemap: TaskRow, links: Iterable[Link]) -> list[Link]:
+    """Return those of a sitemap's links, all canonical, that it may speak for."""
+    if sitemap.seed:
+        return list(links)
+    hosts = {parts(sitemap.url).host, parts(f"{sitemap.origin}/").host}
+    return [link for link in links if parts(link.url).host in hosts]
+
+
+def origin_served(url: str, origin: str) -> str:
+    """Return the origin that a sitemap serves, found through another origin: its own, if the host is the same."""
+    own = parts(url)
+    return own.origin if own.host == parts(f"{origin}/").host else origin
+
+
+def _ranked(priority: int) -> int:
+    """Return a page's priority within what jobs may give: a worker is not believed a rank beyond all others."""
+    return max(-PRIORITY, min(PRIORITY, priority))
+
+
+def _link(source: TaskRow, url: str, depth: int) -> Link:
+    return Link(
+        url=url,
+        depth=depth,
+        found_on=source.ref,
+        seed=source.seed,
+        always=source.seed,
+        kind=Kind.SITEMAP,
+        serves=origin_served(url, source.origin),
+        priority=PRIORITY,
+    )

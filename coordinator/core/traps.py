@@ -1,0 +1,167 @@
+"""Traps: sites, or parts of them, that go on for ever.
+
+Only what is in scope and not known yet is looked at. Some traps show in one address: its length, and a sequence of path
+segments that repeats. Others show in numbers: how many addresses of a host differ only by their query, only by a date,
+or hold a session id, and how many origins one domain has. What passes a limit is dropped, and names it; what
+somebody listed (a seed, a sitemap's page) is not looked at.
+
+How often a pattern was seen is counted for each host by Misra and Gries ("Finding repeated elements", 1982): in little
+memory, never too high, and too low by at most the number of addresses counted over `SKETCH`. So a trap, which outgrows
+everything else, meets its limit, and no other page is refused for it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+from zlib import crc32
+
+from coordinator.core.changes import TrapSet
+from coordinator.core.facts import Facts
+from coordinator.core.policy import Policy
+from coordinator.core.rows import TrapRow, succeed
+from shared.domains import registrable_domain
+from shared.url_policy import holds_session_id
+from shared.urls import parts
+
+LENGTH_RULE = "trap_length"
+REPETITION_RULE = "trap_repetition"
+QUERY_RULE = "trap_query"
+CALENDAR_RULE = "trap_calendar"
+SESSION_RULE = "trap_session"
+SUBDOMAIN_RULE = "trap_subdomain"
+RULES = frozenset({LENGTH_RULE, REPETITION_RULE, QUERY_RULE, CALENDAR_RULE, SESSION_RULE, SUBDOMAIN_RULE})
+
+SKETCH = 64
+LAST_SEGMENTS = 64
+LONGEST_SEQUENCE = 8
+
+_YEAR = re.compile(r"[12]\d{3}")
+_DATE = re.compile(
+    r"(?<!\d)(?:[12]\d{3}[-/_.](?:0?[1-9]|1[0-2])|(?:19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))(?!\d)"
+)
+_DATE_PARAMETER = re.compile(r"(?:\A|&)(?=[^=&]*(?:date|day|week|month|year|calendar))[^=&]*+=[^&]*\d", re.IGNORECASE)
+_NUMBER = re.compile(r"\d+")
+
+
+class Marks(NamedTuple):
+    """By what an address may belong to a trap: numbers of its patterns (0: of none), and whether it has a session."""
+
+    query: int
+    calendar: int
+    session: bool
+
+
+def keys_of(url: str, facts: Facts, policy: Policy) -> tuple[str, ...]:
+    """Name the rows that judging an address may need; its origin is in `facts`."""
+    origin, host, _ = parts(url)
+    own = (host,) if marks_of(url) is not None else ()
+    return (*own, _domain_key(host)) if _is_another_origin(origin, host, facts, policy) else own
+
+
+def refusal(url: str, facts: Facts, policy: Policy) -> str:
+    """Name the trap that an address, not known yet, belongs to, or ``."""
+    limits = policy.traps
+    pure = shape(url, policy)
+    if pure:
+        return pure
+    origin, host, _ = parts(url)
+    marks = marks_of(url)
+    row = facts.traps[host] if marks is not None else None
+    if marks is not None and row is not None:
+        if _is_full(limits.query_variants, row.patterns.get(marks.query, 0)):
+            return QUERY_RULE
+        if _is_full(limits.calendar, row.patterns.get(marks.calendar, 0)):
+            return CALENDAR_RULE
+        if marks.session and _is_full(limits.sessions, row.sessions):
+            return SESSION_RULE
+    if _is_another_origin(origin, host, facts, policy):
+        domain = facts.traps[_domain_key(host)]
+        if domain is not None and _is_full(limits.subdomains, domain.origins):
+            return SUBDOMAIN_RULE
+    return ""
+
+
+def shape(url: str, policy: Policy) -> str:
+    """Name the trap that shows in an address alone, or ``."""
+    limits = policy.traps
+    if limits.url_length is not None and len(url) > limits.url_length:
+        return LENGTH_RULE
+    if limits.repetition is not None and repeats(parts(url).path.partition("?")[0], limits.repetition):
+        return REPETITION_RULE
+    return ""
+
+
+def note(url: str, facts: Facts, policy: Policy) -> None:
+    """Count an address that is let in. To be called before its origin is made."""
+    limits = policy.traps
+    origin, host, _ = parts(url)
+    marks = marks_of(url)
+    if marks is not None:
+        row = facts.traps[host] or TrapRow(key=host)
+        patterns = row.patterns
+        if marks.query and limits.query_variants is not None:
+            patterns = counted(patterns, marks.query)
+        if marks.calendar and limits.calendar is not None:
+            patterns = counted(patterns, marks.calendar)
+        facts.take([TrapSet(trap=succeed(row, patterns=patterns, sessions=row.sessions + marks.session))])
+    if _is_another_origin(origin, host, facts, policy):
+        row = facts.traps[_domain_key(host)] or TrapRow(key=_domain_key(host))
+        facts.take([TrapSet(trap=succeed(row, origins=row.origins + 1))])
+
+
+@lru_cache(maxsize=8192)
+def marks_of(url: str) -> Marks | None:
+    """Return by what an address may belong to a trap; None for most addresses."""
+    origin, _, path = parts(url)
+    query = crc32(f"{origin}{path.partition('?')[0]}".encode()) | 1 << 32 if "?" in path else 0
+    calendar = crc32(f"{origin}{_NUMBER.sub('#', path)}".encode()) | 1 << 33 if _has_date(path) else 0
+    session = holds_session_id(path)
+    return Marks(query, calendar, session) if query or calendar or session else None
+
+
+def _has_date(path: str) -> bool:
+    if _YEAR.search(path) is not None and _DATE.search(path) is not None:
+        return True
+    return _DATE_PARAMETER.search(path.partition("?")[2]) is not None
+
+
+def repeats(path: str, limit: int) -> bool:
+    """Say whether a sequence of segments follows itself more than `limit` times, near the end of a path."""
+    segments = path.split("/")[1:][-LAST_SEGMENTS:]
+    names = {segment: chr(number) for number, segment in enumerate(dict.fromkeys(segments))}
+    if len(segments) - len(names) < limit:
+        return False
+    return _repetition(limit).search("".join([names[segment] for segment in segments])) is not None
+
+
+@lru_cache(maxsize=8)
+def _repetition(limit: int) -> re.Pattern[str]:
+    return re.compile(rf"(.{{1,{LONGEST_SEQUENCE}}})\1{{{limit}}}", re.DOTALL)
+
+
+def counted(patterns: dict[int, int], pattern: int) -> dict[int, int]:
+    """Return a sketch that has seen a pattern once more."""
+    seen = patterns.get(pattern)
+    if seen is not None:
+        return {**patterns, pattern: seen + 1}
+    if len(patterns) < SKETCH:
+        return {**patterns, pattern: 1}
+    return {each: number - 1 for each, number in patterns.items() if number > 1}
+
+
+def _is_full(limit: int | None, number: int) -> bool:
+    return limit is not None and number >= limit
+
+
+def _is_another_origin(origin: str, host: str, facts: Facts, policy: Policy) -> bool:
+    """Say whether an address would open an origin that the job does not name: of a subdomain, or at another port."""
+    if policy.traps.subdomains is None or facts.origins[origin] is not None:
+        return False
+    has_usual_port = origin.endswith(host)
+    return not has_usual_port or (policy.scope.subdomains and host not in policy.scope.hosts)
+
+
+def _domain_key(host: str) -> str:
+    return f".{registrable_domain(host)}"

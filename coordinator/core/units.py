@@ -1,0 +1,87 @@
+"""Which hosts are asked as one: those of a registrable domain, or those that were found at one address.
+
+A host that has joined a unit keeps its row, which names the unit; all that politeness goes by is in the unit's row, and
+so are the origins of all hosts that joined. A domain is known at once, an address from a host's first answer on: until
+then each host is a unit of its own.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, ip_address
+
+from coordinator.core.changes import HostSet
+from coordinator.core.facts import Facts
+from coordinator.core.policy import Policy, Unit
+from coordinator.core.politeness import asked_s
+from coordinator.core.rows import Holder, HostRow, succeed
+from shared.domains import registrable_domain
+
+
+def key_of_name(host: str, policy: Policy) -> str:
+    """Return the key of the unit that a host name alone puts it in."""
+    return registrable_domain(host) if policy.unit is Unit.DOMAIN else host
+
+
+def key_of_address(address: str, policy: Policy) -> str:
+    """Return the key of the unit of an address, written as a host is in a URL; `` if it decides nothing."""
+    if policy.unit is not Unit.ADDRESS or not address:
+        return ""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(found, IPv6Address):
+        return str(found.ipv4_mapped) if found.ipv4_mapped is not None else f"[{found.compressed}]"
+    return str(found)
+
+
+def new_host(key: str, policy: Policy) -> HostRow:
+    """Return a host of which nothing is known."""
+    return HostRow(key=key, delay_s=policy.delay_s, asked_s=0.0)
+
+
+def join(name: str, key: str, facts: Facts, policy: Policy) -> None:
+    """Let a host be asked as one with those of a unit, unless it is in one. Both rows have been read."""
+    host = facts.hosts[name] or new_host(name, policy)
+    unit = facts.hosts[key] or new_host(key, policy)
+    if key != name and not host.unit and not unit.unit:
+        facts.take([HostSet(host=_merged(unit, host))])
+        facts.take([HostSet(host=succeed(host, unit=key, origins=(), names=(), holders=(), ready_at=None))])
+
+
+def _merged(unit: HostRow, host: HostRow) -> HostRow:
+    """Return a unit with one host more. What waits under leases of before comes back: it may be too near now."""
+    holders = _both(unit.holders, host.holders)
+    newest = max((number for holder in holders for number, _ in holder.leases), default=unit.recalled_under)
+    starts = [row.last_start_at for row in (unit, host) if row.last_start_at is not None]
+    delay_s, last_start_at = max(unit.delay_s, host.delay_s), max(starts, default=None)
+    rested_at = last_start_at + delay_s if last_start_at is not None else 0.0
+    looks = [row.ready_at for row in (unit, host) if row.ready_at is not None]
+    return succeed(
+        unit,
+        delay_s=delay_s,
+        asked_s=max(asked_s(unit), asked_s(host)),
+        adaptive_s=max(unit.adaptive_s, host.adaptive_s),
+        latency_s=max(unit.latency_s, host.latency_s),
+        next_start_at=max(unit.next_start_at, host.next_start_at, rested_at),
+        last_start_at=last_start_at,
+        hold_until=max(unit.hold_until, host.hold_until),
+        ready_at=min(looks, default=None),
+        pressed_at=max(unit.pressed_at, host.pressed_at),
+        refusals=max(unit.refusals, host.refusals),
+        holders=holders,
+        origins=tuple(dict.fromkeys((*unit.origins, *host.origins))),
+        names=(*unit.names, host.key, *host.names),
+        pages_reserved=unit.pages_reserved + host.pages_reserved,
+        pages_fetched=unit.pages_fetched + host.pages_fetched,
+        bytes_received=unit.bytes_received + host.bytes_received,
+        began_at=min((row.began_at for row in (unit, host) if row.began_at is not None), default=None),
+        recalled_under=newest if delay_s > 0 or unit.hold_until != host.hold_until else unit.recalled_under,
+    )
+
+
+def _both(one: tuple[Holder, ...], other: tuple[Holder, ...]) -> tuple[Holder, ...]:
+    leases: dict[str, tuple[tuple[int, int], ...]] = {}
+    for holder in (*one, *other):
+        leases[holder.session] = tuple(sorted((*leases.get(holder.session, ()), *holder.leases)))
+    return tuple(Holder(session, held) for session, held in leases.items())

@@ -1,0 +1,154 @@
+"""The file of the durable store: its tables, and the way from the tables of earlier versions to these.
+
+    tasks    id (the admission order), ref, depth, row   appended in order; only the index of refs is random, and it
+                                                         alone tells which URLs are known, and how deep
+    ready    queue, rank, id                             PENDING and due: what `ready` reads
+    later    queue, not_before, id                       PENDING and waiting for a retry's time
+    leases, hosts, origins, traps                        a row each
+    results  seq, task, row                              the committed log
+    story    seq, lines                                  every change of every task, a block for each commit
+    meta     the ledger, the counts, crawl time
+
+A file says in `user_version` which format it has. An older one is rewritten when it is opened for writing, in one
+transaction; a newer one is refused.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from coordinator.core.rows import TaskRow
+from coordinator.frontier.folder_sync import sync_folder
+from coordinator.frontier.story import EVENT_NUMBERS, encode_block
+from shared.errors import UsageError
+
+FORMAT = 3
+CACHE_KIB = 128 * 1024
+LINES_PER_BLOCK = 1_000
+
+_TASKS = "CREATE TABLE tasks (id INTEGER PRIMARY KEY, ref BLOB NOT NULL, depth INTEGER NOT NULL, row BLOB NOT NULL)"
+_TASKS_BY_REF = "CREATE UNIQUE INDEX tasks_by_ref ON tasks (ref, depth)"
+_STORY = "CREATE TABLE story (seq INTEGER PRIMARY KEY, lines BLOB NOT NULL)"
+_TRAPS = "CREATE TABLE traps (key TEXT PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID"
+_SCHEMA = f"""
+{_TASKS};
+{_TASKS_BY_REF};
+{_STORY};
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE ready (queue TEXT, rank INTEGER, id INTEGER, PRIMARY KEY (queue, rank, id)) WITHOUT ROWID;
+CREATE TABLE later (queue TEXT, not_before REAL, id INTEGER, PRIMARY KEY (queue, not_before, id)) WITHOUT ROWID;
+CREATE TABLE leases (id INTEGER PRIMARY KEY, row BLOB NOT NULL);
+CREATE TABLE hosts (key TEXT PRIMARY KEY, active INTEGER NOT NULL, row BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX hosts_active ON hosts (active) WHERE active;
+CREATE TABLE origins (origin TEXT PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID;
+{_TRAPS};
+CREATE TABLE results (seq INTEGER PRIMARY KEY, task INTEGER NOT NULL, row BLOB NOT NULL);
+CREATE UNIQUE INDEX results_by_task ON results (task);
+"""
+
+# The events of format 1 by their numbers there.
+_EVENTS_1 = (
+    *("admitted", "refused", "granted", "lost", "released", "retried", "fetched", "not_modified", "redirected"),
+    *("judged", "gave_up", "poisoned", "revived", "lowered", "accepted"),
+)
+# Reasons of format 2 that have another name now.
+_RENAMED = {"budget": "budget_pages"}
+
+_task = msgspec.msgpack.Decoder(TaskRow).decode
+
+
+def open_file(path: Path, *, power: bool) -> sqlite3.Connection:
+    """Open a store's file for writing, make it, or bring it up to date; refuse what is not ours to write.
+
+    With `power` each commit waits until the disk has it.
+    """
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {'FULL' if power else 'NORMAL'}")
+        db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        (found,) = db.execute("PRAGMA user_version").fetchone()
+        if found == 0:
+            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
+            if power:
+                sync_folder(path.parent)
+        elif found != FORMAT:
+            _migrate(db, path, found)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def refuse_other_format(path: Path, found: int) -> None:
+    """Raise `UsageError` unless a file's format is the one of this version."""
+    if found != FORMAT:
+        raise UsageError(
+            f"{path} has format {found}, this version of crawlfleet reads format {FORMAT}: "
+            + ("run the job again to bring it up to date" if found < FORMAT else "install the version that wrote it")
+            + ", or start again with --fresh"
+        )
+
+
+def _migrate(db: sqlite3.Connection, path: Path, found: int) -> None:
+    """Rewrite an older file, format by format, all in one transaction."""
+    if found not in _STEPS:
+        refuse_other_format(path, found)
+    db.execute("BEGIN IMMEDIATE")
+    for number in range(found, FORMAT):
+        try:
+            _STEPS[number](db)
+        except (LookupError, msgspec.DecodeError, sqlite3.OperationalError) as error:
+            raise UsageError(
+                f"{path} is damaged ({error}): restore a copy, or start again with --fresh, which keeps it aside"
+            ) from error
+    db.execute(f"PRAGMA user_version = {FORMAT}")
+    db.execute("COMMIT")
+
+
+def _from_1(db: sqlite3.Connection) -> None:
+    """Tell depths by the index of fingerprints, rank by more than depth, and keep the story in blocks."""
+    db.create_function("depth_of", 1, lambda row: _task(row).depth, deterministic=True)
+    db.execute("ALTER TABLE tasks RENAME TO tasks_1")
+    db.execute(_TASKS)
+    db.execute("INSERT INTO tasks SELECT id, ref, depth_of(row), row FROM tasks_1 ORDER BY id")
+    db.execute("DROP TABLE tasks_1")
+    db.execute(_TASKS_BY_REF)
+    db.execute("ALTER TABLE ready RENAME COLUMN depth TO rank")
+    db.execute("ALTER TABLE story RENAME TO story_1")
+    db.execute(_STORY)
+    lines = db.execute("SELECT task, event, lease, outlinks FROM story_1 ORDER BY seq")
+    while some := lines.fetchmany(LINES_PER_BLOCK):
+        block = [
+            (task, EVENT_NUMBERS[_EVENTS_1[event]], lease, outlinks or b"") for task, event, lease, outlinks in some
+        ]
+        db.execute("INSERT INTO story (lines) VALUES (?)", (encode_block(block),))
+    db.execute("DROP TABLE story_1")
+
+
+def _from_2(db: sqlite3.Connection) -> None:
+    """Count what may be a trap; what a crawl has let in before is not counted. Name the budget that was spent."""
+    db.execute(_TRAPS)
+    for (kept,) in db.execute("SELECT value FROM meta WHERE key = 'verdicts'").fetchall():
+        verdicts = msgspec.msgpack.decode(kept)
+        if any(why in _RENAMED for _, why, _ in verdicts):
+            renamed = [(state, _RENAMED.get(why, why), number) for state, why, number in verdicts]
+            db.execute("UPDATE meta SET value = ? WHERE key = 'verdicts'", (msgspec.msgpack.encode(renamed),))
+            db.create_function("renamed", 1, _renamed, deterministic=True)
+            db.execute("UPDATE tasks SET row = renamed(row)")
+
+
+def _renamed(row: bytes) -> bytes:
+    """Return a task's row with the name that its reason has now."""
+    task = _task(row)
+    if task.reason not in _RENAMED:
+        return row
+    return msgspec.msgpack.encode(msgspec.structs.replace(task, reason=_RENAMED[task.reason]))
+
+
+_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _from_1, 2: _from_2}

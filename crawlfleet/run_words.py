@@ -1,0 +1,46 @@
+"""What `crawlfleet run` and its two processes tell each other. It imports next to nothing: each starts with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+
+class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `crawlfleet run` was asked for."""
+
+    job: Path
+    crawls: Path
+    fresh: bool
+    accept_changes: bool
+    workers: int
+    threads: int | None
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The coordinator serves: its token and its folder, where an earlier run was moved to, and what is to be known."""
+
+    token: str
+    folder: str
+    moved_to: str = ""
+    notices: tuple[str, ...] = ()
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """The coordinator cannot do what was asked; `problems` are those of the job, if it is that."""
+
+    text: str
+    exit_code: int
+    problems: tuple[str, ...] = ()
+
+
+class Ended(msgspec.Struct, frozen=True, tag=True):
+    """The coordinator is done; `summary` is that of `coordinator.summary`, encoded."""
+
+    summary: bytes
+
+
+Word = Ready | Refused | Ended
+encode = msgspec.msgpack.encode
+decode = msgspec.msgpack.Decoder(Word).decode

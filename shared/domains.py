@@ -1,0 +1,33 @@
+"""Registrable domains, by the Public Suffix List that comes with tldextract: nothing is ever fetched for them.
+
+The private part of the list counts too: of `a.github.io` and `b.github.io` each is a domain of its own.
+"""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tldextract
+
+
+@lru_cache(maxsize=8192)
+def registrable_domain(host: str) -> str:
+    """Return the domain of a canonical host name that somebody registered; an address is its own.
+
+    A suffix that the list does not have is one label long, as the list's own rules say.
+    """
+    found = _extractor().extract_str(host)
+    if found.ipv4 or found.ipv6 or host.startswith("["):
+        return host
+    if found.suffix:
+        return found.top_domain_under_public_suffix or host
+    return ".".join(host.rstrip(".").split(".")[-2:])
+
+
+@cache
+def _extractor() -> tldextract.TLDExtract:
+    import tldextract  # with it comes an HTTP client, which would take a third of a coordinator's start
+
+    return tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)

@@ -1,0 +1,126 @@
+"""robots.txt of every kind, from hosts of loopback, in real crawls: which pages are fetched, and what a user sees."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.crawls import CRAWLFLEET, lines
+from tests.site.robots_hosts import ALL, HOSTS, NOTHING, RULED, RobotsHost, robots_hosts, until
+
+PATIENCE_S = 100
+
+
+def job(folder: Path, *seeds: str, politeness: str = "robots_wait: 4s", more: str = "") -> Path:
+    path = folder / "many.yaml"
+    listed = "".join(f"  - {seed}\n" for seed in seeds)
+    path.write_text(
+        f"name: many\nseeds:\n{listed}politeness: {{delay: 0s, adaptive: false, {politeness}}}\n"
+        f"fetch: {{retries: 1, timeout: 1s, max_size: 16KiB}}\n{more}"
+    )
+    return path
+
+
+def crawl(folder: Path, path: Path) -> str:
+    """Run a job to its end; return what was printed."""
+    done = subprocess.run(
+        [*CRAWLFLEET, "run", path.name, "--workers", "2"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return done.stdout
+
+
+def fetched(folder: Path, base: str) -> set[str]:
+    """Return the paths of a host that have a row."""
+    rows = lines(folder / "crawls" / "many" / "items.jsonl")
+    return {row["url"].removeprefix(base) for row in rows if row["url"].startswith(f"{base}/")}
+
+
+def end(folder: Path) -> dict[str, object]:
+    summary: dict[str, object] = json.loads((folder / "crawls" / "many" / "summary.json").read_text())
+    return summary
+
+
+@pytest.fixture(scope="module")
+def dead() -> Iterator[str]:
+    """A host on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.9.250", 0))
+        yield f"http://127.0.9.250:{probe.getsockname()[1]}"
+
+
+def test_every_kind_of_robots_txt_means_what_the_rfc_says(tmp_path: Path, dead: str) -> None:
+    with robots_hosts(*HOSTS) as hosts:
+        seeds = [f"{base}/" for base in (*(host.base for host in hosts.values()), dead)]
+        told = crawl(tmp_path, job(tmp_path, *seeds))
+        got = {name: fetched(tmp_path, host.base) for name, host in hosts.items()}
+        asked = {name: set(host.asked) & ALL for name, host in hosts.items()}
+    assert got == {name: set(pages) for name, (_, pages) in HOSTS.items()}
+    assert asked == got
+    shut = [name for name, (_, pages) in HOSTS.items() if pages == NOTHING and name != "closed"]
+    summary = end(tmp_path)
+    assert (summary["robots_given_up"], summary["robots_waiting"]) == (len(shut) + 1, 0)
+    assert summary["reasons"] == {"robots": summary["reasons"]["robots"], "robots_unreachable": len(shut) + 1}  # type: ignore[index]
+    assert (
+        f"could not be had within politeness.robots_wait (4s), so nothing was fetched from {len(shut) + 1} hosts"
+        in told
+    )
+
+
+def test_whoever_runs_a_crawl_sees_that_it_waits_for_robots_txt_and_what_came_of_it(tmp_path: Path, dead: str) -> None:
+    told = crawl(tmp_path, job(tmp_path, f"{dead}/"))
+    assert f"waiting for robots.txt of 1 host, 4s at most ({dead} (connect))" in told
+    assert f"within politeness.robots_wait (4s), so nothing was fetched from 1 host: {dead} (connect)" in told
+    assert "No seed gave a page (robots_unreachable)" in told
+    assert end(tmp_path)["elapsed_s"] >= 4.0  # type: ignore[operator]
+
+
+def test_without_a_wait_the_end_comes_after_the_retries(tmp_path: Path) -> None:
+    with robots_hosts("503", first=90) as hosts:
+        crawl(tmp_path, job(tmp_path, f"{hosts['503'].base}/", politeness="robots_wait: 0s"))
+        assert _looks(hosts["503"]) == 2
+    assert end(tmp_path)["robots_given_up"] == 1
+
+
+def test_an_ignored_robots_txt_is_named_with_its_reason_and_never_asked_for(tmp_path: Path) -> None:
+    with robots_hosts("closed", "rules", first=100) as hosts:
+        ignored, other = hosts["closed"], hosts["rules"]
+        listed = "ignore_robots: [{host: 127.0.9.100, reason: we own it}]"
+        told = crawl(tmp_path, job(tmp_path, f"{ignored.base}/", f"{other.base}/", politeness=listed))
+        assert fetched(tmp_path, ignored.base) == ALL
+        assert "/robots.txt" not in ignored.asked
+        assert other.asked.count("/robots.txt") == 1
+    first, *_, last = [line for line in told.splitlines() if "is ignored" in line]
+    assert first == last == "robots.txt of 127.0.9.100 is ignored: we own it"
+    assert end(tmp_path)["notices"] == [first]
+
+
+def test_an_interrupted_wait_goes_on_with_the_next_run(tmp_path: Path) -> None:
+    with robots_hosts("503 at first", first=110) as hosts:
+        host = hosts["503 at first"]
+        path = job(tmp_path, f"{host.base}/", politeness="robots_wait: 8s")
+        process = subprocess.Popen(
+            [*CRAWLFLEET, "run", path.name], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        until(lambda: _looks(host) == 2)
+        process.terminate()
+        told, _ = process.communicate(timeout=PATIENCE_S)
+        assert "still waited for robots.txt" in told
+        assert end(tmp_path)["robots_waiting"] == 1
+        crawl(tmp_path, path)
+        assert fetched(tmp_path, host.base) == RULED
+        assert _looks(host) == 3
+
+
+def _looks(host: RobotsHost) -> int:
+    return host.asked.count("/robots.txt")

@@ -1,0 +1,71 @@
+"""What must hold of every batch of changes: of rules that guard each other, each is looked at by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from coordinator.core.changes import Change, HostSet, LeaseSet, TaskMoved
+from coordinator.core.policy import Policy
+from coordinator.core.rows import HostRow, LeaseRow
+from coordinator.core.transitions import TaskEvent
+from tests.property.crawl_model import TOLERANCE_S, Mirror
+
+
+class Laws:
+    """Watches the changes of one crawl, over all incarnations of its coordinator."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._granted: set[int] = set()
+        self._begun: set[tuple[int, bytes]] = set()
+
+    def begin_epoch(self) -> None:
+        """Forget what a coordinator that is gone was told of starts."""
+        self._begun.clear()
+
+    def told(self, begun: Iterable[tuple[int, bytes]]) -> None:
+        """Note that the coordinator was told that tasks have begun under their leases."""
+        self._begun.update(begun)
+
+    def before(self, changes: Sequence[Change], mirror: Mirror) -> None:
+        """Check changes against the rows that they follow on."""
+        for change in changes:
+            if isinstance(change, LeaseSet) and change.lease.id not in mirror.leases:
+                assert change.lease.id not in self._granted, f"lease {change.lease.id} is granted a second time"
+                self._granted.add(change.lease.id)
+            elif isinstance(change, TaskMoved) and change.event == TaskEvent.LOST:
+                task = change.task
+                is_suspect = (task.lease, task.ref) in self._begun or task.losses >= self._policy.suspect_losses
+                assert task.alone or not is_suspect, f"{task.url} is under suspicion, but not alone"
+
+    def after(self, changes: Sequence[Change], mirror: Mirror) -> None:
+        """Check the rows that changes have led to."""
+        for key in {change.host.key for change in changes if isinstance(change, HostSet)}:
+            leases = [lease for lease in mirror.leases.values() if lease.host == key]
+            _check_gaps(mirror.hosts[key], leases)
+            self._check_burden(leases)
+
+    def _check_burden(self, leases: Sequence[LeaseRow]) -> None:
+        """No session holds more of a host than it can work on until it is granted more."""
+        policy = self._policy
+        ahead_s = min(policy.ahead_s, policy.lease_s / 2)
+        for session in {lease.session for lease in leases}:
+            mine = [lease for lease in leases if lease.session == session]
+            spacing_s = min(lease.spacing_s for lease in mine)
+            planned = int(ahead_s / spacing_s) + 1 if spacing_s > 0 else 0
+            open_tasks = sum(len(lease.refs) for lease in mine)
+            most = max(policy.per_host * policy.tasks_per_slot, planned)
+            assert open_tasks <= most, f"{session} holds {open_tasks} tasks of a host, {most} at most"
+
+
+def _check_gaps(host: HostRow, leases: Sequence[LeaseRow]) -> None:
+    """The next start comes no sooner than after all that were, or were granted."""
+    if host.delay_s <= 0:
+        return
+    if host.last_start_at is not None:
+        least = host.last_start_at + host.delay_s
+        assert host.next_start_at >= least - TOLERANCE_S, f"{host} may start before {least}"
+    for lease in leases:
+        for ref, start in lease.starts:
+            if ref in lease.refs and lease.spacing_s > 0:
+                assert host.next_start_at >= start + lease.spacing_s - TOLERANCE_S, f"{host} has no gap after {lease}"

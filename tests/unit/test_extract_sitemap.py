@@ -1,0 +1,293 @@
+"""Sitemaps: every format, what is wrong with real ones, and what hostile ones cost."""
+
+from __future__ import annotations
+
+import gzip
+import time
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+
+from shared.messages import ScopeSpec
+from shared.scope import Scope
+from worker.extract import sitemap as module
+from worker.extract.sitemap import MAX_BYTES, MAX_ENTRIES, Sitemap, read_sitemap
+
+BASE = "http://a.test/maps/sitemap.xml"
+XMLNS = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
+
+
+def read(body: bytes | str, *, base: str = BASE, hosts: tuple[str, ...] = ("a.test",), cut: bool = False) -> Sitemap:
+    scope = Scope(ScopeSpec(hosts=hosts))
+    encoded = body.encode() if isinstance(body, str) else body
+    return read_sitemap(encoded, base, lambda url: None if scope.refuses(url) else url, cut=cut)
+
+
+def urls(body: bytes | str, **options: object) -> list[str]:
+    found = read(body, **options)  # type: ignore[arg-type]  # the caller's options
+    assert not found.error
+    return [entry.url for entry in found.pages]
+
+
+def urlset(*entries: str, xmlns: str = XMLNS) -> str:
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<urlset {xmlns}>{"".join(entries)}</urlset>'
+
+
+def url(path: str, more: str = "") -> str:
+    return f"<url><loc>http://a.test{path}</loc>{more}</url>"
+
+
+@pytest.mark.parametrize(
+    "xmlns",
+    [
+        XMLNS,
+        "",
+        'xmlns="http://www.google.com/schemas/sitemap/0.84"',
+        'xmlns="https://www.sitemaps.org/schemas/sitemap/0.9/"',
+    ],
+)
+def test_a_urlset_is_read_in_any_namespace_and_in_none(xmlns: str) -> None:
+    assert urls(urlset(url("/1"), url("/2"), xmlns=xmlns)) == ["http://a.test/1", "http://a.test/2"]
+
+
+def test_prefixed_elements_are_read_and_those_of_extensions_are_not_taken_for_addresses() -> None:
+    body = """<s:urlset xmlns:s="http://www.sitemaps.org/schemas/sitemap/0.9"
+        xmlns:image="http://www.google.com/schemas/sitemap-image/1.1" xmlns:xhtml="http://www.w3.org/1999/xhtml">
+        <s:url><image:image><image:loc>http://a.test/i.png</image:loc></image:image>
+        <image:loc>http://a.test/j.png</image:loc><xhtml:link rel="alternate" href="http://a.test/de"/>
+        <s:loc>http://a.test/1</s:loc></s:url></s:urlset>"""
+    assert urls(body) == ["http://a.test/1"]
+
+
+def test_blanks_escapes_and_cdata_in_an_address_are_read() -> None:
+    body = urlset(
+        "<url><loc>\n   http://a.test/1?a=1&amp;b=2\n </loc></url>",
+        "<url><loc><![CDATA[ http://a.test/2?a=1&b=2 ]]></loc></url>",
+        "<url><loc>http://a.test/&#xFC;</loc></url>",
+    )
+    assert urls(body) == ["http://a.test/1?a=1&b=2", "http://a.test/2?a=1&b=2", "http://a.test/%C3%BC"]
+
+
+def test_addresses_are_made_canonical_and_repeats_no_addresses_and_other_hosts_left_out() -> None:
+    body = urlset(
+        url("/1"),
+        "<url><loc>HTTP://A.test:80/x/../1#top</loc></url>",
+        "<url><loc>http://x.test/</loc></url>",
+        "<url><loc>ftp://a.test/</loc></url>",
+        "<url><loc></loc></url>",
+        "<url/>",
+        f"<url><loc>http://a.test/{'a' * 3_000}</loc></url>",
+        f"<url><loc>{BASE}</loc></url>",
+        url("/2"),
+    )
+    assert urls(body) == ["http://a.test/1", "http://a.test/2"]
+
+
+def test_an_index_lists_sitemaps_in_scope_or_not() -> None:
+    body = f"""<sitemapindex {XMLNS}><sitemap><loc>http://a.test/1.xml.gz</loc><lastmod>2024-01-01</lastmod></sitemap>
+        <sitemap><loc>http://cdn.test/2.xml</loc></sitemap><sitemap><loc>{BASE}</loc></sitemap></sitemapindex>"""
+    found = read(body)
+    assert (found.sitemaps, found.pages) == (("http://a.test/1.xml.gz", "http://cdn.test/2.xml"), ())
+
+
+def test_rss_atom_and_rdf_feeds_are_read() -> None:
+    rss = """<rss version="2.0" xmlns:atom="http://www.w3.org/2005/Atom"><channel><link>http://a.test/</link>
+        <atom:link rel="self" href="http://a.test/rss"/>
+        <item><title>t</title><link>http://a.test/1</link><pubDate>Mon, 01 Jan 2024 00:00:00 GMT</pubDate></item>
+        <item><link>/2</link></item></channel></rss>"""
+    atom = """<feed xmlns="http://www.w3.org/2005/Atom"><link href="http://a.test/"/><entry>
+        <link rel="self" href="http://a.test/self"/><link href="http://a.test/1"/><link href="http://a.test/no"/>
+        <updated>2024-01-01T00:00:00Z</updated></entry><entry><link rel="alternate" href="../2"/></entry></feed>"""
+    rdf = """<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns="http://purl.org/rss/1.0/">
+        <channel><link>http://a.test/</link></channel><item><link>http://a.test/1</link></item></rdf:RDF>"""
+    assert urls(rss) == ["http://a.test/1", "http://a.test/2"]
+    assert urls(atom) == ["http://a.test/1", "http://a.test/2"]
+    assert urls(rdf) == ["http://a.test/1"]
+    assert read(rss).pages[0].lastmod == read(atom).pages[0].lastmod == 1_704_067_200
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_text_has_one_address_a_line(end: str) -> None:
+    text = end.join(["http://a.test/1", "", "  http://a.test/2  ", "# remark", "HTTP://A.test/3", "http://x.test/"])
+    assert urls(text) == ["http://a.test/1", "http://a.test/2", "http://a.test/3"]
+    assert urls(b"\xef\xbb\xbf" + text.encode()) == ["http://a.test/1", "http://a.test/2", "http://a.test/3"]
+    assert urls(text.encode("utf-16")) == ["http://a.test/1", "http://a.test/2", "http://a.test/3"]
+
+
+def test_a_byte_order_mark_and_blanks_before_the_declaration_are_passed_over() -> None:
+    body = urlset(url("/ü"))
+    expected = ["http://a.test/%C3%BC"]
+    assert urls(b"\xef\xbb\xbf" + body.encode()) == expected
+    assert urls("\n \n" + body) == expected
+    assert urls(body.encode("utf-16")) == expected
+    assert urls(body.replace("UTF-8", "utf-16").encode()) == expected
+
+
+@pytest.mark.parametrize("label", ["ISO-8859-1", "windows-1252", "GBK", "Shift_JIS", "rot13", "idna", "nonsense"])
+def test_the_declared_encoding_counts_if_it_is_one_of_the_web(label: str) -> None:
+    text = urlset(url("/1")).replace("UTF-8", label)
+    assert urls(text.encode("ascii")) == ["http://a.test/1"]
+    if label == "GBK":
+        assert urls(text.replace("/1", "/中").encode("gbk")) == ["http://a.test/%E4%B8%AD"]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lambda body: gzip.compress(body[:90]) + gzip.compress(body[90:])])
+def test_gzip_is_known_by_its_first_bytes_whatever_the_name(pack: Callable[[bytes], bytes]) -> None:
+    packed = pack(urlset(url("/1")).encode())
+    assert urls(packed) == ["http://a.test/1"]
+    assert urls(gzip.compress(b"http://a.test/1\nhttp://a.test/2"), base="http://a.test/s.txt") == [
+        "http://a.test/1",
+        "http://a.test/2",
+    ]
+    assert urls(urlset(url("/1")), base="http://a.test/already-unpacked.xml.gz") == ["http://a.test/1"]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [("0.0", -5), ("0.5", 0), ("0.8", 3), ("1.0", 5), (" 1 ", 5), ("", 0), ("high", 0), ("nan", 0), ("7", 0)],
+)
+def test_priorities_are_whole_numbers_around_the_default(written: str, expected: int) -> None:
+    (entry,) = read(urlset(url("/1", f"<priority>{written}</priority>"))).pages
+    assert entry.priority == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("2024", 1_704_067_200),
+        ("2024-01", 1_704_067_200),
+        ("2024-01-01", 1_704_067_200),
+        ("2024-01-01T01:00+01:00", 1_704_067_200),
+        ("2024-01-01T00:00:00Z", 1_704_067_200),
+        (" 2024-01-01T00:00:00.25+00:00 ", 1_704_067_200),
+        ("2024-01-01 00:00:00", 1_704_067_200),
+        ("Mon, 1 Jan 2024 00:00:00 +0000", 1_704_067_200),
+        ("0001-01-01", 0),
+        ("2024-13-01", 0),
+        ("yesterday", 0),
+        ("", 0),
+        ("9" * 1_000, 0),
+    ],
+)
+def test_dates_are_read_in_all_their_variants(written: str, expected: int) -> None:
+    (entry,) = read(urlset(url("/1", f"<lastmod>{written}</lastmod>"))).pages
+    assert entry.lastmod == expected
+
+
+def test_the_newest_come_first_and_those_without_a_date_last_as_they_stand() -> None:
+    body = urlset(
+        url("/none"),
+        url("/old", "<lastmod>2001</lastmod>"),
+        url("/new", "<lastmod>2024</lastmod>"),
+        url("/none2"),
+    )
+    assert [entry.url[13:] for entry in read(body).pages] == ["/new", "/old", "/none", "/none2"]
+
+
+# What is wrong
+
+
+def test_what_was_read_before_the_xml_breaks_counts() -> None:
+    found = read(urlset(url("/1"), "<url><loc>http://a.test/2?a&b</loc></url>", url("/3")))
+    assert [entry.url for entry in found.pages] == ["http://a.test/1"]
+    assert "the XML is broken" in found.error
+    assert "line 2" in found.error
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "it is empty"),
+        (b" \n\t ", "it is empty"),
+        (b"<!DOCTYPE html><title>Not found</title>", "DOCTYPE"),
+        (b"<!doctype html><title>Not found</title>", "the XML is broken"),
+        (b"<html><body><url><loc>http://a.test/1</loc></url></body></html>", "root element 'html'"),
+        (b"%PDF-1.7 \x00\xff", "neither XML nor a list"),
+        (b"hello\nworld", "neither XML nor a list"),
+        (b"<", "the XML is broken"),
+        (b"\x1f\x8b", "gzip data are broken"),
+        (b"\x1f\x8b\x08nonsense-that-is-no-deflate", "gzip data are broken"),
+        (gzip.compress(gzip.compress(b"http://a.test/1")), "neither XML nor a list"),
+        (b"<urlset>" + b"<a>" * 1_000, "nested more than"),
+    ],
+)
+def test_what_is_no_sitemap_is_told_in_a_sentence(body: bytes, said: str) -> None:
+    found = read(body)
+    assert said in found.error
+    assert (found.pages, found.sitemaps) == ((), ())
+
+
+def test_what_is_cut_off_in_gzip_data_is_broken_and_what_came_before_counts() -> None:
+    packed = gzip.compress(urlset(*(url(f"/{number}") for number in range(5_000))).encode())
+    found = read(packed[: len(packed) // 2])
+    assert "gzip data are broken" in found.error
+    assert len(found.pages) > 1_000
+
+
+def test_entities_are_refused_whatever_they_stand_for() -> None:
+    laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
+    bomb = f'<?xml version="1.0"?><!DOCTYPE l [<!ENTITY l0 "ha">{laughs}]><urlset><url><loc>&l9;</loc></url></urlset>'
+    external = '<!DOCTYPE u [<!ENTITY x SYSTEM "file:///etc/passwd">]><urlset><url><loc>&x;</loc></url></urlset>'
+    remote = '<!DOCTYPE u SYSTEM "http://127.0.0.1:1/x.dtd"><urlset/>'
+    for body in (bomb, external, remote):
+        assert "DOCTYPE" in read(body).error
+    assert "undefined entity" in read(urlset("<url><loc>http://a.test/&x;</loc></url>")).error
+
+
+# What is large
+
+
+def test_more_addresses_than_the_protocol_allows_are_left_out() -> None:
+    found = read(urlset(*(url(f"/{number}") for number in range(60_000))))
+    assert (len(found.pages), found.capped, found.error) == (MAX_ENTRIES, True, "")
+    text = read("\n".join(f"http://a.test/{number}" for number in range(60_000)))
+    assert (len(text.pages), text.capped, text.error) == (MAX_ENTRIES, True, "")
+    exact = read(urlset(*(url(f"/{number}") for number in range(MAX_ENTRIES))))
+    assert (len(exact.pages), exact.capped) == (MAX_ENTRIES, False)
+
+
+def test_what_follows_fifty_mebibytes_is_left_out() -> None:
+    filler = f"<!--{' ' * (MAX_BYTES // 2)}-->"
+    found = read(urlset(url("/1"), filler, url("/2"), filler, url("/3")))
+    assert [entry.url[13:] for entry in found.pages] == ["/1", "/2"]
+    assert (found.capped, found.error) == (True, "")
+
+
+def test_a_body_that_was_cut_by_a_limit_is_no_broken_one() -> None:
+    body = urlset(url("/1"), url("/2")).encode()[:-20]
+    assert (read(body, cut=True).capped, read(body, cut=True).error) == (True, "")
+    assert "broken" in read(body).error
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        b"\0" * (80 * 1024 * 1024),
+        b"<urlset>" + b" " * (80 * 1024 * 1024),
+        b"<urlset><url><loc>" + b"a" * (80 * 1024 * 1024),
+        b"<urlset><url>" + b"<loc/>" * (10 * 1024 * 1024),
+        b"http://a.test/" + b"a" * (80 * 1024 * 1024),
+        b"a\n" * (60 * 1024 * 1024),
+        b"<urlset " + b"a='" + b"b" * (60 * 1024 * 1024),
+    ],
+    ids=["zeros", "blanks", "address", "elements", "line", "lines", "attribute"],
+)
+def test_a_bomb_costs_bounded_time_and_memory(bomb: bytes) -> None:
+    packed = gzip.compress(bomb, 1)
+    del bomb
+    started = time.process_time()
+    found = read(packed)
+    assert found.pages == ()
+    assert time.process_time() - started < 10
+
+
+def test_reading_keeps_only_a_few_blocks_of_a_large_sitemap_in_memory() -> None:
+    packed = gzip.compress(urlset(url("/1"), f"<!--{' ' * 1_000}-->" * 40_000).encode())
+    tracemalloc.start()
+    try:
+        read(packed)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * module.BLOCK_BYTES

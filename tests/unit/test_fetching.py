@@ -1,0 +1,164 @@
+"""One thread keeps many exchanges under way, wakes when there is something to do, and waits for the parse threads."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shared.messages import FetchSpec, Kind, Lease, Task
+from tests.site.hostile_site import HostileSite
+from worker.agenda import Agenda, Attempt
+from worker.fetch import Fetched, ManyEngine, engine_for
+from worker.fetching import FetchLoop, Page
+
+PATIENCE_S = 10.0
+FAR = float("inf")
+
+
+class GivenFetcher:
+    """Ends an exchange when the test says so."""
+
+    def __init__(self) -> None:
+        self.begun: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
+        self.closed = threading.Event()
+        self._ends: queue.SimpleQueue[tuple[Attempt, ...]] = queue.SimpleQueue()
+
+    def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:
+        raise NotImplementedError
+
+    def start(self, url: str, _keep_bytes: int | None, mark: Attempt) -> None:
+        if url.endswith("bug"):
+            raise LookupError("a bug in the engine")
+        self.begun.put(mark)
+
+    def end(self, *attempts: Attempt) -> None:
+        self._ends.put(attempts)
+
+    def wait(self, timeout_s: float | None) -> list[tuple[Attempt, Fetched]]:
+        try:
+            ended = self._ends.get(timeout=timeout_s)
+        except queue.Empty:
+            return []
+        if any(attempt.task.url.endswith("death") for attempt in ended):
+            raise LookupError("a bug outside of any exchange")
+        return [(attempt, Fetched(url=attempt.task.url, status=200)) for attempt in ended]
+
+    def wake(self) -> None:
+        self._ends.put(())
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Bench:
+    def __init__(self, most: int, pages_between: int) -> None:
+        self.agenda = Agenda()
+        self.fetcher = GivenFetcher()
+        self.bugs: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
+        self.deaths: queue.SimpleQueue[Exception] = queue.SimpleQueue()
+        self.loop = FetchLoop(
+            self.agenda,
+            self.fetcher,
+            most,
+            pages_between,
+            lambda attempt, _: self.bugs.put(attempt),
+            self.deaths.put,
+        )
+
+    def add(self, *names: str, lease: int = 1) -> None:
+        tasks = tuple(Task(ref=name.encode(), kind=Kind.PAGE, url=f"http://a/{name}", depth=5) for name in names)
+        self.agenda.add(Lease(id=lease, host="a", tasks=tasks, slots=100), 0.0, FAR)
+
+    def begun(self, number: int) -> list[Attempt]:
+        return [self.fetcher.begun.get(timeout=PATIENCE_S) for _ in range(number)]
+
+    def take(self) -> Page | None:
+        page = self.loop.pages.get()
+        self.loop.page_taken()
+        return page
+
+    def stop(self) -> bool:
+        self.agenda.close()
+        return self.loop.join(time.monotonic() + PATIENCE_S)
+
+
+@contextmanager
+def running(most: int = 4, pages_between: int = 4) -> Iterator[Bench]:
+    bench = Bench(most, pages_between)
+    bench.loop.start()
+    yield bench
+    assert bench.stop()
+    assert bench.fetcher.closed.is_set()
+    assert bench.agenda.running == 0
+
+
+def test_so_many_are_under_way_and_no_more() -> None:
+    with running(most=3) as bench:
+        bench.add(*"abcde")
+        first = bench.begun(3)
+        assert bench.agenda.waiting == 2
+        bench.fetcher.end(*first[:1])
+        page = bench.take()
+        assert page is not None
+        assert page.attempt is first[0]
+        last = bench.begun(1)
+        bench.fetcher.end(*first[1:], *last)
+        assert bench.take() is not None
+        bench.fetcher.end(*bench.begun(1))
+
+
+def test_a_task_that_comes_late_wakes_the_thread() -> None:
+    with running() as bench:
+        bench.add("a")
+        bench.fetcher.end(*bench.begun(1))
+        assert bench.take() is not None
+        bench.add("b", lease=2)
+        bench.fetcher.end(*bench.begun(1))
+
+
+def test_nothing_is_begun_while_pages_wait_and_a_parse_thread_that_caught_up_wakes_the_thread() -> None:
+    with running(most=4, pages_between=2) as bench:
+        bench.add(*"abcdefgh")
+        bench.fetcher.end(*bench.begun(4))
+        while bench.agenda.running:
+            time.sleep(0.001)
+        assert bench.agenda.waiting == 4
+        assert bench.fetcher.begun.empty()
+        assert [bench.take() is not None for _ in range(3)] == [True] * 3
+        bench.fetcher.end(*bench.begun(4))
+
+
+def test_a_bug_costs_its_attempt_and_not_the_thread() -> None:
+    with running() as bench:
+        bench.add("bug", "good")
+        assert bench.bugs.get(timeout=PATIENCE_S).task.ref == b"bug"
+        bench.fetcher.end(*bench.begun(1))
+
+
+def test_what_ends_the_thread_is_told() -> None:
+    bench = Bench(most=4, pages_between=4)
+    bench.loop.start()
+    bench.add("death")
+    bench.fetcher.end(*bench.begun(1))
+    assert isinstance(bench.deaths.get(timeout=PATIENCE_S), LookupError)
+    assert bench.fetcher.closed.is_set()
+
+
+def test_curl_fetches_many_pages_at_once_in_one_thread() -> None:
+    engine = engine_for(FetchSpec(engine="curl", timeout_s=PATIENCE_S))
+    assert isinstance(engine, ManyEngine)
+    agenda = Agenda()
+    with HostileSite() as site:
+        loop = FetchLoop(agenda, engine.open(), 50, 1000, lambda *_: None, lambda _: None)
+        tasks = tuple(Task(ref=b"%d" % n, kind=Kind.PAGE, url=f"{site.origin}/{n}", depth=0) for n in range(200))
+        agenda.add(Lease(id=1, host="a", tasks=tasks, slots=100), 0.0, FAR)
+        loop.start()
+        pages = [loop.pages.get(timeout=PATIENCE_S) for _ in tasks]
+        agenda.close()
+        assert loop.join(time.monotonic() + PATIENCE_S)
+    assert {page.attempt.task.ref for page in pages if page} == {task.ref for task in tasks}
+    assert {page.fetched.status for page in pages if page} == {200}
+    assert site.connections <= 50

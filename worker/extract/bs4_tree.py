@@ -1,0 +1,95 @@
+"""The bs4 engine: BeautifulSoup over lxml, selectors by soupsieve: for rules and links what `page.soup` is for hooks.
+
+lxml does not parse as the HTML5 standard says. Where that loses content, or shows what no browser shows, the tree is
+put right here; what else differs is listed in `docs/conformance.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, cast
+
+import soupsieve
+from bs4 import BeautifulSoup, CData, Tag
+from bs4.element import (
+    NavigableString,
+    RubyParenthesisString,
+    RubyTextString,
+    Script,
+    Stylesheet,
+    TemplateString,
+)
+
+if TYPE_CHECKING:
+    from worker.extract.page import Page
+
+# Comments and the like are no text; what scripts and styles say is, as in a browser's `textContent`.
+_TEXTS = (NavigableString, CData, RubyParenthesisString, RubyTextString, Script, Stylesheet, TemplateString)
+
+
+def parse(text: str, **options: Any) -> BeautifulSoup:
+    """Parse a page's text with lxml."""
+    return BeautifulSoup(text, "lxml", **options)
+
+
+class Bs4Engine:
+    """The engine behind the port of `worker.extract.engines`."""
+
+    tag = staticmethod(attrgetter("name"))
+
+    @staticmethod
+    def root(page: Page) -> Tag:
+        # Attributes as they stand: not as lists of words, which a hook's soup has for some. The newline, which does not
+        # count, keeps BeautifulSoup from warning of a text that looks like the name of a file, or like XML.
+        soup = parse("\n" + page.text, multi_valued_attributes=None)
+        for template in soup.find_all("template") if "<template" in page.text.lower() else ():
+            # What is in it is no part of the page until a script takes it out.
+            template.clear()
+        return _one_root(soup)
+
+    @staticmethod
+    def select(element: Tag, css: str) -> list[Tag]:
+        found: list[Tag] = soupsieve.select(css, element)
+        return [element, *found] if soupsieve.match(css, element) else found
+
+    scan = select
+
+    @staticmethod
+    def first(element: Tag, css: str) -> Tag | None:
+        return element if soupsieve.match(css, element) else soupsieve.select_one(css, element)
+
+    @staticmethod
+    def attributes(element: Tag) -> Mapping[str, str | None]:
+        return cast(Mapping[str, str | None], element.attrs)
+
+    @staticmethod
+    def text(element: Tag) -> str:
+        return element.get_text(types=_TEXTS)
+
+    @staticmethod
+    def parent(element: Tag) -> Tag | None:
+        above = element.parent
+        # The document itself is no element.
+        return None if above is None or above.parent is None else above
+
+    @staticmethod
+    def check(css: str) -> bool:
+        try:
+            soupsieve.compile(css)
+        except (soupsieve.SelectorSyntaxError, NotImplementedError):
+            return False
+        return True
+
+
+def _one_root(soup: BeautifulSoup) -> Tag:
+    """Return the element `html`, empty if there is nothing, with what lxml found after its end put into its body."""
+    roots = [node for node in soup.contents if isinstance(node, Tag)]
+    if len(roots) > 1:
+        place = roots[0].find("body", recursive=False)
+        for late in roots[1:]:
+            (place if isinstance(place, Tag) else roots[0]).extend(list(late.contents))
+            late.extract()
+    if not roots:
+        soup.append(soup.new_tag("html"))
+    return roots[0] if roots else _one_root(soup)

@@ -1,0 +1,54 @@
+"""What a page asks of crawlers by `<meta name=robots>` and X-Robots-Tag: not to follow or not to index it. Pure.
+
+Where several of them speak to us, to everyone or by name, all count: the most restrictive wins. Directives that are
+about a search engine's display (`noarchive`, `max-snippet`, `unavailable_after`, ...) change nothing here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+EVERYONE = "robots"
+
+# Directives that have a value; any other name before a colon is that of a crawler.
+_VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+_CRAWLER = re.compile(r"\s*([a-z*][a-z0-9_.-]*)\s*:(.*)", re.DOTALL)
+_BLANK_OR_COMMA = re.compile(r"[,\s]+")
+
+
+class Directives(NamedTuple):
+    """What a page asks for."""
+
+    nofollow: bool = False
+    noindex: bool = False
+
+
+_NOTHING = Directives()
+
+
+def read_directives(metas: Iterable[str], headers: Iterable[str], names: frozenset[str]) -> Directives:
+    """Read the contents of `<meta>` tags that are meant for us, and the values of X-Robots-Tag.
+
+    `names` are those by which a header may call us, in lower case.
+    """
+    words = {word for content in metas for word in _BLANK_OR_COMMA.split(content.lower())}
+    words.update(word for value in headers for word in _of_header(value.lower(), names))
+    if not words:
+        return _NOTHING
+    none = "none" in words
+    return Directives(none or "nofollow" in words, none or "noindex" in words)
+
+
+def _of_header(value: str, names: frozenset[str]) -> Iterator[str]:
+    """Yield the directives for us. A crawler's name holds for what follows it, until the next name."""
+    for_us = True
+    for part in value.split(","):
+        directive = part
+        match = _CRAWLER.fullmatch(part)
+        if match and match[1] not in _VALUED:
+            for_us = match[1] in names or match[1] in ("*", EVERYONE)
+            directive = match[2]
+        if for_us:
+            yield directive.strip()

@@ -1,0 +1,80 @@
+"""The port to a parser of HTML: what links and rules need of a tree, and which engines there are.
+
+An engine is one module of this package and one line in `ENGINES`. Its elements are its own; nobody else looks at them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from shared.errors import UsageError
+
+if TYPE_CHECKING:
+    from worker.extract.page import Page
+
+Element: TypeAlias = Any
+
+
+class Engine(Protocol):
+    """A parser. It keeps nothing of a page, and serves many threads."""
+
+    def root(self, page: Page) -> Element:
+        """Return the page's element `html`, which any page has; whatever its bytes are, this does not raise."""
+        ...
+
+    def select(self, element: Element, css: str) -> list[Element]:
+        """Return what a selector matches, the element itself and those below it, in document order, each once."""
+        ...
+
+    def first(self, element: Element, css: str) -> Element | None:
+        """Return the first of them, or None."""
+        ...
+
+    def scan(self, element: Element, css: str) -> list[Element]:
+        """Do the same, faster: what several selectors of a list match may be there several times."""
+        ...
+
+    def tag(self, element: Element) -> str:
+        """Return an element's name, in lower case."""
+        ...
+
+    def attributes(self, element: Element) -> Mapping[str, str | None]:
+        """Return an element's attributes by names in lower case, as they stand; None is for one without a value."""
+        ...
+
+    def text(self, element: Element) -> str:
+        """Return the text of an element and of all below it."""
+        ...
+
+    def parent(self, element: Element) -> Element | None:
+        """Return the element that this one lies in."""
+        ...
+
+    def check(self, css: str) -> bool:
+        """Tell whether a selector can be used."""
+        ...
+
+
+def _lexbor() -> Engine:
+    engine: Engine = import_module("worker.extract.lexbor_tree").LexborEngine()
+    return engine
+
+
+def _bs4() -> Engine:
+    engine: Engine = import_module("worker.extract.bs4_tree").Bs4Engine()
+    return engine
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {"lexbor": _lexbor, "bs4": _bs4}
+AUTO = "lexbor"
+
+
+def open_engine(name: str = AUTO) -> Engine:
+    """Load the engine of that name, `auto` for the fastest; raise `UsageError` if there is none."""
+    load = ENGINES.get(AUTO if name == "auto" else name)
+    if load is None:
+        known = ", ".join(("auto", *ENGINES))
+        raise UsageError(f"there is no parse engine {name!r}: set parse.engine to one of {known}")
+    return load()

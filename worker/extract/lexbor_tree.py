@@ -1,0 +1,51 @@
+"""The lexbor engine: selectolax over lexbor, a tree as an HTML5 browser would make it."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
+
+from worker.extract.charset import as_utf8
+from worker.extract.nesting import flattened
+
+if TYPE_CHECKING:
+    from worker.extract.page import Page
+
+
+def parse(body: bytes, content_type: str) -> LexborHTMLParser:
+    """Parse a body in the encoding that it declares."""
+    # The parser reads UTF-8; what is no UTF-8 becomes U+FFFD where it is asked for.
+    return LexborHTMLParser(flattened(as_utf8(body, content_type)))
+
+
+class LexborEngine:
+    """The engine behind the port of `worker.extract.engines`."""
+
+    first = staticmethod(LexborNode.css_first)
+    scan = staticmethod(LexborNode.css)
+    tag = staticmethod(attrgetter("tag"))
+    attributes = staticmethod(attrgetter("attributes"))
+    text = staticmethod(LexborNode.text)
+    parent = staticmethod(attrgetter("parent"))
+
+    @staticmethod
+    def root(page: Page) -> LexborNode:
+        root = page.tree.root
+        assert root is not None, "the standard makes an element html of nothing, too"
+        return root
+
+    @staticmethod
+    def select(element: LexborNode, css: str) -> list[LexborNode]:
+        found = element.css(css)
+        # An element that several selectors of a list match is found once for each.
+        return found if "," not in css else list({node.mem_id: node for node in found}.values())
+
+    @staticmethod
+    def check(css: str) -> bool:
+        try:
+            LexborHTMLParser("").css(css)
+        except SelectolaxError:
+            return False
+        return True

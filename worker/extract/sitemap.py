@@ -1,0 +1,376 @@
+"""Sitemaps (sitemaps.org/protocol) and feeds: bytes in, addresses out. Pure; whatever the bytes, it does not raise.
+
+XML is read by expat as a stream: `urlset`, `sitemapindex`, RSS 2.0 and 1.0, Atom, in any namespace. A DOCTYPE ends the
+reading, so that there are no entities but those of XML itself. A text has one address a line. gzip is known by its
+first bytes, whatever a name or a header says. What is beyond the protocol's limits is left out.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from xml.parsers import expat
+
+from shared.messages import SitemapEntry
+from shared.urls import MAX_URL_CHARS, canonicalize
+from worker.extract.charset import codec_of
+
+MAX_BYTES = 50 * 1024 * 1024
+MAX_ENTRIES = 50_000
+MAX_DEPTH = 64
+MAX_LINES = 4 * MAX_ENTRIES
+MAX_ELEMENTS = 50 * MAX_ENTRIES
+# expat reads a token that is not complete yet again with each block: large blocks make that cheap.
+BLOCK_BYTES = 1024 * 1024
+MAX_FIELD_CHARS = 4 * MAX_URL_CHARS
+
+_GZIP = b"\x1f\x8b"
+_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16-be"), (b"\xff\xfe", "utf-16-le"))
+_DECLARED = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([^\"'>]*)")
+_WEB = re.compile(r"https?://", re.IGNORECASE)
+_YEAR_OR_MONTH = re.compile(r"([0-9]{4})(?:-([0-9]{2}))?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sitemap:
+    """What a sitemap lists: `pages` in scope, the newest first, and, of an index, further `sitemaps`.
+
+    All addresses are canonical, without repeats. `capped` says that something was left out for the limits. `error` is
+    empty, or one sentence about why the reading ended early; what was read until then counts.
+    """
+
+    pages: tuple[SitemapEntry, ...] = ()
+    sitemaps: tuple[str, ...] = ()
+    capped: bool = False
+    error: str = ""
+
+
+class _Refused(Exception):
+    """The reading ends here, for the reason in the message."""
+
+
+class _Enough(Exception):
+    """A limit is reached."""
+
+
+@dataclass(slots=True)
+class _Item:
+    """One entry as it is written."""
+
+    url: str = ""
+    changed: str = ""
+    priority: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A kind of XML: which element is an entry, how deep below the root, and what its fields are called."""
+
+    item: str
+    depth: int = 2
+    url: str = "loc"
+    changed: str = "lastmod"
+    priority: str = "priority"
+    is_index: bool = False
+
+
+_FORMS = {
+    "urlset": _Form("url"),
+    "sitemapindex": _Form("sitemap", is_index=True),
+    "rss": _Form("item", depth=3, url="link", changed="pubDate"),
+    "RDF": _Form("item", url="link", changed="date"),
+    "feed": _Form("entry", url="link", changed="updated"),
+}
+
+
+def read_sitemap(body: bytes, base: str, keep: Callable[[str], str | None], *, cut: bool = False) -> Sitemap:
+    """Read a sitemap that was found at `base`.
+
+    `keep` returns what the job takes for the canonical URL of one that is canonical by the standard, None if it is out
+    of scope. `cut` says that `body` is the beginning of a longer one.
+    """
+    found = _Found(base, keep)
+    plain = _Plain(body, cut)
+    error, capped = "", False
+    try:
+        _read(plain, found)
+    except _Refused as refused:
+        error = str(refused)
+    except _Enough:
+        capped = True
+    except expat.ExpatError as broken:
+        # What was cut by a limit breaks off; that is no fault of the site's.
+        error = "" if plain.is_cut else f"the XML is broken: {broken}"
+    except (OSError, EOFError, zlib.error) as broken:
+        error = "" if plain.is_cut else f"the gzip data are broken: {broken}"
+    return found.sitemap(capped=capped or plain.is_cut, error=error)
+
+
+class _Found:
+    """The entries that count, so far."""
+
+    def __init__(self, base: str, keep: Callable[[str], str | None]) -> None:
+        self._base = base
+        self._keep = keep
+        self._pages: dict[str, SitemapEntry] = {}
+        self._sitemaps: dict[str, None] = {}
+        self._seen = 0
+
+    def add(self, item: _Item, *, is_index: bool) -> None:
+        """Take an entry in; raise `_Enough` for one too many."""
+        if self._seen >= MAX_ENTRIES:
+            raise _Enough
+        self._seen += 1
+        written = item.url.strip()
+        url = canonicalize(written, self._base) if 0 < len(written) <= MAX_FIELD_CHARS else None
+        if url is None or len(url) > MAX_URL_CHARS or url == self._base:
+            return
+        if is_index:
+            self._sitemaps[url] = None
+            return
+        kept = self._keep(url)
+        if kept is not None and kept not in self._pages:
+            self._pages[kept] = SitemapEntry(kept, _priority(item.priority), _timestamp(item.changed))
+
+    def sitemap(self, *, capped: bool, error: str) -> Sitemap:
+        """Return all that was found."""
+        newest_first = sorted(self._pages.values(), key=lambda entry: -entry.lastmod)
+        return Sitemap(pages=tuple(newest_first), sitemaps=tuple(self._sitemaps), capped=capped, error=error)
+
+
+class _Plain:
+    """A body in blocks of UTF-8, without gzip, byte order mark or blanks before it; at most `MAX_BYTES` of it."""
+
+    def __init__(self, body: bytes, cut: bool) -> None:
+        self.is_cut = cut
+        self.is_xml = False
+        self._blocks = self._limited(_unpacked(body) if body.startswith(_GZIP) else _sliced(body))
+        self._first = b""
+        self._failure: Exception | None = None
+        try:
+            self._first = next(self._blocks, b"")
+        except (OSError, EOFError, zlib.error) as broken:
+            self._failure = broken
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the blocks; raise what gzip raises for broken data."""
+        if self._failure is not None:
+            raise self._failure
+        codec, mark = _codec(self._first)
+        decode = None if codec == "utf-8" else codecs.getincrementaldecoder(codec)("replace")
+        begun = False
+        for block in _chained(self._first[mark:], self._blocks):
+            text = block if decode is None else decode.decode(block).encode("utf-8", "replace")
+            if not begun:
+                text = text.lstrip()
+                begun = bool(text)
+                self.is_xml = text.startswith(b"<")
+            if text:
+                yield text
+
+    def _limited(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        left = MAX_BYTES
+        for block in blocks:
+            if len(block) > left:
+                self.is_cut = True
+                yield block[:left]
+                return
+            left -= len(block)
+            yield block
+
+
+def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def _sliced(body: bytes) -> Iterator[bytes]:
+    return (body[start : start + BLOCK_BYTES] for start in range(0, len(body), BLOCK_BYTES))
+
+
+def _unpacked(body: bytes) -> Iterator[bytes]:
+    """Yield what gzip data hold, in large blocks; what comes before broken data is yielded before they are told."""
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
+            while piece := file.read1(BLOCK_BYTES):
+                pieces.append(piece)
+                size += len(piece)
+                if size >= BLOCK_BYTES:
+                    yield b"".join(pieces)
+                    pieces, size = [], 0
+    except (OSError, EOFError, zlib.error):
+        yield b"".join(pieces)
+        raise
+    yield b"".join(pieces)
+
+
+def _codec(head: bytes) -> tuple[str, int]:
+    """Return the codec of a text that begins so, and the length of its mark. The protocol knows UTF-8 alone."""
+    for mark, codec in _MARKS:
+        if head.startswith(mark):
+            return codec, len(mark)
+    declared = _DECLARED.match(head.lstrip()[:200])
+    named = codec_of(declared[1].decode("latin-1")) if declared else None
+    # A declaration that can be read that far is not in UTF-16.
+    return ("utf-8" if named is None or named.startswith("utf-16") else named), 0
+
+
+def _read(plain: _Plain, found: _Found) -> None:
+    blocks = plain.blocks()
+    first = next(blocks, b"")
+    if not first:
+        raise _Refused("it is empty")
+    if plain.is_xml:
+        _read_xml(_chained(first, blocks), found)
+    else:
+        _read_text(_chained(first, blocks), found)
+
+
+def _read_text(blocks: Iterator[bytes], found: _Found) -> None:
+    """Read one address a line; other lines say nothing, but one line has to."""
+    none = True
+    for number, line in enumerate(_lines(blocks)):
+        if number >= MAX_LINES:
+            break
+        if _WEB.match(line):
+            none = False
+            found.add(_Item(line), is_index=False)
+    if none:
+        raise _Refused("it is neither XML nor a list of addresses")
+    if number >= MAX_LINES:
+        raise _Enough
+
+
+def _lines(blocks: Iterator[bytes]) -> Iterator[str]:
+    rest = b""
+    for block in blocks:
+        *whole, rest = re.split(rb"\r\n?|\n", rest + block)
+        for line in whole:
+            yield _line(line)
+        rest = rest[: MAX_FIELD_CHARS + 1]
+    yield _line(rest)
+
+
+def _line(line: bytes) -> str:
+    return line[: MAX_FIELD_CHARS + 1].decode("utf-8", "replace").strip()
+
+
+def _read_xml(blocks: Iterator[bytes], found: _Found) -> None:
+    reader = _XmlReader(found)
+    for block in blocks:
+        reader.feed(block)
+    reader.close()
+
+
+class _XmlReader:
+    """What expat calls, element by element. `_field` is the field of an entry that is being read, "" between them."""
+
+    def __init__(self, found: _Found) -> None:
+        self._found = found
+        self._form: _Form | None = None
+        self._depth = 0
+        self._elements = 0
+        self._item: _Item | None = None
+        self._space = ""
+        self._field = ""
+        self._text: list[str] = []
+        self._chars = 0
+        self._parser = parser = expat.ParserCreate("utf-8", namespace_separator=" ")
+        parser.buffer_text = True
+        parser.StartDoctypeDeclHandler = _refuse_doctype
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._take_text
+
+    def feed(self, block: bytes) -> None:
+        """Read on."""
+        self._parser.Parse(block, False)
+
+    def close(self) -> None:
+        """Read to the end."""
+        self._parser.Parse(b"", True)
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        self._elements += 1
+        if self._elements > MAX_ELEMENTS:
+            raise _Enough
+        space, _, local = name.rpartition(" ")
+        if self._form is None:
+            self._form = _FORMS.get(local)
+            if self._form is None:
+                raise _Refused(f"its root element {local[:40]!r} is none of a sitemap's")
+        elif self._item is None:
+            if self._depth == self._form.depth and local == self._form.item:
+                self._item, self._space = _Item(), space
+        elif self._depth == self._form.depth + 1 and space == self._space:
+            self._start_field(local, attributes)
+        if self._depth > MAX_DEPTH:
+            raise _Refused(f"its elements are nested more than {MAX_DEPTH} deep")
+
+    def _start_field(self, local: str, attributes: dict[str, str]) -> None:
+        assert self._form is not None
+        assert self._item is not None
+        names = {self._form.url: "url", self._form.changed: "changed", self._form.priority: "priority"}
+        self._field = names.get(local, "")
+        self._text, self._chars = [], 0
+        if self._field == "url" and attributes.get("rel", "alternate") == "alternate":
+            self._item.url = self._item.url or attributes.get("href", "")
+
+    def _take_text(self, text: str) -> None:
+        assert self._form is not None
+        if self._field and self._depth == self._form.depth + 1 and self._chars <= MAX_FIELD_CHARS:
+            self._text.append(text)
+            self._chars += len(text)
+
+    def _end(self, name: str) -> None:  # noqa: ARG002  # expat names what it closes
+        assert self._form is not None
+        self._depth -= 1
+        if self._item is None:
+            return
+        if self._depth == self._form.depth and self._field:
+            if not getattr(self._item, self._field):
+                setattr(self._item, self._field, "".join(self._text).strip())
+            self._field = ""
+        elif self._depth == self._form.depth - 1:
+            item, self._item = self._item, None
+            self._found.add(item, is_index=self._form.is_index)
+
+
+def _refuse_doctype(*_: object) -> None:
+    raise _Refused("it has a DOCTYPE, which no sitemap needs")
+
+
+def _priority(written: str) -> int:
+    """Return what 0.0 to 1.0 is as a priority, -5 to 5: 0 for the default of 0.5, and for what is none."""
+    try:
+        value = float(written)
+    except ValueError:
+        return 0
+    return round((value - 0.5) * 10) if 0.0 <= value <= 1.0 else 0
+
+
+def _timestamp(written: str) -> int:
+    """Return a date (W3C profile of ISO 8601; RFC 822, as in RSS) as seconds since 1970, 0 for what is none."""
+    text = written.strip()[:64]
+    short = _YEAR_OR_MONTH.fullmatch(text)
+    try:
+        if short:
+            date = datetime(int(short[1]), int(short[2] or 1), 1)
+        elif "," in text or (text[:1].isalpha()):
+            date = parsedate_to_datetime(text)
+        else:
+            date = datetime.fromisoformat(text)
+        aware = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+        return max(0, int(aware.timestamp()))
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return 0

@@ -1,0 +1,185 @@
+"""One walk over a page for all that is said of where it leads and what it asks for, as it stands. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from worker.extract.directives import EVERYONE
+from worker.extract.embedded import refresh_address, srcset_addresses
+from worker.extract.engines import Element, Engine
+
+# The fewer kinds of selectors, the faster: what is found is told apart by its tag.
+QUERY = "[href],iframe[src],frame[src],meta[content]"
+QUERY_WITH_ASSETS = "[href],[src],[srcset],[poster],meta[content]"
+LINKS_BELOW = "a[href],area[href],iframe[src],frame[src]"
+
+# So many refreshes are looked at, since each is a walk up the tree.
+MAX_REFRESHES = 100
+
+_LINK_TYPES = frozenset({"next", "prev", "canonical", "alternate"})
+_ASSET_TYPES = frozenset({"stylesheet", "icon"})
+_NO_PAGE_TYPES = frozenset({"stylesheet"})
+_PAGE_MEDIA = frozenset({"", "text/html", "application/xhtml+xml"})
+_UNTRUSTED = frozenset({"nofollow", "ugc", "sponsored"})
+_PLACES = {  # tag: attributes that hold an address of a page
+    "a": ("href",),
+    "area": ("href",),
+    "link": ("href",),
+    "iframe": ("src",),
+    "frame": ("src",),
+}
+_ASSETS = {  # tag: attributes that hold an address of what a page is made of
+    "img": ("src", "srcset"),
+    "source": ("src", "srcset"),
+    "script": ("src",),
+    "audio": ("src",),
+    "video": ("src", "poster"),
+    "track": ("src",),
+    "embed": ("src",),
+}
+
+
+class Reading(NamedTuple):
+    """What to look for. `names` are those by which a page may call the crawler, in lower case.
+
+    With `obey_nofollow`, what a page asks not to follow is left out.
+    """
+
+    assets: bool = False
+    obey_nofollow: bool = True
+    names: frozenset[str] = frozenset()
+
+
+DEFAULT_READING = Reading()
+
+
+class Survey:
+    """What a page says. Addresses are as they stand, but for fragments of the base, in document order; they may repeat.
+
+    `base` is the first `base[href]`. `links` lead on, `assets` are what the page is made of, `canonicals` are the pages
+    that it says it is a copy of. `refresh` is where it leads by itself. `robots` are contents of `<meta>` for us.
+    """
+
+    __slots__ = ("_engine", "_reading", "_refreshes", "assets", "base", "canonicals", "links", "refresh", "robots")
+
+    def __init__(self, engine: Engine, root: Element, reading: Reading) -> None:
+        self._engine = engine
+        self._reading = reading
+        self.base: str | None = None
+        self.links: list[str] = []
+        self.assets: list[str] = []
+        self.canonicals: list[str] = []
+        self.refresh: str | None = None
+        self._refreshes = 0
+        self.robots: list[str] = []
+        if root is not None:
+            self._walk(root)
+
+    def _walk(self, root: Element) -> None:
+        tag_of, attributes_of, links = self._engine.tag, self._engine.attributes, self.links
+        obey = self._reading.obey_nofollow
+        for element in self._engine.scan(root, QUERY_WITH_ASSETS if self._reading.assets else QUERY):
+            tag = tag_of(element)
+            if tag == "a" or tag == "area":  # nearly all of them
+                attributes = attributes_of(element)
+                if "href" in attributes and not (obey and "rel" in attributes and is_untrusted(attributes["rel"])):
+                    href = attributes["href"] or ""
+                    links.append(href if href[:1] != "#" else "")
+            elif tag in _READERS:
+                _READERS[tag](self, element)
+
+    def _read_base(self, element: Element) -> None:
+        if self.base is None:
+            self.base = self._engine.attributes(element).get("href") or ""
+
+    def _read_frame(self, element: Element) -> None:
+        src = self._engine.attributes(element).get("src")
+        if src:
+            self.links.append(src)
+
+    def _read_link(self, element: Element) -> None:
+        attributes = self._engine.attributes(element)
+        href, rel = attributes.get("href"), (attributes.get("rel") or "").lower()
+        if not href:
+            return
+        types = rel.split()
+        if "canonical" in types:
+            self.canonicals.append(href)
+        if leads_on(rel, attributes.get("type") or ""):
+            if not (self._reading.obey_nofollow and is_untrusted(rel)):
+                self.links.append(href)
+        elif not _ASSET_TYPES.isdisjoint(types):
+            self.assets.append(href)
+
+    def _read_meta(self, element: Element) -> None:
+        attributes = self._engine.attributes(element)
+        content, name = attributes.get("content") or "", (attributes.get("name") or "").strip().lower()
+        if name == EVERYONE or name in self._reading.names:
+            self.robots.append(content)
+        if self.refresh is not None or self._refreshes >= MAX_REFRESHES:
+            return
+        if (attributes.get("http-equiv") or "").lower() == "refresh":
+            address = refresh_address(content)
+            self._refreshes += address is not None
+            # What stands in `noscript` is for a browser that cannot do what the page would do instead.
+            if address is not None and not self._lies_in_noscript(element):
+                self.refresh = address
+                self.links.append(address)
+
+    def _read_asset(self, element: Element) -> None:
+        if self._reading.assets:
+            self.assets.extend(addresses(self._engine, element, _ASSETS[self._engine.tag(element)]))
+
+    def _lies_in_noscript(self, element: Element) -> bool:
+        parent = self._engine.parent(element)
+        while parent is not None:
+            if self._engine.tag(parent) == "noscript":
+                return True
+            parent = self._engine.parent(parent)
+        return False
+
+
+_READERS: dict[str, Callable[[Survey, Element], None]] = {
+    "base": Survey._read_base,
+    "link": Survey._read_link,
+    "meta": Survey._read_meta,
+    "iframe": Survey._read_frame,
+    "frame": Survey._read_frame,
+    **dict.fromkeys(_ASSETS, Survey._read_asset),
+}
+
+
+def is_untrusted(rel: str | None) -> bool:
+    """Tell whether a link's relation types ask not to follow it."""
+    return rel is not None and not _UNTRUSTED.isdisjoint(rel.lower().split())
+
+
+def leads_on(rel: str, media_type: str) -> bool:
+    """Tell whether `<link>` or Link names a page to go to: relation types in lower case, and the type of media.
+
+    A style sheet and a feed can be alternates, too.
+    """
+    types = rel.split()
+    if _LINK_TYPES.isdisjoint(types) or not _NO_PAGE_TYPES.isdisjoint(types):
+        return False
+    return media_type.partition(";")[0].strip().lower() in _PAGE_MEDIA
+
+
+def own_addresses(engine: Engine, element: Element) -> list[str]:
+    """Return the addresses that an element holds itself, whatever kind it is of."""
+    tag = engine.tag(element)
+    return list(addresses(engine, element, (*_PLACES.get(tag, ()), *_ASSETS.get(tag, ()))))
+
+
+def addresses(engine: Engine, element: Element, names: tuple[str, ...]) -> Iterator[str]:
+    """Yield the addresses in some attributes of an element."""
+    attributes = engine.attributes(element)
+    for name in names:
+        if name not in attributes:
+            continue
+        value = attributes[name] or ""
+        if name == "srcset":
+            yield from srcset_addresses(value)
+        elif value or name == "href":
+            yield value

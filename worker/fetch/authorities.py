@@ -1,0 +1,33 @@
+"""Whom we trust to sign for a server: certifi's authorities, and those that the job names beside them."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+import certifi
+
+
+def usual_file() -> str:
+    """Return the path of the usual authorities' certificates."""
+    return certifi.where()
+
+
+class AuthoritiesFile:
+    """A file with all of them, for a library that reads a file once and a text for each connection."""
+
+    def __init__(self, ca_pem: str) -> None:
+        self.path = usual_file()
+        self._own: Any = None
+        if ca_pem:
+            # It lives until `close`.
+            self._own = tempfile.NamedTemporaryFile("w", prefix="crawlfleet-", suffix=".pem", encoding="utf-8")  # noqa: SIM115
+            with open(self.path, encoding="utf-8") as usual:
+                self._own.write(usual.read() + "\n" + ca_pem)
+            self._own.flush()
+            self.path = self._own.name
+
+    def close(self) -> None:
+        """Remove the file, if it is our own."""
+        if self._own is not None:
+            self._own.close()

@@ -1,0 +1,125 @@
+"""From what libcurl hands over to what the port tells: the lines of a head, the blocks of a body, a result code.
+
+The one seam at which libcurl's errors get our names. It takes numbers and bytes, and knows no handle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from worker.fetch import Headers
+from worker.fetch.head import (
+    MAX_HEAD_BYTES,
+    BrokenAnswer,
+    StatusLine,
+    read_fields,
+    read_status_line,
+    refuse_two_locations,
+)
+
+OK = 0
+WRITE_ERROR = 23
+TIMED_OUT = 28
+UNVERIFIED = 60
+TOO_LONG = 63
+
+# CURLcode (curl/curl.h) to reason; `_BY_TEXT` refines it.
+_REASONS = {
+    1: "bad_status_line",  # UNSUPPORTED_PROTOCOL: HTTP/0.9, or another version
+    3: "dns",  # URL_MALFORMAT: a host that libcurl takes for none
+    6: "dns",  # COULDNT_RESOLVE_HOST
+    7: "connect",  # COULDNT_CONNECT
+    8: "bad_framing",  # WEIRD_SERVER_REPLY
+    16: "bad_framing",  # HTTP2
+    18: "body_truncated",  # PARTIAL_FILE
+    TIMED_OUT: "timeout_total",  # OPERATION_TIMEDOUT
+    35: "tls",  # SSL_CONNECT_ERROR
+    45: "connect",  # INTERFACE_FAILED
+    52: "reset",  # GOT_NOTHING
+    53: "tls",  # SSL_ENGINE_NOTFOUND
+    55: "reset",  # SEND_ERROR
+    56: "reset",  # RECV_ERROR
+    UNVERIFIED: "tls_untrusted",  # PEER_FAILED_VERIFICATION
+    61: "bad_encoding",  # BAD_CONTENT_ENCODING
+    TOO_LONG: "body_too_large",  # FILESIZE_EXCEEDED
+    77: "internal_error",  # SSL_CACERT_BADFILE
+    92: "reset",  # HTTP2_STREAM
+    100: "head_too_large",  # TOO_LARGE
+}
+_BY_TEXT = (
+    (8, "colon", "bad_header"),
+    (8, "Location", "bad_header"),
+    (8, "NUL byte", "bad_header"),
+    (8, "Carriage return", "bad_header"),
+    (8, "Version mismatch", "bad_status_line"),
+    (56, "response headers", "head_too_large"),
+    (56, "chunk", "bad_framing"),
+    (61, "Transfer-Encoding", "bad_framing"),
+    (UNVERIFIED, "subject name", "tls_wrong_host"),
+    (UNVERIFIED, "expired", "tls_expired"),
+    (UNVERIFIED, "not yet valid", "tls_expired"),
+)
+_BLANK = (b"\r\n", b"\n")
+
+
+class Head(NamedTuple):
+    """The final head of an answer."""
+
+    status: int
+    headers: Headers
+
+
+def reason_of(code: int, text: str) -> str:
+    """Name a result other than OK."""
+    for refined, fragment, reason in _BY_TEXT:
+        if refined == code and fragment in text:
+            return reason
+    return _REASONS.get(code, "internal_error")
+
+
+def first_status(lines: Sequence[bytes]) -> int:
+    """Return the status of the head that came last, past interim ones, once its body begins; 0 if its line is none."""
+    status = _status_of(lines[0])
+    for before, line in pairwise(lines):
+        if not 100 <= status < 200:
+            break
+        if before in _BLANK:
+            status = _status_of(line)
+    return status
+
+
+def read_head(lines: Sequence[bytes]) -> Head | None:
+    """Read the final head of an answer; None if it has not arrived whole. Raise `BrokenAnswer`.
+
+    `lines` are those of every head, interim ones and trailer fields included, each head with the empty line at its end.
+    """
+    if sum(map(len, lines)) > MAX_HEAD_BYTES:
+        raise BrokenAnswer("head_too_large", f"the head of the answer passes {MAX_HEAD_BYTES} bytes")
+    ends = [index for index, line in enumerate(lines) if line in _BLANK]
+    if not ends or (ends[-1] + 1 < len(lines) and lines[ends[-1] + 1].startswith(b"HTTP/")):
+        if lines:
+            _status_line(lines[0])  # one that is broken is told as such
+        return None
+    begin = ends[-2] + 1 if len(ends) > 1 else 0
+    first = _status_line(lines[begin])
+    if _is_interim(first):
+        return None
+    headers = read_fields(lines[begin + 1 : ends[-1]])
+    refuse_two_locations(first.status, headers)
+    return Head(first.status, headers)
+
+
+def _status_of(line: bytes) -> int:
+    word = line.split(None, 2)[1:2]
+    return int(word[0]) if word and word[0].isdigit() else 0
+
+
+def _status_line(line: bytes) -> StatusLine:
+    """Read the first line of a head; HTTP/2 has none, and libcurl makes one where the connection speaks it."""
+    return read_status_line(b"HTTP/1.1 " + line[7:] if line.startswith(b"HTTP/2 ") else line)
+
+
+def _is_interim(first: StatusLine) -> bool:
+    return first.status < 200 and first.status != 101

@@ -1,0 +1,302 @@
+"""The curl engine: hundreds of exchanges at once in one thread, by libcurl's multi interface.
+
+libcurl says which sockets it waits for and until when; they lie in one epoll, beside an eventfd by which other
+threads wake this one. (`CurlMulti.select` would spin once a descriptor passes 1,023.) Handles are used again: only
+what differs between two requests is set anew. libcurl keeps connections, TLS sessions and addresses.
+
+It must not follow redirects, keep cookies, read the environment or decide anything about retries of a task.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import pycurl
+
+from shared.messages import FetchSpec, Outcome
+from worker.fetch import SPARE_BYTES, Fetched, Headers, request_headers
+from worker.fetch.authorities import AuthoritiesFile
+from worker.fetch.curl_answer import OK, TIMED_OUT, TOO_LONG, WRITE_ERROR, Head, first_status, read_head, reason_of
+from worker.fetch.head import BrokenAnswer
+
+MAX_IDLE_CONNECTIONS = 512
+ADDRESS_KEPT_S = 300
+BUFFER_BYTES = 128 * 1024
+EVENTS_AT_ONCE = 256
+
+_EPOLL = {
+    pycurl.POLL_IN: select.EPOLLIN,
+    pycurl.POLL_OUT: select.EPOLLOUT,
+    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
+}
+_NOT_CONNECTED = frozenset({"dns", "connect"})
+
+
+class _Handle:
+    """One easy handle, and the exchange that it carries out at the moment."""
+
+    __slots__ = ("blocks", "curl", "keep", "left", "lines", "mark", "origin", "started_at", "url", "whole")
+
+    def __init__(self, curl: Any) -> None:
+        self.curl = curl
+        self.lines: list[bytes] = []
+        self.blocks: list[bytes] = []
+        self.origin = ""
+        self.begin("", None, 0, None)
+
+    def begin(self, url: str, keep: int | None, limit: int, mark: object) -> None:
+        """Begin an exchange."""
+        self.url = url
+        self.keep = keep
+        self.left = limit
+        self.mark = mark
+        self.started_at = time.monotonic()
+
+    def forget(self) -> None:
+        """Let go of what came in the last exchange: it may be long until the next."""
+        self.mark = None
+        self.lines.clear()
+        self.blocks.clear()
+
+    def write(self, block: bytes) -> int | None:
+        """Take a block of the body, decoded; libcurl ends the exchange if the answer is not None."""
+        if not self.blocks and not 200 <= first_status(self.lines) <= 299:
+            self.left, self.keep = SPARE_BYTES, None
+        self.left -= len(block)
+        if self.left >= 0:
+            self.blocks.append(block)
+            return None
+        if self.keep is not None:
+            self.blocks.append(block[: self.left])
+        return -1
+
+
+class _Deadline(NamedTuple):
+    at: float
+    handle: _Handle
+    mark: object
+
+
+class CurlFetcher:
+    """The engine behind both ports of `worker.fetch`."""
+
+    def __init__(self, spec: FetchSpec) -> None:
+        self._spec = spec
+        self._first_byte_s = spec.first_byte_timeout_s if spec.first_byte_timeout_s < spec.timeout_s else None
+        self._fields = [f"{name}: {value}" if value else f"{name};" for name, value in request_headers(spec).items()]
+        self._authorities = AuthoritiesFile(spec.ca_pem)
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, MAX_IDLE_CONNECTIONS)
+        self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
+        self._timer_at: float | None = None
+        self._watched: dict[int, int] = {}
+        self._epoll = select.epoll()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._bell_lock = threading.Lock()
+        self._epoll.register(self._bell, select.EPOLLIN)
+        self._idle: list[_Handle] = []
+        self._running: dict[Any, _Handle] = {}
+        self._unheard: deque[_Deadline] = deque()
+        self._ended: list[tuple[Any, Fetched]] = []
+
+    def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:
+        """GET one canonical URL and wait for it; see the port."""
+        mark = object()
+        self.start(url, keep_bytes, mark)
+        while True:
+            for ended, fetched in self.wait(None):
+                if ended is mark:
+                    return fetched
+
+    def start(self, url: str, keep_bytes: int | None, mark: Any) -> None:
+        """Begin to GET a canonical URL."""
+        handle = self._idle.pop() if self._idle else self._new_handle()
+        limit = self._spec.max_size_bytes if keep_bytes is None else keep_bytes
+        handle.begin(url, keep_bytes, limit, mark)
+        slash = url.index("/", 8)
+        origin = url[: slash + 1]
+        if origin != handle.origin:
+            handle.origin = origin
+            handle.curl.setopt(pycurl.URL, origin)
+        handle.curl.setopt(pycurl.REQUEST_TARGET, url[slash:])
+        # What is longer on its way cannot be short enough once decoded; it is not even begun.
+        handle.curl.setopt(pycurl.MAXFILESIZE_LARGE, limit + limit // 8 + 4096 if keep_bytes is None else 0)
+        self._multi.add_handle(handle.curl)
+        self._running[handle.curl] = handle
+        if self._first_byte_s is not None:
+            self._unheard.append(_Deadline(handle.started_at + self._first_byte_s, handle, mark))
+
+    def wait(self, timeout_s: float | None) -> list[tuple[Any, Fetched]]:
+        """Carry exchanges on until some have ended, the time is over, or another thread calls `wake`."""
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            woken = self._turn(until)
+            if self._ended or woken or (until is not None and time.monotonic() >= until):
+                ended, self._ended = self._ended, []
+                return ended
+
+    def wake(self) -> None:
+        """Let `wait` return; for any thread."""
+        with self._bell_lock:
+            if self._bell >= 0:
+                os.eventfd_write(self._bell, 1)
+
+    def close(self) -> None:
+        """End what runs, and close every connection."""
+        for curl in self._running:
+            self._multi.remove_handle(curl)
+        for handle in (*self._running.values(), *self._idle):
+            handle.curl.close()
+        self._running.clear()
+        self._idle.clear()
+        self._multi.close()
+        self._epoll.close()
+        with self._bell_lock:
+            os.close(self._bell)
+            self._bell = -1
+        self._authorities.close()
+
+    def _new_handle(self) -> _Handle:
+        """Make a handle, with all that is the same for every request."""
+        spec, curl = self._spec, pycurl.Curl()
+        handle = _Handle(curl)
+        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        curl.setopt(pycurl.PROXY, "")
+        curl.setopt(pycurl.NOSIGNAL, 1)
+        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
+        curl.setopt(pycurl.ACCEPT_ENCODING, "")
+        curl.setopt(pycurl.HTTPHEADER, self._fields)
+        curl.setopt(pycurl.CAINFO, self._authorities.path)
+        curl.setopt(pycurl.CONNECTTIMEOUT_MS, round(min(spec.connect_timeout_s, spec.timeout_s) * 1000))
+        curl.setopt(pycurl.TIMEOUT_MS, round(spec.timeout_s * 1000))
+        curl.setopt(pycurl.DNS_CACHE_TIMEOUT, ADDRESS_KEPT_S)
+        curl.setopt(pycurl.BUFFERSIZE, BUFFER_BYTES)
+        curl.setopt(pycurl.HEADERFUNCTION, handle.lines.append)
+        curl.setopt(pycurl.WRITEFUNCTION, handle.write)
+        return handle
+
+    def _watch(self, what: int, descriptor: int, _multi: object, _data: object) -> None:
+        """Keep a socket in the epoll as libcurl wants it."""
+        events = _EPOLL.get(what)
+        if events is None:
+            if self._watched.pop(descriptor, None) is not None:
+                with suppress(OSError):
+                    self._epoll.unregister(descriptor)
+        elif self._watched.get(descriptor) is None:
+            self._watched[descriptor] = events
+            self._epoll.register(descriptor, events)
+        else:
+            self._watched[descriptor] = events
+            self._epoll.modify(descriptor, events)
+
+    def _set_timer(self, timeout_ms: int) -> None:
+        self._timer_at = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000
+
+    def _turn(self, until: float | None) -> bool:
+        """Wait once for sockets, bell or time, and let libcurl act; say whether the bell rang."""
+        woken = False
+        for descriptor, events in self._epoll.poll(self._patience_s(until), EVENTS_AT_ONCE):
+            if descriptor == self._bell:
+                os.eventfd_read(self._bell)
+                woken = True
+                continue
+            ready = pycurl.CSELECT_IN if events & (select.EPOLLIN | select.EPOLLHUP) else 0
+            ready |= pycurl.CSELECT_OUT if events & select.EPOLLOUT else 0
+            ready |= pycurl.CSELECT_ERR if events & select.EPOLLERR else 0
+            self._multi.socket_action(descriptor, ready)
+        now = time.monotonic()
+        if self._timer_at is not None and self._timer_at <= now:
+            self._timer_at = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        self._collect()
+        self._give_up_unheard(now)
+        return woken
+
+    def _patience_s(self, until: float | None) -> float | None:
+        times = [at for at in (until, self._timer_at, self._unheard[0].at if self._unheard else None) if at is not None]
+        return max(0.0, min(times) - time.monotonic()) if times else None
+
+    def _collect(self) -> None:
+        queued = 1
+        while queued:
+            queued, good, bad = self._multi.info_read(EVENTS_AT_ONCE)
+            for curl in good:
+                self._end(curl, OK, "")
+            for curl, code, text in bad:
+                self._end(curl, code, text)
+
+    def _give_up_unheard(self, now: float) -> None:
+        """End exchanges that have had no answer for too long; the oldest is the first in line."""
+        while self._unheard:
+            at, handle, mark = self._unheard[0]
+            if handle.mark is mark and not handle.lines and handle.curl in self._running:
+                if at > now:
+                    return
+                self._end(handle.curl, TIMED_OUT, f"no answer within {self._first_byte_s:g} s")
+            self._unheard.popleft()
+
+    def _end(self, curl: Any, code: int, text: str) -> None:
+        handle = self._running.pop(curl)
+        try:
+            fetched = self._fetched(handle, code, text)
+        except Exception as error:  # noqa: BLE001  one exchange must not end the thread of all others
+            detail = f"{type(error).__name__}: {error}"
+            fetched = Fetched(url=handle.url, failure=Outcome.INTERNAL_ERROR, reason="internal_error", detail=detail)
+        self._multi.remove_handle(curl)
+        self._ended.append((handle.mark, fetched))
+        handle.forget()
+        self._idle.append(handle)
+
+    def _fetched(self, handle: _Handle, code: int, text: str) -> Fetched:
+        elapsed_s = time.monotonic() - handle.started_at
+        address = handle.curl.getinfo(pycurl.PRIMARY_IP)
+        truncated = code == WRITE_ERROR and handle.keep is not None
+        try:
+            head = read_head(handle.lines)
+            if head is None and code == OK:
+                raise BrokenAnswer("head_truncated", "the connection ended inside the head of the answer")
+        except BrokenAnswer as broken:
+            return _failure(handle, Head(0, Headers()), broken.reason, str(broken), elapsed_s, address)
+        if head is not None and (code == OK or truncated or not 200 <= head.status <= 299):
+            whole = code == OK or truncated
+            blocks = handle.blocks if whole else []
+            return Fetched(
+                url=handle.url,
+                status=head.status,
+                headers=head.headers,
+                body=blocks[0] if len(blocks) == 1 else b"".join(blocks),
+                elapsed_s=elapsed_s,
+                remote_address=address,
+                truncated=truncated,
+            )
+        if code == WRITE_ERROR:
+            code, text = TOO_LONG, f"the body passes the limit of {self._spec.max_size_bytes} bytes"
+        reason = reason_of(code, text)
+        if code == TOO_LONG and head is None:
+            reason = "bad_framing"  # a Content-Length that is no number of bytes
+        if code == TIMED_OUT and not handle.lines:
+            asked = handle.curl.getinfo(pycurl.REQUEST_SIZE) > 0
+            reason = "timeout_first_byte" if asked else "timeout_connect"
+        return _failure(handle, head or Head(0, Headers()), reason, text, elapsed_s, address)
+
+
+def _failure(handle: _Handle, head: Head, reason: str, detail: str, elapsed_s: float, address: str) -> Fetched:
+    outcome = Outcome.TOO_LARGE if reason == "body_too_large" else Outcome.NETWORK_ERROR
+    return Fetched(
+        url=handle.url,
+        status=head.status,
+        headers=head.headers,
+        failure=Outcome.INTERNAL_ERROR if reason == "internal_error" else outcome,
+        reason=reason,
+        detail=detail or reason,
+        elapsed_s=elapsed_s,
+        remote_address="" if reason in _NOT_CONNECTED else address,
+    )

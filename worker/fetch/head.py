@@ -1,0 +1,125 @@
+"""The head of an answer, judged: one set of rules for every engine, so that they agree on what is broken.
+
+Takes lines as they arrived; opens nothing, waits for nothing. Whatever is wrong is a `BrokenAnswer`, whose reason is
+one of those that `worker.fetch` lists.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from worker.fetch import Headers
+
+MAX_HEAD_BYTES = 256 * 1024
+# What libcurl allows; the other engines do not differ.
+MAX_LINE_BYTES = 100 * 1024
+MAX_FIELDS = 5_000
+MAX_CODINGS = 2
+
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?:[ \t]([^\r\n]*))?\r?\n")
+_DIGITS = re.compile(r"[0-9]{1,18}")
+
+
+class BrokenAnswer(Exception):
+    """The server broke HTTP. `reason` is one of the reasons that `worker.fetch` lists."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class StatusLine(NamedTuple):
+    """The first line of an answer."""
+
+    status: int
+    reason: str
+    minor: int
+
+
+def read_status_line(line: bytes) -> StatusLine:
+    """Read the first line of an answer (RFC 9112, 4)."""
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise BrokenAnswer("bad_status_line", f"the answer does not start with HTTP/1.x: {line[:60]!r}")
+    reason = match[3].decode("iso-8859-1").strip() if match[3] else ""
+    return StatusLine(int(match[2]), reason, 0 if match[1] == b"0" else 1)
+
+
+def read_fields(lines: Sequence[bytes]) -> Headers:
+    """Read field lines, the empty one left out (RFC 9112, 5); what says where the body ends has to make sense."""
+    data = b"".join(lines)
+    if b"\0" in data or data.count(b"\r") != data.count(b"\r\n"):
+        raise BrokenAnswer("bad_header", "a field of the head holds a NUL or a carriage return")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = "".join(map(_decoded, lines))
+    headers = Headers(_pairs(text))
+    if "content-length" in headers:
+        content_length(headers)
+    if "transfer-encoding" in headers:
+        is_chunked(headers)
+    if "content-encoding" in headers:
+        codings(headers)
+    return headers
+
+
+def is_chunked(headers: Headers) -> bool:
+    """Say whether the body comes in chunks; nothing else is known of transfer codings."""
+    coding = ",".join(headers.get_all("transfer-encoding")).strip().lower()
+    if coding not in ("", "chunked", "identity"):
+        raise BrokenAnswer("bad_framing", f"Transfer-Encoding is {coding[:60]!r}, and only chunked is known")
+    return coding == "chunked"
+
+
+def content_length(headers: Headers) -> int | None:
+    """Return the length that the head tells, None if it tells none (RFC 9112, 6.3)."""
+    told = {length.strip() for field in headers.get_all("content-length") for length in field.split(",")}
+    if not told:
+        return None
+    length = told.pop()
+    if told or not _DIGITS.fullmatch(length):
+        raise BrokenAnswer("bad_framing", f"Content-Length is not one number of bytes: {length[:60]!r}")
+    return int(length)
+
+
+def refuse_two_locations(status: int, headers: Headers) -> None:
+    """Refuse a redirect that leads to two places: libcurl does, and each of us would go another way."""
+    if 300 <= status <= 399 and len(set(headers.get_all("location"))) > 1:
+        raise BrokenAnswer("bad_header", "the answer tells more than one Location")
+
+
+def codings(headers: Headers) -> list[str]:
+    """Return the content codings in the order that they were applied in; more than two are an attack."""
+    fields = headers.get_all("content-encoding")
+    found = [coding.strip().lower() for field in fields for coding in field.split(",") if coding.strip()]
+    if len(found) > MAX_CODINGS:
+        raise BrokenAnswer("bad_encoding", f"Content-Encoding names {len(found)} codings, {MAX_CODINGS} are allowed")
+    return found
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    """Split fields; a line that starts with a blank continues the last one."""
+    name, value = "", ""
+    for line in text.split("\n")[:-1]:
+        if line[:1] in (" ", "\t") and name:
+            value = f"{value} {line.strip()}"
+            continue
+        if name:
+            yield name, value
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise BrokenAnswer("bad_header", f"a line of the head has no colon: {line[:60]!r}")
+        name, value = name.strip(), value.strip(" \t\r")
+    if name:
+        yield name, value
+
+
+def _decoded(line: bytes) -> str:
+    """Decode a field line: ASCII by the standard, UTF-8 in the addresses of many servers, else bytes as they are."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("iso-8859-1")

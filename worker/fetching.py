@@ -1,0 +1,207 @@
+"""The fetching half of a worker: what the agenda gives out goes through an engine to the parse threads.
+
+Two ways, one for each kind of engine: many threads with one exchange each (`FetchThreads`), or one thread with many
+exchanges (`FetchLoop`). Both take nothing new while too many pages wait for the parse threads.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.agenda import Agenda, Attempt
+from worker.fetch import Fetched, Fetcher, ManyFetcher
+from worker.pipeline import enough_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What was fetched, on its way to a parse thread."""
+
+    attempt: Attempt
+    fetched: Fetched
+
+
+class Pages(Protocol):
+    """The queue to the parse threads; None ends one of them."""
+
+    def put(self, page: Page | None, block: bool = True, timeout: float | None = None) -> None: ...
+    def get(self) -> Page | None: ...
+    def qsize(self) -> int: ...
+
+
+class Fetching(Protocol):
+    """What the pool starts and ends."""
+
+    @property
+    def pages(self) -> Pages:
+        """The queue to the parse threads."""
+        ...
+
+    def start(self) -> None:
+        """Start every thread."""
+        ...
+
+    def join(self, give_up_at: float) -> bool:
+        """Wait for every thread to end, once the agenda is closed; False if some still runs at that time."""
+        ...
+
+    def page_taken(self) -> None:
+        """Hear, from a parse thread, that it has taken a page."""
+        ...
+
+
+OnBug = Callable[[Attempt, Exception], None]
+# Hears of what ended a thread before its time; nothing else would notice, while leases go on being renewed.
+OnDeath = Callable[[Exception], None]
+
+
+class FetchThreads:
+    """Threads that wait in sockets; one that finds the queue full waits in it."""
+
+    def __init__(
+        self,
+        agenda: Agenda,
+        open_fetcher: Callable[[], Fetcher],
+        threads: int,
+        pages_between: int,
+        on_bug: OnBug,
+        on_death: OnDeath,
+    ) -> None:
+        self.pages: queue.Queue[Page | None] = queue.Queue(pages_between)
+        self._agenda = agenda
+        self._open_fetcher = open_fetcher
+        self._on_bug = on_bug
+        self._threads = start_later("fetch", threads, lambda _: self._run(), on_death)
+
+    def start(self) -> None:
+        """Start every thread."""
+        for thread in self._threads:
+            thread.start()
+
+    def join(self, give_up_at: float) -> bool:
+        """See `Fetching`."""
+        return join_all(self._threads, give_up_at)
+
+    def page_taken(self) -> None:
+        """The queue itself wakes who waits in it."""
+
+    def _run(self) -> None:
+        fetcher = self._open_fetcher()
+        try:
+            while (attempt := self._agenda.take()) is not None:
+                self._fetch(fetcher, attempt)
+        finally:
+            fetcher.close()
+
+    def _fetch(self, fetcher: Fetcher, attempt: Attempt) -> None:
+        try:
+            fetched = fetcher.fetch(attempt.task.url, enough_bytes(attempt.task))
+        except Exception as error:  # noqa: BLE001  top of a thread: a bug costs one attempt
+            self._on_bug(attempt, error)
+            return
+        finally:
+            self._agenda.done(attempt)
+        self.pages.put(Page(attempt, fetched))
+
+
+class FetchLoop:
+    """One thread that keeps up to `most` exchanges under way, as long as fewer than `pages_between` pages wait.
+
+    It sleeps in the engine; tasks that come, and parse threads that have caught up, wake it there.
+    """
+
+    def __init__(
+        self,
+        agenda: Agenda,
+        fetcher: ManyFetcher,
+        most: int,
+        pages_between: int,
+        on_bug: OnBug,
+        on_death: OnDeath,
+    ) -> None:
+        self.pages: queue.SimpleQueue[Page | None] = queue.SimpleQueue()
+        self._agenda = agenda
+        self._fetcher = fetcher
+        self._most = most
+        self._pages_between = pages_between
+        self._on_bug = on_bug
+        self._running = 0
+        self._held_back = False
+        (self._thread,) = start_later("fetch", 1, lambda _: self._run(), on_death)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._agenda.listen(self._fetcher.wake)
+        self._thread.start()
+
+    def join(self, give_up_at: float) -> bool:
+        """See `Fetching`."""
+        return join_all((self._thread,), give_up_at)
+
+    def page_taken(self) -> None:
+        """Wake the thread if it waits for this, and has room for several pages by now."""
+        if self._held_back and self.pages.qsize() <= self._pages_between // 2:
+            self._fetcher.wake()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                attempts, next_in_s = self._agenda.start_ready(self._room())
+                for attempt in attempts:
+                    self._begin(attempt)
+                if self._agenda.closed and not self._running:
+                    return
+                self._hand_on(self._fetcher.wait(next_in_s))
+        finally:
+            self._fetcher.close()
+
+    def _room(self) -> int:
+        # Set before the look, so that whoever takes a page after it sees it.
+        self._held_back = True
+        if self.pages.qsize() >= self._pages_between:
+            return 0
+        self._held_back = False
+        return self._most - self._running
+
+    def _begin(self, attempt: Attempt) -> None:
+        try:
+            self._fetcher.start(attempt.task.url, enough_bytes(attempt.task), attempt)
+        except Exception as error:  # noqa: BLE001  top of a thread: a bug costs one attempt
+            self._agenda.done(attempt)
+            self._on_bug(attempt, error)
+            return
+        self._running += 1
+
+    def _hand_on(self, ended: list[tuple[Attempt, Fetched]]) -> None:
+        if not ended:
+            return
+        self._running -= len(ended)
+        self._agenda.done_all(attempt for attempt, _ in ended)
+        for attempt, fetched in ended:
+            self.pages.put(Page(attempt, fetched))
+
+
+def start_later(role: str, number: int, work: Callable[[int], None], on_death: OnDeath) -> tuple[threading.Thread, ...]:
+    """Make daemon threads: a process that was told to end at once does not wait for a slow server."""
+
+    def guarded(index: int) -> None:
+        try:
+            work(index)
+        except BaseException as error:  # noqa: BLE001  top of a thread: it is raised again on the control thread
+            on_death(error if isinstance(error, Exception) else RuntimeError(f"a thread ended by {error!r}"))
+
+    return tuple(
+        threading.Thread(target=guarded, args=(index,), name=f"{role}-{index}", daemon=True) for index in range(number)
+    )
+
+
+def join_all(threads: tuple[threading.Thread, ...], give_up_at: float) -> bool:
+    """Wait for threads to end; False if some still runs at that time."""
+    for thread in threads:
+        thread.join(max(0.0, give_up_at - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
