@@ -6,6 +6,7 @@ the store's port. What the session does between two exchanges is not measured.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 import structlog
 
 from benchmarks.simulated_site import HOSTS, SimulatedSite, address, site_hosts
+from coordinator.app import GC_THRESHOLDS
 from coordinator.core.admission import Link
 from coordinator.core.policy import Policy
 from coordinator.frontier.port import Store
@@ -64,6 +66,7 @@ class SimulatedCrawl:
     """One service over a store, and the session that keeps it busy."""
 
     def __init__(self, store: Store, known: int = 0, now: float = 0.0) -> None:
+        gc.set_threshold(*GC_THRESHOLDS)
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
         scope = ScopeSpec(hosts=site_hosts())
         policy = Policy(user_agent="bench", scope=scope, delay_s=0.0, per_host=64, lease_s=3_600.0)

@@ -1,7 +1,8 @@
 """A site of any size that no network serves: its addresses, its pages' outlinks, and the reports of a worker.
 
 The site has `HOSTS` hosts; every page has 20 outlinks of which one is new, fourteen are popular or recent, as
-navigation is, and five lie anywhere among all that was known at the start: no cache can hold those.
+navigation is, and five lie anywhere among all that was known at the start: no cache can hold those. As every worker
+does, this one names what it has told before by fingerprint.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import random
 from collections.abc import Iterator, Sequence
 
 from shared.messages import Kind, Lease, Outcome, Report, Row, Task
+from worker.ledger import SentLinks
 
 HOSTS = 20
 POPULAR = 100
 RECENT = 2_000
 ANYWHERE = 5
+DEPTH = 1
 _ROWS = (Row(item="page", index=0, fields={"title": "A title of usual length, as pages have them"}),)
 
 
@@ -36,6 +39,8 @@ class SimulatedSite:
         self._next = known + offset
         self._step = step
         self._chance = random.Random(known + offset)
+        self._sent = SentLinks()
+        self._untold: list[tuple[str, ...]] = []
 
     @property
     def known(self) -> int:
@@ -43,7 +48,10 @@ class SimulatedSite:
         return self._next
 
     def reports(self, leases: Sequence[Lease]) -> tuple[Report, ...]:
-        """Return the reports of all tasks of some leases."""
+        """Return the reports of all tasks of some leases; those that were returned before have been accepted."""
+        for outlinks in self._untold:
+            self._sent.learn(outlinks, DEPTH)
+        self._untold.clear()
         return tuple(self._report(lease, task) for lease in leases for task in lease.tasks)
 
     def _report(self, lease: Lease, task: Task) -> Report:
@@ -51,6 +59,8 @@ class SimulatedSite:
             return Report(
                 lease=lease.id, ref=task.ref, outcome=Outcome.HTTP_ERROR, status=404, reason="http_404", age_s=0.0
             )
+        outlinks, known = self._sent.split(tuple(address(number) for number in self._outlinks()), DEPTH)
+        self._untold.append(outlinks)
         return Report(
             lease=lease.id,
             ref=task.ref,
@@ -60,7 +70,8 @@ class SimulatedSite:
             elapsed_s=0.02,
             size_bytes=38_000,
             content_type="text/html",
-            outlinks=tuple(address(number) for number in self._outlinks()),
+            outlinks=outlinks,
+            known=known,
             rows=_ROWS,
         )
 

@@ -27,7 +27,7 @@ from coordinator.frontier.memory_store import MemoryStore
 from coordinator.frontier.port import Store
 from coordinator.frontier.sqlite_store import SqliteStore
 from shared.messages import Kind
-from shared.urls import fingerprint
+from shared.urls import page_fingerprint
 
 MEMORY_HOLDS = 2_000_000
 PER_LOOKUP = 1_280
@@ -82,9 +82,9 @@ def _looked_up(store: Store, known: int) -> Figures:
     chance = random.Random(known)
     watch = Stopwatch()
     for _ in range(LOOKUPS):
-        refs = [fingerprint(Kind.PAGE, "", address(chance.randrange(known))) for _ in range(PER_LOOKUP)]
+        refs = [page_fingerprint(address(chance.randrange(known))) for _ in range(PER_LOOKUP)]
         with watch.running():
-            watch.number += len(store.tasks(refs))
+            watch.number += len(store.depths(refs))
     return {"known_per_s": watch.per_s, "known_cpu_us": watch.cpu_us}
 
 

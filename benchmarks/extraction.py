@@ -1,0 +1,128 @@
+"""What it costs a worker to read a page: CPU microseconds, by stage, over real pages on disk.
+
+    python -m benchmarks.extraction [--site FOLDER ...] [--pages 1000] [--runs 5] [--engine lexbor] [--profile]
+
+Takes pages of a folder by a fixed chance, and has one thread read them as a parse thread does: `parse` is the tree
+alone, `links` a job that follows every link and takes nothing, `default` a job without `items`, `rules` one with title,
+h1 and the address of every link, `settle` the same up to the encoded report. Prints the best of the runs: what is above
+it is the machine's noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from shared.messages import Brief, FieldRule, ItemRule, Kind, ParseSpec, ScopeSpec, Task
+from worker.extract import Extractor, Page
+from worker.extract.engines import ENGINES, open_engine
+from worker.fetch import Fetched, Headers
+from worker.pipeline import Pipeline
+
+SITES = [Path("/usr/share/doc/postgresql-doc-15/html"), Path("/usr/share/doc/linux-doc/html")]
+HOST = "docs.example"
+HEADERS = Headers(
+    (("Server", "nginx"), ("Date", "Mon, 01 Jan 2024 00:00:00 GMT"), ("Content-Type", "text/html"), ("ETag", '"x"'))
+)
+RULES = ItemRule(
+    name="page",
+    fields=(
+        FieldRule(name="title", selector="title"),
+        FieldRule(name="h1", selector="h1"),
+        FieldRule(name="links", selector="a", take="attr", attr="href", many=True),
+    ),
+)
+# A rule that matches nothing: rows cost nothing.
+NOTHING = ItemRule(name="none", each="no-such-tag", fields=(FieldRule(name="x"),))
+TASK = Task(ref=bytes(16), kind=Kind.PAGE, url=f"http://{HOST}/", depth=1)
+
+Stage = Callable[[Fetched], Any]
+
+
+def read_pages(site: Path, number: int) -> list[Fetched]:
+    """Read pages of a site, the same ones every time."""
+    paths = sorted(path for path in site.rglob("*.html") if path.is_file())
+    chosen = random.Random(1).sample(paths, min(number, len(paths)))
+    return [
+        Fetched(url=f"http://{HOST}/{path.relative_to(site)}", status=200, headers=HEADERS, body=path.read_bytes())
+        for path in chosen
+    ]
+
+
+def stages(engine: str) -> dict[str, Stage]:
+    """Make what is measured, each ready to read one page."""
+    tree = open_engine(engine)
+
+    def extractor(*items: ItemRule) -> Extractor:
+        return Extractor(Brief(job="j", scope=ScopeSpec(hosts=(HOST,)), items=items, parse=ParseSpec(engine=engine)))
+
+    whole = Pipeline(extractor=extractor(RULES), max_report_bytes=2**30)
+    return {
+        "parse": lambda fetched: tree.root(Page(fetched)),
+        "links": extractor(NOTHING).extract,
+        "default": extractor().extract,
+        "rules": extractor(RULES).extract,
+        "settle": partial(whole.settle, TASK, 1),
+    }
+
+
+def cost_us(read: Stage, pages: list[Fetched], runs: int) -> float:
+    """Return the CPU time for each page, of the quickest run; the first one only warms up."""
+    best = float("inf")
+    for run in range(runs + 1):
+        started = time.thread_time()
+        for page in pages:
+            read(page)
+        if run:
+            best = min(best, time.thread_time() - started)
+    return best / len(pages) * 1e6
+
+
+def main() -> None:
+    """Read every site at every stage, and print a table."""
+    options = _parser().parse_args()
+    names = list(stages(options.engine))
+    print(f"{'site':<20}{'pages':>7}{'KB':>7}{'links':>7}" + "".join(f"{name:>10}" for name in names))
+    for site in options.site:
+        pages = read_pages(site, options.pages)
+        if not pages:
+            raise SystemExit(f"{site} has no pages")
+        ready = stages(options.engine)
+        links = sum(len(ready["links"](page).outlinks) for page in pages) / len(pages)
+        kilobytes = sum(len(page.body) for page in pages) / len(pages) / 1e3
+        costs = [cost_us(ready[name], pages, options.runs) for name in names]
+        head = f"{site.parent.name[:19]:<20}{len(pages):>7,}{kilobytes:>7.1f}{links:>7.0f}"
+        print(head + "".join(f"{cost:>10.0f}" for cost in costs), flush=True)
+        if options.profile:
+            _profile(ready["settle"], pages)
+    print("microseconds of CPU for each page; links: those that are left of a page, each once")
+
+
+def _profile(read: Stage, pages: list[Fetched]) -> None:
+    with cProfile.Profile() as profile:
+        for page in pages:
+            read(page)
+    pstats.Stats(profile).sort_stats("tottime").print_stats(25)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.extraction", description="What it costs to read a page."
+    )
+    parser.add_argument("--site", type=Path, nargs="+", default=SITES, help="folders of pages")
+    parser.add_argument("--pages", type=int, default=1_000, help="how many of each")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--engine", choices=sorted(ENGINES), default="lexbor")
+    parser.add_argument("--profile", action="store_true", help="tell what `settle` spends its time with")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

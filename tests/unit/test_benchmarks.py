@@ -1,0 +1,53 @@
+"""What the benchmarks make of what they have seen."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.many_hosts import Arrival, host_name, number_of
+from benchmarks.meter import value_at
+from benchmarks.polite_speed import judge
+from benchmarks.steady import steady
+
+
+@pytest.mark.parametrize(("number", "name"), [(0, "127.1.0.1"), (249, "127.1.0.250"), (1000, "127.1.4.1")])
+def test_each_simulated_host_has_an_address_of_its_own(number: int, name: str) -> None:
+    assert host_name(number) == name
+    assert number_of(name) == number
+
+
+def arrivals(starts_at: dict[int, float], gap_s: float, count: int) -> list[Arrival]:
+    robots = [Arrival(at - gap_s, host_name(host), "/robots.txt") for host, at in starts_at.items()]
+    pages = [Arrival(at + n * gap_s, host_name(host), "/p/1") for host, at in starts_at.items() for n in range(count)]
+    return [*robots, *pages]
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.3, 0.999])
+def test_hosts_that_are_asked_whenever_they_may_be_reach_the_limit_whatever_their_phases(phase: float) -> None:
+    outcome = judge(arrivals({0: 5.0, 1: 5.0 + phase}, 1.0, 20), hosts=2, delay_s=1.0, seconds=10.0)
+    assert outcome.share == pytest.approx(1.0)
+    assert outcome.least_arrival_gap_s == pytest.approx(1.0)
+
+
+def test_a_host_that_is_asked_half_as_often_shows() -> None:
+    slow = arrivals({0: 5.0}, 2.0, 20)
+    outcome = judge([*slow, *arrivals({1: 5.0}, 1.0, 20)], hosts=2, delay_s=1.0, seconds=10.0)
+    assert outcome.share == pytest.approx(0.75)
+    assert outcome.slowest_host == pytest.approx(5.0)
+
+
+def test_a_gap_below_the_delay_shows_wherever_it_is() -> None:
+    outcome = judge([*arrivals({0: 5.0}, 1.0, 20), Arrival(4.5, host_name(0), "/robots.txt")], 1, 1.0, 10.0)
+    assert outcome.least_arrival_gap_s == pytest.approx(0.5)
+
+
+def test_the_steady_state_leaves_out_the_first_and_the_last_tenth() -> None:
+    slow_start = [0.0] * 10 + [100.0 + number for number in range(80)] + [1e6] * 10
+    middle = steady(slow_start)
+    assert (middle.began, middle.ended, middle.pages) == (100.0, 179.0, 79)
+    assert middle.per_s == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("at", "value"), [(5.0, 0.0), (10.0, 0.0), (14.0, 1.4), (20.0, 2.0), (99.0, 2.0)])
+def test_a_growing_value_is_told_between_its_samples(at: float, value: float) -> None:
+    assert value_at([(10.0, 0.0), (12.0, 1.2), (20.0, 2.0)], at) == pytest.approx(value)
