@@ -178,7 +178,7 @@ def _watch(token: str, node: BaseProcess, coordinator: BaseProcess, progress: Pr
 
     manager = FleetManager.joining(JoinToken.parse(token))
     control = None
-    while not connection.wait([node.sentinel, coordinator.sentinel], timeout=POLL_S):
+    while not _ended(node, coordinator):
         try:
             if control is None:
                 manager.connect()
@@ -187,6 +187,15 @@ def _watch(token: str, node: BaseProcess, coordinator: BaseProcess, progress: Pr
         except Unreachable:
             pass
     manager.disconnect()
+
+
+def _ended(*processes: BaseProcess) -> bool:
+    """Wait a moment; say whether one of these has ended, which then has an exit code."""
+    ready = connection.wait([process.sentinel for process in processes], timeout=POLL_S)
+    for process in processes:
+        if process.sentinel in ready:
+            process.join()  # its sentinel is ready a moment before it can be asked for its exit code
+    return bool(ready)
 
 
 def _end(pipe: Connection, folder: Path, node: BaseProcess, coordinator: BaseProcess, console: Console) -> int:
