@@ -46,8 +46,9 @@ class TrapLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """What a job asks for.
 
-    `ahead_s` is how far ahead of time starts on a delayed host are granted; `tasks_per_lease` bounds a lease, and
-    `tasks_per_slot` what a session has open on a host (or as many as are planned ahead there, if that is more).
+    `ahead_s` is how far ahead of time starts on a delayed host are granted. `tasks_per_lease` bounds a lease, and
+    `tasks_per_slot` what a session has open on a host: or as many as are planned ahead there, if that is more, or, on a
+    host without a delay, as many as it answers within `busy_s`, `most_per_slot` at most.
     `max_delay_s` bounds what a host can make of `delay_s`, by its robots.txt or by its answers; `patience` is how
     often in a row a host, and how often in all a page, may answer that it is busy before that counts as an attempt.
     `depth`, `pages`, `size_bytes` and `time_s` None mean no limit; `host_budget` is that of each host.
@@ -82,6 +83,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     ahead_s: float = 2.0
     tasks_per_lease: int = 64
     tasks_per_slot: int = 4
+    most_per_slot: int = 16
+    busy_s: float = 0.2
     suspect_losses: int = 2
     poison_deaths: int = 3
     urls: UrlSpec = UrlSpec()

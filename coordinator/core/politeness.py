@@ -62,8 +62,13 @@ def planned_starts(host: HostRow, now: float, policy: Policy, limit: int) -> lis
 
 def open_at_once(host: HostRow, slots: int, policy: Policy) -> int:
     """Return how many tasks of a host one session may have open: enough to work on until it was granted more."""
-    planned = int(_ahead_s(policy) / host.delay_s) + 1 if host.delay_s > 0 else 0
-    return max(slots * policy.tasks_per_slot, planned)
+    least = slots * policy.tasks_per_slot
+    if host.delay_s > 0:
+        return max(least, int(_ahead_s(policy) / host.delay_s) + 1)
+    if host.latency_s <= 0:
+        return least
+    # Of a fast host they are soon done, and each grant costs an exchange.
+    return min(slots * policy.most_per_slot, max(least, int(slots * policy.busy_s / host.latency_s)))
 
 
 def granted(host: HostRow, lease: LeaseRow, starts: list[float]) -> HostRow:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 
 from coordinator.core import politeness
 from coordinator.core.rows import HostRow, LeaseRow
 from shared.messages import Kind, Lease, Outcome, Report, Task
-from tests.unit.core_crawl import CoreCrawl
+from tests.unit.core_crawl import POLICY, CoreCrawl
 
 PAGES = tuple(f"http://a.test/{number}" for number in range(30))
 
@@ -82,6 +83,17 @@ def test_a_slow_host_does_not_pile_up_tasks_at_its_worker() -> None:
         crawl.ask(want=100)
     open_pages = sum(len(row.refs) for row in crawl.store.leases_of("s"))
     assert 1 <= open_pages <= 3
+
+
+@pytest.mark.parametrize(
+    ("latency_s", "most"),
+    [(0.0, 8), (0.001, 32), (0.02, 20), (0.2, 8), (5.0, 8)],
+    ids=["unknown", "very fast", "fast", "middling", "slow"],
+)
+def test_of_a_fast_host_a_session_may_hold_what_it_works_on_for_a_moment(latency_s: float, most: int) -> None:
+    policy = msgspec.structs.replace(POLICY, tasks_per_slot=4, most_per_slot=16, busy_s=0.2)
+    host = HostRow(key="a.test", delay_s=0.0, latency_s=latency_s)
+    assert politeness.open_at_once(host, 2, policy) == most
 
 
 def test_starts_are_granted_ahead_but_no_further_than_the_horizon() -> None:
