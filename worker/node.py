@@ -257,8 +257,10 @@ class Node:
         )
 
     def _give_up(self, words: Failed) -> None:
-        print(f"crawlfleet: {words.text}", file=sys.stderr, flush=True)
-        self._exit_code = words.exit_code
+        """End the node, with the words of the first worker for which there is no point in going on."""
+        if self._exit_code is None:
+            print(f"crawlfleet: {words.text}", file=sys.stderr, flush=True)
+            self._exit_code = words.exit_code
 
     def _kill_all(self) -> None:
         for seat in self._seats:
