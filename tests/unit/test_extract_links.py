@@ -62,6 +62,14 @@ def test_the_first_base_with_an_address_counts(base: str, expected: str) -> None
     assert links(f"{base}<a href=l>x</a>") == [expected]
 
 
+def test_links_that_differ_in_fragments_alone_are_one() -> None:
+    body = """<link rel=next href="b#1"><a href="b#2">2</a><iframe src="b#3"></iframe><a href="c?q#x#y">c</a>
+        <meta http-equiv=refresh content="0; url=b#4"><img src="d.png#5"><img src="d.png#6">"""
+    expected = ["http://h.example/dir/b", "http://h.example/dir/c?q", "http://h.example/dir/d.png"]
+    assert links(body, links=LinkSpec(assets=True)) == expected
+    assert links(body, follow=("a", "iframe")) == expected[:2]
+
+
 def test_an_empty_link_leads_to_the_base() -> None:
     assert links('<base href="/up/"><a href="">x</a><a href="?q">y</a>') == [
         "http://h.example/up/",

@@ -29,6 +29,12 @@ def test_what_is_flat_enough_stays_as_it_is(body: bytes) -> None:
     assert flattened(body) == without_deep_tags(body) == body
 
 
+def test_void_elements_of_a_long_page_are_no_depth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nesting, "without_deep_tags", lambda _: pytest.fail("it was walked through"))
+    body = b"<div><b>x</b><br/>y<img src=x><HR class=z></div>" * (MAX_DEPTH + SOME_TAGS // 5)
+    assert flattened(body) is body
+
+
 def test_tags_that_are_too_deep_become_comments_and_links_and_texts_stay() -> None:
     middle = b"text<a href=y>z</a>"
     deep = b"<div class=x>" * (MAX_DEPTH + 1) + middle + b"</div>" * (MAX_DEPTH + 1) + b"<b>after</b>"

@@ -14,10 +14,18 @@ from shared.scope import Scope
 from shared.url_policy import policy_of
 from shared.urls import MAX_URL_CHARS, canonicalize, join_plain
 from worker.extract.page import Page
-from worker.extract.survey import DEFAULT_READING, LINKS_BELOW, Reading, is_untrusted, leads_on, own_addresses
+from worker.extract.survey import (
+    DEFAULT_READING,
+    LINKS_BELOW,
+    Reading,
+    is_untrusted,
+    leads_on,
+    own_addresses,
+    without_fragment,
+)
 
 MEMO_SIZE = 100_000
-# What is longer is not remembered, with its fragment, so that a hostile page cannot fill the memory.
+# What is longer is not remembered, so that a hostile page cannot fill the memory.
 MEMO_CHARS = 512
 AT_A_TIME = 1_000
 # Escaping makes an address longer and dot segments shorter; what is far over the limit is not worth parsing.
@@ -87,7 +95,7 @@ class LinkReader:
                 holds = own_addresses(engine, element)
                 for link in [element] if holds else engine.select(element, LINKS_BELOW):
                     if not (obey and is_untrusted(engine.attributes(link).get("rel"))):
-                        yield from own_addresses(engine, link)
+                        yield from map(without_fragment, own_addresses(engine, link))
 
     def _resolved(self, hrefs: list[str], base: str) -> list[str | None]:
         """Join addresses with the base; those that are remembered cost one look each."""
@@ -107,18 +115,16 @@ class LinkReader:
         return memo
 
     def _learn(self, memo: dict[str, str | None], href: str, folder: str, base: str) -> str | None:
-        bare = href.partition("#")[0]
-        if len(bare) > MAX_HREF_CHARS:
-            return None
-        if len(href) > MEMO_CHARS or _NEEDS_WHOLE_BASE.match(bare):
-            return self._in_scope(canonicalize(bare, base))
-        if bare not in memo:
-            memo[bare] = self._in_scope(join_plain(folder, bare) or canonicalize(bare, folder))
-            self._remembered += 1
-        if len(href) > len(bare):
-            memo[href] = memo[bare]
-            self._remembered += 1
-        return memo[bare]
+        if len(href) > MEMO_CHARS:
+            return self._in_scope(canonicalize(href, base)) if len(href) <= MAX_HREF_CHARS else None
+        url = join_plain(folder, href) if href else None
+        if url is None:
+            if _NEEDS_WHOLE_BASE.match(href):
+                return self._in_scope(canonicalize(href, base))
+            url = canonicalize(href, folder)
+        url = memo[href] = self._in_scope(url)
+        self._remembered += 1
+        return url
 
     def _in_scope(self, url: str | None) -> str | None:
         return None if url is None else self.keep(url)

@@ -21,6 +21,7 @@ MAX_GUESSED = 2_000
 FEW_TAGS = 4_000
 SOME_TAGS = 10_000
 MANY_TAGS = 200_000
+TAG_BYTES = 3  # the least that a tag takes
 BLOCK_BYTES = 8 * 1024
 # How far up the element is looked for that an end tag closes.
 NEARBY = 64
@@ -36,25 +37,32 @@ _FOREIGN = frozenset({b"svg", b"math"})
 _ITEMS = {b"li": (b"li",), b"dd": (b"dd", b"dt"), b"dt": (b"dd", b"dt")}
 _LISTS = frozenset(b"dir dl menu ol table ul".split())
 _NOWHERE: frozenset[bytes] = frozenset()
+# Of those, the ones that stand alone everywhere.
+_VOID = re.compile(rb"<(?:br|embed|hr|img|meta)[\s/>]", re.IGNORECASE)
 # What is opened again in all that comes, until it is closed (HTML, 13.2.4.3: "active formatting elements").
 _LASTING = re.compile(rb"<(/?)[bcefinstuBCEFINSTU](?:|ig|ode|m|ont|obr|mall|trike|trong|t|[A-Z]{1,5})[\s/>]")
 
 
 def flattened(body: bytes) -> bytes:
     """Return markup in UTF-8, without its deepest tags if it has many: nearly always the body itself."""
-    tags = body.count(b"<")
-    if tags <= FEW_TAGS or (tags <= MANY_TAGS and not _may_be_deep(body, tags > SOME_TAGS)):
+    if len(body) <= FEW_TAGS * TAG_BYTES or (tags := body.count(b"<")) <= FEW_TAGS:
         return body
-    return without_deep_tags(body)
+    with_lasting = tags > SOME_TAGS
+    # Not to count what is void is quicker, and mostly enough.
+    if tags > MANY_TAGS or (_may_be_deep(body, with_lasting) and _may_be_deep(body, with_lasting, without_void=True)):
+        return without_deep_tags(body)
+    return body
 
 
-def _may_be_deep(body: bytes, with_lasting: bool) -> bool:
+def _may_be_deep(body: bytes, with_lasting: bool, without_void: bool = False) -> bool:
     """Estimate the depth from above, block by block, by counting alone: as if every end tag closed something."""
     depth = lasting = 0
     for start in range(0, len(body), BLOCK_BYTES):
         block = body[start : start + BLOCK_BYTES]
         closing = block.count(b"</")
         opening = block.count(b"<") - closing
+        if without_void:
+            opening -= len(_VOID.findall(block))
         found = _LASTING.findall(block) if with_lasting else []
         ends = found.count(b"/")
         if depth + opening > MAX_DEPTH or lasting + len(found) - ends > MAX_DEPTH:

@@ -55,8 +55,9 @@ DEFAULT_READING = Reading()
 
 
 class Survey:
-    """What a page says. Addresses are as they stand, but for fragments of the base, in document order; they may repeat.
+    """What a page says. Addresses are as they stand, in document order; they may repeat.
 
+    Those of `links` and `assets` have lost their fragments, which most links of some pages differ in alone.
     `base` is the first `base[href]`. `links` lead on, `assets` are what the page is made of, `canonicals` are the pages
     that it says it is a copy of. `refresh` is where it leads by itself. `robots` are contents of `<meta>` for us.
     """
@@ -85,7 +86,7 @@ class Survey:
                 attributes = attributes_of(element)
                 if "href" in attributes and not (obey and "rel" in attributes and is_untrusted(attributes["rel"])):
                     href = attributes["href"] or ""
-                    links.append(href if href[:1] != "#" else "")
+                    links.append(href if "#" not in href else href[: href.index("#")])
             elif tag in _READERS:
                 _READERS[tag](self, element)
 
@@ -96,7 +97,7 @@ class Survey:
     def _read_frame(self, element: Element) -> None:
         src = self._engine.attributes(element).get("src")
         if src:
-            self.links.append(src)
+            self.links.append(without_fragment(src))
 
     def _read_link(self, element: Element) -> None:
         attributes = self._engine.attributes(element)
@@ -108,9 +109,9 @@ class Survey:
             self.canonicals.append(href)
         if leads_on(rel, attributes.get("type") or ""):
             if not (self._reading.obey_nofollow and is_untrusted(rel)):
-                self.links.append(href)
+                self.links.append(without_fragment(href))
         elif not _ASSET_TYPES.isdisjoint(types):
-            self.assets.append(href)
+            self.assets.append(without_fragment(href))
 
     def _read_meta(self, element: Element) -> None:
         attributes = self._engine.attributes(element)
@@ -125,11 +126,12 @@ class Survey:
             # What stands in `noscript` is for a browser that cannot do what the page would do instead.
             if address is not None and not self._lies_in_noscript(element):
                 self.refresh = address
-                self.links.append(address)
+                self.links.append(without_fragment(address))
 
     def _read_asset(self, element: Element) -> None:
         if self._reading.assets:
-            self.assets.extend(addresses(self._engine, element, _ASSETS[self._engine.tag(element)]))
+            found = addresses(self._engine, element, _ASSETS[self._engine.tag(element)])
+            self.assets.extend(map(without_fragment, found))
 
     def _lies_in_noscript(self, element: Element) -> bool:
         parent = self._engine.parent(element)
@@ -148,6 +150,11 @@ _READERS: dict[str, Callable[[Survey, Element], None]] = {
     "frame": Survey._read_frame,
     **dict.fromkeys(_ASSETS, Survey._read_asset),
 }
+
+
+def without_fragment(address: str) -> str:
+    """Return an address as it stands before its `#`."""
+    return address.partition("#")[0]
 
 
 def is_untrusted(rel: str | None) -> bool:
