@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, resource_tracker
@@ -82,7 +83,11 @@ def coordinator_process(options: RunOptions, pipe: Connection) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     from crawlfleet.run_coordinator import be_coordinator
 
-    raise SystemExit(be_coordinator(options, pipe))
+    code = be_coordinator(options, pipe)
+    # All is closed, and to take a crawl's memory apart takes longer than anything else at its end.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def node_process(options: RunOptions, pipe: Connection) -> None:
