@@ -12,6 +12,8 @@ import coordinator.__main__ as coordinator_command
 import worker.__main__ as worker_command
 from shared.exits import exit_code_of
 
+# With more, the coordinator would be what they wait for.
+MOST_WORKERS = 8
 EXIT_CODES = """\
 exit codes: 0 finished, even if some URLs failed; 1 no seed gave a page, a sink or the store failed, or verify or
             audit-politeness found something; 2 usage, job, address, key or version; 130 interrupted"""
@@ -36,9 +38,9 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="crawl a job with a coordinator and workers on this machine")
     coordinator_command.add_job_arguments(run)
-    run.add_argument(
-        "--workers", metavar="N", type=worker_command.count, default=2, help="worker processes (default: 2)"
-    )
+    few = min(worker_command.cores(), MOST_WORKERS)
+    text = f"worker processes (default: one for each core, {MOST_WORKERS} at most)"
+    run.add_argument("--workers", metavar="N", type=worker_command.count, default=few, help=text)
     worker_command.add_threads(run)
     run.set_defaults(command=_run)
 

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--join", metavar="TOKEN", help="the join token that the coordinator printed")
     where.add_argument("--join-file", metavar="FILE", type=Path, help="a file with it; waited for if need be")
     parser.add_argument(
-        "--processes", metavar="N", type=count, default=_cores(), help="worker processes (default: cores)"
+        "--processes", metavar="N", type=count, default=cores(), help="worker processes (default: cores)"
     )
     add_threads(parser)
     parser.add_argument(
@@ -97,7 +97,8 @@ def count(text: str) -> int:
     return int(text)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many processor cores this process may use."""
     return len(os.sched_getaffinity(0))
 
 

@@ -2,6 +2,9 @@
 
     agenda ──► fetching ──► bounded queue ──► parse threads ──► outbox
 
+One parse thread reads nearly all pages: two would mostly wait for each other (measured: see the decision on processes
+and threads). The others stand in while all before them are held up, by a large page or a hook that waits.
+
 Back-pressure: nothing is fetched while the queue is full. A page never ends a thread: what breaks is reported as an
 internal error of that attempt. What ends a thread all the same ends the worker: see `Pool.check`.
 
@@ -12,8 +15,11 @@ threads end. After that every report is in the outbox.
 
 from __future__ import annotations
 
+import math
 import queue
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -24,6 +30,9 @@ from worker.fetching import Fetching, FetchLoop, FetchThreads, Page, join_all, s
 from worker.in_hand import Hands
 from worker.outbox import Outbox
 from worker.pipeline import Pipeline, Settled, internal_error
+
+# Whoever has been at one page for longer is held up.
+HELD_UP_S = 0.25
 
 _logger = structlog.get_logger(__name__)
 
@@ -58,6 +67,9 @@ class Pool:
         self._pipeline = pipeline
         self._fetching = self._fetch_by(engine, size)
         self._pages = self._fetching.pages
+        # Since when each parse thread has been at its page: without end for one that has none.
+        self._began_at = [math.inf] * size.parse_threads
+        self._ending = threading.Event()
         self._parsing = start_later("parse", size.parse_threads, self._parse_all, self._break)
 
     @property
@@ -82,6 +94,7 @@ class Pool:
         self._agenda.close()
         if not self._fetching.join(give_up_at):
             return False
+        self._ending.set()
         for _ in self._parsing:
             try:
                 self._pages.put(None, timeout=max(0.0, give_up_at - time.monotonic()))
@@ -103,12 +116,27 @@ class Pool:
         self._deliver(attempt, _confess(attempt, error))
 
     def _parse_all(self, thread: int) -> None:
-        while (page := self._pages.get()) is not None:
+        while (page := self._next_page(thread)) is not None:
             self._fetching.page_taken()
             self._in_hand.take(thread, TaskKey(page.attempt.lease_id, page.attempt.task.ref))
+            self._began_at[thread] = time.monotonic()
             settled = self._parse(page)
+            self._began_at[thread] = math.inf
             self._in_hand.put_down(thread)
             self._deliver(page.attempt, settled)
+
+    def _next_page(self, thread: int) -> Page | None:
+        """Wait for a page, and, but for the first thread, until one is needed; None at the end."""
+        while thread and not self._ending.is_set():
+            if self._is_needed(thread):
+                with suppress(queue.Empty):
+                    return self._pages.get(timeout=HELD_UP_S)
+            else:
+                self._ending.wait(HELD_UP_S)
+        return self._pages.get()
+
+    def _is_needed(self, thread: int) -> bool:
+        return max(self._began_at[:thread]) < time.monotonic() - HELD_UP_S
 
     def _parse(self, page: Page) -> Settled:
         try:

@@ -57,18 +57,20 @@ class GivenExtractor:
 
 
 class Bench:
-    def __init__(self, fetch_threads: int = 2, open_fetcher: Callable[[], Any] | None = None) -> None:
+    def __init__(
+        self, fetch_threads: int = 2, open_fetcher: Callable[[], Any] | None = None, parse_threads: int = 1
+    ) -> None:
         self.agenda = Agenda()
         self.outbox = Outbox()
         self.fetcher = GivenFetcher()
         self.extractor = GivenExtractor()
-        self.in_hand = InHand(multiprocessing.get_context("spawn"), workers=1, threads=1)
+        self.in_hand = InHand(multiprocessing.get_context("spawn"), workers=1, threads=parse_threads)
         self.pool = Pool(
             agenda=self.agenda,
             outbox=self.outbox,
             engine=Engine(open_fetcher or (lambda: self.fetcher)),
             pipeline=Pipeline(extractor=self.extractor, max_report_bytes=10_000),
-            size=PoolSize(fetches=fetch_threads, parse_threads=1, pages_between=1),
+            size=PoolSize(fetches=fetch_threads, parse_threads=parse_threads, pages_between=1),
             in_hand=self.in_hand.of(0),
         )
 
@@ -98,6 +100,30 @@ def test_a_bug_costs_its_attempt_and_not_the_thread() -> None:
         b"parse-bug": (Outcome.INTERNAL_ERROR, 5),
         b"good": (Outcome.FETCHED, 5),
     }
+    assert bench.pool.stop(PATIENCE_S)
+
+
+def test_one_thread_parses_and_the_others_only_when_it_is_held_up() -> None:
+    bench = Bench(fetch_threads=1, parse_threads=3)
+    bench.extractor.found = lambda: threading.current_thread().name
+    bench.extractor.gate.set()
+    bench.pool.start()
+    bench.add(*(f"page-{number}" for number in range(50)))
+    bench.deliveries(50)
+    assert set(bench.extractor.seen) == {"parse-0"}
+    held_up = threading.Event()
+    bench.extractor.found = lambda: held_up.wait(PATIENCE_S) if "0" in threading.current_thread().name else "stand-in"
+    bench.add("slow", *(f"next-{number}" for number in range(50)))
+    bench.deliveries(50)
+    assert bench.extractor.seen[50:] == ["stand-in"] * 50
+    held_up.set()
+    assert [delivery.report.ref for delivery in bench.deliveries(1)] == [b"slow"]
+    assert bench.pool.stop(PATIENCE_S)
+
+
+def test_a_stand_in_waits_for_no_page_at_the_end() -> None:
+    bench = Bench(parse_threads=2)
+    bench.pool.start()
     assert bench.pool.stop(PATIENCE_S)
 
 
