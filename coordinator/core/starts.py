@@ -17,7 +17,11 @@ def start_at(report: Report, lease: LeaseRow | None, now: float) -> float | None
     if report.age_s is None:
         return None
     at = now - max(0.0, report.age_s)
-    return at if lease is None else max([at, *(start for ref, start in lease.starts if ref == report.ref)])
+    if lease is None:
+        return at
+    if not lease.spacing_s:  # all of them may start at once
+        return max([at, *(start for _, start in lease.starts[:1])])
+    return max([at, *(start for ref, start in lease.starts if ref == report.ref)])
 
 
 def logged(host: HostRow, report: Report, lease: LeaseRow | None, at: float | None) -> Start | None:
