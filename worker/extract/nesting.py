@@ -3,7 +3,7 @@
 An HTML5 parser walks up its stack of open elements at many tags, so that time grows with tags times depth: measured,
 50,000 open `div` take 2 s, ten megabytes of them an hour. Browsers flatten what is deeper than some hundred levels;
 here, where there are many tags, those beyond `MAX_DEPTH` become comments before the parser sees them, and texts and
-links stay.
+links stay. What is opened and closed within a few levels is passed over, and stays: it is no depth.
 
 What an end tag closes is guessed: the nearest element of its name, with all that is open in it. A parser may see it
 otherwise and leave elements open. So those that were closed with another's end are counted, and those that end in what
@@ -13,6 +13,7 @@ may be a quoted value, and after `MAX_GUESSED` of them such an end closes nothin
 from __future__ import annotations
 
 import re
+from functools import cache
 
 MAX_DEPTH = 1_000
 MAX_GUESSED = 2_000
@@ -25,9 +26,12 @@ TAG_BYTES = 3  # the least that a tag takes
 BLOCK_BYTES = 8 * 1024
 # How far up the element is looked for that an end tag closes.
 NEARBY = 64
+# What is closed within so many levels is passed over at once.
+CLOSED_LEVELS = 3
 
-# Without its attributes, so that no quoting can hide a tag; possessive, so that no name is searched twice.
-_TAG = re.compile(rb"<(/?)([a-zA-Z][^\s/><]*+)")
+_NAME = rb"[a-zA-Z][^\s/><]*+"
+# So plain that no parser can see its end elsewhere.
+_ATTRIBUTES = rb"(?:\s++[^\s\"'<>/=]++(?:=(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\s\"'=<>`]++))?+)*+\s*+>"
 # Void, or there only once, or closed by the next of their kind: however many there are, they do not nest by themselves.
 _FLAT = frozenset(b"body br embed head hr img meta p".split())
 # Nor do these, but in SVG and MathML, where they have no meaning. (The others are the end of SVG and MathML.)
@@ -72,6 +76,21 @@ def _may_be_deep(body: bytes, with_lasting: bool, without_void: bool = False) ->
     return False
 
 
+@cache
+def _tag() -> re.Pattern[bytes]:
+    """Match a tag, and before it all elements that lie side by side and are closed: whatever they are, and wherever
+    they lie, no parser leaves one of them open.
+
+    The tag itself is without its attributes, so that no quoting can hide another; all is possessive, so that nothing is
+    searched twice. Compiled when needed: few pages are walked.
+    """
+    element = b""
+    for level in range(CLOSED_LEVELS):
+        inner = b"(?:<%b[^<]*+)*+" % element if element else b""
+        element = b"(?P<e%d>%b)%b[^<]*+%b</(?P=e%d)\\s*+>" % (level, _NAME, _ATTRIBUTES, inner, level)
+    return re.compile(b"<(?:%b[^<]*+<)*+(?:(?P<end>/?)(?P<name>%b))?+" % (element, _NAME))
+
+
 def without_deep_tags(body: bytes) -> bytes:
     """Return markup with no tags deeper than `MAX_DEPTH`: the body itself if there are none."""
     kept: list[bytes] = []
@@ -97,23 +116,25 @@ class _Depth:
         beyond = 0
         foreign = MAX_DEPTH  # how many elements are open around the SVG or MathML that is
         quoted = 0  # where a value ends that may hide markup
-        for tag in _TAG.finditer(body):
-            name = tag[2].lower()
+        for tag in _tag().finditer(body):
+            if not tag["name"]:
+                continue
+            name, is_end, start = tag["name"].lower(), tag["end"], tag.start("end") - 1
             if len(names) <= foreign:
                 foreign = MAX_DEPTH
             if name in _FLAT or (foreign == MAX_DEPTH and name in _FLAT_IN_HTML):
                 continue
-            if name in _ITEMS and not tag[1] and not beyond:
+            if name in _ITEMS and not is_end and not beyond:
                 self._close(_ITEMS[name], _LISTS)
-            if beyond or (not tag[1] and len(names) >= MAX_DEPTH):
-                beyond += -1 if tag[1] else 1
-                deep.append(tag.start())
-            elif not tag[1]:
+            if beyond or (not is_end and len(names) >= MAX_DEPTH):
+                beyond += -1 if is_end else 1
+                deep.append(start)
+            elif not is_end:
                 if name in _FOREIGN and foreign == MAX_DEPTH:
                     foreign = len(names)
                 names.append(name)
                 quoted = max(quoted, _end_of_quote(body, tag.end()))
-            elif tag.start() < quoted:
+            elif start < quoted:
                 self._close((name,), _NOWHERE, 1)
             elif names and names[-1] == name:
                 names.pop()
