@@ -31,7 +31,8 @@ URL_OVERHEAD = 5  # what msgpack takes for a text, beside its bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extracted:
-    """What a page holds. `outlinks` are canonical, in scope, in document order, without repeats or the page itself.
+    """What a page holds. `outlinks` are canonical, in scope, in the order of `survey`, without repeats or the
+    page itself.
 
     `capped` says that rows or outlinks were left out for the brief's limits, `noindex` that all rows were, since the
     page asks for it. `error` is empty, or one sentence about the hook; then there are no rows.

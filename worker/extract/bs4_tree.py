@@ -53,7 +53,9 @@ class Bs4Engine:
         found: list[Tag] = soupsieve.select(css, element)
         return [element, *found] if soupsieve.match(css, element) else found
 
-    scan = select
+    @staticmethod
+    def named(root: Tag, tag: str) -> list[Tag]:
+        return list(root.find_all(tag))
 
     @staticmethod
     def first(element: Tag, css: str) -> Tag | None:

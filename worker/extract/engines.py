@@ -32,8 +32,8 @@ class Engine(Protocol):
         """Return the first of them, or None."""
         ...
 
-    def scan(self, element: Element, css: str) -> list[Element]:
-        """Do the same, faster: what several selectors of a list match may be there several times."""
+    def named(self, root: Element, tag: str) -> list[Element]:
+        """Return the elements of that name, in lower case, below the page's element `html`, in document order."""
         ...
 
     def tag(self, element: Element) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
+from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode, SelectolaxError
 
 from worker.extract.charset import as_utf8
 from worker.extract.nesting import flattened
@@ -13,18 +13,20 @@ from worker.extract.nesting import flattened
 if TYPE_CHECKING:
     from worker.extract.page import Page
 
+# Events would only copy what is chosen of a `select` into its `selectedcontent`, as a browser does to show it.
+_OPTIONS = int(LexborDocumentOptions.WO_EVENTS)
+
 
 def parse(body: bytes, content_type: str) -> LexborHTMLParser:
     """Parse a body in the encoding that it declares."""
     # The parser reads UTF-8; what is no UTF-8 becomes U+FFFD where it is asked for.
-    return LexborHTMLParser(flattened(as_utf8(body, content_type)))
+    return LexborHTMLParser(flattened(as_utf8(body, content_type)), options=_OPTIONS)
 
 
 class LexborEngine:
     """The engine behind the port of `worker.extract.engines`."""
 
     first = staticmethod(LexborNode.css_first)
-    scan = staticmethod(LexborNode.css)
     tag = staticmethod(attrgetter("tag"))
     attributes = staticmethod(attrgetter("attributes"))
     text = staticmethod(LexborNode.text)
@@ -41,6 +43,10 @@ class LexborEngine:
         found = element.css(css)
         # An element that several selectors of a list match is found once for each.
         return found if "," not in css else list({node.mem_id: node for node in found}.values())
+
+    @staticmethod
+    def named(root: LexborNode, tag: str) -> list[LexborNode]:
+        return root.parser.tags(tag)
 
     @staticmethod
     def check(css: str) -> bool:

@@ -1,4 +1,4 @@
-"""Where a page leads: canonical URLs in scope, in document order. Pure.
+"""Where a page leads: canonical URLs in scope, in the order of `survey`. Pure.
 
 Most links of a site repeat from page to page, so that what became of (base, href) is remembered.
 """

@@ -9,9 +9,6 @@ from worker.extract.directives import EVERYONE
 from worker.extract.embedded import refresh_address, srcset_addresses
 from worker.extract.engines import Element, Engine
 
-# The fewer kinds of selectors, the faster: what is found is told apart by its tag.
-QUERY = "[href],iframe[src],frame[src],meta[content]"
-QUERY_WITH_ASSETS = "[href],[src],[srcset],[poster],meta[content]"
 LINKS_BELOW = "a[href],area[href],iframe[src],frame[src]"
 
 # So many refreshes are looked at, since each is a walk up the tree.
@@ -55,7 +52,8 @@ DEFAULT_READING = Reading()
 
 
 class Survey:
-    """What a page says. Addresses are as they stand, in document order; they may repeat.
+    """What a page says. Addresses are as they stand; they may repeat. They come kind by kind, each in document order:
+    first those of elements that mostly stand in the head.
 
     Those of `links` and `assets` have lost their fragments, which most links of some pages differ in alone.
     `base` is the first `base[href]`. `links` lead on, `assets` are what the page is made of, `canonicals` are the pages
@@ -78,21 +76,28 @@ class Survey:
             self._walk(root)
 
     def _walk(self, root: Element) -> None:
-        tag_of, attributes_of, links = self._engine.tag, self._engine.attributes, self.links
-        obey = self._reading.obey_nofollow
-        for element in self._engine.scan(root, QUERY_WITH_ASSETS if self._reading.assets else QUERY):
-            tag = tag_of(element)
-            if tag == "a" or tag == "area":  # nearly all of them
-                attributes = attributes_of(element)
-                if "href" in attributes and not (obey and "rel" in attributes and is_untrusted(attributes["rel"])):
-                    href = attributes["href"] or ""
-                    links.append(href if "#" not in href else href[: href.index("#")])
-            elif tag in _READERS:
-                _READERS[tag](self, element)
+        """Look for elements by their names: measured, half the time that selectors of attributes take."""
+        named = self._engine.named
+        for tag, read in _IN_HEAD.items():
+            for element in named(root, tag):
+                read(self, element)
+        for tag in ("a", "area"):
+            self._read_anchors(named(root, tag))
+        for tag, read in (_IN_BODY | _ASSET_READERS if self._reading.assets else _IN_BODY).items():
+            for element in named(root, tag):
+                read(self, element)
+
+    def _read_anchors(self, anchors: list[Element]) -> None:
+        obey, links = self._reading.obey_nofollow, self.links
+        for attributes in map(self._engine.attributes, anchors):
+            if "href" in attributes and not (obey and "rel" in attributes and is_untrusted(attributes["rel"])):
+                href = attributes["href"] or ""
+                links.append(href if "#" not in href else href[: href.index("#")])
 
     def _read_base(self, element: Element) -> None:
-        if self.base is None:
-            self.base = self._engine.attributes(element).get("href") or ""
+        attributes = self._engine.attributes(element)
+        if self.base is None and "href" in attributes:
+            self.base = attributes["href"] or ""
 
     def _read_frame(self, element: Element) -> None:
         src = self._engine.attributes(element).get("src")
@@ -129,9 +134,8 @@ class Survey:
                 self.links.append(without_fragment(address))
 
     def _read_asset(self, element: Element) -> None:
-        if self._reading.assets:
-            found = addresses(self._engine, element, _ASSETS[self._engine.tag(element)])
-            self.assets.extend(map(without_fragment, found))
+        found = addresses(self._engine, element, _ASSETS[self._engine.tag(element)])
+        self.assets.extend(map(without_fragment, found))
 
     def _lies_in_noscript(self, element: Element) -> bool:
         parent = self._engine.parent(element)
@@ -142,14 +146,10 @@ class Survey:
         return False
 
 
-_READERS: dict[str, Callable[[Survey, Element], None]] = {
-    "base": Survey._read_base,
-    "link": Survey._read_link,
-    "meta": Survey._read_meta,
-    "iframe": Survey._read_frame,
-    "frame": Survey._read_frame,
-    **dict.fromkeys(_ASSETS, Survey._read_asset),
-}
+_Readers = dict[str, Callable[[Survey, Element], None]]
+_IN_HEAD: _Readers = {"base": Survey._read_base, "link": Survey._read_link, "meta": Survey._read_meta}
+_IN_BODY: _Readers = dict.fromkeys(("iframe", "frame"), Survey._read_frame)
+_ASSET_READERS: _Readers = dict.fromkeys(_ASSETS, Survey._read_asset)
 
 
 def without_fragment(address: str) -> str:
