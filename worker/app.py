@@ -34,7 +34,7 @@ from worker.hooks import load_hook, load_session
 from worker.in_hand import InHand
 from worker.ledger import Ledger
 from worker.line import STILL_TRYING_EVERY_S, Coordinator, Line
-from worker.memory import look_for_cycles_less, share_one_arena
+from worker.memory import keep_what_pages_take, look_for_cycles_less
 from worker.notes import Drain, Failed, Joined, receive, send
 from worker.outbox import Outbox
 from worker.pipeline import Pipeline
@@ -98,7 +98,7 @@ def serve(post: Post, pipe: Connection, board: Board, inherited: tuple[Connectio
     """
     for stranger in inherited:
         stranger.close()
-    share_one_arena()
+    keep_what_pages_take()
     look_for_cycles_less()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log.configure(post.options.log_file, level=post.options.log_level, console=post.options.log_to_console)
