@@ -54,8 +54,8 @@ class Bs4Engine:
         return [element, *found] if soupsieve.match(css, element) else found
 
     @staticmethod
-    def named(root: Tag, tag: str) -> list[Tag]:
-        return list(root.find_all(tag))
+    def named(root: Tag, *tags: str) -> list[Tag]:
+        return list(root.find_all(tags))
 
     @staticmethod
     def first(element: Tag, css: str) -> Tag | None:

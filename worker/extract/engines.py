@@ -32,8 +32,8 @@ class Engine(Protocol):
         """Return the first of them, or None."""
         ...
 
-    def named(self, root: Element, tag: str) -> list[Element]:
-        """Return the elements of that name, in lower case, below the page's element `html`, in document order."""
+    def named(self, root: Element, *tags: str) -> list[Element]:
+        """Return the elements of some names, in lower case, below the page's element `html`, in document order."""
         ...
 
     def tag(self, element: Element) -> str:

@@ -45,8 +45,8 @@ class LexborEngine:
         return found if "," not in css else list({node.mem_id: node for node in found}.values())
 
     @staticmethod
-    def named(root: LexborNode, tag: str) -> list[LexborNode]:
-        return root.parser.tags(tag)
+    def named(root: LexborNode, *tags: str) -> list[LexborNode]:
+        return root.parser.tags(*tags) if len(tags) == 1 else root.parser.css(",".join(tags))
 
     @staticmethod
     def check(css: str) -> bool:

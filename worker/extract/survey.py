@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from worker.extract.directives import EVERYONE
 from worker.extract.embedded import refresh_address, srcset_addresses
@@ -76,15 +76,20 @@ class Survey:
             self._walk(root)
 
     def _walk(self, root: Element) -> None:
-        """Look for elements by their names: measured, half the time that selectors of attributes take."""
-        named = self._engine.named
-        for tag, read in _IN_HEAD.items():
-            for element in named(root, tag):
-                read(self, element)
-        for tag in ("a", "area"):
-            self._read_anchors(named(root, tag))
-        for tag, read in (_IN_BODY | _ASSET_READERS if self._reading.assets else _IN_BODY).items():
-            for element in named(root, tag):
+        """Look for elements by their names, for all that are rare at once: measured, that is the quickest."""
+        engine = self._engine
+        late = _WITH_ASSETS if self._reading.assets else _IN_BODY
+        rare: dict[str, list[Element]] = {}
+        for element in engine.named(root, *_IN_HEAD, "area", *late):
+            rare.setdefault(engine.tag(element), []).append(element)
+        self._read(rare, _IN_HEAD)
+        self._read_anchors(engine.named(root, "a"))
+        self._read_anchors(rare.get("area", []))
+        self._read(rare, late)
+
+    def _read(self, found: dict[str, list[Element]], readers: _Readers) -> None:
+        for tag, read in readers.items():
+            for element in found.get(tag, ()):
                 read(self, element)
 
     def _read_anchors(self, anchors: list[Element]) -> None:
@@ -146,10 +151,10 @@ class Survey:
         return False
 
 
-_Readers = dict[str, Callable[[Survey, Element], None]]
+_Readers: TypeAlias = dict[str, Callable[[Survey, Element], None]]
 _IN_HEAD: _Readers = {"base": Survey._read_base, "link": Survey._read_link, "meta": Survey._read_meta}
 _IN_BODY: _Readers = dict.fromkeys(("iframe", "frame"), Survey._read_frame)
-_ASSET_READERS: _Readers = dict.fromkeys(_ASSETS, Survey._read_asset)
+_WITH_ASSETS: _Readers = _IN_BODY | dict.fromkeys(_ASSETS, Survey._read_asset)
 
 
 def without_fragment(address: str) -> str:
