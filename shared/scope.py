@@ -20,6 +20,11 @@ class Scope:
         self._include = Patterns(spec.include)
         self._exclude = Patterns(spec.exclude)
 
+    @property
+    def is_of_hosts_alone(self) -> bool:
+        """Whether nothing but the host (and the length) of a URL decides."""
+        return not (self._include or self._exclude)
+
     def refuses(self, url: str) -> str:
         """Name the rule by which a canonical URL is out of scope: `host`, `include`, `exclude`, `length`, or ``."""
         if len(url) > LONGEST_URL_CHARS:

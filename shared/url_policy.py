@@ -35,7 +35,7 @@ class UrlPolicy:
 
     def __init__(self, spec: UrlSpec) -> None:
         self.spec = spec
-        self._is_plain = spec == UrlSpec()
+        self.is_plain = spec == UrlSpec()
         self._dropped = _names(spec.drop_query)
         self._index_pages = frozenset(spec.index_pages)
 
@@ -46,7 +46,7 @@ class UrlPolicy:
 
     def apply(self, url: str) -> str:
         """Return the job's canonical URL of one that is canonical by the standard."""
-        if self._is_plain:
+        if self.is_plain:
             return url
         while (after := self._step(url)) != url:
             # What was left out may have hidden dot segments.

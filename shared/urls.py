@@ -20,7 +20,10 @@ FINGERPRINT_BYTES = 16
 _PAGE = blake2b(b"page\n\n", digest_size=FINGERPRINT_BYTES)
 
 _LOWER_ESCAPE = re.compile(r"%(?:[a-f][0-9a-fA-F]|[0-9A-F][a-f])")
-_PLAIN = re.compile(r"(?:\.\./)*(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*)?")
+_NAME = r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*+"
+_PLAIN = re.compile(rf"(?!\?|\Z)(?:/|(?:\.\./)*+)(?:{_NAME}/)*+(?:{_NAME})?+(?:\?[A-Za-z0-9._~/=&+-]*+)?+")
+_OTHER_SCHEME = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+_PLAIN_HOST = re.compile(r"https?://([a-z0-9.-]+)(?::[0-9]+)?(?=[/\\?#]|\Z)")
 _USERINFO = re.compile(r"^(https?://)[^/?#]*@")
 
 
@@ -51,15 +54,31 @@ def canonicalize(href: str, base: str | None = None) -> str | None:
 def join_plain(folder: str, href: str) -> str | None:
     """Join a relative address with a canonical URL that ends in a slash, as `canonicalize` does, but faster.
 
-    Return None if it is not of the plain kind that most links are of: names without an escape, a query or a leading
-    dot, perhaps after some `../`.
+    Return None if it is not of the plain kind that most links are of: names without an escape or a leading dot, after
+    a `/` or some `../`, and perhaps a query.
     """
     if not _PLAIN.fullmatch(href):
         return None
+    if href[0] == "/":
+        return folder[: folder.index("/", 8)] + href
     while href.startswith("../"):
         href = href[3:]
         folder = folder[: folder.rfind("/", 0, -1) + 1] if folder.find("/", 8) < len(folder) - 1 else folder
     return folder + href
+
+
+def has_other_scheme(href: str) -> bool:
+    """Say whether an address plainly has a scheme other than http and https; then it is none for `canonicalize`."""
+    return _OTHER_SCHEME.match(href) is not None
+
+
+def plain_host(href: str) -> str | None:
+    """Return the host that an absolute address plainly names, as it is written there; None if it names none so.
+
+    The address of anything on that host is canonical by what `canonicalize` makes of the host.
+    """
+    match = _PLAIN_HOST.match(href)
+    return match[1] if match else None
 
 
 @lru_cache(maxsize=8192)

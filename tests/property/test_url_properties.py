@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.messages import ScopeSpec, UrlSpec
 from shared.scope import Scope
 from shared.url_policy import TRACKING, UrlPolicy
-from shared.urls import canonicalize, join_plain, parts
+from shared.urls import canonicalize, has_other_scheme, join_plain, parts, plain_host
 
 _PIECES = st.sampled_from(
     [
@@ -141,13 +142,49 @@ def test_globs_match_as_fnmatch_would(glob: str, rest: str) -> None:
 
 
 _NAMES = st.text("abcXYZ019._~-", min_size=0, max_size=4)
+_QUERIES = st.one_of(st.just(""), st.text("abZ09._~-/=&+?", max_size=6).map("?{}".format))
 
 
 @given(
     st.lists(_NAMES, max_size=4).map(lambda names: f"https://a.test/{'/'.join(names)}/"),
     st.lists(st.one_of(_NAMES, st.just("..")), max_size=5).map("/".join),
+    _QUERIES,
 )
-def test_the_short_way_to_join_comes_to_the_same(folder: str, href: str) -> None:
+def test_the_short_way_to_join_comes_to_the_same(folder: str, path: str, query: str) -> None:
     base = canonicalize(folder)
     assert base is not None
-    assert join_plain(base, href) in (None, canonicalize(href, base))
+    assert join_plain(base, path + query) in (None, canonicalize(path + query, base))
+
+
+@pytest.mark.parametrize("href", ["x", "../x", "/", "/x/y.html", "/x?q=1&r=a+b", "../?q", "x?"])
+def test_most_links_are_joined_the_short_way(href: str) -> None:
+    base = "https://a.test:81/one/two/"
+    assert join_plain(base, href) == canonicalize(href, base)
+
+
+@settings(deadline=None)
+@given(st.one_of(_NEARLY_URLS, _URLS, st.text()))
+@example("mailto:a@b")
+@example("HtTpS:x")
+@example("ht\ntp://h/")
+def test_what_plainly_has_another_scheme_is_no_url(href: str) -> None:
+    if has_other_scheme(href):
+        assert canonicalize(href, "https://a.test/") is None
+
+
+@settings(deadline=None)
+@given(
+    st.builds("{}{}".format, st.sampled_from(["http://", "https://"]), st.text("aB0x1.-:/\\\n?#%@xn", max_size=12)),
+    st.text(max_size=4),
+)
+@example("http://0x7f.1/", "")
+@example("https://h:99999", "")
+@example("https://h\\p", "@x")
+@example("http://xn--a/", "")
+def test_what_a_host_is_taken_for_depends_on_its_writing_alone(start: str, rest: str) -> None:
+    host = plain_host(start + rest)
+    url = canonicalize(start + rest, "https://a.test/")
+    if host is not None and url is not None:
+        alone = canonicalize(f"http://{host}/")
+        assert alone is not None
+        assert parts(url).host == parts(alone).host

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from shared.messages import Brief, LinkSpec, ScopeSpec
-from shared.urls import canonicalize
+from shared.urls import canonicalize, parts
 from worker.extract import Extractor, engines
 from worker.extract.engines import ENGINES
 from worker.fetch import Fetched, Headers
@@ -23,7 +23,7 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def brief(**changes: object) -> Brief:
-    return Brief(job="j", scope=ScopeSpec(hosts=("h.example",)), **changes)  # type: ignore[arg-type]
+    return Brief(**{"job": "j", "scope": ScopeSpec(hosts=("h.example",)), **changes})  # type: ignore[arg-type]
 
 
 def links(body: str, url: str = URL, headers: Headers = HTML, **changes: object) -> list[str]:
@@ -223,13 +223,33 @@ def test_links_of_many_folders_are_all_right_when_the_memo_is_full(monkeypatch: 
             assert extractor.extract(fetched).outlinks == (f"http://h.example/{number}/a", "http://h.example/b")
 
 
+def test_links_within_the_host_are_judged_where_a_pattern_or_the_host_refuses_them() -> None:
+    assert links(
+        "<a href=keep/1>1</a><a href=/drop/2>2</a>", scope=ScopeSpec(hosts=("h.example",), include=("/dir/",))
+    ) == ["http://h.example/dir/keep/1"]
+    assert links("<base href=http://out.example/><a href=x>x</a><a href=http://h.example/in>in</a>") == [
+        "http://h.example/in"
+    ]
+    long = "/".join(["x" * 500] * 20)
+    assert links(f"<base href='/{long}/'><a href={'y' * 300}>y</a>") == []
+
+
+@pytest.mark.parametrize(
+    "host", ["out.example", "OUT.example", "h.example.", "h.example:81", "u@h.example", "xn--a", "0x7f.1"]
+)
+def test_absolute_links_are_judged_by_their_host_however_it_is_written(host: str) -> None:
+    url = canonicalize(f"http://{host}/x")
+    expected = [url] if url is not None and parts(url).host == "h.example" else []
+    assert links(f"<a href=http://{host}/x>x</a><a href=http://{host}/x>again</a>") == expected
+
+
 def test_what_is_long_is_not_remembered() -> None:
     extractor = Extractor(brief())
     body = f"<a href='x#{'y' * 400_000}'>x</a><a href='/{'z' * 2_000}'>z</a>".encode()
     fetched = Fetched(url=URL, status=200, headers=HTML, body=body)
     assert extractor.extract(fetched).outlinks == ("http://h.example/dir/x", f"http://h.example/{'z' * 2_000}")
-    memo = extractor._links._memo
-    assert max((len(href) for hrefs in memo.values() for href in hrefs), default=0) < 1_000
+    folders = extractor._links._folders.values()
+    assert max((len(href) for folder in folders for href in folder.known), default=0) < 1_000
 
 
 def test_many_refreshes_deep_in_noscript_do_not_take_long() -> None:

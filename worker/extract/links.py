@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import chain
+from typing import NamedTuple
 
 from shared.messages import ScopeSpec, UrlSpec
 from shared.scope import Scope
 from shared.url_policy import policy_of
-from shared.urls import MAX_URL_CHARS, canonicalize, join_plain
+from shared.urls import LONGEST_URL_CHARS, MAX_URL_CHARS, canonicalize, has_other_scheme, join_plain, plain_host
 from worker.extract.page import Page
 from worker.extract.survey import (
     DEFAULT_READING,
@@ -25,6 +27,7 @@ from worker.extract.survey import (
 )
 
 MEMO_SIZE = 100_000
+HOSTS_REMEMBERED = 4_096
 # What is longer is not remembered, so that a hostile page cannot fill the memory.
 MEMO_CHARS = 512
 AT_A_TIME = 1_000
@@ -34,6 +37,18 @@ MAX_HREF_CHARS = 4 * MAX_URL_CHARS
 # An address does not depend on the last segment and the query of its base, unless it begins by keeping them: it is
 # empty, a query, or `http:` without slashes. What has blanks that the standard removes is not looked at closer.
 _NEEDS_WHOLE_BASE = re.compile(r"\Z|[\0-\x20?]|https?:(?![/\\])|[^\t\n\r]*[\t\n\r]", re.IGNORECASE)
+
+
+class _Folder(NamedTuple):
+    """What is known of the addresses on pages of one folder, by how they stand there.
+
+    `url` ends in a slash. With `keeps_all` whatever lies on its host is in scope, and the standard's canonical form is
+    the job's.
+    """
+
+    url: str
+    keeps_all: bool
+    known: dict[str, str | None]
 
 
 class LinkReader:
@@ -50,8 +65,9 @@ class LinkReader:
         self._urls = policy_of(urls)
         self._follow = follow
         self._reading = reading
-        self._memo: dict[str, dict[str, str | None]] = {}
+        self._folders: dict[str, _Folder] = {}
         self._remembered = 0
+        self._refuses_host = lru_cache(HOSTS_REMEMBERED)(self._judge_host)
 
     @property
     def scope(self) -> ScopeSpec:
@@ -99,32 +115,49 @@ class LinkReader:
 
     def _resolved(self, hrefs: list[str], base: str) -> list[str | None]:
         """Join addresses with the base; those that are remembered cost one look each."""
-        folder = base.partition("?")[0].rpartition("/")[0] + "/"
-        memo = self._memo_of(folder)
-        return [memo[href] if href in memo else self._learn(memo, href, folder, base) for href in hrefs]
+        folder = self._folder_of(base)
+        known = folder.known
+        return [known[href] if href in known else self._learn(folder, href, base) for href in hrefs]
 
-    def _memo_of(self, folder: str) -> dict[str, str | None]:
-        """Return what is known of a folder; if all that is known grows too much, forget it."""
+    def _folder_of(self, base: str) -> _Folder:
+        """Return what is known of a base's folder; if all that is known grows too much, forget it."""
         if self._remembered > MEMO_SIZE:
             # Made anew, since another thread may still read the old one.
-            self._memo, self._remembered = {}, 0
-        memo = self._memo.get(folder)
-        if memo is None:
-            memo = self._memo[folder] = {}
+            self._folders, self._remembered = {}, 0
+        url = base.partition("?")[0].rpartition("/")[0] + "/"
+        folder = self._folders.get(url)
+        if folder is None:
+            keeps_all = self._urls.is_plain and self._scope.is_of_hosts_alone and not self._scope.refuses(url)
+            folder = self._folders[url] = _Folder(url, keeps_all, {})
             self._remembered += 1
-        return memo
+        return folder
 
-    def _learn(self, memo: dict[str, str | None], href: str, folder: str, base: str) -> str | None:
+    def _learn(self, folder: _Folder, href: str, base: str) -> str | None:
         if len(href) > MEMO_CHARS:
             return self._in_scope(canonicalize(href, base)) if len(href) <= MAX_HREF_CHARS else None
-        url = join_plain(folder, href) if href else None
+        url = join_plain(folder.url, href)
         if url is None:
+            if self._leads_out(href):
+                return None
             if _NEEDS_WHOLE_BASE.match(href):
-                return self._in_scope(canonicalize(href, base))
-            url = canonicalize(href, folder)
-        url = memo[href] = self._in_scope(url)
+                return self._in_scope(canonicalize(href, base) if href else base)
+            url = self._in_scope(canonicalize(href, folder.url))
+        elif not folder.keeps_all or len(url) > LONGEST_URL_CHARS:
+            url = self._in_scope(url)
+        folder.known[href] = url
         self._remembered += 1
         return url
+
+    def _leads_out(self, href: str) -> bool:
+        """Say whether an address is out of scope by what it begins with: to see that is as quick as to remember it."""
+        if has_other_scheme(href):
+            return True
+        host = plain_host(href)
+        return host is not None and self._refuses_host(host)
+
+    def _judge_host(self, host: str) -> bool:
+        url = canonicalize(f"http://{host}/")
+        return url is None or self._scope.refuses(url) == "host"
 
     def _in_scope(self, url: str | None) -> str | None:
         return None if url is None else self.keep(url)
