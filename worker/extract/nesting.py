@@ -49,25 +49,29 @@ _LASTING = re.compile(rb"<(/?)[bcefinstuBCEFINSTU](?:|ig|ode|m|ont|obr|mall|trik
 
 def flattened(body: bytes) -> bytes:
     """Return markup in UTF-8, without its deepest tags if it has many: nearly always the body itself."""
-    if len(body) <= FEW_TAGS * TAG_BYTES or (tags := body.count(b"<")) <= FEW_TAGS:
+    if len(body) <= FEW_TAGS * TAG_BYTES:
         return body
-    with_lasting = tags > SOME_TAGS
+    tags = [body.count(b"<", start, start + BLOCK_BYTES) for start in range(0, len(body), BLOCK_BYTES)]
+    if sum(tags) <= FEW_TAGS:
+        return body
     # Not to count what is void is quicker, and mostly enough.
-    if tags > MANY_TAGS or (_may_be_deep(body, with_lasting) and _may_be_deep(body, with_lasting, without_void=True)):
+    if sum(tags) > MANY_TAGS or (_may_be_deep(body, tags) and _may_be_deep(body, tags, without_void=True)):
         return without_deep_tags(body)
     return body
 
 
-def _may_be_deep(body: bytes, with_lasting: bool, without_void: bool = False) -> bool:
-    """Estimate the depth from above, block by block, by counting alone: as if every end tag closed something."""
+def _may_be_deep(body: bytes, tags: list[int], without_void: bool = False) -> bool:
+    """Estimate the depth from above by counting alone: as if every end tag closed something. `tags` tells how many are
+    in each block."""
+    with_lasting = sum(tags) > SOME_TAGS
     depth = lasting = 0
-    for start in range(0, len(body), BLOCK_BYTES):
-        block = body[start : start + BLOCK_BYTES]
-        closing = block.count(b"</")
-        opening = block.count(b"<") - closing
+    for number, opening in enumerate(tags):
+        start, end = number * BLOCK_BYTES, (number + 1) * BLOCK_BYTES
+        closing = body.count(b"</", start, end)
+        opening -= closing
         if without_void:
-            opening -= len(_VOID.findall(block))
-        found = _LASTING.findall(block) if with_lasting else []
+            opening -= len(_VOID.findall(body, start, end))
+        found = _LASTING.findall(body, start, end) if with_lasting else []
         ends = found.count(b"/")
         if depth + opening > MAX_DEPTH or lasting + len(found) - ends > MAX_DEPTH:
             return True
