@@ -10,9 +10,9 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import connection, resource_tracker
+from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -36,13 +36,20 @@ INTERRUPTED = 130
 
 def run(options: RunOptions) -> int:
     """Run a job to its end; return the exit code. Raises `UsageError` for what the user has to change."""
-    context = multiprocessing.get_context("spawn")
+    # Most of what a start takes is imports. What both processes need is loaded here; they are forked, while there is
+    # no thread, and load the rest side by side.
+    import shared.log
+    import shared.manager  # noqa: F401
+
+    context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
     nodes, to_node = context.Pipe(duplex=False)
     with Interrupts() as interrupts:
-        coordinator = context.Process(target=coordinator_process, args=(options, theirs), name="coordinator")
-        # Most of what a start takes is imports: the node's go on beside the coordinator's.
-        node = context.Process(target=node_process, args=(options, nodes), name="node")
+        # Each lets go of the ends that are not its own: they would hide the death of this process.
+        coordinator = context.Process(
+            target=coordinator_process, args=(options, theirs, (ours, nodes, to_node)), name="coordinator"
+        )
+        node = context.Process(target=node_process, args=(options, nodes, (ours, theirs, to_node)), name="node")
         with _signals_blocked():
             coordinator.start()
             node.start()
@@ -77,9 +84,9 @@ def _see_through(
     return _end(pipe, Path(ready.folder), node, coordinator, console)
 
 
-def coordinator_process(options: RunOptions, pipe: Connection) -> None:
+def coordinator_process(options: RunOptions, pipe: Connection, inherited: Iterable[Connection]) -> None:
     """Be the coordinator of a run; end with its exit code."""
-    _leave_terminal()
+    _become_a_child(inherited)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     from crawlfleet.run_coordinator import be_coordinator
 
@@ -90,9 +97,9 @@ def coordinator_process(options: RunOptions, pipe: Connection) -> None:
     os._exit(code)
 
 
-def node_process(options: RunOptions, pipe: Connection) -> None:
+def node_process(options: RunOptions, pipe: Connection, inherited: Iterable[Connection]) -> None:
     """Be the node of a run; end with its exit code. SIGTERM waits until it knows how to drain."""
-    _leave_terminal()
+    _become_a_child(inherited)
     from crawlfleet.run_node import be_node
 
     raise SystemExit(be_node(options, pipe))
@@ -101,7 +108,6 @@ def node_process(options: RunOptions, pipe: Connection) -> None:
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
     """Start processes with signals blocked: one that imports yet would die of a Ctrl-C that is meant for us."""
-    resource_tracker.ensure_running()  # it unblocks them when it starts
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
     try:
         yield
@@ -109,9 +115,12 @@ def _signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _leave_terminal() -> None:
-    """Let a process that was started so be out of Ctrl-C's reach; one that came already is forgotten."""
+def _become_a_child(inherited: Iterable[Connection]) -> None:
+    """Let go of what is another process's: its ends of pipes, its signals, and Ctrl-C, even if one has come already."""
+    for stranger in inherited:
+        stranger.close()
     os.setpgid(0, 0)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 

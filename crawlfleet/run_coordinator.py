@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -16,7 +15,7 @@ from shared.errors import CrawlfleetError, JobError
 
 def be_coordinator(options: RunOptions, pipe: Connection) -> int:
     """Be the coordinator of a run; return its exit code."""
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(pipe,), name="parent", daemon=True).start()
     served = Options(
         job=options.job,
         crawls=options.crawls,
@@ -40,9 +39,8 @@ def be_coordinator(options: RunOptions, pipe: Connection) -> int:
         return error.exit_code
 
 
-def _end_with_parent() -> None:
-    """End this process as SIGTERM would when the one that started it is gone."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
+def _end_with_parent(pipe: Connection) -> None:
+    """End this process as SIGTERM would when the one that started it is gone: it never says a word."""
+    with suppress(EOFError, OSError):
+        pipe.recv_bytes()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What `crawlfleet run` and its two processes tell each other. It imports next to nothing: each starts with it."""
+"""What `crawlfleet run` and its two processes tell each other."""
 
 from __future__ import annotations
 

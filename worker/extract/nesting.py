@@ -65,12 +65,11 @@ def _may_be_deep(body: bytes, tags: list[int], without_void: bool = False) -> bo
     in each block."""
     with_lasting = sum(tags) > SOME_TAGS
     depth = lasting = 0
-    for number, opening in enumerate(tags):
+    for number, within in enumerate(tags):
         start, end = number * BLOCK_BYTES, (number + 1) * BLOCK_BYTES
         closing = body.count(b"</", start, end)
-        opening -= closing
-        if without_void:
-            opening -= len(_VOID.findall(body, start, end))
+        void = len(_VOID.findall(body, start, end)) if without_void else 0
+        opening = within - closing - void
         found = _LASTING.findall(body, start, end) if with_lasting else []
         ends = found.count(b"/")
         if depth + opening > MAX_DEPTH or lasting + len(found) - ends > MAX_DEPTH:
