@@ -18,9 +18,10 @@ def registrable_domain(host: str) -> str:
 
     A suffix that the list does not have is one label long, as the list's own rules say.
     """
+    last = host.rpartition(".")[2]
+    if last == host or last.isdecimal() or host.startswith("["):
+        return host  # one label, or an address: no canonical name ends in a number. The list takes long to load.
     found = _extractor().extract_str(host)
-    if found.ipv4 or found.ipv6 or host.startswith("["):
-        return host
     if found.suffix:
         return found.top_domain_under_public_suffix or host
     return ".".join(host.rstrip(".").split(".")[-2:])

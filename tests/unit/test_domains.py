@@ -21,6 +21,7 @@ from shared.domains import registrable_domain
         ("www.xn--r8jz45g.jp", "xn--r8jz45g.jp"),
         ("a.b.shop.localhost", "shop.localhost"),
         ("localhost", "localhost"),
+        ("a.b.rack2", "b.rack2"),
         ("127.0.0.1", "127.0.0.1"),
         ("[::1]", "[::1]"),
         ("www.example.org.", "example.org"),
