@@ -19,7 +19,7 @@ from coordinator.frontier.crawl_reader import CrawlReader
 from coordinator.frontier.story import ACCEPTED, EVENTS, StoryLine
 from coordinator.sinks.jsonl_sink import lines_of
 from shared.messages import Kind, Outcome
-from shared.urls import FINGERPRINT_BYTES
+from shared.urls import split_fingerprints
 
 SHOWN = 10
 SHOWN_BYTES = 200
@@ -129,16 +129,12 @@ def _check_outlinks(reader: CrawlReader, replay: Replay) -> Invariant:
     invariant = Invariant(name="every outlink of an accepted page is a task of the crawl")
     for line in reader.story():
         replay.play(line)
-        outlinks = _split(line.outlinks)
+        outlinks = split_fingerprints(line.outlinks)
         known = reader.known(outlinks) if outlinks else set()
         for ref in outlinks:
             holds = ref in known
             invariant.check(holds, "" if holds else f"{reader.name_of(line.task)}: its outlink {ref.hex()} is no task")
     return invariant
-
-
-def _split(outlinks: bytes) -> list[bytes]:
-    return [outlinks[start : start + FINGERPRINT_BYTES] for start in range(0, len(outlinks), FINGERPRINT_BYTES)]
 
 
 def _check_states(

@@ -7,8 +7,10 @@ port dropped, dot segments resolved, path case kept), no fragment, no user info,
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from struct import Struct
 from typing import NamedTuple
 
 import ada_url
@@ -17,6 +19,8 @@ import ada_url
 MAX_URL_CHARS = 2_083
 LONGEST_URL_CHARS = 8_192
 FINGERPRINT_BYTES = 16
+# So many are taken apart at once.
+_FEW_FINGERPRINTS = 512
 _PAGE = blake2b(b"page\n\n", digest_size=FINGERPRINT_BYTES)
 
 _LOWER_ESCAPE = re.compile(r"%(?:[a-f][0-9a-fA-F]|[0-9A-F][a-f])")
@@ -114,3 +118,16 @@ def page_fingerprint(url: str) -> bytes:
 def fingerprint(kind: str, serves: str, url: str) -> bytes:
     """The key of a task: 16 bytes of BLAKE2b over kind, the origin it serves, and canonical URL."""
     return blake2b(f"{kind}\n{serves}\n{url}".encode(), digest_size=FINGERPRINT_BYTES).digest()
+
+
+def split_fingerprints(joined: bytes) -> Sequence[bytes]:
+    """Return the fingerprints that stand one after another; what is left at the end is none."""
+    count = len(joined) // FINGERPRINT_BYTES
+    if count <= _FEW_FINGERPRINTS:
+        return _layout(count).unpack_from(joined)
+    return [joined[at : at + FINGERPRINT_BYTES] for at in range(0, count * FINGERPRINT_BYTES, FINGERPRINT_BYTES)]
+
+
+@lru_cache(maxsize=_FEW_FINGERPRINTS + 1)
+def _layout(count: int) -> Struct:
+    return Struct(f"{FINGERPRINT_BYTES}s" * count)

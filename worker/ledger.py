@@ -7,7 +7,6 @@ no clock, no thread, no connection; `worker.client` drives it from one thread.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -117,7 +116,7 @@ class Ledger:
                 report = replace(report, outlinks=outlinks, known=known)
             key = TaskKey(report.lease, report.ref)
             self._started.pop(key, None)
-            self._unacked[key] = dataclasses.replace(delivery, report=report)
+            self._unacked[key] = replace(delivery, report=report)
 
     def start(self, keys: Iterable[TaskKey]) -> None:
         """Take note of tasks that started; a report tells of its own start."""
@@ -174,7 +173,7 @@ class Ledger:
         if delivery is None:
             return
         if delivery.ahead and ack.state is AckState.OK:
-            self._unacked[TaskKey(ack.lease, ack.ref)] = dataclasses.replace(delivery, ahead=delivery.ahead[1:])
+            self._unacked[TaskKey(ack.lease, ack.ref)] = replace(delivery, ahead=delivery.ahead[1:])
             return
         if ack.state is AckState.OK and delivery.report.outcome is Outcome.FETCHED:
             self._sent.learn(delivery.report.outlinks, delivery.depth + 1)

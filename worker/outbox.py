@@ -9,13 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from shared.messages import Report
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """A report that is ready to leave, and what has to go ahead of it, in order: the earlier parts of a sitemap.
 
     `depth` is that of its task, `wire_bytes` the size of the largest of them once encoded, `gap_s` the time before its

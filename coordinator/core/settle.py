@@ -18,7 +18,7 @@ from coordinator.core.transitions import TaskEvent, move
 from coordinator.core.units import join, key_of_address
 from shared.messages import CONTENT_TYPE_RULE, AckState, Kind, Outcome, Report
 from shared.url_policy import policy_of
-from shared.urls import FINGERPRINT_BYTES, host_key, page_fingerprint
+from shared.urls import host_key, page_fingerprint, split_fingerprints
 
 _WITH_OUTLINKS = frozenset({Outcome.FETCHED, Outcome.EXTRACT_ERROR})
 
@@ -39,7 +39,7 @@ class Named(NamedTuple):
     fingerprint only."""
 
     refs: list[bytes]
-    known: list[bytes]
+    known: Sequence[bytes]
 
 
 def named_by(task: TaskRow, report: Report, policy: Policy, limit: int) -> Named:
@@ -48,9 +48,8 @@ def named_by(task: TaskRow, report: Report, policy: Policy, limit: int) -> Named
         return Named([link.ref for link in _other_links(task, report, policy)[:limit]], [])
     if report.outcome not in _WITH_OUTLINKS:
         return Named([], [])
-    known, size = report.known, FINGERPRINT_BYTES
     refs = [page_fingerprint(url) for url in report.outlinks[:limit]]
-    return Named(refs, [known[start : start + size] for start in range(0, len(known) - size + 1, size)])
+    return Named(refs, split_fingerprints(report.known))
 
 
 def links_of(
@@ -64,10 +63,10 @@ def links_of(
     if report.outcome is Outcome.REDIRECTED or task.kind is not Kind.PAGE:
         return _other_links(task, report, policy)[: len(named.refs)], []
     links, depths, depth = [], facts.depths, task.depth + 1
-    told = named.known
+    told = [*named.known]
     if told:
         assert facts.strangers is not None, "what is only named has to be looked up"
-        told = [ref for ref in told if ref not in facts.strangers] if facts.strangers else [*told]
+        told = [ref for ref in told if ref not in facts.strangers] if facts.strangers else told
     for ref, url in zip(named.refs, report.outlinks, strict=False):
         known = depths[ref]
         if known is None or known > depth:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from shared.urls import FINGERPRINT_BYTES, Parts, canonicalize, fingerprint, host_key, origin, page_fingerprint, parts
+from shared.urls import (
+    FINGERPRINT_BYTES,
+    Parts,
+    canonicalize,
+    fingerprint,
+    host_key,
+    origin,
+    page_fingerprint,
+    parts,
+    split_fingerprints,
+)
 
 
 @pytest.mark.parametrize(
@@ -100,3 +110,10 @@ def test_fingerprint_differs_by_kind_origin_and_url() -> None:
 
 def test_the_short_way_to_a_page_s_fingerprint_is_the_same() -> None:
     assert page_fingerprint("https://a.test/ü?b=1") == fingerprint("page", "", "https://a.test/ü?b=1")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 512, 513, 2_000])
+@pytest.mark.parametrize("left_over", [b"", b"x"])
+def test_fingerprints_that_stand_together_are_told_apart(count: int, left_over: bytes) -> None:
+    refs = [page_fingerprint(f"http://h.example/{number}") for number in range(count)]
+    assert [*split_fingerprints(b"".join(refs) + left_over)] == refs
