@@ -27,7 +27,7 @@ from coordinator.frontier.reading import (
 from coordinator.turns import Turns
 from shared.messages import Ack, AckState, Kind, Report
 from shared.url_policy import policy_of
-from shared.urls import canonicalize, origin
+from shared.urls import is_canonical, origin
 
 RECONSIDERED_PER_TURN = 1_000
 
@@ -139,7 +139,7 @@ class Intake:
 
     def _is_sound(self, link: Link) -> bool:
         """Say whether a URL is canonical. A sitemap's is kept as it is found, whatever the job takes for one."""
-        return self._urls.is_canonical(link.url) if link.kind is Kind.PAGE else canonicalize(link.url) == link.url
+        return self._urls.is_canonical(link.url) if link.kind is Kind.PAGE else is_canonical(link.url)
 
     def _is_part(self, report: Report, facts: Facts) -> bool:
         task = facts.tasks[report.ref]

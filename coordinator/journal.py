@@ -17,6 +17,7 @@ MAX_LIMITS_TOLD = 10_000
 _LIMITS = ("budget_", "trap_")
 _HOST_LIMITS = ("budget_host_", "trap_")
 _TOLD = frozenset({TaskEvent.GAVE_UP, TaskEvent.POISONED})
+_UNUSUAL = _TOLD | {TaskEvent.REFUSED, TaskEvent.RETRIED}
 
 
 class Journal:
@@ -30,7 +31,8 @@ class Journal:
         for change in changes:
             match change:
                 case TaskMoved():
-                    self._note_task(change)
+                    if change.event in _UNUSUAL:
+                        self._note_task(change)
                 case LeaseEnded():
                     self._note_lease(change)
                 case OriginSet():

@@ -12,7 +12,7 @@ from functools import lru_cache
 from urllib.parse import unquote_plus
 
 from shared.messages import UrlSpec
-from shared.urls import canonicalize
+from shared.urls import canonicalize, is_canonical
 
 # Parameters that say where a click came from and change nothing about the page.
 TRACKING = (
@@ -55,7 +55,7 @@ class UrlPolicy:
 
     def is_canonical(self, url: str) -> bool:
         """Say whether a URL is what it claims to be; a worker's word is not taken for it."""
-        return self.canonicalize(url) == url
+        return is_canonical(url) and self.apply(url) == url
 
     def _step(self, url: str) -> str:
         address, mark, query = url.partition("?")

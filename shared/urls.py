@@ -55,6 +55,18 @@ def canonicalize(href: str, base: str | None = None) -> str | None:
     return url
 
 
+def is_canonical(url: str) -> bool:
+    """Say whether a text is what `canonicalize` makes of it; quick for URLs of the plain kind."""
+    slash = url.find("/", 8)
+    is_plain = slash > 0 and _PLAIN.fullmatch(url, slash) is not None and _is_canonical_origin(url[:slash])
+    return is_plain or canonicalize(url) == url
+
+
+@lru_cache(maxsize=8192)
+def _is_canonical_origin(origin: str) -> bool:
+    return canonicalize(f"{origin}/") == f"{origin}/"
+
+
 def join_plain(folder: str, href: str) -> str | None:
     """Join a relative address with a canonical URL that ends in a slash, as `canonicalize` does, but faster.
 

@@ -15,7 +15,7 @@ from coordinator.core.policy import Policy
 from coordinator.core.robots_file import sitemaps_of
 from coordinator.core.rows import TaskRow
 from shared.messages import Kind, Outcome, Report
-from shared.urls import canonicalize, parts
+from shared.urls import canonicalize, is_canonical, parts
 
 MAX_DEPTH = 2  # an index of indexes of sitemaps
 MAX_NAMED = 1_000  # by one robots.txt
@@ -45,7 +45,7 @@ def listed_in(sitemap: TaskRow, report: Report) -> list[Link]:
         for entry in report.entries
     ]
     if sitemap.depth < MAX_DEPTH:
-        links += [_link(sitemap, url, depth=sitemap.depth + 1) for url in report.sitemaps if canonicalize(url) == url]
+        links += [_link(sitemap, url, depth=sitemap.depth + 1) for url in report.sitemaps if is_canonical(url)]
     return links
 
 

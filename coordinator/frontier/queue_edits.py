@@ -30,15 +30,21 @@ class QueueEdits:
         self._gone.append(task)
         self._ripe.append(task)
 
-    def write(self, db: sqlite3.Connection) -> None:
-        """Write it all."""
+    @property
+    def filled(self) -> set[str]:
+        """The queues in which somebody waits now."""
+        return {queue for queue, _ in self._edits}
+
+    def write(self, db: sqlite3.Connection) -> int:
+        """Write it all; return how many more wait for a time than before."""
         added = [task for task in self._edits.values() if task is not None]
-        db.executemany("DELETE FROM later WHERE queue = ? AND not_before = ? AND id = ?", _later(self._gone))
+        gone = db.executemany("DELETE FROM later WHERE queue = ? AND not_before = ? AND id = ?", _later(self._gone))
         db.executemany("DELETE FROM ready WHERE queue = ? AND rank = ? AND id = ?", _ready(self._gone))
         now = [*self._ripe, *(task for task in added if task.not_before <= 0)]
         later = [task for task in added if task.not_before > 0]
         db.executemany("INSERT INTO ready VALUES (?, ?, ?)", _ready(now))
         db.executemany("INSERT INTO later VALUES (?, ?, ?)", _later(later))
+        return len(later) - max(0, gone.rowcount)
 
 
 def _ready(tasks: Iterable[TaskRow]) -> list[tuple[str, int, int]]:

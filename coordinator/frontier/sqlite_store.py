@@ -45,6 +45,7 @@ from shared.errors import CrawlFailed, UsageError
 from shared.messages import Kind
 
 LEASES_PER_EPOCH = 10**9
+EMPTY_QUEUES_KNOWN = 20_000
 PAGE_BYTES = 4_096
 _IN = (1, 4, 16, 64, 256)
 
@@ -75,6 +76,9 @@ class SqliteStore:
         self._story: list[tuple[object, ...]] = []
         self._found: list[tuple[int, int, bytes]] = []
         self._recorded: list[Result] = []
+        # How many tasks wait for a time, and queues in which none waits at all: most looks at a queue need no more.
+        self._later = 0
+        self._empty: set[str] = set()
         try:
             with _told(path):
                 self._load()
@@ -171,10 +175,16 @@ class SqliteStore:
         return self._rows.due.next_at(self._rows.hosts)
 
     def ready(self, queue: str, now: float, limit: int) -> Ready:
+        if not self._later and queue in self._empty:
+            return Ready((), None)
         self._ripen(queue, now)
         tasks = self._queued("ready WHERE queue = ? ORDER BY rank, id LIMIT ?", (queue, limit))
         if len(tasks) == limit:
             return Ready(tasks, now)
+        if not self._later:
+            if not tasks:
+                self._empty.add(queue)
+            return Ready(tasks, None)
         (next_at,) = self._db.execute("SELECT min(not_before) FROM later WHERE queue = ?", (queue,)).fetchone()
         return Ready(tasks, next_at)
 
@@ -203,7 +213,7 @@ class SqliteStore:
             queued = QueueEdits()
             for change in changes:
                 self._take(change, queued)
-            queued.write(self._db)
+            self._write(queued)
 
     def commit(self, now: float) -> None:
         if not self._db.in_transaction:
@@ -229,6 +239,8 @@ class SqliteStore:
         self._found.clear()
         self._story.clear()
         self._rows.cut_back()
+        if len(self._empty) > EMPTY_QUEUES_KNOWN:
+            self._empty.clear()
 
     def results(self, cursor: int, limit: int) -> Sequence[Result]:
         return self._results.read(cursor, limit)
@@ -251,6 +263,7 @@ class SqliteStore:
         self._opened_at = kept_at + elapsed_s(Reading(*before), reading)
         self._epoch = msgspec.msgpack.decode(meta["epoch"]) + 1 if "epoch" in meta else 1
         self._begin_epoch(reading)
+        (self._later,) = self._db.execute("SELECT count(*) FROM later").fetchone()
         (self._results.count,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM results").fetchone()
         self._rows.load_active(self._db)
 
@@ -271,6 +284,8 @@ class SqliteStore:
 
     def _ripen(self, queue: str, now: float) -> None:
         """Move what may be tried again now to what is ready."""
+        if not self._later:
+            return
         ripe = self._queued("later WHERE queue = ? AND not_before <= ?", (queue, now))
         if not ripe:
             return
@@ -279,7 +294,11 @@ class SqliteStore:
         queued = QueueEdits()
         for task in ripe:
             queued.ripen(task)
-        queued.write(self._db)
+        self._write(queued)
+
+    def _write(self, queued: QueueEdits) -> None:
+        self._later += queued.write(self._db)
+        self._empty -= queued.filled
 
     def _read_depths(self, refs: Iterable[bytes]) -> None:
         for some in _runs(refs):

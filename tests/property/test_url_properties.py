@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared.messages import ScopeSpec, UrlSpec
 from shared.scope import Scope
 from shared.url_policy import TRACKING, UrlPolicy
-from shared.urls import canonicalize, has_other_scheme, join_plain, parts, plain_host
+from shared.urls import canonicalize, has_other_scheme, is_canonical, join_plain, parts, plain_host
 
 _PIECES = st.sampled_from(
     [
@@ -188,3 +188,16 @@ def test_what_a_host_is_taken_for_depends_on_its_writing_alone(start: str, rest:
         alone = canonicalize(f"http://{host}/")
         assert alone is not None
         assert parts(url).host == parts(alone).host
+
+
+@settings(deadline=None)
+@given(st.one_of(_NEARLY_URLS, _URLS, st.text()))
+@example("http://h:80/")
+@example("http://h:081/a")
+@example("http://H/")
+@example("http://h/a/../b")
+@example("http://0x7f.1/")
+@example("http://h/a?b#")
+@example("https:///x")
+def test_what_is_canonical_is_what_canonicalize_leaves_alone(url: str) -> None:
+    assert is_canonical(url) == (canonicalize(url) == url)
