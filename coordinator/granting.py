@@ -104,10 +104,14 @@ class Granting:
             return None
         tasks, next_at = self._waiting(host, len(starts), facts, now)
         allowed = leases.refuse_by_robots(tasks, facts, self._policy)
-        lease = leases.grant(allowed, starts, asker, facts, self._policy, now)
-        if len(lease.refs if lease is not None else ()) < len(allowed):
+        is_all = len(tasks) < len(starts)
+        share = allowed[: leases.share(host, asker, self._policy, len(allowed))] if is_all else allowed
+        lease = leases.grant(share, starts, asker, facts, self._policy, now)
+        if len(lease.refs if lease is not None else ()) < len(share):
             # The budget keeps some of them here, until a place is given back or the last is spent.
             next_at = now + BUDGET_PAUSE_S
+        elif len(share) < len(allowed):
+            next_at = now
         leases.look_again(facts, key, self._policy, now, next_at)
         return lease
 

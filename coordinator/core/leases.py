@@ -8,6 +8,7 @@ flight, and three deaths while alone end it as poison. So an innocent task is ne
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from math import ceil
 
 import msgspec
 
@@ -64,6 +65,18 @@ def room(host: HostRow, asker: Asker, policy: Policy, now: float) -> list[float]
     still = politeness.open_at_once(host, slots, policy) - asker.open_tasks
     limit = max(0, min(asker.want, policy.tasks_per_lease, still))
     return politeness.planned_starts(host, now, policy, limit)
+
+
+def share(host: HostRow, asker: Asker, policy: Policy, waiting: int) -> int:
+    """Return how many of all the tasks that wait on a host the asker may take: those that it can start at once, or its
+    part of them if that is more; all if no other session could start one."""
+    if host.delay_s > 0 or asker.sessions < 2:
+        return waiting
+    slots = politeness.slots_for(host, asker.session, asker.sessions, policy)
+    others = sum(holder.slots for holder in host.holders if holder.session != asker.session)
+    if policy.per_host - others - slots < 1:
+        return waiting
+    return max(slots - asker.open_tasks, ceil(waiting / asker.sessions))
 
 
 def grant(

@@ -122,6 +122,32 @@ def test_sessions_share_the_slots_of_a_host() -> None:
     assert (mine.slots, theirs.slots) == (2, 2)
 
 
+def test_what_one_session_cannot_start_at_once_is_left_to_others_that_can() -> None:
+    crawl = CoreCrawl(*(f"http://a.test/{number}" for number in range(12)), per_host=8)
+    crawl.hello("s", "t")
+    crawl.open_gates()
+    assert [len(crawl.ask(session, 64)) for session in "st"] == [6, 6]
+    assert crawl.ask("s", 64) == []
+
+
+def test_what_nobody_else_could_start_is_not_left() -> None:
+    crawl = CoreCrawl(*(f"http://a.test/{number}" for number in range(12)), per_host=1)
+    crawl.hello("s", "t")
+    crawl.open_gates()
+    assert len(crawl.ask("s", 64)) == crawl.policy.tasks_per_slot
+    alone = CoreCrawl(*(f"http://a.test/{number}" for number in range(12)), per_host=8)
+    alone.hello("s")
+    alone.open_gates()
+    assert len(alone.ask("s", 64)) == 12
+
+
+def test_few_tasks_are_shared_by_what_each_session_can_start() -> None:
+    crawl = CoreCrawl(*(f"http://a.test/{number}" for number in range(7)), per_host=8)
+    crawl.hello("s", "t")
+    crawl.open_gates()
+    assert [len(crawl.ask(session, 64)) for session in "stst"] == [4, 3, 0, 0]
+
+
 def test_a_session_with_few_tasks_leaves_the_slots_that_it_does_not_need() -> None:
     crawl = CoreCrawl(*PAGES, per_host=4)
     crawl.hello("slow")
