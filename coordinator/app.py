@@ -79,6 +79,7 @@ class Crawl:
         self._job = job
         self._started_at = datetime.now(UTC)
         self._stop = threading.Event()
+        self._over = threading.Event()
         work = brief(job)
         with ExitStack() as opened:  # closed again unless all of it can be opened
             self._store, epoch, began_at = _open_store(job, folder)
@@ -90,7 +91,7 @@ class Crawl:
                 self._keep_job = take_job(self._store, as_data(job), accept=options.accept_changes)
             self._service = Service(self._store, policy(job, work), work, epoch, Journal(), began_at)
             self._follower = self._open_follower(opened)
-            self._loop = Loop(self._service, on_commit=self._follower.nudge, began_at=began_at)
+            self._loop = Loop(self._service, on_commit=self._look_up, began_at=began_at)
             self._results = ResultsDict(self._store, policy_of(work.urls))
             self._server = self._open_server(options)
             self.token = self._server.join_token(options.advertise or None)
@@ -169,20 +170,18 @@ class Crawl:
 
     def _wait(self) -> bool:
         """Wait for the end; say whether it is the crawl's own, proved from its state."""
-        while not self._stop.wait(0.05):
-            if self._loop.failure is not None or self._follower.failure is not None:
+        self._over.clear()  # it had no tasks before its seeds
+        while not self._over.wait(0.05):
+            is_broken = self._loop.failure is not None or self._follower.failure is not None
+            if is_broken or self._stop.is_set():
                 return False
-            if self._is_over():
-                return True
-        return False
+        return True
 
-    def _is_over(self) -> bool:
-        try:
-            return self._loop.call(lambda _now: self._service.is_finished)
-        except Exception:
-            if self._loop.failure is None:
-                raise
-            return False  # the next look finds the failure
+    def _look_up(self) -> None:
+        """Let the sinks follow a commit, and see whether it was the last; in the loop's thread."""
+        self._follower.nudge()
+        if self._service.is_finished:
+            self._over.set()
 
     def _farewell(self, finished: bool) -> None:
         """Give workers the time to hear that the crawl is over, and whoever reads the results that to read on."""
