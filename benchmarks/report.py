@@ -94,7 +94,8 @@ def table(results: Results) -> str:
             _cell(runs, lambda run: run.peak_mb),
             _cell(runs, lambda run: run.first_page_s, "{:.2f}"),
         )
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        fewer = f" ({len(runs)} rounds)" if len(runs) < results.rounds else ""
+        lines.append(f"| {name}{fewer} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", *_ours(results), *_notes(results)])
 
 

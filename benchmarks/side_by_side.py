@@ -1,10 +1,12 @@
 """Crawlers side by side: the same site, the same work, in one run, interleaved.
 
-    python -m benchmarks.side_by_side [--rounds 5] [--only NAME ...] [--site FOLDER] [--write-docs] [--results FILE]
+    python -m benchmarks.side_by_side [--rounds 5] [--slow-rounds N] [--only NAME ...] [--site FOLDER]
+                                      [--write-docs] [--results FILE]
 
 The site is real documentation (`doc_site`), served by nginx on loopback; every crawler fetches all of its pages and
 writes title, h1 and number of links of each as JSON lines (wget2 saves the pages). Peers are installed into
-`.make/peers` at the first run; one that cannot run is named and left out. `--write-docs` writes `docs/benchmarks.md`
+`.make/peers` at the first run; one that cannot run is named and left out. With `--slow-rounds`, those that take more
+than a minute sit out the rounds after so many. `--write-docs` writes `docs/benchmarks.md`
 and its chart; `--from FILE` does so from the results of an earlier run.
 """
 
@@ -32,6 +34,7 @@ from tests.acceptance.nginx_site import Hit, NginxSite
 RESULTS = Path(".make/side_by_side.json")
 HELP_RUNS = 10
 EXAMPLES = 3
+SLOW_S = 60.0
 
 
 def crawl(contestant: Contestant, root: Path, expected: Sequence[str], keep: bool = False) -> Run:
@@ -87,14 +90,16 @@ def _steady_cpu_s(cost: Cost, began: float, ended: float) -> tuple[float, float]
     return taken[False], taken[True]
 
 
-def run_all(contestants: Sequence[Contestant], root: Path, rounds: int) -> Results:
-    """Let each crawl the site once in each round."""
+def run_all(contestants: Sequence[Contestant], root: Path, rounds: int, slow_rounds: int | None) -> Results:
+    """Let each crawl the site once in each round, those that are slow in the first `slow_rounds` at most."""
     expected, note = _reference(root)
     runs: dict[str, list[Run]] = {contestant.name: [] for contestant in contestants}
     left_out: dict[str, str] = {}
     for number in range(rounds):
         for contestant in contestants:
-            if contestant.name in left_out:
+            earlier = runs[contestant.name]
+            is_slow = bool(earlier) and statistics.median(run.whole_s for run in earlier) > SLOW_S
+            if contestant.name in left_out or (is_slow and number >= (slow_rounds or rounds)):
                 continue
             why = contestant.missing()
             if not why:
@@ -172,19 +177,20 @@ def _measure(options: argparse.Namespace) -> Results:
     if any("crapy" in each.name or "Crawlee" in each.name for each in contestants) and (why := make_venv()):
         print(f"peers could not be installed: {why}", file=sys.stderr)
     if options.site is not None:
-        return run_all(contestants, options.site, options.rounds)
+        return run_all(contestants, options.site, options.rounds, options.slow_rounds)
     if missing := doc_site.missing():
         raise SystemExit(f"install {', '.join(missing)} (with its pages), or name another --site")
     with tempfile.TemporaryDirectory(prefix="crawlfleet-") as folder:
         # Started by root, nginx reads as a user of its own.
         Path(folder).chmod(0o755)
         doc_site.compose(Path(folder) / "site")
-        return run_all(contestants, Path(folder) / "site", options.rounds)
+        return run_all(contestants, Path(folder) / "site", options.rounds, options.slow_rounds)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.side_by_side", description="Crawlers side by side.")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--slow-rounds", type=int, metavar="N", help="rounds of those that take more than a minute")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only crawlers whose name has one of these words")
     parser.add_argument("--site", type=Path, help="the folder to serve (default: documentation of three packages)")
     parser.add_argument(
