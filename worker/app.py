@@ -34,7 +34,7 @@ from worker.hooks import load_hook, load_session
 from worker.in_hand import InHand
 from worker.ledger import Ledger
 from worker.line import STILL_TRYING_EVERY_S, Coordinator, Line
-from worker.memory import keep_what_pages_take, look_for_cycles_less
+from worker.memory import keep_what_pages_take, look_for_cycles_less, take_no_more_than
 from worker.notes import Drain, Failed, Joined, receive, send
 from worker.outbox import Outbox
 from worker.pipeline import Pipeline
@@ -66,13 +66,15 @@ class WorkerOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """One worker process's place: which coordinator, under which names, with which options."""
+    """One worker process's place: which coordinator, under which names, with which options; how much memory it may take
+    (0: any)."""
 
     token: JoinToken
     options: WorkerOptions
     index: int
     session: str
     worker: str
+    memory_bytes: int = 0
     replaces: str = ""
     began: tuple[TaskKey, ...] = ()
 
@@ -99,6 +101,8 @@ def serve(post: Post, pipe: Connection, board: Board, inherited: tuple[Connectio
     for stranger in inherited:
         stranger.close()
     keep_what_pages_take()
+    if post.memory_bytes:
+        take_no_more_than(post.memory_bytes)
     look_for_cycles_less()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log.configure(post.options.log_file, level=post.options.log_level, console=post.options.log_to_console)

@@ -36,6 +36,7 @@ from worker.agenda import TaskKey
 from worker.app import Board, Post, WorkerOptions, serve
 from worker.counters import Counters
 from worker.in_hand import InHand
+from worker.memory import share_of
 from worker.notes import Drain, Failed, Joined, receive, send
 from worker.wakeup import Signals
 
@@ -158,6 +159,7 @@ class Node:
             index=seat.index,
             session=secrets.token_hex(8),
             worker=f"{socket.gethostname()}/{os.getpid()}/{seat.index}",
+            memory_bytes=share_of(self._options.processes),
             replaces=seat.last_joined,
             began=seat.began,
         )

@@ -14,7 +14,7 @@ import msgspec
 
 from shared.messages import Brief, Row, ScopeSpec
 from shared.user_agent import product_token
-from worker.extract.engines import open_engine
+from worker.extract.engines import ParseFault, open_engine
 from worker.extract.harvest import HookFault, Parse, harvest
 from worker.extract.links import LinkReader
 from worker.extract.page import Page
@@ -71,6 +71,12 @@ class Extractor:
 
     def extract(self, fetched: Fetched) -> Extracted:
         """Read one page that arrived whole. Whatever its bytes are, this does not raise for them."""
+        try:
+            return self._extract(fetched)
+        except (ParseFault, MemoryError) as error:
+            return Extracted(error=str(error) or "it takes more memory than a worker may have")
+
+    def _extract(self, fetched: Fetched) -> Extracted:
         links = self._links
         page = Page(fetched, self._fleet, links.keep, self._engine, self._reading)
         error = ""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from shared.errors import UsageError
+from shared.errors import CrawlfleetError, UsageError
 
 if TYPE_CHECKING:
     from worker.extract.page import Page
@@ -17,11 +17,18 @@ if TYPE_CHECKING:
 Element: TypeAlias = Any
 
 
+class ParseFault(CrawlfleetError):
+    """A page cannot be parsed. The text is one sentence."""
+
+
 class Engine(Protocol):
     """A parser. It keeps nothing of a page, and serves many threads."""
 
     def root(self, page: Page) -> Element:
-        """Return the page's element `html`, which any page has; whatever its bytes are, this does not raise."""
+        """Return the page's element `html`, which any page has; raise `ParseFault` if there is no memory for its tree.
+
+        Whatever its bytes are, this raises nothing else.
+        """
         ...
 
     def select(self, element: Element, css: str) -> list[Element]:

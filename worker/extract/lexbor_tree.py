@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode, SelectolaxError
 
 from worker.extract.charset import as_utf8
+from worker.extract.engines import ParseFault
 from worker.extract.nesting import flattened
 
 if TYPE_CHECKING:
@@ -18,9 +19,12 @@ _OPTIONS = int(LexborDocumentOptions.WO_EVENTS)
 
 
 def parse(body: bytes, content_type: str) -> LexborHTMLParser:
-    """Parse a body in the encoding that it declares."""
+    """Parse a body in the encoding that it declares; raise `ParseFault` if there is no memory for its tree."""
     # The parser reads UTF-8; what is no UTF-8 becomes U+FFFD where it is asked for.
-    return LexborHTMLParser(flattened(as_utf8(body, content_type)), options=_OPTIONS)
+    try:
+        return LexborHTMLParser(flattened(as_utf8(body, content_type)), options=_OPTIONS)
+    except (SelectolaxError, MemoryError) as error:
+        raise ParseFault("its tree takes more memory than a worker may have") from error
 
 
 class LexborEngine:

@@ -1,0 +1,67 @@
+"""How much memory a worker may take, and what becomes of a page that takes more."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from worker import memory
+from worker.memory import LEAST_BYTES, share_of
+
+GIGABYTE = 2**30
+
+# Each `<p>` opens again what was never closed: 84 KB of markup, millions of elements, three gigabytes.
+_BOMB = """
+import resource, sys
+from shared.messages import Brief, ScopeSpec
+from worker.extract import Extractor
+from worker.fetch import Fetched, Headers
+from worker.memory import take_no_more_than
+
+take_no_more_than(400 * 2**20)
+html = Headers((("Content-Type", "text/html"),))
+bomb = "<p>" + "".join(f"<b id={number}></x>" for number in range(990)) + "</p>" + "<p>x</x>" * 9_000
+extractor = Extractor(Brief(job="j", scope=ScopeSpec(hosts=("h",))))
+for body in (bomb, "<a href=next>next</a>"):
+    found = extractor.extract(Fetched(url="http://h/", status=200, headers=html, body=body.encode()))
+    print(found.error, found.outlinks, sep="|")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_a_page_whose_tree_takes_too_much_memory_fails_alone() -> None:
+    done = subprocess.run([sys.executable, "-c", _BOMB], capture_output=True, text=True, check=True)
+    bomb, good, peak_mb = done.stdout.splitlines()
+    assert bomb == "its tree takes more memory than a worker may have|()"
+    assert good == "|('http://h/next',)"
+    assert int(peak_mb) < 600
+
+
+def test_a_limit_that_is_set_already_is_kept() -> None:
+    code = (
+        "import resource; from worker.memory import take_no_more_than;"
+        "resource.setrlimit(resource.RLIMIT_DATA, (2**31, resource.RLIM_INFINITY)); take_no_more_than(2**30);"
+        "print(resource.getrlimit(resource.RLIMIT_DATA)[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == 2**31
+
+
+def test_workers_share_half_of_the_memory_of_the_machine_or_the_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_GROUP_LIMITS", (tmp_path / "memory.max", tmp_path / "none"))
+    monkeypatch.setattr(memory.os, "sysconf", {"SC_PHYS_PAGES": 16 * GIGABYTE // 4096, "SC_PAGE_SIZE": 4096}.get)
+    assert [share_of(processes) // 2**20 for processes in (1, 2, 64)] == [8192, 4096, LEAST_BYTES // 2**20]
+    (tmp_path / "memory.max").write_text("max\n")
+    assert share_of(2) == 4 * GIGABYTE
+    (tmp_path / "memory.max").write_text(f"{4 * GIGABYTE}\n")
+    assert share_of(2) == GIGABYTE
+
+
+def test_this_process_is_not_limited() -> None:
+    assert resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY
