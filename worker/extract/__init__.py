@@ -35,7 +35,7 @@ class Extracted:
     page itself.
 
     `capped` says that rows or outlinks were left out for the brief's limits, `noindex` that all rows were, since the
-    page asks for it. `error` is empty, or one sentence about the hook; then there are no rows.
+    page asks for it. `error` is empty, or one sentence about the hook or what the page takes; then there are no rows.
     """
 
     rows: tuple[Row, ...] = ()
