@@ -6,7 +6,7 @@
 The site is real documentation (`doc_site`), served by nginx on loopback; every crawler fetches all of its pages and
 writes title, h1 and number of links of each as JSON lines (wget2 saves the pages). Peers are installed into
 `.make/peers` at the first run; one that cannot run is named and left out. With `--slow-rounds`, those that take more
-than a minute sit out the rounds after so many. `--write-docs` writes `docs/benchmarks.md`
+than two minutes sit out the rounds after so many. `--write-docs` writes `docs/benchmarks.md`
 and its chart; `--from FILE` does so from the results of an earlier run.
 """
 
@@ -34,7 +34,7 @@ from tests.acceptance.nginx_site import Hit, NginxSite
 RESULTS = Path(".make/side_by_side.json")
 HELP_RUNS = 10
 EXAMPLES = 3
-SLOW_S = 60.0
+SLOW_S = 120.0
 
 
 def crawl(contestant: Contestant, root: Path, expected: Sequence[str], keep: bool = False) -> Run:
@@ -190,7 +190,7 @@ def _measure(options: argparse.Namespace) -> Results:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.side_by_side", description="Crawlers side by side.")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--slow-rounds", type=int, metavar="N", help="rounds of those that take more than a minute")
+    parser.add_argument("--slow-rounds", type=int, metavar="N", help="rounds of those that take more than two minutes")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only crawlers whose name has one of these words")
     parser.add_argument("--site", type=Path, help="the folder to serve (default: documentation of three packages)")
     parser.add_argument(
