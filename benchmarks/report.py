@@ -94,8 +94,8 @@ def table(results: Results) -> str:
             _cell(runs, lambda run: run.peak_mb),
             _cell(runs, lambda run: run.first_page_s, "{:.2f}"),
         )
-        fewer = f" ({len(runs)} rounds)" if len(runs) < results.rounds else ""
-        lines.append(f"| {name}{fewer} | {' | '.join(cells)} |")
+        own = "" if len(runs) == results.rounds else " (1 round)" if len(runs) == 1 else f" ({len(runs)} rounds)"
+        lines.append(f"| {name}{own} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", *_ours(results), *_notes(results)])
 
 
