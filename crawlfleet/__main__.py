@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,11 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_and_exit() -> NoReturn:
     """Be the command of this process. It ends at once: to take apart all that a crawl has loaded takes a while."""
-    code = main()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # nobody reads it any more
-            stream.flush()
-    os._exit(code)
+    os._exit(main())
 
 
 def _parser() -> argparse.ArgumentParser:

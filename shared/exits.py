@@ -12,7 +12,23 @@ INTERRUPTED = 130
 
 
 def exit_code_of(command: Callable[[], int]) -> int:
-    """Run a command; tell its error in one sentence (a job's problems in a line each); return its exit code."""
+    """Run a command; tell its error in one sentence (a job's problems in a line each); return its exit code.
+
+    What it printed has left this process then, or the code is not 0.
+    """
+    code = _code_of(command)
+    try:
+        if sys.stdout is not None:  # as it is where a shell has closed it
+            sys.stdout.flush()
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            print(f"crawlfleet: cannot write to the standard output: {error.strerror}", file=sys.stderr)
+        _let_go_of_output()
+        return code or 1
+    return code
+
+
+def _code_of(command: Callable[[], int]) -> int:
     try:
         return command()
     except JobError as error:
@@ -24,6 +40,10 @@ def exit_code_of(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; what Python still has for it must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_output()
         return 1
+
+
+def _let_go_of_output() -> None:
+    """Whoever read our output has gone, or has no room; what Python still has for it must not fail again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
