@@ -25,7 +25,11 @@ from worker.memory import take_no_more_than
 take_no_more_than(400 * 2**20)
 html = Headers((("Content-Type", "text/html"),))
 bomb = "<p>" + "".join(f"<b id={number}></x>" for number in range(990)) + "</p>" + "<p>x</x>" * 9_000
-extractor = Extractor(Brief(job="j", scope=ScopeSpec(hosts=("h",))))
+
+def hook(page):
+    return {"tree": page.tree.root is not None}
+
+extractor = Extractor(Brief(job="j", scope=ScopeSpec(hosts=("h",))), parse=hook)
 for body in (bomb, "<a href=next>next</a>"):
     found = extractor.extract(Fetched(url="http://h/", status=200, headers=html, body=body.encode()))
     print(found.error, found.outlinks, sep="|")

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from shared.errors import CrawlfleetError
+from worker.extract.engines import ParseFault
 from worker.extract.page import Page
 from worker.extract.plain import plain
 
@@ -28,11 +29,11 @@ class HookFault(CrawlfleetError):
 
 
 def harvest(parse: Parse, page: Page, limit: int) -> list[tuple[str, dict[str, Any]]]:
-    """Return (item, fields) of at most `limit` rows of the hook; raise `HookFault`."""
+    """Return (item, fields) of at most `limit` rows of the hook; raise `HookFault`, or `ParseFault` of its page."""
     try:
         given = parse(page)
         return [_row(parse, value) for value in islice(_values(parse, given), limit)]
-    except HookFault:
+    except (HookFault, ParseFault):
         raise
     except BaseException as error:  # the user's code may raise anything; its page fails, the worker lives
         place = where_raised(parse, error.__traceback__)

@@ -1,4 +1,4 @@
-"""One walk over a page for all that is said of where it leads and what it asks for, as it stands. Pure."""
+"""A look over a page for all that is said of where it leads and what it asks for, as it stands. Pure."""
 
 from __future__ import annotations
 
