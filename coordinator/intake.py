@@ -41,6 +41,7 @@ class Intake:
         self._policy = turns.policy
         self._max_outlinks = max_outlinks
         self._urls = policy_of(self._policy.urls)
+        self._counts_traps = self._policy.traps != TrapLimits()
 
     def admit(self, links: Sequence[Link], now: float) -> None:
         """Admit links in one turn."""
@@ -133,9 +134,11 @@ class Intake:
     def _read_ends(self, links: Sequence[Link], facts: Facts) -> None:
         """Read where links to what is new lead to, and the tasks of robots.txt files, which may be asked for again."""
         robots = [link for link in links if link.kind is Kind.ROBOTS]
-        read_tasks(facts, self._store, (link.ref for link in robots))
+        if robots:
+            read_tasks(facts, self._store, (link.ref for link in robots))
         fresh = [link for link in links if facts.depths[link.ref] is None]
-        self._read_places(facts, [link.url for link in (*robots, *fresh)])
+        if robots or fresh:
+            self._read_places(facts, [link.url for link in (*robots, *fresh)])
 
     def _is_sound(self, link: Link) -> bool:
         """Say whether a URL is canonical. A sitemap's is kept as it is found, whatever the job takes for one."""
@@ -156,7 +159,7 @@ class Intake:
     def _read_places(self, facts: Facts, urls: Sequence[str]) -> None:
         """Read what judging canonical URLs may need, and opening them: their hosts and origins, and what is counted."""
         read_addresses(facts, self._store, urls, self._policy)
-        if self._policy.traps != TrapLimits():
+        if self._counts_traps:
             read_traps(facts, self._store, (key for url in urls for key in traps.keys_of(url, facts, self._policy)))
 
     def _named_by(self, report: Report, facts: Facts) -> Named:

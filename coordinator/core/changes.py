@@ -72,12 +72,12 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Accepted(Change, frozen=True, kw_only=True):
-    """A report counted: under which lease, every outlink of its page that is a task of the crawl, and when its host was
-    asked, if that has a delay."""
+    """A report counted: under which lease, the fingerprints, one after another, of every outlink of its page that is a
+    task of the crawl, and when its host was asked, if that has a delay."""
 
     ref: bytes
     lease: int
-    outlinks: tuple[bytes, ...]
+    outlinks: bytes
     start: Start | None = None
 
 

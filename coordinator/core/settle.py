@@ -18,7 +18,7 @@ from coordinator.core.transitions import TaskEvent, move
 from coordinator.core.units import join, key_of_address
 from shared.messages import CONTENT_TYPE_RULE, AckState, Kind, Outcome, Report
 from shared.url_policy import policy_of
-from shared.urls import host_key, page_fingerprint, split_fingerprints
+from shared.urls import FINGERPRINT_BYTES, host_key, page_fingerprint, split_fingerprints
 
 _WITH_OUTLINKS = frozenset({Outcome.FETCHED, Outcome.EXTRACT_ERROR})
 
@@ -52,33 +52,35 @@ def named_by(task: TaskRow, report: Report, policy: Policy, limit: int) -> Named
     return Named(refs, split_fingerprints(report.known))
 
 
-def links_of(
-    task: TaskRow, report: Report, named: Named, facts: Facts, policy: Policy
-) -> tuple[list[Link], list[bytes]]:
-    """Return what a report discovers that is new or nearer now, and the fingerprints of what is known as it is.
+def links_of(task: TaskRow, report: Report, named: Named, facts: Facts, policy: Policy) -> tuple[list[Link], bytes]:
+    """Return what a report discovers that is new or nearer now, and the fingerprints, one after another, of what is
+    known as it is.
 
     The depths of what is told are in `facts`, and the strangers among what is only named: those are passed over, since
     a worker's word is not taken for it. No link is made for what is known.
     """
     if report.outcome is Outcome.REDIRECTED or task.kind is not Kind.PAGE:
-        return _other_links(task, report, policy)[: len(named.refs)], []
+        return _other_links(task, report, policy)[: len(named.refs)], b""
     links, depths, depth = [], facts.depths, task.depth + 1
-    told = [*named.known]
-    if told:
-        assert facts.strangers is not None, "what is only named has to be looked up"
-        told = [ref for ref in told if ref not in facts.strangers] if facts.strangers else told
+    told = [_known_of(report, named, facts)] if named.known else []
     for ref, url in zip(named.refs, report.outlinks, strict=False):
         known = depths[ref]
         if known is None or known > depth:
             links.append(Link(url=url, depth=depth, found_on=task.ref, ref=ref))
         else:
             told.append(ref)
-    return links, told
+    return links, b"".join(told)
 
 
-def settle(
-    report: Report, links: list[Link], told: Sequence[bytes], facts: Facts, policy: Policy, now: float
-) -> list[Nearer]:
+def _known_of(report: Report, named: Named, facts: Facts) -> bytes:
+    """Return what a report names by fingerprint, less the strangers: mostly as it came."""
+    assert facts.strangers is not None, "what is only named has to be looked up"
+    if facts.strangers:
+        return b"".join(ref for ref in named.known if ref not in facts.strangers)
+    return report.known[: FINGERPRINT_BYTES * len(named.known)]
+
+
+def settle(report: Report, links: list[Link], told: bytes, facts: Facts, policy: Policy, now: float) -> list[Nearer]:
     """Let a report that counts happen, but for its lease; return what is known but nearer now.
 
     `links` and `told` are those of `links_of`, less what a worker must not claim.
@@ -102,14 +104,14 @@ def settle(
         hold_s = retry.hold_s(policy, task, report)
         if hold_s > 0:
             facts.take([HostSet(host=politeness.held(facts.host(task.host), now + hold_s))])
-        kept = (*(link.ref for link in links), *told) if policy.depth is not None else ()
+        kept = (*(link.ref for link in links), *split_fingerprints(told)) if policy.depth is not None else ()
         _decide(task, report, kept, facts, policy, now)
     nearer = admit(links, facts, policy, now)
     if policy.depth is not None:
-        nearer += _nearer(told, task.depth + 1, facts)
-    admitted = [link.ref for link in links if facts.depths[link.ref] is not None]
+        nearer += _nearer(split_fingerprints(told), task.depth + 1, facts)
+    admitted = b"".join([link.ref for link in links if facts.depths[link.ref] is not None])
     start = starts.logged(facts.host(task.host), report, lease, start_at)
-    facts.take([Accepted(ref=task.ref, lease=report.lease, outlinks=(*admitted, *told), start=start)])
+    facts.take([Accepted(ref=task.ref, lease=report.lease, outlinks=admitted + told, start=start)])
     return nearer
 
 

@@ -124,11 +124,13 @@ def marks_of(url: str) -> Marks | None:
 def _has_date(path: str) -> bool:
     if _YEAR.search(path) is not None and _DATE.search(path) is not None:
         return True
-    return _DATE_PARAMETER.search(path.partition("?")[2]) is not None
+    return "?" in path and _DATE_PARAMETER.search(path.partition("?")[2]) is not None
 
 
 def repeats(path: str, limit: int) -> bool:
     """Say whether a sequence of segments follows itself more than `limit` times, near the end of a path."""
+    if path.count("/") <= limit:
+        return False
     segments = path.split("/")[1:][-LAST_SEGMENTS:]
     names = {segment: chr(number) for number, segment in enumerate(dict.fromkeys(segments))}
     if len(segments) - len(names) < limit:

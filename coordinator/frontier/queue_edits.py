@@ -38,13 +38,19 @@ class QueueEdits:
     def write(self, db: sqlite3.Connection) -> int:
         """Write it all; return how many more wait for a time than before."""
         added = [task for task in self._edits.values() if task is not None]
-        gone = db.executemany("DELETE FROM later WHERE queue = ? AND not_before = ? AND id = ?", _later(self._gone))
-        db.executemany("DELETE FROM ready WHERE queue = ? AND rank = ? AND id = ?", _ready(self._gone))
         now = [*self._ripe, *(task for task in added if task.not_before <= 0)]
-        later = [task for task in added if task.not_before > 0]
-        db.executemany("INSERT INTO ready VALUES (?, ?, ?)", _ready(now))
-        db.executemany("INSERT INTO later VALUES (?, ?, ?)", _later(later))
-        return len(later) - max(0, gone.rowcount)
+        later = _later(added)
+        fewer = 0
+        if self._gone:
+            db.executemany("DELETE FROM ready WHERE queue = ? AND rank = ? AND id = ?", _ready(self._gone))
+            if waited := _later(self._gone):
+                delete = "DELETE FROM later WHERE queue = ? AND not_before = ? AND id = ?"
+                fewer = db.executemany(delete, waited).rowcount
+        if now:
+            db.executemany("INSERT INTO ready VALUES (?, ?, ?)", _ready(now))
+        if later:
+            db.executemany("INSERT INTO later VALUES (?, ?, ?)", later)
+        return len(later) - fewer
 
 
 def _ready(tasks: Iterable[TaskRow]) -> list[tuple[str, int, int]]:

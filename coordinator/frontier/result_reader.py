@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections import deque
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -27,7 +25,7 @@ class ResultReader:
         self._mine = threading.local()
         self._all: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
-        self._recent: deque[tuple[Result, int]] = deque()
+        self._recent: list[tuple[Result, int]] = []
         self._recent_bytes = 0
         self.count = 0
 
@@ -41,15 +39,15 @@ class ResultReader:
                 self._recent.append((result, size))
                 self._recent_bytes += size
                 self.count += 1
-            while self._recent_bytes > RECENT_BYTES:
-                self._recent_bytes -= self._recent.popleft()[1]
+            if self._recent_bytes > RECENT_BYTES:
+                self._forget_half()
 
     def read(self, cursor: int, limit: int) -> Sequence[Result]:
         """Return results from place `cursor` on; places count from 0 and have no gaps."""
         with self._lock:
             first = cursor - (self.count - len(self._recent))
             if first >= 0:
-                return [result for result, _ in islice(self._recent, first, first + limit)]
+                return [result for result, _ in self._recent[first : first + limit]]
         rows = self._db().execute(
             "SELECT row FROM results WHERE seq > ? AND seq <= ? ORDER BY seq", (cursor, min(cursor + limit, self.count))
         )
@@ -65,6 +63,14 @@ class ResultReader:
         """Close all connections; no thread may read any more."""
         for db in self._all:
             db.close()
+
+    def _forget_half(self) -> None:
+        """Let go of the older results: many at once, so that each is moved up once only."""
+        gone = 0
+        while self._recent_bytes > RECENT_BYTES // 2:
+            self._recent_bytes -= self._recent[gone][1]
+            gone += 1
+        del self._recent[:gone]
 
     def _db(self) -> sqlite3.Connection:
         db: sqlite3.Connection | None = getattr(self._mine, "db", None)

@@ -327,7 +327,7 @@ class SqliteStore:
                 self._recorded.append(change.result)
             case Accepted():
                 order = self._rows.tasks[change.ref].order
-                line = (order, ACCEPTED, change.lease, b"".join(change.outlinks))
+                line = (order, ACCEPTED, change.lease, change.outlinks)
                 self._story.append(line if change.start is None else (*line, change.start))
             case HostSet():
                 self._rows.set_host(change.host)

@@ -42,7 +42,7 @@ def test_a_fingerprint_that_is_no_task_is_not_taken_for_an_outlink() -> None:
     seed, unknown = fingerprint(Kind.PAGE, "", SEED), fingerprint(Kind.PAGE, "", "http://elsewhere.test/")
     crawl.settle(lease, page, known=unknown + seed)
     accepted = [change.outlinks for change in crawl.changes if isinstance(change, Accepted) and change.ref == seed]
-    assert accepted == [(seed,)]
+    assert accepted == [seed]
 
 
 def test_a_lease_id_is_not_used_again_even_if_its_commit_is_lost(tmp_path: Path) -> None:

@@ -304,7 +304,7 @@ def test_every_part_tells_the_story_of_its_outlinks() -> None:
     crawl.settle(lease, task, entries=entries("http://a.test/1"), more=True)
     crawl.settle(lease, task, entries=entries("http://a.test/2"))
     told = [change.outlinks for change in crawl.changes if isinstance(change, Accepted) and change.ref == task.ref]
-    assert told == [(crawl.task("http://a.test/1").ref,), (crawl.task("http://a.test/2").ref,)]
+    assert told == [crawl.task("http://a.test/1").ref, crawl.task("http://a.test/2").ref]
 
 
 def test_when_its_worker_is_lost_between_two_parts_a_sitemap_is_read_again() -> None:

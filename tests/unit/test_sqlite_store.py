@@ -8,16 +8,18 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from coordinator.core.changes import OriginSet, TrapSet
-from coordinator.core.rows import HostRow, OriginRow, TaskState, TrapRow, succeed
+from coordinator.core.rows import HostRow, OriginRow, Result, TaskState, TrapRow, succeed
 from coordinator.crawl_folder import FRONTIER, MARKS
 from coordinator.frontier import row_cache
 from coordinator.frontier.crawl_reader import CrawlReader
 from coordinator.frontier.file_format import FORMAT
 from coordinator.frontier.outer_time import LONGEST_GAP_S, Reading, elapsed_s, read_clocks
+from coordinator.frontier.result_reader import RECENT_BYTES, ResultReader
 from coordinator.frontier.row_cache import CACHED_TRAPS, RowCache
 from coordinator.frontier.sqlite_store import LEASES_PER_EPOCH, SqliteStore
 from coordinator.sinks.marks import Marks
@@ -246,6 +248,38 @@ def test_texts_of_robots_files_in_memory_are_bounded_and_read_again(
             store.commit(1.0)
             assert len(store._rows.origins) <= 4
         assert store.origins([row.origin for row in rows]) == {row.origin: row for row in rows}
+
+
+def test_results_are_the_same_whether_they_are_still_in_memory_or_not(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path / FRONTIER)) as store:
+        kept = ResultReader(tmp_path / FRONTIER)
+        results = [
+            Result(
+                ref=bytes([number]) * 16,
+                url=f"{SEED}{number}",
+                status=200,
+                depth=0,
+                content_type="",
+                size_bytes=0,
+                elapsed_s=0.0,
+                at=0.0,
+                hops=(),
+                rows=(),
+            )
+            for number in range(40)
+        ]
+        encode = msgspec.msgpack.encode
+        store._db.executemany(
+            "INSERT INTO results VALUES (?, ?, ?)",
+            [(seq, seq, encode(result)) for seq, result in enumerate(results, 1)],
+        )
+        for result in results:
+            kept.committed([(result, RECENT_BYTES // 8)])
+            assert kept._recent_bytes <= RECENT_BYTES
+        assert 0 < len(kept._recent) <= 8
+        for cursor in range(41):
+            assert list(kept.read(cursor, 7)) == results[cursor : cursor + 7]
+        kept.close()
 
 
 def test_a_file_that_is_no_database_is_refused_with_what_to_do(tmp_path: Path) -> None:
