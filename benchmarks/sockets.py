@@ -1,11 +1,12 @@
 """The rate at which a real coordinator settles pages that simulated sessions report to it through its sockets.
 
-    python -m benchmarks.sockets [--store FILE] [--sessions N] [--seconds S] [--folder FOLDER]
+    python -m benchmarks.sockets [--store FILE] [--sessions N] [--seconds S] [--pages N] [--folder FOLDER]
 
 The coordinator is `python -m coordinator` over a job with `durability: process`; each session is a process that talks
-to it through the fleet's proxies and fetches nothing (see `simulated_site`). `--store` is a store that
-`benchmarks.stores` has filled; it is copied. Prints pages settled a second, and how much CPU time
-of the coordinator each took.
+to it through the fleet's proxies and fetches nothing: the pages (see `simulated_site`) are made up before it begins,
+`--pages` of them by all sessions together, since what a worker costs is not of interest here. `--store` is a store
+that `benchmarks.stores` has filled; it is copied. Prints pages settled a second, and how much CPU time of the
+coordinator each took.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from benchmarks.simulated_site import HOSTS, SimulatedSite, address, site_hosts
+from benchmarks.simulated_site import SimulatedSite, address, site_hosts
 from coordinator.crawl_folder import FRONTIER
 from coordinator.frontier.sqlite_store import SqliteStore
 from shared.join_token import read_token
@@ -28,17 +29,20 @@ from shared.messages import AckState, ExchangeRequest, Hello, Kind, Report
 
 NAME = "sockets"
 WANT = 64
+# So many pages wait at any time, since each page names a new one: enough for every session to be given what it wants.
+SEEDS = 2_000
 WARM_S = 3.0
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def session(join: Path, number: int, sessions: int, known: int) -> None:
-    """Report and ask, until the coordinator goes away or this process is ended."""
+def session(join: Path, number: int, sessions: int, known: int, pages: int) -> None:
+    """Make pages up, then report and ask, until the coordinator goes away or this process is ended."""
+    site = SimulatedSite(known, number, sessions)
+    site.foresee(pages // sessions, WANT)
     fleet = FleetManager.joining(read_token(join))
     fleet.connect()
     queue, name = fleet.Queue(), f"session-{number}"
     queue.hello(Hello(session=name))
-    site = SimulatedSite(known, number, sessions)
     reports: tuple[Report, ...] = ()
     while True:
         answer = queue.exchange(ExchangeRequest(session=name, reports=reports, want=WANT))
@@ -48,7 +52,7 @@ def session(join: Path, number: int, sessions: int, known: int) -> None:
             time.sleep(answer.idle_s)
 
 
-def measure(folder: Path, store: Path | None, sessions: int, seconds: float) -> None:
+def measure(folder: Path, store: Path | None, sessions: int, seconds: float, pages: int) -> None:
     """Run a coordinator and its sessions; print what they came to."""
     shutil.rmtree(folder, ignore_errors=True)
     crawl = folder / "crawls" / NAME
@@ -61,12 +65,10 @@ def measure(folder: Path, store: Path | None, sessions: int, seconds: float) -> 
     with subprocess.Popen(serve, stdout=subprocess.DEVNULL) as coordinator:
         _wait_for(join)
         talk = [sys.executable, "-m", "benchmarks.sockets", "--join", str(join), "--known", str(known)]
-        children = [
-            subprocess.Popen([*talk, "--sessions", str(sessions), "--inside", str(number)])
-            for number in range(sessions)
-        ]
+        talk += ["--pages", str(pages), "--sessions", str(sessions)]
+        children = [subprocess.Popen([*talk, "--inside", str(number)]) for number in range(sessions)]
         try:
-            _watch(join, coordinator.pid, seconds)
+            _watch(join, coordinator.pid, sessions, seconds)
         finally:
             for child in children:
                 child.kill()
@@ -74,10 +76,12 @@ def measure(folder: Path, store: Path | None, sessions: int, seconds: float) -> 
             coordinator.terminate()
 
 
-def _watch(join: Path, pid: int, seconds: float) -> None:
+def _watch(join: Path, pid: int, sessions: int, seconds: float) -> None:
     fleet = FleetManager.joining(read_token(join))
     fleet.connect()
     control = fleet.Control()
+    while control.status().sessions < sessions:
+        time.sleep(0.2)
     time.sleep(WARM_S)
     before, cpu_s, began = control.status().done, _cpu_s(pid), time.perf_counter()
     time.sleep(seconds)
@@ -94,11 +98,11 @@ def _pages(path: Path) -> int:
     """Return how many pages a store knows, or will know when its seeds are admitted."""
     with closing(SqliteStore(path)) as store:
         known = sum(number for (kind, _), number in store.counts().items() if kind is Kind.PAGE)
-    return max(HOSTS, known)
+    return max(SEEDS, known)
 
 
 def _write_job(folder: Path) -> Path:
-    seeds = "".join(f"  - {address(number)}\n" for number in range(HOSTS))
+    seeds = "".join(f"  - {address(number)}\n" for number in range(SEEDS))
     path = folder / "job.yaml"
     path.write_text(
         f"name: {NAME}\nseeds:\n{seeds}scope: {{hosts: [{', '.join(site_hosts())}]}}\n"
@@ -131,13 +135,14 @@ def main() -> None:
     parser.add_argument("--known", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--sessions", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--pages", type=int, default=200_000, help="how many pages to make up before")
     parser.add_argument("--join", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--inside", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.inside is not None:
-        session(asked.join, asked.inside, asked.sessions, asked.known)
+        session(asked.join, asked.inside, asked.sessions, asked.known, asked.pages)
     else:
-        measure(asked.folder, asked.store, asked.sessions, asked.seconds)
+        measure(asked.folder, asked.store, asked.sessions, asked.seconds, asked.pages)
 
 
 if __name__ == "__main__":
