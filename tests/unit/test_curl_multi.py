@@ -15,10 +15,11 @@ from shared.messages import FetchSpec, Outcome
 from tests.site.hostile_site import HostileSite
 from worker.fetch import curl_multi
 from worker.fetch.curl_answer import first_status
-from worker.fetch.curl_multi import CurlFetcher
+from worker.fetch.curl_multi import CurlFetcher, _Handle
 
 PATIENCE_S = 10.0
 IDLE_S = 0.5
+LIMIT = 100_000
 
 
 @pytest.fixture
@@ -124,3 +125,30 @@ def test_a_handle_that_rests_keeps_nothing_of_its_last_page(fetcher: CurlFetcher
     assert fetcher.fetch(site.origin + "/no-phrase-long").status == 200
     (handle,) = fetcher._idle
     assert (handle.blocks, handle.lines, handle.mark) == ([], [], None)
+
+
+@pytest.mark.skipif(not curl_multi._BOUNDS_DECODED, reason="this libcurl does not count what is decoded")
+def test_no_python_runs_for_a_block_of_a_page(site: HostileSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks: list[bytes] = []
+    monkeypatch.setattr(_Handle, "write", lambda _, block: blocks.append(block))
+    with closing(CurlFetcher(FetchSpec(max_size_bytes=LIMIT))) as fetcher:
+        assert len(fetcher.fetch(site.origin + "/interim-long").body) == 90_000
+        assert blocks == []
+        # Of a robots.txt the beginning is enough, and libcurl would keep nothing of what is longer.
+        fetcher.fetch(site.origin + "/interim-long", 1_000)
+        assert blocks
+        assert len(fetcher.fetch(site.origin + "/interim-long").body) == 90_000
+
+
+@pytest.mark.parametrize("path", ["/bomb", "/big", "/endless-body", "/gzip", "/missing-big", "/interim-long"])
+@pytest.mark.parametrize("limit", [LIMIT, 16])
+def test_a_libcurl_that_does_not_count_what_is_decoded_bounds_bodies_all_the_same(
+    site: HostileSite, monkeypatch: pytest.MonkeyPatch, path: str, limit: int
+) -> None:
+    fetched = []
+    for counts in (False, curl_multi._BOUNDS_DECODED):
+        monkeypatch.setattr(curl_multi, "_BOUNDS_DECODED", counts)
+        with closing(CurlFetcher(FetchSpec(max_size_bytes=limit))) as fetcher:
+            fetched.append(fetcher.fetch(site.origin + path))
+    old, new = ((one.status, one.body, one.failure, one.reason, one.detail, one.truncated) for one in fetched)
+    assert old == new

@@ -36,27 +36,41 @@ _EPOLL = {
     pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
 }
 _NOT_CONNECTED = frozenset({"dns", "connect"})
+# From 8.20 on libcurl bounds a body by what it is once decoded, too; then nobody has to look at each of its blocks.
+_BOUNDS_DECODED = pycurl.version_info()[2] >= 0x081400
 
 
 class _Handle:
     """One easy handle, and the exchange that it carries out at the moment."""
 
-    __slots__ = ("blocks", "curl", "keep", "left", "lines", "mark", "origin", "started_at", "url", "whole")
+    __slots__ = ("blocks", "bounded", "curl", "keep", "left", "lines", "mark", "origin", "started_at", "url")
 
     def __init__(self, curl: Any) -> None:
         self.curl = curl
         self.lines: list[bytes] = []
         self.blocks: list[bytes] = []
         self.origin = ""
-        self.begin("", None, 0, None)
+        self.bounded: bool | None = None
+        self.mark: object = None
 
     def begin(self, url: str, keep: int | None, limit: int, mark: object) -> None:
-        """Begin an exchange."""
+        """Begin an exchange. How much comes in is bounded by libcurl, nearly, or where it cannot by `write`."""
         self.url = url
         self.keep = keep
         self.left = limit
         self.mark = mark
         self.started_at = time.monotonic()
+        bounded = _BOUNDS_DECODED and keep is None
+        if bounded is not self.bounded:
+            self.bounded = bounded
+            self.curl.setopt(pycurl.WRITEFUNCTION, self.blocks.append if bounded else self.write)
+        # What is longer on its way cannot be short enough once decoded; it is not even begun.
+        self.curl.setopt(pycurl.MAXFILESIZE_LARGE, limit + limit // 8 + 4096 if keep is None else 0)
+
+    def is_too_long(self, status: int) -> bool:
+        """Say whether a body that came in whole is longer than it may be; `write` would have seen it."""
+        limit = self.left if 200 <= status <= 299 else SPARE_BYTES
+        return bool(self.bounded) and sum(map(len, self.blocks)) > limit
 
     def forget(self) -> None:
         """Let go of what came in the last exchange: it may be long until the next."""
@@ -127,8 +141,6 @@ class CurlFetcher:
             handle.origin = origin
             handle.curl.setopt(pycurl.URL, origin)
         handle.curl.setopt(pycurl.REQUEST_TARGET, url[slash:])
-        # What is longer on its way cannot be short enough once decoded; it is not even begun.
-        handle.curl.setopt(pycurl.MAXFILESIZE_LARGE, limit + limit // 8 + 4096 if keep_bytes is None else 0)
         self._multi.add_handle(handle.curl)
         self._running[handle.curl] = handle
         if self._first_byte_s is not None:
@@ -180,7 +192,6 @@ class CurlFetcher:
         curl.setopt(pycurl.DNS_CACHE_TIMEOUT, ADDRESS_KEPT_S)
         curl.setopt(pycurl.BUFFERSIZE, BUFFER_BYTES)
         curl.setopt(pycurl.HEADERFUNCTION, handle.lines.append)
-        curl.setopt(pycurl.WRITEFUNCTION, handle.write)
         return handle
 
     def _watch(self, what: int, descriptor: int, _multi: object, _data: object) -> None:
@@ -265,6 +276,8 @@ class CurlFetcher:
                 raise BrokenAnswer("head_truncated", "the connection ended inside the head of the answer")
         except BrokenAnswer as broken:
             return _failure(handle, Head(0, Headers()), broken.reason, str(broken), elapsed_s, address)
+        if code == OK and head is not None and handle.is_too_long(head.status):
+            code = WRITE_ERROR
         if head is not None and (code == OK or truncated or not 200 <= head.status <= 299):
             whole = code == OK or truncated
             blocks = handle.blocks if whole else []
@@ -277,7 +290,7 @@ class CurlFetcher:
                 remote_address=address,
                 truncated=truncated,
             )
-        if code == WRITE_ERROR:
+        if code == WRITE_ERROR or (code == TOO_LONG and head is not None):
             code, text = TOO_LONG, f"the body passes the limit of {self._spec.max_size_bytes} bytes"
         reason = reason_of(code, text)
         if code == TOO_LONG and head is None:
