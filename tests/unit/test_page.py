@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import pytest
+from bs4 import BeautifulSoup
 
 from worker.extract.page import Page
 from worker.fetch import Fetched, Headers
@@ -31,6 +33,22 @@ def test_soup_and_tree_read_the_same_page() -> None:
     assert node.text() == tag.text == "café b"
     assert made.soup is made.soup
     assert made.tree is made.tree
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"/>', b"a.html", b"http://a.test/", b""],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_soup_warns_of_nothing_that_its_reader_could_change(body: bytes) -> None:
+    soup = page(body).soup
+    assert str(soup) == str(bs4_without_warnings(body.decode()))
+
+
+def bs4_without_warnings(text: str) -> BeautifulSoup:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return BeautifulSoup(text, "lxml")
 
 
 def test_soup_is_loaded_only_when_asked_for() -> None:

@@ -30,7 +30,9 @@ _TEXTS = (NavigableString, CData, RubyParenthesisString, RubyTextString, Script,
 
 def parse(text: str, **options: Any) -> BeautifulSoup:
     """Parse a page's text with lxml."""
-    return BeautifulSoup(text, "lxml", **options)
+    # The newline, which does not count, keeps BeautifulSoup from warning of a text that looks like XML, as a page of
+    # XHTML does, or like the name of a file.
+    return BeautifulSoup("\n" + text, "lxml", **options)
 
 
 class Bs4Engine:
@@ -40,9 +42,8 @@ class Bs4Engine:
 
     @staticmethod
     def root(page: Page) -> Tag:
-        # Attributes as they stand: not as lists of words, which a hook's soup has for some. The newline, which does not
-        # count, keeps BeautifulSoup from warning of a text that looks like the name of a file, or like XML.
-        soup = parse("\n" + page.text, multi_valued_attributes=None)
+        # Attributes as they stand: not as lists of words, which a hook's soup has for some.
+        soup = parse(page.text, multi_valued_attributes=None)
         for template in soup.find_all("template") if "<template" in page.text.lower() else ():
             # What is in it is no part of the page until a script takes it out.
             template.clear()
