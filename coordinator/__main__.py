@@ -47,6 +47,9 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
 
 def from_args(args: argparse.Namespace) -> int:
     """Serve a job as the arguments say; return the exit code. Raise `UsageError` for what cannot be done."""
+    from shared.lean import load_structlog
+
+    load_structlog()
     from coordinator import summary
     from coordinator.app import Crawl, Options, serve
 

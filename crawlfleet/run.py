@@ -38,6 +38,9 @@ def run(options: RunOptions) -> int:
     """Run a job to its end; return the exit code. Raises `UsageError` for what the user has to change."""
     # Most of what a start takes is imports. What both processes need is loaded here; they are forked, while there is
     # no thread, and load the rest side by side.
+    from shared.lean import load_structlog
+
+    load_structlog()
     import shared.log
     import shared.manager  # noqa: F401
 

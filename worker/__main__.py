@@ -46,6 +46,9 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 def from_args(args: argparse.Namespace) -> int:
     """Run a node as the arguments say; return its exit code. Raise `UsageError` for a token that is none."""
+    from shared.lean import load_structlog
+
+    load_structlog()
     from shared import log
     from shared.join_token import JoinToken
     from worker.app import WorkerOptions
