@@ -20,14 +20,15 @@ from itertools import count
 from math import inf
 from typing import NamedTuple
 
+import msgspec
+
 from shared.messages import Lease, Task
 
 # A spaced host is remembered for longer than any start granted ahead can take to arrive, so that its gap is known.
 KEPT_S = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One start of one task: what is fetched now, and under which lease.
 
     `gap_s` is the time since the last start on a host that is spaced, if there is one that is remembered.

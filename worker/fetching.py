@@ -10,16 +10,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from worker.agenda import Agenda, Attempt
 from worker.fetch import Fetched, Fetcher, ManyFetcher
 from worker.pipeline import enough_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """What was fetched, on its way to a parse thread."""
 
     attempt: Attempt

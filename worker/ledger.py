@@ -31,36 +31,42 @@ class SentLinks:
 
     def __init__(self, limit: int = MAX_SENT_LINKS) -> None:
         self._limit = limit
-        self._told: dict[str, tuple[int, bytes]] = {}
+        # Their fingerprints, and depths apart from them: those are looked at only where one may be too deep.
+        self._told: dict[str, bytes] = {}
+        self._depths: dict[str, int] = {}
+        self._deepest = 0
 
     def split(self, links: tuple[str, ...], depth: int) -> tuple[tuple[str, ...], bytes]:
         """Return the links that were not told yet at this depth or a smaller one, and fingerprints of the others."""
-        told = self._told
+        told, depths, any_depth = self._told, self._depths, self._deepest <= depth
         unsent, known = [], []
         for link in links:
-            earlier = told.get(link)
-            if earlier is None or earlier[0] > depth:
-                unsent.append(link)
+            ref = told.get(link)
+            if ref is not None and (any_depth or depths[link] <= depth):
+                known.append(ref)
             else:
-                known.append(earlier[1])
+                unsent.append(link)
         return tuple(unsent), b"".join(known)
 
     def learn(self, links: tuple[str, ...], depth: int) -> None:
         """Remember links of a report that was acked OK."""
         if len(self._told) + len(links) > self._limit:
             self.forget()
+        self._deepest = max(self._deepest, depth)
         for link in links[: self._limit]:
             if len(link) > MAX_SENT_CHARS:
                 continue
-            earlier = self._told.get(link)
-            if earlier is None:
-                self._told[link] = (depth, page_fingerprint(link))
-            elif earlier[0] > depth:
-                self._told[link] = (depth, earlier[1])
+            if link not in self._told:
+                self._told[link] = page_fingerprint(link)
+                self._depths[link] = depth
+            elif self._depths[link] > depth:
+                self._depths[link] = depth
 
     def forget(self) -> None:
         """Forget all; another incarnation of the coordinator may not know what the last one was told."""
         self._told.clear()
+        self._depths.clear()
+        self._deepest = 0
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Protocol, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from shared.messages import CONTENT_TYPE_RULE, Kind, Outcome, Report, Task, UrlSpec, encode
@@ -53,8 +54,7 @@ class PageExtractor(Protocol):
     def read_sitemap(self, fetched: Fetched) -> Sitemap: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """A report as it may travel, and the parts that go ahead of it; the size of the largest of them once encoded."""
 
     report: Report

@@ -446,6 +446,18 @@ def test_remembered_links_are_bounded() -> None:
     assert known == fingerprint(Kind.PAGE, "", "3") + fingerprint(Kind.PAGE, "", "4")
 
 
+def test_links_are_sent_again_where_they_are_nearer_than_they_were_told() -> None:
+    sent = SentLinks()
+    sent.learn(("near",), depth=1)
+    sent.learn(("near", "far"), depth=3)
+    near, far = (fingerprint(Kind.PAGE, "", link) for link in ("near", "far"))
+    assert sent.split(("near", "far"), 3) == ((), near + far)
+    assert sent.split(("near", "far"), 2) == (("far",), near)
+    assert sent.split(("near", "far"), 0) == (("near", "far"), b"")
+    sent.learn(("far",), depth=2)
+    assert sent.split(("near", "far"), 2) == ((), near + far)
+
+
 def test_long_links_are_sent_again_rather_than_remembered() -> None:
     sent = SentLinks()
     long = "http://a/" + "x" * 1_000

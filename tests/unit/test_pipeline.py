@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from shared.messages import Kind, Outcome, Report, Row, SitemapEntry, Task, decode, encode
 from worker.extract import Extracted

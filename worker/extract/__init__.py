@@ -6,7 +6,6 @@ One `Extractor` serves all parse threads of a worker: it keeps nothing of a page
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
@@ -29,8 +28,7 @@ PAGE_ITEM = "page"
 URL_OVERHEAD = 5  # what msgpack takes for a text, beside its bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extracted:
+class Extracted(msgspec.Struct, frozen=True, kw_only=True):
     """What a page holds. `outlinks` are canonical, in scope, in the order of `survey`, without repeats or the
     page itself.
 

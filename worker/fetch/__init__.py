@@ -12,10 +12,12 @@ exchange had come when its time was over.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any, Protocol
+
+import msgspec
 
 from shared.errors import UsageError
 from shared.messages import FetchSpec, Outcome
@@ -61,8 +63,7 @@ class Headers(Mapping[str, str]):
         return tuple(value for key, value in self.pairs if key.lower() == name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
+class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     """How one request ended.
 
     `failure` None means that an answer arrived whole, whatever its `status`. Otherwise `reason` names what went
@@ -74,7 +75,7 @@ class Fetched:
 
     url: str
     status: int = 0
-    headers: Headers = field(default_factory=Headers)
+    headers: Headers = msgspec.field(default_factory=Headers)
     body: bytes = b""
     failure: Outcome | None = None
     reason: str = ""
