@@ -24,7 +24,8 @@ from shared.messages import FetchSpec, Outcome
 
 DEFAULT_USER_AGENT = "crawlfleet"
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-# How much of a body is read where the head is the answer, so that the connection can serve another request.
+# How much of a body is kept where the head is the answer. It is read, so that the connection can serve another request;
+# of a longer one an engine may read more, up to what a page may have.
 SPARE_BYTES = 64 * 1024
 
 
