@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from shared import payload
 from shared.messages import VALUE_ITEM, Outcome, Report, Row
-from worker.agenda import Attempt, TaskKey
 from worker.extract.plain import plain
+from worker.lanes import Attempt, TaskKey
 
 
 class Held:

@@ -20,11 +20,12 @@ from shared.manager import FleetManager
 from shared.messages import Ack, AckState, Brief, Hello, Kind, Outcome, Report, ScopeSpec
 from shared.scope import Scope
 from shared.url_policy import policy_of
-from worker.agenda import Agenda, Attempt, TaskKey
+from worker.agenda import Agenda
 from worker.app import dial
 from worker.client import Client, Orders
 from worker.extract import Extractor
 from worker.fetch import open_fetcher
+from worker.lanes import Attempt, TaskKey
 from worker.ledger import Ledger, SentLinks
 from worker.line import Line
 from worker.outbox import Outbox

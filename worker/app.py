@@ -25,13 +25,14 @@ from shared.join_token import JoinToken
 from shared.manager import FleetManager
 from shared.messages import Brief, Hello
 from shared.url_policy import policy_of
-from worker.agenda import Agenda, TaskKey
+from worker.agenda import Agenda
 from worker.client import Appetite, Client, Orders
 from worker.counters import Counters
 from worker.extract import Extractor
 from worker.fetch import Engine, ManyEngine, engine_for
 from worker.hooks import load_hook, load_session
 from worker.in_hand import InHand
+from worker.lanes import TaskKey
 from worker.ledger import Ledger
 from worker.line import STILL_TRYING_EVERY_S, Coordinator, Line
 from worker.memory import keep_what_pages_take, look_for_cycles_less, take_no_more_than

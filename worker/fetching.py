@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from worker.agenda import Agenda, Attempt
+from worker.agenda import Agenda
 from worker.fetch import Fetched, Fetcher, ManyFetcher
+from worker.lanes import Attempt
 from worker.pipeline import enough_bytes
 
 

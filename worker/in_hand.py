@@ -12,7 +12,7 @@ from ctypes import c_ubyte
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from worker.agenda import TaskKey
+from worker.lanes import TaskKey
 
 MAX_REF_BYTES = 31
 

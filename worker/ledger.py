@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from shared.messages import Ack, AckState, ExchangeAnswer, ExchangeRequest, Lease, Outcome, Report
 from shared.urls import page_fingerprint
-from worker.agenda import TaskKey
+from worker.lanes import TaskKey
 from worker.outbox import Delivery
 
 MAX_REQUEST_BYTES = 4 * 1024 * 1024

@@ -32,10 +32,10 @@ from multiprocessing.process import BaseProcess
 import structlog
 
 from shared.join_token import JoinToken
-from worker.agenda import TaskKey
 from worker.app import Board, Post, WorkerOptions, serve
 from worker.counters import Counters
 from worker.in_hand import InHand
+from worker.lanes import TaskKey
 from worker.memory import share_of
 from worker.notes import Drain, Failed, Joined, receive, send
 from worker.wakeup import Signals

@@ -18,11 +18,11 @@ from msgspec.structs import replace
 
 from shared.messages import CONTENT_TYPE_RULE, Kind, Outcome, Report, Task, UrlSpec, encode
 from shared.url_policy import UrlPolicy, policy_of
-from worker.agenda import Attempt
 from worker.extract import Extracted
 from worker.extract.sitemap import MAX_BYTES as MAX_SITEMAP_BYTES
 from worker.extract.sitemap import Sitemap
 from worker.fetch import Fetched
+from worker.lanes import Attempt
 from worker.outbox import Delivery
 
 MAX_ROBOTS_BYTES = 512 * 1024

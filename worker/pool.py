@@ -24,10 +24,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from worker.agenda import Agenda, Attempt, TaskKey
+from worker.agenda import Agenda
 from worker.fetch import Engine, ManyEngine
 from worker.fetching import Fetching, FetchLoop, FetchThreads, Page, join_all, start_later
 from worker.in_hand import Hands
+from worker.lanes import Attempt, TaskKey
 from worker.outbox import Outbox
 from worker.pipeline import Pipeline, Settled, internal_error
 

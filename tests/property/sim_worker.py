@@ -5,7 +5,7 @@ from __future__ import annotations
 from shared.messages import ExchangeAnswer, ExchangeRequest, Kind, Outcome
 from tests.property.crawl_model import World
 from tests.property.crawl_site import lie, misfortune
-from worker.agenda import Attempt, Lanes, TaskKey
+from worker.lanes import Attempt, Lanes, TaskKey
 from worker.ledger import Ledger, SentLinks
 from worker.outbox import Delivery
 

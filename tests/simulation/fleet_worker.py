@@ -14,7 +14,7 @@ from tests.simulation.aims import ALL_MISHAPS
 from tests.simulation.chronicle import Chronicle, Fault
 from tests.simulation.machine import Machine
 from tests.simulation.timeline import Timeline
-from worker.agenda import Attempt, Lanes
+from worker.lanes import Attempt, Lanes
 from worker.ledger import Ledger, SentLinks
 from worker.outbox import Delivery
 

@@ -31,7 +31,7 @@ from tests.simulation.chronicle import Chronicle, Fault
 from tests.simulation.fragile import Crash, FragileMarks, FragileStore, FullFile, Fuse, SimLoop, cut, garbage
 from tests.simulation.laws import Laws
 from tests.simulation.timeline import Timeline
-from worker.agenda import Attempt
+from worker.lanes import Attempt
 
 ITEMS = "items.jsonl"
 

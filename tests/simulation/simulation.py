@@ -31,7 +31,7 @@ from tests.simulation.fleet_worker import LATE_PAGE, FleetWorker
 from tests.simulation.machine import Machine
 from tests.simulation.network import Network
 from tests.simulation.timeline import Timeline
-from worker.agenda import Attempt
+from worker.lanes import Attempt
 
 PATIENCE_S = 3_000.0
 LOOKED_EVERY = 8

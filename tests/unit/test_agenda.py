@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from shared.messages import Kind, Lease, Task
-from worker.agenda import KEPT_S, Agenda, Attempt, Lanes, TaskKey
+from worker.agenda import Agenda
+from worker.lanes import KEPT_S, Attempt, Lanes, TaskKey
 
 FAR = 1e9
 

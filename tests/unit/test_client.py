@@ -26,8 +26,9 @@ from shared.messages import (
     Welcome,
 )
 from shared.urls import fingerprint
-from worker.agenda import Agenda, Attempt
+from worker.agenda import Agenda
 from worker.client import Appetite, Client, JobChanged, Orders
+from worker.lanes import Attempt
 from worker.ledger import MAX_REQUEST_BYTES, Ledger, SentLinks
 from worker.line import Line
 from worker.outbox import Delivery, Outbox

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 
 from shared.messages import FetchSpec, Kind, Lease, Task
 from tests.site.hostile_site import HostileSite
-from worker.agenda import Agenda, Attempt
+from worker.agenda import Agenda
 from worker.fetch import Fetched, ManyEngine, engine_for
 from worker.fetching import FetchLoop, Page
+from worker.lanes import Attempt
 
 PATIENCE_S = 10.0
 FAR = float("inf")

@@ -8,7 +8,7 @@ from bs4 import BeautifulSoup
 
 from crawlfleet.fleet_held import Held
 from shared.messages import Kind, Outcome, Report, Task, decode, encode
-from worker.agenda import Attempt
+from worker.lanes import Attempt
 
 TASK = Task(ref=b"r", kind=Kind.PAGE, url="http://h/", depth=0)
 

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from shared.messages import Kind, Lease, Outcome, Task
-from worker.agenda import Agenda, TaskKey
+from worker.agenda import Agenda
 from worker.extract import Extracted
 from worker.fetch import Engine, Fetched
 from worker.in_hand import InHand
+from worker.lanes import TaskKey
 from worker.outbox import Delivery, Outbox
 from worker.pipeline import Pipeline
 from worker.pool import Pool, PoolSize

@@ -1,0 +1,239 @@
+"""The lanes of the agenda: tasks that wait in the worker for their earliest start, host by host.
+
+Owns when a task may start here: each host has a lane (tasks in order of arrival, a number of slots, a spacing between
+starts), and the lanes lie in a heap by the time at which their first task may start, so that thousands of waiting hosts
+cost nothing. A task never starts under a lease that is over. It decides no politeness: slots, spacing and earliest
+starts come with the leases. Pure: `now` goes in, in seconds of one monotonic clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import count
+from math import inf
+from typing import NamedTuple
+
+import msgspec
+
+from shared.messages import Lease, Task
+
+# A spaced host is remembered for longer than any start granted ahead can take to arrive, so that its gap is known.
+KEPT_S = 10.0
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One start of one task: what is fetched now, and under which lease.
+
+    `gap_s` is the time since the last start on a host that is spaced, if there is one that is remembered.
+    """
+
+    lease_id: int
+    host: str
+    task: Task
+    started_at: float
+    gap_s: float | None = None
+
+
+class TaskKey(NamedTuple):
+    """A task as the coordinator names it: its lease and its fingerprint."""
+
+    lease_id: int
+    ref: bytes
+
+
+class News(NamedTuple):
+    """What happened since the last look: tasks that started, tasks dropped because their lease was over."""
+
+    started: tuple[TaskKey, ...]
+    overdue: tuple[TaskKey, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    lease_id: int
+    task: Task
+    earliest_at: float
+    spacing_s: float
+
+
+@dataclass(slots=True, eq=False)
+class _Holding:
+    """A lease: when it is over, whether its host is spaced, and those of its tasks that have not started."""
+
+    until: float
+    spaced: bool
+    waiting: dict[bytes, _Waiting] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """One host. `ticket` names the lane's one valid entry in the heap (0: none), `due_at` is its time; an empty lane is
+    remembered until `kept_until`."""
+
+    host: str
+    slots: int = 1
+    last_start_at: float = -inf
+    kept_until: float = 0.0
+    running: int = 0
+    waiting: deque[_Waiting] = field(default_factory=deque)
+    ticket: int = 0
+    due_at: float = 0.0
+
+
+class Lanes:
+    """All lanes, and the leases that their tasks came with."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.deferred = 0
+        self.running = 0
+        self._lanes: dict[str, _Lane] = {}
+        self._leases: dict[int, _Holding] = {}
+        self._heap: list[tuple[float, int, _Lane]] = []
+        self._tickets = count(1)
+        self._started: list[TaskKey] = []
+        self._overdue: list[TaskKey] = []
+
+    def add(self, lease: Lease, received_at: float, until: float) -> None:
+        """Take in a lease that is over at `until`; its slots count for the host from now on, its spacing for the time
+        before each of its own tasks."""
+        lane = self._lanes.get(lease.host)
+        if lane is None:
+            lane = self._lanes[lease.host] = _Lane(lease.host)
+        lane.slots = lease.slots
+        holding = self._leases.setdefault(lease.id, _Holding(until, lease.spacing_s > 0))
+        holding.until = max(holding.until, until)
+        for task in lease.tasks:
+            waiting = _Waiting(lease.id, task, received_at + task.start_after_s, lease.spacing_s)
+            holding.waiting[task.ref] = waiting
+            lane.waiting.append(waiting)
+        self._count(holding, len(lease.tasks))
+        self._schedule(lane)
+
+    def pop_ready(self, now: float) -> Attempt | None:
+        """Start the task that may start first, if there is one that may start now."""
+        while self._heap and self._heap[0][0] <= now:
+            _, ticket, lane = heapq.heappop(self._heap)
+            if ticket != lane.ticket:
+                continue
+            lane.ticket = 0
+            self._clear_head(lane, now)
+            attempt = self._start(lane, now)
+            self._schedule(lane)
+            if attempt is not None:
+                return attempt
+            self._forget_if_idle(lane, now)
+        return None
+
+    def next_at(self) -> float | None:
+        """When to ask again at the latest; None if nothing waits for a time."""
+        while self._heap and self._heap[0][1] != self._heap[0][2].ticket:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def behind_s(self, now: float) -> float:
+        """How long the task that should start first has been waiting for a thread; 0 if none does."""
+        next_at = self.next_at()
+        return max(0.0, now - next_at) if next_at is not None and self.waiting else 0.0
+
+    def done(self, attempt: Attempt) -> None:
+        """Give back the slot of an attempt that ended."""
+        lane = self._lanes[attempt.host]
+        lane.running -= 1
+        self.running -= 1
+        self._schedule(lane)
+
+    def drop(self, lease_ids: Iterable[int]) -> tuple[TaskKey, ...]:
+        """Forget leases; return those of their tasks that had not started, which never will."""
+        dropped: list[TaskKey] = []
+        for lease_id in lease_ids:
+            holding = self._leases.pop(lease_id, None)
+            if holding is not None:
+                dropped.extend(TaskKey(lease_id, ref) for ref in holding.waiting)
+                self._count(holding, -len(holding.waiting))
+        return tuple(dropped)
+
+    def renew(self, lease_ids: Iterable[int], until: float) -> None:
+        """Move the end of leases to `until`, never to an earlier time; unknown leases are passed over."""
+        for lease_id in lease_ids:
+            holding = self._leases.get(lease_id)
+            if holding is not None:
+                holding.until = max(holding.until, until)
+
+    def leases(self) -> tuple[int, ...]:
+        """Name the leases that have tasks waiting here."""
+        return tuple(self._leases)
+
+    def hosts(self) -> int:
+        """Count the hosts that are remembered: those with tasks, or with a start not long ago."""
+        return len(self._lanes)
+
+    def take_news(self) -> News:
+        """Return and forget what started and what fell due since the last call."""
+        news = News(tuple(self._started), tuple(self._overdue))
+        self._started, self._overdue = [], []
+        return news
+
+    def _start(self, lane: _Lane, now: float) -> Attempt | None:
+        if not lane.waiting or _due_at(lane) > now:
+            return None
+        head = lane.waiting.popleft()
+        self._retire(head)
+        lane.running += 1
+        self.running += 1
+        gap_s = now - lane.last_start_at if head.spacing_s and lane.last_start_at > -inf else None
+        lane.last_start_at = now
+        lane.kept_until = now + head.spacing_s + KEPT_S if head.spacing_s else now
+        self._started.append(TaskKey(head.lease_id, head.task.ref))
+        return Attempt(lease_id=head.lease_id, host=lane.host, task=head.task, started_at=now, gap_s=gap_s)
+
+    def _clear_head(self, lane: _Lane, now: float) -> None:
+        """Remove what was dropped, and what is overdue, from the front of a lane."""
+        while lane.waiting:
+            head = lane.waiting[0]
+            holding = self._leases.get(head.lease_id)
+            known = holding is not None and holding.waiting.get(head.task.ref) is head
+            if holding is not None and known and now < holding.until:
+                return
+            lane.waiting.popleft()
+            if known:
+                self._retire(head)
+                self._overdue.append(TaskKey(head.lease_id, head.task.ref))
+
+    def _retire(self, waiting: _Waiting) -> None:
+        """Take a task out of its lease; a lease without waiting tasks is of no more concern here."""
+        holding = self._leases[waiting.lease_id]
+        del holding.waiting[waiting.task.ref]
+        if not holding.waiting:
+            del self._leases[waiting.lease_id]
+        self._count(holding, -1)
+
+    def _count(self, holding: _Holding, more: int) -> None:
+        self.waiting += more
+        if holding.spaced:
+            self.deferred += more
+
+    def _schedule(self, lane: _Lane) -> None:
+        """Put a lane in the heap if time is all it waits for; an empty one waits for its end."""
+        if lane.running >= lane.slots or (lane.running and not lane.waiting):
+            lane.ticket = 0
+            return
+        due_at = _due_at(lane) if lane.waiting else lane.kept_until
+        if lane.ticket and lane.due_at == due_at:
+            return
+        lane.ticket, lane.due_at = next(self._tickets), due_at
+        heapq.heappush(self._heap, (due_at, lane.ticket, lane))
+
+    def _forget_if_idle(self, lane: _Lane, now: float) -> None:
+        if not lane.waiting and not lane.running and lane.kept_until <= now:
+            lane.ticket = 0
+            del self._lanes[lane.host]
+
+
+def _due_at(lane: _Lane) -> float:
+    """When the first of the waiting tasks may start."""
+    head = lane.waiting[0]
+    return max(head.earliest_at, lane.last_start_at + head.spacing_s)
