@@ -58,7 +58,7 @@ def _cut(text: bytes) -> list[bytes]:
 
 
 def compose(folder: Path, pages: int, like: Sequence[Sequence[bytes]]) -> None:
-    """Make a site of so many pages in a folder that does not exist yet."""
+    """Make a site of so many pages, at least `WIDTH`, in a folder that does not exist yet."""
     chance = random.Random(1)
     for number in range(pages):
         first, *others = like[number % len(like)]
@@ -87,11 +87,16 @@ def _path(number: int) -> str:
 
 def main() -> None:
     """Make the site, crawl it, and print a table."""
-    options = _parser().parse_args()
+    parser = _parser()
+    options = parser.parse_args()
+    if options.pages < WIDTH:
+        parser.error(f"--pages {options.pages}: expected {WIDTH} or more")
     like = templates(PAGES_FROM)
     if not like:
         raise SystemExit("install linux-doc, with its pages")
     wanted = [crawler for crawler in all_contestants() if any(word in crawler.name for word in options.only)]
+    if not wanted:
+        parser.error(f"--only: there is none of that name: {', '.join(each.name for each in all_contestants())}")
     with tempfile.TemporaryDirectory(prefix="crawlfleet-") as folder:
         # Started by root, nginx reads as a user of its own.
         Path(folder).chmod(0o755)

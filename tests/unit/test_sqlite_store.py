@@ -253,21 +253,10 @@ def test_texts_of_robots_files_in_memory_are_bounded_and_read_again(
 def test_results_are_the_same_whether_they_are_still_in_memory_or_not(tmp_path: Path) -> None:
     with closing(SqliteStore(tmp_path / FRONTIER)) as store:
         kept = ResultReader(tmp_path / FRONTIER)
-        results = [
-            Result(
-                ref=bytes([number]) * 16,
-                url=f"{SEED}{number}",
-                status=200,
-                depth=0,
-                content_type="",
-                size_bytes=0,
-                elapsed_s=0.0,
-                at=0.0,
-                hops=(),
-                rows=(),
-            )
-            for number in range(40)
-        ]
+        one = Result(
+            ref=b"", url=SEED, status=200, depth=0, content_type="", size_bytes=0, elapsed_s=0, at=0, hops=(), rows=()
+        )
+        results = [replace(one, ref=bytes([number]) * 16, url=f"{SEED}{number}") for number in range(40)]
         encode = msgspec.msgpack.encode
         store._db.executemany(
             "INSERT INTO results VALUES (?, ?, ?)",
