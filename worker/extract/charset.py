@@ -7,11 +7,13 @@ Only labels of the WHATWG Encoding Standard count, so that no name from the netw
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 # A browser scans one kilobyte before it parses, and begins anew when it meets a `<meta>` later. We look so far at once.
 PRESCAN_BYTES = 64 * 1024
 FALLBACK = "cp1252"
 _FIRST_BYTES = 1024
+BEGINNINGS_REMEMBERED = 1_000
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16-be"), (b"\xff\xfe", "utf-16-le"))
 
@@ -116,15 +118,34 @@ def decode(body: bytes, content_type: str = "") -> str:
 
 def _prescan(head: bytes) -> str | None:
     """Find the encoding in `<meta>`, or in the XML declaration. A page that can be read that far is not in UTF-16."""
-    # It mostly stands at the beginning, where a browser would look.
-    if b"charset" in head[:_FIRST_BYTES].lower() or b"charset" in head.lower():
-        for step in _STEP.finditer(head):
-            codec = _meta_codec(step["attributes"]) if step["meta"] and step["closed"] else None
-            if codec is not None:
-                return _readable(codec)
-    match = _XML_ENCODING.match(head)
-    codec = match and codec_of((match[1] or match[2] or b"").decode("latin-1"))
+    codec = _codec_of_beginning(_beginning(head))
+    if codec is None and b"charset" in head.lower():
+        codec = _codec_in_meta(head)
+    if codec is None:
+        match = _XML_ENCODING.match(head)
+        codec = match and codec_of((match[1] or match[2] or b"").decode("latin-1"))
     return codec and _readable(codec)
+
+
+def _beginning(head: bytes) -> bytes:
+    """Return what mostly holds the `<meta>` and is the same in all pages of a site; empty if it is not there.
+
+    It ends with a `>`. If that belongs to a value or a comment, the cut leaves it open: no `<meta>` is found that the
+    whole would not have.
+    """
+    named = head.find(b"charset", 0, _FIRST_BYTES)
+    return head[: head.find(b">", named, _FIRST_BYTES) + 1] if named >= 0 else b""
+
+
+def _codec_in_meta(markup: bytes) -> str | None:
+    for step in _STEP.finditer(markup):
+        codec = _meta_codec(step["attributes"]) if step["meta"] and step["closed"] else None
+        if codec is not None:
+            return codec
+    return None
+
+
+_codec_of_beginning = lru_cache(BEGINNINGS_REMEMBERED)(_codec_in_meta)
 
 
 def _readable(codec: str) -> str:
