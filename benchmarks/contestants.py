@@ -85,7 +85,19 @@ def all_contestants() -> list[Contestant]:
     ]
 
 
-def make_venv() -> str:
+def choose(words: Sequence[str] = ()) -> list[Contestant]:
+    """Return the crawlers whose name has one of these words, in any case; without words, all. Install those that may
+    be; raise `SystemExit` if there are none."""
+    everyone = all_contestants()
+    chosen = [each for each in everyone if not words or any(word.lower() in each.name.lower() for word in words)]
+    if not chosen:
+        raise SystemExit("there is none of that name: " + "; ".join(each.name for each in everyone))
+    if any("crapy" in each.name or "Crawlee" in each.name for each in chosen) and (why := _make_venv()):
+        print(f"peers could not be installed: {why}", file=sys.stderr)
+    return chosen
+
+
+def _make_venv() -> str:
     """Install the peers into a venv of their own, unless they are there; return what went wrong, or ``."""
     wanted = (PEERS / "requirements.txt").read_text()
     stamp = VENV / "installed.txt"

@@ -22,8 +22,9 @@ from pathlib import Path
 from selectolax.lexbor import LexborHTMLParser
 
 from benchmarks import report
-from benchmarks.contestants import all_contestants
+from benchmarks.contestants import choose
 from benchmarks.side_by_side import run_all
+from worker.__main__ import count
 
 PAGES_FROM = Path("/usr/share/doc/linux-doc/html")
 SIZES = range(33_000, 44_000)
@@ -94,9 +95,7 @@ def main() -> None:
     like = templates(PAGES_FROM)
     if not like:
         raise SystemExit("install linux-doc, with its pages")
-    wanted = [crawler for crawler in all_contestants() if any(word in crawler.name for word in options.only)]
-    if not wanted:
-        parser.error(f"--only: there is none of that name: {', '.join(each.name for each in all_contestants())}")
+    wanted = choose(options.only)
     with tempfile.TemporaryDirectory(prefix="crawlfleet-") as folder:
         # Started by root, nginx reads as a user of its own.
         Path(folder).chmod(0o755)
@@ -109,7 +108,7 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.like_pages", description="What one kind of page costs.")
     parser.add_argument("--pages", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=count, default=5)
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", default=["curl"], help="crawlers whose name has such a word"
     )

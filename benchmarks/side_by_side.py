@@ -25,11 +25,12 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import doc_site, report
-from benchmarks.contestants import Contestant, Site, all_contestants, make_venv
+from benchmarks.contestants import Contestant, Site, all_contestants, choose
 from benchmarks.meter import Command, Cost, measure
 from benchmarks.report import Results, Run, Startup
 from benchmarks.steady import steady
 from tests.acceptance.nginx_site import Hit, NginxSite
+from worker.__main__ import count
 
 RESULTS = Path(".make/side_by_side.json")
 HELP_RUNS = 10
@@ -167,15 +168,7 @@ def main() -> None:
 
 
 def _measure(options: argparse.Namespace) -> Results:
-    contestants = [
-        contestant
-        for contestant in all_contestants()
-        if not options.only or any(word.lower() in contestant.name.lower() for word in options.only)
-    ]
-    if not contestants:
-        raise SystemExit("there is none of that name: " + ", ".join(each.name for each in all_contestants()))
-    if any("crapy" in each.name or "Crawlee" in each.name for each in contestants) and (why := make_venv()):
-        print(f"peers could not be installed: {why}", file=sys.stderr)
+    contestants = choose(options.only)
     if options.site is not None:
         return run_all(contestants, options.site, options.rounds, options.slow_rounds)
     if missing := doc_site.missing():
@@ -189,9 +182,9 @@ def _measure(options: argparse.Namespace) -> Results:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.side_by_side", description="Crawlers side by side.")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--slow-rounds", type=int, metavar="N", help="rounds of those that take more than two minutes")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="only crawlers whose name has one of these words")
+    parser.add_argument("--rounds", type=count, default=5)
+    parser.add_argument("--slow-rounds", type=count, metavar="N", help="rounds of what takes over two minutes")
+    parser.add_argument("--only", nargs="+", metavar="NAME", default=[], help="crawlers whose name has such a word")
     parser.add_argument("--site", type=Path, help="the folder to serve (default: documentation of three packages)")
     parser.add_argument(
         "--write-docs", action="store_true", help="write the figures into docs/benchmarks.md, and a chart"

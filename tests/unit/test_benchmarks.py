@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.contestants import choose
 from benchmarks.many_hosts import Arrival, host_name, number_of
 from benchmarks.meter import value_at
 from benchmarks.polite_speed import judge
 from benchmarks.steady import steady
+
+
+def test_crawlers_are_chosen_by_words_of_their_names_in_any_case() -> None:
+    assert [crawler.name for crawler in choose(["WGET2", "curl + lexbor, durable"])] == [
+        "wget2",
+        "crawlfleet, curl + lexbor, durable",
+    ]
+    with pytest.raises(SystemExit, match="there is none of that name: wget2; crawlfleet, curl"):
+        choose(["wget3"])
 
 
 @pytest.mark.parametrize(("number", "name"), [(0, "127.1.0.1"), (249, "127.1.0.250"), (1000, "127.1.4.1")])
