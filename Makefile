@@ -33,7 +33,7 @@ $(BENCH_INSTALLED): $(INSTALLED)
 
 .PHONY: run
 run: $(INSTALLED) ## serve the demo site and crawl it with one coordinator and two workers
-	@$(BIN)/python -m crawlfleet.demo_site --port $(DEMO_PORT) -- \
+	@$(BIN)/python -m crawlfleet.demo --port $(DEMO_PORT) -- \
 		$(BIN)/crawlfleet run config/demo.yaml --fresh --workers $(WORKERS)
 
 .PHONY: test

@@ -14,7 +14,7 @@ from typing import NamedTuple, get_args
 from urllib.parse import quote
 
 from benchmarks.meter import Command
-from shared.job import FetchRules
+from crawlfleet.coordinator.job.job import FetchRules
 
 PEERS = Path(__file__).parent / "peers"
 VENV = Path(".make/peers")

@@ -20,11 +20,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from shared.messages import Brief, FieldRule, ItemRule, Kind, ParseSpec, ScopeSpec, Task
-from worker.extract import Extractor, Page
-from worker.extract.engines import ENGINES, open_engine
-from worker.fetch import Fetched, Headers
-from worker.pipeline import Pipeline
+from crawlfleet.shared.messages import Brief, FieldRule, ItemRule, Kind, ParseSpec, ScopeSpec, Task
+from crawlfleet.worker.extract import Extractor, Page
+from crawlfleet.worker.extract.engines import ENGINES, open_engine
+from crawlfleet.worker.fetch import Fetched, Headers
+from crawlfleet.worker.pipeline import Pipeline
 
 SITES = [Path("/usr/share/doc/postgresql-doc-15/html"), Path("/usr/share/doc/linux-doc/html")]
 HOST = "docs.example"

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.many_hosts import Arrival, host_name, number_of, read_arrivals
-from coordinator.audit import audit
+from crawlfleet.coordinator.offline.audit import audit
 
 JOB = """\
 name: polite

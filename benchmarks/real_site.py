@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crawlfleet import connect
-from crawlfleet.fleet import Fleet
-from shared.errors import Unreachable
+from crawlfleet.fleet.fleet import Fleet
+from crawlfleet.shared.errors import Unreachable
 from tests.acceptance.nginx_site import DOCUMENTATION, NginxSite
 from tests.acceptance.processes import descendants
 

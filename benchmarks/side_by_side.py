@@ -29,8 +29,8 @@ from benchmarks.contestants import Contestant, Site, all_contestants, choose
 from benchmarks.meter import Command, Cost, measure
 from benchmarks.report import Results, Run, Startup
 from benchmarks.steady import steady
+from crawlfleet.worker.__main__ import count
 from tests.acceptance.nginx_site import Hit, NginxSite
-from worker.__main__ import count
 
 RESULTS = Path(".make/side_by_side.json")
 HELP_RUNS = 10

@@ -14,14 +14,24 @@ from contextlib import contextmanager
 import structlog
 
 from benchmarks.simulated_site import HOSTS, SimulatedSite, address, site_hosts
-from coordinator.app import GC_THRESHOLDS
-from coordinator.core.admission import Link
-from coordinator.core.policy import Policy
-from coordinator.frontier.port import Store
-from coordinator.intake import Intake
-from coordinator.service import Service
-from coordinator.turns import Turns
-from shared.messages import Brief, ExchangeAnswer, ExchangeRequest, Hello, Lease, Report, ScopeSpec, decode, encode
+from crawlfleet.coordinator.app import GC_THRESHOLDS
+from crawlfleet.coordinator.conduct.intake import Intake
+from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.conduct.turns import Turns
+from crawlfleet.coordinator.core.admission import Link
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.frontier.port import Store
+from crawlfleet.shared.messages import (
+    Brief,
+    ExchangeAnswer,
+    ExchangeRequest,
+    Hello,
+    Lease,
+    Report,
+    ScopeSpec,
+    decode,
+    encode,
+)
 
 PER_EXCHANGE = 64
 LINKS_PER_TURN = 1_000

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from shared.messages import Kind, Lease, Outcome, Report, Row, Task
-from worker.ledger import SentLinks
+from crawlfleet.shared.messages import Kind, Lease, Outcome, Report, Row, Task
+from crawlfleet.worker.talk.ledger import SentLinks
 
 HOSTS = 20
 POPULAR = 100

@@ -15,7 +15,7 @@ import time
 from functools import partial
 from typing import cast
 
-from crawlfleet import demo_shop
+from crawlfleet.demo import shop as demo_shop
 
 ROBOTS = "/robots.txt"
 

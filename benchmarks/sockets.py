@@ -2,10 +2,10 @@
 
     python -m benchmarks.sockets [--store FILE] [--sessions N] [--seconds S] [--pages N] [--folder FOLDER]
 
-The coordinator is `python -m coordinator` over a job with `durability: process`; each session is a process that talks
-to it through the fleet's proxies and fetches nothing: the pages (see `simulated_site`) are made up before it begins,
-`--pages` of them by all sessions together, since what a worker costs is not of interest here. `--store` is a store
-that `benchmarks.stores` has filled; it is copied. Prints pages settled a second, and how much CPU time of the
+The coordinator is `python -m crawlfleet.coordinator` over a job with `durability: process`; each session is a process
+that talks to it through the fleet's proxies and fetches nothing: the pages (see `simulated_site`) are made up before it
+begins, `--pages` of them by all sessions together, since what a worker costs is not of interest here. `--store` is a
+store that `benchmarks.stores` has filled; it is copied. Prints pages settled a second, and how much CPU time of the
 coordinator each took.
 """
 
@@ -21,11 +21,11 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks.simulated_site import SimulatedSite, address, site_hosts
-from coordinator.crawl_folder import FRONTIER
-from coordinator.frontier.sqlite_store import SqliteStore
-from shared.join_token import read_token
-from shared.manager import FleetManager
-from shared.messages import AckState, ExchangeRequest, Hello, Kind, Report
+from crawlfleet.coordinator.crawl_folder import FRONTIER
+from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
+from crawlfleet.shared.messages import AckState, ExchangeRequest, Hello, Kind, Report
+from crawlfleet.shared.wire.join_token import read_token
+from crawlfleet.shared.wire.manager import FleetManager
 
 NAME = "sockets"
 WANT = 64
@@ -61,7 +61,8 @@ def measure(folder: Path, store: Path | None, sessions: int, seconds: float, pag
         shutil.copy(store, crawl / FRONTIER)
     known = _pages(crawl / FRONTIER)
     job, join = _write_job(folder), folder / "join"
-    serve = [sys.executable, "-m", "coordinator", str(job), "--crawls", str(crawl.parent), "--join-file", str(join)]
+    serve = [sys.executable, "-m", "crawlfleet.coordinator", str(job)]
+    serve += ["--crawls", str(crawl.parent), "--join-file", str(join)]
     with subprocess.Popen(serve, stdout=subprocess.DEVNULL) as coordinator:
         _wait_for(join)
         talk = [sys.executable, "-m", "benchmarks.sockets", "--join", str(join), "--known", str(known)]

@@ -23,11 +23,11 @@ from typing import Any
 
 from benchmarks.simulated_crawl import SimulatedCrawl, Stopwatch
 from benchmarks.simulated_site import address
-from coordinator.frontier.memory_store import MemoryStore
-from coordinator.frontier.port import Store
-from coordinator.frontier.sqlite_store import SqliteStore
-from shared.messages import Kind
-from shared.urls import page_fingerprint
+from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.frontier.port import Store
+from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
+from crawlfleet.shared.messages import Kind
+from crawlfleet.shared.web.urls import page_fingerprint
 
 MEMORY_HOLDS = 2_000_000
 PER_LOOKUP = 1_280

@@ -21,38 +21,38 @@ from types import FrameType
 import msgspec
 import structlog
 
-from coordinator.core.policy import Budget, Policy, Priority, TrapLimits, Unit
-from coordinator.core.rows import TaskState
-from coordinator.crawl_folder import FRONTIER, JOIN, MARKS, CrawlFolder
-from coordinator.frontier.memory_store import MemoryStore
-from coordinator.frontier.port import Store
-from coordinator.frontier.sqlite_store import SqliteStore
-from coordinator.job_change import take_job
-from coordinator.journal import Journal
-from coordinator.loop import Loop
-from coordinator.results.results_dict import ResultsDict
-from coordinator.server import Control, referents
-from coordinator.service import Service
-from coordinator.sinks.follower import Follower
-from coordinator.sinks.marks import Marks
-from coordinator.sinks.registry import open_sink
-from coordinator.summary import Summary, write
-from coordinator.tally import Tally, tally
-from shared import log
-from shared.control_port import FleetServer
-from shared.errors import CrawlFailed
-from shared.identity import load_or_create
-from shared.job import Job, as_data, brief, load
-from shared.job_seeds import pages_of, sitemaps_of
-from shared.join_token import JoinToken
-from shared.manager import FleetManager
-from shared.messages import Brief, Status
-from shared.url_policy import policy_of
+from crawlfleet.coordinator.conduct.journal import Journal
+from crawlfleet.coordinator.conduct.loop import Loop
+from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.conduct.tally import Tally, tally
+from crawlfleet.coordinator.core.policy import Budget, Policy, Priority, TrapLimits, Unit
+from crawlfleet.coordinator.core.rows import TaskState
+from crawlfleet.coordinator.crawl_folder import FRONTIER, JOIN, MARKS, CrawlFolder
+from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.frontier.port import Store
+from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
+from crawlfleet.coordinator.job.change import take_job
+from crawlfleet.coordinator.job.job import Job, as_data, brief, load
+from crawlfleet.coordinator.job.seeds import pages_of, sitemaps_of
+from crawlfleet.coordinator.results.results_dict import ResultsDict
+from crawlfleet.coordinator.server import Control, referents
+from crawlfleet.coordinator.sinks.follower import Follower
+from crawlfleet.coordinator.sinks.marks import Marks
+from crawlfleet.coordinator.sinks.registry import open_sink
+from crawlfleet.coordinator.summary import Summary, write
+from crawlfleet.shared import log
+from crawlfleet.shared.errors import CrawlFailed
+from crawlfleet.shared.exits import INTERRUPTED
+from crawlfleet.shared.messages import Brief, Status
+from crawlfleet.shared.web.url_policy import policy_of
+from crawlfleet.shared.wire.control_port import FleetServer
+from crawlfleet.shared.wire.identity import load_or_create
+from crawlfleet.shared.wire.join_token import JoinToken
+from crawlfleet.shared.wire.manager import FleetManager
 
 FAREWELL_S = 3.0
 READING_S = 1.0
 GC_THRESHOLDS = (50_000, 20, 100)
-INTERRUPTED = 130
 FAILED = 1
 
 

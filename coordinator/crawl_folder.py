@@ -7,7 +7,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shared.errors import UsageError
+from crawlfleet.shared.errors import UsageError
 
 LOG = "log.jsonl"
 SUMMARY = "summary.json"

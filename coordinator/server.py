@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from coordinator.loop import Loop
-from coordinator.results.results_dict import ResultsDict
-from coordinator.service import Service
-from shared.messages import ExchangeRequest, Hello, Status, decode, encode
+from crawlfleet.coordinator.conduct.loop import Loop
+from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.results.results_dict import ResultsDict
+from crawlfleet.shared.messages import ExchangeRequest, Hello, Status, decode, encode
 
 
 class TaskQueue:

@@ -1,20 +1,42 @@
-"""crawlfleet: a distributed crawler. The only package that users import."""
+"""crawlfleet: a distributed crawler. Here are the names that programs and hooks import, and in `crawlfleet.errors`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crawlfleet.fleet import Fleet, JobFinished, connect
-    from worker.extract.page import Page
+    from crawlfleet.fleet.fleet import Fleet, connect
+    from crawlfleet.fleet.results import Results
+    from crawlfleet.fleet.work_queue import JobFinished, Queue
+    from crawlfleet.shared.messages import Status
+    from crawlfleet.worker.extract.page import Page
+    from crawlfleet.worker.talk.primitives import FleetPrimitives, FleetValue
 
-__all__ = ["Fleet", "JobFinished", "Page", "__version__", "connect"]
+    __version__: str
+
+__all__ = [
+    "Fleet",
+    "FleetPrimitives",
+    "FleetValue",
+    "JobFinished",
+    "Page",
+    "Queue",
+    "Results",
+    "Status",
+    "__version__",
+    "connect",
+]
 
 _HOMES = {
-    "Fleet": "crawlfleet.fleet",
-    "JobFinished": "crawlfleet.fleet",
-    "connect": "crawlfleet.fleet",
-    "Page": "worker.extract.page",
+    "Fleet": "crawlfleet.fleet.fleet",
+    "FleetPrimitives": "crawlfleet.worker.talk.primitives",
+    "FleetValue": "crawlfleet.worker.talk.primitives",
+    "JobFinished": "crawlfleet.fleet.work_queue",
+    "Page": "crawlfleet.worker.extract.page",
+    "Queue": "crawlfleet.fleet.work_queue",
+    "Results": "crawlfleet.fleet.results",
+    "Status": "crawlfleet.shared.messages",
+    "connect": "crawlfleet.fleet.fleet",
 }
 
 

@@ -1,1 +1,4 @@
-"""What both sides agree on: messages, addresses, scope, the job, the wire. No I/O but the wire."""
+"""What both sides agree on: messages, addresses, scope, the wire. No I/O but the wire."""
+
+if __name__ != "crawlfleet.shared":
+    raise ImportError("`shared` is a folder of the project, not a package of its own: import crawlfleet.shared")

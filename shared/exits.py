@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from shared.errors import CrawlfleetError, JobError
+from crawlfleet.shared.errors import CrawlfleetError, JobError
 
 INTERRUPTED = 130
 

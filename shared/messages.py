@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from shared.errors import WireError
+from crawlfleet.shared.errors import WireError
 
 PROTOCOL_MAJOR = 1
 PROTOCOL_MINOR = 0
@@ -206,7 +206,7 @@ class ItemRule(Message, frozen=True, kw_only=True):
 
 
 class ScopeSpec(Message, frozen=True, kw_only=True):
-    """Which URLs belong to the crawl: see `shared.scope`. `subdomains` lets in what is below one of the `hosts`."""
+    """Which URLs belong to the crawl: see `shared.web.scope`. `subdomains` lets in what is below one of the `hosts`."""
 
     hosts: tuple[str, ...] = ()
     subdomains: bool = False
@@ -215,7 +215,7 @@ class ScopeSpec(Message, frozen=True, kw_only=True):
 
 
 class UrlSpec(Message, frozen=True, kw_only=True):
-    """What is taken for one address: see `shared.url_policy`. `drop_query` are globs of parameter names."""
+    """What is taken for one address: see `shared.web.url_policy`. `drop_query` are globs of parameter names."""
 
     drop_query: tuple[str, ...] = ()
     sort_query: bool = False

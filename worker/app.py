@@ -1,6 +1,6 @@
 """One worker process: puts the concrete parts together and runs them until the crawl or the drain is over.
 
-The main thread is the control thread (`worker.client`). A small thread listens to the node: a drain order, SIGTERM,
+The main thread is the control thread (`talk.client`). A small thread listens to the node: a drain order, SIGTERM,
 or the node's death, upon which this process ends at once (its leases then expire).
 """
 
@@ -19,29 +19,29 @@ from pathlib import Path
 
 import structlog
 
-from shared import log
-from shared.errors import CrawlfleetError, UsageError
-from shared.join_token import JoinToken
-from shared.manager import FleetManager
-from shared.messages import Brief, Hello
-from shared.url_policy import policy_of
-from worker.agenda import Agenda
-from worker.client import Appetite, Client, Orders
-from worker.counters import Counters
-from worker.extract import Extractor
-from worker.fetch import Engine, ManyEngine, engine_for
-from worker.hooks import load_hook, load_session
-from worker.in_hand import InHand
-from worker.lanes import TaskKey
-from worker.ledger import Ledger
-from worker.line import STILL_TRYING_EVERY_S, Coordinator, Line
-from worker.memory import keep_what_pages_take, look_for_cycles_less, take_no_more_than
-from worker.notes import Drain, Failed, Joined, receive, send
-from worker.outbox import Outbox
-from worker.pipeline import Pipeline
-from worker.pool import Pool, PoolSize
-from worker.primitives import FleetPrimitives
-from worker.wakeup import Signals
+from crawlfleet.shared import log
+from crawlfleet.shared.errors import CrawlfleetError, UsageError
+from crawlfleet.shared.messages import Brief, Hello
+from crawlfleet.shared.web.url_policy import policy_of
+from crawlfleet.shared.wire.join_token import JoinToken
+from crawlfleet.shared.wire.manager import FleetManager
+from crawlfleet.worker.agenda import Agenda
+from crawlfleet.worker.extract import Extractor
+from crawlfleet.worker.fetch import Engine, ManyEngine, engine_for
+from crawlfleet.worker.hooks import load_hook, load_session
+from crawlfleet.worker.lanes import TaskKey
+from crawlfleet.worker.pipeline import Pipeline
+from crawlfleet.worker.pool import Pool, PoolSize
+from crawlfleet.worker.process.counters import Counters
+from crawlfleet.worker.process.in_hand import InHand
+from crawlfleet.worker.process.memory import keep_what_pages_take, look_for_cycles_less, take_no_more_than
+from crawlfleet.worker.process.notes import Drain, Failed, Joined, receive, send
+from crawlfleet.worker.process.wakeup import Signals
+from crawlfleet.worker.talk.client import Appetite, Client, Orders
+from crawlfleet.worker.talk.ledger import Ledger
+from crawlfleet.worker.talk.line import STILL_TRYING_EVERY_S, Coordinator, Line
+from crawlfleet.worker.talk.outbox import Outbox
+from crawlfleet.worker.talk.primitives import FleetPrimitives
 
 ORPHANED = 1
 STOPPED = 128 + signal.SIGTERM

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from worker.agenda import Agenda
-from worker.fetch import Fetched, Fetcher, ManyFetcher
-from worker.lanes import Attempt
-from worker.pipeline import enough_bytes
+from crawlfleet.worker.agenda import Agenda
+from crawlfleet.worker.fetch import Fetched, Fetcher, ManyFetcher
+from crawlfleet.worker.lanes import Attempt
+from crawlfleet.worker.pipeline import enough_bytes
 
 
 class Page(NamedTuple):

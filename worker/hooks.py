@@ -10,10 +10,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from shared.errors import UsageError
-from shared.messages import HookSpec
-from worker.extract.harvest import Parse, describe
-from worker.fetch import Prepare
+from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.messages import HookSpec
+from crawlfleet.worker.extract.harvest import Parse, describe
+from crawlfleet.worker.fetch import Prepare
 
 MODULE_NAME = "crawlfleet_hook"
 

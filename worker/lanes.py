@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from shared.messages import Lease, Task
+from crawlfleet.shared.messages import Lease, Task
 
 # A spaced host is remembered for longer than any start granted ahead can take to arrive, so that its gap is known.
 KEPT_S = 10.0

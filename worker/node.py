@@ -31,14 +31,14 @@ from multiprocessing.process import BaseProcess
 
 import structlog
 
-from shared.join_token import JoinToken
-from worker.app import Board, Post, WorkerOptions, serve
-from worker.counters import Counters
-from worker.in_hand import InHand
-from worker.lanes import TaskKey
-from worker.memory import share_of
-from worker.notes import Drain, Failed, Joined, receive, send
-from worker.wakeup import Signals
+from crawlfleet.shared.wire.join_token import JoinToken
+from crawlfleet.worker.app import Board, Post, WorkerOptions, serve
+from crawlfleet.worker.lanes import TaskKey
+from crawlfleet.worker.process.counters import Counters
+from crawlfleet.worker.process.in_hand import InHand
+from crawlfleet.worker.process.memory import share_of
+from crawlfleet.worker.process.notes import Drain, Failed, Joined, receive, send
+from crawlfleet.worker.process.wakeup import Signals
 
 FIRST_PAUSE_S = 0.1
 LAST_PAUSE_S = 10.0

@@ -16,14 +16,14 @@ from typing import Protocol, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from shared.messages import CONTENT_TYPE_RULE, Kind, Outcome, Report, Task, UrlSpec, encode
-from shared.url_policy import UrlPolicy, policy_of
-from worker.extract import Extracted
-from worker.extract.sitemap import MAX_BYTES as MAX_SITEMAP_BYTES
-from worker.extract.sitemap import Sitemap
-from worker.fetch import Fetched
-from worker.lanes import Attempt
-from worker.outbox import Delivery
+from crawlfleet.shared.messages import CONTENT_TYPE_RULE, Kind, Outcome, Report, Task, UrlSpec, encode
+from crawlfleet.shared.web.url_policy import UrlPolicy, policy_of
+from crawlfleet.worker.extract import Extracted
+from crawlfleet.worker.extract.sitemap import MAX_BYTES as MAX_SITEMAP_BYTES
+from crawlfleet.worker.extract.sitemap import Sitemap
+from crawlfleet.worker.fetch import Fetched
+from crawlfleet.worker.lanes import Attempt
+from crawlfleet.worker.talk.outbox import Delivery
 
 MAX_ROBOTS_BYTES = 512 * 1024
 MAX_DETAIL_CHARS = 500

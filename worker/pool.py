@@ -24,13 +24,13 @@ from dataclasses import dataclass
 
 import structlog
 
-from worker.agenda import Agenda
-from worker.fetch import Engine, ManyEngine
-from worker.fetching import Fetching, FetchLoop, FetchThreads, Page, join_all, start_later
-from worker.in_hand import Hands
-from worker.lanes import Attempt, TaskKey
-from worker.outbox import Outbox
-from worker.pipeline import Pipeline, Settled, internal_error
+from crawlfleet.worker.agenda import Agenda
+from crawlfleet.worker.fetch import Engine, ManyEngine
+from crawlfleet.worker.fetching import Fetching, FetchLoop, FetchThreads, Page, join_all, start_later
+from crawlfleet.worker.lanes import Attempt, TaskKey
+from crawlfleet.worker.pipeline import Pipeline, Settled, internal_error
+from crawlfleet.worker.process.in_hand import Hands
+from crawlfleet.worker.talk.outbox import Outbox
 
 # Whoever has been at one page for longer is held up.
 HELD_UP_S = 0.25

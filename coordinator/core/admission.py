@@ -11,17 +11,17 @@ from functools import lru_cache
 
 import msgspec
 
-from coordinator.core import budget, politeness, robots, traps
-from coordinator.core.changes import Change, HostSet, LedgerSet, OriginSet, TaskMoved
-from coordinator.core.facts import Facts
-from coordinator.core.policy import Policy, Priority, TrapLimits
-from coordinator.core.rows import FINAL, Gate, LedgerRow, OriginRow, TaskRow, TaskState, succeed
-from coordinator.core.transitions import TaskEvent, born, move
-from coordinator.core.units import join, key_of_name, new_host
-from shared.messages import Kind, Outcome, ScopeSpec
-from shared.patterns import Patterns
-from shared.scope import Scope
-from shared.urls import Parts, fingerprint, parts
+from crawlfleet.coordinator.core import budget, politeness, robots, traps
+from crawlfleet.coordinator.core.changes import Change, HostSet, LedgerSet, OriginSet, TaskMoved
+from crawlfleet.coordinator.core.facts import Facts
+from crawlfleet.coordinator.core.policy import Policy, Priority, TrapLimits
+from crawlfleet.coordinator.core.rows import FINAL, Gate, LedgerRow, OriginRow, TaskRow, TaskState, succeed
+from crawlfleet.coordinator.core.transitions import TaskEvent, born, move
+from crawlfleet.coordinator.core.units import join, key_of_name, new_host
+from crawlfleet.shared.messages import Kind, Outcome, ScopeSpec
+from crawlfleet.shared.web.patterns import Patterns
+from crawlfleet.shared.web.scope import Scope
+from crawlfleet.shared.web.urls import Parts, fingerprint, parts
 
 DEPTH_RULE = "depth"
 RECONSIDERED = frozenset({DEPTH_RULE, "host", "include", "exclude"}) | budget.RULES | traps.RULES

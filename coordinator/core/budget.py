@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from coordinator.core.changes import HostSet, LedgerSet
-from coordinator.core.facts import Facts
-from coordinator.core.policy import Budget, Policy
-from coordinator.core.rows import HostRow, LedgerRow, TaskRow, succeed
-from coordinator.core.transitions import TaskEvent, move
-from shared.messages import Kind
+from crawlfleet.coordinator.core.changes import HostSet, LedgerSet
+from crawlfleet.coordinator.core.facts import Facts
+from crawlfleet.coordinator.core.policy import Budget, Policy
+from crawlfleet.coordinator.core.rows import HostRow, LedgerRow, TaskRow, succeed
+from crawlfleet.coordinator.core.transitions import TaskEvent, move
+from crawlfleet.shared.messages import Kind
 
 PAGES_RULE = "budget_pages"
 BYTES_RULE = "budget_bytes"

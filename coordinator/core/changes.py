@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from coordinator.core.rows import HostRow, LeaseRow, LedgerRow, OriginRow, Result, TaskRow, TaskState, TrapRow
+from crawlfleet.coordinator.core.rows import (
+    HostRow,
+    LeaseRow,
+    LedgerRow,
+    OriginRow,
+    Result,
+    TaskRow,
+    TaskState,
+    TrapRow,
+)
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Set
 
 from msgspec.structs import replace
 
-from coordinator.core.changes import (
+from crawlfleet.coordinator.core.changes import (
     Change,
     HostSet,
     LeaseEnded,
@@ -16,7 +16,7 @@ from coordinator.core.changes import (
     TaskMoved,
     TrapSet,
 )
-from coordinator.core.rows import F, HostRow, LeaseRow, LedgerRow, OriginRow, TaskRow, TrapRow
+from crawlfleet.coordinator.core.rows import F, HostRow, LeaseRow, LedgerRow, OriginRow, TaskRow, TrapRow
 
 
 class Facts:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import msgspec
 
-from coordinator.core import politeness, retry, robots
-from coordinator.core.admission import awaken_host, reopen_robots
-from coordinator.core.changes import HostSet, LedgerSet, OriginSet
-from coordinator.core.facts import Facts
-from coordinator.core.policy import Policy
-from coordinator.core.rows import Gate, OriginRow, RobotsWaits, TaskRow, succeed
-from shared.messages import Report
+from crawlfleet.coordinator.core import politeness, retry, robots
+from crawlfleet.coordinator.core.admission import awaken_host, reopen_robots
+from crawlfleet.coordinator.core.changes import HostSet, LedgerSet, OriginSet
+from crawlfleet.coordinator.core.facts import Facts
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.rows import Gate, OriginRow, RobotsWaits, TaskRow, succeed
+from crawlfleet.shared.messages import Report
 
 NAMED = 5
 LEAST_STARTS = 10

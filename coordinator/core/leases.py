@@ -12,14 +12,14 @@ from math import ceil
 
 import msgspec
 
-from coordinator.core import budget, gates, politeness, robots
-from coordinator.core.admission import awaken_host
-from coordinator.core.changes import HostSet, LeaseEnded, LeaseSet, LedgerSet, TaskMoved
-from coordinator.core.facts import Facts
-from coordinator.core.policy import Policy
-from coordinator.core.rows import ALONE_QUEUE, HostRow, LeaseRow, TaskRow, TaskState, queue_of, succeed
-from coordinator.core.transitions import TaskEvent, move
-from shared.messages import Kind
+from crawlfleet.coordinator.core import budget, gates, politeness, robots
+from crawlfleet.coordinator.core.admission import awaken_host
+from crawlfleet.coordinator.core.changes import HostSet, LeaseEnded, LeaseSet, LedgerSet, TaskMoved
+from crawlfleet.coordinator.core.facts import Facts
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.rows import ALONE_QUEUE, HostRow, LeaseRow, TaskRow, TaskState, queue_of, succeed
+from crawlfleet.coordinator.core.transitions import TaskEvent, move
+from crawlfleet.shared.messages import Kind
 
 
 class Asker(msgspec.Struct, frozen=True, kw_only=True):

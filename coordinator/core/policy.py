@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from shared.messages import ScopeSpec, UrlSpec
+from crawlfleet.shared.messages import ScopeSpec, UrlSpec
 
 
 class Priority(msgspec.Struct, frozen=True):

@@ -7,8 +7,8 @@ gap that a host sees is never below its delay.
 
 from __future__ import annotations
 
-from coordinator.core.policy import Policy
-from coordinator.core.rows import Holder, HostRow, LeaseRow, succeed
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.rows import Holder, HostRow, LeaseRow, succeed
 
 
 def delay_of(policy: Policy, asked_s: float, adaptive_s: float) -> float:

@@ -7,9 +7,9 @@ it is asked.
 
 from __future__ import annotations
 
-from coordinator.core.policy import Policy
-from coordinator.core.rows import HostRow, succeed
-from shared.messages import Outcome, Report
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.rows import HostRow, succeed
+from crawlfleet.shared.messages import Outcome, Report
 
 SLOW_S = 1.0
 LEAST_DELAY_S = 1.0

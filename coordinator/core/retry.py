@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from coordinator.core.policy import Policy
-from coordinator.core.rows import HostRow, LedgerRow, TaskRow, succeed
-from shared.messages import Kind, Outcome, Report
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.rows import HostRow, LedgerRow, TaskRow, succeed
+from crawlfleet.shared.messages import Kind, Outcome, Report
 
 # 206 and 304 answer what was not asked, as caches out of order do.
 _PASSING_STATUS = frozenset({206, 304, 408, 425, 429}) | (frozenset(range(500, 600)) - {501, 505})

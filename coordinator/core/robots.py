@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from coordinator.core.policy import Policy
-from coordinator.core.robots_file import RobotsFile
-from coordinator.core.rows import Gate, OriginRow
-from shared.messages import Kind, Outcome, Report
-from shared.urls import fingerprint, parts
-from shared.user_agent import product_token
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.robots_file import RobotsFile
+from crawlfleet.coordinator.core.rows import Gate, OriginRow
+from crawlfleet.shared.messages import Kind, Outcome, Report
+from crawlfleet.shared.web.urls import fingerprint, parts
+from crawlfleet.shared.web.user_agent import product_token
 
 _NO_ANSWER_YET = frozenset({429})
 # Rules take some forty times the room of their text: many small files are kept read, and a few large ones.

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from protego import Protego
 
-from shared.urls import parts
+from crawlfleet.shared.web.urls import parts
 
 MAX_BYTES = 512 * 1024
 MAX_LINE_BYTES = 16_663  # what Google's parser keeps of a line: eight times the longest URL
@@ -53,7 +53,7 @@ _ODD_LETTERS = 0x100
 
 
 class RobotsFile:
-    """What a robots.txt asks of the crawler with a given product token (see `shared.user_agent`)."""
+    """What a robots.txt asks of the crawler with a given product token (see `shared.web.user_agent`)."""
 
     def __init__(self, text: bytes, token: str) -> None:
         self._rules = Protego.parse("\n".join(["User-agent: *", *lines_for(text, token)]))

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from shared.messages import Kind, Outcome, Row
-from shared.urls import origin
+from crawlfleet.shared.messages import Kind, Outcome, Row
+from crawlfleet.shared.web.urls import origin
 
 
 class TaskState(StrEnum):

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from coordinator.core import budget, gates, politeness, pressure, retry, sitemaps, starts
-from coordinator.core.admission import Link, Nearer, admit, awaken_host
-from coordinator.core.changes import Accepted, Change, HostSet, LedgerSet, Recorded
-from coordinator.core.facts import Facts
-from coordinator.core.policy import Policy
-from coordinator.core.rows import FINAL, Result, TaskRow, queue_of, succeed
-from coordinator.core.transitions import TaskEvent, move
-from coordinator.core.units import join, key_of_address
-from shared.messages import CONTENT_TYPE_RULE, AckState, Kind, Outcome, Report
-from shared.url_policy import policy_of
-from shared.urls import FINGERPRINT_BYTES, host_key, page_fingerprint, split_fingerprints
+from crawlfleet.coordinator.core import budget, gates, politeness, pressure, retry, sitemaps, starts
+from crawlfleet.coordinator.core.admission import Link, Nearer, admit, awaken_host
+from crawlfleet.coordinator.core.changes import Accepted, Change, HostSet, LedgerSet, Recorded
+from crawlfleet.coordinator.core.facts import Facts
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.rows import FINAL, Result, TaskRow, queue_of, succeed
+from crawlfleet.coordinator.core.transitions import TaskEvent, move
+from crawlfleet.coordinator.core.units import join, key_of_address
+from crawlfleet.shared.messages import CONTENT_TYPE_RULE, AckState, Kind, Outcome, Report
+from crawlfleet.shared.web.url_policy import policy_of
+from crawlfleet.shared.web.urls import FINGERPRINT_BYTES, host_key, page_fingerprint, split_fingerprints
 
 _WITH_OUTLINKS = frozenset({Outcome.FETCHED, Outcome.EXTRACT_ERROR})
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from coordinator.core.admission import Link
-from coordinator.core.policy import Policy
-from coordinator.core.robots_file import sitemaps_of
-from coordinator.core.rows import TaskRow
-from shared.messages import Kind, Outcome, Report
-from shared.urls import canonicalize, is_canonical, parts
+from crawlfleet.coordinator.core.admission import Link
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.robots_file import sitemaps_of
+from crawlfleet.coordinator.core.rows import TaskRow
+from crawlfleet.shared.messages import Kind, Outcome, Report
+from crawlfleet.shared.web.urls import canonicalize, is_canonical, parts
 
 MAX_DEPTH = 2  # an index of indexes of sitemaps
 MAX_NAMED = 1_000  # by one robots.txt

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from coordinator.core.changes import Start
-from coordinator.core.rows import HostRow, LeaseRow
-from shared.messages import Report
+from crawlfleet.coordinator.core.changes import Start
+from crawlfleet.coordinator.core.rows import HostRow, LeaseRow
+from crawlfleet.shared.messages import Report
 
 
 def start_at(report: Report, lease: LeaseRow | None, now: float) -> float | None:

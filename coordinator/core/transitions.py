@@ -15,8 +15,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from coordinator.core.changes import TaskMoved
-from coordinator.core.rows import TaskRow, TaskState, succeed
+from crawlfleet.coordinator.core.changes import TaskMoved
+from crawlfleet.coordinator.core.rows import TaskRow, TaskState, succeed
 
 PENDING, LEASED, DONE, FAILED, DROPPED = TaskState
 

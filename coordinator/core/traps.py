@@ -17,13 +17,13 @@ from functools import lru_cache
 from typing import NamedTuple
 from zlib import crc32
 
-from coordinator.core.changes import TrapSet
-from coordinator.core.facts import Facts
-from coordinator.core.policy import Policy
-from coordinator.core.rows import TrapRow, succeed
-from shared.domains import registrable_domain
-from shared.url_policy import holds_session_id
-from shared.urls import parts
+from crawlfleet.coordinator.core.changes import TrapSet
+from crawlfleet.coordinator.core.facts import Facts
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.rows import TrapRow, succeed
+from crawlfleet.shared.web.domains import registrable_domain
+from crawlfleet.shared.web.url_policy import holds_session_id
+from crawlfleet.shared.web.urls import parts
 
 LENGTH_RULE = "trap_length"
 REPETITION_RULE = "trap_repetition"

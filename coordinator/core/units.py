@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address
 
-from coordinator.core.changes import HostSet
-from coordinator.core.facts import Facts
-from coordinator.core.policy import Policy, Unit
-from coordinator.core.politeness import asked_s
-from coordinator.core.rows import Holder, HostRow, succeed
-from shared.domains import registrable_domain
+from crawlfleet.coordinator.core.changes import HostSet
+from crawlfleet.coordinator.core.facts import Facts
+from crawlfleet.coordinator.core.policy import Policy, Unit
+from crawlfleet.coordinator.core.politeness import asked_s
+from crawlfleet.coordinator.core.rows import Holder, HostRow, succeed
+from crawlfleet.shared.web.domains import registrable_domain
 
 
 def key_of_name(host: str, policy: Policy) -> str:

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from coordinator.core.leases import under_lease
-from coordinator.core.rows import LeaseRow, LedgerRow, Result, TaskRow
-from coordinator.frontier.file_format import refuse_other_format
-from coordinator.frontier.story import StoryLine, decode_block
-from shared.errors import UsageError
+from crawlfleet.coordinator.core.leases import under_lease
+from crawlfleet.coordinator.core.rows import LeaseRow, LedgerRow, Result, TaskRow
+from crawlfleet.coordinator.frontier.file_format import refuse_other_format
+from crawlfleet.coordinator.frontier.story import StoryLine, decode_block
+from crawlfleet.shared.errors import UsageError
 
 _IN = 500
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from heapq import heappop, heappush
 
-from coordinator.core.rows import HostRow
+from crawlfleet.coordinator.core.rows import HostRow
 
 
 class DueHosts:

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import msgspec
 
-from coordinator.core.rows import TaskRow
-from coordinator.frontier.folder_sync import sync_folder
-from coordinator.frontier.story import EVENT_NUMBERS, encode_block
-from shared.errors import UsageError
+from crawlfleet.coordinator.core.rows import TaskRow
+from crawlfleet.coordinator.frontier.folder_sync import sync_folder
+from crawlfleet.coordinator.frontier.story import EVENT_NUMBERS, encode_block
+from crawlfleet.shared.errors import UsageError
 
 FORMAT = 3
 CACHE_KIB = 128 * 1024

@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 from itertools import filterfalse
 from typing import Any, TypeVar
 
-from coordinator.core.changes import (
+from crawlfleet.coordinator.core.changes import (
     Change,
     HostSet,
     LeaseEnded,
@@ -20,7 +20,7 @@ from coordinator.core.changes import (
     TaskMoved,
     TrapSet,
 )
-from coordinator.core.rows import (
+from crawlfleet.coordinator.core.rows import (
     Fact,
     HostRow,
     LeaseRow,
@@ -31,10 +31,10 @@ from coordinator.core.rows import (
     TaskState,
     TrapRow,
 )
-from coordinator.frontier.due_hosts import DueHosts
-from coordinator.frontier.port import Ready
-from coordinator.frontier.versions import Key, check_versions
-from shared.messages import Kind
+from crawlfleet.coordinator.frontier.due_hosts import DueHosts
+from crawlfleet.coordinator.frontier.port import Ready
+from crawlfleet.coordinator.frontier.versions import Key, check_versions
+from crawlfleet.shared.messages import Kind
 
 K = TypeVar("K")
 V = TypeVar("V")

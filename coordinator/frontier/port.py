@@ -11,9 +11,18 @@ from typing import Protocol
 
 import msgspec
 
-from coordinator.core.changes import Change
-from coordinator.core.rows import HostRow, LeaseRow, LedgerRow, OriginRow, Result, TaskRow, TaskState, TrapRow
-from shared.messages import Kind
+from crawlfleet.coordinator.core.changes import Change
+from crawlfleet.coordinator.core.rows import (
+    HostRow,
+    LeaseRow,
+    LedgerRow,
+    OriginRow,
+    Result,
+    TaskRow,
+    TaskState,
+    TrapRow,
+)
+from crawlfleet.shared.messages import Kind
 
 
 class Conflict(Exception):

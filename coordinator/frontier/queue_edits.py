@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from coordinator.core.rows import TaskRow
+from crawlfleet.coordinator.core.rows import TaskRow
 
 
 class QueueEdits:

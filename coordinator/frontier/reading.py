@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from coordinator.core.facts import Facts
-from coordinator.core.policy import Policy
-from coordinator.core.units import key_of_name
-from coordinator.frontier.port import Store
-from shared.urls import parts
+from crawlfleet.coordinator.core.facts import Facts
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.units import key_of_name
+from crawlfleet.coordinator.frontier.port import Store
+from crawlfleet.shared.web.urls import parts
 
 
 def read_tasks(facts: Facts, store: Store, refs: Iterable[bytes]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from coordinator.core.rows import Result
+from crawlfleet.coordinator.core.rows import Result
 
 _result = msgspec.msgpack.Decoder(Result).decode
 

@@ -7,11 +7,11 @@ import sqlite3
 
 import msgspec
 
-from coordinator.core.changes import HostSet, LeaseSet, LedgerSet, OriginSet, TaskMoved, TrapSet
-from coordinator.core.leases import under_lease
-from coordinator.core.rows import Fact, HostRow, LeaseRow, LedgerRow, OriginRow, TaskRow, TrapRow
-from coordinator.frontier.due_hosts import DueHosts
-from coordinator.frontier.versions import Key
+from crawlfleet.coordinator.core.changes import HostSet, LeaseSet, LedgerSet, OriginSet, TaskMoved, TrapSet
+from crawlfleet.coordinator.core.leases import under_lease
+from crawlfleet.coordinator.core.rows import Fact, HostRow, LeaseRow, LedgerRow, OriginRow, TaskRow, TrapRow
+from crawlfleet.coordinator.frontier.due_hosts import DueHosts
+from crawlfleet.coordinator.frontier.versions import Key
 
 CACHED_TASKS = 50_000
 CACHED_DEPTHS = 250_000

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import msgspec
 
-from coordinator.core.changes import (
+from crawlfleet.coordinator.core.changes import (
     Accepted,
     Change,
     HostSet,
@@ -30,19 +30,28 @@ from coordinator.core.changes import (
     TaskMoved,
     TrapSet,
 )
-from coordinator.core.rows import HostRow, LeaseRow, LedgerRow, OriginRow, Result, TaskRow, TaskState, TrapRow
-from coordinator.core.transitions import TaskEvent
-from coordinator.frontier.checkpointer import Checkpointer
-from coordinator.frontier.file_format import open_file
-from coordinator.frontier.outer_time import Reading, elapsed_s, read_clocks
-from coordinator.frontier.port import Ready
-from coordinator.frontier.queue_edits import QueueEdits
-from coordinator.frontier.result_reader import ResultReader
-from coordinator.frontier.row_cache import RowCache
-from coordinator.frontier.story import ACCEPTED, EVENT_NUMBERS, encode_block
-from coordinator.frontier.versions import check_versions
-from shared.errors import CrawlFailed, UsageError
-from shared.messages import Kind
+from crawlfleet.coordinator.core.rows import (
+    HostRow,
+    LeaseRow,
+    LedgerRow,
+    OriginRow,
+    Result,
+    TaskRow,
+    TaskState,
+    TrapRow,
+)
+from crawlfleet.coordinator.core.transitions import TaskEvent
+from crawlfleet.coordinator.frontier.checkpointer import Checkpointer
+from crawlfleet.coordinator.frontier.file_format import open_file
+from crawlfleet.coordinator.frontier.outer_time import Reading, elapsed_s, read_clocks
+from crawlfleet.coordinator.frontier.port import Ready
+from crawlfleet.coordinator.frontier.queue_edits import QueueEdits
+from crawlfleet.coordinator.frontier.result_reader import ResultReader
+from crawlfleet.coordinator.frontier.row_cache import RowCache
+from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENT_NUMBERS, encode_block
+from crawlfleet.coordinator.frontier.versions import check_versions
+from crawlfleet.shared.errors import CrawlFailed, UsageError
+from crawlfleet.shared.messages import Kind
 
 LEASES_PER_EPOCH = 10**9
 EMPTY_QUEUES_KNOWN = 20_000

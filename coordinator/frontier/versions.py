@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from coordinator.core.changes import Change, HostSet, LeaseEnded, LeaseSet, LedgerSet, OriginSet, TaskMoved, TrapSet
-from coordinator.core.rows import Fact
-from coordinator.frontier.port import Conflict
+from crawlfleet.coordinator.core.changes import (
+    Change,
+    HostSet,
+    LeaseEnded,
+    LeaseSet,
+    LedgerSet,
+    OriginSet,
+    TaskMoved,
+    TrapSet,
+)
+from crawlfleet.coordinator.core.rows import Fact
+from crawlfleet.coordinator.frontier.port import Conflict
 
 Key = tuple[type[Change], bytes | str | int]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from coordinator.frontier.port import Store
-from coordinator.results.rows import as_value
-from shared.messages import Kind, ResultPage, encode
-from shared.url_policy import UrlPolicy
-from shared.urls import fingerprint
+from crawlfleet.coordinator.frontier.port import Store
+from crawlfleet.coordinator.results.rows import as_value
+from crawlfleet.shared.messages import Kind, ResultPage, encode
+from crawlfleet.shared.web.url_policy import UrlPolicy
+from crawlfleet.shared.web.urls import fingerprint
 
 MAX_PAGE = 1_000
 

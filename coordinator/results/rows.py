@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from coordinator.core.rows import Result
-from shared.messages import VALUE_ITEM, Row
+from crawlfleet.coordinator.core.rows import Result
+from crawlfleet.shared.messages import VALUE_ITEM, Row
 
 
 def flat_rows(result: Result) -> Iterator[dict[str, Any]]:

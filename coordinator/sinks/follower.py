@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 
 import structlog
 
-from coordinator.core.rows import Result
-from coordinator.frontier.port import Store
-from coordinator.sinks.marks import Marks
-from coordinator.sinks.port import Sink
-from shared.errors import CrawlFailed
+from crawlfleet.coordinator.core.rows import Result
+from crawlfleet.coordinator.frontier.port import Store
+from crawlfleet.coordinator.sinks.marks import Marks
+from crawlfleet.coordinator.sinks.port import Sink
+from crawlfleet.shared.errors import CrawlFailed
 
 BATCH = 500
 GATHER_S = 0.05

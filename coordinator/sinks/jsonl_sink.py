@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from coordinator.core.rows import Result
-from coordinator.results.rows import flat_rows
-from coordinator.sinks.line_file import LineFile
-from coordinator.sinks.marks import Mark
+from crawlfleet.coordinator.core.rows import Result
+from crawlfleet.coordinator.results.rows import flat_rows
+from crawlfleet.coordinator.sinks.line_file import LineFile
+from crawlfleet.coordinator.sinks.marks import Mark
 
 _encode = msgspec.json.Encoder().encode
 

@@ -21,9 +21,9 @@ from typing import IO
 
 import structlog
 
-from coordinator.frontier.folder_sync import sync_folder
-from coordinator.sinks.marks import Mark
-from shared.errors import CrawlFailed, UsageError
+from crawlfleet.coordinator.frontier.folder_sync import sync_folder
+from crawlfleet.coordinator.sinks.marks import Mark
+from crawlfleet.shared.errors import CrawlFailed, UsageError
 
 
 class LineFile:

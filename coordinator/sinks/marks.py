@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from coordinator.frontier.folder_sync import sync_folder
-from shared.errors import CrawlFailed
+from crawlfleet.coordinator.frontier.folder_sync import sync_folder
+from crawlfleet.shared.errors import CrawlFailed
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS marks (sink TEXT PRIMARY KEY, mark BLOB NOT NULL) WITHOUT ROWID"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from coordinator.core.rows import Result
-from coordinator.sinks.marks import Mark
+from crawlfleet.coordinator.core.rows import Result
+from crawlfleet.coordinator.sinks.marks import Mark
 
 
 class Sink(Protocol):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from coordinator.sinks.marks import Mark
-from coordinator.sinks.port import Sink
-from shared.errors import UsageError
+from crawlfleet.coordinator.sinks.marks import Mark
+from crawlfleet.coordinator.sinks.port import Sink
+from crawlfleet.shared.errors import UsageError
 
 
 class Opener(Protocol):
@@ -17,7 +17,7 @@ class Opener(Protocol):
 
 
 def _jsonl(path: Path, mark: Mark | None, *, power: bool) -> Sink:
-    from coordinator.sinks.jsonl_sink import JsonlSink
+    from crawlfleet.coordinator.sinks.jsonl_sink import JsonlSink
 
     return JsonlSink(path, mark, power=power)
 

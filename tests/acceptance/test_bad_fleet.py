@@ -14,15 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from crawlfleet.demo_site import DemoSite
-from shared.join_token import JoinToken
+from crawlfleet.demo.server import DemoSite
+from crawlfleet.shared.wire.join_token import JoinToken
 from tests.acceptance.crawls import CRAWLFLEET, assert_refused, lines, run, start, whole_site_job
 
 OTHER_VERSION = """\
-import sys, shared.messages, worker.app
-class Hello(shared.messages.Hello, frozen=True, kw_only=True):
-    protocol_major: int = shared.messages.PROTOCOL_MAJOR + 1
-worker.app.Hello = Hello
+import sys
+from crawlfleet.shared import messages
+from crawlfleet.worker import app
+class Hello(messages.Hello, frozen=True, kw_only=True):
+    protocol_major: int = messages.PROTOCOL_MAJOR + 1
+app.Hello = Hello
 from crawlfleet.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from crawlfleet.demo_site import DemoSite
+from crawlfleet.demo.server import DemoSite
 from tests.acceptance.crawls import CRAWLFLEET, assert_refused, lines, run, whole_site_job
 
 JOB = "name: bad\nseeds:\n  - {seed}\n"

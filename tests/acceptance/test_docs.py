@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from crawlfleet.__main__ import _parser as command_line
-from shared.job import Job, brief, keys_of, load
-from worker.extract import Extractor
-from worker.fetch import Fetched, Headers
-from worker.hooks import load_hook
+from crawlfleet.__main__ import command_line
+from crawlfleet.coordinator.job.job import Job, brief, keys_of, load
+from crawlfleet.worker.extract import Extractor
+from crawlfleet.worker.fetch import Fetched, Headers
+from crawlfleet.worker.hooks import load_hook
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (
@@ -86,7 +86,7 @@ def _commands_in_text() -> Iterator[tuple[str, str]]:
 def _subparsers() -> dict[str, argparse.ArgumentParser]:
     actions = command_line()._actions
     (commands,) = (action for action in actions if isinstance(action, argparse._SubParsersAction))
-    return dict(commands.choices)
+    return {name: parser.load() for name, parser in commands.choices.items()}
 
 
 def _options(parser: argparse.ArgumentParser) -> set[str]:
@@ -146,7 +146,7 @@ def test_a_command_in_the_documents_can_be_typed(where: str, line: str) -> None:
             command_line().parse_args(arguments)
         case ["make", target, *_]:
             assert re.search(rf"^{re.escape(target)}:", (ROOT / "Makefile").read_text(), re.MULTILINE), where
-        case ["python", "-m", "crawlfleet.demo_site", *_]:
+        case ["python", "-m", "crawlfleet.demo", *_]:
             pass
         case ["pip", "install", "."] | ["docker", "compose", "up", *_] | ["docker", "cp", _, "."]:
             pass

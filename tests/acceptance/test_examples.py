@@ -17,7 +17,7 @@ import pytest
 import structlog
 
 from crawlfleet import connect
-from crawlfleet.demo_site import serve as serve_shop
+from crawlfleet.demo.server import serve as serve_shop
 from tests.acceptance.crawls import CRAWLFLEET, lines, run
 from tests.site.served_crawl import served
 from tests.site.small_site import SmallSite, page, serving

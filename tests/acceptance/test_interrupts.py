@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from crawlfleet import demo_site
+from crawlfleet.demo import server as demo_site
 from tests.acceptance.processes import descendants, end_with_descendants
 
 PATIENCE_S = 30

@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from coordinator.core.rows import TaskRow
-from coordinator.frontier.crawl_reader import CrawlReader
-from shared.messages import Kind
-from shared.urls import parts
+from crawlfleet.coordinator.core.rows import TaskRow
+from crawlfleet.coordinator.frontier.crawl_reader import CrawlReader
+from crawlfleet.shared.messages import Kind
+from crawlfleet.shared.web.urls import parts
+from crawlfleet.worker.extract.engines import ENGINES as PARSERS
+from crawlfleet.worker.fetch import FETCHERS
 from tests.acceptance import crawls
 from tests.conformance.vectors import published
 from tests.site.rule_site import ADDRESSES, RULES, Request, home, serving_rules
 from tests.site.rules.rule import HERE, End, Rule
-from worker.extract.engines import ENGINES as PARSERS
-from worker.fetch import FETCHERS
 
 ENGINES = [("curl", "lexbor"), ("requests", "lexbor"), ("curl", "bs4")]
 PATIENCE_S = 110

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from crawlfleet import demo_shop
-from shared.join_token import JoinToken
+from crawlfleet.demo import shop as demo_shop
+from crawlfleet.shared.wire.join_token import JoinToken
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE_IMAGE = "crawlfleet-base:bookworm"

@@ -7,11 +7,11 @@ from contextlib import closing
 
 import pytest
 
-from shared.messages import FetchSpec, UrlSpec
-from shared.url_policy import TRACKING, UrlPolicy
-from shared.urls import parts
+from crawlfleet.shared.messages import FetchSpec, UrlSpec
+from crawlfleet.shared.web.url_policy import TRACKING, UrlPolicy
+from crawlfleet.shared.web.urls import parts
+from crawlfleet.worker.fetch import FETCHERS, Fetcher, open_fetcher
 from tests.site.hostile_site import HostileSite
-from worker.fetch import FETCHERS, Fetcher, open_fetcher
 
 POLICIES = {
     "standard": UrlSpec(),

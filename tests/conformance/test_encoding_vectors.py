@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import pytest
 
-from shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.worker.extract.charset import FALLBACK, codec_of, declared_codec, decode
+from crawlfleet.worker.fetch import FETCHERS, Fetched, open_fetcher
 from tests.conformance.vectors import published, vectors
 from tests.site.hostile_site import ROUTES, HostileSite, reply, saying
-from worker.extract.charset import FALLBACK, codec_of, declared_codec, decode
-from worker.fetch import FETCHERS, Fetched, open_fetcher
 
 LIMIT = 1024 * 1024
 _ROUTE = b"/vector"

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from shared.errors import UsageError
-from shared.messages import Brief, FieldRule, ItemRule, LinkSpec, ParseSpec, ScopeSpec
-from worker.extract import Extracted, Extractor
-from worker.extract.engines import ENGINES, open_engine
-from worker.fetch import Fetched, Headers
+from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.messages import Brief, FieldRule, ItemRule, LinkSpec, ParseSpec, ScopeSpec
+from crawlfleet.worker.extract import Extracted, Extractor
+from crawlfleet.worker.extract.engines import ENGINES, open_engine
+from crawlfleet.worker.fetch import Fetched, Headers
 
 OTHERS = sorted(set(ENGINES) - {"lexbor"})
 REAL = Path("/usr/share/doc/python3.11/html")

@@ -17,10 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from shared.errors import UsageError
-from shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.worker.fetch import FETCHERS, Fetched, Fetcher, Headers, open_fetcher
 from tests.site.hostile_site import HostileSite
-from worker.fetch import FETCHERS, Fetched, Fetcher, Headers, open_fetcher
 
 LIMIT = 100_000
 SHORT_S = 0.3
@@ -397,7 +397,7 @@ def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
 
 
 def test_an_engine_that_is_not_installed_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "worker.fetch.curl_multi", raising=False)
+    monkeypatch.delitem(sys.modules, "crawlfleet.worker.fetch.curl_multi", raising=False)
     monkeypatch.setitem(sys.modules, "pycurl", None)
     with pytest.raises(UsageError, match=r"pip install pycurl, or set fetch\.engine: requests"):
         open_fetcher(FetchSpec())

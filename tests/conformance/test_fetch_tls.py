@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.worker.fetch import FETCHERS, Fetched, open_fetcher
 from tests.site.authority import Authority
-from worker.fetch import FETCHERS, Fetched, open_fetcher
 
 PATIENCE_S = 10.0
 

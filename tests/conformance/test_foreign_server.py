@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from shared.messages import FetchSpec
-from worker.fetch import FETCHERS, Fetched, open_fetcher
+from crawlfleet.shared.messages import FetchSpec
+from crawlfleet.worker.fetch import FETCHERS, Fetched, open_fetcher
 
 httpbin = pytest.importorskip("httpbin", reason="httpbin is not installed: make install")
 LIMIT = 100_000

@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import pytest
 
-from coordinator.core.policy import Policy
-from coordinator.core.robots import crawl_delay_s, refuses, request_interval_s
-from coordinator.core.robots_file import MAX_BYTES, RobotsFile, lines_for
-from coordinator.core.rows import Gate, OriginRow
-from shared.messages import ScopeSpec
-from shared.urls import canonicalize
-from shared.user_agent import product_token
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.robots import crawl_delay_s, refuses, request_interval_s
+from crawlfleet.coordinator.core.robots_file import MAX_BYTES, RobotsFile, lines_for
+from crawlfleet.coordinator.core.rows import Gate, OriginRow
+from crawlfleet.shared.messages import ScopeSpec
+from crawlfleet.shared.web.urls import canonicalize
+from crawlfleet.shared.web.user_agent import product_token
 from tests.conformance.vectors import published, vectors
 
 US = "crawlfleet"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.core.changes import (
+from crawlfleet.coordinator.core.changes import (
     Change,
     HostSet,
     LeaseEnded,
@@ -20,7 +20,7 @@ from coordinator.core.changes import (
     TaskMoved,
     TrapSet,
 )
-from coordinator.core.rows import (
+from crawlfleet.coordinator.core.rows import (
     Gate,
     Holder,
     HostRow,
@@ -33,12 +33,12 @@ from coordinator.core.rows import (
     TrapRow,
     succeed,
 )
-from coordinator.core.transitions import TaskEvent, born, move
-from coordinator.frontier.memory_store import MemoryStore
-from coordinator.frontier.port import Conflict, Store
-from coordinator.frontier.sqlite_store import SqliteStore
-from shared.messages import Kind, Outcome, Row
-from shared.urls import fingerprint
+from crawlfleet.coordinator.core.transitions import TaskEvent, born, move
+from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.frontier.port import Conflict, Store
+from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
+from crawlfleet.shared.messages import Kind, Outcome, Row
+from crawlfleet.shared.web.urls import fingerprint
 
 BACKENDS: dict[str, Callable[[Path], Store]] = {
     "memory": lambda _: MemoryStore(),

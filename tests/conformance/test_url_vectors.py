@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.urls import canonicalize
+from crawlfleet.shared.web.urls import canonicalize
 from tests.conformance.vectors import published, vectors
 
 HTTP = ("http://", "https://")

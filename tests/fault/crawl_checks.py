@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from coordinator.core.rows import FINAL, TaskRow
-from coordinator.crawl_folder import FRONTIER
-from coordinator.frontier.crawl_reader import CrawlReader
+from crawlfleet.coordinator.core.rows import FINAL, TaskRow
+from crawlfleet.coordinator.crawl_folder import FRONTIER
+from crawlfleet.coordinator.frontier.crawl_reader import CrawlReader
 from tests.fault.fleet_processes import python
 from tests.site.generated_site import GeneratedSite, Hit
 

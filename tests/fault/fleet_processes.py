@@ -19,8 +19,8 @@ from pathlib import Path
 from random import Random
 from types import TracebackType
 
-from coordinator.crawl_folder import JOIN
-from shared.join_token import JoinToken, read_token
+from crawlfleet.coordinator.crawl_folder import JOIN
+from crawlfleet.shared.wire.join_token import JoinToken, read_token
 
 PORTS = range(20_000, 32_000)
 LOOK_EVERY_S = 0.01
@@ -63,14 +63,14 @@ class FleetProcesses:
     def start_coordinator(self) -> subprocess.Popen[bytes]:
         """Start the coordinator, or start it again where it was."""
         arguments = (str(self.job), "--bind", f"127.0.0.1:{self.port}", "--crawls", str(self.crawl.parent))
-        self.coordinator = self._start("coordinator.txt", *self._preface, *python("coordinator"), *arguments)
+        self.coordinator = self._start("coordinator.txt", *self._preface, *python("crawlfleet.coordinator"), *arguments)
         return self.coordinator
 
     def start_node(self, token: JoinToken | None = None) -> subprocess.Popen[bytes]:
         """Start a node, with the coordinator's own token unless another is given."""
         join = ("--join-file", str(self.crawl / JOIN)) if token is None else ("--join", token.encode())
         count = ("--processes", str(self._workers), "--threads", "4", "--start-method", self._start_method)
-        self.node = self._start("node.txt", *python("worker"), *join, *count)
+        self.node = self._start("node.txt", *python("crawlfleet.worker"), *join, *count)
         return self.node
 
     def token(self, port: int | None = None) -> JoinToken:

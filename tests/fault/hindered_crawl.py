@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from coordinator.crawl_folder import LOG
+from crawlfleet.coordinator.crawl_folder import LOG
 from tests.fault.crawl_checks import Findings, check
 from tests.fault.fleet_processes import FleetProcesses
 from tests.fault.torture import see_off, write_job

@@ -20,12 +20,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shared import control_port, wire
-from shared.errors import JoinError, RemoteError, Unreachable, WireError
-from shared.identity import Identity, load_or_create
-from shared.join_token import JoinToken
-from shared.manager import FleetManager, FleetServer
-from shared.wire import WireConnection, WireListener, connect
+from crawlfleet.shared.errors import JoinError, RemoteError, Unreachable, WireError
+from crawlfleet.shared.wire import control_port
+from crawlfleet.shared.wire import frames as wire
+from crawlfleet.shared.wire.frames import WireConnection, WireListener, connect
+from crawlfleet.shared.wire.identity import Identity, load_or_create
+from crawlfleet.shared.wire.join_token import JoinToken
+from crawlfleet.shared.wire.manager import FleetManager, FleetServer
 
 PATIENCE_S = 20.0
 
@@ -508,8 +509,8 @@ def test_an_error_in_accept_pauses_and_does_not_end_it(identity: Identity, monke
 STARVED = """
 import os, resource, sys, threading, time
 from pathlib import Path
-from shared.identity import load_or_create
-from shared.manager import FleetManager
+from crawlfleet.shared.wire.identity import load_or_create
+from crawlfleet.shared.wire.manager import FleetManager
 
 class Queue:
     def size(self):

@@ -72,7 +72,7 @@ def test_a_second_coordinator_on_a_folder_is_told_who_holds_it(tmp_path: Path) -
     with running(tmp_path) as crawl:
         crawl.await_hits(1)
         assert crawl.fleet.coordinator is not None
-        command = (*python("coordinator"), str(crawl.fleet.job), "--crawls", str(crawl.fleet.crawl.parent))
+        command = (*python("crawlfleet.coordinator"), str(crawl.fleet.job), "--crawls", str(crawl.fleet.crawl.parent))
         second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
         assert second.returncode == 2

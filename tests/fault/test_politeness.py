@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.audit import audit
+from crawlfleet.coordinator.offline.audit import audit
 from tests.fault.fleet_processes import FleetProcesses, await_that, free_port, kill, python, signal_one
 from tests.fault.torture import see_off
 from tests.site.many_hosts import PAGES, LoopbackHost, serving_hosts

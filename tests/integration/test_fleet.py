@@ -20,8 +20,8 @@ import requests
 import structlog
 
 from crawlfleet import Fleet, JobFinished, connect
-from crawlfleet.fleet_queue import Queue
-from shared.errors import JoinError, Unreachable
+from crawlfleet.fleet.work_queue import Queue
+from crawlfleet.shared.errors import JoinError, Unreachable
 from tests.site.served_crawl import ServedCrawl, served
 from tests.site.small_site import SmallSite, page, serving
 
@@ -390,7 +390,7 @@ def test_what_is_too_large_to_travel_fails_its_url_and_says_so(fleet: Fleet) -> 
 
 
 def test_results_are_read_over_many_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawlfleet.fleet_results.PAGE", 7)
+    monkeypatch.setattr("crawlfleet.fleet.results.PAGE", 7)
     with (
         serving({}) as site,
         served(tmp_path, *(f"{site.base}/{n}" for n in range(30))) as crawl,

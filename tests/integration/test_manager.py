@@ -13,11 +13,8 @@ from typing import Any
 
 import pytest
 
-from shared.errors import JoinError, RemoteError, Unreachable, UsageError, VersionError, WireError
-from shared.identity import Identity, load_or_create
-from shared.join_token import JoinToken
-from shared.manager import EXPOSED, FleetManager, FleetServer, QueueProxy
-from shared.messages import (
+from crawlfleet.shared.errors import JoinError, RemoteError, Unreachable, UsageError, VersionError, WireError
+from crawlfleet.shared.messages import (
     Brief,
     ExchangeAnswer,
     ExchangeRequest,
@@ -29,7 +26,10 @@ from shared.messages import (
     decode,
     encode,
 )
-from shared.wire import WireConnection
+from crawlfleet.shared.wire.frames import WireConnection
+from crawlfleet.shared.wire.identity import Identity, load_or_create
+from crawlfleet.shared.wire.join_token import JoinToken
+from crawlfleet.shared.wire.manager import EXPOSED, FleetManager, FleetServer, QueueProxy
 
 WELCOME = Welcome(epoch=7, lease_s=15.0, brief=Brief(job="quotes", scope=ScopeSpec(hosts=("example.org",))))
 

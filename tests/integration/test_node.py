@@ -16,11 +16,7 @@ from typing import Any
 
 import pytest
 
-from shared.control_port import FleetServer
-from shared.identity import Identity, load_or_create
-from shared.join_token import JoinToken
-from shared.manager import FleetManager
-from shared.messages import (
+from crawlfleet.shared.messages import (
     Ack,
     AckState,
     Brief,
@@ -39,7 +35,11 @@ from shared.messages import (
     decode,
     encode,
 )
-from worker.node import SHORT_LIVES
+from crawlfleet.shared.wire.control_port import FleetServer
+from crawlfleet.shared.wire.identity import Identity, load_or_create
+from crawlfleet.shared.wire.join_token import JoinToken
+from crawlfleet.shared.wire.manager import FleetManager
+from crawlfleet.worker.node import SHORT_LIVES
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30.0
@@ -189,15 +189,15 @@ class Stage:
         return self.server.join_token(["127.0.0.1"])
 
     def node(self, *arguments: str, processes: int = 2) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "worker", "--processes", str(processes), *arguments]
+        command = [sys.executable, "-m", "crawlfleet.worker", "--processes", str(processes), *arguments]
         node = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
         self.nodes.append(node)
         return node
 
     def hurried_node(self, *arguments: str) -> subprocess.Popen[str]:
         """A node of one worker that starts another as soon as one has died."""
-        code = "import sys, worker.node; worker.node.LAST_PAUSE_S = 0.0\n"
-        code += "from worker.__main__ import main; sys.exit(main(sys.argv[1:]))"
+        code = "import sys; from crawlfleet.worker import node; node.LAST_PAUSE_S = 0.0\n"
+        code += "from crawlfleet.commands.registry import run_alone; sys.exit(run_alone('worker', 'worker'))"
         command = [sys.executable, "-c", code, "--processes", "1", "--start-method", "fork", *arguments]
         node = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
         self.nodes.append(node)
@@ -329,7 +329,7 @@ def test_a_worker_that_breaks_again_and_again_ends_the_node_with_its_error(stage
 
 def test_a_fetch_thread_that_ends_ends_its_worker(stage: Stage) -> None:
     source = (
-        "from worker.fetch.curl_multi import CurlFetcher\n"
+        "from crawlfleet.worker.fetch.curl_multi import CurlFetcher\n"
         "def broken(*_):\n"
         "    raise LookupError('the engine broke')\n"
         "CurlFetcher.wait = broken\n"

@@ -13,7 +13,8 @@ from typing import TypeVar
 
 import msgspec
 
-from coordinator.core.changes import (
+from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.core.changes import (
     Change,
     HostSet,
     LeaseEnded,
@@ -23,12 +24,21 @@ from coordinator.core.changes import (
     Recorded,
     TaskMoved,
 )
-from coordinator.core.policy import Policy
-from coordinator.core.rows import FINAL, Gate, HostRow, LeaseRow, LedgerRow, OriginRow, Result, TaskRow, TaskState
-from coordinator.core.transitions import TRANSITIONS, TaskEvent
-from coordinator.frontier.port import Store
-from coordinator.service import Service
-from shared.messages import (
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.rows import (
+    FINAL,
+    Gate,
+    HostRow,
+    LeaseRow,
+    LedgerRow,
+    OriginRow,
+    Result,
+    TaskRow,
+    TaskState,
+)
+from crawlfleet.coordinator.core.transitions import TRANSITIONS, TaskEvent
+from crawlfleet.coordinator.frontier.port import Store
+from crawlfleet.shared.messages import (
     CONTENT_TYPE_RULE,
     Ack,
     AckState,
@@ -41,7 +51,7 @@ from shared.messages import (
     Report,
     Welcome,
 )
-from shared.urls import host_key, origin
+from crawlfleet.shared.web.urls import host_key, origin
 from tests.property.crawl_site import Robots, Site
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from enum import Enum
 
 import msgspec
 
-from shared.messages import CONTENT_TYPE_RULE, Kind, Outcome, Report, ScopeSpec, SitemapEntry, Task
-from shared.urls import canonicalize, origin, parts
+from crawlfleet.shared.messages import CONTENT_TYPE_RULE, Kind, Outcome, Report, ScopeSpec, SitemapEntry, Task
+from crawlfleet.shared.web.urls import canonicalize, origin, parts
 
 HOSTS = ("a.test", "b.test", "c.test")
 ADDRESSES = ("10.0.0.1", "10.0.0.1", "10.0.0.2")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from shared.messages import ExchangeAnswer, ExchangeRequest, Kind, Outcome
+from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Kind, Outcome
+from crawlfleet.worker.lanes import Attempt, Lanes, TaskKey
+from crawlfleet.worker.talk.ledger import Ledger, SentLinks
+from crawlfleet.worker.talk.outbox import Delivery
 from tests.property.crawl_model import World
 from tests.property.crawl_site import lie, misfortune
-from worker.lanes import Attempt, Lanes, TaskKey
-from worker.ledger import Ledger, SentLinks
-from worker.outbox import Delivery
 
 THREADS = 4
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from worker.extract.charset import declared_codec
+from crawlfleet.worker.extract.charset import declared_codec
 
 # What the prescan tells apart, in pieces; so many blanks push a page out of the part that is looked at first.
 PIECES = [

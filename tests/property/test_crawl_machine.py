@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from coordinator.core.policy import Policy, Unit
-from coordinator.frontier.memory_store import MemoryStore
-from shared.messages import ExchangeRequest, Outcome, Report
+from crawlfleet.coordinator.core.policy import Policy, Unit
+from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.shared.messages import ExchangeRequest, Outcome, Report
 from tests.property.crawl_model import World, copy_of, invariants, verdict
 from tests.property.crawl_site import HOSTS, MISFORTUNES, Robots, Site, SitePage
 from tests.property.sim_worker import SimWorker, parallel_on

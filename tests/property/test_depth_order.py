@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from coordinator.core.policy import Policy
-from coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.frontier.memory_store import MemoryStore
 from tests.property.crawl_model import World, verdict
 from tests.property.crawl_site import Robots, Site, SitePage
 from tests.property.sim_worker import SimWorker

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.messages import ScopeSpec, UrlSpec
-from shared.scope import Scope
-from shared.url_policy import TRACKING, UrlPolicy
-from shared.urls import canonicalize, has_other_scheme, is_canonical, join_plain, parts, plain_host
+from crawlfleet.shared.messages import ScopeSpec, UrlSpec
+from crawlfleet.shared.web.scope import Scope
+from crawlfleet.shared.web.url_policy import TRACKING, UrlPolicy
+from crawlfleet.shared.web.urls import canonicalize, has_other_scheme, is_canonical, join_plain, parts, plain_host
 
 _PIECES = st.sampled_from(
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from coordinator.core.policy import Budget, Policy
+from crawlfleet.coordinator.core.policy import Budget, Policy
 from tests.property.crawl_site import Robots, Site, SitePage
 from tests.simulation.aims import Aim
 from tests.simulation.machine import Settings

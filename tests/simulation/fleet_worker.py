@@ -8,15 +8,15 @@ from typing import Any, Protocol
 
 import msgspec
 
-from shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Kind, Outcome, Report, Row, Welcome
+from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Kind, Outcome, Report, Row, Welcome
+from crawlfleet.worker.lanes import Attempt, Lanes
+from crawlfleet.worker.talk.ledger import Ledger, SentLinks
+from crawlfleet.worker.talk.outbox import Delivery
 from tests.property.crawl_site import lie, misfortune
 from tests.simulation.aims import ALL_MISHAPS
 from tests.simulation.chronicle import Chronicle, Fault
 from tests.simulation.machine import Machine
 from tests.simulation.timeline import Timeline
-from worker.lanes import Attempt, Lanes
-from worker.ledger import Ledger, SentLinks
-from worker.outbox import Delivery
 
 THREADS = 4
 PATIENCE_S = (1.0, 4.0)

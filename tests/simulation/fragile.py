@@ -9,12 +9,12 @@ from pathlib import Path
 from random import Random
 from typing import IO, Any
 
-from coordinator.core.changes import Change
-from coordinator.frontier.outer_time import Reading
-from coordinator.frontier.sqlite_store import SqliteStore
-from coordinator.loop import Loop
-from coordinator.service import Service
-from coordinator.sinks.marks import Mark, Marks
+from crawlfleet.coordinator.conduct.loop import Loop
+from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.core.changes import Change
+from crawlfleet.coordinator.frontier.outer_time import Reading
+from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
+from crawlfleet.coordinator.sinks.marks import Mark, Marks
 from tests.simulation.chronicle import Fault
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from coordinator.core.changes import Change, HostSet, LeaseSet, TaskMoved
-from coordinator.core.policy import Policy
-from coordinator.core.rows import HostRow, LeaseRow
-from coordinator.core.transitions import TaskEvent
+from crawlfleet.coordinator.core.changes import Change, HostSet, LeaseSet, TaskMoved
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.rows import HostRow, LeaseRow
+from crawlfleet.coordinator.core.transitions import TaskEvent
 from tests.property.crawl_model import TOLERANCE_S, Mirror
 
 

@@ -16,22 +16,22 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from coordinator.core.changes import Change, TaskMoved
-from coordinator.core.policy import Policy
-from coordinator.crawl_folder import FRONTIER, MARKS
-from coordinator.frontier.outer_time import Reading
-from coordinator.service import Service
-from coordinator.sinks.follower import Follower
-from coordinator.sinks.jsonl_sink import JsonlSink
-from shared.errors import CrawlFailed
-from shared.messages import Ack, AckState, Brief, ExchangeAnswer, ExchangeRequest, Hello, Kind, Welcome
+from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.core.changes import Change, TaskMoved
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.crawl_folder import FRONTIER, MARKS
+from crawlfleet.coordinator.frontier.outer_time import Reading
+from crawlfleet.coordinator.sinks.follower import Follower
+from crawlfleet.coordinator.sinks.jsonl_sink import JsonlSink
+from crawlfleet.shared.errors import CrawlFailed
+from crawlfleet.shared.messages import Ack, AckState, Brief, ExchangeAnswer, ExchangeRequest, Hello, Kind, Welcome
+from crawlfleet.worker.lanes import Attempt
 from tests.property.crawl_model import TOLERANCE_S, Mirror, World, invariants
 from tests.property.crawl_site import Site
 from tests.simulation.chronicle import Chronicle, Fault
 from tests.simulation.fragile import Crash, FragileMarks, FragileStore, FullFile, Fuse, SimLoop, cut, garbage
 from tests.simulation.laws import Laws
 from tests.simulation.timeline import Timeline
-from worker.lanes import Attempt
 
 ITEMS = "items.jsonl"
 

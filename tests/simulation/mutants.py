@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("coordinator", "shared", "worker", "tests")
+COPIED = ("crawlfleet", "coordinator", "shared", "worker", "tests")
 TIMEOUT_S = 1_200
 
 
@@ -60,7 +60,7 @@ MUTANTS = (
     Mutant(SETTLE, "task.state in FINAL or", "False or", AFTER_POISON),
     Mutant(SETTLE, "not task.lease or", "False or"),
     Mutant("core/starts.py", "max(0.0, report.age_s)", "report.age_s * 3"),
-    Mutant("intake.py", "            if lease is not None:\n", "            if False:\n"),
+    Mutant("conduct/intake.py", "            if lease is not None:\n", "            if False:\n"),
     Mutant(SETTLE, "nearer = admit(links, facts, policy, now)", "nearer = admit(links[1:], facts, policy, now)"),
     Mutant(SETTLE, "    awaken_host(facts, task.host, policy, now, not_before)\n", "    pass\n", AWAKE),
     Mutant(GATES, "    awaken_host(facts, after.host, policy, now)\n", "    pass\n"),
@@ -95,14 +95,16 @@ MUTANTS = (
     Mutant(BUDGET, "pages_fetched=ledger.pages_fetched + 1", "pages_fetched=ledger.pages_fetched"),
     Mutant("core/transitions.py", "(LEASED, TaskEvent.LOST): PENDING", "(LEASED, TaskEvent.LOST): FAILED"),
     Mutant("core/transitions.py", "for state in (LEASED, PENDING)", "for state in (LEASED,)"),
-    Mutant("service.py", "        self._store.commit(now)\n", "        pass\n"),
-    Mutant("service.py", "        self._reopen(now)\n", "        pass\n"),
-    Mutant("service.py", "member.alive_until = now + self._policy.lease_s", "pass"),
-    Mutant("service.py", "if lease.id not in holding]", "if False]"),
-    Mutant("service.py", "lost=tuple(holding - {lease.id for lease in mine})", "lost=()", OWN_CLOCK),
-    Mutant("service.py", "return self.open_tasks() == 0 and", "return self._count(TaskState.PENDING) == 0 and"),
-    Mutant("intake.py", "if state is None and lease is not None and lease.session != session else", "if False else"),
-    Mutant("loop.py", "        self._service.flush(now)\n", "        pass\n"),
+    Mutant("conduct/service.py", "        self._store.commit(now)\n", "        pass\n"),
+    Mutant("conduct/service.py", "        self._reopen(now)\n", "        pass\n"),
+    Mutant("conduct/service.py", "member.alive_until = now + self._policy.lease_s", "pass"),
+    Mutant("conduct/service.py", "if lease.id not in holding]", "if False]"),
+    Mutant("conduct/service.py", "lost=tuple(holding - {lease.id for lease in mine})", "lost=()", OWN_CLOCK),
+    Mutant("conduct/service.py", "return self.open_tasks() == 0 and", "return self._count(TaskState.PENDING) == 0 and"),
+    Mutant(
+        "conduct/intake.py", "if state is None and lease is not None and lease.session != session else", "if False else"
+    ),
+    Mutant("conduct/loop.py", "        self._service.flush(now)\n", "        pass\n"),
     Mutant(STORE, '            self._db.execute("COMMIT")\n', ""),
     Mutant(STORE, 'meta["epoch"]) + 1', 'meta["epoch"])'),
     Mutant(STORE, "max(ledger.next_lease, first)", "ledger.next_lease"),
@@ -151,7 +153,7 @@ def is_caught(mutant: Mutant, seeds: int) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
         for name in COPIED:
-            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         path = copy / "coordinator" / mutant.file
         path.write_text(mutated(mutant, path.read_text(encoding="utf-8")), encoding="utf-8")
         how = _run(copy, seeds)

@@ -17,11 +17,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from coordinator.audit import audit
-from coordinator.core.rows import TaskState
-from coordinator.core.transitions import TaskEvent
-from coordinator.verify import verify
-from shared.messages import ExchangeAnswer, ExchangeRequest, Kind, Outcome, Report
+from crawlfleet.coordinator.core.rows import TaskState
+from crawlfleet.coordinator.core.transitions import TaskEvent
+from crawlfleet.coordinator.offline.audit import audit
+from crawlfleet.coordinator.offline.verify import verify
+from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Kind, Outcome, Report
+from crawlfleet.worker.lanes import Attempt
 from tests.property.crawl_model import TOLERANCE_S, copy_of, invariants, verdict
 from tests.property.crawl_site import HOSTS, Site
 from tests.simulation.aims import draw_aim
@@ -31,7 +32,6 @@ from tests.simulation.fleet_worker import LATE_PAGE, FleetWorker
 from tests.simulation.machine import Machine
 from tests.simulation.network import Network
 from tests.simulation.timeline import Timeline
-from worker.lanes import Attempt
 
 PATIENCE_S = 3_000.0
 LOOKED_EVERY = 8

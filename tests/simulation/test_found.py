@@ -8,15 +8,15 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from coordinator.core.changes import Accepted, HostSet
-from coordinator.core.politeness import asked
-from coordinator.core.rows import Gate, Result, TaskState
-from coordinator.crawl_folder import FRONTIER
-from coordinator.frontier.sqlite_store import SqliteStore
-from coordinator.sinks.jsonl_sink import JsonlSink
-from coordinator.verify import verify
-from shared.messages import CONTENT_TYPE_RULE, Kind, Outcome, Row
-from shared.urls import fingerprint
+from crawlfleet.coordinator.core.changes import Accepted, HostSet
+from crawlfleet.coordinator.core.politeness import asked
+from crawlfleet.coordinator.core.rows import Gate, Result, TaskState
+from crawlfleet.coordinator.crawl_folder import FRONTIER
+from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
+from crawlfleet.coordinator.offline.verify import verify
+from crawlfleet.coordinator.sinks.jsonl_sink import JsonlSink
+from crawlfleet.shared.messages import CONTENT_TYPE_RULE, Kind, Outcome, Row
+from crawlfleet.shared.web.urls import fingerprint
 from tests.unit.core_crawl import SEED, CoreCrawl, all_of
 
 

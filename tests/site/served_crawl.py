@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from coordinator.app import Crawl, Options
-from coordinator.crawl_folder import CrawlFolder
-from coordinator.summary import Summary
-from shared.job import load
+from crawlfleet.coordinator.app import Crawl, Options
+from crawlfleet.coordinator.crawl_folder import CrawlFolder
+from crawlfleet.coordinator.job.job import load
+from crawlfleet.coordinator.summary import Summary
 
 
 class ServedCrawl:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from coordinator.core.changes import Change
-from coordinator.core.policy import Policy
-from coordinator.core.rows import HostRow, TaskRow
-from coordinator.frontier.memory_store import MemoryStore
-from coordinator.frontier.port import Store
-from coordinator.service import Service
-from shared.messages import (
+from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.core.changes import Change
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.rows import HostRow, TaskRow
+from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.frontier.port import Store
+from crawlfleet.shared.messages import (
     AckState,
     Brief,
     ExchangeAnswer,
@@ -25,7 +25,7 @@ from shared.messages import (
     ScopeSpec,
     Task,
 )
-from shared.urls import fingerprint
+from crawlfleet.shared.web.urls import fingerprint
 
 SEED = "http://a.test/"
 POLICY = Policy(user_agent="bot", scope=ScopeSpec(hosts=("a.test", "b.test")), delay_s=0.0, per_host=4)

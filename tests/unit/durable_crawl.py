@@ -6,15 +6,15 @@ from pathlib import Path
 
 import msgspec
 
-from coordinator.core.policy import Policy
-from coordinator.crawl_folder import FRONTIER, MARKS
-from coordinator.frontier.outer_time import Reading
-from coordinator.frontier.sqlite_store import SqliteStore
-from coordinator.service import Service
-from coordinator.sinks.follower import Follower
-from coordinator.sinks.jsonl_sink import JsonlSink
-from coordinator.sinks.marks import Marks
-from shared.messages import Brief, ExchangeRequest, Hello, Kind, Lease, Outcome, Report, Row, ScopeSpec, Task
+from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.crawl_folder import FRONTIER, MARKS
+from crawlfleet.coordinator.frontier.outer_time import Reading
+from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
+from crawlfleet.coordinator.sinks.follower import Follower
+from crawlfleet.coordinator.sinks.jsonl_sink import JsonlSink
+from crawlfleet.coordinator.sinks.marks import Marks
+from crawlfleet.shared.messages import Brief, ExchangeRequest, Hello, Kind, Lease, Outcome, Report, Row, ScopeSpec, Task
 
 SEED = "http://a.test/"
 ITEMS = "items.jsonl"

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from shared.messages import Kind, Lease, Task
-from worker.agenda import Agenda
-from worker.lanes import KEPT_S, Attempt, Lanes, TaskKey
+from crawlfleet.shared.messages import Kind, Lease, Task
+from crawlfleet.worker.agenda import Agenda
+from crawlfleet.worker.lanes import KEPT_S, Attempt, Lanes, TaskKey
 
 FAR = 1e9
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from rich.console import Console
 
-from coordinator.audit import Audit, audit, audit_host
-from coordinator.core.changes import Start
-from coordinator.crawl_folder import FRONTIER
-from coordinator.frontier.story import StoryLine, decode_block, encode_block
-from coordinator.summary import show_audit
 from crawlfleet.__main__ import main
-from shared.errors import UsageError
-from shared.messages import Hello, Lease, Task
+from crawlfleet.coordinator.core.changes import Start
+from crawlfleet.coordinator.crawl_folder import FRONTIER
+from crawlfleet.coordinator.frontier.story import StoryLine, decode_block, encode_block
+from crawlfleet.coordinator.offline.audit import Audit, audit, audit_host
+from crawlfleet.screen.console import Console
+from crawlfleet.screen.tables import show_audit
+from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.messages import Hello, Lease, Task
 from tests.unit.durable_crawl import POLICY, DurableCrawl, report
 
 

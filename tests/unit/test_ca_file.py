@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shared import job
-from shared.errors import JobError
+from crawlfleet.coordinator.job import job
+from crawlfleet.shared.errors import JobError
 from tests.site.authority import Authority
 
 JOB = "name: a\nseeds: [http://a.example/]\nfetch: {{ca_file: {name}}}\n"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from shared.errors import JoinError, Unreachable
-from shared.messages import (
+from crawlfleet.shared.errors import JoinError, Unreachable
+from crawlfleet.shared.messages import (
     Ack,
     AckState,
     Brief,
@@ -25,13 +25,13 @@ from shared.messages import (
     Task,
     Welcome,
 )
-from shared.urls import fingerprint
-from worker.agenda import Agenda
-from worker.client import Appetite, Client, JobChanged, Orders
-from worker.lanes import Attempt
-from worker.ledger import MAX_REQUEST_BYTES, Ledger, SentLinks
-from worker.line import Line
-from worker.outbox import Delivery, Outbox
+from crawlfleet.shared.web.urls import fingerprint
+from crawlfleet.worker.agenda import Agenda
+from crawlfleet.worker.lanes import Attempt
+from crawlfleet.worker.talk.client import Appetite, Client, JobChanged, Orders
+from crawlfleet.worker.talk.ledger import MAX_REQUEST_BYTES, Ledger, SentLinks
+from crawlfleet.worker.talk.line import Line
+from crawlfleet.worker.talk.outbox import Delivery, Outbox
 
 BRIEF = Brief(job="j", scope=ScopeSpec(hosts=("a",)))
 LEASE_S = 15.0

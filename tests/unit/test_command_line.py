@@ -22,8 +22,8 @@ HELP = {
     "crawlfleet": ["crawlfleet", "crawlfleet", "--help"],
     "crawlfleet run": ["crawlfleet", "crawlfleet", "run", "--help"],
     "crawlfleet worker": ["crawlfleet", "crawlfleet", "worker", "--help"],
-    "python -m worker": ["worker", "worker", "--help"],
-    "python -m coordinator": ["coordinator", "coordinator", "--help"],
+    "python -m crawlfleet.worker": ["crawlfleet.worker", "worker", "--help"],
+    "python -m crawlfleet.coordinator": ["crawlfleet.coordinator", "coordinator", "--help"],
 }
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from crawlfleet.demo_shop import BOOKS, BOOKS_A_LIST, list_path, pages
-from shared.job import SECTIONS, Item, Job, Nest, brief, keys_of, load
-from shared.yaml_source import Document, read
-from worker.extract import Extractor
-from worker.fetch import Fetched, Headers
-from worker.hooks import load_hook
+from crawlfleet.coordinator.job.job import SECTIONS, Item, Job, Nest, brief, keys_of, load
+from crawlfleet.coordinator.job.yaml_source import Document, read
+from crawlfleet.demo.shop import BOOKS, BOOKS_A_LIST, list_path, pages
+from crawlfleet.worker.extract import Extractor
+from crawlfleet.worker.fetch import Fetched, Headers
+from crawlfleet.worker.hooks import load_hook
 
 CONFIG = Path(__file__).parents[2] / "config"
 

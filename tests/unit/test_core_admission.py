@@ -6,11 +6,11 @@ from collections.abc import Collection
 
 import pytest
 
-from coordinator.core.admission import scope_of
-from coordinator.core.policy import Priority
-from coordinator.core.rows import TaskRow, TaskState
-from shared.messages import Kind, Outcome, Report, ScopeSpec
-from shared.urls import fingerprint
+from crawlfleet.coordinator.core.admission import scope_of
+from crawlfleet.coordinator.core.policy import Priority
+from crawlfleet.coordinator.core.rows import TaskRow, TaskState
+from crawlfleet.shared.messages import Kind, Outcome, Report, ScopeSpec
+from crawlfleet.shared.web.urls import fingerprint
 from tests.unit.core_crawl import CoreCrawl, all_of
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from coordinator.core.policy import Budget
-from coordinator.core.rows import TaskState
-from shared.messages import Outcome, Report
+from crawlfleet.coordinator.core.policy import Budget
+from crawlfleet.coordinator.core.rows import TaskState
+from crawlfleet.shared.messages import Outcome, Report
 from tests.unit.core_crawl import CoreCrawl, all_of
 
 

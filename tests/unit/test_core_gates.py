@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from coordinator.core.changes import OriginSet
-from coordinator.core.rows import Gate, OriginRow, TaskRow, succeed
-from shared.messages import Kind, Outcome, Task
-from shared.urls import fingerprint
+from crawlfleet.coordinator.core.changes import OriginSet
+from crawlfleet.coordinator.core.rows import Gate, OriginRow, TaskRow, succeed
+from crawlfleet.shared.messages import Kind, Outcome, Task
+from crawlfleet.shared.web.urls import fingerprint
 from tests.unit.core_crawl import SEED, CoreCrawl, all_of
 
 ORIGIN = "http://a.test"

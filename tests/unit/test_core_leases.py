@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from coordinator.core.rows import TaskState
-from shared.messages import AckState, Kind, Outcome, Report
+from crawlfleet.coordinator.core.rows import TaskState
+from crawlfleet.shared.messages import AckState, Kind, Outcome, Report
 from tests.unit.core_crawl import CoreCrawl, all_of
 
 A = tuple(f"http://a.test/{number}" for number in range(20))

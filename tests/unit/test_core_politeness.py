@@ -7,9 +7,9 @@ import math
 import msgspec
 import pytest
 
-from coordinator.core import politeness
-from coordinator.core.rows import HostRow, LeaseRow
-from shared.messages import Kind, Lease, Outcome, Report, Task
+from crawlfleet.coordinator.core import politeness
+from crawlfleet.coordinator.core.rows import HostRow, LeaseRow
+from crawlfleet.shared.messages import Kind, Lease, Outcome, Report, Task
 from tests.unit.core_crawl import POLICY, CoreCrawl
 
 PAGES = tuple(f"http://a.test/{number}" for number in range(30))

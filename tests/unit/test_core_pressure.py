@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from coordinator.core import pressure
-from coordinator.core.rows import HostRow, TaskState
-from shared.messages import Kind, Lease, Outcome, Report, Task
+from crawlfleet.coordinator.core import pressure
+from crawlfleet.coordinator.core.rows import HostRow, TaskState
+from crawlfleet.shared.messages import Kind, Lease, Outcome, Report, Task
 from tests.unit.core_crawl import POLICY, SEED, CoreCrawl
 
 PAGES = tuple(f"http://a.test/{number}" for number in range(60))

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.core.changes import Accepted
-from coordinator.core.rows import Gate, TaskRow, TaskState
-from coordinator.core.sitemaps import MAX_NAMED
-from coordinator.crawl_folder import FRONTIER
-from coordinator.frontier.sqlite_store import SqliteStore
-from shared.messages import AckState, Kind, Lease, Outcome, Report, ScopeSpec, SitemapEntry, Task, UrlSpec
-from shared.urls import fingerprint, origin
+from crawlfleet.coordinator.core.changes import Accepted
+from crawlfleet.coordinator.core.rows import Gate, TaskRow, TaskState
+from crawlfleet.coordinator.core.sitemaps import MAX_NAMED
+from crawlfleet.coordinator.crawl_folder import FRONTIER
+from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
+from crawlfleet.shared.messages import AckState, Kind, Lease, Outcome, Report, ScopeSpec, SitemapEntry, Task, UrlSpec
+from crawlfleet.shared.web.urls import fingerprint, origin
 from tests.unit.core_crawl import SEED, CoreCrawl
 
 MAP = "http://a.test/sitemap.xml"

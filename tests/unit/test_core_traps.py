@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coordinator.core import traps
-from coordinator.core.policy import TrapLimits
-from coordinator.core.rows import TaskState
-from shared.messages import Outcome, ScopeSpec
+from crawlfleet.coordinator.core import traps
+from crawlfleet.coordinator.core.policy import TrapLimits
+from crawlfleet.coordinator.core.rows import TaskState
+from crawlfleet.shared.messages import Outcome, ScopeSpec
 from tests.unit.core_crawl import CoreCrawl
 
 SEED = "http://a.test/"

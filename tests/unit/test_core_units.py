@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from coordinator.app import policy
-from coordinator.core.policy import Budget, Policy, Unit
-from coordinator.core.units import key_of_address
-from shared.job import brief, load
-from shared.messages import Hello, Kind, Lease, Outcome, ScopeSpec, Task
+from crawlfleet.coordinator.app import policy
+from crawlfleet.coordinator.core.policy import Budget, Policy, Unit
+from crawlfleet.coordinator.core.units import key_of_address
+from crawlfleet.coordinator.job.job import brief, load
+from crawlfleet.shared.messages import Hello, Kind, Lease, Outcome, ScopeSpec, Task
 from tests.unit.core_crawl import POLICY, CoreCrawl
 from tests.unit.durable_crawl import DurableCrawl, report
 

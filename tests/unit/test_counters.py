@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 
-from shared.messages import Outcome, Report
-from worker.counters import Counters, Figures
+from crawlfleet.shared.messages import Outcome, Report
+from crawlfleet.worker.process.counters import Counters, Figures
 
 
 def report(outcome: Outcome, size_bytes: int = 0) -> Report:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.crawl_folder import FRONTIER, JOIN, CrawlFolder, refuse_if_running
-from shared.errors import UsageError
+from crawlfleet.coordinator.crawl_folder import FRONTIER, JOIN, CrawlFolder, refuse_if_running
+from crawlfleet.shared.errors import UsageError
 
 HOLD = """
 import sys
 from pathlib import Path
-from coordinator.crawl_folder import CrawlFolder
+from crawlfleet.coordinator.crawl_folder import CrawlFolder
 folder = CrawlFolder(Path(sys.argv[1]), "job", fresh=False)
 print("held", flush=True)
 sys.stdin.read()

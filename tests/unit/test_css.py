@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.css import MAX_SELECTOR_CHARS, Selector, check_css, parse_selector
+from crawlfleet.coordinator.job.css import MAX_SELECTOR_CHARS, Selector, check_css, parse_selector
 
 
 @pytest.mark.parametrize(

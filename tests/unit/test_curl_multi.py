@@ -11,11 +11,11 @@ from contextlib import closing
 
 import pytest
 
-from shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.worker.fetch import curl_multi
+from crawlfleet.worker.fetch.curl_answer import first_status
+from crawlfleet.worker.fetch.curl_multi import CurlFetcher, _Handle
 from tests.site.hostile_site import HostileSite
-from worker.fetch import curl_multi
-from worker.fetch.curl_answer import first_status
-from worker.fetch.curl_multi import CurlFetcher, _Handle
 
 PATIENCE_S = 10.0
 IDLE_S = 0.5

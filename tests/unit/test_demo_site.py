@@ -14,8 +14,8 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 import pytest
 from lxml import html
 
-from crawlfleet import demo_shop
-from crawlfleet.demo_site import DemoSite, main, serve
+from crawlfleet.demo import shop as demo_shop
+from crawlfleet.demo.server import DemoSite, main, serve
 
 Get = Callable[[str], tuple[int, dict[str, str], bytes]]
 
@@ -92,7 +92,7 @@ def test_a_whole_crawl_finds_exactly_what_the_site_says_it_will(site: DemoSite, 
 
 def test_every_run_makes_the_same_pages() -> None:
     assert demo_shop.pages() == demo_shop.pages()
-    code = "import zlib; from crawlfleet.demo_shop import pages; print(zlib.crc32(repr(pages()).encode()))"
+    code = "import zlib; from crawlfleet.demo.shop import pages; print(zlib.crc32(repr(pages()).encode()))"
     digests = {subprocess.check_output([sys.executable, "-R", "-c", code]) for _ in range(2)}
     assert len(digests) == 1
 
@@ -154,13 +154,13 @@ def test_the_site_lives_as_long_as_its_command_and_hands_on_the_exit_code() -> N
         "sys.exit(7 if r.urlopen('http://127.0.0.1:' + sys.argv[1] + '/').status == 200 else 1)"
     )
     port = str(_free_port())
-    arguments = ["-m", "crawlfleet.demo_site", "--port", port, "--", sys.executable, "-c", code, port]
+    arguments = ["-m", "crawlfleet.demo", "--port", port, "--", sys.executable, "-c", code, port]
     assert subprocess.run([sys.executable, *arguments], timeout=60, check=False).returncode == 7
 
 
 def test_a_command_that_a_signal_ended_is_told_as_the_shell_tells_it() -> None:
     command = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
-    arguments = ["-m", "crawlfleet.demo_site", "--port", "0", "--", *command]
+    arguments = ["-m", "crawlfleet.demo", "--port", "0", "--", *command]
     finished = subprocess.run([sys.executable, *arguments], timeout=60, check=False)
     assert finished.returncode == 128 + signal.SIGKILL
 
@@ -174,7 +174,7 @@ def test_a_port_in_use_is_told_in_one_sentence(site: DemoSite, capsys: pytest.Ca
 
 
 def test_sigterm_ends_the_site_in_peace() -> None:
-    command = [sys.executable, "-m", "crawlfleet.demo_site", "--port", "0"]
+    command = [sys.executable, "-m", "crawlfleet.demo", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("demo site: http://127.0.0.1:")

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from shared.domains import registrable_domain
+from crawlfleet.shared.web.domains import registrable_domain
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_the_domain_is_what_somebody_registered(host: str, domain: str) -> None:
 
 _WITNESS = """
 import os, sys
-from shared.domains import registrable_domain
+from crawlfleet.shared.web.domains import registrable_domain
 seen = []
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from worker.extract.charset import PRESCAN_BYTES, codec_of, decode
+from crawlfleet.worker.extract.charset import PRESCAN_BYTES, codec_of, decode
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from shared.messages import Brief, FetchSpec, LinkSpec, ScopeSpec
-from worker.extract import Extracted, Extractor, engines
-from worker.extract.directives import Directives, read_directives
-from worker.extract.engines import ENGINES
-from worker.fetch import Fetched, Headers
+from crawlfleet.shared.messages import Brief, FetchSpec, LinkSpec, ScopeSpec
+from crawlfleet.worker.extract import Extracted, Extractor, engines
+from crawlfleet.worker.extract.directives import Directives, read_directives
+from crawlfleet.worker.extract.engines import ENGINES
+from crawlfleet.worker.fetch import Fetched, Headers
 
 US = frozenset({"ourbot"})
 NEITHER, NOFOLLOW, NOINDEX, BOTH = (

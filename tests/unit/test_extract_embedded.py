@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from worker.extract.embedded import HeaderLink, header_links, refresh_address, srcset_addresses
+from crawlfleet.worker.extract.embedded import HeaderLink, header_links, refresh_address, srcset_addresses
 
 
 @pytest.mark.parametrize(

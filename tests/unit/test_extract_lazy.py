@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from worker.extract.lazy import lazy
+from crawlfleet.worker.extract.lazy import lazy
 
 
 class Reader:

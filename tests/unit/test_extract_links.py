@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from shared.messages import Brief, LinkSpec, ScopeSpec
-from shared.urls import canonicalize, parts
-from worker.extract import Extractor, engines
-from worker.extract.engines import ENGINES
-from worker.fetch import Fetched, Headers
+from crawlfleet.shared.messages import Brief, LinkSpec, ScopeSpec
+from crawlfleet.shared.web.urls import canonicalize, parts
+from crawlfleet.worker.extract import Extractor, engines
+from crawlfleet.worker.extract.engines import ENGINES
+from crawlfleet.worker.fetch import Fetched, Headers
 
 URL = "http://h.example/dir/page?x=1"
 HTML = Headers((("Content-Type", "text/html; charset=utf-8"),))
@@ -214,7 +214,7 @@ def test_follow_takes_what_holds_an_address_itself() -> None:
 
 
 def test_links_of_many_folders_are_all_right_when_the_memo_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.extract.links.MEMO_SIZE", 10)
+    monkeypatch.setattr("crawlfleet.worker.extract.links.MEMO_SIZE", 10)
     extractor = Extractor(brief())
     for _ in range(2):
         for number in range(20):

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
-from worker.extract import nesting
-from worker.extract.nesting import FEW_TAGS, MAX_DEPTH, SOME_TAGS, flattened, without_deep_tags
-from worker.extract.page import Page
-from worker.fetch import Fetched
+from crawlfleet.worker.extract import nesting
+from crawlfleet.worker.extract.nesting import FEW_TAGS, MAX_DEPTH, SOME_TAGS, flattened, without_deep_tags
+from crawlfleet.worker.extract.page import Page
+from crawlfleet.worker.fetch import Fetched
 
 
 @pytest.mark.parametrize(

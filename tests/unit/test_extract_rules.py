@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from shared.errors import UsageError
-from shared.messages import Brief, FieldRule, ItemRule, ScopeSpec
-from worker.extract import Extracted, Extractor, engines
-from worker.extract.engines import ENGINES
-from worker.fetch import Fetched, Headers
+from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.messages import Brief, FieldRule, ItemRule, ScopeSpec
+from crawlfleet.worker.extract import Extracted, Extractor, engines
+from crawlfleet.worker.extract.engines import ENGINES
+from crawlfleet.worker.fetch import Fetched, Headers
 
 HTML = Headers((("Content-Type", "text/html"),))
 QUOTES = b"""<title> Some\n quotes </title><h1>All</h1>

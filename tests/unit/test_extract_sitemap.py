@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.messages import ScopeSpec
-from shared.scope import Scope
-from worker.extract import sitemap as module
-from worker.extract.sitemap import MAX_BYTES, MAX_ENTRIES, Sitemap, read_sitemap
+from crawlfleet.shared.messages import ScopeSpec
+from crawlfleet.shared.web.scope import Scope
+from crawlfleet.worker.extract import sitemap as module
+from crawlfleet.worker.extract.sitemap import MAX_BYTES, MAX_ENTRIES, Sitemap, read_sitemap
 
 BASE = "http://a.test/maps/sitemap.xml"
 XMLNS = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'

@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shared.messages import FetchSpec, Kind, Lease, Task
+from crawlfleet.shared.messages import FetchSpec, Kind, Lease, Task
+from crawlfleet.worker.agenda import Agenda
+from crawlfleet.worker.fetch import Fetched, ManyEngine, engine_for
+from crawlfleet.worker.fetching import FetchLoop, Page
+from crawlfleet.worker.lanes import Attempt
 from tests.site.hostile_site import HostileSite
-from worker.agenda import Agenda
-from worker.fetch import Fetched, ManyEngine, engine_for
-from worker.fetching import FetchLoop, Page
-from worker.lanes import Attempt
 
 PATIENCE_S = 10.0
 FAR = float("inf")

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 from bs4 import BeautifulSoup
 
-from crawlfleet.fleet_held import Held
-from shared.messages import Kind, Outcome, Report, Task, decode, encode
-from worker.lanes import Attempt
+from crawlfleet.fleet.held import Held
+from crawlfleet.shared.messages import Kind, Outcome, Report, Task, decode, encode
+from crawlfleet.worker.lanes import Attempt
 
 TASK = Task(ref=b"r", kind=Kind.PAGE, url="http://h/", depth=0)
 

@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from coordinator.frontier.port import Conflict
-from coordinator.loop import Loop
-from coordinator.service import Service
-from coordinator.turns import TRIES, Turns
+from crawlfleet.coordinator.conduct.loop import Loop
+from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.conduct.turns import TRIES, Turns
+from crawlfleet.coordinator.frontier.port import Conflict
 
 
 class BrokenService:

@@ -10,12 +10,12 @@ from textwrap import dedent
 
 import pytest
 
-from shared.errors import UsageError
-from shared.messages import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, ScopeSpec
+from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.messages import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, ScopeSpec
+from crawlfleet.worker.extract import Extracted, Extractor
+from crawlfleet.worker.fetch import Engine, Fetched, Headers, ManyEngine, engine_for
+from crawlfleet.worker.hooks import load_hook, load_session
 from tests.site.hostile_site import HostileSite
-from worker.extract import Extracted, Extractor
-from worker.fetch import Engine, Fetched, Headers, ManyEngine, engine_for
-from worker.hooks import load_hook, load_session
 
 FETCHED = Fetched(
     url="http://h/",

@@ -9,9 +9,16 @@ from pathlib import Path
 
 import pytest
 
-import shared.identity
-from shared.errors import UsageError
-from shared.identity import CERTIFICATE_FILE, KEY_FILE, SECRET_FILE, Identity, load_or_create, refuse_public
+from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.wire import identity as identity_files
+from crawlfleet.shared.wire.identity import (
+    CERTIFICATE_FILE,
+    KEY_FILE,
+    SECRET_FILE,
+    Identity,
+    load_or_create,
+    refuse_public,
+)
 
 FILES = (CERTIFICATE_FILE, KEY_FILE, SECRET_FILE)
 
@@ -56,7 +63,7 @@ def test_a_secret_that_others_can_reach_is_refused_with_the_command_to_run(
 
 
 def test_a_container_secret_may_have_any_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared.identity, "_EXEMPT_FOLDER", tmp_path)
+    monkeypatch.setattr(identity_files, "_EXEMPT_FOLDER", tmp_path)
     identity = load_or_create(tmp_path / "crawl")
     for name in FILES:
         (tmp_path / "crawl" / name).chmod(0o444)
@@ -64,7 +71,7 @@ def test_a_container_secret_may_have_any_mode(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_link_out_of_the_exempt_folder_is_not_exempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared.identity, "_EXEMPT_FOLDER", tmp_path / "secrets")
+    monkeypatch.setattr(identity_files, "_EXEMPT_FOLDER", tmp_path / "secrets")
     (tmp_path / "secrets").mkdir()
     (tmp_path / "public").write_text("x")
     (tmp_path / "public").chmod(0o644)
@@ -113,7 +120,7 @@ def test_secrets_are_not_shown() -> None:
 def test_a_known_identity_is_loaded_without_the_cryptography_library(tmp_path: Path) -> None:
     load_or_create(tmp_path)
     script = (
-        "import sys; from pathlib import Path; from shared.identity import load_or_create;"
+        "import sys; from pathlib import Path; from crawlfleet.shared.wire.identity import load_or_create;"
         "load_or_create(Path(sys.argv[1])).fingerprint; sys.exit('cryptography' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script, tmp_path], check=False, timeout=60).returncode == 0

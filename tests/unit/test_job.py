@@ -8,12 +8,12 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from shared.errors import JobError
-from shared.job import Job, as_data, brief, load
-from shared.job_seeds import pages_of, sitemaps_of
-from shared.messages import FetchSpec, FieldRule, ItemRule, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
-from shared.seeds import MAX_SEEDS
-from shared.url_policy import TRACKING
+from crawlfleet.coordinator.job.job import Job, as_data, brief, load
+from crawlfleet.coordinator.job.seed_ranges import MAX_SEEDS
+from crawlfleet.coordinator.job.seeds import pages_of, sitemaps_of
+from crawlfleet.shared.errors import JobError
+from crawlfleet.shared.messages import FetchSpec, FieldRule, ItemRule, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
+from crawlfleet.shared.web.url_policy import TRACKING
 
 HEAD = "name: t\nseeds: [https://e.org/]\n"
 

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from coordinator.core.policy import Policy
-from coordinator.core.rows import TaskRow, TaskState
-from coordinator.job_change import check_change, difference, take_job
-from shared.errors import UsageError
-from shared.messages import Kind, ScopeSpec
-from shared.urls import fingerprint
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.rows import TaskRow, TaskState
+from crawlfleet.coordinator.job.change import check_change, difference, take_job
+from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.messages import Kind, ScopeSpec
+from crawlfleet.shared.web.urls import fingerprint
 from tests.unit.durable_crawl import POLICY, SEED, DurableCrawl
 
 JOB: dict[str, Any] = {

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import shared.identity
-from shared.errors import JoinError, UsageError
-from shared.join_token import JoinToken, _check, read_token
-from shared.machine import own_addresses
-from shared.payload import dumps
+from crawlfleet.shared.errors import JoinError, UsageError
+from crawlfleet.shared.wire import identity as identity_files
+from crawlfleet.shared.wire.join_token import JoinToken, _check, read_token
+from crawlfleet.shared.wire.machine import own_addresses
+from crawlfleet.shared.wire.payload import dumps
 
 TOKEN = JoinToken(addresses=("10.0.0.7", "127.0.0.1"), port=40_000, fingerprint=bytes(32), secret=b"s" * 32)
 HOSTS = st.from_regex(r"[a-z0-9.:-]{1,40}", fullmatch=True)
@@ -131,7 +131,7 @@ def test_a_token_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_container_secret_may_have_any_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared.identity, "_EXEMPT_FOLDER", tmp_path)
+    monkeypatch.setattr(identity_files, "_EXEMPT_FOLDER", tmp_path)
     path = tmp_path / "token"
     path.write_text(TOKEN.encode())
     path.chmod(0o444)

@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from coordinator.journal import Journal
-from shared.messages import Outcome, ScopeSpec
+from crawlfleet.coordinator.conduct.journal import Journal
+from crawlfleet.shared.messages import Outcome, ScopeSpec
 from tests.unit.core_crawl import SEED, CoreCrawl
 
 

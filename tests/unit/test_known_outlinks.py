@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from coordinator.core.changes import Accepted, Change
-from coordinator.core.policy import Policy
-from coordinator.core.rows import TaskState
-from coordinator.frontier.memory_store import MemoryStore
-from coordinator.service import Service
-from shared.messages import Brief, ExchangeRequest, Hello, Kind, Outcome, Report, ScopeSpec
-from shared.urls import fingerprint
+from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.core.changes import Accepted, Change
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.rows import TaskState
+from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.shared.messages import Brief, ExchangeRequest, Hello, Kind, Outcome, Report, ScopeSpec
+from crawlfleet.shared.web.urls import fingerprint
 
 SITE = "http://a.test/"
 SCOPE = ScopeSpec(hosts=("a.test",))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.sinks.line_file import LineFile
-from coordinator.sinks.marks import Mark
-from shared.errors import CrawlFailed, UsageError
+from crawlfleet.coordinator.sinks.line_file import LineFile
+from crawlfleet.coordinator.sinks.marks import Mark
+from crawlfleet.shared.errors import CrawlFailed, UsageError
 
 LOG = [b'{"n":1}\n', b"", b'{"n":2}\n{"n":2}\n', b'{"n":3}\n']
 

@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from coordinator.loop import Loop
-from shared.errors import VersionError
+from crawlfleet.coordinator.conduct.loop import Loop
+from crawlfleet.shared.errors import VersionError
 
 PATIENCE_S = 30.0
 

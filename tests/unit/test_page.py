@@ -8,8 +8,8 @@ import warnings
 import pytest
 from bs4 import BeautifulSoup
 
-from worker.extract.page import Page
-from worker.fetch import Fetched, Headers
+from crawlfleet.worker.extract.page import Page
+from crawlfleet.worker.fetch import Fetched, Headers
 
 
 def page(body: bytes, content_type: str = "text/html; charset=utf-8", **more: object) -> Page:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from shared.messages import Kind, Outcome, Report, Row, SitemapEntry, Task, decode, encode
-from worker.extract import Extracted
-from worker.extract.sitemap import Sitemap
-from worker.fetch import Fetched, Headers
-from worker.pipeline import MAX_ROBOTS_BYTES, Pipeline, Settled, enough_bytes, internal_error
+from crawlfleet.shared.messages import Kind, Outcome, Report, Row, SitemapEntry, Task, decode, encode
+from crawlfleet.worker.extract import Extracted
+from crawlfleet.worker.extract.sitemap import Sitemap
+from crawlfleet.worker.fetch import Fetched, Headers
+from crawlfleet.worker.pipeline import MAX_ROBOTS_BYTES, Pipeline, Settled, enough_bytes, internal_error
 
 PAGE = Task(ref=b"r", kind=Kind.PAGE, url="http://a/dir/page", depth=3)
 ROBOTS = Task(ref=b"r", kind=Kind.ROBOTS, url="http://a/robots.txt", depth=0)

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from shared.messages import Kind, Lease, Outcome, Task
-from worker.agenda import Agenda
-from worker.extract import Extracted
-from worker.fetch import Engine, Fetched
-from worker.in_hand import InHand
-from worker.lanes import TaskKey
-from worker.outbox import Delivery, Outbox
-from worker.pipeline import Pipeline
-from worker.pool import Pool, PoolSize
+from crawlfleet.shared.messages import Kind, Lease, Outcome, Task
+from crawlfleet.worker.agenda import Agenda
+from crawlfleet.worker.extract import Extracted
+from crawlfleet.worker.fetch import Engine, Fetched
+from crawlfleet.worker.lanes import TaskKey
+from crawlfleet.worker.pipeline import Pipeline
+from crawlfleet.worker.pool import Pool, PoolSize
+from crawlfleet.worker.process.in_hand import InHand
+from crawlfleet.worker.talk.outbox import Delivery, Outbox
 
 PATIENCE_S = 10.0
 

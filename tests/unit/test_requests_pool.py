@@ -8,11 +8,11 @@ from contextlib import ExitStack, closing
 import pytest
 import requests
 
-from shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.worker.fetch import requests_pool
+from crawlfleet.worker.fetch.connection import Watch, WatchedHTTP, WatchedHTTPS, open_connection
+from crawlfleet.worker.fetch.requests_pool import RequestsFetcher
 from tests.site.hostile_site import HostileSite
-from worker.fetch import requests_pool
-from worker.fetch.connection import Watch, WatchedHTTP, WatchedHTTPS, open_connection
-from worker.fetch.requests_pool import RequestsFetcher
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import time
 
-from crawlfleet.run import POLL_S, _ended
+from crawlfleet.run.local import POLL_S, _ended
 
 DYING_S = 0.5
 

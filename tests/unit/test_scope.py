@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared.messages import ScopeSpec
-from shared.scope import Scope
-from shared.urls import LONGEST_URL_CHARS, MAX_URL_CHARS
+from crawlfleet.shared.messages import ScopeSpec
+from crawlfleet.shared.web.scope import Scope
+from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, MAX_URL_CHARS
 
 
 def refuses(url: str, **spec: tuple[str, ...] | bool) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from coordinator.core.primitives import Locks
-from coordinator.core.rows import TaskRow, TaskState
-from shared.errors import CrawlfleetError, VersionError
-from shared.messages import PROTOCOL_MAJOR, ExchangeRequest, Hello, Outcome, ScopeSpec
+from crawlfleet.coordinator.core.primitives import Locks
+from crawlfleet.coordinator.core.rows import TaskRow, TaskState
+from crawlfleet.shared.errors import CrawlfleetError, VersionError
+from crawlfleet.shared.messages import PROTOCOL_MAJOR, ExchangeRequest, Hello, Outcome, ScopeSpec
 from tests.unit.core_crawl import SEED, CoreCrawl
 
 

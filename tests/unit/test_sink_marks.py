@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.sinks.marks import Mark, Marks
-from shared.errors import CrawlFailed
+from crawlfleet.coordinator.sinks.marks import Mark, Marks
+from crawlfleet.shared.errors import CrawlFailed
 
 
 def test_a_mark_outlives_its_process(tmp_path: Path) -> None:

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.core.changes import Recorded
-from coordinator.core.rows import Result
-from coordinator.frontier.memory_store import MemoryStore
-from coordinator.sinks.follower import Follower
-from coordinator.sinks.jsonl_sink import JsonlSink
-from coordinator.sinks.marks import Mark, Marks
-from coordinator.sinks.port import Sink
-from coordinator.sinks.registry import open_sink
-from shared.errors import CrawlFailed, UsageError
-from shared.messages import Row
+from crawlfleet.coordinator.core.changes import Recorded
+from crawlfleet.coordinator.core.rows import Result
+from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.sinks.follower import Follower
+from crawlfleet.coordinator.sinks.jsonl_sink import JsonlSink
+from crawlfleet.coordinator.sinks.marks import Mark, Marks
+from crawlfleet.coordinator.sinks.port import Sink
+from crawlfleet.coordinator.sinks.registry import open_sink
+from crawlfleet.shared.errors import CrawlFailed, UsageError
+from crawlfleet.shared.messages import Row
 
 
 def result(number: int, rows: int = 1) -> Result:

@@ -12,21 +12,21 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from coordinator.core.changes import OriginSet, TrapSet
-from coordinator.core.rows import HostRow, OriginRow, Result, TaskState, TrapRow, succeed
-from coordinator.crawl_folder import FRONTIER, MARKS
-from coordinator.frontier import row_cache
-from coordinator.frontier.crawl_reader import CrawlReader
-from coordinator.frontier.file_format import FORMAT
-from coordinator.frontier.outer_time import LONGEST_GAP_S, Reading, elapsed_s, read_clocks
-from coordinator.frontier.result_reader import RECENT_BYTES, ResultReader
-from coordinator.frontier.row_cache import CACHED_TRAPS, RowCache
-from coordinator.frontier.sqlite_store import LEASES_PER_EPOCH, SqliteStore
-from coordinator.sinks.marks import Marks
-from coordinator.verify import verify
-from shared.errors import CrawlFailed, UsageError
-from shared.messages import ExchangeRequest, Kind
-from shared.urls import fingerprint
+from crawlfleet.coordinator.core.changes import OriginSet, TrapSet
+from crawlfleet.coordinator.core.rows import HostRow, OriginRow, Result, TaskState, TrapRow, succeed
+from crawlfleet.coordinator.crawl_folder import FRONTIER, MARKS
+from crawlfleet.coordinator.frontier import row_cache
+from crawlfleet.coordinator.frontier.crawl_reader import CrawlReader
+from crawlfleet.coordinator.frontier.file_format import FORMAT
+from crawlfleet.coordinator.frontier.outer_time import LONGEST_GAP_S, Reading, elapsed_s, read_clocks
+from crawlfleet.coordinator.frontier.result_reader import RECENT_BYTES, ResultReader
+from crawlfleet.coordinator.frontier.row_cache import CACHED_TRAPS, RowCache
+from crawlfleet.coordinator.frontier.sqlite_store import LEASES_PER_EPOCH, SqliteStore
+from crawlfleet.coordinator.offline.verify import verify
+from crawlfleet.coordinator.sinks.marks import Marks
+from crawlfleet.shared.errors import CrawlFailed, UsageError
+from crawlfleet.shared.messages import ExchangeRequest, Kind
+from crawlfleet.shared.web.urls import fingerprint
 from tests.unit.durable_crawl import ITEMS, POLICY, SEED, DurableCrawl, report
 
 DATA = Path(__file__).parents[1] / "data"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from coordinator.core.rows import TaskState
-from shared.messages import AckState, Outcome, UrlSpec
-from shared.url_policy import TRACKING, UrlPolicy
+from crawlfleet.coordinator.core.rows import TaskState
+from crawlfleet.shared.messages import AckState, Outcome, UrlSpec
+from crawlfleet.shared.web.url_policy import TRACKING, UrlPolicy
 from tests.unit.core_crawl import CoreCrawl, all_of
 
 HOST = "http://h.test"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.urls import (
+from crawlfleet.shared.web.urls import (
     FINGERPRINT_BYTES,
     Parts,
     canonicalize,

@@ -11,13 +11,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from coordinator.core.rows import LedgerRow, TaskRow, TaskState
-from coordinator.core.transitions import TaskEvent
-from coordinator.crawl_folder import FRONTIER
-from coordinator.frontier.story import ACCEPTED, EVENT_NUMBERS, StoryLine, decode_block, encode_block
-from coordinator.verify import Replay, verify
 from crawlfleet.__main__ import main
-from shared.errors import UsageError
+from crawlfleet.coordinator.core.rows import LedgerRow, TaskRow, TaskState
+from crawlfleet.coordinator.core.transitions import TaskEvent
+from crawlfleet.coordinator.crawl_folder import FRONTIER
+from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENT_NUMBERS, StoryLine, decode_block, encode_block
+from crawlfleet.coordinator.offline.verify import Replay, verify
+from crawlfleet.shared.errors import UsageError
 from tests.unit.durable_crawl import ITEMS, SEED, DurableCrawl
 
 ONE, THREE = f"{SEED}1", f"{SEED}3"

@@ -18,11 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import errors, wire
-from shared.errors import JobError, RemoteError, WireError
-from shared.identity import Identity, load_or_create
-from shared.payload import DEPTH_LIMIT, ERROR, RETURN, dumps, loads_answer, loads_request, refusal, refuse_odd
-from shared.wire import (
+from crawlfleet.shared import errors
+from crawlfleet.shared.errors import JobError, RemoteError, WireError
+from crawlfleet.shared.wire import frames as wire
+from crawlfleet.shared.wire.frames import (
     FRAME_LIMIT,
     GREETING_FRAME_LIMIT,
     WireConnection,
@@ -30,6 +29,17 @@ from shared.wire import (
     connect,
     greet_client,
     register_server,
+)
+from crawlfleet.shared.wire.identity import Identity, load_or_create
+from crawlfleet.shared.wire.payload import (
+    DEPTH_LIMIT,
+    ERROR,
+    RETURN,
+    dumps,
+    loads_answer,
+    loads_request,
+    refusal,
+    refuse_odd,
 )
 
 PLAIN = st.recursive(

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from worker import memory
-from worker.memory import LEAST_BYTES, share_of
+from crawlfleet.worker.process import memory
+from crawlfleet.worker.process.memory import LEAST_BYTES, share_of
 
 GIGABYTE = 2**30
 
 # Each `<p>` opens again what was never closed: 84 KB of markup, millions of elements, three gigabytes.
 _BOMB = """
 from pathlib import Path
-from shared.messages import Brief, ScopeSpec
-from worker.extract import Extractor
-from worker.fetch import Fetched, Headers
-from worker.memory import take_no_more_than
+from crawlfleet.shared.messages import Brief, ScopeSpec
+from crawlfleet.worker.extract import Extractor
+from crawlfleet.worker.fetch import Fetched, Headers
+from crawlfleet.worker.process.memory import take_no_more_than
 
 take_no_more_than(400 * 2**20)
 html = Headers((("Content-Type", "text/html"),))
@@ -49,7 +49,7 @@ def test_a_page_whose_tree_takes_too_much_memory_fails_alone() -> None:
 
 def test_a_limit_that_is_set_already_is_kept() -> None:
     code = (
-        "import resource; from worker.memory import take_no_more_than;"
+        "import resource; from crawlfleet.worker.process.memory import take_no_more_than;"
         "resource.setrlimit(resource.RLIMIT_DATA, (2**31, resource.RLIM_INFINITY)); take_no_more_than(2**30);"
         "print(resource.getrlimit(resource.RLIMIT_DATA)[0])"
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import Unreachable
-from worker.primitives import FleetPrimitives
+from crawlfleet.shared.errors import Unreachable
+from crawlfleet.worker.talk.primitives import FleetPrimitives
 
 
 class HandPrimitives:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shared import yaml_source
-from shared.yaml_source import MAX_BYTES, Place, parse, read
+from crawlfleet.coordinator.job import yaml_source
+from crawlfleet.coordinator.job.yaml_source import MAX_BYTES, Place, parse, read
 
 
 @pytest.fixture(params=["SafeLoader", "CSafeLoader"], autouse=True)

@@ -11,16 +11,16 @@ from typing import Any
 
 import msgspec
 
-from shared.messages import Brief, Row, ScopeSpec
-from shared.user_agent import product_token
-from worker.extract.engines import ParseFault, open_engine
-from worker.extract.harvest import HookFault, Parse, harvest
-from worker.extract.links import LinkReader
-from worker.extract.page import Page
-from worker.extract.rules import RuleCompiler
-from worker.extract.sitemap import Sitemap, read_sitemap
-from worker.extract.survey import Reading
-from worker.fetch import Fetched
+from crawlfleet.shared.messages import Brief, Row, ScopeSpec
+from crawlfleet.shared.web.user_agent import product_token
+from crawlfleet.worker.extract.engines import ParseFault, open_engine
+from crawlfleet.worker.extract.harvest import HookFault, Parse, harvest
+from crawlfleet.worker.extract.links import LinkReader
+from crawlfleet.worker.extract.page import Page
+from crawlfleet.worker.extract.rules import RuleCompiler
+from crawlfleet.worker.extract.sitemap import Sitemap, read_sitemap
+from crawlfleet.worker.extract.survey import Reading
+from crawlfleet.worker.fetch import Fetched
 
 __all__ = ["Extracted", "Extractor", "Page"]
 

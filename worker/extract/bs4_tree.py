@@ -22,7 +22,7 @@ from bs4.element import (
 )
 
 if TYPE_CHECKING:
-    from worker.extract.page import Page
+    from crawlfleet.worker.extract.page import Page
 
 # Comments and the like are no text; what scripts and styles say is, as in a browser's `textContent`.
 _TEXTS = (NavigableString, CData, RubyParenthesisString, RubyTextString, Script, Stylesheet, TemplateString)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from shared.errors import CrawlfleetError, UsageError
+from crawlfleet.shared.errors import CrawlfleetError, UsageError
 
 if TYPE_CHECKING:
-    from worker.extract.page import Page
+    from crawlfleet.worker.extract.page import Page
 
 Element: TypeAlias = Any
 
@@ -65,12 +65,12 @@ class Engine(Protocol):
 
 
 def _lexbor() -> Engine:
-    engine: Engine = import_module("worker.extract.lexbor_tree").LexborEngine()
+    engine: Engine = import_module("crawlfleet.worker.extract.lexbor_tree").LexborEngine()
     return engine
 
 
 def _bs4() -> Engine:
-    engine: Engine = import_module("worker.extract.bs4_tree").Bs4Engine()
+    engine: Engine = import_module("crawlfleet.worker.extract.bs4_tree").Bs4Engine()
     return engine
 
 

@@ -11,10 +11,10 @@ from itertools import islice
 from types import TracebackType
 from typing import Any
 
-from shared.errors import CrawlfleetError
-from worker.extract.engines import ParseFault
-from worker.extract.page import Page
-from worker.extract.plain import plain
+from crawlfleet.shared.errors import CrawlfleetError
+from crawlfleet.worker.extract.engines import ParseFault
+from crawlfleet.worker.extract.page import Page
+from crawlfleet.worker.extract.plain import plain
 
 Parse = Callable[[Page], object]
 

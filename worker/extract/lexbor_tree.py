@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode, SelectolaxError
 
-from worker.extract.charset import as_utf8
-from worker.extract.engines import ParseFault
-from worker.extract.nesting import flattened
+from crawlfleet.worker.extract.charset import as_utf8
+from crawlfleet.worker.extract.engines import ParseFault
+from crawlfleet.worker.extract.nesting import flattened
 
 if TYPE_CHECKING:
-    from worker.extract.page import Page
+    from crawlfleet.worker.extract.page import Page
 
 # Events would only copy what is chosen of a `select` into its `selectedcontent`, as a browser does to show it.
 _OPTIONS = int(LexborDocumentOptions.WO_EVENTS)

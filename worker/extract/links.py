@@ -11,12 +11,19 @@ from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
-from shared.messages import ScopeSpec, UrlSpec
-from shared.scope import Scope
-from shared.url_policy import policy_of
-from shared.urls import LONGEST_URL_CHARS, MAX_URL_CHARS, canonicalize, has_other_scheme, join_plain, plain_host
-from worker.extract.page import Page
-from worker.extract.survey import (
+from crawlfleet.shared.messages import ScopeSpec, UrlSpec
+from crawlfleet.shared.web.scope import Scope
+from crawlfleet.shared.web.url_policy import policy_of
+from crawlfleet.shared.web.urls import (
+    LONGEST_URL_CHARS,
+    MAX_URL_CHARS,
+    canonicalize,
+    has_other_scheme,
+    join_plain,
+    plain_host,
+)
+from crawlfleet.worker.extract.page import Page
+from crawlfleet.worker.extract.survey import (
     DEFAULT_READING,
     LINKS_BELOW,
     Reading,

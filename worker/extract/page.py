@@ -9,15 +9,15 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from shared.urls import canonicalize
-from worker.extract.charset import decode
-from worker.extract.directives import Directives, read_directives
-from worker.extract.embedded import HeaderLink, header_links
-from worker.extract.engines import Element, Engine, open_engine
-from worker.extract.lazy import lazy
-from worker.extract.lexbor_tree import parse
-from worker.extract.survey import DEFAULT_READING, Reading, Survey
-from worker.fetch import Fetched, Headers
+from crawlfleet.shared.web.urls import canonicalize
+from crawlfleet.worker.extract.charset import decode
+from crawlfleet.worker.extract.directives import Directives, read_directives
+from crawlfleet.worker.extract.embedded import HeaderLink, header_links
+from crawlfleet.worker.extract.engines import Element, Engine, open_engine
+from crawlfleet.worker.extract.lazy import lazy
+from crawlfleet.worker.extract.lexbor_tree import parse
+from crawlfleet.worker.extract.survey import DEFAULT_READING, Reading, Survey
+from crawlfleet.worker.fetch import Fetched, Headers
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
@@ -81,7 +81,7 @@ class Page:
     def soup(self) -> BeautifulSoup:
         """The page parsed by BeautifulSoup with lxml: some forty times the CPU time of `tree`."""
         # Loaded when asked for: it takes long, and most jobs do without.
-        from worker.extract import bs4_tree
+        from crawlfleet.worker.extract import bs4_tree
 
         return bs4_tree.parse(self.text)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from shared.errors import UsageError
-from shared.messages import FieldRule, ItemRule
-from worker.extract.engines import Element, Engine
+from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.messages import FieldRule, ItemRule
+from crawlfleet.worker.extract.engines import Element, Engine
 
 Read = Callable[[Element], Any]
 Select = Callable[[Element], list[Element]]

@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from xml.parsers import expat
 
-from shared.messages import SitemapEntry
-from shared.urls import MAX_URL_CHARS, canonicalize
-from worker.extract.charset import codec_of
+from crawlfleet.shared.messages import SitemapEntry
+from crawlfleet.shared.web.urls import MAX_URL_CHARS, canonicalize
+from crawlfleet.worker.extract.charset import codec_of
 
 MAX_BYTES = 50 * 1024 * 1024
 MAX_ENTRIES = 50_000

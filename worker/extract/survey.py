@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
-from worker.extract.directives import EVERYONE
-from worker.extract.embedded import refresh_address, srcset_addresses
-from worker.extract.engines import Element, Engine
+from crawlfleet.worker.extract.directives import EVERYONE
+from crawlfleet.worker.extract.embedded import refresh_address, srcset_addresses
+from crawlfleet.worker.extract.engines import Element, Engine
 
 LINKS_BELOW = "a[href],area[href],iframe[src],frame[src]"
 

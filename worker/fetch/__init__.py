@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from shared.errors import UsageError
-from shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.messages import FetchSpec, Outcome
 
 DEFAULT_USER_AGENT = "crawlfleet"
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -141,11 +141,11 @@ Prepare = Callable[[Any], None]
 def _curl(spec: FetchSpec, prepare: Prepare | None) -> ManyEngine:
     if prepare is not None:
         raise UsageError("the hook's session() needs fetch.engine: auto or requests; libcurl has no such session")
-    return ManyEngine(partial(import_module("worker.fetch.curl_multi").CurlFetcher, spec))
+    return ManyEngine(partial(import_module("crawlfleet.worker.fetch.curl_multi").CurlFetcher, spec))
 
 
 def _requests(spec: FetchSpec, prepare: Prepare | None) -> Engine:
-    return Engine(partial(import_module("worker.fetch.requests_pool").RequestsFetcher, spec, prepare))
+    return Engine(partial(import_module("crawlfleet.worker.fetch.requests_pool").RequestsFetcher, spec, prepare))
 
 
 FETCHERS: dict[str, Callable[[FetchSpec, Prepare | None], Engine | ManyEngine]] = {

@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
-from worker.fetch import Headers, authorities
-from worker.fetch.head import (
+from crawlfleet.worker.fetch import Headers, authorities
+from crawlfleet.worker.fetch.head import (
     MAX_FIELDS,
     MAX_HEAD_BYTES,
     MAX_LINE_BYTES,

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from worker.fetch import Headers
-from worker.fetch.head import (
+from crawlfleet.worker.fetch import Headers
+from crawlfleet.worker.fetch.head import (
     MAX_HEAD_BYTES,
     BrokenAnswer,
     StatusLine,

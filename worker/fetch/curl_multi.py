@@ -19,11 +19,20 @@ from typing import Any, NamedTuple
 
 import pycurl
 
-from shared.messages import FetchSpec, Outcome
-from worker.fetch import SPARE_BYTES, Fetched, Headers, request_headers
-from worker.fetch.authorities import AuthoritiesFile
-from worker.fetch.curl_answer import OK, TIMED_OUT, TOO_LONG, WRITE_ERROR, Head, first_status, read_head, reason_of
-from worker.fetch.head import BrokenAnswer
+from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.worker.fetch import SPARE_BYTES, Fetched, Headers, request_headers
+from crawlfleet.worker.fetch.authorities import AuthoritiesFile
+from crawlfleet.worker.fetch.curl_answer import (
+    OK,
+    TIMED_OUT,
+    TOO_LONG,
+    WRITE_ERROR,
+    Head,
+    first_status,
+    read_head,
+    reason_of,
+)
+from crawlfleet.worker.fetch.head import BrokenAnswer
 
 MAX_IDLE_CONNECTIONS = 512
 ADDRESS_KEPT_S = 300

@@ -23,11 +23,11 @@ from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3 import exceptions as foreign
 from urllib3.util import make_headers
 
-from shared.messages import FetchSpec, Outcome
-from shared.urls import origin as origin_of
-from worker.fetch import SPARE_BYTES, Fetched, Headers, Prepare, request_headers
-from worker.fetch.connection import Limits, Watch, open_connection
-from worker.fetch.head import BrokenAnswer, codings
+from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.web.urls import origin as origin_of
+from crawlfleet.worker.fetch import SPARE_BYTES, Fetched, Headers, Prepare, request_headers
+from crawlfleet.worker.fetch.connection import Limits, Watch, open_connection
+from crawlfleet.worker.fetch.head import BrokenAnswer, codings
 
 IDLE_CONNECTIONS = 32
 READ_BYTES = 64 * 1024

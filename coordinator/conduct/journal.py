@@ -1,0 +1,77 @@
+"""A log line for what is unusual among the changes. It sees the very changes of the rules, so log and store agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+
+from crawlfleet.coordinator.core.changes import Change, LeaseEnded, LeaseSet, OriginSet, TaskMoved
+from crawlfleet.coordinator.core.robots import url_of
+from crawlfleet.coordinator.core.rows import Gate, TaskRow
+from crawlfleet.coordinator.core.transitions import TaskEvent
+from crawlfleet.shared.messages import Kind
+
+MAX_LIMITS_TOLD = 10_000
+
+_LIMITS = ("budget_", "trap_")
+_HOST_LIMITS = ("budget_host_", "trap_")
+_TOLD = frozenset({TaskEvent.GAVE_UP, TaskEvent.POISONED})
+_UNUSUAL = _TOLD | {TaskEvent.REFUSED, TaskEvent.RETRIED}
+
+
+class Journal:
+    """Logs changes as they are applied."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger()
+        self._limits: set[tuple[str, str]] = set()
+
+    def __call__(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            match change:
+                case TaskMoved():
+                    if change.event in _UNUSUAL:
+                        self._note_task(change)
+                case LeaseEnded():
+                    self._note_lease(change)
+                case OriginSet():
+                    self._note_origin(change)
+                case LeaseSet(lease=lease) if lease.version == 1:
+                    self._log.debug("lease granted", lease=lease.id, host=lease.host, tasks=len(lease.refs))
+                case _:
+                    pass
+
+    def _note_task(self, change: TaskMoved) -> None:
+        task = change.task
+        told = change.event in _TOLD or (change.event == TaskEvent.REFUSED and task.seed)
+        if change.event == TaskEvent.RETRIED:
+            self._log.debug("tried again later", url=task.url, reason=task.reason, status=task.status)
+        if told and task.kind is not Kind.ROBOTS:
+            self._log.warning(f"{task.kind} {task.state}", url=task.url, reason=task.reason, status=task.status)
+        elif change.event == TaskEvent.REFUSED and task.reason.startswith(_LIMITS):
+            self._note_limit(task)
+
+    def _note_limit(self, task: TaskRow) -> None:
+        """Tell of the first URL that a budget or a trap's limit drops, of each host if it is the host's own."""
+        key = (task.reason, task.host if task.reason.startswith(_HOST_LIMITS) else "")
+        if key not in self._limits:
+            if len(self._limits) >= MAX_LIMITS_TOLD:
+                self._limits.clear()
+            self._limits.add(key)
+            self._log.warning("limit reached", reason=task.reason, url=task.url)
+
+    def _note_lease(self, change: LeaseEnded) -> None:
+        lease = change.lease
+        if change.why == "lost":
+            self._log.warning(
+                "lease lost", lease=lease.id, session=lease.session, host=lease.host, tasks=len(lease.refs)
+            )
+
+    def _note_origin(self, change: OriginSet) -> None:
+        origin = change.origin
+        if origin.why and not origin.rechecking:
+            waits = origin.gate is Gate.WAITING
+            self._log.warning(
+                "robots unreachable", url=url_of(origin.origin), reason=origin.why, gate=origin.gate, waits=waits
+            )

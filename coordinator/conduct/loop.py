@@ -1,0 +1,123 @@
+"""The one thread that owns the service: calls from all connections, one after another, committed together.
+
+Calls that arrive while a commit is under way share the next one. A caller gets its answer after the commit. A refusal,
+an error that names what the caller must change, goes to its caller. Anything else that a call or a commit raises is a
+store that failed or a bug of ours, and ends the loop: what was not committed was not answered, so nothing is lost.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple, TypeVar
+
+from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.shared.errors import Unreachable, UsageError
+
+T = TypeVar("T")
+Call = tuple[Callable[[float], Any], "Future[Any]"]
+
+TICK_S = 0.1
+_REFUSALS = (UsageError, Unreachable)
+
+
+class _Mistake(NamedTuple):
+    error: Exception
+
+
+class Loop:
+    """Runs calls against a service, at crawl times from `began_at` on. `on_commit` is called after each commit, in the
+    loop's thread."""
+
+    def __init__(self, service: Service, on_commit: Callable[[], None], began_at: float = 0.0) -> None:
+        self._service = service
+        self._on_commit = on_commit
+        self._calls: SimpleQueue[Call | None] = SimpleQueue()
+        self._zero = time.monotonic() - began_at
+        self._thread = threading.Thread(target=self._run, name="service", daemon=True)
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin to serve calls."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Serve what has been called so far, then end the thread."""
+        self._calls.put(None)
+        self._thread.join()
+
+    def now(self) -> float:
+        """Return crawl time."""
+        return time.monotonic() - self._zero
+
+    def call(self, step: Callable[[float], T]) -> T:
+        """Run `step(now)` in the loop's thread and return its answer once it is committed. For any other thread."""
+        answer: Future[T] = Future()
+        self._calls.put((step, answer))
+        return answer.result()
+
+    def ask(self, step: Callable[[float], T]) -> T:
+        """Like `call`, for a step in which a `ValueError` or `TypeError` is the caller's own mistake: raise it here."""
+        answer = self.call(partial(_caught, step))
+        if isinstance(answer, _Mistake):
+            raise answer.error
+        return answer
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            batch, going = self._gather()
+            try:
+                self._serve(batch)
+                self._on_commit()
+            except BaseException as error:  # noqa: BLE001  # the top of a thread: whoever waits must hear of it
+                self.failure = error
+                for _, answer in batch:
+                    if not answer.done():
+                        answer.set_exception(error)
+                if going:
+                    self._refuse_all(error)
+                return
+
+    def _refuse_all(self, error: BaseException) -> None:
+        """Let no caller wait for an answer that will never come."""
+        while (call := self._calls.get()) is not None:
+            call[1].set_exception(error)
+
+    def _gather(self) -> tuple[list[Call], bool]:
+        """Wait for a call, or for the next tick; take all that have come. The flag says whether to go on."""
+        batch: list[Call] = []
+        try:
+            call = self._calls.get(timeout=TICK_S)
+            while call is not None:
+                batch.append(call)
+                call = self._calls.get_nowait()
+        except Empty:
+            return batch, True
+        return batch, False
+
+    def _serve(self, batch: list[Call]) -> None:
+        now = self.now()
+        answers: list[tuple[Future[Any], Any, Exception | None]] = []
+        for step, answer in batch:
+            try:
+                answers.append((answer, step(now), None))
+            except _REFUSALS as refusal:
+                answers.append((answer, None, refusal))
+        self._service.flush(now)
+        for answer, value, error in answers:
+            if error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(value)
+
+
+def _caught(step: Callable[[float], T], now: float) -> T | _Mistake:
+    try:
+        return step(now)
+    except (ValueError, TypeError) as error:
+        return _Mistake(error)

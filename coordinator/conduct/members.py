@@ -1,0 +1,70 @@
+"""The sessions that are members of the crawl now. They live in memory: what outlasts them is in their leases."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from crawlfleet.shared.messages import ScopeSpec
+
+
+class Member:
+    """One session: until when it counts as alive, and which of its tasks are known to have begun."""
+
+    __slots__ = ("_scope", "alive_until", "cleared_for_suspect", "id", "started", "worker")
+
+    def __init__(self, id_: str, worker: str, alive_until: float) -> None:
+        self.id = id_
+        self.worker = worker
+        self.alive_until = alive_until
+        self.started: dict[int, set[bytes]] = {}
+        self.cleared_for_suspect = False
+        self._scope: ScopeSpec | None = None
+
+    def news_of(self, scope: ScopeSpec) -> ScopeSpec | None:
+        """Return the scope if this session has not been told of it yet."""
+        known, self._scope = self._scope, scope
+        return None if known == scope else scope
+
+    def forget_ended(self, open_leases: Collection[int]) -> None:
+        """Forget what began under leases that are over."""
+        for lease in self.started.keys() - open_leases:
+            del self.started[lease]
+
+    def note_started(self, started: Iterable[tuple[int, bytes]]) -> None:
+        """Remember that tasks have begun."""
+        for lease, ref in started:
+            self.started.setdefault(lease, set()).add(ref)
+
+
+class Members:
+    """All sessions by id."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Member] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def get(self, session: str) -> Member | None:
+        """Return a member, or None."""
+        return self._by_id.get(session)
+
+    def welcome(self, session: str, worker: str, alive_until: float) -> Member:
+        """Make a session a member, or renew it."""
+        member = self._by_id.get(session)
+        if member is None:
+            member = self._by_id[session] = Member(session, worker, alive_until)
+        member.alive_until = alive_until
+        return member
+
+    def part(self, session: str) -> Member | None:
+        """Take a session out; return it."""
+        return self._by_id.pop(session, None)
+
+    def overdue(self, now: float) -> list[Member]:
+        """Return the members that did not renew themselves in time."""
+        return [member for member in self._by_id.values() if member.alive_until <= now]
+
+    def suspect_bearer(self) -> Member | None:
+        """Return the member that takes nothing new, so as to be empty for a suspect."""
+        return next((member for member in self._by_id.values() if member.cleared_for_suspect), None)

@@ -1,0 +1,91 @@
+"""What changed between the job that a crawl was begun with and the one it goes on with.
+
+Seeds, scope, traps and what is taken for one URL say which URLs belong to the crawl: a change there must be wanted.
+Everything else is just taken. What an earlier version had no key for has not changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from crawlfleet.shared.errors import UsageError
+
+SERIOUS = ("seeds", "scope", "traps", "urls")
+
+
+def difference(old: dict[str, Any], new: dict[str, Any], at: str = "") -> Iterator[str]:
+    """Yield a line for each key that differs: `- key: old` and `+ key: new`; lists by their members."""
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        name = f"{at}{key}"
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from difference(before, after, f"{name}.")
+        elif isinstance(before, list) and isinstance(after, list):
+            yield from (f"- {name}: {value}" for value in before if value not in after)
+            yield from (f"+ {name}: {value}" for value in after if value not in before)
+        else:
+            yield f"- {name}: {_shown(before)}"
+            yield f"+ {name}: {_shown(after)}"
+
+
+def check_change(old: dict[str, Any], new: dict[str, Any], *, accept: bool) -> tuple[str, ...]:
+    """Return the lines in which a job changed; raise `UsageError` with those of `SERIOUS` unless accepted."""
+    serious = tuple(difference(_only(old, SERIOUS), _only(_known_to(old, new), SERIOUS)))
+    if serious and not accept:
+        shown = "\n  ".join(serious[:20]) + (f"\n  and {len(serious) - 20} more" if len(serious) > 20 else "")
+        raise UsageError(
+            f"the job's seeds, scope, traps or urls have changed since this crawl began:\n  {shown}\n"
+            "go on with the new ones by --accept-changes, or start again by --fresh"
+        )
+    return tuple(difference(old, _known_to(old, new)))
+
+
+class KeepsJob(Protocol):
+    """Where the job of a crawl is kept."""
+
+    def kept(self, key: str) -> bytes | None: ...
+    def keep(self, key: str, value: bytes) -> None: ...
+
+
+def take_job(store: KeepsJob, job: dict[str, Any], *, accept: bool) -> Callable[[], None] | None:
+    """Compare a job with the one that its crawl goes by; a crawl that has none goes by this one from now on.
+
+    If the job has changed, return what keeps the new one: to be called with the changes of the frontier that it leads
+    to, so that a crash between the two leaves the change still to be made. Raise `UsageError` as `check_change` does.
+    """
+    kept, new = store.kept("job"), msgspec.json.encode(job)
+    if kept is None:
+        store.keep("job", new)
+        return None
+    changed = check_change(msgspec.json.decode(kept), job, accept=accept)
+    for line in changed:
+        structlog.get_logger().info("job changed", detail=line)
+    return partial(store.keep, "job", new) if changed else None
+
+
+def _only(job: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in job.items() if key in keys}
+
+
+def _known_to(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Leave out of a job the keys that another has not."""
+    return {
+        key: _known_to(old[key], value) if _are_mappings(old[key], value) else value
+        for key, value in new.items()
+        if key in old
+    }
+
+
+def _are_mappings(old: object, new: object) -> bool:
+    return isinstance(old, dict) and isinstance(new, dict)
+
+
+def _shown(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

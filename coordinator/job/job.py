@@ -1,0 +1,391 @@
+"""The job: what a person wrote in YAML, validated, as frozen values.
+
+Owns the keys, their limits and defaults, and the way from a job to a worker's brief. `load` tells every problem at
+once. It must not import the hook, nor reach any network; reading the job file and the hook file is all its I/O.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from crawlfleet.coordinator.job import problems, yaml_source
+from crawlfleet.coordinator.job import values as job_values
+from crawlfleet.coordinator.job.ca_file import read_ca_file
+from crawlfleet.coordinator.job.css import parse_selector
+from crawlfleet.coordinator.job.hook_file import prepares_sessions, read_hook
+from crawlfleet.coordinator.job.scope import HostBudget, Priority, ScopeRules, TrapRules, UrlRules
+from crawlfleet.coordinator.job.section import STRICT, Section, duration, fault, given, size, within
+from crawlfleet.coordinator.job.seed_ranges import host_name
+from crawlfleet.coordinator.job.seeds import Seeds, SitemapSeed, pages_of, read_seeds, sitemaps_of
+from crawlfleet.coordinator.job.yaml_source import KeyPath
+from crawlfleet.shared.errors import JobError
+from crawlfleet.shared.messages import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, LinkSpec, ParseSpec, ScopeSpec
+from crawlfleet.shared.web.urls import host_key
+
+Selector = Annotated[str, AfterValidator(job_values.plain_selector)]
+ContentType = Annotated[str, AfterValidator(job_values.content_type)]
+HeaderName = Annotated[str, AfterValidator(job_values.header_name)]
+HeaderValue = Annotated[str, AfterValidator(job_values.header_value)]
+
+
+def default_user_agent() -> str:
+    """Return what the crawl calls itself unless the job says otherwise."""
+    try:
+        return f"crawlfleet/{version('crawlfleet')}"
+    except PackageNotFoundError:
+        return "crawlfleet/0+checkout"
+
+
+def _one_host(value: str) -> str:
+    if "*" in value:
+        raise ValueError(f"{value[:60]!r} is no single host: write one such as example.org")
+    return host_name(value)
+
+
+class IgnoredRobots(Section):
+    """A host whose robots.txt is not asked for, and why."""
+
+    host: Annotated[str, AfterValidator(_one_host)]
+    reason: Annotated[str, AfterValidator(job_values.reason)]
+
+
+def _ignored(entries: tuple[IgnoredRobots, ...]) -> tuple[IgnoredRobots, ...]:
+    index = _repeated(entry.host for entry in entries)
+    if index is not None:
+        raise fault((index, "host"), f"{entries[index].host!r} is listed twice: keep one")
+    return entries
+
+
+class Politeness(Section):
+    """How hard one host is pressed by the whole fleet, and whose robots.txt counts."""
+
+    delay_s: Annotated[float, duration("0s", "24h")] = Field(default=1.0, alias="delay")
+    per_host: Annotated[int, within(1, 1_000)] = 1
+    user_agent: Annotated[str, AfterValidator(job_values.user_agent)] = Field(default_factory=default_user_agent)
+    max_delay_s: Annotated[float, duration("1s", "24h")] = Field(default=60.0, alias="max_delay")
+    adaptive: bool = True
+    patience: Annotated[int, within(0, 1_000)] = 20
+    unit: Literal["host", "domain", "address"] = "host"
+    robots_wait_s: Annotated[float, duration("0s", "7d")] = Field(default=3_600.0, alias="robots_wait")
+    ignore_robots: Annotated[tuple[IgnoredRobots, ...], AfterValidator(_ignored)] = ()
+
+
+_HEADERS: TypeAdapter[dict[str, str]] = TypeAdapter(
+    dict[HeaderName, HeaderValue],
+    config=STRICT,
+)
+
+
+def _headers(value: object) -> tuple[tuple[str, str], ...]:
+    headers = _HEADERS.validate_python(value)
+    index = _repeated(name.lower() for name in headers)
+    if index is not None:
+        raise fault((list(headers)[index], "[key]"), "is written twice, with other capitals: keep one")
+    return tuple(headers.items())
+
+
+def _ca_file(value: object, info: ValidationInfo) -> str:
+    if not isinstance(value, str):
+        raise ValueError("wants the name of a file: write one, or leave the key out")  # noqa: TRY004  pydantic's way
+    assert info.context is not None
+    return read_ca_file(Path(os.path.realpath(info.context["folder"] / value)))
+
+
+def _some_types(types: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if types == ():
+        raise ValueError("lists none, and no page would be read: write one such as text/html, or leave the key out")
+    return types
+
+
+class FetchRules(Section):
+    """How pages are fetched. `headers` are pairs of name and value; `ca_pem` is the text of the file `ca_file`."""
+
+    engine: Literal["auto", "curl", "requests"] = "auto"
+    timeout_s: Annotated[float, duration("100ms", "10m")] = Field(default=20.0, alias="timeout")
+    connect_timeout_s: Annotated[float, duration("100ms", "10m")] = Field(default=10.0, alias="connect_timeout")
+    first_byte_timeout_s: Annotated[float, duration("100ms", "10m")] = Field(default=20.0, alias="first_byte_timeout")
+    retries: Annotated[int, within(0, 20)] = 3
+    max_size_bytes: Annotated[int, size("1KiB", "1GiB")] = Field(default=10 * 1024 * 1024, alias="max_size")
+    headers: Annotated[tuple[tuple[str, str], ...], PlainValidator(_headers)] = Field(default=(), repr=False)
+    types: Annotated[tuple[ContentType, ...] | None, AfterValidator(_some_types), BeforeValidator(given)] = None
+    ca_pem: Annotated[str, PlainValidator(_ca_file)] = Field(default="", alias="ca_file", repr=False)
+
+
+class LinkRules(Section):
+    """Which links count, and whether a page's wishes are heeded."""
+
+    assets: bool = False
+    nofollow: Literal["obey", "ignore"] = "obey"
+    noindex: Literal["obey", "ignore"] = "obey"
+
+    def spec(self) -> LinkSpec:
+        """Return the same for a worker."""
+        return LinkSpec(assets=self.assets, obey_nofollow=self.nofollow == "obey", obey_noindex=self.noindex == "obey")
+
+
+class ParseRules(Section):
+    """How pages are parsed."""
+
+    engine: Literal["auto", "lexbor", "bs4"] = "auto"
+
+
+class Pick(Section):
+    """A field that takes text or an attribute, of the first match or of all (`many`). It has no keys in YAML."""
+
+    css: str
+    take: str
+    attr: str
+    many: bool
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> dict[str, object]:
+        many = isinstance(value, tuple)
+        text = value[0] if isinstance(value, tuple) and len(value) == 1 else value
+        if isinstance(text, str):
+            return {**parse_selector(text)._asdict(), "many": many}
+        raise ValueError("is no field: write a selector, [selector] for a list, or a mapping of each and fields")
+
+    def rule(self, name: str) -> FieldRule:
+        """Return the same for a worker."""
+        return FieldRule(name=name, selector=self.css, take=self.take, attr=self.attr, many=self.many)
+
+
+class Nest(Section):
+    """A field that is a list of objects, one for each match of `each`."""
+
+    each: Selector
+    fields: Annotated[dict[FieldName, Spec], AfterValidator(_some_fields)]
+
+    def rule(self, name: str) -> FieldRule:
+        """Return the same for a worker."""
+        return FieldRule(name=name, selector=self.each, many=True, fields=_field_rules(self.fields))
+
+
+def _form(value: object) -> str:
+    return "(nest)" if isinstance(value, dict | Nest) else "(pick)"
+
+
+def _some_fields(fields: dict[str, Spec]) -> dict[str, Spec]:
+    if not fields:
+        raise ValueError("has no field: write one such as title: h1::text")
+    return fields
+
+
+def _field_rules(fields: Mapping[str, Spec]) -> tuple[FieldRule, ...]:
+    return tuple(spec.rule(name) for name, spec in fields.items())
+
+
+FieldName: TypeAlias = Annotated[str, AfterValidator(job_values.field_name)]
+ItemFieldName: TypeAlias = Annotated[str, AfterValidator(job_values.item_field_name)]
+# The tags show up in the paths of complaints and are left out of them by `problems`.
+Spec: TypeAlias = Annotated[Annotated[Pick, Tag("(pick)")] | Annotated[Nest, Tag("(nest)")], Discriminator(_form)]
+
+
+class Item(Section):
+    """One kind of item: one for each match of `each`, or one of the whole page without it."""
+
+    name: Annotated[str, AfterValidator(job_values.item_name)]
+    each: Annotated[Selector | None, BeforeValidator(given)] = None
+    fields: Annotated[dict[ItemFieldName, Spec], AfterValidator(_some_fields)]
+
+    def rule(self) -> ItemRule:
+        """Return the same for a worker."""
+        return ItemRule(name=self.name, each=self.each or "", fields=_field_rules(self.fields))
+
+
+def _items(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    index = _repeated([item.name for item in items])
+    if index is not None:
+        raise fault((index, "name"), f"{items[index].name!r} is the name of an earlier rule: give each its own")
+    return items
+
+
+def _repeated(names: Iterable[str]) -> int | None:
+    """Return the index of the first name that is there twice."""
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name in seen:
+            return index
+        seen.add(name)
+    return None
+
+
+def _hook(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return given(value)
+    assert info.context is not None
+    path = Path(os.path.realpath(info.context["folder"] / value))
+    info.context["hook"] = read_hook(path)
+    return path
+
+
+def _sinks(names: tuple[str, ...]) -> tuple[str, ...]:
+    # By folded case, since some file systems take the two for one file.
+    index = _repeated(name.casefold() for name in names)
+    if index is not None:
+        raise fault((index,), f"{names[index]!r} is listed twice: keep one")
+    return names
+
+
+class Job(Section):
+    """A whole job. `seeds` are canonical URLs and sitemaps, ranges expanded; `hooks` is the hook's resolved path."""
+
+    name: Annotated[str, AfterValidator(job_values.job_name)]
+    seeds: Annotated[Seeds, PlainValidator(read_seeds)]
+    scope: ScopeRules = ScopeRules()
+    traps: TrapRules = TrapRules()
+    urls: UrlRules = UrlRules()
+    priorities: tuple[Priority, ...] = ()
+    politeness: Politeness = Field(default_factory=Politeness)
+    fetch: FetchRules = FetchRules()
+    items: Annotated[tuple[Item, ...], AfterValidator(_items)] = ()
+    follow: Annotated[tuple[Selector, ...] | None, BeforeValidator(given)] = None
+    links: LinkRules = LinkRules()
+    parse: ParseRules = ParseRules()
+    hooks: Annotated[Path | None, BeforeValidator(_hook)] = None
+    sinks: Annotated[tuple[Annotated[str, AfterValidator(job_values.sink)], ...], AfterValidator(_sinks)] = (
+        "items.jsonl",
+    )
+    lease_s: Annotated[float, duration("1s", "1h")] = Field(default=15.0, alias="lease")
+    durability: Literal["process", "power", "none"] = "process"
+    _hook_source: str = PrivateAttr("")
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keep the text of the hook as it was when it was checked."""
+        self._hook_source = (context or {}).get("hook", "")
+
+    @model_validator(mode="after")
+    def _seeds_in_scope(self) -> Job:
+        if isinstance(self.scope.hosts, tuple):
+            for host in dict.fromkeys(map(host_key, pages_of(self.seeds))):
+                if host not in self.scope.hosts:
+                    raise fault(("scope", "hosts"), f"{host!r} is the host of a seed and not among them: add it")
+        return self
+
+    @model_validator(mode="after")
+    def _hook_fits_engine(self) -> Job:
+        if self.fetch.engine == "curl" and self._hook_source and prepares_sessions(self._hook_source):
+            text = "'curl' has no session for the hook's session() to prepare: write auto or requests"
+            raise fault(("fetch", "engine"), text)
+        return self
+
+
+def load(path: Path) -> Job:
+    """Read and validate a job file; raise `JobError` with every problem found."""
+    document = yaml_source.read(path)
+    found = list(document.problems)
+    if document.complete:
+        try:
+            job = Job.model_validate(document.value, context={"folder": path.parent, "hook": ""})
+        except ValidationError as error:
+            found += problems.judge(document, error.errors(include_url=False), _advise, _known)
+        else:
+            if not found:
+                return job
+    raise JobError(problems.told(str(path), found))
+
+
+def as_data(job: Job) -> dict[str, Any]:
+    """Return a job as plain data, to be kept and compared."""
+    return job.model_dump(mode="json", warnings=False)
+
+
+def brief(job: Job) -> Brief:
+    """Return what workers need to know of a job."""
+    return Brief(
+        job=job.name,
+        scope=_scope_spec(job),
+        fetch=FetchSpec(
+            engine=job.fetch.engine,
+            timeout_s=job.fetch.timeout_s,
+            connect_timeout_s=job.fetch.connect_timeout_s,
+            first_byte_timeout_s=job.fetch.first_byte_timeout_s,
+            ca_pem=job.fetch.ca_pem,
+            max_size_bytes=job.fetch.max_size_bytes,
+            user_agent=job.politeness.user_agent,
+            headers=job.fetch.headers,
+            types=job.fetch.types,
+        ),
+        items=tuple(item.rule() for item in job.items),
+        follow=job.follow,
+        links=job.links.spec(),
+        parse=ParseSpec(engine=job.parse.engine),
+        hook=HookSpec(path=str(job.hooks), source=job._hook_source) if job.hooks is not None else None,
+        urls=job.urls.spec(),
+    )
+
+
+def _scope_spec(job: Job) -> ScopeSpec:
+    scope = job.scope
+    hosts = scope.hosts if isinstance(scope.hosts, tuple) else _hosts_of(job.seeds)
+    return ScopeSpec(
+        hosts=tuple(hosts),
+        subdomains=scope.hosts == "subdomains",
+        include=scope.include,
+        exclude=scope.exclude,
+    )
+
+
+def _hosts_of(seeds: Seeds) -> dict[str, None]:
+    return dict.fromkeys(map(host_key, (*pages_of(seeds), *sitemaps_of(seeds))))
+
+
+def keys_of(section: type[BaseModel]) -> tuple[str, ...]:
+    """Return the keys of a section as they are written in YAML."""
+    return tuple(field.alias or name for name, field in section.model_fields.items())
+
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "scope": ScopeRules,
+    "traps": TrapRules,
+    "urls": UrlRules,
+    "politeness": Politeness,
+    "fetch": FetchRules,
+    "links": LinkRules,
+    "parse": ParseRules,
+}
+
+
+def _advise(path: KeyPath, key: str) -> str:
+    elsewhere = {name: keys_of(section) for name, section in SECTIONS.items()}
+    return problems.unknown_key(key, _known(path), elsewhere)
+
+
+def _known(path: KeyPath) -> tuple[str, ...]:
+    return keys_of(_section_at(path))
+
+
+def _section_at(path: KeyPath) -> type[BaseModel]:
+    if not path:
+        return Job
+    if path[0] == "items":
+        return Item if len(path) == 2 else Nest
+    if path == ("scope", "per_host"):
+        return HostBudget
+    if path[0] == "priorities":
+        return Priority
+    if path[0] == "seeds":
+        return SitemapSeed
+    if path[:2] == ("politeness", "ignore_robots"):
+        return IgnoredRobots
+    return SECTIONS[str(path[0])]

@@ -1,0 +1,97 @@
+"""The sections of a job that say which URLs belong to the crawl, and what is taken for one URL. Pure."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
+
+from crawlfleet.coordinator.job import values as job_values
+from crawlfleet.coordinator.job.section import STRICT, Section, duration, given, size, within
+from crawlfleet.coordinator.job.seed_ranges import host_name
+from crawlfleet.shared.messages import UrlSpec
+from crawlfleet.shared.web.patterns import Patterns
+from crawlfleet.shared.web.url_policy import TRACKING
+from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, MAX_URL_CHARS
+
+Pages = Annotated[int, within(1, 10**12)]
+Size = Annotated[int, size("1KiB", "1000000GiB")]
+Duration = Annotated[float, duration("1s", "8760h")]
+Pattern = Annotated[str, AfterValidator(job_values.pattern)]
+QueryName = Annotated[str, AfterValidator(job_values.query_name)]
+PageName = Annotated[str, AfterValidator(job_values.page_name)]
+
+
+def _hosts(value: object) -> object:
+    if isinstance(value, str) and value not in ("same", "subdomains"):
+        raise ValueError(f"{value!r} is not known: write same, subdomains, or a list such as [example.org]")
+    return value if isinstance(value, str) else _HOST_NAMES.validate_python(value)
+
+
+_HOST_NAMES: TypeAdapter[tuple[str, ...]] = TypeAdapter(
+    tuple[Annotated[str, AfterValidator(host_name)], ...], config=STRICT
+)
+
+
+def _together(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    Patterns(patterns)
+    return patterns
+
+
+class HostBudget(Section):
+    """How much of one host belongs to the crawl. None means no limit."""
+
+    pages: Annotated[Pages | None, BeforeValidator(given)] = None
+    size_bytes: Annotated[Size | None, BeforeValidator(given)] = Field(default=None, alias="bytes")
+    time_s: Annotated[Duration | None, BeforeValidator(given)] = Field(default=None, alias="time")
+
+
+class ScopeRules(Section):
+    """Which addresses belong to the crawl. None means no limit."""
+
+    hosts: Annotated[Literal["same", "subdomains"] | tuple[str, ...], BeforeValidator(_hosts)] = "same"
+    include: Annotated[tuple[Pattern, ...], AfterValidator(_together)] = ()
+    exclude: Annotated[tuple[Pattern, ...], AfterValidator(_together)] = ()
+    depth: Annotated[Annotated[int, within(0, 10_000)] | None, BeforeValidator(given)] = None
+    pages: Annotated[Pages | None, BeforeValidator(given)] = None
+    size_bytes: Annotated[Size | None, BeforeValidator(given)] = Field(default=None, alias="bytes")
+    time_s: Annotated[Duration | None, BeforeValidator(given)] = Field(default=None, alias="time")
+    per_host: HostBudget = HostBudget()
+    sitemaps: bool = False
+
+
+class TrapRules(Section):
+    """How much of a site is believed before it is taken for a trap."""
+
+    url_length: Annotated[int, within(100, LONGEST_URL_CHARS)] = MAX_URL_CHARS
+    repetition: Annotated[int, within(1, 60)] = 3
+    query_variants: Annotated[int, within(1, 10**9)] = 100_000
+    calendar: Annotated[int, within(1, 10**9)] = 10_000
+    sessions: Annotated[int, within(1, 10**9)] = 10_000
+    subdomains: Annotated[int, within(1, 10**9)] = 1_000
+
+
+class Priority(Section):
+    """How early pages are granted whose path and query match. Others have priority 0."""
+
+    match: Pattern
+    priority: Annotated[int, within(-1_000, 1_000)]
+
+
+class UrlRules(Section):
+    """What is taken for one and the same address."""
+
+    drop_query: tuple[QueryName, ...] = ()
+    drop_tracking: bool = False
+    sort_query: bool = False
+    strip_session_ids: bool = False
+    index_pages: tuple[PageName, ...] = ()
+
+    def spec(self) -> UrlSpec:
+        """Return the same for coordinator and worker."""
+        return UrlSpec(
+            drop_query=(*self.drop_query, *(TRACKING if self.drop_tracking else ())),
+            sort_query=self.sort_query,
+            strip_session_ids=self.strip_session_ids,
+            index_pages=self.index_pages,
+        )

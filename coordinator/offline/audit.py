@@ -1,0 +1,106 @@
+"""`crawlfleet audit-politeness`: how far apart the requests to each host were, by what the crawl itself has logged.
+
+Two starts of one session are held apart by its own clock. Between sessions, and where a session has no earlier start to
+tell of, the log's time counts: a start is there at the latest time at which it can have been, and whoever comes next is
+granted its start from then on. So neither is ever below what was allowed, unless a rule is broken.
+
+What is not in the log: requests of workers that died before they told of them (their host then rests from the moment of
+the loss), and hosts without a delay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from math import inf, isfinite
+from pathlib import Path
+
+import msgspec
+
+from crawlfleet.coordinator.core.changes import Start
+from crawlfleet.coordinator.crawl_folder import FRONTIER
+from crawlfleet.coordinator.frontier.crawl_reader import CrawlReader
+
+ROUNDING_S = 1e-6
+
+
+class HostAudit(msgspec.Struct, frozen=True, kw_only=True):
+    """The starts on one host: how many, the gap that came nearest to what was allowed, and how many were too soon.
+
+    `gap_s` None means that there are no two starts whose gap was bound by a delay.
+    """
+
+    host: str
+    starts: int
+    gap_s: float | None
+    allowed_s: float
+    too_soon: int
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """All hosts that have a delay, those first that were pressed most."""
+
+    hosts: tuple[HostAudit, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether no request came too soon."""
+        return not any(host.too_soon for host in self.hosts)
+
+
+def audit(folder: Path) -> Audit:
+    """Look through a crawl's log, during the crawl too; raise `UsageError` if there is none that can be read."""
+    reader = CrawlReader(folder / FRONTIER)
+    try:
+        hosts: dict[str, list[Start]] = {}
+        for line in reader.story():
+            if line.start is not None:
+                hosts.setdefault(line.start.host, []).append(line.start)
+    finally:
+        reader.close()
+    found = [audit_host(host, starts) for host, starts in hosts.items()]
+    return Audit(hosts=tuple(sorted(found, key=lambda host: (_margin_s(host), host.host))))
+
+
+def audit_host(host: str, starts: Sequence[Start]) -> HostAudit:
+    """Judge the starts on one host, in the order of the log."""
+    gaps = [gap for gap in (*_within_sessions(starts), *_between_sessions(starts)) if gap[1] > 0]
+    gap_s, allowed_s = min(gaps, key=lambda gap: gap[0] - gap[1], default=(None, 0.0))
+    too_soon = sum(gap < allowed - ROUNDING_S for gap, allowed in gaps)
+    return HostAudit(host=host, starts=len(starts), gap_s=gap_s, allowed_s=allowed_s, too_soon=too_soon)
+
+
+def _within_sessions(starts: Iterable[Start]) -> Iterator[tuple[float, float]]:
+    """Yield the gaps between starts of one session, each with the delay that it was bound to hold.
+
+    What began before a start that no clock of the session measured is in the log already, and at an earlier time; of
+    what is granted together with it, either may be told first. So may what was measured from it.
+    """
+    last_at: dict[int, float] = {}
+    is_owed: dict[int, bool] = {}
+    for start in starts:
+        before_at = last_at.get(start.sender)
+        if start.gap_s is not None and isfinite(start.gap_s):
+            yield start.gap_s, start.spacing_s
+            is_owed[start.sender] = before_at is None or before_at < start.at - start.gap_s - ROUNDING_S
+        else:
+            if before_at is not None and before_at <= start.at and not is_owed.get(start.sender):
+                yield start.at - before_at, start.spacing_s
+            is_owed[start.sender] = False
+        last_at[start.sender] = start.at if before_at is None else max(before_at, start.at)
+
+
+def _between_sessions(starts: Iterable[Start]) -> Iterator[tuple[float, float]]:
+    """Yield the gaps between the last start of one session and the next one of another.
+
+    A start that was told late, under a lease that was over, names no sender: what is in the log before it may be of the
+    same session.
+    """
+    by_time = sorted(enumerate(starts), key=lambda numbered: numbered[1].at)
+    for (place, before), (next_place, start) in pairwise(by_time):
+        if before.sender != start.sender and (before.sender or place < next_place):
+            yield start.at - before.at, start.spacing_s
+
+
+def _margin_s(host: HostAudit) -> float:
+    return inf if host.gap_s is None else host.gap_s - host.allowed_s

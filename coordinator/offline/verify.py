@@ -1,0 +1,207 @@
+"""`crawlfleet verify`: the proof that a crawl lost nothing and doubled nothing, from what it left on disk.
+
+The log of changes is replayed through the core's table of transitions; what comes out is compared with the tables, and
+the sinks' files themselves are read, not their cursors.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from crawlfleet.coordinator.core.rows import FINAL, TaskState
+from crawlfleet.coordinator.core.transitions import TRANSITIONS, TaskEvent
+from crawlfleet.coordinator.crawl_folder import FRONTIER, refuse_if_running
+from crawlfleet.coordinator.frontier.crawl_reader import CrawlReader
+from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENTS, StoryLine
+from crawlfleet.coordinator.sinks.jsonl_sink import lines_of
+from crawlfleet.shared.messages import Kind, Outcome
+from crawlfleet.shared.web.urls import split_fingerprints
+
+SHOWN = 10
+SHOWN_BYTES = 200
+SETTLED = frozenset(
+    {
+        TaskEvent.FETCHED,
+        TaskEvent.NOT_MODIFIED,
+        TaskEvent.REDIRECTED,
+        TaskEvent.JUDGED,
+        TaskEvent.RETRIED,
+        TaskEvent.GAVE_UP,
+        TaskEvent.UNWANTED,
+    }
+)
+
+
+# After these no report counts until the task is granted again.
+DISOWNED = frozenset({TaskEvent.RELEASED, TaskEvent.REFUSED, TaskEvent.POISONED, TaskEvent.RECHECKED})
+
+
+class Invariant(msgspec.Struct, kw_only=True):
+    """One thing that must hold: how often it was looked at, how often it did not hold, and where (some of it)."""
+
+    name: str
+    checked: int = 0
+    broken: int = 0
+    where: list[str] = []
+
+    def check(self, holds: bool, where: str) -> None:
+        """Look at one case."""
+        self.checked += 1
+        if not holds:
+            self.broken += 1
+            if len(self.where) < SHOWN:
+                self.where.append(where)
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """What `verify` found. `unfinished` counts tasks that are not in a final state (yet)."""
+
+    invariants: tuple[Invariant, ...]
+    unfinished: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is broken."""
+        return not any(invariant.broken for invariant in self.invariants)
+
+
+class Replay:
+    """The log of changes, played through the table of transitions: the state and the current lease of each task."""
+
+    def __init__(self, name: Callable[[int], str]) -> None:
+        self._name = name
+        self.states: dict[int, TaskState | None] = {}
+        self._lease: dict[int, int] = {}
+        self._settling: dict[int, int] = {}
+        self.legal = Invariant(name="every change is one that the rules allow")
+        self.current = Invariant(name="every accepted report came from a lease that was current")
+
+    def play(self, line: StoryLine) -> None:
+        """Let one line of the log happen."""
+        if line.event == ACCEPTED:
+            held = self._settling.pop(line.task, 0)
+            self._check(self.current, line.lease == held != 0, line.task, f"lease {line.lease}, not {held}")
+            return
+        event = TaskEvent(EVENTS[line.event])
+        before = self.states.get(line.task)
+        after = TRANSITIONS.get((before, event))
+        self._check(self.legal, after is not None, line.task, f"{event} when {before or 'new'}")
+        self.states[line.task] = after if after is not None else before
+        if event in SETTLED:
+            self._settling[line.task] = self._lease.pop(line.task, 0)
+        elif event is TaskEvent.PART:
+            self._settling[line.task] = self._lease.get(line.task, 0)
+        elif event is TaskEvent.GRANTED:
+            self._lease[line.task] = line.lease
+        elif event in DISOWNED:
+            self._lease.pop(line.task, None)
+
+    def _check(self, invariant: Invariant, holds: bool, task: int, what: str) -> None:
+        invariant.check(holds, "" if holds else f"{self._name(task)}: {what}")
+
+
+def verify(folder: Path) -> Proof:
+    """Check a crawl's folder; raise `UsageError` if there is no crawl that can be read, or it runs now."""
+    refuse_if_running(folder)
+    reader = CrawlReader(folder / FRONTIER)
+    try:
+        replay = Replay(reader.name_of)
+        outlinks = _check_outlinks(reader, replay)
+        urls: dict[int, str] = {}
+        fetched: Counter[int] = Counter()
+        states, unfinished = _check_states(reader, replay, urls, fetched)
+        results = _check_results(reader, urls, fetched)
+        budget = Invariant(name="pages counted as fetched are the pages that were")
+        budget.check(reader.ledger.pages_fetched == fetched.total(), f"counted {reader.ledger.pages_fetched}")
+        sinks = tuple(_check_sink(reader, folder / name, whole=not unfinished) for name in reader.job["sinks"])
+        invariants = (states, replay.legal, replay.current, outlinks, results, budget, *sinks)
+        return Proof(invariants=invariants, unfinished=unfinished)
+    finally:
+        reader.close()
+
+
+def _check_outlinks(reader: CrawlReader, replay: Replay) -> Invariant:
+    """Play the log, and look up every outlink of every accepted page."""
+    invariant = Invariant(name="every outlink of an accepted page is a task of the crawl")
+    for line in reader.story():
+        replay.play(line)
+        outlinks = split_fingerprints(line.outlinks)
+        known = reader.known(outlinks) if outlinks else set()
+        for ref in outlinks:
+            holds = ref in known
+            invariant.check(holds, "" if holds else f"{reader.name_of(line.task)}: its outlink {ref.hex()} is no task")
+    return invariant
+
+
+def _check_states(
+    reader: CrawlReader, replay: Replay, urls: dict[int, str], fetched: Counter[int]
+) -> tuple[Invariant, int]:
+    """Compare the tasks' states with what the log says; note the pages that were fetched."""
+    invariant = Invariant(name="every discovered URL is in the one state that its history leads to")
+    unfinished = 0
+    for number, ref, task in reader.tasks():
+        logged = replay.states.pop(number, None)
+        holds = task.state is logged and task.ref == ref and task.order == number
+        invariant.check(holds, f"{task.url} is {task.state}, its history: {logged}")
+        unfinished += task.state not in FINAL
+        if task.kind is Kind.PAGE and task.state is TaskState.DONE and task.outcome is Outcome.FETCHED:
+            fetched[number] += 1
+            urls[number] = task.url
+    for number in replay.states:
+        invariant.check(False, f"task {number} has a history, but is not there")
+    return invariant, unfinished
+
+
+def _check_results(reader: CrawlReader, urls: dict[int, str], fetched: Counter[int]) -> Invariant:
+    invariant = Invariant(name="every fetched page has exactly one result")
+    found = Counter(task for task, _ in reader.results())
+    for number in fetched.keys() | found.keys():
+        name = urls.get(number) or reader.name_of(number)
+        invariant.check(
+            found[number] == fetched[number] == 1,
+            f"{name}: {found[number]} results, fetched {fetched[number]} times",
+        )
+    return invariant
+
+
+def _check_sink(reader: CrawlReader, path: Path, *, whole: bool) -> Invariant:
+    """Compare a sink's file with the rows of the results, each as often as it should be there.
+
+    While the crawl is not finished the file may be behind the log, and its last line torn: both are mended on resuming.
+    """
+    invariant = Invariant(name=f"{path.name} has the rows of the results, each once")
+    missing: Counter[int] = Counter(hash(row) for _, row in _rows(reader))
+    for place, line in enumerate(_lines(path), 1):
+        if not (whole or line.endswith(b"\n")):
+            break
+        missing[hash(line)] -= 1
+        holds = missing[hash(line)] >= 0
+        invariant.check(holds, "" if holds else f"line {place} is no row of a result, or there twice: {_shown(line)}")
+    missing = +missing
+    for url, row in _rows(reader) if whole and missing else ():
+        if missing[hash(row)] > 0:
+            missing[hash(row)] -= 1
+            invariant.check(False, f"a row of {url} is missing")
+    return invariant
+
+
+def _rows(reader: CrawlReader) -> Iterator[tuple[str, bytes]]:
+    for _, result in reader.results():
+        yield from ((result.url, line) for line in lines_of(result).splitlines(keepends=True))
+
+
+def _shown(line: bytes) -> str:
+    text = line[:SHOWN_BYTES].decode(errors="replace").strip()
+    return text.encode("unicode_escape").decode("ascii")
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            yield from file
+    except FileNotFoundError:
+        return

@@ -1,0 +1,44 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+
+def add_job_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the arguments that `run` and `coordinator` share."""
+    parser.add_argument("job", metavar="JOB.yaml", type=Path, help="the crawl job")
+    parser.add_argument("--fresh", action="store_true", help="move the earlier run aside, and start again")
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="go on although the job's seeds, scope, traps or urls have changed",
+    )
+    parser.add_argument(
+        "--crawls", metavar="DIR", type=Path, default=Path("crawls"), help="where crawls are kept (default: crawls)"
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Define how many pages a worker process fetches at once."""
+    text = "pages that each fetches at once (default: 256 by curl, 16 by requests)"
+    parser.add_argument("--threads", metavar="N", type=count, help=text)
+
+
+def add_crawl(parser: argparse.ArgumentParser) -> None:
+    """Define the folder that a command about an existing crawl reads."""
+    parser.add_argument("crawl", metavar="CRAWL", type=Path, help="the crawl's folder, such as crawls/demo")
+
+
+def count(text: str) -> int:
+    """Read how many processes or threads there shall be, from 1 to 1024."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 to 1024")
+    return int(text)
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0))

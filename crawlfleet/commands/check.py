@@ -1,0 +1,22 @@
+"""`crawlfleet check`: tell every problem of a job file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the arguments of a check."""
+    parser.add_argument("job", metavar="JOB.yaml", type=Path)
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Load a job and tell what it is; raise `JobError` with all of its problems."""
+    from crawlfleet.coordinator.job.job import load
+
+    job = load(args.job)
+    seeds = "1 seed" if len(job.seeds) == 1 else f"{len(job.seeds):,} seeds"
+    rules = "1 item rule" if len(job.items) == 1 else f"{len(job.items)} item rules"
+    print(f"{args.job}: job {job.name!r} is fine: {seeds}, {rules}, into {', '.join(job.sinks)}")
+    return 0

@@ -1,0 +1,72 @@
+"""`crawlfleet coordinator`, or `python -m crawlfleet.coordinator`: serve one job."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from crawlfleet.commands.arguments import add_job_arguments
+from crawlfleet.shared.errors import UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the arguments of a coordinator."""
+    add_job_arguments(parser)
+    parser.add_argument(
+        "--bind",
+        metavar="HOST:PORT",
+        default="127.0.0.1:0",
+        help="where to listen (default: 127.0.0.1, a free port; 0.0.0.0:7320 to be reached from other machines)",
+    )
+    parser.add_argument(
+        "--advertise",
+        metavar="HOST",
+        action="append",
+        default=[],
+        help="an address for workers to try, instead of this machine's own; may be repeated",
+    )
+    parser.add_argument("--identity", metavar="DIR", type=Path, help="where key, certificate and secret are kept")
+    parser.add_argument("--join-file", metavar="FILE", type=Path, help="also write the join token to this file")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Serve a job as the arguments say; return the exit code. Raise `UsageError` for what cannot be done."""
+    from crawlfleet.shared.lean import load_structlog
+
+    load_structlog()
+    from crawlfleet.coordinator.app import Crawl, Options, serve
+    from crawlfleet.screen.console import Console
+    from crawlfleet.screen.tables import show_summary
+
+    console = Console()
+    host, port = parse_address(args.bind)
+
+    def tell(crawl: Crawl) -> None:
+        console.say(f"coordinator for {args.job} on {crawl.address[0]}:{crawl.address[1]}")
+        for notice in crawl.notices:
+            console.say(notice)
+        console.say("start workers, here or on other machines, with:")
+        print(f"crawlfleet worker --join {crawl.token.encode()}", flush=True)
+
+    options = Options(
+        job=args.job,
+        crawls=args.crawls,
+        host=host,
+        port=port,
+        advertise=tuple(args.advertise),
+        fresh=args.fresh,
+        accept_changes=args.accept_changes,
+        identity=args.identity,
+        join_file=args.join_file,
+    )
+    end = serve(options, tell)
+    show_summary(end, console)
+    return end.exit_code
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Split `HOST:PORT` (IPv6 hosts in brackets); raise `UsageError` saying what is wrong."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise UsageError(f"--bind {text}: expected HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:7320")
+    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -1,0 +1,34 @@
+"""`crawlfleet run`: crawl a job with a coordinator and workers on this machine."""
+
+from __future__ import annotations
+
+import argparse
+
+from crawlfleet.commands.arguments import add_job_arguments, add_threads, cores, count
+
+# With more, the coordinator would be what they wait for.
+MOST_WORKERS = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the arguments of a run."""
+    add_job_arguments(parser)
+    text = f"worker processes (default: one for each core, {MOST_WORKERS} at most)"
+    parser.add_argument("--workers", metavar="N", type=count, default=min(cores(), MOST_WORKERS), help=text)
+    add_threads(parser)
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run a job to its end; return the exit code."""
+    from crawlfleet.run.local import run
+    from crawlfleet.run.messages import RunOptions
+
+    options = RunOptions(
+        job=args.job,
+        crawls=args.crawls,
+        fresh=args.fresh,
+        accept_changes=args.accept_changes,
+        workers=args.workers,
+        threads=args.threads,
+    )
+    return run(options)

@@ -1,0 +1,75 @@
+"""`crawlfleet worker`, or `python -m crawlfleet.worker`: a node on this machine.
+
+What a node needs is imported once it is asked for, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crawlfleet.commands.arguments import add_threads, cores, count
+
+if TYPE_CHECKING:
+    from crawlfleet.shared.wire.join_token import JoinToken
+    from crawlfleet.worker.process.wakeup import Signals
+
+START_METHODS = ("spawn", "forkserver", "fork")
+LOOK_EVERY_S = 0.2
+STILL_WAITING_EVERY_S = 60.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the arguments of a node."""
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--join", metavar="TOKEN", help="the join token that the coordinator printed")
+    where.add_argument("--join-file", metavar="FILE", type=Path, help="a file with it; waited for if need be")
+    parser.add_argument(
+        "--processes", metavar="N", type=count, default=cores(), help="worker processes (default: cores)"
+    )
+    add_threads(parser)
+    parser.add_argument(
+        "--start-method", choices=START_METHODS, default="fork", help="how processes start (default: fork)"
+    )
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run a node as the arguments say; return its exit code. Raise `UsageError` for a token that is none."""
+    from crawlfleet.shared.lean import load_structlog
+
+    load_structlog()
+    from crawlfleet.shared import log
+    from crawlfleet.shared.wire.join_token import JoinToken
+    from crawlfleet.worker.app import WorkerOptions
+    from crawlfleet.worker.node import SIGNALS, Node, NodeOptions
+    from crawlfleet.worker.process.wakeup import Signals
+
+    log.configure()
+    with Signals(SIGNALS) as signals:
+        token = JoinToken.parse(args.join) if args.join is not None else await_token(args.join_file, signals)
+        if token is None:
+            return 0
+        options = NodeOptions(
+            token=token,
+            processes=args.processes,
+            start_method=args.start_method,
+            worker=WorkerOptions(fetches=args.threads),
+        )
+        return Node(options, signals).run()
+
+
+def await_token(path: Path, signals: Signals) -> JoinToken | None:
+    """Read a token from a file, waiting until it is there and not empty; None if a signal came before."""
+    import structlog
+
+    from crawlfleet.shared.wire.join_token import read_token
+
+    looks = 0
+    while not (path.is_file() and path.stat().st_size):
+        if looks % round(STILL_WAITING_EVERY_S / LOOK_EVERY_S) == 0:
+            structlog.get_logger(__name__).info("waiting for the join token", reason=f"{path} is not there yet")
+        looks += 1
+        if signals.wait(LOOK_EVERY_S):
+            return None
+    return read_token(path)

@@ -1,0 +1,1 @@
+"""The bundled demo site: `python -m crawlfleet.demo`."""

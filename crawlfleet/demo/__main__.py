@@ -1,0 +1,10 @@
+"""`python -m crawlfleet.demo`: serve the demo site."""
+
+from __future__ import annotations
+
+import sys
+
+from crawlfleet.demo.server import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""A program on the fleet: `connect`, the queue, the results, locks and numbers."""

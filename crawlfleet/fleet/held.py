@@ -1,0 +1,41 @@
+"""What a person's thread holds: a task, with its outlinks and its value so far."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from crawlfleet.shared.messages import VALUE_ITEM, Outcome, Report, Row
+from crawlfleet.shared.wire import payload
+from crawlfleet.worker.extract.plain import plain
+from crawlfleet.worker.lanes import Attempt, TaskKey
+
+
+class Held:
+    """A task that a thread got and has not settled."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self.url = attempt.task.url
+        self.key = TaskKey(attempt.lease_id, attempt.task.ref)
+        self.outlinks: dict[str, None] = {}
+        self._rows: tuple[Row, ...] = ()
+
+    def stage(self, value: Any) -> None:
+        """Keep a value, as it is now, until the task is settled.
+
+        Raise `TypeError` naming the type of what cannot travel, `ValueError` for a number or a depth that cannot.
+        """
+        value = plain(value)
+        # As deep as it will lie in the answer to who reads it.
+        payload.refuse_odd([[value]])
+        self._rows = (Row(item=VALUE_ITEM, index=0, fields={VALUE_ITEM: msgspec.Raw(payload.dumps(value))}),)
+
+    def report(self, outcome: Outcome, reason: str = "") -> Report:
+        """Return the report that settles the task."""
+        report = Report(lease=self.key.lease_id, ref=self.key.ref, outcome=outcome, reason=reason)
+        if outcome is Outcome.FETCHED:
+            report = replace(report, status=200, rows=self._rows, outlinks=tuple(self.outlinks))
+        return report

@@ -1,0 +1,273 @@
+"""The session behind a person's queue: what is held, and the thread that converses with the coordinator.
+
+It is the worker's own conversation, with these differences: it asks for a task only while a `get` waits for one, it
+tells each `task_done` what became of its report, it gives a coordinator up that stays away, and it stays a member
+after the end of the crawl, so that the coordinator knows that somebody may still read.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from functools import partial
+
+from msgspec.structs import replace
+
+from crawlfleet.fleet.held import Held
+from crawlfleet.shared.errors import Unreachable
+from crawlfleet.shared.messages import Ack, AckState, Brief, Hello, Kind, Outcome, Report, ScopeSpec
+from crawlfleet.shared.web.scope import Scope
+from crawlfleet.shared.web.url_policy import policy_of
+from crawlfleet.shared.wire.manager import FleetManager
+from crawlfleet.worker.agenda import Agenda
+from crawlfleet.worker.app import dial
+from crawlfleet.worker.extract import Extractor
+from crawlfleet.worker.fetch import open_fetcher
+from crawlfleet.worker.lanes import Attempt, TaskKey
+from crawlfleet.worker.pipeline import Pipeline, Settled, enough_bytes, fit, internal_error
+from crawlfleet.worker.talk.client import Client, Orders
+from crawlfleet.worker.talk.ledger import Ledger, SentLinks
+from crawlfleet.worker.talk.line import Line
+from crawlfleet.worker.talk.outbox import Outbox
+
+HEARTBEAT_S = 1.0
+KEEP_UNASKED_S = 1.0
+CLOSING_S = 5.0
+ABANDONED = "abandoned"
+
+
+class FleetSession:
+    """One session with the coordinator. Any thread may use it."""
+
+    low_mark = 1
+
+    def __init__(self, manager: FleetManager, hello: Hello, patience_s: float) -> None:
+        """Say hello; raise `Unreachable` if nobody answers for `patience_s`."""
+        self._pid = os.getpid()
+        self._manager = manager
+        self._patience_s = patience_s
+        self._outbox = Outbox(batch=1)
+        self._orders = Orders(self._outbox.ring)
+        self._agenda = Agenda()
+        self._ledger = Ledger(hello.session, SentLinks(limit=0))
+        # Guards what follows, and tells of it.
+        self._news = threading.Condition()
+        self._getters = 0
+        self._asked_at = time.monotonic()
+        self._held: dict[threading.Thread, Held] = {}
+        self._given_back: list[TaskKey] = []
+        self._acks: dict[TaskKey, AckState | None] = {}
+        self._over = False
+        self._error: BaseException | None = None
+        self._closing = threading.Event()
+        self._line = Line(partial(dial, manager), hello, wait=time.sleep)
+        self._client = self._join()
+        self._thread = threading.Thread(target=self._serve, name="crawlfleet-session", daemon=True)
+        self._thread.start()
+
+    @property
+    def held(self) -> Held | None:
+        """The task that the calling thread holds."""
+        return self._held.get(threading.current_thread())
+
+    def held_by_url(self, url: str) -> Held | None:
+        """Return the held task of a canonical URL, whichever thread has it."""
+        with self._news:
+            return next((held for held in self._held.values() if held.url == url), None)
+
+    def get(self, timeout_s: float | None) -> Held | None:
+        """Wait for a page and hold it; None if the time is over or the crawl is (see `is_over`)."""
+        self._check_process()
+        self._ask(1)
+        try:
+            attempt = self._take_page(timeout_s)
+            if attempt is None:
+                return None
+            with self._news:
+                held = self._held[threading.current_thread()] = Held(attempt)
+            return held
+        finally:
+            self._ask(-1)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the conversation has ended; raise what ended it, if it was not the crawl's own end."""
+        if self._error is not None:
+            raise self._error
+        return self._over
+
+    def settle(self, outcome: Outcome, reason: str = "") -> bool:
+        """Report what the calling thread holds and wait for the ack; say whether the report counts.
+
+        Raise `ValueError` if nothing is held, or if the report is too large to travel: the task has failed then.
+        """
+        self._check_process()
+        with self._news:
+            held = self._held.pop(threading.current_thread(), None)
+            if held is None:
+                raise ValueError("this thread holds no URL: task_done() and task_failed() follow a get()")
+            self._acks[held.key] = None
+        settled = fit(held.report(outcome, reason), self.brief.max_report_bytes)
+        self._deliver(held.attempt, settled)
+        state = self._await_ack(held.key)
+        if settled.report.outcome is not outcome:
+            raise ValueError(f"{held.url}: {settled.report.detail}")
+        return state is AckState.OK
+
+    def abandon(self) -> None:
+        """Report what the calling thread holds as failed, and do not wait for the ack."""
+        with self._news:
+            held = self._held.pop(threading.current_thread(), None)
+        if held is not None:
+            self._deliver_abandoned(held)
+
+    def close(self) -> None:
+        """Give back what is held, and end the session."""
+        with self._news:
+            held, self._held = self._held, {}
+            self._given_back += [each.key for each in held.values()]
+            if not self._over and self._error is None:
+                self._error = ValueError("this connection to the crawl is closed: connect() again")
+        for each in held.values():
+            self._agenda.done(each.attempt)
+        self._closing.set()
+        self._orders.drain()
+        if self._pid == os.getpid():
+            self._thread.join()
+
+    def want(self, _held: int, _deferred: int, _behind_s: float) -> int:
+        """Ask for as many tasks as there are calls of `get` that wait for one."""
+        return max(0, self._getters - self._agenda.waiting)
+
+    def count(self, report: Report) -> None:
+        """Keep no counters."""
+
+    def show(self, *, running: int, waiting: int) -> None:
+        """Keep no counters."""
+
+    def _join(self) -> Client:
+        give_up_at = time.monotonic() + self._patience_s
+        welcome = self._line.open(lambda: time.monotonic() < give_up_at)
+        if welcome is None:
+            raise self._given_up()
+        self.brief: Brief = welcome.brief
+        self.urls = policy_of(welcome.brief.urls)
+        self._set_scope(welcome.brief.scope)
+        return Client(
+            line=self._line,
+            welcome=welcome,
+            ledger=self._ledger,
+            agenda=self._agenda,
+            outbox=self._outbox,
+            orders=self._orders,
+            appetite=self,
+            tally=self,
+            on_scope=self._set_scope,
+            on_ack=self._note_ack,
+            heartbeat_s=HEARTBEAT_S,
+            patience_s=self._patience_s,
+        )
+
+    def _serve(self) -> None:
+        """Be the control thread: converse to the end, tell everyone, and leave when the session is closed."""
+        try:
+            self._converse()
+        except BaseException as error:  # noqa: BLE001  # the top of a thread: whoever waits must hear of it
+            self._error = error
+        with self._news:
+            self._over = True
+            self._news.notify_all()
+        self._agenda.close()
+        self._closing.wait()
+        self._line.goodbye()
+        self._manager.disconnect()
+
+    def _converse(self) -> None:
+        give_up_at: float | None = None
+        while self._client.step():
+            self._return_unwanted()
+            if self._closing.is_set():
+                give_up_at = give_up_at or time.monotonic() + CLOSING_S
+                if time.monotonic() > give_up_at:
+                    return
+        if not self._client.finished and not self._closing.is_set():
+            raise self._given_up()
+
+    def _return_unwanted(self) -> None:
+        """Give back what was closed upon, what nobody asks for any more, and what a thread that ended still held."""
+        with self._news:
+            keys, self._given_back = self._given_back, []
+            is_unasked = not self._getters and time.monotonic() > self._asked_at + KEEP_UNASKED_S
+            dead = [thread for thread in self._held if not thread.is_alive()]
+            abandoned = [self._held.pop(thread) for thread in dead]
+        self._ledger.drop(keys)
+        if is_unasked:
+            self._ledger.drop(self._agenda.drop_all())
+        for held in abandoned:
+            self._deliver_abandoned(held)
+
+    def _ask(self, more: int) -> None:
+        with self._news:
+            self._getters += more
+            self._asked_at = time.monotonic()
+        self._outbox.ring()
+
+    def _take_page(self, timeout_s: float | None) -> Attempt | None:
+        """Wait for a task; let what is no page be fetched by a thread of its own meanwhile."""
+        give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            attempt = self._agenda.take(None if give_up_at is None else give_up_at - time.monotonic())
+            if attempt is None or attempt.task.kind is Kind.PAGE:
+                return attempt
+            threading.Thread(target=self._fetch, args=(attempt,), name="crawlfleet-robots", daemon=True).start()
+            self._outbox.ring()
+
+    def _fetch(self, attempt: Attempt) -> None:
+        """Do a task that is no page: a robots.txt or a sitemap."""
+        task, lease_id = attempt.task, attempt.lease_id
+        try:
+            fetcher = open_fetcher(self.brief.fetch)
+            fetched = fetcher.fetch(task.url, enough_bytes(task))
+            fetcher.close()
+            # Its scope may have grown since hello.
+            extractor = Extractor(replace(self.brief, scope=self.scope.spec))
+            pipeline = Pipeline(extractor=extractor, max_report_bytes=self.brief.max_report_bytes, urls=self.urls)
+            settled = pipeline.settle(task, lease_id, fetched)
+        except Exception as error:  # noqa: BLE001  # the top of a thread: a bug costs one attempt
+            settled = internal_error(task, lease_id, error)
+        self._deliver(attempt, settled)
+
+    def _deliver(self, attempt: Attempt, settled: Settled) -> None:
+        self._outbox.put(settled.delivery(attempt))
+        self._agenda.done(attempt)
+
+    def _deliver_abandoned(self, held: Held) -> None:
+        self._deliver(held.attempt, fit(held.report(Outcome.NETWORK_ERROR, ABANDONED), self.brief.max_report_bytes))
+
+    def _await_ack(self, key: TaskKey) -> AckState | None:
+        with self._news:
+            self._news.wait_for(lambda: self._acks[key] is not None or self._over)
+            state = self._acks.pop(key)
+        if state is None and self._error is not None:
+            raise self._error
+        return state
+
+    def _note_ack(self, ack: Ack) -> None:
+        with self._news:
+            key = TaskKey(ack.lease, ack.ref)
+            if key in self._acks:
+                self._acks[key] = ack.state
+                self._news.notify_all()
+
+    def _set_scope(self, spec: ScopeSpec) -> None:
+        self.scope = Scope(spec)
+
+    def _given_up(self) -> Unreachable:
+        return Unreachable(
+            f"no coordinator has answered for {self._patience_s:g} s: see whether it still runs, then connect() again"
+        )
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise RuntimeError("this connection to the crawl was made before a fork: connect() in each process")

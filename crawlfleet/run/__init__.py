@@ -1,0 +1,1 @@
+"""`crawlfleet run`: a coordinator and a node on this machine."""

@@ -1,0 +1,244 @@
+"""`crawlfleet run`: a coordinator and a node on this machine, as processes of their own, and what a user sees of them.
+
+Ctrl-C: the node drains (what is in flight is reported), then the coordinator stops. A second one ends both at once.
+The two processes have process groups of their own, so that the order is kept; each ends when this process dies.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from crawlfleet.coordinator.crawl_folder import LOG
+from crawlfleet.run.messages import Ended, Ready, Refused, RunOptions, Word, decode, encode
+from crawlfleet.shared.errors import CrawlfleetError, JobError, Unreachable, UsageError
+from crawlfleet.shared.exits import INTERRUPTED
+
+if TYPE_CHECKING:
+    from crawlfleet.screen.console import Console
+    from crawlfleet.screen.progress import Progress
+
+POLL_S = 0.25
+FAREWELL_S = 5.0
+
+
+def run(options: RunOptions) -> int:
+    """Run a job to its end; return the exit code. Raises `UsageError` for what the user has to change."""
+    # Most of what a start takes is imports. What both processes need is loaded here; they are forked, while there is
+    # no thread, and load the rest side by side.
+    from crawlfleet.shared.lean import load_structlog
+
+    load_structlog()
+    import crawlfleet.shared.log
+    import crawlfleet.shared.wire.manager  # noqa: F401
+
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    nodes, to_node = context.Pipe(duplex=False)
+    with Interrupts() as interrupts:
+        # Each lets go of the ends that are not its own: they would hide the death of this process.
+        coordinator = context.Process(
+            target=coordinator_process, args=(options, theirs, (ours, nodes, to_node)), name="coordinator"
+        )
+        node = context.Process(target=node_process, args=(options, nodes, (ours, theirs, to_node)), name="node")
+        with _signals_blocked():
+            coordinator.start()
+            node.start()
+        theirs.close()
+        nodes.close()
+        try:
+            ready = _await_ready(ours, coordinator)
+            with suppress(BrokenPipeError):  # it is dead, which is seen below
+                to_node.send_bytes(encode(ready))
+        finally:
+            to_node.close()
+        return _see_through(ready, ours, node, coordinator, interrupts)
+
+
+def _see_through(
+    ready: Ready, pipe: Connection, node: BaseProcess, coordinator: BaseProcess, interrupts: Interrupts
+) -> int:
+    """Show a run that has begun, to its end."""
+    from crawlfleet.screen.console import Console
+    from crawlfleet.screen.progress import open_progress
+
+    console = Console()
+    if ready.moved_to:
+        console.say(f"the earlier run is now in {ready.moved_to}")
+    for notice in ready.notices:
+        console.say(notice)
+    interrupts.guard(console, node, coordinator)
+    with open_progress(console) as progress:
+        _watch(ready.token, node, coordinator, progress)
+    if node.exitcode == 0 and not interrupts.count:
+        coordinator.join(FAREWELL_S)
+    return _end(pipe, Path(ready.folder), node, coordinator, console)
+
+
+def coordinator_process(options: RunOptions, pipe: Connection, inherited: Iterable[Connection]) -> None:
+    """Be the coordinator of a run; end with its exit code."""
+    _become_a_child(inherited)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    from crawlfleet.run.coordinator_process import be_coordinator
+
+    code = be_coordinator(options, pipe)
+    # All is closed, and to take a crawl's memory apart takes longer than anything else at its end.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def node_process(options: RunOptions, pipe: Connection, inherited: Iterable[Connection]) -> None:
+    """Be the node of a run; end with its exit code. SIGTERM waits until it knows how to drain."""
+    _become_a_child(inherited)
+    from crawlfleet.run.node_process import be_node
+
+    raise SystemExit(be_node(options, pipe))
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Start processes with signals blocked: one that imports yet would die of a Ctrl-C that is meant for us."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _become_a_child(inherited: Iterable[Connection]) -> None:
+    """Let go of what is another process's: its ends of pipes, its signals, and Ctrl-C, even if one has come already."""
+    for stranger in inherited:
+        stranger.close()
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
+class Interrupts:
+    """What Ctrl-C and SIGTERM do to a run: the first one drains the node, the second ends both processes."""
+
+    def __init__(self) -> None:
+        self._console: Console | None = None
+        self._node: BaseProcess | None = None
+        self._all: tuple[BaseProcess, ...] = ()
+        self._before: dict[int, signal.Handlers | None] = {}
+        self.count = 0
+
+    def __enter__(self) -> Interrupts:
+        self._before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}  # type: ignore[misc]  # typeshed's type of a handler is wider
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def guard(self, console: Console, node: BaseProcess, coordinator: BaseProcess) -> None:
+        """Name the processes that are told, and where the user is."""
+        self._console = console
+        self._node, self._all = node, (node, coordinator)
+        if self.count:
+            node.terminate()
+
+    def _take(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        if self._node is None or self._console is None:
+            return
+        if self.count == 1:
+            self._console.say("Finishing what is in flight; once more to stop at once.")
+            self._node.terminate()
+        else:
+            for process in self._all:
+                process.terminate()
+
+
+def _await_ready(pipe: Connection, coordinator: BaseProcess) -> Ready:
+    """Wait until the coordinator serves; raise what keeps it from it."""
+    word = _hear(pipe)
+    if isinstance(word, Ready):
+        return word
+    coordinator.join()
+    raise CrawlfleetError(f"the coordinator ended before it served (exit code {coordinator.exitcode})")
+
+
+def _hear(pipe: Connection) -> Ready | Ended | None:
+    """Wait for the coordinator's next word, None if it died without one; raise what it refuses."""
+    word: Word
+    try:
+        word = decode(pipe.recv_bytes())
+    except EOFError:
+        return None
+    if not isinstance(word, Refused):
+        return word
+    if word.problems:
+        raise JobError(word.problems)
+    raise UsageError(word.text) if word.exit_code == UsageError.exit_code else CrawlfleetError(word.text)
+
+
+def _watch(token: str, node: BaseProcess, coordinator: BaseProcess, progress: Progress) -> None:
+    """Show how the crawl goes on, until one of its processes ends."""
+    from crawlfleet.shared.wire.join_token import JoinToken
+    from crawlfleet.shared.wire.manager import FleetManager
+
+    manager = FleetManager.joining(JoinToken.parse(token))
+    control = None
+    while not _ended(node, coordinator):
+        try:
+            if control is None:
+                manager.connect()
+                control = manager.Control()
+            progress.show(control.status())
+        except Unreachable:
+            pass
+    manager.disconnect()
+
+
+def _ended(*processes: BaseProcess) -> bool:
+    """Wait a moment; say whether one of these has ended, which then has an exit code."""
+    ready = connection.wait([process.sentinel for process in processes], timeout=POLL_S)
+    for process in processes:
+        if process.sentinel in ready:
+            process.join()  # its sentinel is ready a moment before it can be asked for its exit code
+    return bool(ready)
+
+
+def _end(pipe: Connection, folder: Path, node: BaseProcess, coordinator: BaseProcess, console: Console) -> int:
+    """See both processes off in order; show what the crawl came to; return the exit code."""
+    if coordinator.exitcode is not None and coordinator.exitcode < 0:
+        node.kill()  # its workers have nobody to report to, and end with it
+    elif coordinator.exitcode is not None:
+        node.join(FAREWELL_S)
+    for process in (coordinator, node):
+        _see_off(process)
+    word = _hear(pipe)
+    if not isinstance(word, Ended):
+        raise CrawlfleetError(
+            f"the coordinator ended unexpectedly (exit code {coordinator.exitcode}): see {folder / LOG}"
+        )
+    from crawlfleet.coordinator.summary import Summary
+    from crawlfleet.screen.tables import show_summary
+
+    end = msgspec.msgpack.decode(word.summary, type=Summary)
+    show_summary(end, console)
+    return end.exit_code if end.exit_code != INTERRUPTED or not node.exitcode else max(node.exitcode, 1)
+
+
+def _see_off(process: BaseProcess) -> None:
+    """End a process: by SIGTERM, by another one, by SIGKILL."""
+    for end in (process.terminate, process.terminate, process.kill):
+        if process.is_alive():
+            end()
+            process.join(FAREWELL_S)

@@ -1,0 +1,27 @@
+"""The node of `crawlfleet run`, as a process of its own. It starts beside the coordinator, and waits for its token."""
+
+from __future__ import annotations
+
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from crawlfleet.coordinator.crawl_folder import LOG
+from crawlfleet.run.messages import Ready, RunOptions, decode
+from crawlfleet.shared import log
+from crawlfleet.shared.wire.join_token import JoinToken
+from crawlfleet.worker.app import WorkerOptions
+from crawlfleet.worker.node import NodeOptions, run_node
+
+
+def be_node(options: RunOptions, pipe: Connection) -> int:
+    """Be the node of a run; return its exit code, 0 at once if the coordinator never serves."""
+    try:
+        ready = decode(pipe.recv_bytes())
+    except EOFError:
+        return 0
+    pipe.close()
+    assert isinstance(ready, Ready)
+    log_file = Path(ready.folder) / LOG
+    log.configure(log_file, console=False)
+    worker = WorkerOptions(fetches=options.threads, log_file=log_file, log_to_console=False)
+    return run_node(NodeOptions(token=JoinToken.parse(ready.token), processes=options.workers, worker=worker))

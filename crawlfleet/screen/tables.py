@@ -1,0 +1,118 @@
+"""What a crawl came to, its proof and its audit, as tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from crawlfleet.screen.console import Console
+from crawlfleet.shared.quantities import told
+
+if TYPE_CHECKING:
+    from crawlfleet.coordinator.offline.audit import Audit
+    from crawlfleet.coordinator.offline.verify import Proof
+    from crawlfleet.coordinator.summary import Summary
+
+SHOWN_HOSTS = 50
+
+_WHAT_NEXT = {
+    True: "Nothing is lost: the same command goes on from here.",
+    False: "The items so far are kept. The next run starts afresh, with --fresh.",
+}
+
+
+def show_summary(summary: Summary, console: Console) -> None:
+    """Print a summary as a table, and what the user has to know beside it."""
+    table = Table(title=f"{summary.job}: {summary.ended}", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    for name, value in _lines(summary):
+        table.add_row(name, value)
+    console.print(table)
+    for sink in summary.sinks:
+        console.say(f"items: {sink}")
+    for line in (*summary.notices, *_robots_lines(summary)):
+        console.say(line)
+    if summary.detail:
+        console.say(summary.detail, style="bold red")
+    if summary.ended == "interrupted":
+        console.say(_WHAT_NEXT[summary.resumable])
+
+
+def show_proof(proof: Proof, console: Console) -> None:
+    """Print what `verify` found: each invariant with its count, and where it does not hold."""
+    table = Table(title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    for invariant in proof.invariants:
+        verdict = f"{invariant.broken:,} broken" if invariant.broken else "holds"
+        table.add_row(invariant.name, f"{invariant.checked:,}", verdict)
+    console.print(table)
+    for invariant in proof.invariants:
+        for where in invariant.where:
+            console.say(f"{invariant.name}: {where}", style="red")
+    if proof.unfinished:
+        console.say(f"The crawl is not finished: {proof.unfinished:,} URLs wait.")
+
+
+def show_audit(audit: Audit, console: Console) -> None:
+    """Print how far apart the requests to each host were, those first that came nearest to what was allowed."""
+    table = Table(title_justify="left")
+    table.add_column("host", overflow="fold")
+    for name in ("requests", "smallest gap", "allowed", "too soon"):
+        table.add_column(name, justify="right")
+    for host in audit.hosts[:SHOWN_HOSTS]:
+        gap = "" if host.gap_s is None else f"{host.gap_s:.3f} s"
+        allowed = "" if host.gap_s is None else f"{host.allowed_s:.3f} s"
+        table.add_row(Text(host.host), f"{host.starts:,}", gap, allowed, f"{host.too_soon:,}")
+    console.print(table)
+    if len(audit.hosts) > SHOWN_HOSTS:
+        console.say(f"... and {len(audit.hosts) - SHOWN_HOSTS:,} hosts more")
+    if not audit.hosts:
+        console.say("No host of this crawl has a delay.")
+
+
+def hosts(number: int) -> str:
+    """Say how many hosts, in words."""
+    return "1 host" if number == 1 else f"{number:,} hosts"
+
+
+def _robots_lines(summary: Summary) -> list[str]:
+    """Say which hosts were left out for a robots.txt that could not be had, and what decided it."""
+    lines = []
+    if summary.robots_given_up:
+        some = ", ".join(summary.robots_given_up_on)
+        more = summary.robots_given_up - len(summary.robots_given_up_on)
+        lines.append(
+            f"robots.txt could not be had within politeness.robots_wait ({told(summary.robots_wait_s)}), so nothing "
+            f"was fetched from {hosts(summary.robots_given_up)}: {some}{f' and {more:,} more' if more else ''}"
+        )
+    if summary.robots_waiting:
+        lines.append(f"the pages of {hosts(summary.robots_waiting)} still waited for robots.txt")
+    return lines
+
+
+def _lines(summary: Summary) -> list[tuple[str, str]]:
+    lines = [
+        ("pages fetched", f"{summary.fetched:,}"),
+        ("redirects followed", f"{summary.redirected:,}"),
+        ("failed", f"{summary.failed:,}"),
+        ("dropped", f"{summary.dropped:,}"),
+        ("URLs discovered", f"{summary.discovered:,}"),
+        ("rows", f"{summary.rows:,}"),
+        ("retries", f"{summary.retries:,}"),
+        *((f"  {name}", f"{count:,}") for name, count in sorted(summary.retried.items(), key=lambda item: -item[1])),
+        ("time", f"{summary.elapsed_s:,.1f} s"),
+        ("pages a second", f"{summary.pages_per_s:,.1f}"),
+    ]
+    if summary.unfinished:
+        lines.insert(4, ("not finished", f"{summary.unfinished:,}"))
+    if summary.fetched_before:
+        lines.insert(1, ("  before this run", f"{summary.fetched_before:,}"))
+    if summary.leases_lost:
+        lines.append(("leases lost", f"{summary.leases_lost:,}"))
+    reasons = sorted(summary.reasons.items(), key=lambda reason: -reason[1])
+    return lines + [(f"  {name}", f"{count:,}") for name, count in reasons if count]

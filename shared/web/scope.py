@@ -1,0 +1,43 @@
+"""Which canonical URLs belong to a crawl.
+
+A URL is in scope if its host is one of `hosts` (or below one, with `subdomains`), and its path and query match one of
+the `include` patterns (if there are any) and none of the `exclude` patterns: see `shared.web.patterns`.
+"""
+
+from __future__ import annotations
+
+from crawlfleet.shared.messages import ScopeSpec
+from crawlfleet.shared.web.patterns import Patterns
+from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, parts
+
+
+class Scope:
+    """A scope, ready to judge many URLs."""
+
+    def __init__(self, spec: ScopeSpec) -> None:
+        self.spec = spec
+        self._hosts = frozenset(spec.hosts)
+        self._include = Patterns(spec.include)
+        self._exclude = Patterns(spec.exclude)
+
+    @property
+    def is_of_hosts_alone(self) -> bool:
+        """Whether nothing but the host (and the length) of a URL decides."""
+        return not (self._include or self._exclude)
+
+    def refuses(self, url: str) -> str:
+        """Name the rule by which a canonical URL is out of scope: `host`, `include`, `exclude`, `length`, or ``."""
+        if len(url) > LONGEST_URL_CHARS:
+            return "length"
+        _, host, path = parts(url)
+        if host not in self._hosts and not (self.spec.subdomains and self._is_below(host)):
+            return "host"
+        if self._include and not self._include.match(path):
+            return "include"
+        if self._exclude and self._exclude.match(path):
+            return "exclude"
+        return ""
+
+    def _is_below(self, host: str) -> bool:
+        labels = host.split(".")
+        return any(".".join(labels[start:]) in self._hosts for start in range(1, len(labels)))

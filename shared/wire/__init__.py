@@ -1,0 +1,1 @@
+"""The wire: how processes on different machines call each other."""

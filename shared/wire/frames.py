@@ -1,0 +1,342 @@
+"""The wire: frames of msgpack over TLS, in the shape that `multiprocessing.managers` asks of a serializer.
+
+Theory of operation. A connection opens with a TLS 1.3 handshake. The client compares the SHA-256 of the
+server's certificate with the one in its join token before it says anything more; then the two sides prove to
+each other that they know the secret, with the standard HMAC challenge of `multiprocessing.connection` (which
+alone would bind nothing to the channel and sign for anyone, hence TLS first). Until then a connection has a
+deadline and may carry small frames only. A frame is its length (4 bytes, big-endian) and so many bytes of
+msgpack. Lengths are checked before memory is taken, on the way out and on the way in.
+
+Owns connections. Knows nothing of tasks, typeids or messages; never unpickles anything.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import hashlib
+import hmac
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import answer_challenge, deliver_challenge
+from multiprocessing.managers import listener_client  # type: ignore[attr-defined]  # not in typeshed
+from typing import Any
+
+from crawlfleet.shared.errors import JoinError, Unreachable, UsageError, WireError
+from crawlfleet.shared.wire.identity import Identity
+from crawlfleet.shared.wire.payload import dumps, loads_answer, loads_request
+
+FRAME_LIMIT = 16 * 1024 * 1024
+GREETING_FRAME_LIMIT = 1024
+GREETING_S = 5.0
+BACKLOG = 128
+
+_HEADER_BYTES = 4
+_MAX_PORT = 65_535
+# One TLS record; a read never returns more than that.
+_READ_BYTES = 16 * 1024
+_WRITE_BYTES = 64 * 1024
+_TLS_HANDSHAKE = b"\x16"
+# A half-open connection is noticed within half a minute on either side.
+_KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+)
+
+Address = tuple[str, int]
+
+
+class WireSocket(ssl.SSLSocket):
+    """A socket that closes itself when it is forgotten: a proxy's connection ends with the thread that made it."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class WireConnection:
+    """One TLS connection that carries frames.
+
+    Belongs to one thread at a time; only `abort` may be called from another. Reading and writing raise
+    `EOFError` or `OSError` when the other side is gone, `TimeoutError` past the deadline, `WireError` for a
+    frame over the limit.
+    """
+
+    def __init__(self, sock: ssl.SSLSocket, loads: Callable[[bytes], Any]) -> None:
+        self._sock = sock
+        self._loads = loads
+        self._limit = GREETING_FRAME_LIMIT
+        self._deadline: float | None = None
+        self._buffer = bytearray()
+        self.within(GREETING_S)
+
+    def within(self, seconds: float | None) -> None:
+        """Let all that follows end within `seconds` from now, taken together; None lets it take any time."""
+        if seconds is None:
+            self._sock.settimeout(None)
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+
+    def trust(self) -> None:
+        """Allow frames of full size: the other side has proved who it is."""
+        self._limit = FRAME_LIMIT
+
+    def refuse_plain(self) -> None:
+        """Raise `WireError` if the client's first byte is no TLS handshake, before anything answers it."""
+        self._arm()
+        first = socket.socket.recv(self._sock, 1, socket.MSG_PEEK)
+        if not first:
+            raise EOFError
+        if first != _TLS_HANDSHAKE:
+            raise WireError("the other side does not speak TLS")
+
+    def handshake(self) -> None:
+        self._arm()
+        self._sock.do_handshake()
+
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the certificate that the other side holds the key of."""
+        return hashlib.sha256(self._sock.getpeercert(binary_form=True) or b"").digest()
+
+    def pack(self, value: object) -> bytes:
+        """Make the frame of a value; raise `TypeError`, `ValueError` or `WireError` if it may not be sent."""
+        return self._frame(dumps(value))
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame made by `pack`: header and body in one write, unless it is large."""
+        if len(frame) <= _WRITE_BYTES:
+            self._arm()
+            self._sock.sendall(frame)
+            return
+        view = memoryview(frame)
+        for start in range(0, len(frame), _WRITE_BYTES):
+            self._arm()
+            self._sock.sendall(view[start : start + _WRITE_BYTES])
+
+    def send(self, value: object) -> None:
+        self.write(self.pack(value))
+
+    def send_bytes(self, body: bytes) -> None:
+        self.write(self._frame(body))
+
+    def recv(self) -> Any:
+        return self._loads(self.recv_bytes())
+
+    def recv_bytes(self, maxlength: int | None = None) -> bytes:
+        limit = self._limit if maxlength is None else min(maxlength, self._limit)
+        self._fill(_HEADER_BYTES)
+        end = _HEADER_BYTES + int.from_bytes(self._buffer[:_HEADER_BYTES])
+        if end > _HEADER_BYTES + limit:
+            raise WireError(f"a frame of {end - _HEADER_BYTES} bytes came, where {limit} are allowed")
+        self._fill(end)
+        body = bytes(memoryview(self._buffer)[_HEADER_BYTES:end])
+        del self._buffer[:end]
+        return body
+
+    def abort(self) -> None:
+        """End the connection from another thread: the one that uses it gets an error, and closes it."""
+        try:
+            # Not the SSLSocket's own method: that one takes the TLS object away from the thread that uses it.
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+        except OSError:
+            return  # gone already
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def _frame(self, body: bytes) -> bytes:
+        if len(body) > self._limit:
+            raise WireError(f"a message of {len(body)} bytes cannot be sent: {self._limit} are allowed")
+        return len(body).to_bytes(_HEADER_BYTES) + body
+
+    def _fill(self, size: int) -> None:
+        """Read until the buffer holds `size` bytes; it grows only by what has really come."""
+        while len(self._buffer) < size:
+            self._arm()
+            chunk = self._sock.recv(_READ_BYTES)
+            if not chunk:
+                raise EOFError("the other side closed the connection")
+            self._buffer += chunk
+
+    def _arm(self) -> None:
+        if self._deadline is None:
+            return
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("no answer in time")
+        self._sock.settimeout(left_s)
+
+
+class WireListener:
+    """A listening socket. Its connections have yet to shake hands, so that no client holds `accept` up."""
+
+    def __init__(self, context: ssl.SSLContext, address: Address, backlog: int = BACKLOG) -> None:
+        self._context = context
+        self._socket = _bind(address, max(backlog, BACKLOG))
+        self.address: Address = self._socket.getsockname()[:2]
+
+    def accept(self) -> WireConnection:
+        """Wait for a client; raise `ConnectionAbortedError` if it is gone again, `OSError` if that fails."""
+        sock, _ = self._socket.accept()
+        try:
+            _keep_alive(sock)
+            tls = self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        except OSError as error:
+            sock.close()
+            raise ConnectionAbortedError("the client is gone") from error
+        return WireConnection(tls, loads_request)
+
+    def close(self) -> None:
+        """Stop listening; a thread that waits in `accept` gets an `OSError`."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # closed already
+        finally:
+            self._socket.close()
+
+
+def greet_client(connection: WireConnection, secret: bytes) -> None:
+    """Do the server's half of the opening; whatever it raises, close the connection without a word."""
+    connection.refuse_plain()
+    connection.handshake()
+    deliver_challenge(connection, secret)  # type: ignore[arg-type]  # needs a part of it only
+    answer_challenge(connection, secret)  # type: ignore[arg-type]  # likewise
+    connection.trust()
+    connection.within(None)
+
+
+def connect(pin: bytes, address: Address, authkey: bytes) -> WireConnection:
+    """Open a connection to the coordinator whose certificate has the SHA-256 `pin`, within five seconds.
+
+    Raise `Unreachable` if nothing answers there now, `JoinError` if it is another coordinator or refuses the
+    secret.
+    """
+    where = f"{address[0]}:{address[1]}"
+    try:
+        sock = socket.create_connection(address, GREETING_S)
+    except (OSError, UnicodeError) as error:
+        raise Unreachable(f"no coordinator answers at {where}: {error}") from error
+    try:
+        return _greet_server(sock, pin, authkey)
+    except JoinError as error:
+        raise JoinError(f"{where}: {error}") from error
+    except (AuthenticationError, AssertionError) as error:
+        raise JoinError(f"the coordinator at {where} refuses the token's secret: take a fresh token") from error
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError, TimeoutError, EOFError, ConnectionError) as error:
+        raise Unreachable(f"the coordinator at {where} did not take the connection: {error}") from error
+    except (ssl.SSLError, WireError) as error:
+        raise JoinError(f"what listens at {where} is no crawlfleet coordinator: look at the port") from error
+    except OSError as error:
+        raise Unreachable(f"the connection to {where} broke: {error}") from error
+
+
+def _greet_server(sock: socket.socket, pin: bytes, secret: bytes) -> WireConnection:
+    try:
+        _keep_alive(sock)
+        tls = _client_context().wrap_socket(sock, do_handshake_on_connect=False)
+    except BaseException:
+        sock.close()
+        raise
+    connection = WireConnection(tls, loads_answer)
+    try:
+        connection.handshake()
+        if not hmac.compare_digest(connection.fingerprint(), pin):
+            raise JoinError(
+                "this coordinator's certificate is not the token's: the token is of another crawl, is out of "
+                "date, or someone stands in between; take a fresh one"
+            )
+        answer_challenge(connection, secret)  # type: ignore[arg-type]  # needs a part of it only
+        deliver_challenge(connection, secret)  # type: ignore[arg-type]  # likewise
+    except BaseException:
+        connection.close()
+        raise
+    connection.trust()
+    return connection
+
+
+def serializer_name(fingerprint: bytes) -> str:
+    """The name under which `multiprocessing` finds the wire of one coordinator identity."""
+    return f"crawlfleet-{fingerprint.hex()}"
+
+
+def register_client(fingerprint: bytes) -> str:
+    """Make the client's side of an identity known to `multiprocessing`; return its serializer's name."""
+    name = serializer_name(fingerprint)
+    listener_client.setdefault(name, (_no_listener, functools.partial(connect, fingerprint)))
+    return name
+
+
+def register_server(identity: Identity) -> str:
+    """Make both sides of an identity known to `multiprocessing`; return its serializer's name."""
+    name = serializer_name(identity.fingerprint)
+    listener = functools.partial(WireListener, _server_context(identity))
+    listener_client[name] = (listener, functools.partial(connect, identity.fingerprint))
+    return name
+
+
+def _no_listener(address: Address, backlog: int = BACKLOG) -> WireListener:
+    raise TypeError(f"cannot listen at {address} with {backlog} waiting: this process has no coordinator's key")
+
+
+def _bind(address: Address, backlog: int) -> socket.socket:
+    host, port = address
+    if not 0 <= port <= _MAX_PORT:
+        raise UsageError(f"there is no port {port}: ports are 0 (any free one) to {_MAX_PORT}")
+    try:
+        family = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        dual = family == socket.AF_INET6 and host == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server((host, port), family=family, backlog=backlog, dualstack_ipv6=dual)
+    except (OSError, UnicodeError) as error:
+        raise UsageError(_why_not_bound(host, port, error)) from error
+
+
+def _why_not_bound(host: str, port: int, error: Exception) -> str:
+    reason = error.errno if isinstance(error, OSError) else None
+    if reason == errno.EADDRINUSE:
+        return f"port {port} of {host} is in use: stop what listens there, or choose another (0 for a free one)"
+    if reason == errno.EADDRNOTAVAIL:
+        return f"{host} is not an address of this machine: choose one of its own, or 0.0.0.0 for all of them"
+    if reason in (errno.EACCES, errno.EPERM):
+        return f"port {port} may only be taken by root: choose a port from 1024 on"
+    return f"cannot listen at {host}:{port} ({error}): choose another address"
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    for level, option, value in _KEEPALIVE:
+        sock.setsockopt(level, option, value)
+
+
+def _server_context(identity: Identity) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.sslsocket_class = WireSocket
+    context.num_tickets = 0
+    # The ssl module loads keys from files only; this one lies in memory and ends with its descriptor.
+    descriptor = os.memfd_create("identity")
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(identity.key + b"\n" + identity.certificate)
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    except ssl.SSLError as error:
+        raise UsageError("the coordinator's key and certificate do not belong together: put both back") from error
+    finally:
+        os.close(descriptor)
+    return context
+
+
+@functools.cache
+def _client_context() -> ssl.SSLContext:
+    """Verify by fingerprint alone (see `connect`): names and authorities mean nothing here."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.sslsocket_class = WireSocket
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

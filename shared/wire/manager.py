@@ -1,0 +1,351 @@
+"""The manager: the coordinator's shared objects, by name, from anywhere.
+
+A real `multiprocessing` `BaseManager`: `FleetManager.serving(...)` has the server, `FleetManager.joining(token)`
+the proxies. Owns the list of what may be called, the proxies' types, and the mapping of a lost connection to
+`Unreachable`. It must not decide anything about a crawl.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing import ProcessError, context, managers, util
+from multiprocessing.managers import State, dispatch  # type: ignore[attr-defined]  # not in typeshed
+from typing import Any, ClassVar, NoReturn, TypeVar
+
+from crawlfleet.shared.errors import JoinError, Unreachable
+from crawlfleet.shared.messages import (
+    ExchangeAnswer,
+    ExchangeRequest,
+    Hello,
+    ResultPage,
+    Status,
+    Welcome,
+    decode,
+    encode,
+)
+from crawlfleet.shared.wire.control_port import Counters, FleetServer, OnBug, print_bug
+from crawlfleet.shared.wire.frames import Address, WireConnection, register_client, register_server
+from crawlfleet.shared.wire.identity import Identity
+from crawlfleet.shared.wire.join_token import JoinToken
+from crawlfleet.shared.wire.payload import RETURN
+
+__all__ = ["EXPOSED", "Counters", "FleetManager", "FleetServer"]
+
+CALL_S = 30.0
+
+EXPOSED: dict[str, frozenset[str]] = {
+    "Queue": frozenset({"hello", "exchange", "goodbye", "put", "size"}),
+    "dict": frozenset({"get", "contains", "size", "page"}),
+    "Lock": frozenset({"acquire", "release"}),
+    "Value": frozenset({"get", "set", "add"}),
+    "Control": frozenset({"status", "stop"}),
+}
+
+P = TypeVar("P", bound="FleetProxy")
+
+
+class FleetProxy(managers.BaseProxy):
+    """A coordinator's shared object, as a client sees it. Any thread may use it: each has its connection.
+
+    Any call may raise `Unreachable` (the connection is lost; the next call connects anew), `RemoteError` or an
+    error of the project (the coordinator refuses), `TypeError` or `ValueError` (an argument cannot travel),
+    `WireError` (it is too large). It can be handed to a child process that is being started, and not be pickled
+    otherwise.
+    """
+
+    typeid: ClassVar[str]
+
+    def __init__(self, token: managers.Token, manager: FleetManager, names: tuple[str, ...] = ()) -> None:
+        super().__init__(token, manager.serializer, manager=manager, authkey=manager.token.secret, incref=False)
+        self._fleet = manager
+        self._names = names
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if context.get_spawning_popen() is None:
+            raise TypeError("a proxy holds the crawl's secret: it travels to a child process only as that starts")
+        return _rebuild, (type(self), self._fleet.token, self._fleet.host, self._fleet.timeout_s, self._names)
+
+    def _callmethod(self, methodname: str, args: tuple[Any, ...] = (), _kwds: object = None) -> Any:
+        return self._fleet.call(self.typeid, methodname, self._names + tuple(args))
+
+    def _incref(self) -> None:
+        """Do nothing: the objects live as long as the server. Called after a fork too."""
+
+
+class QueueProxy(FleetProxy):
+    """The job's task queue."""
+
+    typeid = "Queue"
+
+    def hello(self, hello: Hello) -> Welcome:
+        """Open a session; raise `VersionError` if the two sides speak different versions."""
+        return decode(self._callmethod("hello", (encode(hello),)), Welcome)
+
+    def exchange(self, request: ExchangeRequest) -> ExchangeAnswer:
+        """Report, renew and ask for work in one turn; answered at once."""
+        return decode(self._callmethod("exchange", (encode(request),)), ExchangeAnswer)
+
+    def goodbye(self, session: str) -> None:
+        """Close a session: what it holds returns to the queue."""
+        self._callmethod("goodbye", (session,))
+
+    def put(self, url: str) -> str:
+        """Admit a URL; return the name of the rule that refuses it, or nothing if it is (or was) in."""
+        rule: str = self._callmethod("put", (url,))
+        return rule
+
+    def size(self) -> int:
+        """How many tasks are not final."""
+        count: int = self._callmethod("size")
+        return count
+
+
+class DictProxy(FleetProxy):
+    """The job's results, by canonical URL."""
+
+    typeid = "dict"
+
+    def get(self, url: str) -> list[Any] | None:
+        """`[value]` of a page, or None if there is no result for it."""
+        found: list[Any] | None = self._callmethod("get", (url,))
+        return found
+
+    def contains(self, url: str) -> bool:
+        known: bool = self._callmethod("contains", (url,))
+        return known
+
+    def size(self) -> int:
+        """How many pages have a result."""
+        count: int = self._callmethod("size")
+        return count
+
+    def page(self, cursor: int, limit: int) -> ResultPage:
+        """Up to `limit` results after `cursor` (0: from the start), in the order of their commit."""
+        return decode(self._callmethod("page", (cursor, limit)), ResultPage)
+
+
+class LockProxy(FleetProxy):
+    """A lock of the whole fleet, by name, asked for by one owner."""
+
+    typeid = "Lock"
+
+    def acquire(self) -> int:
+        """Try to take it: a fencing number that grows with each owner, or 0 if another has it. Never waits."""
+        fence: int = self._callmethod("acquire")
+        return fence
+
+    def release(self) -> None:
+        self._callmethod("release")
+
+
+class ValueProxy(FleetProxy):
+    """A number of the whole fleet, by name."""
+
+    typeid = "Value"
+
+    def get(self) -> int | float:
+        number: int | float = self._callmethod("get")
+        return number
+
+    def set(self, number: int | float) -> None:
+        self._callmethod("set", (number,))
+
+    def add(self, number: int | float) -> int | float:
+        """Add, and return the sum. After `Unreachable` nobody knows whether it was added."""
+        total: int | float = self._callmethod("add", (number,))
+        return total
+
+
+class ControlProxy(FleetProxy):
+    """The coordinator itself."""
+
+    typeid = "Control"
+
+    def status(self) -> Status:
+        return decode(self._callmethod("status"), Status)
+
+    def stop(self) -> None:
+        """Ask the coordinator to end the crawl."""
+        self._callmethod("stop")
+
+
+class FleetManager(managers.BaseManager):
+    """Shares a coordinator's objects. Made by `serving` at the coordinator and by `joining` anywhere else."""
+
+    token: JoinToken
+    timeout_s: float
+    _serve: functools.partial[FleetServer]
+    _local: util.ForkAwareLocal
+
+    # The standard class's own, which its type information leaves out.
+    _address: Address
+    _authkey: bytes
+    _serializer: str
+    _state: Any
+    _Client: Callable[..., WireConnection]
+    _create: Callable[[str], tuple[managers.Token, tuple[str, ...]]]
+    _registry: ClassVar[Mapping[str, tuple[None, frozenset[str], None, type[FleetProxy]]]] = {
+        kind.typeid: (None, EXPOSED[kind.typeid], None, kind)
+        for kind in (QueueProxy, DictProxy, LockProxy, ValueProxy, ControlProxy)
+    }
+
+    @classmethod
+    def serving(
+        cls,
+        referents: Mapping[str, object],
+        identity: Identity,
+        host: str,
+        port: int,
+        on_bug: OnBug = print_bug,
+    ) -> FleetManager:
+        """Prepare to share `referents`, by typeid; `get_server` then takes the address.
+
+        `on_bug` gets, in any thread, what a referent raises that is no refusal.
+        """
+        manager = cls((host, port), identity.secret, register_server(identity))
+        manager._serve = functools.partial(FleetServer, cls._registry, (host, port), identity, referents, on_bug)
+        return manager
+
+    @classmethod
+    def joining(cls, token: JoinToken, timeout_s: float = CALL_S) -> FleetManager:
+        """Prepare to use a coordinator's objects; no call takes longer than `timeout_s`."""
+        address = (token.addresses[0], token.port)
+        manager = cls(address, token.secret, register_client(token.fingerprint))
+        manager.token = token
+        manager.timeout_s = timeout_s
+        manager._local = util.ForkAwareLocal()
+        return manager
+
+    def get_server(self) -> FleetServer:
+        """Take the address and return the server; raise `UsageError` if it cannot be taken."""
+        return self._serve()
+
+    def start(self, *_args: object, **_kwds: object) -> NoReturn:
+        """Refuse: a coordinator is a process of its own, and its server is started with `get_server`."""
+        raise ProcessError("a fleet's manager starts no process: serve with get_server().start()")
+
+    def connect(self) -> None:
+        """Find the coordinator at one of the token's addresses.
+
+        Raise `Unreachable` if none answers, `JoinError` if what answers is another one or refuses the secret.
+        """
+        failures: list[JoinError | Unreachable] = []
+        for host in self.token.addresses:
+            try:
+                self._try(host)
+            except (JoinError, Unreachable) as error:
+                failures.append(error)
+            else:
+                return
+        # A private address may be another machine's here, so a stranger there is no reason to stop looking.
+        raise next((failure for failure in failures if isinstance(failure, JoinError)), failures[0])
+
+    def disconnect(self) -> None:
+        """Close the calling thread's connection; its next call connects anew."""
+        connection: WireConnection | None = self._local.__dict__.pop("connection", None)
+        if connection is not None:
+            connection.close()
+
+    def call(self, typeid: str, method: str, args: tuple[Any, ...]) -> Any:
+        """Call a method of a shared object over the calling thread's connection: see `FleetProxy`."""
+        connection = self._connection()
+        connection.within(self.timeout_s)
+        frame = connection.pack((f"{typeid}:{self._local.incarnation}", method, args, {}))
+        kind, result = self._trip(connection, frame)
+        if kind == RETURN:
+            return result
+        try:
+            raise result
+        finally:
+            del result  # it refers to this frame, which would keep the connection
+
+    def Queue(self) -> QueueProxy:
+        return self._proxy(QueueProxy)
+
+    def dict(self) -> DictProxy:
+        return self._proxy(DictProxy)
+
+    def Lock(self, name: str, owner: str) -> LockProxy:
+        return self._proxy(LockProxy, name, owner)
+
+    def Value(self, name: str) -> ValueProxy:
+        return self._proxy(ValueProxy, name)
+
+    def Control(self) -> ControlProxy:
+        return self._proxy(ControlProxy)
+
+    @property
+    def host(self) -> str:
+        """The coordinator's host: that of the last `connect`, or the token's first."""
+        return self._address[0]
+
+    @property
+    def serializer(self) -> str:
+        return self._serializer
+
+    def _try(self, host: str) -> None:
+        address = (host, self.token.port)
+        connection = self._Client(address, authkey=self._authkey)
+        try:
+            with _lost_is_unreachable(address):
+                dispatch(connection, None, "dummy")
+        finally:
+            connection.close()
+        self._address = address
+        self._state.value = State.STARTED
+
+    def _proxy(self, kind: type[P], *names: str) -> P:
+        """Ask the coordinator whether it shares such an object, and make a proxy of it."""
+        with _lost_is_unreachable(self._address):
+            token, _ = self._create(kind.typeid)
+        return kind(token, self, names)
+
+    def _connection(self) -> WireConnection:
+        connection: WireConnection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            return connection
+        connection = self._Client(self._address, authkey=self._authkey)
+        with _lost_is_unreachable(self._address):
+            name = multiprocessing.current_process().name
+            self._local.incarnation = dispatch(connection, None, "accept_connection", (name,))
+        self._local.connection = connection
+        return connection
+
+    def _trip(self, connection: WireConnection, frame: bytes) -> Any:
+        """Send one frame and wait for one; a connection on which that was cut short is never used again."""
+        try:
+            with _lost_is_unreachable(self._address):
+                connection.write(frame)
+                return connection.recv()
+        except BaseException:
+            self.disconnect()
+            raise
+
+
+@contextlib.contextmanager
+def _lost_is_unreachable(address: Address) -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise Unreachable(f"lost the coordinator at {address[0]}:{address[1]}: {error}") from error
+
+
+def _rebuild(kind: type[P], token: JoinToken, host: str, timeout_s: float, names: tuple[str, ...]) -> P:
+    """Make a proxy in a child process that was handed one."""
+    manager = _joined(token, host, timeout_s)
+    return kind(managers.Token(kind.typeid, manager.address, kind.typeid), manager, names)
+
+
+@functools.lru_cache(maxsize=8)
+def _joined(token: JoinToken, host: str, timeout_s: float) -> FleetManager:
+    """One manager, and so one connection a thread, for all proxies that a child was handed."""
+    manager = FleetManager.joining(token, timeout_s)
+    manager._address = (host, token.port)
+    manager._state.value = State.STARTED
+    return manager

@@ -1,0 +1,128 @@
+"""What may travel over the wire, and how it is written: plain values and refusals, as msgpack.
+
+Owns the list of types, the shape of a request and of an answer, and the names of the errors that arrive as they
+were raised. It must not know connections or messages.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+
+from crawlfleet.shared.errors import (
+    CrawlFailed,
+    CrawlfleetError,
+    JoinError,
+    RemoteError,
+    Unreachable,
+    UsageError,
+    VersionError,
+    WireError,
+)
+
+DEPTH_LIMIT = 64
+RETURN = "#RETURN"
+ERROR = "#ERROR"
+
+Request = tuple[str | None, str, list[Any], dict[str, Any]]
+Answer = tuple[str, Any]
+
+_BUILTINS = (KeyError, ValueError, TypeError)
+_TREE = (CrawlfleetError, UsageError, JoinError, VersionError, CrawlFailed, WireError, Unreachable)
+_BY_NAME: dict[str, type[Exception]] = {kind.__name__: kind for kind in (*_BUILTINS, *_TREE)}
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder()
+_request_decoder = msgspec.msgpack.Decoder(Request)
+_answer_decoder = msgspec.msgpack.Decoder(Answer)
+
+
+def refuse_odd(value: object, depth: int = DEPTH_LIMIT) -> None:
+    """Raise `TypeError` or `ValueError` unless a value may travel.
+
+    May travel: None, bool, int of 64 bits, finite float, str, bytes, and lists, tuples and dicts (keys: str)
+    of these, to a depth of 64. A tuple arrives as a list.
+    """
+    kind = type(value)
+    if kind is str or kind is bytes or kind is int or kind is bool or value is None:
+        return
+    if depth == 0:
+        raise ValueError(f"a value nested deeper than {DEPTH_LIMIT} levels cannot travel")
+    if isinstance(value, float) and kind is float:
+        if not math.isfinite(value):
+            raise ValueError(f"{value} cannot travel: a number must be finite")
+    elif isinstance(value, list | tuple) and kind in (list, tuple):
+        for part in value:
+            refuse_odd(part, depth - 1)
+    elif isinstance(value, dict) and kind is dict:
+        _refuse_odd_dict(value, depth)
+    else:
+        raise TypeError(f"a value of type {kind.__module__}.{kind.__qualname__} cannot travel")
+
+
+def _refuse_odd_dict(value: dict[Any, Any], depth: int) -> None:
+    for key, part in value.items():
+        if type(key) is not str:
+            raise TypeError(f"a dict with a key of type {type(key).__qualname__} cannot travel: keys are str")
+        refuse_odd(part, depth - 1)
+
+
+def dumps(value: object) -> bytes:
+    """Encode what may travel; raise `TypeError` naming the type, or `ValueError`, for anything else."""
+    refuse_odd(value)
+    try:
+        return _encoder.encode(value)
+    except OverflowError as error:
+        raise ValueError("an integer of more than 64 bits cannot travel") from error
+
+
+def loads(frame: bytes) -> Any:
+    """Decode plain values; raise `WireError` if it is anything else."""
+    return _decode(_decoder, frame)
+
+
+def loads_request(frame: bytes) -> Request:
+    """Decode what a client sends: object, method, arguments; raise `WireError` if it is anything else."""
+    request: Request = _decode(_request_decoder, frame)
+    return request
+
+
+def loads_answer(frame: bytes) -> Answer:
+    """Decode what a server sends: a kind of answer and a value, which is an exception if the kind is ERROR.
+
+    Raise `WireError` if it is anything else.
+    """
+    answer: Answer = _decode(_answer_decoder, frame)
+    kind, value = answer
+    if kind == RETURN:
+        return answer
+    if kind == ERROR:
+        return kind, _as_error(value)
+    raise WireError(f"the other side sent an answer of unknown kind {kind[:64]!r}")
+
+
+def refusal(error: Exception) -> tuple[str, str]:
+    """The name and text by which an error travels."""
+    if isinstance(error, RemoteError):
+        return error.name, error.text
+    builtin = next((kind.__name__ for kind in _BUILTINS if isinstance(error, kind)), None)
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return builtin or type(error).__name__, text
+
+
+def _as_error(value: object) -> Exception:
+    match value:
+        case [str(name), str(text)]:
+            kind = _BY_NAME.get(name)
+            return kind(text) if kind is not None else RemoteError(name, text)
+        case _:
+            raise WireError("the other side sent an error without a name")
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[Any], frame: bytes) -> Any:
+    try:
+        return decoder.decode(frame)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise WireError(f"the other side sent what is no message: {error}") from error

@@ -1,0 +1,76 @@
+"""Live counters of a node's workers, in memory that the node and they share.
+
+Each worker process owns one slot and is its only writer (from one thread), so there is no lock: a reader may
+see one number a moment before another. A restarted worker counts on in its predecessor's slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ctypes import c_uint64
+from dataclasses import astuple, dataclass, fields
+from multiprocessing.context import BaseContext
+from typing import Any
+
+from crawlfleet.shared.messages import Outcome, Report
+
+_GOOD = frozenset({Outcome.FETCHED, Outcome.NOT_MODIFIED, Outcome.REDIRECTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Attempts that ended well and badly, bytes read, and how many tasks are in which place now."""
+
+    fetched: int = 0
+    failed: int = 0
+    size_bytes: int = 0
+    running: int = 0
+    waiting: int = 0
+    parsing: int = 0
+
+
+_WIDTH = len(fields(Figures))
+_FETCHED, _FAILED, _SIZE_BYTES, _RUNNING, _WAITING, _PARSING = range(_WIDTH)
+
+
+class Counters:
+    """One row of figures for each worker of a node; travels to child processes as they start."""
+
+    def __init__(self, context: BaseContext, workers: int) -> None:
+        self.workers = workers
+        # ctypes arrays have no usable type: reading an item gives an int.
+        self._cells: Any = context.RawArray(c_uint64, workers * _WIDTH)
+
+    def slot(self, worker: int) -> Slot:
+        """Give a worker its row to write."""
+        return Slot(self._cells, worker * _WIDTH)
+
+    def read(self, worker: int) -> Figures:
+        """Look at one worker's row."""
+        start = worker * _WIDTH
+        return Figures(*self._cells[start : start + _WIDTH])
+
+    def total(self) -> Figures:
+        """Add up all rows."""
+        rows = (astuple(self.read(worker)) for worker in range(self.workers))
+        return Figures(*(sum(column) for column in zip(*rows, strict=True)))
+
+
+class Slot:
+    """One worker's row, written from its control thread; `parsing` is asked for its share of the figures."""
+
+    def __init__(self, cells: Any, start: int) -> None:
+        self._cells = cells
+        self._start = start
+        self.parsing: Callable[[], int] = lambda: 0
+
+    def count(self, report: Report) -> None:
+        """Count an attempt that ended."""
+        self._cells[self._start + (_FETCHED if report.outcome in _GOOD else _FAILED)] += 1
+        self._cells[self._start + _SIZE_BYTES] += report.size_bytes
+
+    def show(self, *, running: int, waiting: int) -> None:
+        """Tell how many tasks run and wait for their start now."""
+        self._cells[self._start + _RUNNING] = running
+        self._cells[self._start + _WAITING] = waiting
+        self._cells[self._start + _PARSING] = self.parsing()

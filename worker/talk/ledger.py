@@ -1,0 +1,204 @@
+"""The ledger: what this session owes the coordinator, and what the coordinator was told.
+
+Owns the leases with unsettled tasks, the reports that are not acked yet (kept, and sent again unchanged,
+until they are), the starts that were not told yet, and the links that need not be sent again. It is pure:
+no clock, no thread, no connection; `worker.talk.client` drives it from one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from crawlfleet.shared.messages import Ack, AckState, ExchangeAnswer, ExchangeRequest, Lease, Outcome, Report
+from crawlfleet.shared.web.urls import page_fingerprint
+from crawlfleet.worker.lanes import TaskKey
+from crawlfleet.worker.talk.outbox import Delivery
+
+MAX_REQUEST_BYTES = 4 * 1024 * 1024
+MAX_SENT_LINKS = 250_000
+MAX_SENT_CHARS = 512
+
+
+class SentLinks:
+    """Links that an acked report has told, with the smallest depth they were told at, and their fingerprints.
+
+    Leaving them out of later reports only saves time: when the bound is reached, all are forgotten, and what is longer
+    than most is not remembered at all.
+    """
+
+    def __init__(self, limit: int = MAX_SENT_LINKS) -> None:
+        self._limit = limit
+        # Their fingerprints, and depths apart from them: those are looked at only where one may be too deep.
+        self._told: dict[str, bytes] = {}
+        self._depths: dict[str, int] = {}
+        self._deepest = 0
+
+    def split(self, links: tuple[str, ...], depth: int) -> tuple[tuple[str, ...], bytes]:
+        """Return the links that were not told yet at this depth or a smaller one, and fingerprints of the others."""
+        told, depths, any_depth = self._told, self._depths, self._deepest <= depth
+        unsent, known = [], []
+        for link in links:
+            ref = told.get(link)
+            if ref is not None and (any_depth or depths[link] <= depth):
+                known.append(ref)
+            else:
+                unsent.append(link)
+        return tuple(unsent), b"".join(known)
+
+    def learn(self, links: tuple[str, ...], depth: int) -> None:
+        """Remember links of a report that was acked OK."""
+        if len(self._told) + len(links) > self._limit:
+            self.forget()
+        self._deepest = max(self._deepest, depth)
+        for link in links[: self._limit]:
+            if len(link) > MAX_SENT_CHARS:
+                continue
+            if link not in self._told:
+                self._told[link] = page_fingerprint(link)
+                self._depths[link] = depth
+            elif self._depths[link] > depth:
+                self._depths[link] = depth
+
+    def forget(self) -> None:
+        """Forget all; another incarnation of the coordinator may not know what the last one was told."""
+        self._told.clear()
+        self._depths.clear()
+        self._deepest = 0
+
+
+@dataclass(slots=True)
+class _Held:
+    """A lease: its unsettled tasks, and those of them that were dropped here before they started."""
+
+    open: set[bytes]
+    dropped: set[bytes] = field(default_factory=set)
+
+
+class Ledger:
+    """The session's side of the conversation. Call `compose`, send, then `settle` with the answer."""
+
+    def __init__(self, session: str, sent: SentLinks | None = None) -> None:
+        self._session = session
+        self._sent = sent if sent is not None else SentLinks()
+        self._held: dict[int, _Held] = {}
+        self._unacked: dict[TaskKey, Delivery] = {}
+        self._started: dict[TaskKey, None] = {}
+        self._released: dict[int, None] = {}
+
+    @property
+    def open_tasks(self) -> int:
+        """How many tasks of held leases are unsettled."""
+        return sum(len(held.open) for held in self._held.values())
+
+    @property
+    def unacked(self) -> int:
+        """How many reports wait to be sent, or sent again."""
+        return len(self._unacked)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is a start or a release to tell."""
+        return bool(self._started or self._released)
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether nothing is held, and nothing is left to tell."""
+        return not (self._held or self._unacked or self._released)
+
+    def hold(self, leases: Iterable[Lease]) -> None:
+        """Take note of new leases."""
+        for lease in leases:
+            self._held[lease.id] = _Held({task.ref for task in lease.tasks})
+
+    def deliver(self, deliveries: Iterable[Delivery]) -> None:
+        """Take up reports; links that need not be told again are left out now, once and for all."""
+        for delivery in deliveries:
+            report = delivery.report
+            outlinks, known = self._sent.split(report.outlinks, delivery.depth + 1)
+            if known:
+                report = replace(report, outlinks=outlinks, known=known)
+            key = TaskKey(report.lease, report.ref)
+            self._started.pop(key, None)
+            self._unacked[key] = replace(delivery, report=report)
+
+    def start(self, keys: Iterable[TaskKey]) -> None:
+        """Take note of tasks that started; a report tells of its own start."""
+        self._started.update((key, None) for key in keys if key not in self._unacked)
+
+    def drop(self, keys: Iterable[TaskKey]) -> None:
+        """Take note of tasks that will never start here; a lease that has no others left is given back."""
+        for key in keys:
+            held = self._held.get(key.lease_id)
+            if held is not None and key.ref in held.open:
+                held.dropped.add(key.ref)
+                self._close(key.lease_id, held)
+
+    def compose(self, want: int, now: float) -> ExchangeRequest:
+        """Write the next request: as many reports as fit, ages as of `now`."""
+        return ExchangeRequest(
+            session=self._session,
+            reports=self._next_reports(now),
+            holding=tuple(self._held),
+            started=tuple((key.lease_id, key.ref) for key in self._started),
+            released=tuple(self._released),
+            want=want,
+        )
+
+    def settle(self, request: ExchangeRequest, answer: ExchangeAnswer) -> None:
+        """Take in the answer to a request that the coordinator knew the session of."""
+        for key in request.started:
+            self._started.pop(TaskKey(*key), None)
+        for lease_id in request.released:
+            self._released.pop(lease_id, None)
+        for ack in answer.acks:
+            self._take_ack(ack)
+        for lease_id in answer.lost:
+            self._held.pop(lease_id, None)
+            self._released.pop(lease_id, None)
+        self.hold(answer.leases)
+
+    def forget_links(self) -> None:
+        """See `SentLinks.forget`."""
+        self._sent.forget()
+
+    def _next_reports(self, now: float) -> tuple[Report, ...]:
+        reports: list[Report] = []
+        room = MAX_REQUEST_BYTES
+        for delivery in self._unacked.values():
+            room -= delivery.wire_bytes
+            if reports and room < 0:
+                break
+            reports.append(_as_of(now, delivery))
+        return tuple(reports)
+
+    def _take_ack(self, ack: Ack) -> None:
+        delivery = self._unacked.pop(TaskKey(ack.lease, ack.ref), None)
+        if delivery is None:
+            return
+        if delivery.ahead and ack.state is AckState.OK:
+            self._unacked[TaskKey(ack.lease, ack.ref)] = replace(delivery, ahead=delivery.ahead[1:])
+            return
+        if ack.state is AckState.OK and delivery.report.outcome is Outcome.FETCHED:
+            self._sent.learn(delivery.report.outlinks, delivery.depth + 1)
+        held = self._held.get(ack.lease)
+        if held is not None:
+            held.open.discard(ack.ref)
+            held.dropped.discard(ack.ref)
+            self._close(ack.lease, held)
+
+    def _close(self, lease_id: int, held: _Held) -> None:
+        """Let go of a lease that is settled; or release one whose unsettled tasks were all dropped."""
+        if held.open != held.dropped:
+            return
+        del self._held[lease_id]
+        if held.open:
+            self._released[lease_id] = None
+
+
+def _as_of(now: float, delivery: Delivery) -> Report:
+    """Write down when the attempt of a report started, as it is seen now."""
+    report = delivery.ahead[0] if delivery.ahead else delivery.report
+    return replace(report, age_s=max(0.0, now - delivery.started_at), gap_s=delivery.gap_s)

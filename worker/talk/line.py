@@ -1,0 +1,125 @@
+"""The line to the coordinator: connect, say hello, and do both again after a failure.
+
+Owns the connection (its proxies never leave the control thread) and the patience: exponential backoff
+with jitter, one log line when the coordinator is lost and one when it is back. What is said over the line
+is `worker.talk.client`'s.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import NoReturn, Protocol
+
+import structlog
+from msgspec.structs import replace
+
+from crawlfleet.shared.errors import CrawlfleetError, Unreachable, WireError
+from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Welcome
+
+FIRST_RETRY_S = 0.1
+LAST_RETRY_S = 2.0
+STILL_TRYING_EVERY_S = 60.0
+
+_logger = structlog.get_logger(__name__)
+
+
+class Coordinator(Protocol):
+    """What the control thread calls: the job's queue at the coordinator; `Unreachable` if that is gone."""
+
+    def hello(self, hello: Hello) -> Welcome: ...
+    def exchange(self, request: ExchangeRequest) -> ExchangeAnswer: ...
+    def goodbye(self, session: str) -> None: ...
+
+
+class Line:
+    """The connection: dials, says hello, and does both again after a failure.
+
+    `dial` returns a connected coordinator; it raises `Unreachable` to be tried again, all else is final.
+    """
+
+    def __init__(
+        self,
+        dial: Callable[[], Coordinator],
+        hello: Hello,
+        *,
+        wait: Callable[[float], None],
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+        first_word_s: float = 0.0,
+    ) -> None:
+        """`first_word_s`: for how long nothing is said while nobody answers, as another worker here says it."""
+        self._dial = dial
+        self._hello = hello
+        self._wait = wait
+        self._clock = clock
+        self._chance = chance
+        self._coordinator: Coordinator | None = None
+        self._was_open = False
+        self._told_at = clock() + first_word_s - STILL_TRYING_EVERY_S
+
+    def open(self, keep_trying: Callable[[], bool]) -> Welcome | None:
+        """Connect and say hello, as often as it takes; None once `keep_trying` says no."""
+        # After a failure even the first try waits: a coordinator that greets and then breaks is not hammered.
+        delay_s = FIRST_RETRY_S if self._was_open else 0.0
+        while self._rest(delay_s * (0.5 + self._chance() / 2), keep_trying):
+            try:
+                return self._greet()
+            except (Unreachable, WireError) as error:
+                self._tell(error)
+            delay_s = min(max(2 * delay_s, FIRST_RETRY_S), LAST_RETRY_S)
+        return None
+
+    def exchange(self, request: ExchangeRequest) -> ExchangeAnswer:
+        """Take one turn; raise `Unreachable` if the connection is or gets lost."""
+        if self._coordinator is None:
+            raise Unreachable("the connection to the coordinator is not open")
+        try:
+            return self._coordinator.exchange(request)
+        except (Unreachable, WireError) as error:
+            self._lose(error)
+
+    def goodbye(self) -> None:
+        """End the session, if the coordinator is there to hear it."""
+        if self._coordinator is None:
+            return
+        try:
+            self._coordinator.goodbye(self._hello.session)
+        except CrawlfleetError as error:
+            _logger.info("the coordinator did not hear the goodbye", reason=str(error))
+        self._coordinator = None
+
+    def _greet(self) -> Welcome:
+        coordinator = self._dial()
+        welcome = coordinator.hello(self._hello)
+        self._coordinator = coordinator
+        if self._was_open:
+            _logger.info("the coordinator is back", session=self._hello.session)
+        self._was_open = True
+        # The dead session is gone for good once it was named.
+        self._hello = replace(self._hello, replaces="")
+        return welcome
+
+    def _lose(self, error: CrawlfleetError) -> NoReturn:
+        self._coordinator = None
+        self._told_at = self._clock()
+        _logger.warning("the connection to the coordinator is lost", session=self._hello.session, reason=str(error))
+        raise Unreachable(str(error)) from error
+
+    def _tell(self, error: CrawlfleetError) -> None:
+        """Say that nobody answers, once a minute."""
+        now = self._clock()
+        if now - self._told_at >= STILL_TRYING_EVERY_S:
+            self._told_at = now
+            _logger.warning("no coordinator answers, trying on", reason=str(error))
+
+    def _rest(self, delay_s: float, keep_trying: Callable[[], bool]) -> bool:
+        """Wait between two tries; the wait may be woken early, so look at the clock."""
+        until = self._clock() + delay_s
+        while keep_trying():
+            left_s = until - self._clock()
+            if left_s <= 0:
+                return True
+            self._wait(left_s)
+        return False

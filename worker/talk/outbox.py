@@ -1,0 +1,74 @@
+"""The outbox: what the parse threads hand to the control thread, and the bell that wakes it.
+
+Owns nothing but the hand-over. The control thread sleeps in `wait`; it is woken by the first delivery
+after an empty outbox, by a full batch, and by `ring`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from crawlfleet.shared.messages import Report
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A report that is ready to leave, and what has to go ahead of it, in order: the earlier parts of a sitemap.
+
+    `depth` is that of its task, `wire_bytes` the size of the largest of them once encoded, `gap_s` the time before its
+    start since the last one on its host, if that is known and of interest.
+    """
+
+    report: Report
+    wire_bytes: int
+    depth: int
+    started_at: float
+    gap_s: float | None = None
+    ahead: tuple[Report, ...] = ()
+
+
+class Outbox:
+    """A list of deliveries between threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, batch: int = 64) -> None:
+        self._clock = clock
+        self._batch = batch
+        self._lock = threading.Lock()
+        self._bell = threading.Event()
+        self._ready: list[Delivery] = []
+        self._first_at: float | None = None
+
+    def put(self, delivery: Delivery) -> None:
+        """Add a delivery; wake the control thread if that makes a difference to it."""
+        with self._lock:
+            self._ready.append(delivery)
+            ready = len(self._ready)
+            if ready == 1:
+                self._first_at = self._clock()
+        if ready in (1, self._batch):
+            self._bell.set()
+
+    def take_all(self) -> tuple[Delivery, ...]:
+        """Empty the outbox."""
+        with self._lock:
+            ready, self._ready, self._first_at = self._ready, [], None
+        return tuple(ready)
+
+    def ring(self) -> None:
+        """Wake the control thread."""
+        self._bell.set()
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep until the bell rings or the time is over."""
+        self._bell.wait(timeout_s)
+        self._bell.clear()
+
+    def due_at(self, linger_s: float) -> float | None:
+        """When the oldest delivery should leave: `linger_s` after it came, at once if the batch is full."""
+        with self._lock:
+            if self._first_at is None:
+                return None
+            return self._first_at if len(self._ready) >= self._batch else self._first_at + linger_s
