@@ -1,0 +1,50 @@
+"""The shape that the tables of backends share: sinks, stores, fetch engines, parse engines.
+
+A table is a dict of frozen entries by name. Whoever accepts a name, lists the known ones, tells what a backend can do
+or runs its conformance suite asks the table. What an entry leads to is imported when it is chosen, not before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar, TypeVar
+
+from crawlfleet.shared.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One backend. `place` is where it is found: `module:attribute`.
+
+    `package` is the distribution that it needs, `extra` the extra of crawlfleet that brings it; both are empty for what
+    needs nothing but the standard library. A table's own entries add what its backends differ in.
+    """
+
+    kind: ClassVar[str] = "backend"
+
+    name: str
+    place: str
+    package: str = ""
+    extra: str = ""
+
+    def load(self, otherwise: str = "") -> Any:
+        """Import the backend; raise `UsageError` that says what to install, or what to do `otherwise`."""
+        module, _, attribute = self.place.partition(":")
+        try:
+            return getattr(import_module(module), attribute)
+        except ImportError as error:
+            text = f"the {self.kind} {self.name} cannot be loaded ({error}): pip install {self._to_install}"
+            raise UsageError(f"{text}, or {otherwise}" if otherwise else text) from error
+
+    @property
+    def _to_install(self) -> str:
+        return f"'crawlfleet[{self.extra}]'" if self.extra else self.package or "crawlfleet"
+
+
+AnyEntry = TypeVar("AnyEntry", bound=Entry)
+
+
+def table(*entries: AnyEntry) -> dict[str, AnyEntry]:
+    """Return entries by their names, in this order."""
+    return {entry.name: entry for entry in entries}
