@@ -59,7 +59,8 @@ def by_asyncio(urls: list[str]) -> int:
 
             async def craw_one(url: str) -> str:
                 async with session.get(url) as answer:
-                    return await answer.text()
+                    text: str = await answer.text()
+                    return text
 
             return await asyncio.gather(*map(craw_one, urls))
 

@@ -24,7 +24,7 @@ from selectolax.lexbor import LexborHTMLParser
 from benchmarks import report
 from benchmarks.contestants import choose
 from benchmarks.side_by_side import run_all
-from crawlfleet.worker.__main__ import count
+from crawlfleet.commands.arguments import count
 
 PAGES_FROM = Path("/usr/share/doc/linux-doc/html")
 SIZES = range(33_000, 44_000)

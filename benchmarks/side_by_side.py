@@ -29,7 +29,7 @@ from benchmarks.contestants import Contestant, Site, all_contestants, choose
 from benchmarks.meter import Command, Cost, measure
 from benchmarks.report import Results, Run, Startup
 from benchmarks.steady import steady
-from crawlfleet.worker.__main__ import count
+from crawlfleet.commands.arguments import count
 from tests.acceptance.nginx_site import Hit, NginxSite
 
 RESULTS = Path(".make/side_by_side.json")

@@ -15,7 +15,7 @@ def load_structlog() -> None:
     if "structlog" in sys.modules or "rich" in sys.modules:
         return
     # What is None here cannot be imported.
-    sys.modules["rich"] = None  # type: ignore[assignment]
+    sys.modules["rich"] = None  # type: ignore[assignment]  # None in place of a module makes its import fail
     try:
         import_module("structlog")
     finally:

@@ -39,7 +39,7 @@ def options() -> dict[str, Any]:
 def parsel(out: TextIO) -> ParselCrawler:
     crawler = ParselCrawler(**options())
 
-    @crawler.router.default_handler
+    @crawler.router.default_handler  # type: ignore[untyped-decorator]  # not installed where types are checked
     async def handle(context: ParselCrawlingContext) -> None:
         page = context.selector
         write(
@@ -57,7 +57,7 @@ def parsel(out: TextIO) -> ParselCrawler:
 def beautifulsoup(out: TextIO) -> BeautifulSoupCrawler:
     crawler = BeautifulSoupCrawler(parser="lxml", **options())
 
-    @crawler.router.default_handler
+    @crawler.router.default_handler  # type: ignore[untyped-decorator]  # not installed where types are checked
     async def handle(context: BeautifulSoupCrawlingContext) -> None:
         page = context.soup
         title = page.title.get_text() if page.title else None

@@ -68,7 +68,7 @@ class PageMixin:
                 yield Request(link.url)
 
 
-class SiteSpider(PageMixin, Spider):
+class SiteSpider(PageMixin, Spider):  # type: ignore[misc]  # not installed where types are checked
     """A spider of its own."""
 
     name = "site"
@@ -80,7 +80,7 @@ class SiteSpider(PageMixin, Spider):
                 yield Request(url)
 
 
-class SharedSpider(PageMixin, RedisSpider):
+class SharedSpider(PageMixin, RedisSpider):  # type: ignore[misc]  # as above
     """One of several that share a queue."""
 
     name = "site"

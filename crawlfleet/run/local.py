@@ -42,7 +42,7 @@ def run(options: RunOptions) -> int:
 
     load_structlog()
     import crawlfleet.shared.log
-    import crawlfleet.shared.wire.manager  # noqa: F401
+    import crawlfleet.shared.wire.manager  # noqa: F401  # as said above
 
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()

@@ -122,7 +122,7 @@ def test_a_hook_imports_the_module_beside_it(installed: Path, user: Path, site: 
 
 def test_a_users_file_sees_real_types(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(TYPED)
-    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", installed / "python", "mine.py"]
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(installed / "python"), "mine.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     found = tuple(line.partition('"')[2].rstrip('"') for line in done.stdout.splitlines() if "Revealed type" in line)

@@ -6,6 +6,7 @@ The rules are literal tables; the modules are whatever exists at the time.
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+CHECKED = ("shared", "coordinator", "worker", "tests", "benchmarks", "examples", "config")
 
 PACKAGES = {  # package: what of ours it may import
     "crawlfleet": {"crawlfleet", "crawlfleet.coordinator", "crawlfleet.worker", "crawlfleet.shared"},
@@ -210,6 +212,18 @@ def test_examples_and_hooks_import_nothing_of_ours_but_the_public_face() -> None
         tree = ast.parse(path.read_text(encoding="utf-8"))
         ours = {name for node in ast.walk(tree) for name in _imported(node) if _in("crawlfleet", name)}
         assert ours <= {"crawlfleet", "crawlfleet.errors"}, path
+
+
+def test_every_ignored_check_has_its_reason_on_its_line() -> None:
+    files = [path for folder in ("crawlfleet", *CHECKED) for path in (ROOT / folder).rglob("*.py")]
+    ignored = re.compile(r"# (type: ignore(?!\[[\w,-]+\]  # \S)|noqa(?!: [A-Z0-9, ]+\d[-# ]+\S))")
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in files
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if ignored.search(line)
+    ]
+    assert not wrong
 
 
 def test_the_wheel_holds_every_package() -> None:

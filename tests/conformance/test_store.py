@@ -385,7 +385,7 @@ def test_results_are_seen_only_once_committed_in_order_and_by_cursor(store: Stor
 
 
 def test_a_result_reads_back_whole_from_any_thread(store: Store) -> None:
-    (task,) = add(store, granted(*add(store, admitted(1))))
+    (task,) = add(store, *map(granted, add(store, admitted(1))))
     moved, recorded = fetched(task)
     store.apply([moved, recorded])
     store.commit(0.0)

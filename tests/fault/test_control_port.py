@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from multiprocessing.managers import dispatch
+from multiprocessing.managers import dispatch  # type: ignore[attr-defined]  # not in its stubs
 from pathlib import Path
 
 import msgspec
@@ -488,7 +488,8 @@ def test_an_error_in_accept_pauses_and_does_not_end_it(identity: Identity, monke
     server = FleetManager.serving({"Queue": Queue()}, identity, "127.0.0.1", 0, bugs.append).get_server()
     odd = ZeroDivisionError("a bug")
     errors = [odd, OSError(errno.EIO, "x"), OSError(errno.EMFILE, "x"), ConnectionAbortedError()]
-    accept, pauses = server.listener.accept, []
+    accept = server.listener.accept
+    pauses: list[float | None] = []
 
     def fail() -> WireConnection:
         if errors:
@@ -496,8 +497,13 @@ def test_an_error_in_accept_pauses_and_does_not_end_it(identity: Identity, monke
         return accept()
 
     wait = server.stop_event.wait
+
+    def pause(seconds: float | None = None) -> bool:
+        pauses.append(seconds)
+        return wait(0)
+
     monkeypatch.setattr(server.listener, "accept", fail)
-    monkeypatch.setattr(server.stop_event, "wait", lambda seconds: pauses.append(seconds) or wait(0))
+    monkeypatch.setattr(server.stop_event, "wait", pause)
     server.start()
     assert size_by_a_real_client(server.join_token()) == 3
     assert server.counters.refused == {"gone": 1, "descriptors": 1, "accept": 1}

@@ -451,7 +451,7 @@ def test_a_child_process_has_connections_of_its_own(fleet: Fleet, manager: Fleet
     assert queue.size() == 3
     ways = multiprocessing.get_context(method)
     reader, writer = ways.Pipe(duplex=False)
-    child = ways.Process(target=use_in_child, args=(queue, writer))
+    child = ways.Process(target=use_in_child, args=(queue, writer))  # type: ignore[attr-defined]  # every way has one
     accepted = fleet.server.counters.accepted
     child.start()
     writer.close()

@@ -97,7 +97,7 @@ class _Handler(BaseRequestHandler):
                 return
             head += block
         site = self.server.site
-        answer = site.answer(self.server.server_address[0], head)
+        answer = site.answer(str(self.server.server_address[0]), head)
         with suppress(OSError):
             if isinstance(answer, bytes):
                 self.request.sendall(answer.replace(b"@PORT", str(site.port).encode()))

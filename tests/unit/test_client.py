@@ -116,7 +116,7 @@ class Bench:
     def check_now(self) -> None:
         self.check()
 
-    def client(self, appetite: Appetite | None = None, **manners: float) -> Client:
+    def client(self, appetite: Appetite | None = None, **manners: Any) -> Client:
         welcome = self.line.open(lambda: True)
         assert welcome is not None
         return Client(

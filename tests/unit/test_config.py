@@ -65,7 +65,9 @@ def test_demo_jobs_are_not_slowed_down_by_the_errors_that_the_demo_site_plays(na
 
 def test_demo_job_reads_the_lists_of_the_demo_site() -> None:
     job = load(CONFIG / "demo.yaml")
-    rows = Extractor(brief(job)).extract(_page(job.seeds[0] + list_path(1)[1:], pages()[list_path(1)])).rows
+    (site,) = job.seeds
+    assert isinstance(site, str)
+    rows = Extractor(brief(job)).extract(_page(site + list_path(1)[1:], pages()[list_path(1)])).rows
     assert [row.item for row in rows] == ["listing"] * BOOKS_A_LIST
     assert [row.fields["title"] for row in rows] == [book.title for book in BOOKS[:BOOKS_A_LIST]]
     assert all(row.fields["link"] and row.fields["price"] for row in rows)
@@ -103,7 +105,8 @@ def _page(url: str, html: str) -> Fetched:
 
 
 def _places() -> Iterator[tuple[type[BaseModel], str]]:
-    for section in (Job, Item, Nest, *SECTIONS.values()):
+    sections: list[type[BaseModel]] = [Job, Item, Nest, *SECTIONS.values()]
+    for section in sections:
         for key in keys_of(section):
             yield section, key
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from crawlfleet.coordinator.core.policy import Budget
 from crawlfleet.coordinator.core.rows import TaskState
 from crawlfleet.shared.messages import Outcome, Report
@@ -66,7 +68,7 @@ def reasons(crawl: CoreCrawl) -> dict[str, str]:
     return {row.url.removeprefix("http://"): row.reason for row in rows if row.state is TaskState.DROPPED}
 
 
-def begun(*seeds: str, **policy: object) -> CoreCrawl:
+def begun(*seeds: str, **policy: Any) -> CoreCrawl:
     crawl = CoreCrawl(*seeds, retries=0, **policy)
     crawl.hello("s")
     crawl.open_gates()
@@ -185,7 +187,7 @@ def test_a_spent_host_still_gives_the_robots_txt_of_another_that_redirects_there
     crawl.settle(*gates["http://a.test/robots.txt"], outcome=Outcome.HTTP_ERROR, status=404)
     ((lease, page),) = crawl.ask()
     crawl.settle(lease, page)
-    moved = {"outcome": Outcome.REDIRECTED, "status": 301, "location": "http://a.test/rules.txt"}
+    moved: dict[str, Any] = {"outcome": Outcome.REDIRECTED, "status": 301, "location": "http://a.test/rules.txt"}
     crawl.settle(*gates["http://b.test/robots.txt"], **moved)
     ((lease, rules),) = crawl.ask()
     crawl.turn(started=((lease.id, rules.ref),))

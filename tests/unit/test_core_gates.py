@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from crawlfleet.coordinator.core.changes import OriginSet
 from crawlfleet.coordinator.core.rows import Gate, OriginRow, TaskRow, succeed
-from crawlfleet.shared.messages import Kind, Outcome, Task
+from crawlfleet.shared.messages import Kind, Lease, Outcome, Task
 from crawlfleet.shared.web.urls import fingerprint
 from tests.unit.core_crawl import SEED, CoreCrawl, all_of
 
@@ -42,7 +43,7 @@ def grow(crawl: CoreCrawl, *urls: str) -> None:
     crawl.service.flush(crawl.now)
 
 
-def started(crawl: CoreCrawl, **report: object) -> CoreCrawl:
+def started(crawl: CoreCrawl, **report: Any) -> CoreCrawl:
     """Let a session join, and settle the robots.txt of the seed's origin."""
     crawl.hello("s")
     ((lease, task),) = crawl.ask()
@@ -56,7 +57,7 @@ def later(crawl: CoreCrawl, seconds: float) -> None:
     crawl.hello("s")
 
 
-def kinds(tasks: list[tuple[object, Task]]) -> list[Kind]:
+def kinds(tasks: list[tuple[Lease, Task]]) -> list[Kind]:
     return [task.kind for _, task in tasks]
 
 

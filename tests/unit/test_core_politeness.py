@@ -206,8 +206,9 @@ def test_a_longer_delay_calls_back_what_was_to_start_sooner() -> None:
     assert crawl.turn(reports=(report,)).recalled == (granted.id,)
     crawl.turn(released=(granted.id,), holding=())
     ((_, next_page), *_) = _wait_for_tasks(crawl)
-    assert crawl.host().last_start_at is not None
-    assert crawl.now + next_page.start_after_s >= crawl.host().last_start_at + 1.0
+    last_start_at = crawl.host().last_start_at
+    assert last_start_at is not None
+    assert crawl.now + next_page.start_after_s >= last_start_at + 1.0
 
 
 def test_429_without_a_time_holds_the_host_for_our_own_pause() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,10 @@ from crawlfleet.shared.messages import Kind, Lease, Outcome, Report, Task
 from tests.unit.core_crawl import POLICY, SEED, CoreCrawl
 
 PAGES = tuple(f"http://a.test/{number}" for number in range(60))
-BUSY = {"outcome": Outcome.HTTP_ERROR, "status": 429}
+BUSY: dict[str, Any] = {"outcome": Outcome.HTTP_ERROR, "status": 429}
 
 
-def ready(*seeds: str, **policy: object) -> CoreCrawl:
+def ready(*seeds: str, **policy: Any) -> CoreCrawl:
     crawl = CoreCrawl(*(seeds or PAGES), **policy)
     crawl.hello("s")
     crawl.open_gates()
@@ -33,13 +34,13 @@ def granted(crawl: CoreCrawl, within_s: float = 10_000.0) -> tuple[Lease, Task]:
     raise AssertionError("nothing is granted")
 
 
-def answered(crawl: CoreCrawl, **report: object) -> None:
+def answered(crawl: CoreCrawl, **report: Any) -> None:
     """Let the next page be fetched, with this for its answer."""
     crawl.settle(*granted(crawl), **report)
 
 
 def report(**told: object) -> Report:
-    return Report(lease=1, ref=b"r", **{"outcome": Outcome.FETCHED, "status": 200, **told})  # type: ignore[arg-type]
+    return Report(lease=1, ref=b"r", **{"outcome": Outcome.FETCHED, "status": 200, **told})  # type: ignore[arg-type]  # fields of a test
 
 
 def test_a_host_that_answers_fast_is_never_slowed() -> None:

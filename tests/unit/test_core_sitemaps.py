@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def knows(crawl: CoreCrawl, url: str, serves: str = "") -> bool:
     return bool(crawl.store.tasks([fingerprint(Kind.SITEMAP, serves or origin(url), url)]))
 
 
-def with_map(*seeds: str, maps: tuple[str, ...] = (MAP,), robots: bytes = b"", **policy: object) -> CoreCrawl:
+def with_map(*seeds: str, maps: tuple[str, ...] = (MAP,), robots: bytes = b"", **policy: Any) -> CoreCrawl:
     """Begin a crawl by sitemaps and let robots.txt allow them."""
     crawl = CoreCrawl(*seeds, **policy) if seeds else CoreCrawl(scope=ScopeSpec(hosts=("a.test", "b.test")), **policy)
     crawl.service.add_seeds((), crawl.now, maps=maps)
@@ -234,7 +235,11 @@ def test_a_sitemap_that_cannot_be_had_is_tried_again_and_fails_with_its_reason()
 def test_what_a_broken_sitemap_lists_counts() -> None:
     crawl = with_map()
     lease, task = only_map(crawl)
-    told = {"outcome": Outcome.EXTRACT_ERROR, "reason": "sitemap_broken", "entries": entries("http://a.test/1")}
+    told: dict[str, Any] = {
+        "outcome": Outcome.EXTRACT_ERROR,
+        "reason": "sitemap_broken",
+        "entries": entries("http://a.test/1"),
+    }
     crawl.settle(lease, task, **told)
     assert (sitemap(crawl).state, sitemap(crawl).reason) == (TaskState.FAILED, "sitemap_broken")
     assert crawl.knows("http://a.test/1")
@@ -288,7 +293,7 @@ def test_parts_are_admitted_as_they_come_and_the_last_one_ends_the_task() -> Non
 def test_a_part_that_is_sent_again_changes_nothing_more() -> None:
     crawl = with_map()
     lease, task = only_map(crawl)
-    part = {"entries": entries("http://a.test/1"), "more": True}
+    part: dict[str, Any] = {"entries": entries("http://a.test/1"), "more": True}
     crawl.settle(lease, task, **part)
     before = crawl.store.ledger().next_order
     assert crawl.settle(lease, task, **part) is AckState.OK

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -74,7 +75,7 @@ def test_a_sketch_never_counts_too_high_and_too_low_only_by_its_share(seen: list
 class Trapped:
     """A crawl with limits, whose seed has been fetched and led to some links."""
 
-    def __init__(self, *links: str, seeds: tuple[str, ...] = (SEED,), **policy: object) -> None:
+    def __init__(self, *links: str, seeds: tuple[str, ...] = (SEED,), **policy: Any) -> None:
         self.crawl = CoreCrawl(*seeds, per_host=8, **policy)
         self.crawl.hello("s")
         self.crawl.open_gates()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -22,7 +23,7 @@ SHARED = "10.0.0.1"
 STEP_S = 0.1  # by so much a start may be late here; a worker would let the next one be late by that, too
 
 
-def crawl_of(unit: Unit, *seeds: str, **more: object) -> CoreCrawl:
+def crawl_of(unit: Unit, *seeds: str, **more: Any) -> CoreCrawl:
     scope = ScopeSpec(hosts=(*NAMES, "other.example.net"))
     crawl = CoreCrawl(*(seeds or SEEDS), scope=scope, unit=unit, **{"delay_s": 1.0, **more})
     crawl.hello("s", "t")
@@ -49,7 +50,7 @@ def run(crawl: CoreCrawl, addresses: dict[str, str], until_s: float = 100.0) -> 
     return began
 
 
-def _answer(task: Task) -> dict[str, object]:
+def _answer(task: Task) -> dict[str, Any]:
     return {"outcome": Outcome.HTTP_ERROR, "status": 404} if task.kind is Kind.ROBOTS else {}
 
 

@@ -57,7 +57,7 @@ def test_exchanges_are_under_way_at_the_same_time_and_come_back_with_their_marks
     paths = {f"/{number}": 200 for number in range(40)} | {"/not-found": 404, "/redirect": 301, "/end": 0}
     for path in paths:
         fetcher.start(site.origin + path, None, path)
-    statuses = {}
+    statuses: dict[object, int] = {}
     while len(statuses) < len(paths):
         statuses |= {path: fetched.status for path, fetched in fetcher.wait(PATIENCE_S)}
     assert statuses == paths

@@ -23,7 +23,7 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def brief(**changes: object) -> Brief:
-    return Brief(**{"job": "j", "scope": ScopeSpec(hosts=("h.example",)), **changes})  # type: ignore[arg-type]
+    return Brief(**{"job": "j", "scope": ScopeSpec(hosts=("h.example",)), **changes})  # type: ignore[arg-type]  # fields of a test
 
 
 def links(body: str, url: str = URL, headers: Headers = HTML, **changes: object) -> list[str]:

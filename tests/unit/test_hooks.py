@@ -7,6 +7,7 @@ import traceback
 from contextlib import closing
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def spec(source: str, path: str = "/nowhere/hook.py") -> HookSpec:
 
 
 def run(source: str, fleet: object = None, **changes: object) -> Extracted:
-    brief = Brief(job="j", scope=ScopeSpec(hosts=("h",)), **changes)  # type: ignore[arg-type]
+    brief = Brief(job="j", scope=ScopeSpec(hosts=("h",)), **changes)  # type: ignore[arg-type]  # fields of a test
     return Extractor(brief, load_hook(spec(source)), fleet).extract(FETCHED)
 
 
@@ -69,7 +70,7 @@ def test_rows_of_the_hook_come_after_those_of_the_rules_and_are_numbered_on() ->
 
 
 def test_every_value_that_may_travel_does() -> None:
-    value = {"a": [None, True, 1, 2**64 - 1, 1.5, "é", b"\xff", [1, 2], {"k": {}}]}
+    value: dict[str, Any] = {"a": [None, True, 1, 2**64 - 1, 1.5, "é", b"\xff", [1, 2], {"k": {}}]}
     assert run(f"def parse(page): return {value!r}").rows[0].fields == value
 
 
@@ -174,7 +175,7 @@ def test_a_hook_whose_file_lies_here_imports_its_neighbours_last(tmp_path: Path)
     hook = spec("import json, near_by\ndef parse(page): return {'w': near_by.WORD}", str(tmp_path / "hook.py"))
     (tmp_path / "hook.py").write_text(hook.source)
     try:
-        assert load_hook(hook)(None) == {"w": "near"}  # type: ignore[arg-type]
+        assert load_hook(hook)(None) == {"w": "near"}  # type: ignore[arg-type]  # the hook reads no page
         assert sys.path[-1] == str(tmp_path)
         load_hook(hook)
         assert sys.path.count(str(tmp_path)) == 1
@@ -185,14 +186,14 @@ def test_a_hook_whose_file_lies_here_imports_its_neighbours_last(tmp_path: Path)
 def test_the_text_that_was_sent_runs_if_the_file_here_is_another(tmp_path: Path) -> None:
     (tmp_path / "hook.py").write_text("raise RuntimeError('stale')")
     hook = spec("def parse(page): return {'w': 'sent'}", str(tmp_path / "hook.py"))
-    assert load_hook(hook)(None) == {"w": "sent"}  # type: ignore[arg-type]
+    assert load_hook(hook)(None) == {"w": "sent"}  # type: ignore[arg-type]  # as above
     assert str(tmp_path) not in sys.path
 
 
 def test_the_traceback_of_a_sent_hook_shows_its_lines() -> None:
     parse = load_hook(spec("def parse(page):\n    raise ValueError(page)", "/nowhere/shown.py"))
     with pytest.raises(ValueError) as raised:  # noqa: PT011 - the text is not what is looked at
-        parse(None)  # type: ignore[arg-type]
+        parse(None)  # type: ignore[arg-type]  # as above
     assert "    raise ValueError(page)" in "".join(traceback.format_exception(raised.value))
 
 

@@ -58,7 +58,7 @@ class TestDefaults:
 
     def test_job_is_frozen(self) -> None:
         with pytest.raises(pydantic.ValidationError):
-            job(HEAD).name = "other"  # type: ignore[misc] # the refusal is what is tested
+            job(HEAD).name = "other"
 
     def test_headers_do_not_show_in_the_representation(self) -> None:
         found = job(HEAD + "fetch: {headers: {Authorization: hunter2}}\n")

@@ -14,7 +14,7 @@ from crawlfleet.worker.fetch import Fetched, Headers
 
 def page(body: bytes, content_type: str = "text/html; charset=utf-8", **more: object) -> Page:
     headers = Headers((("Content-Type", content_type),)) if content_type else Headers()
-    return Page(Fetched(url="http://h/dir/p", status=200, headers=headers, body=body), **more)  # type: ignore[arg-type]
+    return Page(Fetched(url="http://h/dir/p", status=200, headers=headers, body=body), **more)  # type: ignore[arg-type]  # fields of a test
 
 
 def test_a_page_tells_what_was_fetched() -> None:

@@ -161,7 +161,7 @@ def test_a_redirect_target_in_raw_utf8_is_read_as_such() -> None:
         ({"Location": "javascript:alert(1)"}, "redirect_scheme_blocked"),
     ],
 )
-def test_a_redirect_to_nowhere_is_an_error(headers: dict[str, str], reason: str) -> None:
+def test_a_redirect_to_nowhere_is_an_error(headers: dict[str, Any], reason: str) -> None:
     report = settle(answer(301, **headers))
     assert (report.outcome, report.reason, report.location) == (Outcome.HTTP_ERROR, reason, "")
 
@@ -191,7 +191,7 @@ def test_a_status_that_only_looks_like_a_redirect_is_an_error() -> None:
         ),
     ],
 )
-def test_retry_after_is_seconds_from_now(headers: dict[str, str], seconds: float | None) -> None:
+def test_retry_after_is_seconds_from_now(headers: dict[str, Any], seconds: float | None) -> None:
     assert settle(answer(503, **headers)).retry_after_s == seconds
 
 

@@ -14,6 +14,7 @@ import pytest
 from crawlfleet.shared.messages import Kind, Lease, Outcome, Task
 from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.extract import Extracted
+from crawlfleet.worker.extract.sitemap import Sitemap
 from crawlfleet.worker.fetch import Engine, Fetched
 from crawlfleet.worker.lanes import TaskKey
 from crawlfleet.worker.pipeline import Pipeline
@@ -55,6 +56,9 @@ class GivenExtractor:
         if fetched.url.endswith("/parse-bug"):
             raise RecursionError("a bug in the extractor")
         return Extracted()
+
+    def read_sitemap(self, fetched: Fetched) -> Sitemap:
+        raise AssertionError(f"{fetched.url} is no sitemap")
 
 
 class Bench:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from crawlfleet.shared.messages import ScopeSpec
@@ -9,7 +11,7 @@ from crawlfleet.shared.web.scope import Scope
 from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, MAX_URL_CHARS
 
 
-def refuses(url: str, **spec: tuple[str, ...] | bool) -> str:
+def refuses(url: str, **spec: Any) -> str:
     return Scope(ScopeSpec(**{"hosts": ("example.org",), **spec})).refuses(url)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def test_workers_share_half_of_the_memory_of_the_machine_or_the_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "_GROUP_LIMITS", (tmp_path / "memory.max", tmp_path / "none"))
-    monkeypatch.setattr(memory.os, "sysconf", {"SC_PHYS_PAGES": 16 * GIGABYTE // 4096, "SC_PAGE_SIZE": 4096}.get)
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 16 * GIGABYTE // 4096, "SC_PAGE_SIZE": 4096}.get)
     assert [share_of(processes) // 2**20 for processes in (1, 2, 64)] == [8192, 4096, LEAST_BYTES // 2**20]
     (tmp_path / "memory.max").write_text("max\n")
     assert share_of(2) == 4 * GIGABYTE

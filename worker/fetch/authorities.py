@@ -21,7 +21,7 @@ class AuthoritiesFile:
         self._own: Any = None
         if ca_pem:
             # It lives until `close`.
-            self._own = tempfile.NamedTemporaryFile("w", prefix="crawlfleet-", suffix=".pem", encoding="utf-8")  # noqa: SIM115
+            self._own = tempfile.NamedTemporaryFile("w", prefix="crawlfleet-", suffix=".pem", encoding="utf-8")  # noqa: SIM115  # close() ends it
             with open(self.path, encoding="utf-8") as usual:
                 self._own.write(usual.read() + "\n" + ca_pem)
             self._own.flush()
