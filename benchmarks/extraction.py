@@ -24,6 +24,7 @@ from crawlfleet.shared.messages import Brief, FieldRule, ItemRule, Kind, ParseSp
 from crawlfleet.worker.extract import Extractor, Page
 from crawlfleet.worker.extract.engines import ENGINES, open_engine
 from crawlfleet.worker.fetch import Fetched, Headers
+from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.pipeline import Pipeline
 
 SITES = [Path("/usr/share/doc/postgresql-doc-15/html"), Path("/usr/share/doc/linux-doc/html")]
@@ -42,6 +43,7 @@ RULES = ItemRule(
 # A rule that matches nothing: rows cost nothing.
 NOTHING = ItemRule(name="none", each="no-such-tag", fields=(FieldRule(name="x"),))
 TASK = Task(ref=bytes(16), kind=Kind.PAGE, url=f"http://{HOST}/", depth=1)
+ATTEMPT = Attempt(lease_id=1, host=HOST, task=TASK, started_at=0.0)
 
 Stage = Callable[[Fetched], Any]
 
@@ -69,7 +71,7 @@ def stages(engine: str) -> dict[str, Stage]:
         "links": extractor(NOTHING).extract,
         "default": extractor().extract,
         "rules": extractor(RULES).extract,
-        "settle": partial(whole.settle, TASK, 1),
+        "settle": partial(whole.settle, ATTEMPT),
     }
 
 

@@ -8,7 +8,7 @@ relative (`_s`: a duration, `age_s`: how long ago), since no two machines share 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -23,6 +23,13 @@ CONTENT_TYPE_RULE = "content_type"
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """Base of all that travels."""
+
+
+class TaskKey(NamedTuple):
+    """A task under a lease: the lease's id and the task's fingerprint. Travels as an array of the two."""
+
+    lease_id: int
+    ref: bytes
 
 
 class Kind(StrEnum):
@@ -141,6 +148,11 @@ class Report(Message, frozen=True, kw_only=True):
     more: bool = False
     fresh_s: float | None = None
 
+    @property
+    def key(self) -> TaskKey:
+        """The task that this reports on."""
+        return TaskKey(self.lease, self.ref)
+
 
 class Ack(Message, frozen=True, kw_only=True):
     """The answer to one report. After STALE or REJECTED the report changed nothing."""
@@ -150,18 +162,23 @@ class Ack(Message, frozen=True, kw_only=True):
     state: AckState
     detail: str = ""
 
+    @property
+    def key(self) -> TaskKey:
+        """The task whose report this answers."""
+        return TaskKey(self.lease, self.ref)
+
 
 class Hello(Message, frozen=True, kw_only=True):
     """A session opens. `session` is chosen by the worker and stays the same over reconnects; `replaces` names the
     session of a worker process that is known to be dead, so that its tasks return at once; `began` those of its tasks
-    (lease, ref) that are known to have begun, beyond what it told itself."""
+    that are known to have begun, beyond what it told itself."""
 
     session: str
     protocol_major: int = PROTOCOL_MAJOR
     protocol_minor: int = PROTOCOL_MINOR
     worker: str = ""
     replaces: str = ""
-    began: tuple[tuple[int, bytes], ...] = ()
+    began: tuple[TaskKey, ...] = ()
 
 
 class FetchSpec(Message, frozen=True, kw_only=True):
@@ -272,16 +289,16 @@ class Welcome(Message, frozen=True, kw_only=True):
 
 
 class ExchangeRequest(Message, frozen=True, kw_only=True):
-    """One turn of the conversation; it also renews every lease in `holding`.
+    """The session's half of an exchange; it also renews every lease in `holding`.
 
-    `started` names the tasks (lease, ref) whose fetch began since the last turn; `released` the leases that are given
+    `started` names the tasks whose fetch began since the last exchange; `released` the leases that are given
     back: what is unsettled of them was not started. `want` is how many tasks more are wished for.
     """
 
     session: str
     reports: tuple[Report, ...] = ()
     holding: tuple[int, ...] = ()
-    started: tuple[tuple[int, bytes], ...] = ()
+    started: tuple[TaskKey, ...] = ()
     released: tuple[int, ...] = ()
     want: int = 0
 

@@ -10,8 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from crawlfleet.shared.messages import Lease
-from crawlfleet.worker.lanes import Attempt, Lanes, News, TaskKey
+from crawlfleet.shared.messages import Lease, TaskKey
+from crawlfleet.worker.lanes import Attempt, Lanes, News
 
 
 class Agenda:

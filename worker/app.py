@@ -21,7 +21,7 @@ import structlog
 
 from crawlfleet.shared import log
 from crawlfleet.shared.errors import CrawlfleetError, UsageError
-from crawlfleet.shared.messages import Brief, Hello
+from crawlfleet.shared.messages import Brief, Hello, TaskKey
 from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.shared.wire.manager import FleetManager
@@ -29,7 +29,6 @@ from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.extract import Extractor
 from crawlfleet.worker.fetch import Engine, ManyEngine, engine_for
 from crawlfleet.worker.hooks import load_hook, load_session
-from crawlfleet.worker.lanes import TaskKey
 from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.pool import Pool, PoolSize
 from crawlfleet.worker.process.counters import Counters

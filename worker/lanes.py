@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from crawlfleet.shared.messages import Lease, Task
+from crawlfleet.shared.messages import Lease, Task, TaskKey
 
 # A spaced host is remembered for longer than any start granted ahead can take to arrive, so that its gap is known.
 KEPT_S = 10.0
@@ -36,12 +36,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     gap_s: float | None = None
 
-
-class TaskKey(NamedTuple):
-    """A task as the coordinator names it: its lease and its fingerprint."""
-
-    lease_id: int
-    ref: bytes
+    @property
+    def key(self) -> TaskKey:
+        """The task, as the coordinator names it."""
+        return TaskKey(self.lease_id, self.task.ref)
 
 
 class News(NamedTuple):

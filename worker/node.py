@@ -31,9 +31,9 @@ from multiprocessing.process import BaseProcess
 
 import structlog
 
+from crawlfleet.shared.messages import TaskKey
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.worker.app import Board, Post, WorkerOptions, serve
-from crawlfleet.worker.lanes import TaskKey
 from crawlfleet.worker.process.counters import Counters
 from crawlfleet.worker.process.in_hand import InHand
 from crawlfleet.worker.process.memory import share_of

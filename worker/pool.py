@@ -27,10 +27,11 @@ import structlog
 from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.fetch import Engine, ManyEngine
 from crawlfleet.worker.fetching import Fetching, FetchLoop, FetchThreads, Page, join_all, start_later
-from crawlfleet.worker.lanes import Attempt, TaskKey
-from crawlfleet.worker.pipeline import Pipeline, Settled, internal_error
+from crawlfleet.worker.fitting import internal_error
+from crawlfleet.worker.lanes import Attempt
+from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.process.in_hand import Hands
-from crawlfleet.worker.talk.outbox import Outbox
+from crawlfleet.worker.talk.outbox import Delivery, Outbox
 
 # Whoever has been at one page for longer is held up.
 HELD_UP_S = 0.25
@@ -114,17 +115,17 @@ class Pool:
         self._outbox.ring()
 
     def _report_bug(self, attempt: Attempt, error: Exception) -> None:
-        self._deliver(attempt, _confess(attempt, error))
+        self._outbox.put(_internal_error(attempt, error))
 
     def _parse_all(self, thread: int) -> None:
         while (page := self._next_page(thread)) is not None:
             self._fetching.page_taken()
-            self._in_hand.take(thread, TaskKey(page.attempt.lease_id, page.attempt.task.ref))
+            self._in_hand.take(thread, page.attempt.key)
             self._began_at[thread] = time.monotonic()
-            settled = self._parse(page)
+            delivery = self._parse(page)
             self._began_at[thread] = math.inf
             self._in_hand.put_down(thread)
-            self._deliver(page.attempt, settled)
+            self._outbox.put(delivery)
 
     def _next_page(self, thread: int) -> Page | None:
         """Wait for a page, and, but for the first thread, until one is needed; None at the end."""
@@ -139,16 +140,13 @@ class Pool:
     def _is_needed(self, thread: int) -> bool:
         return max(self._began_at[:thread]) < time.monotonic() - HELD_UP_S
 
-    def _parse(self, page: Page) -> Settled:
+    def _parse(self, page: Page) -> Delivery:
         try:
-            return self._pipeline.settle(page.attempt.task, page.attempt.lease_id, page.fetched)
+            return self._pipeline.settle(page.attempt, page.fetched)
         except Exception as error:  # noqa: BLE001  top of a thread: a bug costs one attempt
-            return _confess(page.attempt, error)
-
-    def _deliver(self, attempt: Attempt, settled: Settled) -> None:
-        self._outbox.put(settled.delivery(attempt))
+            return _internal_error(page.attempt, error)
 
 
-def _confess(attempt: Attempt, error: Exception) -> Settled:
+def _internal_error(attempt: Attempt, error: Exception) -> Delivery:
     _logger.error("an attempt broke", url=attempt.task.url, host=attempt.host, lease=attempt.lease_id, exc_info=error)
-    return internal_error(attempt.task, attempt.lease_id, error)
+    return internal_error(attempt, error)

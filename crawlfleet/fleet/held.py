@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from crawlfleet.shared.messages import VALUE_ITEM, Outcome, Report, Row
 from crawlfleet.shared.wire import payload
 from crawlfleet.worker.extract.plain import plain
-from crawlfleet.worker.lanes import Attempt, TaskKey
+from crawlfleet.worker.lanes import Attempt
 
 
 class Held:
@@ -19,7 +19,7 @@ class Held:
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         self.url = attempt.task.url
-        self.key = TaskKey(attempt.lease_id, attempt.task.ref)
+        self.key = attempt.key
         self.outlinks: dict[str, None] = {}
         self._rows: tuple[Row, ...] = ()
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from crawlfleet.fleet.held import Held
 from crawlfleet.shared.errors import Unreachable
-from crawlfleet.shared.messages import Ack, AckState, Brief, Hello, Kind, Outcome, Report, ScopeSpec
+from crawlfleet.shared.messages import Ack, AckState, Brief, Hello, Kind, Outcome, Report, ScopeSpec, TaskKey
 from crawlfleet.shared.web.scope import Scope
 from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.wire.manager import FleetManager
@@ -24,12 +24,13 @@ from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.app import dial
 from crawlfleet.worker.extract import Extractor
 from crawlfleet.worker.fetch import open_fetcher
-from crawlfleet.worker.lanes import Attempt, TaskKey
-from crawlfleet.worker.pipeline import Pipeline, Settled, enough_bytes, fit, internal_error
+from crawlfleet.worker.fitting import fit, internal_error
+from crawlfleet.worker.lanes import Attempt
+from crawlfleet.worker.pipeline import Pipeline, enough_bytes
 from crawlfleet.worker.talk.client import Client, Orders
 from crawlfleet.worker.talk.ledger import Ledger, SentLinks
 from crawlfleet.worker.talk.line import Line
-from crawlfleet.worker.talk.outbox import Outbox
+from crawlfleet.worker.talk.outbox import Delivery, Outbox
 
 HEARTBEAT_S = 1.0
 KEEP_UNASKED_S = 1.0
@@ -108,11 +109,11 @@ class FleetSession:
             if held is None:
                 raise ValueError("this thread holds no URL: task_done() and task_failed() follow a get()")
             self._acks[held.key] = None
-        settled = fit(held.report(outcome, reason), self.brief.max_report_bytes)
-        self._deliver(held.attempt, settled)
+        delivery = fit(held.attempt, held.report(outcome, reason), self.brief.max_report_bytes)
+        self._deliver(delivery)
         state = self._await_ack(held.key)
-        if settled.report.outcome is not outcome:
-            raise ValueError(f"{held.url}: {settled.report.detail}")
+        if delivery.report.outcome is not outcome:
+            raise ValueError(f"{held.url}: {delivery.report.detail}")
         return state is AckState.OK
 
     def abandon(self) -> None:
@@ -225,25 +226,25 @@ class FleetSession:
 
     def _fetch(self, attempt: Attempt) -> None:
         """Do a task that is no page: a robots.txt or a sitemap."""
-        task, lease_id = attempt.task, attempt.lease_id
         try:
             fetcher = open_fetcher(self.brief.fetch)
-            fetched = fetcher.fetch(task.url, enough_bytes(task))
+            fetched = fetcher.fetch(attempt.task.url, enough_bytes(attempt.task))
             fetcher.close()
             # Its scope may have grown since hello.
             extractor = Extractor(replace(self.brief, scope=self.scope.spec))
             pipeline = Pipeline(extractor=extractor, max_report_bytes=self.brief.max_report_bytes, urls=self.urls)
-            settled = pipeline.settle(task, lease_id, fetched)
+            delivery = pipeline.settle(attempt, fetched)
         except Exception as error:  # noqa: BLE001  # the top of a thread: a bug costs one attempt
-            settled = internal_error(task, lease_id, error)
-        self._deliver(attempt, settled)
+            delivery = internal_error(attempt, error)
+        self._deliver(delivery)
 
-    def _deliver(self, attempt: Attempt, settled: Settled) -> None:
-        self._outbox.put(settled.delivery(attempt))
-        self._agenda.done(attempt)
+    def _deliver(self, delivery: Delivery) -> None:
+        self._outbox.put(delivery)
+        self._agenda.done(delivery.attempt)
 
     def _deliver_abandoned(self, held: Held) -> None:
-        self._deliver(held.attempt, fit(held.report(Outcome.NETWORK_ERROR, ABANDONED), self.brief.max_report_bytes))
+        report = held.report(Outcome.NETWORK_ERROR, ABANDONED)
+        self._deliver(fit(held.attempt, report, self.brief.max_report_bytes))
 
     def _await_ack(self, key: TaskKey) -> AckState | None:
         with self._news:
@@ -255,9 +256,8 @@ class FleetSession:
 
     def _note_ack(self, ack: Ack) -> None:
         with self._news:
-            key = TaskKey(ack.lease, ack.ref)
-            if key in self._acks:
-                self._acks[key] = ack.state
+            if ack.key in self._acks:
+                self._acks[ack.key] = ack.state
                 self._news.notify_all()
 
     def _set_scope(self, spec: ScopeSpec) -> None:

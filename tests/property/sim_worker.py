@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Kind, Outcome
-from crawlfleet.worker.lanes import Attempt, Lanes, TaskKey
+from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Kind, Outcome, TaskKey
+from crawlfleet.worker.lanes import Attempt, Lanes
 from crawlfleet.worker.talk.ledger import Ledger, SentLinks
 from crawlfleet.worker.talk.outbox import Delivery
 from tests.property.crawl_model import World
@@ -52,11 +52,9 @@ class SimWorker:
             report = lie(report)
         self._deliveries.append(
             Delivery(
+                attempt=attempt,
                 report=report,
                 wire_bytes=100,
-                depth=attempt.task.depth,
-                started_at=attempt.started_at,
-                gap_s=attempt.gap_s,
                 ahead=self._world.site.ahead(report, attempt.task),
             )
         )
@@ -115,9 +113,7 @@ class SimWorker:
 def parallel_on(workers: list[SimWorker], world: World, host: str) -> int:
     """Count what is under way on a host, under leases that are not lost."""
     return sum(
-        attempt.host == host and TaskKey(attempt.lease_id, attempt.task.ref) in _open(world)
-        for worker in workers
-        for attempt, _ in worker.running
+        attempt.host == host and attempt.key in _open(world) for worker in workers for attempt, _ in worker.running
     )
 
 

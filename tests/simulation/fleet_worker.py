@@ -8,7 +8,17 @@ from typing import Any, Protocol
 
 import msgspec
 
-from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Kind, Outcome, Report, Row, Welcome
+from crawlfleet.shared.messages import (
+    ExchangeAnswer,
+    ExchangeRequest,
+    Hello,
+    Kind,
+    Outcome,
+    Report,
+    Row,
+    TaskKey,
+    Welcome,
+)
 from crawlfleet.worker.lanes import Attempt, Lanes
 from crawlfleet.worker.talk.ledger import Ledger, SentLinks
 from crawlfleet.worker.talk.outbox import Delivery
@@ -43,7 +53,7 @@ class FleetWorker:
         random: Random,
         chronicle: Chronicle,
         replaces: str = "",
-        began: tuple[tuple[int, bytes], ...] = (),
+        began: tuple[TaskKey, ...] = (),
     ) -> None:
         self.session = session
         self.mishaps = 0.0
@@ -53,7 +63,7 @@ class FleetWorker:
         self.is_finished = False
         self.stopped_until = 0.0
         self.running: list[Attempt] = []
-        self.starts: set[tuple[int, bytes]] = set()
+        self.starts: set[TaskKey] = set()
         self._machine = machine
         self._send = send
         self._timeline = timeline
@@ -115,7 +125,7 @@ class FleetWorker:
             self._start(attempt)
 
     def _start(self, attempt: Attempt) -> None:
-        key = (attempt.lease_id, attempt.task.ref)
+        key = attempt.key
         self._chronicle.tell(self._timeline.now, f"{self.session} starts {attempt.task.url} lease {attempt.lease_id}")
         assert key not in self.starts or self._machine.lost_by_power, "started twice under one lease"
         self.starts.add(key)
@@ -140,11 +150,9 @@ class FleetWorker:
         report = self._report(attempt)
         self._deliveries.append(
             Delivery(
+                attempt=attempt,
                 report=report,
                 wire_bytes=100,
-                depth=attempt.task.depth,
-                started_at=attempt.started_at,
-                gap_s=attempt.gap_s,
                 ahead=self._machine.site.ahead(report, attempt.task),
             )
         )

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from crawlfleet.shared.messages import Kind, Lease, Task
+from crawlfleet.shared.messages import Kind, Lease, Task, TaskKey
 from crawlfleet.worker.agenda import Agenda
-from crawlfleet.worker.lanes import KEPT_S, Attempt, Lanes, TaskKey
+from crawlfleet.worker.lanes import KEPT_S, Attempt, Lanes
 
 FAR = 1e9
 

@@ -149,14 +149,7 @@ class Bench:
     def finish(self, attempt: Attempt, *, wire_bytes: int = 100, **fields: Any) -> None:
         self.agenda.done(attempt)
         report = Report(lease=attempt.lease_id, ref=attempt.task.ref, outcome=Outcome.FETCHED, **fields)
-        self.outbox.put(
-            Delivery(
-                report=report,
-                wire_bytes=wire_bytes,
-                depth=attempt.task.depth,
-                started_at=attempt.started_at,
-            )
-        )
+        self.outbox.put(Delivery(attempt=attempt, report=report, wire_bytes=wire_bytes))
 
 
 def acks(request: ExchangeRequest) -> tuple[Ack, ...]:
@@ -365,8 +358,10 @@ def part(number: int, **fields: Any) -> Report:
 
 def in_parts(ledger: Ledger) -> None:
     ahead = tuple(part(number, more=True) for number in range(2))
-    ledger.hold([lease(1, "a")])
-    ledger.deliver([Delivery(report=part(2), wire_bytes=100, depth=0, started_at=0.0, ahead=ahead)])
+    (task,) = (given := lease(1, "a")).tasks
+    attempt = Attempt(lease_id=1, host="a", task=task, started_at=0.0)
+    ledger.hold([given])
+    ledger.deliver([Delivery(attempt=attempt, report=part(2), wire_bytes=100, ahead=ahead)])
 
 
 def answered(ledger: Ledger, state: AckState) -> str:

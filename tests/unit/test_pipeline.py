@@ -12,7 +12,10 @@ from crawlfleet.shared.messages import Kind, Outcome, Report, Row, SitemapEntry,
 from crawlfleet.worker.extract import Extracted
 from crawlfleet.worker.extract.sitemap import Sitemap
 from crawlfleet.worker.fetch import Fetched, Headers
-from crawlfleet.worker.pipeline import MAX_ROBOTS_BYTES, Pipeline, Settled, enough_bytes, internal_error
+from crawlfleet.worker.fitting import internal_error
+from crawlfleet.worker.lanes import Attempt
+from crawlfleet.worker.pipeline import MAX_ROBOTS_BYTES, Pipeline, enough_bytes
+from crawlfleet.worker.talk.outbox import Delivery
 
 PAGE = Task(ref=b"r", kind=Kind.PAGE, url="http://a/dir/page", depth=3)
 ROBOTS = Task(ref=b"r", kind=Kind.ROBOTS, url="http://a/robots.txt", depth=0)
@@ -33,6 +36,10 @@ class GivenExtractor:
         raise AssertionError(f"{fetched.url} is no sitemap")
 
 
+def attempt(task: Task) -> Attempt:
+    return Attempt(lease_id=7, host="a", task=task, started_at=0.0)
+
+
 def settle(
     fetched: Fetched,
     task: Task = PAGE,
@@ -42,10 +49,10 @@ def settle(
 ) -> Report:
     extractor = GivenExtractor(page if page is not None else Extracted())
     pipeline = Pipeline(extractor=extractor, max_report_bytes=max_report_bytes, wall_clock=lambda: NOW, types=types)
-    settled = pipeline.settle(task, 7, fetched)
-    assert settled.wire_bytes == len(encode(settled.report)) <= max_report_bytes
-    assert (settled.report.lease, settled.report.ref) == (7, b"r")
-    return settled.report
+    delivery = pipeline.settle(attempt(task), fetched)
+    assert delivery.wire_bytes == len(encode(delivery.report)) <= max_report_bytes
+    assert delivery.report.key == delivery.attempt.key == (7, b"r")
+    return delivery.report
 
 
 def answer(status: int, body: bytes = b"", **headers: str) -> Fetched:
@@ -266,7 +273,7 @@ def test_whatever_a_server_or_a_hook_says_the_report_can_travel(text: str) -> No
 
 
 def test_a_bug_is_reported_with_its_type_and_message() -> None:
-    report = internal_error(PAGE, 7, KeyError("x")).report
+    report = internal_error(attempt(PAGE), KeyError("x")).report
     assert (report.outcome, report.reason) == (Outcome.INTERNAL_ERROR, "internal_error")
     assert report.detail == "KeyError: 'x'"
 
@@ -276,14 +283,14 @@ def test_a_bug_is_reported_with_its_type_and_message() -> None:
 SITEMAP = Task(ref=b"r", kind=Kind.SITEMAP, url="http://a/sitemap.xml", depth=1)
 
 
-def settle_sitemap(sitemap: Sitemap, max_report_bytes: int = 1 << 20) -> Settled:
+def settle_sitemap(sitemap: Sitemap, max_report_bytes: int = 1 << 20) -> Delivery:
     pipeline = Pipeline(extractor=GivenSitemap(sitemap), max_report_bytes=max_report_bytes)
-    settled = pipeline.settle(SITEMAP, 7, answer(200, b"xml"))
-    told = (*settled.ahead, settled.report)
-    assert settled.wire_bytes == max(len(encode(report)) for report in told) <= max_report_bytes
-    assert [report.more for report in told] == [True] * len(settled.ahead) + [False]
+    delivery = pipeline.settle(attempt(SITEMAP), answer(200, b"xml"))
+    told = (*delivery.ahead, delivery.report)
+    assert delivery.wire_bytes == max(len(encode(report)) for report in told) <= max_report_bytes
+    assert [report.more for report in told] == [True] * len(delivery.ahead) + [False]
     assert {(report.lease, report.ref, report.status) for report in told} == {(7, b"r", 200)}
-    return settled
+    return delivery
 
 
 @dataclass
@@ -300,17 +307,17 @@ class GivenSitemap:
 
 def test_a_small_sitemap_is_one_report() -> None:
     pages = (SitemapEntry("http://a/1", 3, 7),)
-    settled = settle_sitemap(Sitemap(pages=pages, capped=True))
-    assert settled.ahead == ()
-    assert (settled.report.outcome, settled.report.entries) == (Outcome.FETCHED, pages)
-    assert settled.report.capped
+    delivery = settle_sitemap(Sitemap(pages=pages, capped=True))
+    assert delivery.ahead == ()
+    assert (delivery.report.outcome, delivery.report.entries) == (Outcome.FETCHED, pages)
+    assert delivery.report.capped
 
 
 def test_a_large_sitemap_is_told_in_parts_that_miss_nothing_and_repeat_nothing() -> None:
     pages = tuple(SitemapEntry(f"http://a/{number}") for number in range(50_000))
     sitemaps = tuple(f"http://a/{number}.xml" for number in range(5_000))
-    settled = settle_sitemap(Sitemap(pages=pages, sitemaps=sitemaps))
-    told = (*settled.ahead, settled.report)
+    delivery = settle_sitemap(Sitemap(pages=pages, sitemaps=sitemaps))
+    told = (*delivery.ahead, delivery.report)
     assert tuple(entry for report in told for entry in report.entries) == pages
     assert tuple(url for report in told for url in report.sitemaps) == sitemaps
     assert all(len(report.entries) + len(report.sitemaps) <= 2_000 for report in told)
@@ -318,8 +325,8 @@ def test_a_large_sitemap_is_told_in_parts_that_miss_nothing_and_repeat_nothing()
 
 def test_parts_of_long_addresses_fit_into_a_report() -> None:
     pages = tuple(SitemapEntry(f"http://a/{number:02000}") for number in range(1_000))
-    settled = settle_sitemap(Sitemap(pages=pages), max_report_bytes=100_000)
-    assert sum(len(report.entries) for report in (*settled.ahead, settled.report)) == 1_000
+    delivery = settle_sitemap(Sitemap(pages=pages), max_report_bytes=100_000)
+    assert sum(len(report.entries) for report in (*delivery.ahead, delivery.report)) == 1_000
 
 
 def test_a_sitemap_that_broke_off_tells_why_and_what_it_listed() -> None:

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from crawlfleet.shared.messages import Kind, Lease, Outcome, Task
+from crawlfleet.shared.messages import Kind, Lease, Outcome, Task, TaskKey
 from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.extract import Extracted
 from crawlfleet.worker.extract.sitemap import Sitemap
 from crawlfleet.worker.fetch import Engine, Fetched
-from crawlfleet.worker.lanes import TaskKey
 from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.pool import Pool, PoolSize
 from crawlfleet.worker.process.in_hand import InHand
@@ -99,7 +98,9 @@ def test_a_bug_costs_its_attempt_and_not_the_thread() -> None:
     bench.extractor.gate.set()
     bench.add("fetch-bug", "parse-bug", "good")
     bench.pool.start()
-    outcomes = {delivery.report.ref: (delivery.report.outcome, delivery.depth) for delivery in bench.deliveries(3)}
+    outcomes = {
+        delivery.report.ref: (delivery.report.outcome, delivery.attempt.task.depth) for delivery in bench.deliveries(3)
+    }
     assert outcomes == {
         b"fetch-bug": (Outcome.INTERNAL_ERROR, 5),
         b"parse-bug": (Outcome.INTERNAL_ERROR, 5),

@@ -12,7 +12,7 @@ from ctypes import c_ubyte
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from crawlfleet.worker.lanes import TaskKey
+from crawlfleet.shared.messages import TaskKey
 
 MAX_REF_BYTES = 31
 

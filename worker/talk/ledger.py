@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from crawlfleet.shared.messages import Ack, AckState, ExchangeAnswer, ExchangeRequest, Lease, Outcome, Report
+from crawlfleet.shared.messages import Ack, AckState, ExchangeAnswer, ExchangeRequest, Lease, Outcome, Report, TaskKey
 from crawlfleet.shared.web.urls import page_fingerprint
-from crawlfleet.worker.lanes import TaskKey
 from crawlfleet.worker.talk.outbox import Delivery
 
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
@@ -116,13 +115,12 @@ class Ledger:
     def deliver(self, deliveries: Iterable[Delivery]) -> None:
         """Take up reports; links that need not be told again are left out now, once and for all."""
         for delivery in deliveries:
-            report = delivery.report
-            outlinks, known = self._sent.split(report.outlinks, delivery.depth + 1)
-            if known:
-                report = replace(report, outlinks=outlinks, known=known)
-            key = TaskKey(report.lease, report.ref)
+            report, key = delivery.report, delivery.attempt.key
+            outlinks, known = self._sent.split(report.outlinks, delivery.attempt.task.depth + 1)
             self._started.pop(key, None)
-            self._unacked[key] = replace(delivery, report=report)
+            self._unacked[key] = (
+                replace(delivery, report=replace(report, outlinks=outlinks, known=known)) if known else delivery
+            )
 
     def start(self, keys: Iterable[TaskKey]) -> None:
         """Take note of tasks that started; a report tells of its own start."""
@@ -142,7 +140,7 @@ class Ledger:
             session=self._session,
             reports=self._next_reports(now),
             holding=tuple(self._held),
-            started=tuple((key.lease_id, key.ref) for key in self._started),
+            started=tuple(self._started),
             released=tuple(self._released),
             want=want,
         )
@@ -150,7 +148,7 @@ class Ledger:
     def settle(self, request: ExchangeRequest, answer: ExchangeAnswer) -> None:
         """Take in the answer to a request that the coordinator knew the session of."""
         for key in request.started:
-            self._started.pop(TaskKey(*key), None)
+            self._started.pop(key, None)
         for lease_id in request.released:
             self._released.pop(lease_id, None)
         for ack in answer.acks:
@@ -175,14 +173,15 @@ class Ledger:
         return tuple(reports)
 
     def _take_ack(self, ack: Ack) -> None:
-        delivery = self._unacked.pop(TaskKey(ack.lease, ack.ref), None)
+        key = ack.key
+        delivery = self._unacked.pop(key, None)
         if delivery is None:
             return
         if delivery.ahead and ack.state is AckState.OK:
-            self._unacked[TaskKey(ack.lease, ack.ref)] = replace(delivery, ahead=delivery.ahead[1:])
+            self._unacked[key] = replace(delivery, ahead=delivery.ahead[1:])
             return
         if ack.state is AckState.OK and delivery.report.outcome is Outcome.FETCHED:
-            self._sent.learn(delivery.report.outlinks, delivery.depth + 1)
+            self._sent.learn(delivery.report.outlinks, delivery.attempt.task.depth + 1)
         held = self._held.get(ack.lease)
         if held is not None:
             held.open.discard(ack.ref)
@@ -200,5 +199,5 @@ class Ledger:
 
 def _as_of(now: float, delivery: Delivery) -> Report:
     """Write down when the attempt of a report started, as it is seen now."""
-    report = delivery.ahead[0] if delivery.ahead else delivery.report
-    return replace(report, age_s=max(0.0, now - delivery.started_at), gap_s=delivery.gap_s)
+    attempt, report = delivery.attempt, delivery.ahead[0] if delivery.ahead else delivery.report
+    return replace(report, age_s=max(0.0, now - attempt.started_at), gap_s=attempt.gap_s)

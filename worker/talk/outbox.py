@@ -13,20 +13,18 @@ from collections.abc import Callable
 import msgspec
 
 from crawlfleet.shared.messages import Report
+from crawlfleet.worker.lanes import Attempt
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """A report that is ready to leave, and what has to go ahead of it, in order: the earlier parts of a sitemap.
+    """The report of an attempt, ready to leave, and what goes ahead of it, in order: the earlier parts of a sitemap.
 
-    `depth` is that of its task, `wire_bytes` the size of the largest of them once encoded, `gap_s` the time before its
-    start since the last one on its host, if that is known and of interest.
+    `wire_bytes` is the size of the largest of them once encoded.
     """
 
+    attempt: Attempt
     report: Report
     wire_bytes: int
-    depth: int
-    started_at: float
-    gap_s: float | None = None
     ahead: tuple[Report, ...] = ()
 
 

@@ -1,0 +1,88 @@
+"""Reports that fit: each is small enough to travel, and holds only what can travel.
+
+What does not fit becomes the report of a failure; the report of a sitemap is split into parts. Owns no judgement of
+answers: that is `worker.pipeline`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from crawlfleet.shared.messages import Outcome, Report, encode
+from crawlfleet.worker.lanes import Attempt
+from crawlfleet.worker.talk.outbox import Delivery
+
+MAX_DETAIL_CHARS = 500
+TOO_LARGE = "report_too_large"
+# So many addresses the coordinator admits at once without making others wait.
+PART_ENTRIES = 2_000
+
+T = TypeVar("T")
+
+
+def internal_error(attempt: Attempt, error: BaseException) -> Delivery:
+    """Report a bug of ours as the end of the attempt that it showed in."""
+    detail = detail_of(f"{type(error).__name__}: {error}")
+    lease_id, ref = attempt.key
+    report = Report(lease=lease_id, ref=ref, outcome=Outcome.INTERNAL_ERROR, reason="internal_error", detail=detail)
+    return Delivery(attempt=attempt, report=report, wire_bytes=len(encode(report)))
+
+
+def fit(attempt: Attempt, report: Report, max_bytes: int) -> Delivery:
+    """Make a report fit: a value that may not travel is an extract error, too many bytes a bare failure."""
+    try:
+        size = len(encode(report))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        report = extract_error(replace(report, rows=()), f"a row cannot travel: {error}")
+        size = len(encode(report))
+    if size > max_bytes:
+        detail = f"the report takes {size} bytes, {max_bytes} are allowed: extract less from this page"
+        report = replace(
+            report, rows=(), outlinks=(), body=b"", outcome=Outcome.REPORT_TOO_LARGE, reason=TOO_LARGE, detail=detail
+        )
+        size = len(encode(report))
+    return Delivery(attempt=attempt, report=report, wire_bytes=size)
+
+
+def in_parts(attempt: Attempt, report: Report, max_bytes: int) -> Delivery:
+    """Split the report of a sitemap into some that may travel: all but the last say that there is more."""
+    pages = _split(report.entries, lambda entry: len(entry.url) + 16, max_bytes // 2)
+    indexed = _split(report.sitemaps, lambda url: len(url) + 8, max_bytes // 2)
+    bare = replace(report, entries=(), sitemaps=())
+    parts = [replace(bare, sitemaps=some) for some in indexed] + [replace(bare, entries=some) for some in pages]
+    last = fit(attempt, parts[-1] if parts else bare, max_bytes)
+    ahead = tuple(replace(part, more=True) for part in parts[:-1])
+    largest = max((len(encode(part)) for part in ahead), default=0)
+    return replace(last, wire_bytes=max(last.wire_bytes, largest), ahead=ahead)
+
+
+def _split(values: tuple[T, ...], size_of: Callable[[T], int], max_bytes: int) -> list[tuple[T, ...]]:
+    """Split values, in order, into runs that are small enough to be told at once."""
+    runs: list[tuple[T, ...]] = []
+    run: list[T] = []
+    size = 0
+    for value in values:
+        size += size_of(value)
+        if run and (len(run) >= PART_ENTRIES or size > max_bytes):
+            runs.append(tuple(run))
+            run, size = [], size_of(value)
+        run.append(value)
+    return [*runs, tuple(run)] if run else runs
+
+
+def extract_error(report: Report, detail: str) -> Report:
+    """Return a report that fails for what its page holds."""
+    return replace(report, outcome=Outcome.EXTRACT_ERROR, reason="extract_error", detail=detail_of(detail))
+
+
+def printable(text: str) -> str:
+    """Replace what UTF-8 cannot carry (lone surrogates)."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def detail_of(text: str) -> str:
+    """Return a report's `detail`: text as it can travel, cut to a length."""
+    return printable(text[:MAX_DETAIL_CHARS])
