@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.wire.identity import IDENTITY_FILES
 
 LOG = "log.jsonl"
 SUMMARY = "summary.json"
@@ -15,7 +16,7 @@ FRONTIER = "frontier.db"
 MARKS = "sinks.db"
 JOIN = "join-token"
 LOCK = "lock"
-_KEEPS_NOTHING = frozenset({LOCK, JOIN, LOG, "coordinator.crt", "coordinator.key", "secret"})
+_KEEPS_NOTHING = frozenset({LOCK, JOIN, LOG, *IDENTITY_FILES})
 
 
 class CrawlFolder:

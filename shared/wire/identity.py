@@ -20,6 +20,7 @@ SECRET_BYTES = 32
 CERTIFICATE_FILE = "coordinator.crt"
 KEY_FILE = "coordinator.key"
 SECRET_FILE = "secret"
+IDENTITY_FILES = (CERTIFICATE_FILE, KEY_FILE, SECRET_FILE)
 
 # A container's secrets are bind mounts whose mode is not the user's to choose.
 _EXEMPT_FOLDER = Path("/run/secrets")
@@ -63,20 +64,7 @@ def refuse_public(path: Path) -> None:
         raise UsageError(f"{path} is open to other users: run `chmod 600 {path}`")
 
 
-def _create(folder: Path) -> None:
-    """Write the certificate last: where it stands, the other two are whole."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / SECRET_FILE).exists():
-            _write(folder / SECRET_FILE, secrets.token_hex(SECRET_BYTES).encode() + b"\n")
-        certificate, key = _make_certificate()
-        _write(folder / KEY_FILE, key)
-        _write(folder / CERTIFICATE_FILE, certificate)
-    except OSError as error:
-        raise UsageError(f"cannot write the coordinator's key in {folder}: {error.strerror}") from error
-
-
-def _write(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
     """Write a file of mode 0600 that is there whole or not at all."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -89,6 +77,19 @@ def _write(path: Path, content: bytes) -> None:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def _create(folder: Path) -> None:
+    """Write the certificate last: where it stands, the other two are whole."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / SECRET_FILE).exists():
+            write_private(folder / SECRET_FILE, secrets.token_hex(SECRET_BYTES).encode() + b"\n")
+        certificate, key = _make_certificate()
+        write_private(folder / KEY_FILE, key)
+        write_private(folder / CERTIFICATE_FILE, certificate)
+    except OSError as error:
+        raise UsageError(f"cannot write the coordinator's key in {folder}: {error.strerror}") from error
 
 
 def _read(path: Path) -> bytes:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-from crawlfleet.shared.errors import JoinError, WireError
-from crawlfleet.shared.wire.identity import SECRET_BYTES, refuse_public
+from crawlfleet.shared.errors import CrawlFailed, JoinError, WireError
+from crawlfleet.shared.wire.identity import SECRET_BYTES, refuse_public, write_private
 from crawlfleet.shared.wire.payload import dumps, loads
 
 PREFIX = "cf1:"
@@ -76,6 +76,14 @@ def read_token(path: Path) -> JoinToken:
         return JoinToken.parse(text)
     except JoinError as error:
         raise JoinError(f"{path}: {error}") from error
+
+
+def write_token(token: JoinToken, path: Path) -> None:
+    """Write a token to a file that only its owner can read, whole or not at all; raise `CrawlFailed`."""
+    try:
+        write_private(path, token.encode().encode("ascii") + b"\n")
+    except OSError as error:
+        raise CrawlFailed(f"cannot write the join token to {path}: {error.strerror}") from error
 
 
 def _checked_payload(encoded: str) -> bytes:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlfleet.shared.errors import JoinError, UsageError
+from crawlfleet.shared.errors import CrawlFailed, JoinError, UsageError
 from crawlfleet.shared.wire import identity as identity_files
-from crawlfleet.shared.wire.join_token import JoinToken, _check, read_token
+from crawlfleet.shared.wire.join_token import JoinToken, _check, read_token, write_token
 from crawlfleet.shared.wire.machine import own_addresses
 from crawlfleet.shared.wire.payload import dumps
 
@@ -157,3 +157,19 @@ def test_a_machine_can_always_be_reached_from_itself(ipv6: bool) -> None:
     addresses = own_addresses(ipv6=ipv6)
     assert addresses[-1] == "127.0.0.1"
     assert len(set(addresses)) == len(addresses)
+
+
+def test_a_written_token_is_read_again_and_only_by_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "join-token"
+    path.write_text("the token of an earlier run\n")
+    path.chmod(0o644)
+    write_token(TOKEN, path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert read_token(path) == TOKEN
+    assert path.read_text().count("\n") == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_token_that_cannot_be_written_names_the_place(tmp_path: Path) -> None:
+    with pytest.raises(CrawlFailed, match=r"cannot write the join token to .*/away/join-token: No such file"):
+        write_token(TOKEN, tmp_path / "away" / "join-token")
