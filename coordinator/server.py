@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.results.results_dict import ResultsDict
-from crawlfleet.shared.messages import ExchangeRequest, Hello, Status, decode, encode
+from crawlfleet.shared.messages import ExchangeRequest, Hello, decode, encode
+from crawlfleet.shared.status import Status
 
 
 class TaskQueue:

@@ -6,39 +6,22 @@ from pathlib import Path
 
 import msgspec
 
+from crawlfleet.shared.status import Numbers
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+
+class Summary(Numbers, frozen=True, kw_only=True):
     """The end of a crawl. `ended` is `finished`, `interrupted` or `failed`, `detail` says why if it failed.
 
-    `robots_given_up` is on how many hosts no page was fetched, since their robots.txt could not be had within
-    `robots_wait_s`; `robots_waiting` how many were still waited for.
+    `fetched_before` of the `fetched` pages are of earlier runs.
     """
 
-    job: str
     ended: str
     detail: str = ""
     started_at: str
-    elapsed_s: float
-    discovered: int
-    done: int
-    fetched: int
     fetched_before: int
-    redirected: int
-    failed: int
-    dropped: int
-    unfinished: int
-    rows: int
-    retries: int
-    retried: dict[str, int]
-    leases_lost: int
-    reasons: dict[str, int]
     sinks: tuple[str, ...]
     resumable: bool
     exit_code: int
-    robots_wait_s: float = 0.0
-    robots_waiting: int = 0
-    robots_given_up: int = 0
-    robots_given_up_on: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
 
     @property

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from crawlfleet.fleet.fleet import Fleet, connect
     from crawlfleet.fleet.results import Results
     from crawlfleet.fleet.work_queue import JobFinished, Queue
-    from crawlfleet.shared.messages import Status
+    from crawlfleet.shared.status import Status
     from crawlfleet.worker.extract.page import Page
     from crawlfleet.worker.talk.primitives import FleetPrimitives, FleetValue
 
@@ -35,7 +35,7 @@ _HOMES = {
     "Page": "crawlfleet.worker.extract.page",
     "Queue": "crawlfleet.fleet.work_queue",
     "Results": "crawlfleet.fleet.results",
-    "Status": "crawlfleet.shared.messages",
+    "Status": "crawlfleet.shared.status",
     "connect": "crawlfleet.fleet.fleet",
 }
 

@@ -322,31 +322,6 @@ class ExchangeAnswer(Message, frozen=True, kw_only=True):
     recalled: tuple[int, ...] = ()
 
 
-class Status(Message, frozen=True, kw_only=True):
-    """A look at the crawl: counts of tasks by state and of attempts by outcome, sessions, and whether it is over.
-
-    `robots_waiting` is the number of hosts whose pages wait for a robots.txt that could not be had, each for
-    `robots_wait_s` at most; `robots_waiting_for` names some.
-    """
-
-    job: str
-    pending: int = 0
-    leased: int = 0
-    done: int = 0
-    failed: int = 0
-    dropped: int = 0
-    fetched: int = 0
-    rows: int = 0
-    hosts: int = 0
-    sessions: int = 0
-    elapsed_s: float = 0.0
-    finished: bool = False
-    reasons: dict[str, int] = {}
-    robots_waiting: int = 0
-    robots_waiting_for: tuple[str, ...] = ()
-    robots_wait_s: float = 0.0
-
-
 class ResultPage(Message, frozen=True, kw_only=True):
     """A run of results in the order of their commit; `cursor` continues it."""
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crawlfleet.commands.arguments import add_job_arguments
 from crawlfleet.shared.errors import UsageError
+
+if TYPE_CHECKING:
+    from crawlfleet.coordinator.crawl import Crawl
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +38,7 @@ def execute(args: argparse.Namespace) -> int:
     from crawlfleet.shared.lean import load_structlog
 
     load_structlog()
-    from crawlfleet.coordinator.app import Crawl, Options, serve
+    from crawlfleet.coordinator.app import Options, serve
     from crawlfleet.screen.console import Console
     from crawlfleet.screen.tables import show_summary
 

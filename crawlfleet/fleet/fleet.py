@@ -26,7 +26,8 @@ from crawlfleet.fleet.results import Results
 from crawlfleet.fleet.session import FleetSession
 from crawlfleet.fleet.work_queue import JobFinished, Queue
 from crawlfleet.shared import log
-from crawlfleet.shared.messages import Hello, Status
+from crawlfleet.shared.messages import Hello
+from crawlfleet.shared.status import Status
 from crawlfleet.shared.wire.join_token import JoinToken, read_token
 from crawlfleet.shared.wire.manager import FleetManager
 from crawlfleet.worker.talk.primitives import FleetPrimitives, FleetValue

@@ -8,7 +8,8 @@ import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
-from crawlfleet.coordinator.app import Crawl, Options, serve
+from crawlfleet.coordinator.app import Options, serve
+from crawlfleet.coordinator.crawl import Crawl
 from crawlfleet.run.messages import Ended, Ready, Refused, RunOptions, encode
 from crawlfleet.shared.errors import CrawlfleetError, JobError
 

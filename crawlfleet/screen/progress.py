@@ -11,8 +11,8 @@ from rich.spinner import Spinner
 
 from crawlfleet.screen.console import Console
 from crawlfleet.screen.tables import hosts
-from crawlfleet.shared.messages import Status
 from crawlfleet.shared.quantities import told
+from crawlfleet.shared.status import Status
 
 PLAIN_EVERY_S = 2.0
 RATE_WINDOW_S = 5.0
@@ -58,7 +58,7 @@ def words(status: Status, rate: float) -> str:
     parts = [
         f"{status.fetched:,} pages",
         f"{rate:,.0f}/s",
-        f"{status.pending + status.leased:,} to go",
+        f"{status.unfinished:,} to go",
         f"{status.rows:,} rows",
     ]
     if status.failed:

@@ -21,11 +21,11 @@ from crawlfleet.shared.messages import (
     ExchangeRequest,
     Hello,
     ResultPage,
-    Status,
     Welcome,
     decode,
     encode,
 )
+from crawlfleet.shared.status import Status
 from crawlfleet.shared.wire.control_port import Counters, FleetServer, OnBug, print_bug
 from crawlfleet.shared.wire.frames import Address, WireConnection, register_client, register_server
 from crawlfleet.shared.wire.identity import Identity

@@ -42,7 +42,7 @@ look(connect("cf1:"))
 TYPES = (
     "crawlfleet.worker.extract.page.Page",
     "str | None",
-    "crawlfleet.shared.messages.Status",
+    "crawlfleet.shared.status.Status",
     "int",
     "crawlfleet.worker.talk.primitives.FleetValue",
     "int | float",

@@ -36,6 +36,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("crawlfleet.coordinator.sinks",),  # follows it
         ("crawlfleet.coordinator.conduct",),
         ("crawlfleet.coordinator.server",),
+        ("crawlfleet.coordinator.crawl",),
         ("crawlfleet.coordinator.app",),
     ),
     (

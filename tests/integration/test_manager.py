@@ -21,11 +21,11 @@ from crawlfleet.shared.messages import (
     Hello,
     ResultPage,
     ScopeSpec,
-    Status,
     Welcome,
     decode,
     encode,
 )
+from crawlfleet.shared.status import Status
 from crawlfleet.shared.wire.frames import WireConnection
 from crawlfleet.shared.wire.identity import Identity, load_or_create
 from crawlfleet.shared.wire.join_token import JoinToken

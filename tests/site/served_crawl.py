@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from crawlfleet.coordinator.app import Crawl, Options
+from crawlfleet.coordinator.app import Options, open_crawl
+from crawlfleet.coordinator.crawl import Crawl
 from crawlfleet.coordinator.crawl_folder import CrawlFolder
 from crawlfleet.coordinator.job.job import load
 from crawlfleet.coordinator.summary import Summary
@@ -52,7 +53,7 @@ def write_job(folder: Path, *seeds: str, more: str = "") -> Path:
 def served(folder: Path, *seeds: str, more: str = "") -> Iterator[ServedCrawl]:
     """Serve a job while the block runs."""
     job = load(write_job(folder, *seeds, more=more))
-    crawl = ServedCrawl(Crawl(job, CrawlFolder(folder / "crawls", job.name, fresh=False), Options(job=folder)))
+    crawl = ServedCrawl(open_crawl(job, CrawlFolder(folder / "crawls", job.name, fresh=False), Options(job=folder)))
     try:
         yield crawl
     finally:

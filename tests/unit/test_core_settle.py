@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crawlfleet.coordinator.conduct.tally import tally
+from crawlfleet.coordinator.conduct.counting import count
 from crawlfleet.coordinator.core import retry
 from crawlfleet.coordinator.core.rows import Gate, LedgerRow, TaskState
 from crawlfleet.shared.messages import AckState, Kind, Lease, Outcome, Report, ScopeSpec, Task
@@ -68,8 +68,8 @@ def test_a_page_that_wants_no_rows_is_done_and_counted_as_such() -> None:
     assert (crawl.task(one.url).state, crawl.task(one.url).reason) == (TaskState.DONE, "noindex")
     assert crawl.knows("http://a.test/3")
     assert one.url in crawl.fetched()
-    numbers = tally(crawl.store)
-    assert (numbers.reasons, numbers.pages(TaskState.DONE)) == ({"noindex": 1}, 2)
+    numbers = count(crawl.store, job="test", elapsed_s=0.0, robots_wait_s=0.0)
+    assert (numbers.reasons, numbers.done) == ({"noindex": 1}, 2)
 
 
 # Retries

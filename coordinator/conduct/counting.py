@@ -1,0 +1,49 @@
+"""Counts what a store has: the numbers for users, the same over restarts."""
+
+from __future__ import annotations
+
+from crawlfleet.coordinator.core.rows import TaskState
+from crawlfleet.coordinator.frontier.port import Store
+from crawlfleet.shared.messages import Outcome
+from crawlfleet.shared.status import Numbers
+
+_OUTCOMES = frozenset(outcome.value for outcome in Outcome)
+
+
+def count(store: Store, *, job: str, elapsed_s: float, robots_wait_s: float) -> Numbers:
+    """Count what a store has now."""
+    verdicts, ledger = store.verdicts(), store.ledger()
+    states = dict.fromkeys(TaskState, 0)
+    reasons: dict[str, int] = {}
+    for (state, reason), number in verdicts.items():
+        states[state] += number
+        # A page that is done as usual has its outcome for a reason.
+        if state in (TaskState.FAILED, TaskState.DROPPED) or (state is TaskState.DONE and reason not in _OUTCOMES):
+            reasons[reason] = reasons.get(reason, 0) + number
+    return Numbers(
+        job=job,
+        elapsed_s=round(elapsed_s, 3),
+        discovered=sum(states.values()),
+        pending=states[TaskState.PENDING],
+        leased=states[TaskState.LEASED],
+        unfinished=states[TaskState.PENDING] + states[TaskState.LEASED],
+        done=states[TaskState.DONE],
+        failed=states[TaskState.FAILED],
+        dropped=states[TaskState.DROPPED],
+        fetched=ledger.pages_fetched,
+        redirected=verdicts.get((TaskState.DONE, Outcome.REDIRECTED.value), 0),
+        rows=ledger.rows,
+        retries=ledger.retries,
+        retried=ledger.retried,
+        leases_lost=ledger.leases_lost,
+        reasons=reasons,
+        robots_wait_s=robots_wait_s,
+        robots_waiting=ledger.robots_waits.waiting,
+        robots_waiting_for=_named(ledger.robots_waits.waiting_for),
+        robots_given_up=ledger.robots_waits.given_up,
+        robots_given_up_on=_named(ledger.robots_waits.given_up_on),
+    )
+
+
+def _named(origins: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    return tuple(f"{origin} ({why})" if why else origin for origin, why in origins)

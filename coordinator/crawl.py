@@ -1,0 +1,212 @@
+"""One crawl while it is served, from its seeds to its summary.
+
+Order of the end: the crawl is over (or a signal came), workers hear of it and say goodbye, the server closes, the loop
+ends, the sinks are written to the end, the summary is left.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from types import FrameType
+from typing import NamedTuple
+
+import structlog
+from msgspec.structs import asdict
+
+from crawlfleet.coordinator.conduct.counting import count
+from crawlfleet.coordinator.conduct.loop import Loop
+from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.crawl_folder import CrawlFolder
+from crawlfleet.coordinator.frontier.port import Store
+from crawlfleet.coordinator.job.job import Job
+from crawlfleet.coordinator.job.seeds import pages_of, sitemaps_of
+from crawlfleet.coordinator.results.results_dict import ResultsDict
+from crawlfleet.coordinator.server import Control, referents
+from crawlfleet.coordinator.sinks.follower import Follower
+from crawlfleet.coordinator.summary import Summary, write
+from crawlfleet.shared.exits import INTERRUPTED
+from crawlfleet.shared.status import Numbers, Status
+from crawlfleet.shared.wire.control_port import FleetServer
+from crawlfleet.shared.wire.join_token import JoinToken
+
+FAREWELL_S = 3.0
+READING_S = 1.0
+FAILED = 1
+
+
+class OpenStore(NamedTuple):
+    """A store, the number of its incarnation, and the crawl time it is at.
+
+    `keep_job` keeps a job that has changed since the last run, together with the changes that it leads to.
+    """
+
+    store: Store
+    epoch: int
+    began_at: float
+    keep_job: Callable[[], None] | None = None
+
+
+class Parts(NamedTuple):
+    """What serves a crawl, open and not yet running. `listen` opens the server of the given objects."""
+
+    store: OpenStore
+    service: Service
+    follower: Follower
+    results: ResultsDict
+    listen: Callable[[Mapping[str, object]], tuple[FleetServer, JoinToken]]
+
+
+class Crawl:
+    """One coordinator: everything that serves one job, put together and not yet running."""
+
+    def __init__(self, job: Job, folder: CrawlFolder, parts: Parts) -> None:
+        self.folder = folder
+        self._job = job
+        self._started_at = datetime.now(UTC)
+        self._stop = threading.Event()
+        self._over = threading.Event()
+        self._store, _, self._began_at, self._keep_job = parts.store
+        self._fetched_before = self._store.ledger().pages_fetched
+        self._service = parts.service
+        self._follower = parts.follower
+        self._results = parts.results
+        self._loop = Loop(self._service, on_commit=self._look_up, began_at=self._began_at)
+        control = Control(self.status, self.stop)
+        self._server, self.token = parts.listen(referents(self._service, self._loop, self._results, control))
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the server listens."""
+        host, port = self._server.address
+        return host, port
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the job asks for that whoever runs it has to know."""
+        ignored = self._job.politeness.ignore_robots
+        return tuple(f"robots.txt of {entry.host} is ignored: {entry.reason}" for entry in ignored)
+
+    def stop(self) -> None:
+        """Ask the crawl to stop before it is finished. Any thread, and a signal handler, may call this."""
+        self._stop.set()
+
+    def status(self) -> Status:
+        """Return the crawl's numbers now."""
+        return self._loop.call(self._status)
+
+    def run(self) -> Summary:
+        """Serve until the crawl is finished or told to stop; return what it came to."""
+        for notice in self.notices:
+            structlog.get_logger().warning(notice)
+        self._follower.start()
+        self._loop.start()
+        if self._keep_job is not None:
+            self._loop.call(partial(self._go_by_new_job, self._keep_job))
+        self._loop.call(self._add_seeds)
+        self._server.start()
+        finished = self._wait()
+        elapsed_s = self._loop.now() - self._began_at
+        self._farewell(finished)
+        self._server.stop()
+        self._loop.stop()
+        self._follower.stop()
+        summary = self._summary(finished, elapsed_s)
+        try:
+            write(summary, self.folder.summary)
+        except OSError as error:
+            structlog.get_logger().warning("the summary could not be left", reason=error.strerror)
+        self._store.close()
+        return summary
+
+    @contextmanager
+    def stopped_by_signals(self) -> Iterator[None]:
+        """Let SIGTERM and SIGINT stop the crawl."""
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self.stop()
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _add_seeds(self, now: float) -> None:
+        seeds = self._job.seeds
+        self._service.add_seeds(pages_of(seeds), now, maps=sitemaps_of(seeds))
+
+    def _go_by_new_job(self, keep: Callable[[], None], now: float) -> None:
+        """Judge what is known by the new job, and keep the job, in one commit."""
+        self._service.reconsider(now)
+        keep()
+
+    def _wait(self) -> bool:
+        """Wait for the end; say whether it is the crawl's own, proved from its state."""
+        self._over.clear()  # it had no tasks before its seeds
+        while not self._over.wait(0.05):
+            is_broken = self._loop.failure is not None or self._follower.failure is not None
+            if is_broken or self._stop.is_set():
+                return False
+        return True
+
+    def _look_up(self) -> None:
+        """Let the sinks follow a commit, and see whether it was the last; in the loop's thread."""
+        self._follower.nudge()
+        if self._service.is_finished:
+            self._over.set()
+
+    def _farewell(self, finished: bool) -> None:
+        """Let workers hear that the crawl is over, and readers of the results read to the end."""
+        over_at = time.monotonic()
+        while finished and self._is_awaited(over_at, time.monotonic()) and not self._stop.wait(0.02):
+            pass
+
+    def _is_awaited(self, over_at: float, now: float) -> bool:
+        if now < self._results.last_read_at + READING_S:
+            return True
+        return self._service.sessions > 0 and now < over_at + FAREWELL_S
+
+    def _numbers(self, elapsed_s: float) -> Numbers:
+        wait_s = self._job.politeness.robots_wait_s
+        return count(self._store, job=self._job.name, elapsed_s=elapsed_s, robots_wait_s=wait_s)
+
+    def _status(self, now: float) -> Status:
+        numbers = asdict(self._numbers(now - self._began_at))
+        return Status(**numbers, sessions=self._service.sessions, finished=self._service.is_finished)
+
+    def _summary(self, finished: bool, elapsed_s: float) -> Summary:
+        numbers = self._numbers(elapsed_s)
+        ended, detail, exit_code = self._verdict(finished, numbers)
+        return Summary(
+            **asdict(numbers),
+            ended=ended,
+            detail=detail,
+            started_at=self._started_at.isoformat(timespec="seconds"),
+            fetched_before=self._fetched_before,
+            sinks=tuple(str(self.folder.path / name) for name in self._job.sinks),
+            resumable=self._job.durability != "none",
+            notices=self.notices,
+            exit_code=exit_code,
+        )
+
+    def _verdict(self, finished: bool, numbers: Numbers) -> tuple[str, str, int]:
+        """Return how the crawl ended, in a word, in a sentence, and as an exit code."""
+        failure = self._follower.failure or self._loop.failure
+        if failure is not None:
+            return "failed", str(failure), FAILED
+        if not finished:
+            return "interrupted", "", INTERRUPTED
+        if not self._follower.is_at_end():
+            return "failed", "A sink is behind the crawl's log: run the job again.", FAILED
+        if self._store.ledger().seeds_fetched == 0:
+            reasons = ", ".join(sorted(numbers.reasons))
+            why = f" ({reasons})" if reasons else ""
+            return "failed", f"No seed gave a page{why}: see {self.folder.log}.", FAILED
+        return "finished", "", 0

@@ -1,0 +1,44 @@
+"""How far a crawl is: the numbers that users are told, while it goes on and at its end."""
+
+from __future__ import annotations
+
+from crawlfleet.shared.messages import Message
+
+
+class Numbers(Message, frozen=True, kw_only=True):
+    """Counts of pages by state, of attempts, rows and losses.
+
+    `discovered` is the sum of all states, `unfinished` that of PENDING and LEASED. `reasons` says why pages failed,
+    were dropped or gave no rows, `retried` why attempts were repeated. `robots_waiting` is how many hosts have pages
+    that wait for an unavailable robots.txt, for `robots_wait_s` at most; `robots_given_up` is the number of hosts
+    without a fetched page because that time ran out. `robots_waiting_for` and `robots_given_up_on` name some of them.
+    """
+
+    job: str
+    elapsed_s: float = 0.0
+    discovered: int = 0
+    pending: int = 0
+    leased: int = 0
+    unfinished: int = 0
+    done: int = 0
+    failed: int = 0
+    dropped: int = 0
+    fetched: int = 0
+    redirected: int = 0
+    rows: int = 0
+    retries: int = 0
+    retried: dict[str, int] = {}
+    leases_lost: int = 0
+    reasons: dict[str, int] = {}
+    robots_wait_s: float = 0.0
+    robots_waiting: int = 0
+    robots_waiting_for: tuple[str, ...] = ()
+    robots_given_up: int = 0
+    robots_given_up_on: tuple[str, ...] = ()
+
+
+class Status(Numbers, frozen=True, kw_only=True):
+    """A look at a crawl that is being served: its numbers, its sessions, and whether it is finished."""
+
+    sessions: int = 0
+    finished: bool = False

@@ -1,0 +1,93 @@
+"""The numbers for users: each is counted, and status, summary and `summary.json` have all of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from crawlfleet.coordinator.conduct.counting import count
+from crawlfleet.coordinator.core.rows import LedgerRow, RobotsWaits, TaskState
+from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.summary import Summary, write
+from crawlfleet.shared.status import Numbers, Status
+
+VERDICTS = {
+    (TaskState.PENDING, "requested"): 1,
+    (TaskState.LEASED, "granted"): 2,
+    (TaskState.DONE, "fetched"): 4,
+    (TaskState.DONE, "redirected"): 8,
+    (TaskState.DONE, "noindex"): 16,
+    (TaskState.FAILED, "http_404"): 32,
+    (TaskState.DROPPED, "robots"): 64,
+    (TaskState.DROPPED, "http_404"): 128,
+}
+LEDGER = LedgerRow(
+    pages_fetched=20,
+    rows=40,
+    retries=3,
+    retried={"http_503": 3},
+    leases_lost=5,
+    robots_waits=RobotsWaits(
+        waiting=1,
+        waiting_for=(("http://a.test", "http_500"), ("http://b.test", "")),
+        given_up=1,
+        given_up_on=(("http://c.test", "connect_failed"),),
+    ),
+)
+END: dict[str, Any] = {
+    "ended": "finished",
+    "started_at": "",
+    "fetched_before": 0,
+    "sinks": (),
+    "resumable": True,
+    "exit_code": 0,
+}
+
+
+class StoreWithNumbers(MemoryStore):
+    """A store in which everything that is counted has happened."""
+
+    def verdicts(self) -> dict[tuple[TaskState, str], int]:
+        return VERDICTS
+
+    def ledger(self) -> LedgerRow:
+        return LEDGER
+
+
+@pytest.fixture
+def numbers() -> Numbers:
+    return count(StoreWithNumbers(), job="job", elapsed_s=2.00049, robots_wait_s=60.0)
+
+
+def test_pages_are_counted_by_state_and_by_reason(numbers: Numbers) -> None:
+    assert (numbers.discovered, numbers.unfinished) == (255, 3)
+    assert (numbers.pending, numbers.leased) == (1, 2)
+    assert (numbers.done, numbers.failed, numbers.dropped) == (28, 32, 192)
+    assert (numbers.fetched, numbers.redirected) == (20, 8)
+    assert numbers.reasons == {"noindex": 16, "http_404": 160, "robots": 64}
+
+
+def test_hosts_that_wait_are_named_with_the_reason(numbers: Numbers) -> None:
+    assert numbers.robots_waiting_for == ("http://a.test (http_500)", "http://b.test")
+    assert numbers.robots_given_up_on == ("http://c.test (connect_failed)",)
+    assert (numbers.elapsed_s, numbers.robots_wait_s) == (2.0, 60.0)
+
+
+def test_every_number_is_counted(numbers: Numbers) -> None:
+    untouched = msgspec.structs.asdict(Numbers(job=""))
+    assert not [name for name, value in msgspec.structs.asdict(numbers).items() if value == untouched[name]]
+
+
+def test_status_and_summary_have_every_number(numbers: Numbers, tmp_path: Path) -> None:
+    told = msgspec.structs.asdict(numbers)
+    summary = Summary(**told, **END)
+    assert told.items() <= msgspec.structs.asdict(Status(**told)).items()
+    assert told.items() <= msgspec.structs.asdict(summary).items()
+    write(summary, tmp_path / "summary.json")
+    left = json.loads((tmp_path / "summary.json").read_text())
+    assert msgspec.convert(left, Summary) == summary
+    assert told.keys() | END.keys() == left.keys() - {"detail", "notices"}
