@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     Discriminator,
     Field,
@@ -32,10 +31,21 @@ from crawlfleet.coordinator.job import values as job_values
 from crawlfleet.coordinator.job.ca_file import read_ca_file
 from crawlfleet.coordinator.job.css import parse_selector
 from crawlfleet.coordinator.job.hook_file import prepares_sessions, read_hook
-from crawlfleet.coordinator.job.scope import HostBudget, Priority, ScopeRules, TrapRules, UrlRules
-from crawlfleet.coordinator.job.section import STRICT, Section, duration, fault, given, size, within
+from crawlfleet.coordinator.job.scope import Priority, ScopeRules, TrapRules, UrlRules
+from crawlfleet.coordinator.job.section import (
+    STRICT,
+    Plain,
+    Section,
+    duration,
+    fault,
+    given,
+    keys_of,
+    section_at,
+    size,
+    within,
+)
 from crawlfleet.coordinator.job.seed_ranges import host_name
-from crawlfleet.coordinator.job.seeds import Seeds, SitemapSeed, pages_of, read_seeds, sitemaps_of
+from crawlfleet.coordinator.job.seeds import Seeds, pages_of, read_seeds, sitemaps_of
 from crawlfleet.coordinator.job.yaml_source import KeyPath
 from crawlfleet.shared.errors import JobError
 from crawlfleet.shared.messages import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, LinkSpec, ParseSpec, ScopeSpec
@@ -148,7 +158,7 @@ class ParseRules(Section):
     engine: Literal["auto", "lexbor", "bs4"] = "auto"
 
 
-class Pick(Section):
+class Pick(Plain):
     """A field that takes text or an attribute, of the first match or of all (`many`). It has no keys in YAML."""
 
     css: str
@@ -199,6 +209,7 @@ FieldName: TypeAlias = Annotated[str, AfterValidator(job_values.field_name)]
 ItemFieldName: TypeAlias = Annotated[str, AfterValidator(job_values.item_field_name)]
 # The tags show up in the paths of complaints and are left out of them by `problems`.
 Spec: TypeAlias = Annotated[Annotated[Pick, Tag("(pick)")] | Annotated[Nest, Tag("(nest)")], Discriminator(_form)]
+Nest.model_rebuild()  # it stands before what its fields are
 
 
 class Item(Section):
@@ -350,42 +361,13 @@ def _hosts_of(seeds: Seeds) -> dict[str, None]:
     return dict.fromkeys(map(host_key, (*pages_of(seeds), *sitemaps_of(seeds))))
 
 
-def keys_of(section: type[BaseModel]) -> tuple[str, ...]:
-    """Return the keys of a section as they are written in YAML."""
-    return tuple(field.alias or name for name, field in section.model_fields.items())
-
-
-SECTIONS: dict[str, type[BaseModel]] = {
-    "scope": ScopeRules,
-    "traps": TrapRules,
-    "urls": UrlRules,
-    "politeness": Politeness,
-    "fetch": FetchRules,
-    "links": LinkRules,
-    "parse": ParseRules,
-}
-
-
 def _advise(path: KeyPath, key: str) -> str:
-    elsewhere = {name: keys_of(section) for name, section in SECTIONS.items()}
+    sections = {name: section_at(Job, (name,)) for name in keys_of(Job)}
+    elsewhere = {name: keys_of(section) for name, section in sections.items() if section is not None}
     return problems.unknown_key(key, _known(path), elsewhere)
 
 
 def _known(path: KeyPath) -> tuple[str, ...]:
-    return keys_of(_section_at(path))
-
-
-def _section_at(path: KeyPath) -> type[BaseModel]:
-    if not path:
-        return Job
-    if path[0] == "items":
-        return Item if len(path) == 2 else Nest
-    if path == ("scope", "per_host"):
-        return HostBudget
-    if path[0] == "priorities":
-        return Priority
-    if path[0] == "seeds":
-        return SitemapSeed
-    if path[:2] == ("politeness", "ignore_robots"):
-        return IgnoredRobots
-    return SECTIONS[str(path[0])]
+    section = section_at(Job, path)
+    assert section is not None
+    return keys_of(section)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -13,10 +16,55 @@ from crawlfleet.shared.quantities import seconds, size_bytes
 STRICT = ConfigDict(strict=True)
 
 
-class Section(BaseModel):
-    """Base of all sections: frozen, nothing unknown, no silent conversion."""
+class Plain(BaseModel):
+    """Base of a job's values: frozen, nothing unknown, no silent conversion."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Section(Plain):
+    """Base of all sections: what is written in YAML as a mapping of these keys."""
+
+
+def keys_of(section: type[Section]) -> tuple[str, ...]:
+    """Return the keys of a section as they are written in YAML."""
+    return tuple(field.alias or name for name, field in section.model_fields.items())
+
+
+def section_at(root: type[Section], path: KeyPath) -> type[Section] | None:
+    """Return the section whose keys a mapping at this path has; None where values, a list or names of one's own lie."""
+    kinds: list[Any] = [root]
+    for step in path:
+        kinds = [below for kind in kinds for below in _below(kind, step)]
+    return next((kind for kind in kinds if _is_section(kind)), None)
+
+
+def _below(kind: Any, step: str | int) -> Iterator[Any]:
+    if _is_section(kind):
+        yield from (
+            below
+            for key, field in zip(keys_of(kind), kind.model_fields.values(), strict=True)
+            if key == step
+            for below in _alternatives(field.annotation)
+        )
+    elif get_origin(kind) is tuple and isinstance(step, int):
+        yield from _alternatives(get_args(kind)[0])
+    elif get_origin(kind) is dict and isinstance(step, str):
+        yield from _alternatives(get_args(kind)[1])
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        yield from _alternatives(args[0])
+    elif origin in (Union, UnionType):
+        yield from (kind for alternative in args for kind in _alternatives(alternative))
+    else:
+        yield annotation
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Section)
 
 
 def given(value: object) -> object:

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from crawlfleet.__main__ import command_line
-from crawlfleet.coordinator.job.job import Job, brief, keys_of, load
+from crawlfleet.coordinator.job.job import Job, brief, load
+from crawlfleet.coordinator.job.section import keys_of
 from crawlfleet.worker.extract import Extractor
 from crawlfleet.worker.fetch import Fetched, Headers
 from crawlfleet.worker.hooks import load_hook

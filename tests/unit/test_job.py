@@ -481,6 +481,10 @@ class TestProblems:
         assert "seed: is not a known key: did you mean 'seeds'?" in problems(HEAD + "seed: x\n")[0]
         assert "depth: is not a known key here: it belongs under scope" in problem(HEAD + "depth: 3\n")
         assert "known here are hosts, include" in problem(HEAD + "scope: {zzz: 1}\n")
+        assert "known here are sitemap" in problem("name: t\nseeds: [{sitemap: https://e.org/, zzz: 1}]\n")
+        inner = "{each: i, zzz: 1, fields: {c: d}}"
+        nested = f"{{name: a, fields: {{each: {{each: h, fields: {{b: {inner}}}}}}}}}"
+        assert "known here are each, fields" in problem(HEAD + f"items: [{nested}]\n")
 
     def test_missing_keys_are_told(self) -> None:
         assert problems("lease: 15s\n") == (
