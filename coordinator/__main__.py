@@ -7,4 +7,4 @@ import sys
 from crawlfleet.commands.registry import run_alone
 
 if __name__ == "__main__":
-    sys.exit(run_alone("coordinator", "python -m crawlfleet.coordinator"))
+    sys.exit(run_alone("coordinator"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 from crawlfleet.commands.registry import add_commands
@@ -19,12 +20,13 @@ exit codes: 0 finished, even if some URLs failed; 1 no seed gave a page, a sink 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
     multiprocessing.freeze_support()
-    args = command_line().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    args = command_line(argv).parse_args(argv)
     return exit_code_of(lambda: args.execute(args))
 
 
-def command_line() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def command_line(named: Collection[str]) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line, with the arguments of the commands that are named."""
     parser = argparse.ArgumentParser(
         prog="crawlfleet",
         description="A distributed crawler: one coordinator, any number of workers.",
@@ -32,7 +34,7 @@ def command_line() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    add_commands(parser)
+    add_commands(parser, named)
     return parser
 
 

@@ -9,4 +9,4 @@ from crawlfleet.commands.registry import run_alone
 
 if __name__ == "__main__":
     multiprocessing.freeze_support()
-    sys.exit(run_alone("worker", "python -m crawlfleet.worker"))
+    sys.exit(run_alone("worker"))

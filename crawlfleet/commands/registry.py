@@ -1,4 +1,4 @@
-"""Which commands there are. A command's module is loaded when the command is run, or asked for its help.
+"""Which commands there are. Only the modules of commands that are asked for are loaded, so that `--help` is quick.
 
 A module of a command has `add_arguments(parser)` and `execute(args)`, which returns the exit code.
 """
@@ -6,21 +6,11 @@ A module of a command has `add_arguments(parser)` and `execute(args)`, which ret
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple
 
-
-class CommandModule(Protocol):
-    """What a command's module offers."""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Define the arguments of the command."""
-        ...
-
-    def execute(self, args: argparse.Namespace) -> int:
-        """Do what the arguments say; return the exit code."""
-        ...
+from crawlfleet.shared.exits import exit_code_of
 
 
 class Command(NamedTuple):
@@ -30,12 +20,14 @@ class Command(NamedTuple):
     help: str
     module: str
 
-    def load(self) -> CommandModule:
-        """Import the command's module."""
-        return cast("CommandModule", import_module(self.module))
+    def define(self, parser: argparse.ArgumentParser) -> None:
+        """Load the command's module, and give a parser its arguments and what executes them."""
+        module = import_module(self.module)
+        module.add_arguments(parser)
+        parser.set_defaults(execute=module.execute)
 
 
-COMMANDS: list[Command] = [
+COMMANDS = [
     Command("run", "crawl a job with a coordinator and workers on this machine", "crawlfleet.commands.run"),
     Command("coordinator", "serve a job to workers, here or on other machines", "crawlfleet.commands.coordinator"),
     Command("worker", "fetch and parse for a coordinator", "crawlfleet.commands.worker"),
@@ -50,37 +42,20 @@ COMMANDS: list[Command] = [
 ]
 
 
-class CommandParser(argparse.ArgumentParser):
-    """The parser of one command. It loads the command's module when there is something to parse."""
-
-    command: Command | None = None
-
-    def load(self) -> CommandParser:
-        """Define the command's arguments, unless that was done; return the parser."""
-        if self.command is not None:
-            module, self.command = self.command.load(), None
-            module.add_arguments(self)
-            self.set_defaults(execute=module.execute)
-        return self
-
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]  # typeshed has overloads
-        """Define the command's arguments, then parse them."""
-        return super(CommandParser, self.load()).parse_known_args(args, namespace)
-
-
-def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Let a parser know all commands."""
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=CommandParser)
+def add_commands(parser: argparse.ArgumentParser, named: Collection[str]) -> None:
+    """Give a parser all commands, with the arguments of those that are named."""
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
-        subparsers.add_parser(command.name, help=command.help).command = command
+        subparser = subparsers.add_parser(command.name, help=command.help)
+        if command.name in named:
+            command.define(subparser)
 
 
-def run_alone(name: str, prog: str, argv: Sequence[str] | None = None) -> int:
-    """Run one command as a program of its own; return its exit code."""
-    from crawlfleet.shared.exits import exit_code_of
-
-    command = next(command for command in COMMANDS if command.name == name)
-    parser = CommandParser(prog=prog, description=f"{command.help[0].upper()}{command.help[1:]}.")
-    parser.command = command
+def run_alone(name: str, argv: Sequence[str] | None = None) -> int:
+    """Run one command as `python -m crawlfleet.NAME`; return its exit code."""
+    (command,) = (command for command in COMMANDS if command.name == name)
+    description = f"{command.help[0].upper()}{command.help[1:]}."
+    parser = argparse.ArgumentParser(prog=f"python -m crawlfleet.{name}", description=description)
+    command.define(parser)
     args = parser.parse_args(argv)
     return exit_code_of(lambda: args.execute(args))

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from crawlfleet.__main__ import command_line
+from crawlfleet.commands.registry import COMMANDS
 from crawlfleet.coordinator.job.job import Job, brief, load
 from crawlfleet.coordinator.job.section import keys_of
 from crawlfleet.worker.extract import Extractor
@@ -86,9 +87,9 @@ def _commands_in_text() -> Iterator[tuple[str, str]]:
 
 
 def _subparsers() -> dict[str, argparse.ArgumentParser]:
-    actions = command_line()._actions
+    actions = command_line([command.name for command in COMMANDS])._actions
     (commands,) = (action for action in actions if isinstance(action, argparse._SubParsersAction))
-    return {name: parser.load() for name, parser in commands.choices.items()}
+    return dict(commands.choices)
 
 
 def _options(parser: argparse.ArgumentParser) -> set[str]:
@@ -145,7 +146,7 @@ def test_a_command_in_the_documents_can_be_typed(where: str, line: str) -> None:
         words.pop(0)
     match words:
         case ["crawlfleet", *arguments]:
-            command_line().parse_args(arguments)
+            command_line(arguments).parse_args(arguments)
         case ["make", target, *_]:
             assert re.search(rf"^{re.escape(target)}:", (ROOT / "Makefile").read_text(), re.MULTILINE), where
         case ["python", "-m", "crawlfleet.demo", *_]:

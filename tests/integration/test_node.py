@@ -197,7 +197,7 @@ class Stage:
     def hurried_node(self, *arguments: str) -> subprocess.Popen[str]:
         """A node of one worker that starts another as soon as one has died."""
         code = "import sys; from crawlfleet.worker import node; node.LAST_PAUSE_S = 0.0\n"
-        code += "from crawlfleet.commands.registry import run_alone; sys.exit(run_alone('worker', 'worker'))"
+        code += "from crawlfleet.commands.registry import run_alone; sys.exit(run_alone('worker'))"
         command = [sys.executable, "-c", code, "--processes", "1", "--start-method", "fork", *arguments]
         node = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
         self.nodes.append(node)

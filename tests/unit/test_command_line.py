@@ -1,13 +1,18 @@
-"""What the command line costs before it does anything."""
+"""A command is a module and a line in the table; what the command line costs before it does anything."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+
+from crawlfleet.__main__ import main
+from crawlfleet.commands import registry
+from crawlfleet.commands.registry import COMMANDS, Command, run_alone
 
 IMPORTED = """\
 import runpy, sys
@@ -25,6 +30,66 @@ HELP = {
     "python -m crawlfleet.worker": ["crawlfleet.worker", "worker", "--help"],
     "python -m crawlfleet.coordinator": ["crawlfleet.coordinator", "coordinator", "--help"],
 }
+
+TOY = """\
+from crawlfleet.shared.errors import UsageError
+
+def add_arguments(parser):
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--shout", action="store_true", help="in capitals")
+
+def execute(args):
+    if not args.words:
+        raise UsageError("nothing to say")
+    print(" ".join(args.words).upper() if args.shout else " ".join(args.words))
+    return 7
+"""
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command of the test: a module, and a line in the table."""
+    (tmp_path / "toy_command.py").write_text(TOY)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "COMMANDS", [*COMMANDS, Command("say-it", "say some words", "toy_command")])
+    monkeypatch.delitem(sys.modules, "toy_command", raising=False)
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_line_in_the_table_is_listed_and_not_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    assert ["say-it", "say", "some", "words"] in [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert "toy_command" not in sys.modules
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_line_in_the_table_runs_and_tells_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["say-it", "--shout", "hello", "run"]) == 7
+    assert capsys.readouterr().out == "HELLO RUN\n"
+    assert run_alone("say-it", ["hello"]) == 7
+    assert capsys.readouterr().out == "hello\n"
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_line_in_the_table_tells_its_help_and_its_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["say-it", "--help"])
+    assert "in capitals" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        main(["say-it", "--whisper"])
+    assert end.value.code == 2
+    assert "crawlfleet: error: unrecognized arguments: --whisper" in capsys.readouterr().err
+    assert main(["say-it"]) == 2
+    assert capsys.readouterr().err == "crawlfleet: nothing to say\n"
+
+
+def test_every_line_of_the_table_leads_to_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        with pytest.raises(SystemExit):
+            main([command.name, "--help"])
+        assert f"usage: crawlfleet {command.name}" in capsys.readouterr().out
 
 
 def _libraries() -> set[str]:
