@@ -88,7 +88,7 @@ class Crawl:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What the job asks for that whoever runs it has to know."""
+        """Sentences about the job that its user must see."""
         ignored = self._job.politeness.ignore_robots
         return tuple(f"robots.txt of {entry.host} is ignored: {entry.reason}" for entry in ignored)
 
@@ -101,7 +101,7 @@ class Crawl:
         return self._loop.call(self._status)
 
     def run(self) -> Summary:
-        """Serve until the crawl is finished or told to stop; return what it came to."""
+        """Serve until the crawl is finished or told to stop; return its summary."""
         for notice in self.notices:
             structlog.get_logger().warning(notice)
         self._follower.start()
@@ -143,12 +143,12 @@ class Crawl:
         self._service.add_seeds(pages_of(seeds), now, maps=sitemaps_of(seeds))
 
     def _go_by_new_job(self, keep: Callable[[], None], now: float) -> None:
-        """Judge what is known by the new job, and keep the job, in one commit."""
+        """Judge the known URLs by the new job, and keep the job, in one commit."""
         self._service.reconsider(now)
         keep()
 
     def _wait(self) -> bool:
-        """Wait for the end; say whether it is the crawl's own, proved from its state."""
+        """Wait for the end; return whether the crawl is finished, rather than stopped or broken."""
         self._over.clear()  # it had no tasks before its seeds
         while not self._over.wait(0.05):
             is_broken = self._loop.failure is not None or self._follower.failure is not None
@@ -157,7 +157,7 @@ class Crawl:
         return True
 
     def _look_up(self) -> None:
-        """Let the sinks follow a commit, and see whether it was the last; in the loop's thread."""
+        """After a commit, in the loop's thread: wake the sinks, and see whether the crawl is finished."""
         self._follower.nudge()
         if self._service.is_finished:
             self._over.set()

@@ -1,4 +1,4 @@
-"""A crawl's folder: where its frontier, its items, its log, its summary and its keys lie, and who may write there."""
+"""A crawl's folder: the places of its frontier, items, log, summary and keys, and the lock on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KEEPS_NOTHING = frozenset({LOCK, JOIN, LOG, *IDENTITY_FILES})
 
 
 class CrawlFolder:
-    """One crawl's folder, held by this process until it ends. Raises `UsageError` where it cannot be had."""
+    """One crawl's folder, held by this process until it ends. Raises `UsageError` if it cannot be used."""
 
     def __init__(self, root: Path, job: str, *, fresh: bool) -> None:
         self.path = root / job

@@ -1,4 +1,4 @@
-"""What a crawl came to: the numbers at its end, as a value and as JSON."""
+"""The numbers at the end of a crawl, as a value and as JSON."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Summary(Numbers, frozen=True, kw_only=True):
 
     @property
     def pages_per_s(self) -> float:
-        """The rate of this run, not of those that it went on from."""
+        """The rate of this run alone."""
         return (self.fetched - self.fetched_before) / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
 
 def write(summary: Summary, path: Path) -> None:
-    """Leave a summary as JSON, whole or not at all; raise `OSError` if that cannot be."""
+    """Write a summary as JSON, whole or not at all; raise `OSError` if it cannot be written."""
     draft = path.with_suffix(".tmp")
     draft.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
     draft.replace(path)

@@ -33,7 +33,7 @@ def add_crawl(parser: argparse.ArgumentParser) -> None:
 
 
 def count(text: str) -> int:
-    """Read how many processes or threads there shall be, from 1 to 1024."""
+    """Parse a number of processes or threads, from 1 to 1024."""
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1024:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 to 1024")
     return int(text)

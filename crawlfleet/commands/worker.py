@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Run a node as the arguments say; return its exit code. Raise `UsageError` for a token that is none."""
+    """Run a node as the arguments say; return its exit code. Raise `UsageError` for an invalid token."""
     from crawlfleet.shared.lean import load_structlog
 
     load_structlog()

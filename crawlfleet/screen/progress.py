@@ -1,4 +1,4 @@
-"""How a run shows itself while it goes on: a live line on a terminal, plain lines elsewhere."""
+"""The progress of a run: a live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Progress(Protocol):
 
 
 def open_progress(console: Console) -> Progress:
-    """Return the progress that fits where it goes to."""
+    """Return a live line for a terminal, plain lines for anything else."""
     return LiveProgress(console) if console.is_terminal else PlainProgress(console)
 
 
@@ -45,7 +45,7 @@ class Rate:
         self._seen: list[tuple[float, int]] = []
 
     def of(self, status: Status) -> float:
-        """Take a status in; return the rate now."""
+        """Return the rate, with this status as the latest."""
         self._seen.append((status.elapsed_s, status.fetched))
         while self._seen[0][0] < status.elapsed_s - RATE_WINDOW_S:
             self._seen.pop(0)
@@ -74,7 +74,7 @@ def words(status: Status, rate: float) -> str:
 
 
 class LiveProgress:
-    """One line that renews itself."""
+    """One line, updated in place."""
 
     def __init__(self, console: Console) -> None:
         self._rate = Rate()
@@ -91,7 +91,7 @@ class LiveProgress:
         self._live.stop()
 
     def show(self, status: Status) -> None:
-        """Renew the line."""
+        """Update the line."""
         self._spinner.update(text=words(status, self._rate.of(status)))
 
 
@@ -112,7 +112,7 @@ class PlainProgress:
         pass
 
     def show(self, status: Status) -> None:
-        """Print a line, unless the last one is fresh."""
+        """Print a line, unless the last one is recent."""
         rate = self._rate.of(status)
         if time.monotonic() >= self._next_at:
             self._next_at = time.monotonic() + PLAIN_EVERY_S

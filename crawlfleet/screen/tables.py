@@ -1,4 +1,4 @@
-"""What a crawl came to, its proof and its audit, as tables."""
+"""The end of a crawl, its proof and its audit, as tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WHAT_NEXT = {
 
 
 def show_summary(summary: Summary, console: Console) -> None:
-    """Print a summary as a table, and what the user has to know beside it."""
+    """Print a summary as a table; then its sinks, its notices and what to do next."""
     table = Table(title=f"{summary.job}: {summary.ended}", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
@@ -42,7 +42,7 @@ def show_summary(summary: Summary, console: Console) -> None:
 
 
 def show_proof(proof: Proof, console: Console) -> None:
-    """Print what `verify` found: each invariant with its count, and where it does not hold."""
+    """Print the invariants that `verify` checked: how often, and where one is broken."""
     table = Table(title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right")
@@ -59,7 +59,7 @@ def show_proof(proof: Proof, console: Console) -> None:
 
 
 def show_audit(audit: Audit, console: Console) -> None:
-    """Print how far apart the requests to each host were, those first that came nearest to what was allowed."""
+    """Print the smallest gap between requests to each host, in the order of the audit."""
     table = Table(title_justify="left")
     table.add_column("host", overflow="fold")
     for name in ("requests", "smallest gap", "allowed", "too soon"):
@@ -81,7 +81,7 @@ def hosts(number: int) -> str:
 
 
 def _robots_lines(summary: Summary) -> list[str]:
-    """Say which hosts were left out for a robots.txt that could not be had, and what decided it."""
+    """Name the hosts that were left out for an unavailable robots.txt, and the setting that decided it."""
     lines = []
     if summary.robots_given_up:
         some = ", ".join(summary.robots_given_up_on)
