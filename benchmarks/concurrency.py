@@ -24,9 +24,9 @@ from typing import NamedTuple
 
 from benchmarks.bars import Bar, draw
 from benchmarks.concurrency_ways import WAYS
-from benchmarks.contestants import fetch_engines
 from benchmarks.report import machine, replace_figures
 from benchmarks.slow_site import page_path
+from crawlfleet.shared.engines import FETCH_ENGINES
 
 DOCS = Path(__file__).parents[1] / "docs"
 BOOKS_A_PAGE = 20
@@ -179,7 +179,7 @@ def main() -> None:
         "--write-docs", action="store_true", help="write the figures into docs/benchmarks.md, and a chart"
     )
     options = parser.parse_args()
-    every = [*WAYS, *(f"fleet, {engine}" for engine in fetch_engines())]
+    every = [*WAYS, *(f"fleet, {engine}" for engine in FETCH_ENGINES)]
     ways = [way for way in every if not options.only or way == "loop" or any(word in way for word in options.only)]
     medians = measure(ways, options.runs, options.pages, options.latency_ms)
     print(table(medians, options.pages, options.latency_ms))

@@ -10,11 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 from urllib.parse import quote
 
 from benchmarks.meter import Command
-from crawlfleet.coordinator.job.job import FetchRules
+from crawlfleet.shared.engines import FETCH_ENGINES
 
 PEERS = Path(__file__).parent / "peers"
 VENV = Path(".make/peers")
@@ -132,14 +132,9 @@ def _crawlfleet(fetch: str, parse: str, durability: str) -> Contestant:
         return [Command([sys.executable, "-m", "crawlfleet", "run", "site.yaml"])]
 
     def missing() -> str:
-        return "" if fetch in fetch_engines() else f"there is no fetch engine {fetch!r}"
+        return "" if fetch in FETCH_ENGINES else f"there is no fetch engine {fetch!r}"
 
     return Contestant(f"crawlfleet, {fetch} + {parse}, {kept}", prepare, missing, ours=True)
-
-
-def fetch_engines() -> list[str]:
-    """Return the fetch engines that a job may name, the quickest first."""
-    return sorted(set(get_args(FetchRules.model_fields["engine"].annotation)) - {"auto"})
 
 
 def _wget2(site: Site, folder: Path) -> list[Command]:

@@ -20,10 +20,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from crawlfleet.shared.engines import PARSE_ENGINES
 from crawlfleet.shared.messages import Brief, FieldRule, ItemRule, Kind, ParseSpec, ScopeSpec, Task
-from crawlfleet.worker.extract import Extractor, Page
-from crawlfleet.worker.extract.engines import ENGINES, open_engine
-from crawlfleet.worker.fetch import Fetched, Headers
+from crawlfleet.worker.extract.extractor import Extractor
+from crawlfleet.worker.extract.registry import open_engine
+from crawlfleet.worker.extract.source import Source
+from crawlfleet.worker.fetch.port import Fetched, Headers
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.pipeline import Pipeline
 
@@ -67,7 +69,7 @@ def stages(engine: str) -> dict[str, Stage]:
 
     whole = Pipeline(extractor=extractor(RULES), max_report_bytes=2**30)
     return {
-        "parse": lambda fetched: tree.root(Page(fetched)),
+        "parse": lambda fetched: tree.root(Source(fetched.body, fetched.headers.get("content-type", ""))),
         "links": extractor(NOTHING).extract,
         "default": extractor().extract,
         "rules": extractor(RULES).extract,
@@ -121,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--site", type=Path, nargs="+", default=SITES, help="folders of pages")
     parser.add_argument("--pages", type=int, default=1_000, help="how many of each")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--engine", choices=sorted(ENGINES), default="lexbor")
+    parser.add_argument("--engine", choices=sorted(PARSE_ENGINES), default="lexbor")
     parser.add_argument("--profile", action="store_true", help="tell what `settle` spends its time with")
     return parser
 

@@ -26,8 +26,9 @@ from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.shared.wire.manager import FleetManager
 from crawlfleet.worker.agenda import Agenda
-from crawlfleet.worker.extract import Extractor
-from crawlfleet.worker.fetch import Engine, ManyEngine, engine_for
+from crawlfleet.worker.extract.extractor import Extractor
+from crawlfleet.worker.fetch.port import FetchEngine
+from crawlfleet.worker.fetch.registry import engine_for
 from crawlfleet.worker.hooks import load_hook, load_session
 from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.pool import Pool, PoolSize
@@ -198,7 +199,7 @@ def _open_extractor(brief: Brief, fleet: FleetPrimitives) -> Extractor:
     return Extractor(brief, parse=parse, fleet=fleet)
 
 
-def _open_engine(brief: Brief) -> Engine | ManyEngine:
+def _open_engine(brief: Brief) -> FetchEngine:
     prepare = load_session(brief.hook) if brief.hook is not None else None
     engine = engine_for(brief.fetch, prepare)
     # What cannot be opened is better told here than in every fetch thread.

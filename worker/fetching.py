@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from crawlfleet.worker.agenda import Agenda
-from crawlfleet.worker.fetch import Fetched, Fetcher, ManyFetcher
+from crawlfleet.worker.fetch.port import Fetched, Fetcher, ManyFetcher
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.pipeline import enough_bytes
 

@@ -13,7 +13,7 @@ from typing import Any
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import HookSpec
 from crawlfleet.worker.extract.harvest import Parse, describe
-from crawlfleet.worker.fetch import Prepare
+from crawlfleet.worker.fetch.port import Prepare
 
 MODULE_NAME = "crawlfleet_hook"
 

@@ -17,10 +17,10 @@ from msgspec.structs import replace
 
 from crawlfleet.shared.messages import CONTENT_TYPE_RULE, Kind, Outcome, Report, Task, UrlSpec
 from crawlfleet.shared.web.url_policy import UrlPolicy, policy_of
-from crawlfleet.worker.extract import Extracted
+from crawlfleet.worker.extract.extractor import Extracted
 from crawlfleet.worker.extract.sitemap import MAX_BYTES as MAX_SITEMAP_BYTES
 from crawlfleet.worker.extract.sitemap import Sitemap
-from crawlfleet.worker.fetch import Fetched
+from crawlfleet.worker.fetch.port import Fetched
 from crawlfleet.worker.fitting import detail_of, extract_error, fit, in_parts, printable
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.talk.outbox import Delivery

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import structlog
 
 from crawlfleet.worker.agenda import Agenda
-from crawlfleet.worker.fetch import Engine, ManyEngine
+from crawlfleet.worker.fetch.port import FetchEngine
 from crawlfleet.worker.fetching import Fetching, FetchLoop, FetchThreads, Page, join_all, start_later
 from crawlfleet.worker.fitting import internal_error
 from crawlfleet.worker.lanes import Attempt
@@ -56,7 +56,7 @@ class Pool:
         *,
         agenda: Agenda,
         outbox: Outbox,
-        engine: Engine | ManyEngine,
+        engine: FetchEngine,
         pipeline: Pipeline,
         size: PoolSize,
         in_hand: Hands,
@@ -104,9 +104,9 @@ class Pool:
                 return False
         return join_all(self._parsing, give_up_at)
 
-    def _fetch_by(self, engine: Engine | ManyEngine, size: PoolSize) -> Fetching:
+    def _fetch_by(self, engine: FetchEngine, size: PoolSize) -> Fetching:
         most, between, heard_by = size.fetches, size.pages_between, (self._report_bug, self._break)
-        if isinstance(engine, ManyEngine):
+        if engine.many_at_once:
             return FetchLoop(self._agenda, engine.open(), most, between, *heard_by)
         return FetchThreads(self._agenda, engine.open, most, between, *heard_by)
 

@@ -40,6 +40,7 @@ from crawlfleet.coordinator.job.section import (
     fault,
     given,
     keys_of,
+    one_of,
     section_at,
     size,
     within,
@@ -47,6 +48,7 @@ from crawlfleet.coordinator.job.section import (
 from crawlfleet.coordinator.job.seed_ranges import host_name
 from crawlfleet.coordinator.job.seeds import Seeds, pages_of, read_seeds, sitemaps_of
 from crawlfleet.coordinator.job.yaml_source import KeyPath
+from crawlfleet.shared.engines import AUTO, FETCH_ENGINES, PARSE_ENGINES, names, that_prepare_sessions
 from crawlfleet.shared.errors import JobError
 from crawlfleet.shared.messages import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, LinkSpec, ParseSpec, ScopeSpec
 from crawlfleet.shared.web.urls import host_key
@@ -129,7 +131,7 @@ def _some_types(types: tuple[str, ...] | None) -> tuple[str, ...] | None:
 class FetchRules(Section):
     """How pages are fetched. `headers` are pairs of name and value; `ca_pem` is the text of the file `ca_file`."""
 
-    engine: Literal["auto", "curl", "requests"] = "auto"
+    engine: Annotated[str, one_of(lambda: names(FETCH_ENGINES.values()))] = AUTO
     timeout_s: Annotated[float, duration("100ms", "10m")] = Field(default=20.0, alias="timeout")
     connect_timeout_s: Annotated[float, duration("100ms", "10m")] = Field(default=10.0, alias="connect_timeout")
     first_byte_timeout_s: Annotated[float, duration("100ms", "10m")] = Field(default=20.0, alias="first_byte_timeout")
@@ -155,7 +157,7 @@ class LinkRules(Section):
 class ParseRules(Section):
     """How pages are parsed."""
 
-    engine: Literal["auto", "lexbor", "bs4"] = "auto"
+    engine: Annotated[str, one_of(lambda: names(PARSE_ENGINES.values()))] = AUTO
 
 
 class Pick(Plain):
@@ -295,9 +297,10 @@ class Job(Section):
 
     @model_validator(mode="after")
     def _hook_fits_engine(self) -> Job:
-        if self.fetch.engine == "curl" and self._hook_source and prepares_sessions(self._hook_source):
-            text = "'curl' has no session for the hook's session() to prepare: write auto or requests"
-            raise fault(("fetch", "engine"), text)
+        fitting = names(that_prepare_sessions())
+        if self.fetch.engine not in fitting and self._hook_source and prepares_sessions(self._hook_source):
+            text = f"{self.fetch.engine!r} has no session for the hook's session() to prepare: write "
+            raise fault(("fetch", "engine"), text + " or ".join(fitting))
         return self
 
 

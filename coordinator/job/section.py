@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -65,6 +65,19 @@ def _alternatives(annotation: Any) -> Iterator[Any]:
 
 def _is_section(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Section)
+
+
+def one_of(known: Callable[[], tuple[str, ...]]) -> BeforeValidator:
+    """Accept some names, which are looked up when there is a value to check. The complaint is that of a `Literal`."""
+
+    def check(value: object) -> object:
+        names = known()
+        if value in names:
+            return value
+        expected = f"{', '.join(map(repr, names[:-1]))} or {names[-1]!r}"
+        raise PydanticCustomError("literal_error", "wants {expected}", {"expected": expected})
+
+    return BeforeValidator(check)
 
 
 def given(value: object) -> object:

@@ -22,8 +22,8 @@ from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.wire.manager import FleetManager
 from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.app import dial
-from crawlfleet.worker.extract import Extractor
-from crawlfleet.worker.fetch import open_fetcher
+from crawlfleet.worker.extract.extractor import Extractor
+from crawlfleet.worker.fetch.registry import open_fetcher
 from crawlfleet.worker.fitting import fit, internal_error
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.pipeline import Pipeline, enough_bytes

@@ -21,8 +21,8 @@ from crawlfleet.__main__ import command_line
 from crawlfleet.commands.registry import COMMANDS
 from crawlfleet.coordinator.job.job import Job, brief, load
 from crawlfleet.coordinator.job.section import keys_of
-from crawlfleet.worker.extract import Extractor
-from crawlfleet.worker.fetch import Fetched, Headers
+from crawlfleet.worker.extract.extractor import Extractor
+from crawlfleet.worker.fetch.port import Fetched, Headers
 from crawlfleet.worker.hooks import load_hook
 
 ROOT = Path(__file__).parents[2]

@@ -11,10 +11,9 @@ import pytest
 
 from crawlfleet.coordinator.core.rows import TaskRow
 from crawlfleet.coordinator.frontier.crawl_reader import CrawlReader
+from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES
 from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.web.urls import parts
-from crawlfleet.worker.extract.engines import ENGINES as PARSERS
-from crawlfleet.worker.fetch import FETCHERS
 from tests.acceptance import crawls
 from tests.conformance.vectors import published
 from tests.site.rule_site import ADDRESSES, RULES, Request, home, serving_rules
@@ -152,8 +151,8 @@ def test_so_many_rules_are_published(engines: tuple[str, str]) -> None:
 
 
 def test_every_engine_that_there_is_crawls() -> None:
-    assert {fetch for fetch, _ in ENGINES} == set(FETCHERS)
-    assert {parse for _, parse in ENGINES} == set(PARSERS)
+    assert {fetch for fetch, _ in ENGINES} == set(FETCH_ENGINES)
+    assert {parse for _, parse in ENGINES} == set(PARSE_ENGINES)
 
 
 def test_all_engines_agree_on_every_page_and_row(all_crawls: Crawls) -> None:

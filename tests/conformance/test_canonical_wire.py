@@ -7,10 +7,12 @@ from contextlib import closing
 
 import pytest
 
+from crawlfleet.shared.engines import FETCH_ENGINES
 from crawlfleet.shared.messages import FetchSpec, UrlSpec
 from crawlfleet.shared.web.url_policy import TRACKING, UrlPolicy
 from crawlfleet.shared.web.urls import parts
-from crawlfleet.worker.fetch import FETCHERS, Fetcher, open_fetcher
+from crawlfleet.worker.fetch.port import Fetcher
+from crawlfleet.worker.fetch.registry import open_fetcher
 from tests.site.hostile_site import HostileSite
 
 POLICIES = {
@@ -34,7 +36,7 @@ LINKS = (
 )
 
 
-@pytest.fixture(params=sorted(FETCHERS))
+@pytest.fixture(params=sorted(FETCH_ENGINES))
 def fetcher(request: pytest.FixtureRequest) -> Iterator[Fetcher]:
     with closing(open_fetcher(FetchSpec(engine=request.param, timeout_s=10))) as opened:
         yield opened

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import pytest
 
+from crawlfleet.shared.engines import FETCH_ENGINES
 from crawlfleet.shared.messages import FetchSpec, Outcome
 from crawlfleet.worker.extract.charset import FALLBACK, codec_of, declared_codec, decode
-from crawlfleet.worker.fetch import FETCHERS, Fetched, open_fetcher
+from crawlfleet.worker.fetch.port import Fetched
+from crawlfleet.worker.fetch.registry import open_fetcher
 from tests.conformance.vectors import published, vectors
 from tests.site.hostile_site import ROUTES, HostileSite, reply, saying
 
@@ -92,7 +94,7 @@ def test_an_encoding_is_never_guessed_from_the_frequency_of_letters() -> None:
     assert "老子" in decode(page, "text/plain; charset=big5") or "章" in decode(page, "text/plain; charset=big5")
 
 
-@pytest.fixture(params=sorted(FETCHERS))
+@pytest.fixture(params=sorted(FETCH_ENGINES))
 def engine(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

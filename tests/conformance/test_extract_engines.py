@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
+from crawlfleet.shared.engines import PARSE_ENGINES
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Brief, FieldRule, ItemRule, LinkSpec, ParseSpec, ScopeSpec
-from crawlfleet.worker.extract import Extracted, Extractor
-from crawlfleet.worker.extract.engines import ENGINES, open_engine
-from crawlfleet.worker.fetch import Fetched, Headers
+from crawlfleet.worker.extract.extractor import Extracted, Extractor
+from crawlfleet.worker.extract.registry import open_engine
+from crawlfleet.worker.fetch.port import Fetched, Headers
 
-OTHERS = sorted(set(ENGINES) - {"lexbor"})
+OTHERS = sorted(set(PARSE_ENGINES) - {"lexbor"})
 REAL = Path("/usr/share/doc/python3.11/html")
 HTML = Headers((("Content-Type", "text/html"),))
 FIELDS = (

@@ -17,16 +17,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from crawlfleet.shared.engines import FETCH_ENGINES
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import FetchSpec, Outcome
-from crawlfleet.worker.fetch import FETCHERS, Fetched, Fetcher, Headers, open_fetcher
+from crawlfleet.worker.fetch.port import Fetched, Fetcher, Headers
+from crawlfleet.worker.fetch.registry import open_fetcher
 from tests.site.hostile_site import HostileSite
 
 LIMIT = 100_000
 SHORT_S = 0.3
 
 
-@pytest.fixture(params=sorted(FETCHERS))
+@pytest.fixture(params=sorted(FETCH_ENGINES))
 def engine(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

@@ -15,14 +15,16 @@ from pathlib import Path
 
 import pytest
 
+from crawlfleet.shared.engines import FETCH_ENGINES
 from crawlfleet.shared.messages import FetchSpec, Outcome
-from crawlfleet.worker.fetch import FETCHERS, Fetched, open_fetcher
+from crawlfleet.worker.fetch.port import Fetched
+from crawlfleet.worker.fetch.registry import open_fetcher
 from tests.site.authority import Authority
 
 PATIENCE_S = 10.0
 
 
-@pytest.fixture(params=sorted(FETCHERS))
+@pytest.fixture(params=sorted(FETCH_ENGINES))
 def engine(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

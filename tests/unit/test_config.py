@@ -9,8 +9,8 @@ import pytest
 
 from crawlfleet.coordinator.job.job import brief, load
 from crawlfleet.demo.shop import BOOKS, BOOKS_A_LIST, list_path, pages
-from crawlfleet.worker.extract import Extractor
-from crawlfleet.worker.fetch import Fetched, Headers
+from crawlfleet.worker.extract.extractor import Extractor
+from crawlfleet.worker.fetch.port import Fetched, Headers
 from crawlfleet.worker.hooks import load_hook
 
 CONFIG = Path(__file__).parents[2] / "config"

@@ -11,7 +11,7 @@ from crawlfleet.coordinator.conduct.counting import count
 from crawlfleet.coordinator.core import retry
 from crawlfleet.coordinator.core.rows import Gate, LedgerRow, TaskState
 from crawlfleet.shared.messages import AckState, Kind, Lease, Outcome, Report, ScopeSpec, Task
-from crawlfleet.worker import fetch
+from crawlfleet.worker.fetch import port
 from tests.unit.core_crawl import POLICY, SEED, CoreCrawl, all_of
 
 ROBOTS = "http://a.test/robots.txt"
@@ -124,7 +124,7 @@ def test_each_class_of_failed_fetch_is_tried_again_or_not(reason: str, again: bo
 
 
 def test_every_reason_that_a_fetch_may_have_is_classed_and_told_in_the_reference() -> None:
-    told = (fetch.__doc__ or "").partition("Reasons of a failure:")[2].partition("A timeout")[0]
+    told = (port.__doc__ or "").partition("Reasons of a failure:")[2].partition("A timeout")[0]
     reasons = set(re.findall(r"`([a-z_]+)`", told))
     assert reasons == NETWORK_REASONS.keys() | OTHER_FAILURES
     reference = (Path(__file__).parents[2] / "docs/reference/jobs.md").read_text()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from crawlfleet.shared.engines import PARSE_ENGINES
 from crawlfleet.shared.messages import Brief, FetchSpec, LinkSpec, ScopeSpec
-from crawlfleet.worker.extract import Extracted, Extractor, engines
+from crawlfleet.worker.extract import registry
 from crawlfleet.worker.extract.directives import Directives, read_directives
-from crawlfleet.worker.extract.engines import ENGINES
-from crawlfleet.worker.fetch import Fetched, Headers
+from crawlfleet.worker.extract.extractor import Extracted, Extractor
+from crawlfleet.worker.fetch.port import Fetched, Headers
 
 US = frozenset({"ourbot"})
 NEITHER, NOFOLLOW, NOINDEX, BOTH = (
@@ -64,10 +65,10 @@ def test_a_header_may_be_for_one_crawler_alone(values: tuple[str, ...], asked: D
     assert read_directives((), values, US) == asked
 
 
-@pytest.fixture(autouse=True, params=sorted(ENGINES))
+@pytest.fixture(autouse=True, params=sorted(PARSE_ENGINES))
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run every test of this file over each parse engine."""
-    monkeypatch.setattr(engines, "AUTO", request.param)
+    monkeypatch.setattr(registry, "PARSE_ENGINES", {request.param: PARSE_ENGINES[request.param]})
 
 
 def extract(

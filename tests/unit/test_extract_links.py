@@ -6,20 +6,21 @@ import time
 
 import pytest
 
+from crawlfleet.shared.engines import PARSE_ENGINES
 from crawlfleet.shared.messages import Brief, LinkSpec, ScopeSpec
 from crawlfleet.shared.web.urls import canonicalize, parts
-from crawlfleet.worker.extract import Extractor, engines
-from crawlfleet.worker.extract.engines import ENGINES
-from crawlfleet.worker.fetch import Fetched, Headers
+from crawlfleet.worker.extract import registry
+from crawlfleet.worker.extract.extractor import Extractor
+from crawlfleet.worker.fetch.port import Fetched, Headers
 
 URL = "http://h.example/dir/page?x=1"
 HTML = Headers((("Content-Type", "text/html; charset=utf-8"),))
 
 
-@pytest.fixture(autouse=True, params=sorted(ENGINES))
+@pytest.fixture(autouse=True, params=sorted(PARSE_ENGINES))
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run every test of this file over each parse engine."""
-    monkeypatch.setattr(engines, "AUTO", request.param)
+    monkeypatch.setattr(registry, "PARSE_ENGINES", {request.param: PARSE_ENGINES[request.param]})
 
 
 def brief(**changes: object) -> Brief:

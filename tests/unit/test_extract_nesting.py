@@ -12,7 +12,7 @@ from selectolax.lexbor import LexborHTMLParser
 from crawlfleet.worker.extract import nesting
 from crawlfleet.worker.extract.nesting import FEW_TAGS, MAX_DEPTH, SOME_TAGS, flattened, without_deep_tags
 from crawlfleet.worker.extract.page import Page
-from crawlfleet.worker.fetch import Fetched
+from crawlfleet.worker.fetch.port import Fetched
 
 
 @pytest.mark.parametrize(

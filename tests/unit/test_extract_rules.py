@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from crawlfleet.shared.engines import PARSE_ENGINES
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Brief, FieldRule, ItemRule, ScopeSpec
-from crawlfleet.worker.extract import Extracted, Extractor, engines
-from crawlfleet.worker.extract.engines import ENGINES
-from crawlfleet.worker.fetch import Fetched, Headers
+from crawlfleet.worker.extract import registry
+from crawlfleet.worker.extract.extractor import Extracted, Extractor
+from crawlfleet.worker.fetch.port import Fetched, Headers
 
 HTML = Headers((("Content-Type", "text/html"),))
 QUOTES = b"""<title> Some\n quotes </title><h1>All</h1>
@@ -20,10 +21,10 @@ QUOTES = b"""<title> Some\n quotes </title><h1>All</h1>
 <div class="quote"><span class="text"></span></div>"""
 
 
-@pytest.fixture(autouse=True, params=sorted(ENGINES))
+@pytest.fixture(autouse=True, params=sorted(PARSE_ENGINES))
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run every test of this file over each parse engine."""
-    monkeypatch.setattr(engines, "AUTO", request.param)
+    monkeypatch.setattr(registry, "PARSE_ENGINES", {request.param: PARSE_ENGINES[request.param]})
 
 
 def extract(*items: ItemRule, body: bytes = QUOTES, headers: Headers = HTML, **changes: Any) -> Extracted:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 from crawlfleet.shared.messages import FetchSpec, Kind, Lease, Task
 from crawlfleet.worker.agenda import Agenda
-from crawlfleet.worker.fetch import Fetched, ManyEngine, engine_for
+from crawlfleet.worker.fetch.port import Fetched
+from crawlfleet.worker.fetch.registry import engine_for
 from crawlfleet.worker.fetching import FetchLoop, Page
 from crawlfleet.worker.lanes import Attempt
 from tests.site.hostile_site import HostileSite
@@ -150,7 +151,7 @@ def test_what_ends_the_thread_is_told() -> None:
 
 def test_curl_fetches_many_pages_at_once_in_one_thread() -> None:
     engine = engine_for(FetchSpec(engine="curl", timeout_s=PATIENCE_S))
-    assert isinstance(engine, ManyEngine)
+    assert engine.many_at_once
     agenda = Agenda()
     with HostileSite() as site:
         loop = FetchLoop(agenda, engine.open(), 50, 1000, lambda *_: None, lambda _: None)

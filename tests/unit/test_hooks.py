@@ -13,8 +13,9 @@ import pytest
 
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, ScopeSpec
-from crawlfleet.worker.extract import Extracted, Extractor
-from crawlfleet.worker.fetch import Engine, Fetched, Headers, ManyEngine, engine_for
+from crawlfleet.worker.extract.extractor import Extracted, Extractor
+from crawlfleet.worker.fetch.port import Fetched, Headers
+from crawlfleet.worker.fetch.registry import engine_for
 from crawlfleet.worker.hooks import load_hook, load_session
 from tests.site.hostile_site import HostileSite
 
@@ -226,7 +227,7 @@ def test_a_hook_that_prepares_the_session_is_fetched_for_by_requests() -> None:
     hook = spec(SESSION_HOOK)
     load_hook(hook)
     engine = engine_for(FetchSpec(user_agent="bot/1", timeout_s=10), load_session(hook))
-    assert isinstance(engine, Engine)
+    assert not engine.many_at_once
     with HostileSite() as site, closing(engine.open()) as fetcher:
         assert fetcher.fetch(site.origin + "/a|b").status == 200
         sent = site.requests[0].lower()
@@ -241,7 +242,7 @@ def test_a_session_that_is_no_function_of_the_hook_asks_for_nothing() -> None:
     hook = spec("import requests\nsession = requests.Session()\ndef parse(page): pass")
     load_hook(hook)
     assert load_session(hook) is None
-    assert isinstance(engine_for(FetchSpec()), ManyEngine)
+    assert engine_for(FetchSpec()).many_at_once
 
 
 def test_curl_has_no_session_to_prepare() -> None:

@@ -9,7 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from crawlfleet.worker.extract.page import Page
-from crawlfleet.worker.fetch import Fetched, Headers
+from crawlfleet.worker.fetch.port import Fetched, Headers
 
 
 def page(body: bytes, content_type: str = "text/html; charset=utf-8", **more: object) -> Page:

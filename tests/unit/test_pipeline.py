@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from crawlfleet.shared.messages import Kind, Outcome, Report, Row, SitemapEntry, Task, decode, encode
-from crawlfleet.worker.extract import Extracted
+from crawlfleet.worker.extract.extractor import Extracted
 from crawlfleet.worker.extract.sitemap import Sitemap
-from crawlfleet.worker.fetch import Fetched, Headers
+from crawlfleet.worker.fetch.port import Fetched, Headers
 from crawlfleet.worker.fitting import internal_error
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.pipeline import MAX_ROBOTS_BYTES, Pipeline, enough_bytes

@@ -13,9 +13,9 @@ import pytest
 
 from crawlfleet.shared.messages import Kind, Lease, Outcome, Task, TaskKey
 from crawlfleet.worker.agenda import Agenda
-from crawlfleet.worker.extract import Extracted
+from crawlfleet.worker.extract.extractor import Extracted
 from crawlfleet.worker.extract.sitemap import Sitemap
-from crawlfleet.worker.fetch import Engine, Fetched
+from crawlfleet.worker.fetch.port import Fetched, FetchEngine
 from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.pool import Pool, PoolSize
 from crawlfleet.worker.process.in_hand import InHand
@@ -72,7 +72,7 @@ class Bench:
         self.pool = Pool(
             agenda=self.agenda,
             outbox=self.outbox,
-            engine=Engine(open_fetcher or (lambda: self.fetcher)),
+            engine=FetchEngine(open_fetcher or (lambda: self.fetcher)),
             pipeline=Pipeline(extractor=self.extractor, max_report_bytes=10_000),
             size=PoolSize(fetches=fetch_threads, parse_threads=parse_threads, pages_between=1),
             in_hand=self.in_hand.of(0),

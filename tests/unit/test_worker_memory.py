@@ -19,8 +19,8 @@ GIGABYTE = 2**30
 _BOMB = """
 from pathlib import Path
 from crawlfleet.shared.messages import Brief, ScopeSpec
-from crawlfleet.worker.extract import Extractor
-from crawlfleet.worker.fetch import Fetched, Headers
+from crawlfleet.worker.extract.extractor import Extractor
+from crawlfleet.worker.fetch.port import Fetched, Headers
 from crawlfleet.worker.process.memory import take_no_more_than
 
 take_no_more_than(400 * 2**20)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import soupsieve
 from bs4 import BeautifulSoup, CData, Tag
@@ -21,8 +21,7 @@ from bs4.element import (
     TemplateString,
 )
 
-if TYPE_CHECKING:
-    from crawlfleet.worker.extract.page import Page
+from crawlfleet.worker.extract.source import Source
 
 # Comments and the like are no text; what scripts and styles say is, as in a browser's `textContent`.
 _TEXTS = (NavigableString, CData, RubyParenthesisString, RubyTextString, Script, Stylesheet, TemplateString)
@@ -36,15 +35,15 @@ def parse(text: str, **options: Any) -> BeautifulSoup:
 
 
 class Bs4Engine:
-    """The engine behind the port of `worker.extract.engines`."""
+    """The engine behind the port of `worker.extract.port`."""
 
     tag = staticmethod(attrgetter("name"))
 
     @staticmethod
-    def root(page: Page) -> Tag:
+    def root(source: Source) -> Tag:
         # Attributes as they stand: not as lists of words, which a hook's soup has for some.
-        soup = parse(page.text, multi_valued_attributes=None)
-        for template in soup.find_all("template") if "<template" in page.text.lower() else ():
+        soup = parse(source.text, multi_valued_attributes=None)
+        for template in soup.find_all("template") if "<template" in source.text.lower() else ():
             # What is in it is no part of the page until a script takes it out.
             template.clear()
         return _one_root(soup)

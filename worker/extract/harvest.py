@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Any
 
 from crawlfleet.shared.errors import CrawlfleetError
-from crawlfleet.worker.extract.engines import ParseFault
 from crawlfleet.worker.extract.page import Page
 from crawlfleet.worker.extract.plain import plain
+from crawlfleet.worker.extract.port import ParseFault
 
 Parse = Callable[[Page], object]
 

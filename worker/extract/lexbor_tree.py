@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode, SelectolaxError
 
 from crawlfleet.worker.extract.charset import as_utf8
-from crawlfleet.worker.extract.engines import ParseFault
 from crawlfleet.worker.extract.nesting import flattened
-
-if TYPE_CHECKING:
-    from crawlfleet.worker.extract.page import Page
+from crawlfleet.worker.extract.port import ParseFault
+from crawlfleet.worker.extract.source import Source
 
 # Events would only copy what is chosen of a `select` into its `selectedcontent`, as a browser does to show it.
 _OPTIONS = int(LexborDocumentOptions.WO_EVENTS)
 
 
-def parse(body: bytes, content_type: str) -> LexborHTMLParser:
+def parse(source: Source) -> LexborHTMLParser:
     """Parse a body in the encoding that it declares; raise `ParseFault` if there is no memory for its tree."""
     # The parser reads UTF-8; what is no UTF-8 becomes U+FFFD where it is asked for.
     try:
-        return LexborHTMLParser(flattened(as_utf8(body, content_type)), options=_OPTIONS)
+        return LexborHTMLParser(flattened(as_utf8(source.body, source.content_type)), options=_OPTIONS)
     except (SelectolaxError, MemoryError) as error:
         raise ParseFault("its tree takes more memory than a worker may have") from error
 
 
 class LexborEngine:
-    """The engine behind the port of `worker.extract.engines`."""
+    """The engine behind the port of `worker.extract.port`."""
 
-    first = staticmethod(LexborNode.css_first)
+    # Of its two signatures the one without a default.
+    first: staticmethod[[LexborNode, str], LexborNode | None] = staticmethod(LexborNode.css_first)
     tag = staticmethod(attrgetter("tag"))
     attributes = staticmethod(attrgetter("attributes"))
     text = staticmethod(LexborNode.text)
     parent = staticmethod(attrgetter("parent"))
 
     @staticmethod
-    def root(page: Page) -> LexborNode:
-        root = page.tree.root
+    def root(source: Source) -> LexborNode:
+        root = parse(source).root
         assert root is not None, "the standard makes an element html of nothing, too"
         return root
 

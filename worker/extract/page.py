@@ -10,14 +10,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from crawlfleet.shared.web.urls import canonicalize
-from crawlfleet.worker.extract.charset import decode
 from crawlfleet.worker.extract.directives import Directives, read_directives
 from crawlfleet.worker.extract.embedded import HeaderLink, header_links
-from crawlfleet.worker.extract.engines import Element, Engine, open_engine
 from crawlfleet.worker.extract.lazy import lazy
-from crawlfleet.worker.extract.lexbor_tree import parse
+from crawlfleet.worker.extract.lexbor_tree import LexborEngine, parse
+from crawlfleet.worker.extract.port import Element, ParseEngine
+from crawlfleet.worker.extract.registry import open_engine
+from crawlfleet.worker.extract.source import Source
 from crawlfleet.worker.extract.survey import DEFAULT_READING, Reading, Survey
-from crawlfleet.worker.fetch import Fetched, Headers
+from crawlfleet.worker.fetch.port import Fetched, Headers
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
@@ -40,7 +41,7 @@ class Page:
         fetched: Fetched,
         fleet: object | None = None,
         keep: Callable[[str], str | None] | None = None,
-        engine: Engine | None = None,
+        engine: ParseEngine | None = None,
         reading: Reading = DEFAULT_READING,
     ) -> None:
         """`engine` parses what rules and links need (default: the fastest); `reading` says what to look for."""
@@ -51,13 +52,14 @@ class Page:
         self.fleet = fleet
         self.followed: list[str] = []
         self.engine = engine if engine is not None else open_engine()
+        self._source = Source(fetched.body, fetched.headers.get("content-type", ""))
         self._keep = keep
         self._reading = reading
 
     @lazy
     def content_type(self) -> str:
         """The media type without its parameters, in lower case; empty if none was told."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return self._source.content_type.partition(";")[0].strip().lower()
 
     @lazy
     def is_html(self) -> bool:
@@ -70,12 +72,14 @@ class Page:
     @lazy
     def text(self) -> str:
         """The body as text, in the encoding that it declares."""
-        return decode(self.body, self.headers.get("content-type", ""))
+        return self._source.text
 
     @lazy
     def tree(self) -> LexborHTMLParser:
         """The page parsed by selectolax (lexbor), as an HTML5 browser would."""
-        return parse(self.body, self.headers.get("content-type", ""))
+        # The parse engine's own tree, where it is one of lexbor.
+        root = self.root if isinstance(self.engine, LexborEngine) else None
+        return parse(self._source) if root is None else root.parser
 
     @lazy
     def soup(self) -> BeautifulSoup:
@@ -88,7 +92,7 @@ class Page:
     @lazy
     def root(self) -> Element:
         """The element `html` of the job's parse engine; None if the page is not HTML."""
-        return self.engine.root(self) if self.is_html else None
+        return self.engine.root(self._source) if self.is_html else None
 
     @lazy
     def survey(self) -> Survey:

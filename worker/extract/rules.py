@@ -11,7 +11,7 @@ from typing import Any
 
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import FieldRule, ItemRule
-from crawlfleet.worker.extract.engines import Element, Engine
+from crawlfleet.worker.extract.port import Element, ParseEngine
 
 Read = Callable[[Element], Any]
 Select = Callable[[Element], list[Element]]
@@ -20,7 +20,7 @@ Select = Callable[[Element], list[Element]]
 class RuleCompiler:
     """Makes functions of rules, for one parse engine. Its methods raise `UsageError` for a broken selector."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: ParseEngine) -> None:
         self._engine = engine
 
     def item(self, rule: ItemRule) -> Callable[[Element], Iterator[dict[str, Any]]]:

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from crawlfleet.worker.extract.directives import EVERYONE
 from crawlfleet.worker.extract.embedded import refresh_address, srcset_addresses
-from crawlfleet.worker.extract.engines import Element, Engine
+from crawlfleet.worker.extract.port import Element, ParseEngine
 
 LINKS_BELOW = "a[href],area[href],iframe[src],frame[src]"
 
@@ -62,7 +62,7 @@ class Survey:
 
     __slots__ = ("_engine", "_reading", "_refreshes", "assets", "base", "canonicals", "links", "refresh", "robots")
 
-    def __init__(self, engine: Engine, root: Element, reading: Reading) -> None:
+    def __init__(self, engine: ParseEngine, root: Element, reading: Reading) -> None:
         self._engine = engine
         self._reading = reading
         self.base: str | None = None
@@ -178,13 +178,13 @@ def leads_on(rel: str, media_type: str) -> bool:
     return media_type.partition(";")[0].strip().lower() in _PAGE_MEDIA
 
 
-def own_addresses(engine: Engine, element: Element) -> list[str]:
+def own_addresses(engine: ParseEngine, element: Element) -> list[str]:
     """Return the addresses that an element holds itself, whatever kind it is of."""
     tag = engine.tag(element)
     return list(addresses(engine, element, (*_PLACES.get(tag, ()), *_ASSETS.get(tag, ()))))
 
 
-def addresses(engine: Engine, element: Element, names: tuple[str, ...]) -> Iterator[str]:
+def addresses(engine: ParseEngine, element: Element, names: tuple[str, ...]) -> Iterator[str]:
     """Yield the addresses in some attributes of an element."""
     attributes = engine.attributes(element)
     for name in names:

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
-from crawlfleet.worker.fetch import Headers, authorities
+from crawlfleet.worker.fetch import authorities
 from crawlfleet.worker.fetch.head import (
     MAX_FIELDS,
     MAX_HEAD_BYTES,
@@ -37,6 +37,7 @@ from crawlfleet.worker.fetch.head import (
     read_status_line,
     refuse_two_locations,
 )
+from crawlfleet.worker.fetch.port import Headers
 
 MAX_CHUNK_LINE_BYTES = 4096
 BUFFER_BYTES = 16 * 1024

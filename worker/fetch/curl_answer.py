@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from crawlfleet.worker.fetch import Headers
 from crawlfleet.worker.fetch.head import (
     MAX_HEAD_BYTES,
     BrokenAnswer,
@@ -18,6 +17,7 @@ from crawlfleet.worker.fetch.head import (
     read_status_line,
     refuse_two_locations,
 )
+from crawlfleet.worker.fetch.port import Headers
 
 OK = 0
 WRITE_ERROR = 23

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import pycurl
 
 from crawlfleet.shared.messages import FetchSpec, Outcome
-from crawlfleet.worker.fetch import SPARE_BYTES, Fetched, Headers, request_headers
 from crawlfleet.worker.fetch.authorities import AuthoritiesFile
 from crawlfleet.worker.fetch.curl_answer import (
     OK,
@@ -33,6 +32,7 @@ from crawlfleet.worker.fetch.curl_answer import (
     reason_of,
 )
 from crawlfleet.worker.fetch.head import BrokenAnswer
+from crawlfleet.worker.fetch.port import SPARE_BYTES, Fetched, Headers, request_headers
 
 MAX_IDLE_CONNECTIONS = 512
 ADDRESS_KEPT_S = 300

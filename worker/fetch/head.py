@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from crawlfleet.worker.fetch import Headers
+from crawlfleet.worker.fetch.port import Headers
 
 MAX_HEAD_BYTES = 256 * 1024
 # What libcurl allows; the other engines do not differ.

@@ -25,9 +25,9 @@ from urllib3.util import make_headers
 
 from crawlfleet.shared.messages import FetchSpec, Outcome
 from crawlfleet.shared.web.urls import origin as origin_of
-from crawlfleet.worker.fetch import SPARE_BYTES, Fetched, Headers, Prepare, request_headers
 from crawlfleet.worker.fetch.connection import Limits, Watch, open_connection
 from crawlfleet.worker.fetch.head import BrokenAnswer, codings
+from crawlfleet.worker.fetch.port import SPARE_BYTES, Fetched, Headers, Prepare, request_headers
 
 IDLE_CONNECTIONS = 32
 READ_BYTES = 64 * 1024

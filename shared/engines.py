@@ -1,0 +1,68 @@
+"""Which fetch and parse engines there are. A job names one; a worker loads it.
+
+A new engine is a module behind the port in `worker.fetch.port` or `worker.extract.port`, and an entry here. `auto`
+takes the first entry that can do what the job asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from crawlfleet.shared.registry import Entry, table
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchEntry(Entry):
+    """A fetch engine. It is called with the job's `FetchSpec`, and gives a fetcher.
+
+    One that `prepares_sessions` is called with the hook's `session` as well, None if there is none. With `many_at_once`
+    the fetcher carries out many exchanges in one thread. `fetches` is how many pages a worker fetches at once by
+    default.
+    """
+
+    kind = "fetch engine"
+
+    many_at_once: bool = False
+    prepares_sessions: bool = False
+    fetches: int = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParseEntry(Entry):
+    """A parse engine: a class that is called without arguments."""
+
+    kind = "parse engine"
+
+
+FETCH_ENGINES = table(
+    FetchEntry(
+        name="curl",
+        place="crawlfleet.worker.fetch.curl_multi:CurlFetcher",
+        package="pycurl",
+        many_at_once=True,
+        fetches=256,
+    ),
+    FetchEntry(
+        name="requests",
+        place="crawlfleet.worker.fetch.requests_pool:RequestsFetcher",
+        package="requests",
+        prepares_sessions=True,
+    ),
+)
+PARSE_ENGINES = table(
+    ParseEntry(name="lexbor", place="crawlfleet.worker.extract.lexbor_tree:LexborEngine", package="selectolax"),
+    ParseEntry(name="bs4", place="crawlfleet.worker.extract.bs4_tree:Bs4Engine", package="beautifulsoup4 lxml"),
+)
+
+
+def names(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Return the names that a job may give for one of some engines."""
+    return AUTO, *(entry.name for entry in entries)
+
+
+def that_prepare_sessions() -> list[FetchEntry]:
+    """Return the fetch engines that can be used with a hook's `session`."""
+    return [entry for entry in FETCH_ENGINES.values() if entry.prepares_sessions]

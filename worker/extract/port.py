@@ -1,0 +1,61 @@
+"""The port to a parser of HTML: what links and rules need of a tree.
+
+An engine's elements are its own; nobody else looks at them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeAlias
+
+from crawlfleet.shared.errors import CrawlfleetError
+from crawlfleet.worker.extract.source import Source
+
+Element: TypeAlias = Any
+
+
+class ParseFault(CrawlfleetError):
+    """A page cannot be parsed. The text is one sentence."""
+
+
+class ParseEngine(Protocol):
+    """A parser. It keeps nothing of a page, and serves many threads."""
+
+    def root(self, source: Source, /) -> Element:
+        """Return the page's element `html`, which any page has; raise `ParseFault` if there is no memory for its tree.
+
+        Whatever its bytes are, this raises nothing else.
+        """
+        ...
+
+    def select(self, element: Element, css: str, /) -> list[Element]:
+        """Return what a selector matches, the element itself and those below it, in document order, each once."""
+        ...
+
+    def first(self, element: Element, css: str, /) -> Element | None:
+        """Return the first of them, or None."""
+        ...
+
+    def named(self, root: Element, /, *tags: str) -> list[Element]:
+        """Return the elements of some names, in lower case, below the page's element `html`, in document order."""
+        ...
+
+    def tag(self, element: Element, /) -> str:
+        """Return an element's name, in lower case."""
+        ...
+
+    def attributes(self, element: Element, /) -> Mapping[str, str | None]:
+        """Return an element's attributes by names in lower case, as they stand; None is for one without a value."""
+        ...
+
+    def text(self, element: Element, /) -> str:
+        """Return the text of an element and of all below it."""
+        ...
+
+    def parent(self, element: Element, /) -> Element | None:
+        """Return the element that this one lies in."""
+        ...
+
+    def check(self, css: str, /) -> bool:
+        """Tell whether a selector can be used."""
+        ...

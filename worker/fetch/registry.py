@@ -1,0 +1,35 @@
+"""Finds the fetch engine that a job names in the table of engines, and loads it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from crawlfleet.shared.engines import AUTO, FETCH_ENGINES, names, that_prepare_sessions
+from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.messages import FetchSpec
+from crawlfleet.worker.fetch.port import FetchEngine, Fetcher, Prepare
+
+
+def engine_for(spec: FetchSpec, prepare: Prepare | None = None) -> FetchEngine:
+    """Find the engine that the spec names; `auto` is the first that can prepare sessions, if that is asked for.
+
+    Raise `UsageError` if there is none of that name, or not on this machine.
+    """
+    able = list(FETCH_ENGINES.values()) if prepare is None else that_prepare_sessions()
+    entry = able[0] if spec.engine == AUTO else FETCH_ENGINES.get(spec.engine)
+    if entry is None:
+        known = ", ".join(names(FETCH_ENGINES.values()))
+        raise UsageError(f"there is no fetch engine {spec.engine!r}: set fetch.engine to one of {known}")
+    if entry not in able:
+        needed = " or ".join(names(able))
+        raise UsageError(f"the hook's session() needs fetch.engine: {needed}; {entry.name} has no such session")
+    others = [other.name for other in able if other is not entry]
+    make = entry.load(f"set fetch.engine: {others[0]}" if others else "")
+    arguments = (spec, prepare) if entry.prepares_sessions else (spec,)
+    return FetchEngine(partial(make, *arguments), entry.many_at_once, entry.fetches)
+
+
+def open_fetcher(spec: FetchSpec) -> Fetcher:
+    """Make one fetcher of the engine that the spec names; raise `UsageError` as `engine_for` does."""
+    fetcher: Fetcher = engine_for(spec).open()
+    return fetcher
