@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from crawlfleet.shared.messages import Kind, Lease, Outcome, Report, Row, Task
-from crawlfleet.worker.talk.ledger import SentLinks
+from crawlfleet.worker.talk.outstanding import SentLinks
 
 HOSTS = 20
 POPULAR = 100

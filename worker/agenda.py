@@ -23,13 +23,12 @@ class Agenda:
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
-        low_mark: int = 0,
         on_low: Callable[[], None] = lambda: None,
     ) -> None:
         """Call `on_low`, without the lock, after a start that leaves fewer than `low_mark` tasks that are
         not deferred."""
+        self.low_mark = 0
         self._clock = clock
-        self._low_mark = low_mark
         self._on_low = on_low
         self._lanes = Lanes()
         self._changed = threading.Condition()
@@ -51,7 +50,7 @@ class Agenda:
             attempt = self._await_ready(give_up_at)
             if self._leader is None:
                 self._changed.notify()
-            low = attempt is not None and self.waiting - self.deferred < self._low_mark
+            low = attempt is not None and self.waiting - self.deferred < self.low_mark
         if low:
             self._on_low()
         return attempt
@@ -69,7 +68,7 @@ class Agenda:
             while len(attempts) < most and (attempt := self._lanes.pop_ready(now)) is not None:
                 attempts.append(attempt)
             next_at = self._lanes.next_at()
-            low = bool(attempts) and self.waiting - self.deferred < self._low_mark
+            low = bool(attempts) and self.waiting - self.deferred < self.low_mark
         if low:
             self._on_low()
         return attempts, None if next_at is None else max(0.0, next_at - now)

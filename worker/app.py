@@ -25,7 +25,6 @@ from crawlfleet.shared.messages import Brief, Hello, TaskKey
 from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.shared.wire.manager import FleetManager
-from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.extract.extractor import Extractor
 from crawlfleet.worker.fetch.port import FetchEngine
 from crawlfleet.worker.fetch.registry import engine_for
@@ -37,11 +36,12 @@ from crawlfleet.worker.process.in_hand import InHand
 from crawlfleet.worker.process.memory import keep_what_pages_take, look_for_cycles_less, take_no_more_than
 from crawlfleet.worker.process.notes import Drain, Failed, Joined, receive, send
 from crawlfleet.worker.process.wakeup import Signals
-from crawlfleet.worker.talk.client import Appetite, Client, Orders
-from crawlfleet.worker.talk.ledger import Ledger
-from crawlfleet.worker.talk.line import STILL_TRYING_EVERY_S, Coordinator, Line
-from crawlfleet.worker.talk.outbox import Outbox
+from crawlfleet.worker.talk.client import Client
+from crawlfleet.worker.talk.demand import FetchDemand
+from crawlfleet.worker.talk.line import STILL_TRYING_EVERY_S, dial
+from crawlfleet.worker.talk.orders import Orders
 from crawlfleet.worker.talk.primitives import FleetPrimitives
+from crawlfleet.worker.talk.session import Session, SessionOptions
 
 ORPHANED = 1
 STOPPED = 128 + signal.SIGTERM
@@ -107,13 +107,14 @@ def serve(post: Post, pipe: Connection, board: Board, inherited: tuple[Connectio
     look_for_cycles_less()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log.configure(post.options.log_file, level=post.options.log_level, console=post.options.log_to_console)
-    outbox = Outbox()
-    orders = Orders(outbox.ring)
+    manager = FleetManager.joining(post.token)
+    quiet_s = STILL_TRYING_EVERY_S if post.index else 0.0
+    session = Session(partial(dial, manager), post.hello, SessionOptions(quiet_s=quiet_s))
     with Signals([signal.SIGTERM]) as signals:
-        listener = threading.Thread(target=listen, args=(pipe, signals, orders), name="node", daemon=True)
+        listener = threading.Thread(target=listen, args=(pipe, signals, session.orders), name="node", daemon=True)
         listener.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
-        code = _run_and_tell(post, pipe, partial(run_worker, post, board, orders, outbox))
+        code = _run_and_tell(post, pipe, partial(run_worker, post, board, manager, session))
         # The listener must not see the descriptors close; the process is over anyway.
         sys.stdout.flush()
         sys.stderr.flush()
@@ -134,27 +135,21 @@ def listen(pipe: Connection, signals: Signals, orders: Orders) -> None:
 
 
 def run_worker(
-    post: Post, board: Board, orders: Orders, outbox: Outbox, joined: Callable[[], object] = lambda: None
+    post: Post, board: Board, manager: FleetManager, session: Session, joined: Callable[[], object] = lambda: None
 ) -> None:
     """Work for a coordinator until it has finished or the drain is complete; `joined` is called after hello.
 
     Raise `UsageError` if the token, the version or the job's hook makes it pointless to try again.
     """
-    manager = FleetManager.joining(post.token)
-    silence_s = STILL_TRYING_EVERY_S if post.index else 0.0
-    line = Line(partial(dial, manager), post.hello, wait=outbox.wait, first_word_s=silence_s)
-    welcome = line.open(lambda: not orders.draining)
+    welcome = session.join()
     if welcome is None:
         return
     joined()
     extractor = _open_extractor(welcome.brief, FleetPrimitives(manager, post.session))
     engine = _open_engine(welcome.brief)
     fetches = post.options.fetches or engine.fetches
-    appetite = Appetite.for_fetches(fetches)
-    agenda = Agenda(low_mark=appetite.low_mark, on_low=outbox.ring)
     pool = Pool(
-        agenda=agenda,
-        outbox=outbox,
+        session=session,
         engine=engine,
         pipeline=_pipeline(welcome.brief, extractor),
         size=PoolSize(
@@ -164,34 +159,13 @@ def run_worker(
     )
     slot = board.counters.slot(post.index)
     slot.parsing = lambda: pool.parsing
-    client = Client(
-        line=line,
-        welcome=welcome,
-        ledger=Ledger(post.session),
-        agenda=agenda,
-        outbox=outbox,
-        orders=orders,
-        appetite=appetite,
-        tally=slot,
-        on_scope=extractor.set_scope,
-        check=pool.check,
-    )
-    _work(client, pool)
-
-
-def _work(client: Client, pool: Pool) -> None:
+    client = Client(session, welcome, FetchDemand.for_fetches(fetches), slot, on_scope=extractor.set_scope)
     pool.start()
     try:
         client.run()
     finally:
         if not pool.stop(STOP_PATIENCE_S):
             _logger.info("left an attempt behind that nobody waits for")
-
-
-def dial(manager: FleetManager) -> Coordinator:
-    """Find the coordinator and return the job's queue there."""
-    manager.connect()
-    return manager.Queue()
 
 
 def _open_extractor(brief: Brief, fleet: FleetPrimitives) -> Extractor:

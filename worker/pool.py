@@ -6,7 +6,7 @@ One parse thread reads nearly all pages: two would mostly wait for each other (m
 and threads). The others stand in while all before them are held up, by a large page or a hook that waits.
 
 Back-pressure: nothing is fetched while the queue is full. A page never ends a thread: what breaks is reported as an
-internal error of that attempt. What ends a thread all the same ends the worker: see `Pool.check`.
+internal error of that attempt. What ends a thread all the same ends the worker: see `Orders.abort`.
 
 The order of a stop: the agenda is closed, so no task starts any more; fetching ends with what it
 has; then one end mark for each parse thread goes through the queue behind the last page; then the parse
@@ -24,14 +24,14 @@ from dataclasses import dataclass
 
 import structlog
 
-from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.fetch.port import FetchEngine
 from crawlfleet.worker.fetching import Fetching, FetchLoop, FetchThreads, Page, join_all, start_later
 from crawlfleet.worker.fitting import internal_error
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.process.in_hand import Hands
-from crawlfleet.worker.talk.outbox import Delivery, Outbox
+from crawlfleet.worker.talk.outbox import Delivery
+from crawlfleet.worker.talk.session import Session
 
 # Whoever has been at one page for longer is held up.
 HELD_UP_S = 0.25
@@ -54,25 +54,24 @@ class Pool:
     def __init__(
         self,
         *,
-        agenda: Agenda,
-        outbox: Outbox,
+        session: Session,
         engine: FetchEngine,
         pipeline: Pipeline,
         size: PoolSize,
         in_hand: Hands,
     ) -> None:
         """Open one fetcher of the engine, or one in each fetch thread; `pipeline` is used by all parse threads."""
-        self._broken: Exception | None = None
         self._in_hand = in_hand
-        self._agenda = agenda
-        self._outbox = outbox
+        self._agenda = session.agenda
+        self._outbox = session.outbox
+        self._orders = session.orders
         self._pipeline = pipeline
         self._fetching = self._fetch_by(engine, size)
         self._pages = self._fetching.pages
         # Since when each parse thread has been at its page: without end for one that has none.
         self._began_at = [math.inf] * size.parse_threads
         self._ending = threading.Event()
-        self._parsing = start_later("parse", size.parse_threads, self._parse_all, self._break)
+        self._parsing = start_later("parse", size.parse_threads, self._parse_all, self._orders.abort)
 
     @property
     def parsing(self) -> int:
@@ -84,11 +83,6 @@ class Pool:
         for thread in self._parsing:
             thread.start()
         self._fetching.start()
-
-    def check(self) -> None:
-        """Raise what ended a thread before its time, if there is such a thread; the control thread is woken for it."""
-        if self._broken is not None:
-            raise self._broken
 
     def stop(self, patience_s: float) -> bool:
         """End every thread in order; False if some still ran after `patience_s`: they are left behind."""
@@ -105,14 +99,10 @@ class Pool:
         return join_all(self._parsing, give_up_at)
 
     def _fetch_by(self, engine: FetchEngine, size: PoolSize) -> Fetching:
-        most, between, heard_by = size.fetches, size.pages_between, (self._report_bug, self._break)
+        most, between, heard_by = size.fetches, size.pages_between, (self._report_bug, self._orders.abort)
         if engine.many_at_once:
             return FetchLoop(self._agenda, engine.open(), most, between, *heard_by)
         return FetchThreads(self._agenda, engine.open, most, between, *heard_by)
-
-    def _break(self, error: Exception) -> None:
-        self._broken = self._broken or error
-        self._outbox.ring()
 
     def _report_bug(self, attempt: Attempt, error: Exception) -> None:
         self._outbox.put(_internal_error(attempt, error))

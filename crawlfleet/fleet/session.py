@@ -16,21 +16,19 @@ from msgspec.structs import replace
 
 from crawlfleet.fleet.held import Held
 from crawlfleet.shared.errors import Unreachable
-from crawlfleet.shared.messages import Ack, AckState, Brief, Hello, Kind, Outcome, Report, ScopeSpec, TaskKey
+from crawlfleet.shared.messages import Ack, AckState, Brief, Hello, Kind, Outcome, ScopeSpec, TaskKey
 from crawlfleet.shared.web.scope import Scope
 from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.wire.manager import FleetManager
-from crawlfleet.worker.agenda import Agenda
-from crawlfleet.worker.app import dial
 from crawlfleet.worker.extract.extractor import Extractor
 from crawlfleet.worker.fetch.registry import open_fetcher
 from crawlfleet.worker.fitting import fit, internal_error
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.pipeline import Pipeline, enough_bytes
-from crawlfleet.worker.talk.client import Client, Orders
-from crawlfleet.worker.talk.ledger import Ledger, SentLinks
-from crawlfleet.worker.talk.line import Line
-from crawlfleet.worker.talk.outbox import Delivery, Outbox
+from crawlfleet.worker.talk.client import Client
+from crawlfleet.worker.talk.line import dial
+from crawlfleet.worker.talk.outbox import Delivery
+from crawlfleet.worker.talk.session import Session, SessionOptions
 
 HEARTBEAT_S = 1.0
 KEEP_UNASKED_S = 1.0
@@ -39,7 +37,10 @@ ABANDONED = "abandoned"
 
 
 class FleetSession:
-    """One session with the coordinator. Any thread may use it."""
+    """One session with the coordinator. Any thread may use it.
+
+    It is the demand of its own conversation: `want` and `low_mark`.
+    """
 
     low_mark = 1
 
@@ -48,10 +49,9 @@ class FleetSession:
         self._pid = os.getpid()
         self._manager = manager
         self._patience_s = patience_s
-        self._outbox = Outbox(batch=1)
-        self._orders = Orders(self._outbox.ring)
-        self._agenda = Agenda()
-        self._ledger = Ledger(hello.session, SentLinks(limit=0))
+        options = SessionOptions(heartbeat_s=HEARTBEAT_S, patience_s=patience_s, batch=1, sent_links=0)
+        self._session = Session(partial(dial, manager), hello, options)
+        self._agenda = self._session.agenda
         # Guards what follows, and tells of it.
         self._news = threading.Condition()
         self._getters = 0
@@ -62,7 +62,6 @@ class FleetSession:
         self._over = False
         self._error: BaseException | None = None
         self._closing = threading.Event()
-        self._line = Line(partial(dial, manager), hello, wait=time.sleep)
         self._client = self._join()
         self._thread = threading.Thread(target=self._serve, name="crawlfleet-session", daemon=True)
         self._thread.start()
@@ -133,7 +132,7 @@ class FleetSession:
         for each in held.values():
             self._agenda.done(each.attempt)
         self._closing.set()
-        self._orders.drain()
+        self._session.orders.drain()
         if self._pid == os.getpid():
             self._thread.join()
 
@@ -141,34 +140,14 @@ class FleetSession:
         """Ask for as many tasks as there are calls of `get` that wait for one."""
         return max(0, self._getters - self._agenda.waiting)
 
-    def count(self, report: Report) -> None:
-        """Keep no counters."""
-
-    def show(self, *, running: int, waiting: int) -> None:
-        """Keep no counters."""
-
     def _join(self) -> Client:
-        give_up_at = time.monotonic() + self._patience_s
-        welcome = self._line.open(lambda: time.monotonic() < give_up_at)
+        welcome = self._session.join()
         if welcome is None:
             raise self._given_up()
         self.brief: Brief = welcome.brief
         self.urls = policy_of(welcome.brief.urls)
         self._set_scope(welcome.brief.scope)
-        return Client(
-            line=self._line,
-            welcome=welcome,
-            ledger=self._ledger,
-            agenda=self._agenda,
-            outbox=self._outbox,
-            orders=self._orders,
-            appetite=self,
-            tally=self,
-            on_scope=self._set_scope,
-            on_ack=self._note_ack,
-            heartbeat_s=HEARTBEAT_S,
-            patience_s=self._patience_s,
-        )
+        return Client(self._session, welcome, self, on_scope=self._set_scope, on_ack=self._note_ack)
 
     def _serve(self) -> None:
         """Be the control thread: converse to the end, tell everyone, and leave when the session is closed."""
@@ -181,7 +160,7 @@ class FleetSession:
             self._news.notify_all()
         self._agenda.close()
         self._closing.wait()
-        self._line.goodbye()
+        self._session.line.goodbye()
         self._manager.disconnect()
 
     def _converse(self) -> None:
@@ -202,9 +181,9 @@ class FleetSession:
             is_unasked = not self._getters and time.monotonic() > self._asked_at + KEEP_UNASKED_S
             dead = [thread for thread in self._held if not thread.is_alive()]
             abandoned = [self._held.pop(thread) for thread in dead]
-        self._ledger.drop(keys)
+        self._session.outstanding.drop(keys)
         if is_unasked:
-            self._ledger.drop(self._agenda.drop_all())
+            self._session.outstanding.drop(self._agenda.drop_all())
         for held in abandoned:
             self._deliver_abandoned(held)
 
@@ -212,7 +191,7 @@ class FleetSession:
         with self._news:
             self._getters += more
             self._asked_at = time.monotonic()
-        self._outbox.ring()
+        self._session.outbox.ring()
 
     def _take_page(self, timeout_s: float | None) -> Attempt | None:
         """Wait for a task; let what is no page be fetched by a thread of its own meanwhile."""
@@ -222,7 +201,7 @@ class FleetSession:
             if attempt is None or attempt.task.kind is Kind.PAGE:
                 return attempt
             threading.Thread(target=self._fetch, args=(attempt,), name="crawlfleet-robots", daemon=True).start()
-            self._outbox.ring()
+            self._session.outbox.ring()
 
     def _fetch(self, attempt: Attempt) -> None:
         """Do a task that is no page: a robots.txt or a sitemap."""
@@ -239,7 +218,7 @@ class FleetSession:
         self._deliver(delivery)
 
     def _deliver(self, delivery: Delivery) -> None:
-        self._outbox.put(delivery)
+        self._session.outbox.put(delivery)
         self._agenda.done(delivery.attempt)
 
     def _deliver_abandoned(self, held: Held) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Kind, Outcome, TaskKey
 from crawlfleet.worker.lanes import Attempt, Lanes
-from crawlfleet.worker.talk.ledger import Ledger, SentLinks
 from crawlfleet.worker.talk.outbox import Delivery
+from crawlfleet.worker.talk.outstanding import Outstanding, SentLinks
 from tests.property.crawl_model import World
 from tests.property.crawl_site import lie, misfortune
 
@@ -20,7 +20,7 @@ class SimWorker:
         self.running: list[tuple[Attempt, bool]] = []
         self._world = world
         self._lanes = Lanes()
-        self._ledger = Ledger(session, SentLinks())
+        self._ledger = Outstanding(session, SentLinks())
         self._deliveries: list[Delivery] = []
         world.hello(session, replaces)
 

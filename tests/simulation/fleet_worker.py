@@ -20,8 +20,8 @@ from crawlfleet.shared.messages import (
     Welcome,
 )
 from crawlfleet.worker.lanes import Attempt, Lanes
-from crawlfleet.worker.talk.ledger import Ledger, SentLinks
 from crawlfleet.worker.talk.outbox import Delivery
+from crawlfleet.worker.talk.outstanding import Outstanding, SentLinks
 from tests.property.crawl_site import lie, misfortune
 from tests.simulation.aims import ALL_MISHAPS
 from tests.simulation.chronicle import Chronicle, Fault
@@ -72,7 +72,7 @@ class FleetWorker:
         self._hello = Hello(session=session, replaces=replaces, began=began)
         self._lanes = Lanes()
         self._spacings: dict[str, float] = {}
-        self._ledger = Ledger(session, SentLinks())
+        self._ledger = Outstanding(session, SentLinks())
         self._deliveries: list[Delivery] = []
         self._epoch = 0
         self._greeted = False

@@ -262,7 +262,8 @@ def test_take_gives_up_at_its_timeout() -> None:
 
 def test_a_start_that_leaves_little_to_start_is_told() -> None:
     rings: list[int] = []
-    agenda = Agenda(clock=lambda: 0.0, low_mark=2, on_low=lambda: rings.append(agenda.waiting))
+    agenda = Agenda(clock=lambda: 0.0, on_low=lambda: rings.append(agenda.waiting))
+    agenda.low_mark = 2
     agenda.add(lease(1, "x y z"), 0, FAR)
     for _ in range(3):
         agenda.take()

@@ -26,30 +26,46 @@ from crawlfleet.shared.messages import (
     Welcome,
 )
 from crawlfleet.shared.web.urls import fingerprint
-from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.lanes import Attempt
-from crawlfleet.worker.talk.client import Appetite, Client, JobChanged, Orders
-from crawlfleet.worker.talk.ledger import MAX_REQUEST_BYTES, Ledger, SentLinks
-from crawlfleet.worker.talk.line import Line
-from crawlfleet.worker.talk.outbox import Delivery, Outbox
+from crawlfleet.worker.talk.client import Client, JobChanged
+from crawlfleet.worker.talk.demand import FetchDemand
+from crawlfleet.worker.talk.outbox import Delivery
+from crawlfleet.worker.talk.outstanding import MAX_REQUEST_BYTES, Outstanding, SentLinks
+from crawlfleet.worker.talk.session import Session, SessionOptions
 
 BRIEF = Brief(job="j", scope=ScopeSpec(hosts=("a",)))
 LEASE_S = 15.0
+PLAIN = SessionOptions()
+FEW = FetchDemand(base=8, low_mark=2)
 
 
 class Clock:
-    """Time that passes only when somebody waits."""
+    """Time that passes only when somebody waits: both the clock of a session and its bell."""
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.waits: list[float] = []
+        self._planned: list[tuple[float, Callable[[], None]]] = []
+
+    def at(self, time: float, action: Callable[[], None]) -> None:
+        """Let something happen once that time has come."""
+        self._planned.append((time, action))
 
     def __call__(self) -> float:
         return self.now
 
-    def wait(self, timeout_s: float) -> None:
-        self.waits.append(timeout_s)
-        self.now += timeout_s
+    def wait(self, timeout: float | None = None) -> None:
+        assert timeout is not None
+        self.waits.append(timeout)
+        self.now += timeout
+        for _, action in [planned for planned in self._planned if planned[0] <= self.now]:
+            action()
+
+    def set(self) -> None:
+        """Nobody sleeps while something happens."""
+
+    def clear(self) -> None:
+        """Nothing is set."""
 
 
 class Script:
@@ -101,39 +117,20 @@ class Counted:
 class Bench:
     """A client with everything around it given."""
 
-    def __init__(self, chance: Callable[[], float] = lambda: 1.0) -> None:
+    def __init__(self, options: SessionOptions = PLAIN, chance: Callable[[], float] = lambda: 1.0) -> None:
         self.clock = Clock()
         self.script = Script()
-        self.outbox = Outbox(self.clock)
-        self.agenda = Agenda(self.clock)
-        self.orders = Orders(self.outbox.ring)
         self.counted = Counted()
         self.scopes: list[ScopeSpec] = []
         hello = Hello(session="s", worker="w", replaces="dead")
-        self.check: Callable[[], None] = lambda: None
-        self.line = Line(self.script.dial, hello, wait=self.clock.wait, clock=self.clock, chance=chance)
+        self.session = Session(self.script.dial, hello, options, clock=self.clock, bell=self.clock, chance=chance)
+        self.line, self.orders = self.session.line, self.session.orders
+        self.outbox, self.agenda = self.session.outbox, self.session.agenda
 
-    def check_now(self) -> None:
-        self.check()
-
-    def client(self, appetite: Appetite | None = None, **manners: Any) -> Client:
-        welcome = self.line.open(lambda: True)
+    def client(self, demand: FetchDemand = FEW) -> Client:
+        welcome = self.session.join()
         assert welcome is not None
-        return Client(
-            line=self.line,
-            welcome=welcome,
-            ledger=Ledger("s"),
-            agenda=self.agenda,
-            outbox=self.outbox,
-            orders=self.orders,
-            appetite=appetite if appetite is not None else Appetite(base=8, low_mark=2),
-            tally=self.counted,
-            on_scope=self.scopes.append,
-            check=self.check_now,
-            wait=self.clock.wait,
-            clock=self.clock,
-            **manners,
-        )
+        return Client(self.session, welcome, demand, self.counted, on_scope=self.scopes.append)
 
     def grant(self, *leases: Lease, **fields: Any) -> None:
         """Answer the next exchange with leases."""
@@ -199,7 +196,7 @@ def test_the_dead_session_is_named_until_one_hello_has_arrived() -> None:
     bench.script.dials = [Unreachable("away")]
     client = bench.client()
     bench.script.answers = [Unreachable("lost")]
-    client.turn()
+    client.exchange_once()
     assert [hello.replaces for hello in bench.script.hellos] == ["dead", ""]
     assert {hello.session for hello in bench.script.hellos} == {"s"}
 
@@ -208,15 +205,15 @@ def test_leases_are_asked_for_held_and_settled() -> None:
     bench = Bench()
     client = bench.client()
     bench.grant(lease(1, "x y"))
-    client.turn()
+    client.exchange_once()
     assert bench.script.requests[0].want == 8
     bench.fetch()
-    client.turn()
+    client.exchange_once()
     assert (bench.script.requests[1].holding, refs(bench.script.requests[1])) == ((1,), ["x"])
     assert bench.script.requests[1].want == 6
     bench.fetch()
-    client.turn()
-    client.turn()
+    client.exchange_once()
+    client.exchange_once()
     assert bench.script.requests[3].holding == ()
     assert len(bench.counted.reports) == 2
 
@@ -225,14 +222,14 @@ def test_a_start_is_told_once_and_a_report_tells_its_own() -> None:
     bench = Bench()
     client = bench.client()
     bench.grant(lease(1, "x y"))
-    client.turn()
+    client.exchange_once()
     attempt = bench.agenda.take(0)
     bench.fetch()
-    client.turn()
+    client.exchange_once()
     assert attempt is not None
     assert bench.script.requests[1].started == ((1, b"x"),)
     bench.finish(attempt)
-    client.turn()
+    client.exchange_once()
     assert bench.script.requests[2].started == ()
 
 
@@ -240,11 +237,11 @@ def test_a_start_that_could_not_be_told_is_told_again() -> None:
     bench = Bench()
     client = bench.client()
     bench.grant(lease(1, "x"))
-    client.turn()
+    client.exchange_once()
     bench.agenda.take(0)
     bench.script.answers = [Unreachable("lost")]
-    client.turn()
-    client.turn()
+    client.exchange_once()
+    client.exchange_once()
     assert [request.started for request in bench.script.requests[1:]] == [((1, b"x"),)] * 2
 
 
@@ -252,14 +249,14 @@ def test_an_unacked_report_is_sent_again_unchanged_but_for_its_age() -> None:
     bench = Bench()
     client = bench.client()
     bench.grant(lease(1, "x"))
-    client.turn()
+    client.exchange_once()
     bench.fetch(outlinks=("http://a/1",))
     bench.script.answers = [Unreachable("lost"), ExchangeAnswer(known=False)]
     bench.clock.now += 1.0
-    client.turn()
+    client.exchange_once()
     bench.clock.now += 1.0
-    client.turn()
-    client.turn()
+    client.exchange_once()
+    client.exchange_once()
     first, second, third = (request.reports[0] for request in bench.script.requests[1:])
     assert first.age_s == 1.0
     assert second.age_s is not None
@@ -272,7 +269,7 @@ def test_what_was_not_acked_is_due_at_once_after_a_reconnect() -> None:
     bench = Bench()
     client = bench.client()
     bench.script.answers = [Unreachable("lost")]
-    client.turn()
+    client.exchange_once()
     assert client.due_at() <= bench.clock.now
 
 
@@ -280,14 +277,14 @@ def test_a_lost_lease_starts_nothing_more_but_its_report_is_still_sent() -> None
     bench = Bench()
     client = bench.client()
     bench.grant(lease(1, "x y"))
-    client.turn()
+    client.exchange_once()
     attempt = bench.agenda.take(0)
     assert attempt is not None
     bench.script.answers = [ExchangeAnswer(lost=(1,))]
-    client.turn()
+    client.exchange_once()
     assert bench.agenda.waiting == 0
     bench.finish(attempt)
-    client.turn()
+    client.exchange_once()
     last = bench.script.requests[-1]
     assert (last.holding, refs(last)) == ((), ["x"])
 
@@ -296,28 +293,28 @@ def test_what_waits_under_a_recalled_lease_is_given_back_once_what_began_is_sett
     bench = Bench()
     client = bench.client()
     bench.grant(lease(1, "x y z"), lease(2, "u"))
-    client.turn()
+    client.exchange_once()
     attempt = bench.agenda.take(0)
     assert attempt is not None
     bench.script.answers = [ExchangeAnswer(recalled=(1,))]
-    client.turn()
+    client.exchange_once()
     assert bench.agenda.waiting == 1
     assert bench.script.requests[-1].released == ()
     bench.finish(attempt)
-    client.turn()
-    client.turn()
+    client.exchange_once()
+    client.exchange_once()
     last = bench.script.requests[-1]
     assert (last.released, last.holding) == ((1,), (2,))
 
 
-def test_a_turn_renews_what_it_held_counted_from_its_sending() -> None:
+def test_an_exchange_renews_what_it_held_counted_from_its_sending() -> None:
     bench = Bench()
     client = bench.client()
     bench.grant(lease(1, "x y", spacing_s=20.0))
-    client.turn()
+    client.exchange_once()
     bench.agenda.take(0)
     bench.clock.now += 10.0
-    client.turn()
+    client.exchange_once()
     bench.clock.now += 10.0
     assert bench.agenda.take(0) is not None
 
@@ -326,16 +323,16 @@ def test_without_contact_a_lease_ends_and_is_given_back_once_its_last_start_is_s
     bench = Bench()
     client = bench.client()
     bench.grant(lease(1, "x y", spacing_s=20.0))
-    client.turn()
+    client.exchange_once()
     attempt = bench.agenda.take(0)
     assert attempt is not None
     bench.clock.now += 30.0
     assert bench.agenda.take(0) is None
-    client.turn()
+    client.exchange_once()
     assert (bench.script.requests[-1].holding, bench.script.requests[-1].released) == ((1,), ())
     bench.finish(attempt)
-    client.turn()
-    client.turn()
+    client.exchange_once()
+    client.exchange_once()
     assert (bench.script.requests[-1].holding, bench.script.requests[-1].released) == ((), (1,))
 
 
@@ -343,11 +340,11 @@ def test_requests_are_split_by_bytes_and_one_report_always_goes() -> None:
     bench = Bench()
     client = bench.client()
     bench.grant(lease(1, "x y z"))
-    client.turn()
+    client.exchange_once()
     for _ in range(3):
         bench.fetch(wire_bytes=MAX_REQUEST_BYTES // 2 + 1)
     for _ in range(3):
-        client.turn()
+        client.exchange_once()
     assert [refs(request) for request in bench.script.requests[1:]] == [["x"], ["y"], ["z"]]
 
 
@@ -356,51 +353,51 @@ def part(number: int, **fields: Any) -> Report:
     return Report(lease=1, ref=b"a", outcome=Outcome.FETCHED, entries=entries, **fields)
 
 
-def in_parts(ledger: Ledger) -> None:
+def in_parts() -> Outstanding:
     ahead = tuple(part(number, more=True) for number in range(2))
     (task,) = (given := lease(1, "a")).tasks
     attempt = Attempt(lease_id=1, host="a", task=task, started_at=0.0)
-    ledger.hold([given])
-    ledger.deliver([Delivery(attempt=attempt, report=part(2), wire_bytes=100, ahead=ahead)])
+    outstanding = Outstanding("s", SentLinks())
+    outstanding.hold([given])
+    outstanding.deliver([Delivery(attempt=attempt, report=part(2), wire_bytes=100, ahead=ahead)])
+    return outstanding
 
 
-def answered(ledger: Ledger, state: AckState) -> str:
+def answered(outstanding: Outstanding, state: AckState) -> str:
     """Exchange once; return which part went."""
-    request = ledger.compose(0, 1.0)
+    request = outstanding.compose(0, 1.0)
     (report,) = request.reports
-    ledger.settle(request, ExchangeAnswer(acks=(Ack(lease=1, ref=b"a", state=state),)))
+    outstanding.settle(request, ExchangeAnswer(acks=(Ack(lease=1, ref=b"a", state=state),)))
     return report.entries[0].url
 
 
 def test_a_part_goes_when_the_one_before_it_was_acked_and_the_last_ends_the_task() -> None:
-    ledger = Ledger("s")
-    in_parts(ledger)
-    lost = ledger.compose(0, 1.0)
+    outstanding = in_parts()
+    lost = outstanding.compose(0, 1.0)
     assert lost.reports[0].more
-    assert [answered(ledger, AckState.OK) for _ in range(2)] == ["http://a/0", "http://a/1"]
-    assert (ledger.open_tasks, ledger.unacked) == (1, 1)
-    assert answered(ledger, AckState.OK) == "http://a/2"
-    assert ledger.is_clear
+    assert [answered(outstanding, AckState.OK) for _ in range(2)] == ["http://a/0", "http://a/1"]
+    assert (outstanding.open_tasks, outstanding.unacked) == (1, 1)
+    assert answered(outstanding, AckState.OK) == "http://a/2"
+    assert outstanding.is_clear
 
 
 def test_the_parts_of_a_stale_sitemap_go_no_further() -> None:
-    ledger = Ledger("s")
-    in_parts(ledger)
-    answered(ledger, AckState.OK)
-    answered(ledger, AckState.STALE)
-    assert ledger.is_clear
+    outstanding = in_parts()
+    answered(outstanding, AckState.OK)
+    answered(outstanding, AckState.STALE)
+    assert outstanding.is_clear
 
 
 def test_links_are_left_out_only_after_an_ack_of_the_same_or_a_smaller_depth() -> None:
     bench = Bench()
     client = bench.client()
     bench.grant(lease(1, "x", depth=2), lease(2, "y", depth=2), lease(3, "z", depth=1))
-    client.turn()
+    client.exchange_once()
     link = ("http://a/1",)
     for number, name, state in ((1, b"x", AckState.STALE), (2, b"y", AckState.OK), (3, b"z", AckState.OK)):
         bench.fetch(outlinks=link)
         bench.script.answers = [ExchangeAnswer(acks=(Ack(lease=number, ref=name, state=state),))]
-        client.turn()
+        client.exchange_once()
     assert [request.reports[0].outlinks for request in bench.script.requests[1:]] == [link, link, link]
 
 
@@ -408,11 +405,11 @@ def test_links_that_an_acked_report_told_are_left_out() -> None:
     bench = Bench()
     client = bench.client()
     bench.grant(lease(1, "x y", depth=1))
-    client.turn()
+    client.exchange_once()
     bench.fetch(outlinks=("http://a/1",))
-    client.turn()
+    client.exchange_once()
     bench.fetch(outlinks=("http://a/1", "http://a/2"))
-    client.turn()
+    client.exchange_once()
     report = bench.script.requests[-1].reports[0]
     assert report.outlinks == ("http://a/2",)
     assert report.known == fingerprint(Kind.PAGE, "", "http://a/1")
@@ -422,14 +419,14 @@ def test_another_incarnation_is_told_every_link_again() -> None:
     bench = Bench()
     client = bench.client()
     bench.grant(lease(1, "x y"))
-    client.turn()
+    client.exchange_once()
     bench.fetch(outlinks=("http://a/1",))
-    client.turn()
+    client.exchange_once()
     bench.script.welcome = Welcome(epoch=2, lease_s=LEASE_S, brief=BRIEF)
     bench.script.answers = [Unreachable("restarted")]
-    client.turn()
+    client.exchange_once()
     bench.fetch(outlinks=("http://a/1",))
-    client.turn()
+    client.exchange_once()
     assert bench.script.requests[-1].reports[0].outlinks == ("http://a/1",)
 
 
@@ -466,7 +463,7 @@ def test_a_scope_that_grew_is_passed_on() -> None:
     client = bench.client()
     grown = ScopeSpec(hosts=("a", "b"))
     bench.script.answers = [ExchangeAnswer(scope=grown)]
-    client.turn()
+    client.exchange_once()
     assert bench.scopes == [grown]
 
 
@@ -476,7 +473,7 @@ def test_a_coordinator_that_comes_back_with_another_job_ends_the_worker() -> Non
     bench.script.welcome = Welcome(epoch=2, lease_s=LEASE_S, brief=Brief(job="other", scope=BRIEF.scope))
     bench.script.answers = [Unreachable("restarted")]
     with pytest.raises(JobChanged):
-        client.turn()
+        client.exchange_once()
 
 
 def test_the_end_is_followed_by_a_goodbye() -> None:
@@ -490,7 +487,7 @@ def test_a_drain_gives_back_what_has_not_started_and_reports_what_runs() -> None
     bench = Bench()
     client = bench.client()
     bench.grant(lease(1, "x y"), lease(2, "u v"))
-    client.turn()
+    client.exchange_once()
     attempt = bench.agenda.take(0)
     assert attempt is not None
     bench.orders.drain()
@@ -509,7 +506,7 @@ def test_a_drain_without_a_coordinator_ends_when_the_leases_are_over() -> None:
     bench = Bench()
     client = bench.client()
     bench.grant(lease(1, "x"))
-    client.turn()
+    client.exchange_once()
     bench.fetch()
     bench.orders.drain()
     bench.script.answers = [Unreachable("lost")]
@@ -519,11 +516,11 @@ def test_a_drain_without_a_coordinator_ends_when_the_leases_are_over() -> None:
     assert bench.script.goodbyes == []
 
 
-def test_a_turn_is_due_when_the_coordinator_may_have_more_but_no_more_often() -> None:
+def test_an_exchange_is_due_when_the_coordinator_may_have_more_but_no_more_often() -> None:
     bench = Bench()
     client = bench.client()
     bench.script.answers = [ExchangeAnswer(idle_s=2.0)]
-    client.turn()
+    client.exchange_once()
     assert client.due_at() == bench.clock.now + 2.0
 
 
@@ -531,7 +528,7 @@ def test_a_worker_that_has_enough_only_keeps_its_leases_alive() -> None:
     bench = Bench()
     client = bench.client()
     bench.grant(lease(1, "a b c d e f g h"), idle_s=0.0)
-    client.turn()
+    client.exchange_once()
     assert client.due_at() == bench.clock.now + LEASE_S / 3
 
 
@@ -541,18 +538,17 @@ def test_reports_linger_less_when_little_is_left_to_do() -> None:
         bench = Bench()
         client = bench.client()
         bench.grant(lease(1, names), idle_s=60.0)
-        client.turn()
+        client.exchange_once()
         bench.fetch()
         dues.append(client.due_at() - bench.clock.now)
     assert dues == [pytest.approx(0.005), pytest.approx(0.05)]
 
 
 def test_a_full_batch_of_reports_is_due_at_once() -> None:
-    bench = Bench()
-    bench.outbox = Outbox(bench.clock, batch=3)
+    bench = Bench(SessionOptions(batch=3))
     client = bench.client()
     bench.grant(lease(1, "a b c d e f g h"))
-    client.turn()
+    client.exchange_once()
     for _ in range(3):
         bench.fetch()
     assert client.due_at() <= bench.clock.now
@@ -562,7 +558,7 @@ def test_a_start_is_told_soon_even_if_the_page_is_slow() -> None:
     bench = Bench()
     client = bench.client()
     bench.grant(lease(1, "a b c d e f g h"))
-    client.turn()
+    client.exchange_once()
     bench.agenda.take(0)
     started_at = bench.clock.now
     while len(bench.script.requests) < 2:
@@ -577,19 +573,19 @@ def test_a_start_is_told_soon_even_if_the_page_is_slow() -> None:
 def test_tasks_that_wait_for_their_host_leave_room_for_others_up_to_a_bound(
     held: int, deferred: int, want: int
 ) -> None:
-    assert Appetite.for_fetches(16).want(held, deferred) == want
+    assert FetchDemand.for_fetches(16).want(held, deferred) == want
 
 
 def test_a_worker_that_is_behind_with_its_starts_leaves_spaced_hosts_to_others() -> None:
-    appetite = Appetite.for_fetches(16)
-    assert appetite.want(600, 600, 0.0) == 64
-    assert appetite.want(600, 600, 1.0) == 0
-    assert appetite.want(500, 500, 1.0) == 12
+    demand = FetchDemand.for_fetches(16)
+    assert demand.want(600, 600, 0.0) == 64
+    assert demand.want(600, 600, 1.0) == 0
+    assert demand.want(500, 500, 1.0) == 12
 
 
 def test_a_coordinator_is_given_up_when_patience_ends() -> None:
-    bench = Bench()
-    client = bench.client(patience_s=60.0)
+    bench = Bench(SessionOptions(patience_s=60.0))
+    client = bench.client()
     bench.script.answers = [Unreachable("away")]
     bench.script.dials = [Unreachable("away")] * 1_000
     lost_at = bench.clock.now
@@ -600,8 +596,8 @@ def test_a_coordinator_is_given_up_when_patience_ends() -> None:
 
 
 def test_a_heartbeat_may_be_asked_for_that_is_quicker_than_the_lease_needs() -> None:
-    bench = Bench()
-    client = bench.client(Appetite(base=0, low_mark=0), heartbeat_s=1.0)
+    bench = Bench(SessionOptions(heartbeat_s=1.0))
+    client = bench.client(FetchDemand(base=0, low_mark=0))
     opened_at = bench.clock.now
     bench.script.answers = [ExchangeAnswer(), ExchangeAnswer(), ExchangeAnswer(finished=True)]
     client.run()
@@ -614,13 +610,16 @@ def test_what_makes_it_pointless_to_go_on_ends_the_conversation_also_while_nobod
     client = bench.client()
     bench.script.answers.append(Unreachable("gone"))
     bench.script.dials += [Unreachable("still gone") for _ in range(100)]
-    looks = iter(range(5))
-
-    def check() -> None:
-        if next(looks, None) is None:
-            raise LookupError("a thread has ended")
-
-    bench.check = check
+    bench.clock.at(bench.clock.now + 2.0, lambda: bench.orders.abort(LookupError("a thread has ended")))
     with pytest.raises(LookupError):
         client.run()
     assert len(bench.script.dials) > 90
+
+
+def test_of_two_errors_that_end_a_session_the_first_is_raised() -> None:
+    bench = Bench()
+    client = bench.client()
+    for error in (LookupError("the first"), RuntimeError("the second")):
+        bench.orders.abort(error)
+    with pytest.raises(LookupError):
+        client.step()

@@ -7,19 +7,19 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
-from crawlfleet.shared.messages import Kind, Lease, Outcome, Task, TaskKey
-from crawlfleet.worker.agenda import Agenda
+from crawlfleet.shared.messages import Hello, Kind, Lease, Outcome, Task, TaskKey
 from crawlfleet.worker.extract.extractor import Extracted
 from crawlfleet.worker.extract.sitemap import Sitemap
 from crawlfleet.worker.fetch.port import Fetched, FetchEngine
 from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.pool import Pool, PoolSize
 from crawlfleet.worker.process.in_hand import InHand
-from crawlfleet.worker.talk.outbox import Delivery, Outbox
+from crawlfleet.worker.talk.outbox import Delivery
+from crawlfleet.worker.talk.session import Session
 
 PATIENCE_S = 10.0
 
@@ -60,18 +60,21 @@ class GivenExtractor:
         raise AssertionError(f"{fetched.url} is no sitemap")
 
 
+def _dial_nobody() -> NoReturn:
+    raise AssertionError("the pool talks to no coordinator")
+
+
 class Bench:
     def __init__(
         self, fetch_threads: int = 2, open_fetcher: Callable[[], Any] | None = None, parse_threads: int = 1
     ) -> None:
-        self.agenda = Agenda()
-        self.outbox = Outbox()
+        self.session = Session(_dial_nobody, Hello(session="s"))
+        self.agenda, self.outbox = self.session.agenda, self.session.outbox
         self.fetcher = GivenFetcher()
         self.extractor = GivenExtractor()
         self.in_hand = InHand(multiprocessing.get_context("spawn"), workers=1, threads=parse_threads)
         self.pool = Pool(
-            agenda=self.agenda,
-            outbox=self.outbox,
+            session=self.session,
             engine=FetchEngine(open_fetcher or (lambda: self.fetcher)),
             pipeline=Pipeline(extractor=self.extractor, max_report_bytes=10_000),
             size=PoolSize(fetches=fetch_threads, parse_threads=parse_threads, pages_between=1),
@@ -133,24 +136,24 @@ def test_a_stand_in_waits_for_no_page_at_the_end() -> None:
     assert bench.pool.stop(PATIENCE_S)
 
 
-def test_what_ends_a_parse_thread_is_raised_by_whoever_checks() -> None:
+def test_what_ends_a_parse_thread_is_raised_on_the_control_thread() -> None:
     bench = Bench(fetch_threads=1)
     bench.extractor.gate.set()
     bench.extractor.found = lambda: sys.exit("no page may do this")
     bench.pool.start()
-    bench.pool.check()
+    bench.session.orders.check()
     bench.add("a")
     bench.outbox.wait(PATIENCE_S)
     with pytest.raises(RuntimeError, match="no page may do this"):
-        bench.pool.check()
+        bench.session.orders.check()
 
 
-def test_what_ends_a_fetch_thread_is_raised_by_whoever_checks() -> None:
+def test_what_ends_a_fetch_thread_is_raised_on_the_control_thread() -> None:
     bench = Bench(fetch_threads=1, open_fetcher=lambda: exec("raise OSError('too many open files')"))
     bench.pool.start()
     bench.outbox.wait(PATIENCE_S)
     with pytest.raises(OSError, match="too many open files"):
-        bench.pool.check()
+        bench.session.orders.check()
 
 
 def test_no_more_is_fetched_than_can_be_parsed() -> None:

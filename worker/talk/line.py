@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from crawlfleet.shared.errors import CrawlfleetError, Unreachable, WireError
 from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Welcome
+from crawlfleet.shared.wire.manager import FleetManager
 
 FIRST_RETRY_S = 0.1
 LAST_RETRY_S = 2.0
@@ -33,6 +34,12 @@ class Coordinator(Protocol):
     def goodbye(self, session: str) -> None: ...
 
 
+def dial(manager: FleetManager) -> Coordinator:
+    """Find the coordinator and return the job's queue there."""
+    manager.connect()
+    return manager.Queue()
+
+
 class Line:
     """The connection: dials, says hello, and does both again after a failure.
 
@@ -47,9 +54,9 @@ class Line:
         wait: Callable[[float], None],
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
-        first_word_s: float = 0.0,
+        quiet_s: float = 0.0,
     ) -> None:
-        """`first_word_s`: for how long nothing is said while nobody answers, as another worker here says it."""
+        """For `quiet_s` nothing is logged while nobody answers."""
         self._dial = dial
         self._hello = hello
         self._wait = wait
@@ -57,7 +64,7 @@ class Line:
         self._chance = chance
         self._coordinator: Coordinator | None = None
         self._was_open = False
-        self._told_at = clock() + first_word_s - STILL_TRYING_EVERY_S
+        self._logged_at = clock() + quiet_s - STILL_TRYING_EVERY_S
 
     def open(self, keep_trying: Callable[[], bool]) -> Welcome | None:
         """Connect and say hello, as often as it takes; None once `keep_trying` says no."""
@@ -67,12 +74,12 @@ class Line:
             try:
                 return self._greet()
             except (Unreachable, WireError) as error:
-                self._tell(error)
+                self._log_absence(error)
             delay_s = min(max(2 * delay_s, FIRST_RETRY_S), LAST_RETRY_S)
         return None
 
     def exchange(self, request: ExchangeRequest) -> ExchangeAnswer:
-        """Take one turn; raise `Unreachable` if the connection is or gets lost."""
+        """Send a request and return the answer; raise `Unreachable` if the connection is or gets lost."""
         if self._coordinator is None:
             raise Unreachable("the connection to the coordinator is not open")
         try:
@@ -103,15 +110,15 @@ class Line:
 
     def _lose(self, error: CrawlfleetError) -> NoReturn:
         self._coordinator = None
-        self._told_at = self._clock()
+        self._logged_at = self._clock()
         _logger.warning("the connection to the coordinator is lost", session=self._hello.session, reason=str(error))
         raise Unreachable(str(error)) from error
 
-    def _tell(self, error: CrawlfleetError) -> None:
+    def _log_absence(self, error: CrawlfleetError) -> None:
         """Say that nobody answers, once a minute."""
         now = self._clock()
-        if now - self._told_at >= STILL_TRYING_EVERY_S:
-            self._told_at = now
+        if now - self._logged_at >= STILL_TRYING_EVERY_S:
+            self._logged_at = now
             _logger.warning("no coordinator answers, trying on", reason=str(error))
 
     def _rest(self, delay_s: float, keep_trying: Callable[[], bool]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
@@ -28,14 +29,22 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     ahead: tuple[Report, ...] = ()
 
 
+class Bell(Protocol):
+    """What the control thread sleeps in until another thread sets it: a `threading.Event`."""
+
+    def set(self) -> object: ...
+    def clear(self) -> object: ...
+    def wait(self, timeout: float | None = None) -> object: ...
+
+
 class Outbox:
     """A list of deliveries between threads."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, batch: int = 64) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, batch: int = 64, bell: Bell | None = None) -> None:
         self._clock = clock
         self._batch = batch
         self._lock = threading.Lock()
-        self._bell = threading.Event()
+        self._bell: Bell = bell if bell is not None else threading.Event()
         self._ready: list[Delivery] = []
         self._first_at: float | None = None
 

@@ -1,8 +1,8 @@
-"""The ledger: what this session owes the coordinator, and what the coordinator was told.
+"""What is outstanding between a session and the coordinator: held, not acked, not sent yet.
 
-Owns the leases with unsettled tasks, the reports that are not acked yet (kept, and sent again unchanged,
-until they are), the starts that were not told yet, and the links that need not be sent again. It is pure:
-no clock, no thread, no connection; `worker.talk.client` drives it from one thread.
+Owns the leases with unsettled tasks, the reports that are not acked yet (kept, and sent again unchanged, until they
+are), the starts and releases that were not sent yet, and the links that need not be sent again. It is pure: no clock,
+no thread, no connection; `worker.talk.client` drives it from one thread.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_SENT_CHARS = 512
 
 
 class SentLinks:
-    """Links that an acked report has told, with the smallest depth they were told at, and their fingerprints.
+    """Links that an acked report has named, with the smallest depth they were named at, and their fingerprints.
 
     Leaving them out of later reports only saves time: when the bound is reached, all are forgotten, and what is longer
     than most is not remembered at all.
@@ -31,16 +31,16 @@ class SentLinks:
     def __init__(self, limit: int = MAX_SENT_LINKS) -> None:
         self._limit = limit
         # Their fingerprints, and depths apart from them: those are looked at only where one may be too deep.
-        self._told: dict[str, bytes] = {}
+        self._refs: dict[str, bytes] = {}
         self._depths: dict[str, int] = {}
         self._deepest = 0
 
     def split(self, links: tuple[str, ...], depth: int) -> tuple[tuple[str, ...], bytes]:
-        """Return the links that were not told yet at this depth or a smaller one, and fingerprints of the others."""
-        told, depths, any_depth = self._told, self._depths, self._deepest <= depth
+        """Return the links that were not sent yet at this depth or a smaller one, and fingerprints of the others."""
+        refs, depths, any_depth = self._refs, self._depths, self._deepest <= depth
         unsent, known = [], []
         for link in links:
-            ref = told.get(link)
+            ref = refs.get(link)
             if ref is not None and (any_depth or depths[link] <= depth):
                 known.append(ref)
             else:
@@ -49,21 +49,21 @@ class SentLinks:
 
     def learn(self, links: tuple[str, ...], depth: int) -> None:
         """Remember links of a report that was acked OK."""
-        if len(self._told) + len(links) > self._limit:
+        if len(self._refs) + len(links) > self._limit:
             self.forget()
         self._deepest = max(self._deepest, depth)
         for link in links[: self._limit]:
             if len(link) > MAX_SENT_CHARS:
                 continue
-            if link not in self._told:
-                self._told[link] = page_fingerprint(link)
+            if link not in self._refs:
+                self._refs[link] = page_fingerprint(link)
                 self._depths[link] = depth
             elif self._depths[link] > depth:
                 self._depths[link] = depth
 
     def forget(self) -> None:
-        """Forget all; another incarnation of the coordinator may not know what the last one was told."""
-        self._told.clear()
+        """Forget all; another incarnation of the coordinator may not know what was sent to the last one."""
+        self._refs.clear()
         self._depths.clear()
         self._deepest = 0
 
@@ -76,12 +76,12 @@ class _Held:
     dropped: set[bytes] = field(default_factory=set)
 
 
-class Ledger:
-    """The session's side of the conversation. Call `compose`, send, then `settle` with the answer."""
+class Outstanding:
+    """The session's side of each exchange. Call `compose`, send, then `settle` with the answer."""
 
-    def __init__(self, session: str, sent: SentLinks | None = None) -> None:
+    def __init__(self, session: str, sent_links: SentLinks) -> None:
         self._session = session
-        self._sent = sent if sent is not None else SentLinks()
+        self._sent_links = sent_links
         self._held: dict[int, _Held] = {}
         self._unacked: dict[TaskKey, Delivery] = {}
         self._started: dict[TaskKey, None] = {}
@@ -99,12 +99,12 @@ class Ledger:
 
     @property
     def has_news(self) -> bool:
-        """Whether there is a start or a release to tell."""
+        """Whether there is a start or a release to send."""
         return bool(self._started or self._released)
 
     @property
     def is_clear(self) -> bool:
-        """Whether nothing is held, and nothing is left to tell."""
+        """Whether nothing is held, and nothing is left to send."""
         return not (self._held or self._unacked or self._released)
 
     def hold(self, leases: Iterable[Lease]) -> None:
@@ -113,17 +113,17 @@ class Ledger:
             self._held[lease.id] = _Held({task.ref for task in lease.tasks})
 
     def deliver(self, deliveries: Iterable[Delivery]) -> None:
-        """Take up reports; links that need not be told again are left out now, once and for all."""
+        """Take up reports; links that need not be sent again are left out now, once and for all."""
         for delivery in deliveries:
             report, key = delivery.report, delivery.attempt.key
-            outlinks, known = self._sent.split(report.outlinks, delivery.attempt.task.depth + 1)
+            outlinks, known = self._sent_links.split(report.outlinks, delivery.attempt.task.depth + 1)
             self._started.pop(key, None)
             self._unacked[key] = (
                 replace(delivery, report=replace(report, outlinks=outlinks, known=known)) if known else delivery
             )
 
     def start(self, keys: Iterable[TaskKey]) -> None:
-        """Take note of tasks that started; a report tells of its own start."""
+        """Take note of tasks that started; a report implies the start of its own task."""
         self._started.update((key, None) for key in keys if key not in self._unacked)
 
     def drop(self, keys: Iterable[TaskKey]) -> None:
@@ -160,7 +160,7 @@ class Ledger:
 
     def forget_links(self) -> None:
         """See `SentLinks.forget`."""
-        self._sent.forget()
+        self._sent_links.forget()
 
     def _next_reports(self, now: float) -> tuple[Report, ...]:
         reports: list[Report] = []
@@ -181,7 +181,7 @@ class Ledger:
             self._unacked[key] = replace(delivery, ahead=delivery.ahead[1:])
             return
         if ack.state is AckState.OK and delivery.report.outcome is Outcome.FETCHED:
-            self._sent.learn(delivery.report.outlinks, delivery.attempt.task.depth + 1)
+            self._sent_links.learn(delivery.report.outlinks, delivery.attempt.task.depth + 1)
         held = self._held.get(ack.lease)
         if held is not None:
             held.open.discard(ack.ref)
