@@ -11,6 +11,7 @@ from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.results.results_dict import ResultsDict
 from crawlfleet.shared.messages import ExchangeRequest, Hello, decode, encode
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.status import Status
 
 
@@ -38,9 +39,8 @@ class TaskQueue:
     def put(self, url: str) -> str:
         """Admit a URL; return the name of the rule that refuses it, or ``."""
         address = self._service.urls.canonicalize(_text(url))
-        if address is None:
-            return "not_http"
-        return self._loop.call(lambda now: self._service.put(address, now))
+        refusal = Reason.NOT_HTTP if address is None else self._loop.call(lambda now: self._service.put(address, now))
+        return str(refusal)  # plain text may travel, a member of an enum may not
 
     def size(self) -> int:
         """Return how many tasks are not final."""

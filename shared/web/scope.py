@@ -7,6 +7,7 @@ the `include` patterns (if there are any) and none of the `exclude` patterns: se
 from __future__ import annotations
 
 from crawlfleet.shared.messages import ScopeSpec
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.patterns import Patterns
 from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, parts
 
@@ -28,14 +29,14 @@ class Scope:
     def refuses(self, url: str) -> str:
         """Name the rule by which a canonical URL is out of scope: `host`, `include`, `exclude`, `length`, or ``."""
         if len(url) > LONGEST_URL_CHARS:
-            return "length"
+            return Reason.LENGTH
         _, host, path = parts(url)
         if host not in self._hosts and not (self.spec.subdomains and self._is_below(host)):
-            return "host"
+            return Reason.HOST
         if self._include and not self._include.match(path):
-            return "include"
+            return Reason.INCLUDE
         if self._exclude and self._exclude.match(path):
-            return "exclude"
+            return Reason.EXCLUDE
         return ""
 
     def _is_below(self, host: str) -> bool:

@@ -1,0 +1,101 @@
+"""Why a task was not fetched, was dropped or was tried again: every reason by name, with a sentence for users.
+
+Reasons travel and are stored as plain text. Two kinds of reasons are no members: `http_NNN` (see `of_status`), and the
+words that a user's own worker passes to `task_failed`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+
+class Reason(StrEnum):
+    """A reason. Its value is the name in the summary and in the log, `meaning` the sentence in the documents."""
+
+    meaning: str
+
+    def __new__(cls, name: str, meaning: str = "") -> Self:
+        reason = str.__new__(cls, name)
+        reason._value_ = name
+        reason.meaning = meaning
+        return reason
+
+    DNS = "dns", "The host name has no address."
+    CONNECT = "connect", "The server cannot be reached at its address."
+    TIMEOUT_CONNECT = "timeout_connect", "Time ran out before there was a connection."
+    TLS = "tls", "The TLS handshake failed."
+    TLS_EXPIRED = "tls_expired", "The certificate has expired, or is not valid yet."
+    TLS_UNTRUSTED = "tls_untrusted", "No trusted authority has signed the certificate."
+    TLS_WRONG_HOST = "tls_wrong_host", "The certificate is for another host."
+    TIMEOUT_FIRST_BYTE = "timeout_first_byte", "Time ran out before the answer began."
+    TIMEOUT_TOTAL = "timeout_total", "Time ran out before the answer was complete."
+    RESET = "reset", "The connection was closed before the answer."
+    HEAD_TRUNCATED = "head_truncated", "The connection was closed within the head of the answer."
+    BODY_TRUNCATED = "body_truncated", "The connection was closed within the body of the answer."
+    BAD_STATUS_LINE = "bad_status_line", "The answer does not begin as an HTTP answer does."
+    BAD_HEADER = "bad_header", "The head of the answer is malformed."
+    BAD_FRAMING = "bad_framing", "The answer does not tell properly where its body ends."
+    BAD_ENCODING = "bad_encoding", "The body cannot be decompressed."
+    HEAD_TOO_LARGE = "head_too_large", "The head of the answer is too large."
+    BODY_TOO_LARGE = "body_too_large", "The decompressed body is larger than `fetch.max_size`."
+
+    REDIRECT_INVALID = "redirect_invalid", "The target of the redirect is not a valid address."
+    REDIRECT_WITHOUT_LOCATION = "redirect_without_location", "The redirect names no target."
+    REDIRECT_SCHEME_BLOCKED = "redirect_scheme_blocked", "The target of the redirect is neither http nor https."
+    REDIRECT_LOOP = "redirect_loop", "The redirect leads back to an address of its own chain."
+    TOO_MANY_REDIRECTS = "too_many_redirects", "The chain of redirects is longer than 10 hops, or 5 for robots.txt."
+
+    EXTRACT_ERROR = "extract_error", "The page could not be parsed, or its hook failed."
+    SITEMAP_BROKEN = "sitemap_broken", "The sitemap could not be read to its end."
+    REPORT_TOO_LARGE = "report_too_large", "The rows and links of the page are too large to be reported."
+    INTERNAL_ERROR = "internal_error", "A bug in crawlfleet; the log has the details."
+    POISON = "poison", "Three workers died while each was at this page alone."
+    NOINDEX = "noindex", "The page was fetched; it asks not to be indexed, so it gives no rows."
+
+    HOST = "host", "The host does not belong to the scope."
+    INCLUDE = "include", "`scope.include` does not match."
+    EXCLUDE = "exclude", "`scope.exclude` matches."
+    LENGTH = "length", "The address is longer than 8,192 characters."
+    DEPTH = "depth", "The page is deeper than `scope.depth`."
+    NOT_HTTP = "not_http", "The address is not a valid http or https address."
+    CONTENT_TYPE = "content_type", "`fetch.types` does not list the content type of the page."
+    ROBOTS = "robots", "The robots.txt of the site forbids it."
+    ROBOTS_UNREACHABLE = "robots_unreachable", "The robots.txt was not available within `politeness.robots_wait`."
+
+    BUDGET_PAGES = "budget_pages", "The pages of `scope.pages` are spent."
+    BUDGET_BYTES = "budget_bytes", "The bytes of `scope.bytes` are spent."
+    BUDGET_TIME = "budget_time", "The time of `scope.time` is over."
+    BUDGET_HOST_PAGES = "budget_host_pages", "The host's pages of `scope.per_host` are spent."
+    BUDGET_HOST_BYTES = "budget_host_bytes", "The host's bytes of `scope.per_host` are spent."
+    BUDGET_HOST_TIME = "budget_host_time", "The host's time of `scope.per_host` is over."
+
+    TRAP_LENGTH = "trap_length", "The address is longer than `traps.url_length`."
+    TRAP_REPETITION = "trap_repetition", "The path repeats itself more often than `traps.repetition`."
+    TRAP_QUERY = "trap_query", "Its path has more queries than `traps.query_variants`."
+    TRAP_CALENDAR = "trap_calendar", "More addresses than `traps.calendar` differ only in their dates."
+    TRAP_SESSION = "trap_session", "More addresses of the host than `traps.sessions` have a session id."
+    TRAP_SUBDOMAIN = "trap_subdomain", "The domain has more origins than `traps.subdomains`."
+
+    FAILED = "failed", "A worker of your own called `task_failed` without a reason."
+    ABANDONED = "abandoned", "A worker of your own ended, or raised an error, while it held the page."
+    OTHER = "other", "Retries for any reason beyond the first hundred different ones."
+
+
+HOST_BUDGETS = frozenset({Reason.BUDGET_HOST_PAGES, Reason.BUDGET_HOST_BYTES, Reason.BUDGET_HOST_TIME})
+BUDGETS = HOST_BUDGETS | {Reason.BUDGET_PAGES, Reason.BUDGET_BYTES, Reason.BUDGET_TIME}
+TRAPS = frozenset(
+    {
+        Reason.TRAP_LENGTH,
+        Reason.TRAP_REPETITION,
+        Reason.TRAP_QUERY,
+        Reason.TRAP_CALENDAR,
+        Reason.TRAP_SESSION,
+        Reason.TRAP_SUBDOMAIN,
+    }
+)
+
+
+def of_status(status: int) -> str:
+    """Return the reason of an answer whose status means no page."""
+    return f"http_{status}"
