@@ -36,6 +36,7 @@ from crawlfleet.coordinator.job.section import (
     STRICT,
     Plain,
     Section,
+    defaults,
     duration,
     fault,
     given,
@@ -48,15 +49,30 @@ from crawlfleet.coordinator.job.section import (
 from crawlfleet.coordinator.job.seed_ranges import host_name
 from crawlfleet.coordinator.job.seeds import Seeds, pages_of, read_seeds, sitemaps_of
 from crawlfleet.coordinator.job.yaml_source import KeyPath
-from crawlfleet.shared.engines import AUTO, FETCH_ENGINES, PARSE_ENGINES, names, that_prepare_sessions
+from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES, names, that_prepare_sessions
 from crawlfleet.shared.errors import JobError
-from crawlfleet.shared.messages import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, LinkSpec, ParseSpec, ScopeSpec
+from crawlfleet.shared.messages import (
+    Brief,
+    FetchSpec,
+    FieldRule,
+    HookSpec,
+    ItemRule,
+    LinkSpec,
+    ParseSpec,
+    ScopeSpec,
+    UrlSpec,
+)
 from crawlfleet.shared.web.urls import host_key
 
+Timeout = Annotated[float, duration("100ms", "10m")]
 Selector = Annotated[str, AfterValidator(job_values.plain_selector)]
 ContentType = Annotated[str, AfterValidator(job_values.content_type)]
 HeaderName = Annotated[str, AfterValidator(job_values.header_name)]
 HeaderValue = Annotated[str, AfterValidator(job_values.header_value)]
+
+_FETCH = defaults(FetchSpec)
+_LINKS = defaults(LinkSpec)
+_PARSE = defaults(ParseSpec)
 
 
 def default_user_agent() -> str:
@@ -90,14 +106,14 @@ def _ignored(entries: tuple[IgnoredRobots, ...]) -> tuple[IgnoredRobots, ...]:
 class Politeness(Section):
     """How hard one host is pressed by the whole fleet, and whose robots.txt counts."""
 
-    delay_s: Annotated[float, duration("0s", "24h")] = Field(default=1.0, alias="delay")
+    delay_s: Annotated[float, duration("0s", "24h")] = 1.0
     per_host: Annotated[int, within(1, 1_000)] = 1
     user_agent: Annotated[str, AfterValidator(job_values.user_agent)] = Field(default_factory=default_user_agent)
-    max_delay_s: Annotated[float, duration("1s", "24h")] = Field(default=60.0, alias="max_delay")
+    max_delay_s: Annotated[float, duration("1s", "24h")] = 60.0
     adaptive: bool = True
     patience: Annotated[int, within(0, 1_000)] = 20
     unit: Literal["host", "domain", "address"] = "host"
-    robots_wait_s: Annotated[float, duration("0s", "7d")] = Field(default=3_600.0, alias="robots_wait")
+    robots_wait_s: Annotated[float, duration("0s", "7d")] = 3_600.0
     ignore_robots: Annotated[tuple[IgnoredRobots, ...], AfterValidator(_ignored)] = ()
 
 
@@ -131,33 +147,41 @@ def _some_types(types: tuple[str, ...] | None) -> tuple[str, ...] | None:
 class FetchRules(Section):
     """How pages are fetched. `headers` are pairs of name and value; `ca_pem` is the text of the file `ca_file`."""
 
-    engine: Annotated[str, one_of(lambda: names(FETCH_ENGINES.values()))] = AUTO
-    timeout_s: Annotated[float, duration("100ms", "10m")] = Field(default=20.0, alias="timeout")
-    connect_timeout_s: Annotated[float, duration("100ms", "10m")] = Field(default=10.0, alias="connect_timeout")
-    first_byte_timeout_s: Annotated[float, duration("100ms", "10m")] = Field(default=20.0, alias="first_byte_timeout")
+    engine: Annotated[str, one_of(lambda: names(FETCH_ENGINES.values()))] = _FETCH.engine
+    timeout_s: Timeout = _FETCH.timeout_s
+    connect_timeout_s: Timeout = _FETCH.connect_timeout_s
+    first_byte_timeout_s: Timeout = _FETCH.first_byte_timeout_s
     retries: Annotated[int, within(0, 20)] = 3
-    max_size_bytes: Annotated[int, size("1KiB", "1GiB")] = Field(default=10 * 1024 * 1024, alias="max_size")
-    headers: Annotated[tuple[tuple[str, str], ...], PlainValidator(_headers)] = Field(default=(), repr=False)
-    types: Annotated[tuple[ContentType, ...] | None, AfterValidator(_some_types), BeforeValidator(given)] = None
-    ca_pem: Annotated[str, PlainValidator(_ca_file)] = Field(default="", alias="ca_file", repr=False)
+    max_size_bytes: Annotated[int, size("1KiB", "1GiB")] = _FETCH.max_size_bytes
+    headers: Annotated[tuple[tuple[str, str], ...], PlainValidator(_headers)] = Field(
+        default=_FETCH.headers, repr=False
+    )
+    types: Annotated[tuple[ContentType, ...] | None, AfterValidator(_some_types), BeforeValidator(given)] = _FETCH.types
+    ca_pem: Annotated[str, PlainValidator(_ca_file)] = Field(default=_FETCH.ca_pem, alias="ca_file", repr=False)
 
 
 class LinkRules(Section):
     """Which links count, and whether a page's wishes are heeded."""
 
-    assets: bool = False
+    assets: bool = _LINKS.assets
     nofollow: Literal["obey", "ignore"] = "obey"
     noindex: Literal["obey", "ignore"] = "obey"
 
-    def spec(self) -> LinkSpec:
-        """Return the same for a worker."""
-        return LinkSpec(assets=self.assets, obey_nofollow=self.nofollow == "obey", obey_noindex=self.noindex == "obey")
+    @property
+    def obey_nofollow(self) -> bool:
+        """Whether a page's wish that links are not followed is heeded."""
+        return self.nofollow == "obey"
+
+    @property
+    def obey_noindex(self) -> bool:
+        """Whether a page's wish not to be indexed is heeded."""
+        return self.noindex == "obey"
 
 
 class ParseRules(Section):
     """How pages are parsed."""
 
-    engine: Annotated[str, one_of(lambda: names(PARSE_ENGINES.values()))] = AUTO
+    engine: Annotated[str, one_of(lambda: names(PARSE_ENGINES.values()))] = _PARSE.engine
 
 
 class Pick(Plain):
@@ -179,7 +203,7 @@ class Pick(Plain):
 
     def rule(self, name: str) -> FieldRule:
         """Return the same for a worker."""
-        return FieldRule(name=name, selector=self.css, take=self.take, attr=self.attr, many=self.many)
+        return self.spec(FieldRule, name=name, selector=self.css)
 
 
 class Nest(Section):
@@ -190,7 +214,7 @@ class Nest(Section):
 
     def rule(self, name: str) -> FieldRule:
         """Return the same for a worker."""
-        return FieldRule(name=name, selector=self.each, many=True, fields=_field_rules(self.fields))
+        return self.spec(FieldRule, name=name, selector=self.each, many=True, fields=_field_rules(self.fields))
 
 
 def _form(value: object) -> str:
@@ -223,7 +247,7 @@ class Item(Section):
 
     def rule(self) -> ItemRule:
         """Return the same for a worker."""
-        return ItemRule(name=self.name, each=self.each or "", fields=_field_rules(self.fields))
+        return self.spec(ItemRule, each=self.each or "", fields=_field_rules(self.fields))
 
 
 def _items(items: tuple[Item, ...]) -> tuple[Item, ...]:
@@ -279,13 +303,18 @@ class Job(Section):
     sinks: Annotated[tuple[Annotated[str, AfterValidator(job_values.sink)], ...], AfterValidator(_sinks)] = (
         "items.jsonl",
     )
-    lease_s: Annotated[float, duration("1s", "1h")] = Field(default=15.0, alias="lease")
+    lease_s: Annotated[float, duration("1s", "1h")] = 15.0
     durability: Literal["process", "power", "none"] = "process"
     _hook_source: str = PrivateAttr("")
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep the text of the hook as it was when it was checked."""
         self._hook_source = (context or {}).get("hook", "")
+
+    @property
+    def hook(self) -> HookSpec | None:
+        """The hook as it was when it was checked."""
+        return None if self.hooks is None else HookSpec(path=str(self.hooks), source=self._hook_source)
 
     @model_validator(mode="after")
     def _seeds_in_scope(self) -> Job:
@@ -325,43 +354,20 @@ def as_data(job: Job) -> dict[str, Any]:
 
 
 def brief(job: Job) -> Brief:
-    """Return what workers need to know of a job."""
-    return Brief(
+    """Return what workers need to know of a job: its sections, and what is made of several."""
+    hosts = job.scope.hosts if isinstance(job.scope.hosts, tuple) else _hosts_of(job.seeds)
+    return job.spec(
+        Brief,
         job=job.name,
-        scope=_scope_spec(job),
-        fetch=FetchSpec(
-            engine=job.fetch.engine,
-            timeout_s=job.fetch.timeout_s,
-            connect_timeout_s=job.fetch.connect_timeout_s,
-            first_byte_timeout_s=job.fetch.first_byte_timeout_s,
-            ca_pem=job.fetch.ca_pem,
-            max_size_bytes=job.fetch.max_size_bytes,
-            user_agent=job.politeness.user_agent,
-            headers=job.fetch.headers,
-            types=job.fetch.types,
-        ),
+        scope=job.scope.spec(ScopeSpec, hosts=hosts, subdomains=job.scope.hosts == "subdomains"),
+        fetch=job.fetch.spec(FetchSpec, user_agent=job.politeness.user_agent),
         items=tuple(item.rule() for item in job.items),
-        follow=job.follow,
-        links=job.links.spec(),
-        parse=ParseSpec(engine=job.parse.engine),
-        hook=HookSpec(path=str(job.hooks), source=job._hook_source) if job.hooks is not None else None,
-        urls=job.urls.spec(),
+        urls=job.urls.spec(UrlSpec, drop_query=job.urls.dropped),
     )
 
 
-def _scope_spec(job: Job) -> ScopeSpec:
-    scope = job.scope
-    hosts = scope.hosts if isinstance(scope.hosts, tuple) else _hosts_of(job.seeds)
-    return ScopeSpec(
-        hosts=tuple(hosts),
-        subdomains=scope.hosts == "subdomains",
-        include=scope.include,
-        exclude=scope.exclude,
-    )
-
-
-def _hosts_of(seeds: Seeds) -> dict[str, None]:
-    return dict.fromkeys(map(host_key, (*pages_of(seeds), *sitemaps_of(seeds))))
+def _hosts_of(seeds: Seeds) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(host_key, (*pages_of(seeds), *sitemaps_of(seeds)))))
 
 
 def _advise(path: KeyPath, key: str) -> str:

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
 
 from crawlfleet.coordinator.job import values as job_values
-from crawlfleet.coordinator.job.section import STRICT, Section, duration, given, size, within
+from crawlfleet.coordinator.job.section import STRICT, Section, defaults, duration, given, size, within
 from crawlfleet.coordinator.job.seed_ranges import host_name
-from crawlfleet.shared.messages import UrlSpec
+from crawlfleet.shared.messages import ScopeSpec, UrlSpec
 from crawlfleet.shared.web.patterns import Patterns
 from crawlfleet.shared.web.url_policy import TRACKING
 from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, MAX_URL_CHARS
@@ -20,6 +20,9 @@ Duration = Annotated[float, duration("1s", "8760h")]
 Pattern = Annotated[str, AfterValidator(job_values.pattern)]
 QueryName = Annotated[str, AfterValidator(job_values.query_name)]
 PageName = Annotated[str, AfterValidator(job_values.page_name)]
+
+_SCOPE = defaults(ScopeSpec)
+_URLS = defaults(UrlSpec)
 
 
 def _hosts(value: object) -> object:
@@ -43,19 +46,19 @@ class HostBudget(Section):
 
     pages: Annotated[Pages | None, BeforeValidator(given)] = None
     size_bytes: Annotated[Size | None, BeforeValidator(given)] = Field(default=None, alias="bytes")
-    time_s: Annotated[Duration | None, BeforeValidator(given)] = Field(default=None, alias="time")
+    time_s: Annotated[Duration | None, BeforeValidator(given)] = None
 
 
 class ScopeRules(Section):
     """Which addresses belong to the crawl. None means no limit."""
 
     hosts: Annotated[Literal["same", "subdomains"] | tuple[str, ...], BeforeValidator(_hosts)] = "same"
-    include: Annotated[tuple[Pattern, ...], AfterValidator(_together)] = ()
-    exclude: Annotated[tuple[Pattern, ...], AfterValidator(_together)] = ()
+    include: Annotated[tuple[Pattern, ...], AfterValidator(_together)] = _SCOPE.include
+    exclude: Annotated[tuple[Pattern, ...], AfterValidator(_together)] = _SCOPE.exclude
     depth: Annotated[Annotated[int, within(0, 10_000)] | None, BeforeValidator(given)] = None
     pages: Annotated[Pages | None, BeforeValidator(given)] = None
     size_bytes: Annotated[Size | None, BeforeValidator(given)] = Field(default=None, alias="bytes")
-    time_s: Annotated[Duration | None, BeforeValidator(given)] = Field(default=None, alias="time")
+    time_s: Annotated[Duration | None, BeforeValidator(given)] = None
     per_host: HostBudget = HostBudget()
     sitemaps: bool = False
 
@@ -81,17 +84,13 @@ class Priority(Section):
 class UrlRules(Section):
     """What is taken for one and the same address."""
 
-    drop_query: tuple[QueryName, ...] = ()
+    drop_query: tuple[QueryName, ...] = _URLS.drop_query
     drop_tracking: bool = False
-    sort_query: bool = False
-    strip_session_ids: bool = False
-    index_pages: tuple[PageName, ...] = ()
+    sort_query: bool = _URLS.sort_query
+    strip_session_ids: bool = _URLS.strip_session_ids
+    index_pages: tuple[PageName, ...] = _URLS.index_pages
 
-    def spec(self) -> UrlSpec:
-        """Return the same for coordinator and worker."""
-        return UrlSpec(
-            drop_query=(*self.drop_query, *(TRACKING if self.drop_tracking else ())),
-            sort_query=self.sort_query,
-            strip_session_ids=self.strip_session_ids,
-            index_pages=self.index_pages,
-        )
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """All parameters that are left out."""
+        return (*self.drop_query, *(TRACKING if self.drop_tracking else ()))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from types import SimpleNamespace, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
+import msgspec
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
@@ -15,15 +16,36 @@ from crawlfleet.shared.quantities import seconds, size_bytes
 
 STRICT = ConfigDict(strict=True)
 
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def _without_unit(name: str) -> str:
+    """Return the key of a field: a value in YAML has its unit with it."""
+    return name.removesuffix("_s").removesuffix("_bytes")
+
 
 class Plain(BaseModel):
     """Base of a job's values: frozen, nothing unknown, no silent conversion."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, alias_generator=_without_unit)
+
+    def spec(self, kind: type[S], **made: object) -> S:
+        """Return these values as a spec: each of its fields is that of the same name here, or in `made`.
+
+        A section within this one becomes the spec within that one likewise. What has no namesake keeps its default.
+        """
+        own = {name: getattr(self, name) for name in kind.__struct_fields__ if hasattr(self, name)}
+        return msgspec.convert({**own, **made}, kind, from_attributes=True)
 
 
 class Section(Plain):
     """Base of all sections: what is written in YAML as a mapping of these keys."""
+
+
+def defaults(*specs: type[msgspec.Struct]) -> Any:
+    """Return the defaults that specs state, by name: a key whose value goes into a spec has its default from there."""
+    fields = (field for spec in specs for field in msgspec.structs.fields(spec))
+    return SimpleNamespace(**{field.name: field.default for field in fields if field.default is not msgspec.NODEFAULT})
 
 
 def keys_of(section: type[Section]) -> tuple[str, ...]:
