@@ -22,9 +22,11 @@ from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
 from crawlfleet.coordinator.job.change import take_job
 from crawlfleet.coordinator.job.job import Job, as_data, brief, load
 from crawlfleet.coordinator.results.results_dict import ResultsDict
+from crawlfleet.coordinator.results.rows import columns_of
 from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.marks import Marks
-from crawlfleet.coordinator.sinks.registry import open_sink
+from crawlfleet.coordinator.sinks.port import Sink
+from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.coordinator.summary import Summary
 from crawlfleet.shared import log
 from crawlfleet.shared.messages import Brief
@@ -105,9 +107,11 @@ def _open_follower(job: Job, folder: CrawlFolder, opened: ExitStack, store: Stor
     power = job.durability == "power"
     marks = Marks(folder.path / MARKS, power=power)
     opened.callback(marks.close)
-    sinks = {}
+    columns = columns_of(as_data(job))
+    sinks: dict[str, Sink] = {}
     for name in job.sinks:
-        sinks[name] = open_sink(folder.path / name, marks.get(name), power=power)
+        kind = entry_for(name).made_for(columns)
+        sinks[name] = kind.open(folder.path / name, marks.get(name), power=power)
         opened.callback(sinks[name].close)
     follower = Follower(store, sinks, marks)
     follower.restore()

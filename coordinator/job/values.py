@@ -10,13 +10,13 @@ from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from crawlfleet.coordinator.job.css import check_css
+from crawlfleet.coordinator.sinks.registry import SINKS
 from crawlfleet.shared.web.patterns import REGEX, check_regex
 from crawlfleet.shared.web.urls import MAX_URL_CHARS
 
 MAX_NAME_CHARS = 64
 MAX_USER_AGENT_CHARS = 256
 MAX_REASON_CHARS = 200
-SINK_ENDINGS = (".jsonl",)
 
 _JOB_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 _ITEM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
@@ -164,8 +164,9 @@ def content_type(value: str) -> str:
 def sink(value: str) -> str:
     """Check a sink: a file inside the crawl's folder, of a kind that exists. Returns its normal form."""
     path = PurePosixPath(value)
-    if not value.endswith(SINK_ENDINGS) or path.name in SINK_ENDINGS:
-        raise ValueError(f"{value[:60]!r} is no known kind of sink: name a file that ends in {', '.join(SINK_ENDINGS)}")
+    endings = tuple(SINKS)
+    if not value.endswith(endings) or path.name in endings:
+        raise ValueError(f"{value[:60]!r} is no known kind of sink: name a file that ends in {', '.join(endings)}")
     if path.is_absolute() or ".." in path.parts or "\\" in value or ":" in value or not value.isprintable():
         raise ValueError(f"{value[:60]!r} leaves the crawl's folder: write a name such as items.jsonl")
     if any(len(part.encode()) > 255 for part in path.parts):

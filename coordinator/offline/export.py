@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from crawlfleet.coordinator.crawl_folder import FRONTIER
 from crawlfleet.coordinator.frontier.crawl_reader import CrawlReader
-from crawlfleet.coordinator.sinks.jsonl_sink import lines_of
+from crawlfleet.coordinator.results.rows import columns_of
+from crawlfleet.coordinator.sinks.port import LineKind
+from crawlfleet.coordinator.sinks.registry import SINKS, SinkEntry
 from crawlfleet.shared.errors import CrawlFailed, UsageError
+
+USUAL = ".jsonl"
 
 
 def export(folder: Path, target: Path | None, *, overwrite: bool = False) -> int:
-    """Write all committed rows as JSON Lines to a file (standard output if None); return how many results they are of.
+    """Write all committed rows to a file (standard output if None); return how many results they are of.
 
-    The file is there whole or not at all. Raises `UsageError` if it exists already, `CrawlFailed` if it cannot be
-    written.
+    The file's ending says how, as it does for a sink; any other ending, or none, means JSON Lines. The file is there
+    whole or not at all. Raises `UsageError` if it exists already, `CrawlFailed` if it cannot be written.
     """
     if target is not None and target.exists() and not overwrite:
         raise UsageError(f"{target} exists already: name another file, or replace it by --overwrite")
+    entry = _entry_for(target)
     reader = CrawlReader(folder / FRONTIER)
     try:
+        kind = cast("LineKind", entry.made_for(columns_of(reader.job)))
         if target is None:
-            return _write(reader, sys.stdout.buffer)
+            return _write(reader, kind, sys.stdout.buffer)
         draft = target.with_name(target.name + ".tmp")
         with draft.open("wb") as file:
-            count = _write(reader, file)
+            count = _write(reader, kind, file)
         draft.replace(target)
         return count
     except OSError as error:
@@ -35,9 +41,17 @@ def export(folder: Path, target: Path | None, *, overwrite: bool = False) -> int
         reader.close()
 
 
-def _write(reader: CrawlReader, file: IO[bytes]) -> int:
+def _entry_for(target: Path | None) -> SinkEntry:
+    entry = SINKS.get(target.suffix, SINKS[USUAL]) if target is not None else SINKS[USUAL]
+    if entry.transactional:
+        written = ", ".join(entry.name for entry in SINKS.values() if not entry.transactional)
+        raise UsageError(f"an export cannot be written as {entry.name}: name a file that ends in {written}")
+    return entry
+
+
+def _write(reader: CrawlReader, kind: LineKind, file: IO[bytes]) -> int:
     count = 0
     for _, result in reader.results():
-        file.write(lines_of(result))
+        file.write(kind.lines_of(result) if count else kind.head + kind.lines_of(result))
         count += 1
     return count

@@ -17,7 +17,9 @@ from crawlfleet.coordinator.core.transitions import TRANSITIONS, TaskEvent
 from crawlfleet.coordinator.crawl_folder import FRONTIER, refuse_if_running
 from crawlfleet.coordinator.frontier.crawl_reader import CrawlReader
 from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENTS, StoryLine
-from crawlfleet.coordinator.sinks.jsonl_sink import lines_of
+from crawlfleet.coordinator.results.rows import columns_of
+from crawlfleet.coordinator.sinks.port import SinkKind
+from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.web.urls import split_fingerprints
 
@@ -169,39 +171,33 @@ def _check_results(reader: CrawlReader, urls: dict[int, str], fetched: Counter[i
 
 
 def _check_sink(reader: CrawlReader, path: Path, *, whole: bool) -> Invariant:
-    """Compare a sink's file with the rows of the results, each as often as it should be there.
+    """Compare what is in a sink with the rows of the results, each as often as it should be there.
 
-    While the crawl is not finished the file may be behind the log, and its last line torn: both are mended on resuming.
+    While the crawl is not finished the sink may be behind the log, and its last row torn: both are mended on resuming.
     """
+    entry = entry_for(path.name)
+    if not entry.reads_back:
+        return Invariant(name=f"{path.name} cannot be read back, and was not looked at")
+    kind = entry.made_for(columns_of(reader.job))
     invariant = Invariant(name=f"{path.name} has the rows of the results, each once")
-    missing: Counter[int] = Counter(hash(row) for _, row in _rows(reader))
-    for place, line in enumerate(_lines(path), 1):
-        if not (whole or line.endswith(b"\n")):
-            break
-        missing[hash(line)] -= 1
-        holds = missing[hash(line)] >= 0
-        invariant.check(holds, "" if holds else f"line {place} is no row of a result, or there twice: {_shown(line)}")
+    missing: Counter[int] = Counter(hash(row) for _, row in _rows(reader, kind))
+    for place, row in enumerate(kind.read(path, whole=whole), 1):
+        missing[hash(row)] -= 1
+        holds = missing[hash(row)] >= 0
+        invariant.check(holds, "" if holds else f"row {place} is of no result, or there twice: {_shown(row)}")
     missing = +missing
-    for url, row in _rows(reader) if whole and missing else ():
+    for url, row in _rows(reader, kind) if whole and missing else ():
         if missing[hash(row)] > 0:
             missing[hash(row)] -= 1
             invariant.check(False, f"a row of {url} is missing")
     return invariant
 
 
-def _rows(reader: CrawlReader) -> Iterator[tuple[str, bytes]]:
+def _rows(reader: CrawlReader, kind: SinkKind) -> Iterator[tuple[str, bytes]]:
     for _, result in reader.results():
-        yield from ((result.url, line) for line in lines_of(result).splitlines(keepends=True))
+        yield from ((result.url, row) for row in kind.rows_of(result))
 
 
-def _shown(line: bytes) -> str:
-    text = line[:SHOWN_BYTES].decode(errors="replace").strip()
+def _shown(row: bytes) -> str:
+    text = row[:SHOWN_BYTES].decode(errors="replace").strip()
     return text.encode("unicode_escape").decode("ascii")
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            yield from file
-    except FileNotFoundError:
-        return

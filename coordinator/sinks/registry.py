@@ -1,33 +1,43 @@
-"""Which sinks there are: a file's ending, and where its sink is found. Loaded only when a job asks for it."""
+"""Which kinds of sinks there are, by the endings of their files. A kind is loaded only when a job asks for it."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Protocol
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-from crawlfleet.coordinator.sinks.marks import Mark
-from crawlfleet.coordinator.sinks.port import Sink
 from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.registry import Entry, table
+
+if TYPE_CHECKING:
+    from crawlfleet.coordinator.sinks.port import SinkKind
 
 
-class Opener(Protocol):
-    """Opens a sink at its mark (None: it is new); with `power` what it takes survives a power cut."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkEntry(Entry):
+    """A kind of sinks. Its name is the ending of their files; it is called with the columns of rows for a `SinkKind`.
 
-    def __call__(self, path: Path, mark: Mark | None, *, power: bool) -> Sink: ...
+    It is a `LineKind` unless it is `transactional`: then a sink takes results whole or not at all, and keeps how many
+    it has beside them. `reads_back` says whether `verify` can read what it wrote.
+    """
+
+    kind = "sink"
+
+    transactional: bool = False
+    reads_back: bool = True
+
+    def made_for(self, columns: tuple[str, ...]) -> SinkKind:
+        """Load the kind, for rows with these columns (and maybe others, of a hook)."""
+        made: SinkKind = self.load()(columns)
+        return made
 
 
-def _jsonl(path: Path, mark: Mark | None, *, power: bool) -> Sink:
-    from crawlfleet.coordinator.sinks.jsonl_sink import JsonlSink
-
-    return JsonlSink(path, mark, power=power)
+SINKS = table(SinkEntry(name=".jsonl", place="crawlfleet.coordinator.sinks.jsonl_sink:JsonLines", package="msgspec"))
 
 
-SINKS: dict[str, Opener] = {".jsonl": _jsonl}
-
-
-def open_sink(path: Path, mark: Mark | None, *, power: bool) -> Sink:
-    """Open the sink that a file's ending asks for; raise `UsageError` if there is none, or it cannot go on."""
-    opener = SINKS.get(path.suffix)
-    if opener is None:
-        raise UsageError(f"no sink writes {path.name}: the endings that exist are {', '.join(SINKS)}")
-    return opener(path, mark, power=power)
+def entry_for(name: str) -> SinkEntry:
+    """Return the entry that a file's ending asks for; raise `UsageError` if there is none."""
+    entry = SINKS.get(PurePath(name).suffix)
+    if entry is None:
+        raise UsageError(f"no sink writes {name}: the endings that exist are {', '.join(SINKS)}")
+    return entry

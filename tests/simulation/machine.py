@@ -22,7 +22,7 @@ from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.crawl_folder import FRONTIER, MARKS
 from crawlfleet.coordinator.frontier.outer_time import Reading
 from crawlfleet.coordinator.sinks.follower import Follower
-from crawlfleet.coordinator.sinks.jsonl_sink import JsonlSink
+from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
 from crawlfleet.shared.errors import CrawlFailed
 from crawlfleet.shared.messages import Ack, AckState, Brief, ExchangeAnswer, ExchangeRequest, Hello, Kind, Welcome
 from crawlfleet.worker.lanes import Attempt
@@ -326,7 +326,7 @@ class Machine(World):
 
     def _open_sinks(self, power: bool) -> None:
         self.marks = FragileMarks(self.folder / MARKS, self.fuse, power=power)
-        self.sink = JsonlSink(self.folder / ITEMS, self.marks.get(ITEMS), power=power)
+        self.sink = JsonLines(()).open(self.folder / ITEMS, self.marks.get(ITEMS), power=power)
         self.follower = Follower(self.store, {"items.jsonl": self.sink}, self.marks)
         self.follower.restore()
 

@@ -125,8 +125,8 @@ MUTANTS = (
     Mutant("frontier/versions.py", "if row.version != before + 1:", "if False:", ONE_DECIDES),
     Mutant(FILE, "            self._file.truncate(self.mark.size_bytes)\n", ""),
     Mutant(FILE, "            self._file.truncate(kept.size_bytes)\n", ""),
-    Mutant("sinks/jsonl_sink.py", "self._file.is_to_restore or ", ""),
-    Mutant("sinks/jsonl_sink.py", " or self.mark.results > length", ""),
+    Mutant("sinks/line_sink.py", "self._file.is_to_restore or ", ""),
+    Mutant("sinks/line_sink.py", " or self.mark.results > length", ""),
     Mutant("sinks/follower.py", "self._marks.set(name, sink.write(results))", "sink.write(results)"),
 )
 

@@ -14,7 +14,7 @@ from crawlfleet.coordinator.core.rows import Gate, Result, TaskState
 from crawlfleet.coordinator.crawl_folder import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
 from crawlfleet.coordinator.offline.verify import verify
-from crawlfleet.coordinator.sinks.jsonl_sink import JsonlSink
+from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
 from crawlfleet.shared.messages import CONTENT_TYPE_RULE, Kind, Outcome, Row
 from crawlfleet.shared.web.urls import fingerprint
 from tests.unit.core_crawl import SEED, CoreCrawl, all_of
@@ -91,10 +91,10 @@ def test_pages_do_not_wait_for_ever_for_a_robots_txt_that_kills_whoever_fetches_
 
 def test_a_sink_that_is_ahead_of_a_log_cut_short_goes_back_to_it(tmp_path: Path) -> None:
     path = tmp_path / "items.jsonl"
-    sink = JsonlSink(path, None, power=False)
+    sink = JsonLines(()).open(path, None, power=False)
     mark = sink.write([_result("/0"), _result("/1")])
     sink.close()
-    reopened = JsonlSink(path, mark, power=False)
+    reopened = JsonLines(()).open(path, mark, power=False)
     mark = reopened.restore(iter([_result("/0")]), 1)
     reopened.write([_result("/2")])
     reopened.close()

@@ -1,4 +1,4 @@
-"""A small crawl on disk, finished or not: frontier, log and one sink, for tests of what reads or damages them."""
+"""A small crawl on disk, finished or not: frontier, log and sinks, for tests of what reads or damages them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.crawl_folder import FRONTIER, MARKS
 from crawlfleet.coordinator.frontier.outer_time import Reading
 from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
+from crawlfleet.coordinator.results.rows import columns_of
 from crawlfleet.coordinator.sinks.follower import Follower
-from crawlfleet.coordinator.sinks.jsonl_sink import JsonlSink
 from crawlfleet.coordinator.sinks.marks import Marks
+from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.shared.messages import Brief, ExchangeRequest, Hello, Kind, Lease, Outcome, Report, Row, ScopeSpec, Task
 
 SEED = "http://a.test/"
@@ -25,11 +26,14 @@ POLICY = Policy(user_agent="bot", scope=ScopeSpec(hosts=("a.test",)), delay_s=0.
 class DurableCrawl:
     """A service over a store in a folder. Time is given to each step."""
 
-    def __init__(self, folder: Path, policy: Policy = POLICY, wall: float = 1_000.0) -> None:
+    def __init__(
+        self, folder: Path, policy: Policy = POLICY, wall: float = 1_000.0, sinks: tuple[str, ...] = (ITEMS,)
+    ) -> None:
         self.folder = folder
+        self.sinks = sinks
         self.store = SqliteStore(folder / FRONTIER, clocks=lambda: Reading(wall))
         self.now = self.store.opened_at
-        self.store.keep("job", msgspec.json.encode({"sinks": [ITEMS]}))
+        self.store.keep("job", msgspec.json.encode({"sinks": sinks}))
         brief = Brief(job="test", scope=policy.scope)
         self.service = Service(self.store, policy, brief, self.store.epoch, lambda _: None, self.now)
 
@@ -48,16 +52,21 @@ class DurableCrawl:
         return [(lease, task) for lease in answer.leases for task in lease.tasks]
 
     def finish(self) -> None:
-        """Fetch all there is, and write it to the sink."""
+        """Fetch all there is, and write it to the sinks."""
         granted = self.ask()
         while granted:
             granted = self.ask(*(report(lease, task) for lease, task in granted))
-        self.write_sink()
+        self.write_sinks()
 
-    def write_sink(self) -> None:
-        """Bring the sink up to date."""
+    def write_sinks(self) -> None:
+        """Bring the sinks up to date."""
         marks = Marks(self.folder / MARKS, power=False)
-        follower = Follower(self.store, {ITEMS: JsonlSink(self.folder / ITEMS, marks.get(ITEMS), power=False)}, marks)
+        columns = columns_of({"sinks": self.sinks})
+        sinks = {
+            name: entry_for(name).made_for(columns).open(self.folder / name, marks.get(name), power=False)
+            for name in self.sinks
+        }
+        follower = Follower(self.store, sinks, marks)
         follower.restore()
         follower.start()
         follower.stop()

@@ -13,10 +13,10 @@ from crawlfleet.coordinator.core.changes import Recorded
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.memory_store import MemoryStore
 from crawlfleet.coordinator.sinks.follower import Follower
-from crawlfleet.coordinator.sinks.jsonl_sink import JsonlSink
+from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
 from crawlfleet.coordinator.sinks.marks import Mark, Marks
 from crawlfleet.coordinator.sinks.port import Sink
-from crawlfleet.coordinator.sinks.registry import open_sink
+from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.messages import Row
 
@@ -75,7 +75,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 
 def test_a_row_has_its_page_and_its_rule_first_then_its_fields(tmp_path: Path) -> None:
-    store, sink = MemoryStore(), JsonlSink(tmp_path / "items.jsonl", None, power=False)
+    store, sink = MemoryStore(), JsonLines(()).open(tmp_path / "items.jsonl", None, power=False)
     record(store, result(1))
     following = follower(store, tmp_path, sink)
     following.start()
@@ -87,7 +87,7 @@ def test_a_row_has_its_page_and_its_rule_first_then_its_fields(tmp_path: Path) -
 
 def test_all_that_was_committed_is_written_in_order_before_the_follower_ends(tmp_path: Path) -> None:
     store = MemoryStore()
-    sinks = [JsonlSink(tmp_path / name, None, power=False) for name in ("one.jsonl", "two.jsonl")]
+    sinks = [JsonLines(()).open(tmp_path / name, None, power=False) for name in ("one.jsonl", "two.jsonl")]
     following = follower(store, tmp_path, *sinks)
     following.start()
     for start in range(0, 1_200, 300):
@@ -102,7 +102,7 @@ def test_all_that_was_committed_is_written_in_order_before_the_follower_ends(tmp
 
 
 def test_what_is_not_committed_is_not_written(tmp_path: Path) -> None:
-    store, sink = MemoryStore(), JsonlSink(tmp_path / "items.jsonl", None, power=False)
+    store, sink = MemoryStore(), JsonLines(()).open(tmp_path / "items.jsonl", None, power=False)
     store.apply([Recorded(result=result(1))])
     following = follower(store, tmp_path, sink)
     following.start()
@@ -126,7 +126,7 @@ def test_a_sink_that_fails_is_told_and_never_called_done(tmp_path: Path, error: 
 
 
 def test_a_full_disk_is_told_with_the_file_and_what_to_do() -> None:
-    sink = JsonlSink(Path("/dev/full"), None, power=False)
+    sink = JsonLines(()).open(Path("/dev/full"), None, power=False)
     with pytest.raises(CrawlFailed, match=r"/dev/full: No space left on device; make room"):
         sink.write([result(1)])
     sink.close()
@@ -134,11 +134,11 @@ def test_a_full_disk_is_told_with_the_file_and_what_to_do() -> None:
 
 def test_a_sink_goes_on_where_its_mark_is_and_cuts_off_what_is_beyond(tmp_path: Path) -> None:
     path = tmp_path / "items.jsonl"
-    sink = JsonlSink(path, None, power=False)
+    sink = JsonLines(()).open(path, None, power=False)
     mark = sink.write([result(1), result(2)])
     sink.write([result(3)])
     sink.close()
-    again = JsonlSink(path, mark, power=False)
+    again = JsonLines(()).open(path, mark, power=False)
     again.write([result(3), result(4)])
     again.close()
     assert [row["n"] for row in lines(path)] == [1, 2, 3, 4]
@@ -147,14 +147,14 @@ def test_a_sink_goes_on_where_its_mark_is_and_cuts_off_what_is_beyond(tmp_path: 
 def test_a_file_that_is_not_the_crawls_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "items.jsonl"
     path.write_text("mine\n")
-    with closing(JsonlSink(path, None, power=False)) as sink, pytest.raises(UsageError, match=r"items\.jsonl"):
+    with closing(JsonLines(()).open(path, None, power=False)) as sink, pytest.raises(UsageError, match=r"items\.jsonl"):
         sink.restore(iter([]), 0)
     assert path.read_text() == "mine\n"
 
 
-def test_an_ending_that_no_sink_writes_is_refused_naming_those_that_exist(tmp_path: Path) -> None:
+def test_an_ending_that_no_sink_writes_is_refused_naming_those_that_exist() -> None:
     with pytest.raises(UsageError, match=r"items\.xyz.*\.jsonl"):
-        open_sink(tmp_path / "items.xyz", None, power=False)
+        entry_for("items.xyz")
 
 
 def test_a_result_is_never_half_there_for_another_thread() -> None:

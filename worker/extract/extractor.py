@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from crawlfleet.shared.messages import Brief, Row, ScopeSpec
+from crawlfleet.shared.messages import PAGE_FIELDS, PAGE_ITEM, Brief, Row, ScopeSpec
 from crawlfleet.shared.web.user_agent import product_token
 from crawlfleet.worker.extract.harvest import HookFault, Parse, harvest
 from crawlfleet.worker.extract.links import LinkReader
@@ -23,7 +23,6 @@ from crawlfleet.worker.extract.sitemap import Sitemap, read_sitemap
 from crawlfleet.worker.extract.survey import Reading
 from crawlfleet.worker.fetch.port import Fetched
 
-PAGE_ITEM = "page"
 URL_OVERHEAD = 5  # what msgpack takes for a text, beside its bytes
 
 
@@ -145,10 +144,5 @@ def _reading(brief: Brief) -> Reading:
 
 
 def _page_fields(page: Page) -> dict[str, Any]:
-    return {
-        "status": page.status,
-        "content_type": page.content_type,
-        "title": page.title,
-        "size": len(page.body),
-        "canonical": page.copy_of,
-    }
+    values = (page.status, page.content_type, page.title, len(page.body), page.copy_of)
+    return dict(zip(PAGE_FIELDS, values, strict=True))

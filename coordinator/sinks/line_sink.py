@@ -1,0 +1,73 @@
+"""A sink that is a file: a head, then the lines of each result. What these are is a matter of its kind."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from crawlfleet.coordinator.core.rows import Result
+from crawlfleet.coordinator.sinks.line_file import LineFile
+from crawlfleet.coordinator.sinks.marks import Mark
+from crawlfleet.coordinator.sinks.port import LineKind
+
+
+class Lines:
+    """Base of the kinds of such files. A kind has its own `lines_of`, and a `head` if its files have one."""
+
+    head = b""
+
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        self.columns = columns
+
+    def lines_of(self, result: Result) -> bytes:
+        """Return the lines of one result."""
+        raise NotImplementedError
+
+    def open(self, path: Path, mark: Mark | None, *, power: bool) -> LineSink:
+        """Open a file at its mark."""
+        return LineSink(self, LineFile(path, mark, power=power))
+
+    def rows_of(self, result: Result) -> list[bytes]:
+        """Return the lines of one result, one by one."""
+        return list(io.BytesIO(self.lines_of(result)))
+
+    def read(self, path: Path, *, whole: bool) -> Iterator[bytes]:
+        """Yield the lines of a file below its head, none if there is no file; unless `whole`, not a torn last one."""
+        try:
+            with path.open("rb") as file:
+                if file.read(len(self.head)) != self.head:
+                    file.seek(0)
+                yield from (line for line in file if whole or line.endswith(b"\n"))
+        except FileNotFoundError:
+            return
+
+
+class LineSink:
+    """A file of results. `mark` is what is in it for good."""
+
+    def __init__(self, kind: LineKind, file: LineFile) -> None:
+        self._kind = kind
+        self._file = file
+
+    @property
+    def mark(self) -> Mark:
+        return self._file.mark
+
+    def restore(self, log: Iterator[Result], length: int) -> Mark:
+        if self._file.is_to_restore or self.mark.results > length:
+            return self._file.restore(self._blocks(log, self._kind.head))
+        return self.mark
+
+    def write(self, results: Sequence[Result]) -> Mark:
+        head = b"" if self.mark.results else self._kind.head
+        return self._file.append(b"".join(self._blocks(results, head)), len(results))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _blocks(self, results: Iterable[Result], head: bytes) -> Iterator[bytes]:
+        """Yield what stands in the file for each result; the head belongs to the first."""
+        for result in results:
+            yield head + self._kind.lines_of(result)
+            head = b""
