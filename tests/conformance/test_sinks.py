@@ -51,6 +51,8 @@ def result(number: int, rows: int = 1) -> Result:
 
 LOG = (result(1), result(2, rows=0), result(3, rows=2), result(4))
 HALF = 2
+TAILS = (b"{", b"\n", b"a row\n", b"\x00", b"\x00" * 5_000)
+AGAIN = b"the last result"
 
 
 @pytest.fixture(params=ENTRIES, ids=lambda entry: entry.name)
@@ -230,19 +232,19 @@ def test_a_file_without_its_mark_is_known_at_any_byte(lines: LineKind, path: Pat
         assert path.read_bytes() == whole, f"cut at {size}"
 
 
-@pytest.mark.parametrize("tail", [b"{", b"\n", b"a row\n", b"\x00" * 5_000])
+@pytest.mark.parametrize("tail", [*TAILS, AGAIN])
 def test_what_is_beyond_the_mark_is_cut_off(lines: LineKind, path: Path, tail: bytes) -> None:
     mark = written(lines, path)
     whole = path.read_bytes()
-    path.write_bytes(whole + tail)
+    path.write_bytes(whole + (lines.lines_of(LOG[-1]) if tail is AGAIN else tail))
     followed(lines, path, mark)
     assert path.read_bytes() == whole
 
 
-@pytest.mark.parametrize("tail", [b"{", b"\n", b"a row\n", b"\x00"])
+@pytest.mark.parametrize("tail", [*TAILS, AGAIN])
 def test_a_file_without_a_mark_that_has_more_than_the_log_is_refused(lines: LineKind, path: Path, tail: bytes) -> None:
     written(lines, path)
-    content = path.read_bytes() + tail
+    content = path.read_bytes() + (lines.lines_of(LOG[-1]) if tail is AGAIN else tail)
     path.write_bytes(content)
     with pytest.raises(UsageError, match=rf"{NAME} exists already and is not this crawl's"):
         followed(lines, path, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,7 @@ from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
 from crawlfleet.coordinator.sinks.marks import Mark, Marks
 from crawlfleet.coordinator.sinks.port import Sink
-from crawlfleet.coordinator.sinks.registry import entry_for
-from crawlfleet.shared.errors import CrawlFailed, UsageError
+from crawlfleet.shared.errors import CrawlFailed
 from crawlfleet.shared.messages import Row
 
 
@@ -130,31 +128,6 @@ def test_a_full_disk_is_told_with_the_file_and_what_to_do() -> None:
     with pytest.raises(CrawlFailed, match=r"/dev/full: No space left on device; make room"):
         sink.write([result(1)])
     sink.close()
-
-
-def test_a_sink_goes_on_where_its_mark_is_and_cuts_off_what_is_beyond(tmp_path: Path) -> None:
-    path = tmp_path / "items.jsonl"
-    sink = JsonLines(()).open(path, None, power=False)
-    mark = sink.write([result(1), result(2)])
-    sink.write([result(3)])
-    sink.close()
-    again = JsonLines(()).open(path, mark, power=False)
-    again.write([result(3), result(4)])
-    again.close()
-    assert [row["n"] for row in lines(path)] == [1, 2, 3, 4]
-
-
-def test_a_file_that_is_not_the_crawls_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "items.jsonl"
-    path.write_text("mine\n")
-    with closing(JsonLines(()).open(path, None, power=False)) as sink, pytest.raises(UsageError, match=r"items\.jsonl"):
-        sink.restore(iter([]), 0)
-    assert path.read_text() == "mine\n"
-
-
-def test_an_ending_that_no_sink_writes_is_refused_naming_those_that_exist() -> None:
-    with pytest.raises(UsageError, match=r"items\.xyz.*\.jsonl"):
-        entry_for("items.xyz")
 
 
 def test_a_result_is_never_half_there_for_another_thread() -> None:
