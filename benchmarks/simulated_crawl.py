@@ -15,9 +15,7 @@ import structlog
 
 from benchmarks.simulated_site import HOSTS, SimulatedSite, address, site_hosts
 from crawlfleet.coordinator.app import GC_THRESHOLDS
-from crawlfleet.coordinator.conduct.intake import Intake
 from crawlfleet.coordinator.conduct.service import Service
-from crawlfleet.coordinator.conduct.turns import Turns
 from crawlfleet.coordinator.core.admission import Link
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.frontier.port import Store
@@ -81,7 +79,6 @@ class SimulatedCrawl:
         scope = ScopeSpec(hosts=site_hosts())
         policy = Policy(user_agent="bench", scope=scope, delay_s=0.0, per_host=64, lease_s=3_600.0)
         self._now = now
-        self._intake = Intake(Turns(store, policy, _tell_nobody), max_outlinks=10_000)
         self._service = Service(store, policy, Brief(job="bench", scope=scope), 1, _tell_nobody, now)
         self._site = SimulatedSite(known)
         self._reports: tuple[Report, ...] = ()
@@ -92,7 +89,7 @@ class SimulatedCrawl:
         for commit in _runs(range(self._site.known, known), LINKS_PER_TURN * TURNS_PER_COMMIT):
             with watch.running():
                 for turn in _runs(commit, LINKS_PER_TURN):
-                    self._intake.admit([Link(url=address(number), depth=1) for number in turn], self._now)
+                    self._service.admit([Link(url=address(number), depth=1) for number in turn], self._now)
                     watch.number += len(turn)
                 self._commit(watch)
         self._site = SimulatedSite(max(known, self._site.known))

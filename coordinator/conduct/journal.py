@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import structlog
 
-from crawlfleet.coordinator.core.changes import Change, LeaseEnded, LeaseSet, OriginSet, TaskMoved
+from crawlfleet.coordinator.core.changes import Change, Gone, Put, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.robots import url_of
-from crawlfleet.coordinator.core.rows import Gate, TaskRow
-from crawlfleet.coordinator.core.transitions import TaskEvent
+from crawlfleet.coordinator.core.rows import Gate, LeaseRow, OriginRow, TaskRow
 from crawlfleet.shared.messages import Kind
 
 MAX_LIMITS_TOLD = 10_000
@@ -33,11 +32,13 @@ class Journal:
                 case TaskMoved():
                     if change.event in _UNUSUAL:
                         self._note_task(change)
-                case LeaseEnded():
-                    self._note_lease(change)
-                case OriginSet():
-                    self._note_origin(change)
-                case LeaseSet(lease=lease) if lease.version == 1:
+                case Gone(row=lease, why="lost"):
+                    self._log.warning(
+                        "lease lost", lease=lease.id, session=lease.session, host=lease.host, tasks=len(lease.refs)
+                    )
+                case Put(row=OriginRow() as origin) if origin.why and not origin.rechecking:
+                    self._note_origin(origin)
+                case Put(row=LeaseRow(version=1) as lease):
                     self._log.debug("lease granted", lease=lease.id, host=lease.host, tasks=len(lease.refs))
                 case _:
                     pass
@@ -61,17 +62,8 @@ class Journal:
             self._limits.add(key)
             self._log.warning("limit reached", reason=task.reason, url=task.url)
 
-    def _note_lease(self, change: LeaseEnded) -> None:
-        lease = change.lease
-        if change.why == "lost":
-            self._log.warning(
-                "lease lost", lease=lease.id, session=lease.session, host=lease.host, tasks=len(lease.refs)
-            )
-
-    def _note_origin(self, change: OriginSet) -> None:
-        origin = change.origin
-        if origin.why and not origin.rechecking:
-            waits = origin.gate is Gate.WAITING
-            self._log.warning(
-                "robots unreachable", url=url_of(origin.origin), reason=origin.why, gate=origin.gate, waits=waits
-            )
+    def _note_origin(self, origin: OriginRow) -> None:
+        waits = origin.gate is Gate.WAITING
+        self._log.warning(
+            "robots unreachable", url=url_of(origin.origin), reason=origin.why, gate=origin.gate, waits=waits
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from crawlfleet.coordinator.core.rows import LeaseRow
 from crawlfleet.shared.messages import ScopeSpec
 
 
@@ -29,6 +30,10 @@ class Member:
         """Forget what began under leases that are over."""
         for lease in self.started.keys() - open_leases:
             del self.started[lease]
+
+    def started_under(self, lease: LeaseRow) -> Collection[bytes]:
+        """Return the tasks of a lease that are known to have begun."""
+        return self.started.get(lease.id, ())
 
     def note_started(self, started: Iterable[tuple[int, bytes]]) -> None:
         """Remember that tasks have begun."""

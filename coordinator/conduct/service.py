@@ -7,23 +7,21 @@ its answer may leave, only after the next `flush`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 import msgspec
 
-from crawlfleet.coordinator.conduct.granting import Granting
-from crawlfleet.coordinator.conduct.intake import Intake
-from crawlfleet.coordinator.conduct.members import Members
+from crawlfleet.coordinator.conduct.members import Member, Members
 from crawlfleet.coordinator.conduct.turns import Journal, Turns
-from crawlfleet.coordinator.core import admission, budget, sitemaps
+from crawlfleet.coordinator.core import admission, budget, leases, settle, sitemaps
 from crawlfleet.coordinator.core.admission import Link
-from crawlfleet.coordinator.core.facts import Facts
+from crawlfleet.coordinator.core.granting import Asker, Grant, grant
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.primitives import Locks, Values, session_of
-from crawlfleet.coordinator.core.rows import LeaseRow, TaskState
+from crawlfleet.coordinator.core.rows import LeaseRow, TaskRow, TaskState
+from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.coordinator.frontier.port import Store
-from crawlfleet.coordinator.frontier.reading import read_hosts
 from crawlfleet.shared.errors import Unreachable, VersionError
 from crawlfleet.shared.messages import (
     PROTOCOL_MAJOR,
@@ -32,6 +30,7 @@ from crawlfleet.shared.messages import (
     ExchangeAnswer,
     ExchangeRequest,
     Hello,
+    Kind,
     Lease,
     ScopeSpec,
     Task,
@@ -40,6 +39,7 @@ from crawlfleet.shared.messages import (
 from crawlfleet.shared.web.url_policy import policy_of
 
 DROPPED_PER_FLUSH = 1_000
+RECONSIDERED_PER_TURN = 1_000
 BUSY_IDLE_S = 0.05
 LONGEST_IDLE_S = 1.0
 
@@ -57,8 +57,6 @@ class Service:
         self.urls = policy_of(policy.urls)
         self._members = Members()
         self._turns = Turns(store, policy, journal)
-        self._intake = Intake(self._turns, brief.max_outlinks)
-        self._granting = Granting(self._turns, self._members)
         self._has_to_look_back = bool(store.ledger().scope_hosts)
         self._reopen(now)
         self.locks = Locks()
@@ -82,18 +80,32 @@ class Service:
         """Admit URLs, canonical by the standard, at depth 0: of pages, and of sitemaps (`maps`)."""
         seeds = dict.fromkeys(map(self.urls.apply, urls))
         links = [Link(url=url, depth=0, seed=True, always=True) for url in seeds]
-        self._intake.admit([*links, *map(sitemaps.seed_link, maps)], now)
+        self.admit([*links, *map(sitemaps.seed_link, maps)], now)
 
-    def reconsider(self, now: float) -> None:
-        """Judge all known pages again, since the job has changed."""
-        self._intake.reconsider(now)
+    def admit(self, links: Sequence[Link], now: float) -> None:
+        """Admit links in one turn."""
+
+        def decide(turn: Turn) -> None:
+            admission.want(turn, links)
+            admission.admit(turn, links)
+
+        self._turns.run(decide, now)
+
+    def reconsider(self, now: float, reasons: Collection[str] = ()) -> None:
+        """Judge known pages again, by rules that have changed: all, or those that were dropped for certain reasons."""
+        after = 0
+        while rows := self._store.walk(after, RECONSIDERED_PER_TURN):
+            pages = [row for row in rows if row.kind is Kind.PAGE and (not reasons or row.reason in reasons)]
+            if pages:
+                self._turns.run(partial(admission.reconsider, pages=pages), now)
+            after = rows[-1].order
 
     def put(self, url: str, now: float) -> str:
-        """Admit one canonical URL at depth 0; return the name of the rule that refuses it, or ``."""
+        """Admit one canonical URL at depth 0; return the name of the rule that refuses it, if one does."""
         scope = admission.scope_of(self._policy.scope, self._store.ledger().scope_hosts)
         refusal = scope.refuses(url) if self.urls.is_canonical(url) else "not_canonical"
         if not refusal:
-            self._intake.admit([Link(url=url, depth=0)], now)
+            self.admit([Link(url=url, depth=0)], now)
         return refusal
 
     def hello(self, hello: Hello, now: float) -> Welcome:
@@ -118,7 +130,7 @@ class Service:
         if member is not None:
             held = self._store.leases_of(session)
             member.note_started((lease.id, ref) for lease in held for ref in lease.refs)
-            self._granting.release({lease.id for lease in held}, member, now)
+            self._release({lease.id for lease in held}, member, now)
         self.locks.free(session)
 
     def exchange(self, request: ExchangeRequest, now: float) -> ExchangeAnswer:
@@ -129,21 +141,21 @@ class Service:
         member.alive_until = now + self._policy.lease_s
         member.note_started(request.started)
         acks = self._take(request, now)
-        self._granting.release(request.released, member, now)
+        self._release(request.released, member, now)
         mine = self._store.leases_of(member.id)
         member.forget_ended({lease.id for lease in mine})
         holding = frozenset(request.holding)
         again = [lease for lease in mine if lease.id not in holding]
-        fresh = self._granting.grant(member, request.want, now)
+        granted = self._grant(member, request.want, now)
         finished = self.is_finished
         return ExchangeAnswer(
             acks=acks,
-            leases=tuple(self._as_message(lease, now) for lease in (*again, *fresh)),
+            leases=self._as_messages([*again, *granted.leases], now),
             lost=tuple(holding - {lease.id for lease in mine}),
             idle_s=0.0 if finished else self._idle_s(now),
             finished=finished,
             scope=member.news_of(self._scope()),
-            recalled=self._granting.recalled(mine),
+            recalled=granted.recalled,
         )
 
     def flush(self, now: float) -> None:
@@ -152,7 +164,7 @@ class Service:
             self._lose(member.id, now)
         reason = budget.spent(self._store.ledger(), self._policy, now)
         if reason:
-            self._turns.run(partial(self._drop_some, reason))
+            self._turns.run(lambda turn: budget.drop(turn, self._store.waiting(DROPPED_PER_FLUSH), reason), now)
         self._look_back(now)
         self._store.commit(now)
 
@@ -165,7 +177,9 @@ class Service:
     def _take(self, request: ExchangeRequest, now: float) -> tuple[Ack, ...]:
         """Settle reports; note whether a seed's redirect let a host join the scope: what it refused is judged again."""
         joined = self._store.ledger().scope_hosts
-        acks = self._intake.take(request.reports, request.session, now)
+        acks: tuple[Ack, ...] = ()
+        if request.reports:
+            acks = self._turns.run(lambda turn: settle.take(turn, request.session, request.reports), now)
         if self._store.ledger().scope_hosts is not joined:
             self._has_to_look_back = True
         self._look_back(now)
@@ -176,21 +190,36 @@ class Service:
         if self._has_to_look_back and self.open_tasks() == 0:
             self._has_to_look_back = False
             if self._store.verdicts().get((TaskState.DROPPED, "host")):
-                self._intake.reconsider(now, frozenset({"host"}))
+                self.reconsider(now, frozenset({"host"}))
 
     def _reopen(self, now: float) -> None:
         """Let leases of an earlier incarnation live on for one lease time: their workers may still report."""
         for session in self._store.holders():
             self._members.welcome(session, "", now + self._policy.lease_s)
 
-    def _lose(self, session: str, now: float) -> None:
-        self.locks.free(session)
-        self._granting.lose(session, self._members.part(session), now)
+    def _grant(self, member: Member, want: int, now: float) -> Grant:
+        bearer = self._members.suspect_bearer()
+        asker = Asker(
+            session=member.id, want=want, sessions=len(self._members), may_be_cleared=bearer in (None, member)
+        )
+        granted = self._turns.run(lambda turn: grant(turn, asker), now)
+        member.cleared_for_suspect = granted.is_cleared
+        return granted
 
-    def _drop_some(self, reason: str, facts: Facts) -> None:
-        tasks = self._store.waiting(DROPPED_PER_FLUSH)
-        read_hosts(facts, self._store, (task.host for task in tasks))
-        budget.drop(tasks, reason, facts, self._policy)
+    def _release(self, ids: Collection[int], member: Member, now: float) -> None:
+        """Take back leases that a session gives up."""
+        for lease in self._store.leases_of(member.id) if ids else ():
+            if lease.id in ids:
+                started = member.started_under(lease)
+                self._turns.run(partial(leases.release, lease=lease, started=started), now)
+
+    def _lose(self, session: str, now: float) -> None:
+        """Take back all that a lost session holds."""
+        self.locks.free(session)
+        member = self._members.part(session)
+        for lease in self._store.leases_of(session):
+            started = member.started_under(lease) if member is not None else ()
+            self._turns.run(partial(leases.lose, lease=lease, started=started), now)
 
     def _count(self, state: TaskState) -> int:
         return sum(count for (_, each), count in self._store.counts().items() if each is state)
@@ -198,22 +227,10 @@ class Service:
     def _scope(self) -> ScopeSpec:
         return admission.scope_of(self._policy.scope, self._store.ledger().scope_hosts).spec
 
-    def _as_message(self, lease: LeaseRow, now: float) -> Lease:
-        """Return a lease as its worker sees it, its starts relative to now."""
-        starts = dict(lease.starts)
-        rows = self._store.tasks(lease.refs)
-        tasks = tuple(
-            Task(
-                ref=ref,
-                kind=rows[ref].kind,
-                url=rows[ref].url,
-                depth=rows[ref].depth,
-                attempt=rows[ref].attempt,
-                start_after_s=max(0.0, starts[ref] - now),
-            )
-            for ref in lease.refs
-        )
-        return Lease(id=lease.id, host=lease.host, tasks=tasks, spacing_s=lease.spacing_s, slots=lease.slots)
+    def _as_messages(self, granted: Sequence[LeaseRow], now: float) -> tuple[Lease, ...]:
+        """Return leases as their worker sees them, their starts relative to now."""
+        rows = self._store.rows(TaskRow, [ref for lease in granted for ref in lease.refs]) if granted else {}
+        return tuple(_as_message(lease, rows, now) for lease in granted)
 
     def _idle_s(self, now: float) -> float:
         """Return how long a worker with nothing to say may wait before something may be due."""
@@ -221,3 +238,19 @@ class Service:
             return BUSY_IDLE_S
         due_at = self._store.next_due_at()
         return LONGEST_IDLE_S if due_at is None else min(LONGEST_IDLE_S, max(BUSY_IDLE_S, due_at - now))
+
+
+def _as_message(lease: LeaseRow, rows: Mapping[bytes, TaskRow], now: float) -> Lease:
+    starts = dict(lease.starts)
+    tasks = tuple(
+        Task(
+            ref=ref,
+            kind=rows[ref].kind,
+            url=rows[ref].url,
+            depth=rows[ref].depth,
+            attempt=rows[ref].attempt,
+            start_after_s=max(0.0, starts[ref] - now),
+        )
+        for ref in lease.refs
+    )
+    return Lease(id=lease.id, host=lease.host, tasks=tasks, spacing_s=lease.spacing_s, slots=lease.slots)

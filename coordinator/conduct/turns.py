@@ -1,4 +1,4 @@
-"""One turn of deciding: read facts, let a rule decide, apply what it returns; again if the facts were out of date."""
+"""Running turns: a rule decides over what the store has, the store takes what it decided, the journal logs it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from crawlfleet.coordinator.core.changes import Change
-from crawlfleet.coordinator.core.facts import Facts
 from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.coordinator.frontier.port import Conflict, Store
 
 TRIES = 100
@@ -20,25 +20,26 @@ class Turns:
     """What every turn needs: the store, the policy, and who is told of the changes."""
 
     def __init__(self, store: Store, policy: Policy, journal: Journal) -> None:
-        self.store = store
-        self.policy = policy
+        self._store = store
+        self._policy = policy
         self._journal = journal
 
-    def run(self, decide: Callable[[Facts], T]) -> T:
-        """Apply what `decide` takes into its facts, all or none, and tell the journal of these very changes.
+    def run(self, decide: Callable[[Turn], T], now: float) -> T:
+        """Apply what a rule decides, all or none, and tell the journal of these very changes; return its answer.
 
-        Raise `Conflict` if the store never takes them: then it is the rule that is wrong, not the facts.
+        If the rows that it saw have changed since, it decides anew. Raise `Conflict` if the store never takes what it
+        decides: then it is the rule that is wrong, not the rows.
         """
         for left in reversed(range(TRIES)):
-            facts = Facts(self.store.ledger())
-            decision = decide(facts)
-            changes = facts.changes
+            turn = Turn(self._store, self._policy, now)
+            answer = decide(turn)
+            changes = turn.batch()
             try:
-                self.store.apply(changes)
+                self._store.apply(changes)
             except Conflict:
                 if not left:
                     raise
                 continue
             self._journal(changes)
-            return decision
+            return answer
         raise AssertionError("the last try returns or raises")

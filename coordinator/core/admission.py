@@ -6,17 +6,16 @@ page that is found nearer passes that on to its outlinks, so the pages fetched d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import msgspec
 
 from crawlfleet.coordinator.core import budget, politeness, robots, traps
-from crawlfleet.coordinator.core.changes import Change, HostSet, LedgerSet, OriginSet, TaskMoved
-from crawlfleet.coordinator.core.facts import Facts
+from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.policy import Policy, Priority, TrapLimits
-from crawlfleet.coordinator.core.rows import FINAL, Gate, LedgerRow, OriginRow, TaskRow, TaskState, succeed
-from crawlfleet.coordinator.core.transitions import TaskEvent, born, move
+from crawlfleet.coordinator.core.rows import FINAL, Gate, OriginRow, TaskRow, TaskState, succeed
+from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.coordinator.core.units import join, key_of_name, new_host
 from crawlfleet.shared.messages import Kind, Outcome, ScopeSpec
 from crawlfleet.shared.web.patterns import Patterns
@@ -27,13 +26,6 @@ DEPTH_RULE = "depth"
 RECONSIDERED = frozenset({DEPTH_RULE, "host", "include", "exclude"}) | budget.RULES | traps.RULES
 _NO_TRAPS = TrapLimits()
 _RECORDED = frozenset({DEPTH_RULE}) | traps.RULES
-
-
-class Nearer(msgspec.Struct, frozen=True):
-    """A known task was found at this depth, too."""
-
-    ref: bytes
-    depth: int
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,156 +72,176 @@ class _LatestScope:
 scope_of = _LatestScope().of
 
 
-def admit(links: Iterable[Link], facts: Facts, policy: Policy, now: float) -> list[Nearer]:
-    """Admit what is not known; the changes go to `facts`. Return what is known, but was found nearer now."""
-    nearer = []
+def admit(turn: Turn, links: Sequence[Link], nearer: Iterable[tuple[bytes, int]] = ()) -> None:
+    """Admit links that are not known; pass on the smaller depths of those that are, and of the tasks in `nearer`."""
+    found = list(nearer)
     for link in links:
-        depth = facts.depths[link.ref]
+        depth = turn.depths[link.ref]
         if depth is None:
-            _admit_new(link, facts, policy, now)
+            _admit_new(turn, link)
         elif link.kind is Kind.ROBOTS:
-            _recheck(facts.tasks[link.ref], link.hops, facts, policy, now)
+            _recheck(turn, existing(turn.tasks[link.ref]), link.hops)
         elif link.depth < depth and link.kind is Kind.PAGE:
-            nearer.append(Nearer(link.ref, link.depth))
-    return nearer
+            found.append((link.ref, link.depth))
+    while found:
+        turn.tasks.read(ref for ref, _ in found)
+        found = [outlink for ref, depth in found for outlink in _lower(turn, turn.tasks[ref], depth)]
 
 
-def lower(nearer: Iterable[Nearer], facts: Facts, policy: Policy, now: float) -> list[Nearer]:
-    """Give tasks a smaller depth and revive what was DROPPED for it; return the outlinks that are nearer by that."""
-    follow = []
-    for found in nearer:
-        task = facts.tasks[found.ref]
-        if task is not None and found.depth < task.depth:
-            follow += _lower(task, found.depth, facts, policy, now)
-    return follow
+def want(turn: Turn, links: Sequence[Link]) -> None:
+    """Read what admitting these links will look up: the places of those that are not known yet."""
+    turn.depths.read(link.ref for link in links)
+    want_places(turn, [link.url for link in links if turn.depths[link.ref] is None])
 
 
-def reconsider(task: TaskRow, facts: Facts, policy: Policy, now: float) -> None:
-    """Judge a known page again, by rules that have changed: revive what they allow, drop what they refuse."""
+def want_places(turn: Turn, urls: Iterable[str]) -> None:
+    """Read what judging canonical URLs and opening their places will look up, in one call for each table."""
+    places = [(parts(url), url) for url in urls]
+    if not places:
+        return
+    turn.origins.read(place.origin for place, _ in places)
+    names = {place.host for place, _ in places}
+    turn.read_hosts(names.union(key_of_name(name, turn.policy) for name in names))
+    if turn.policy.traps != _NO_TRAPS:
+        turn.traps.read(key for _, url in places for key in traps.keys_of(turn, url))
+
+
+def reconsider(turn: Turn, pages: Sequence[TaskRow]) -> None:
+    """Judge known pages again, by rules that have changed: revive what they allow, drop what they refuse."""
+    want_places(turn, [page.url for page in pages])
+    turn.tasks.read(robots.task_ref(parts(page.url).origin) for page in pages)
+    for page in pages:
+        _reconsider(turn, page)
+
+
+def reopen_robots(turn: Turn, origin: str) -> TaskRow:
+    """Let an origin's robots.txt be asked for again; return its task."""
+    ref = robots.task_ref(origin)
+    task = turn.tasks[ref]
+    if task is not None:
+        return _recheck(turn, task, ())
+    task = _bear_robots(turn, origin)
+    awaken_host(turn, task.host)
+    return task
+
+
+def awaken_host(turn: Turn, key: str, not_before: float = 0.0) -> None:
+    """Let a host be looked at, since something may be waiting there."""
+    host = turn.host(key)
+    after = politeness.awaken(host, turn.now, turn.policy, not_before)
+    if after is not host:
+        turn.put(after)
+
+
+def _reconsider(turn: Turn, task: TaskRow) -> None:
     link = Link(url=task.url, depth=task.depth)
-    refusal = "" if task.seed else _out_of_scope(link, facts.ledger, policy)
+    refusal = "" if task.seed else _out_of_scope(turn, link)
     if not refusal and task.depth:
         # What was let in has been counted.
         pending = task.state is TaskState.PENDING
-        refusal = traps.shape(task.url, policy) if pending else traps.refusal(task.url, facts, policy)
+        refusal = traps.shape(task.url, turn.policy) if pending else traps.refusal(turn, task.url)
     if task.state is TaskState.PENDING and refusal:
-        budget.give_back(task, facts, policy)
-        facts.take([move(task, TaskEvent.REFUSED, reason=refusal, lease=0, reserved=False)])
+        budget.give_back(turn, task)
+        turn.move(task, TaskEvent.REFUSED, reason=refusal, lease=0, reserved=False)
     elif task.state is TaskState.DROPPED and task.reason in RECONSIDERED and not refusal:
-        facts.take([move(task, TaskEvent.REVIVED, reason="")])
-        _let_in(task.url, task.depth, facts, policy, now)
-        _revive_robots(parts(task.url).origin, facts, policy, now)
+        turn.move(task, TaskEvent.REVIVED, reason="")
+        _let_in(turn, task.url, task.depth)
+        _revive_robots(turn, parts(task.url).origin)
 
 
-def reopen_robots(origin: str, facts: Facts, policy: Policy, now: float) -> TaskRow:
-    """Let an origin's robots.txt be asked for again; return its task. If it had one, that is in `facts`."""
-    ref = robots.task_ref(origin)
-    task = facts.tasks[ref]
-    if task is None:
-        _bear_robots(origin, facts, policy)
-        awaken_host(facts, parts(robots.url_of(origin)).host, policy, now)
-    else:
-        _recheck(task, (), facts, policy, now)
-    after = facts.tasks[ref]
-    assert after is not None, "the task is there now"
-    return after
-
-
-def awaken_host(facts: Facts, key: str, policy: Policy, now: float, not_before: float = 0.0) -> None:
-    """Let a host be looked at, since something may be waiting there."""
-    host = facts.host(key)
-    after = politeness.awaken(host, now, policy, not_before)
-    if after is not host:
-        facts.take([HostSet(host=after)])
-
-
-def _lower(task: TaskRow, depth: int, facts: Facts, policy: Policy, now: float) -> list[Nearer]:
-    too_deep = policy.depth is not None and depth > policy.depth
+def _lower(turn: Turn, task: TaskRow | None, depth: int) -> list[tuple[bytes, int]]:
+    """Give a task a smaller depth, or revive it if it was DROPPED for that; return its outlinks, one step deeper."""
+    if task is None or depth >= task.depth:  # None: an outlink that was not admitted
+        return []
+    limit = turn.policy.depth
+    too_deep = limit is not None and depth > limit
     is_known_trap = task.reason in traps.RULES and depth > 0
     if task.state is TaskState.DROPPED and task.reason in _RECORDED and not too_deep and not is_known_trap:
-        refusal = traps.refusal(task.url, facts, policy) if depth else ""
+        want_places(turn, [task.url])
+        refusal = traps.refusal(turn, task.url) if depth else ""
         if refusal:
-            facts.take([move(task, TaskEvent.LOWERED, depth=depth, reason=refusal)])
+            turn.move(task, TaskEvent.LOWERED, depth=depth, reason=refusal)
             return []
-        facts.take([move(task, TaskEvent.REVIVED, depth=depth, reason="")])
-        _let_in(task.url, depth, facts, policy, now)
+        turn.move(task, TaskEvent.REVIVED, depth=depth, reason="")
+        _let_in(turn, task.url, depth)
         return []
-    facts.take([move(task, TaskEvent.LOWERED, depth=depth)])
+    turn.move(task, TaskEvent.LOWERED, depth=depth)
     step = 0 if task.outcome is Outcome.REDIRECTED else 1
-    return [Nearer(ref, depth + step) for ref in task.outlinks]
+    return [(ref, depth + step) for ref in task.outlinks]
 
 
-def _admit_new(link: Link, facts: Facts, policy: Policy, now: float) -> None:
-    refusal = _refusal(link, facts, policy)
+def _admit_new(turn: Turn, link: Link) -> None:
+    refusal = _refusal(turn, link)
     if refusal and not (link.always or refusal in _RECORDED):
         return
-    order = facts.ledger.next_order
-    facts.take([LedgerSet(ledger=succeed(facts.ledger, next_order=order + 1)), _born(link, refusal, order, policy)])
-    if link.kind is Kind.PAGE and not refusal:
-        _let_in(link.url, link.depth, facts, policy, now)
-    elif link.kind is Kind.SITEMAP and not refusal:
-        _open(link.url, facts, policy, now)
-    elif not refusal:
-        facts.take(_ensure_host(parts(link.url), facts, policy))
-        awaken_host(facts, parts(link.url).host, policy, now)
+    _bear(turn, link, refusal)
+    if refusal:
+        return
+    if link.kind is Kind.PAGE:
+        _let_in(turn, link.url, link.depth)
+    elif link.kind is Kind.SITEMAP:
+        _open(turn, link.url)
+    else:
+        address = parts(link.url)
+        _ensure_host(turn, address)
+        awaken_host(turn, address.host)
 
 
-def _let_in(url: str, depth: int, facts: Facts, policy: Policy, now: float) -> None:
+def _let_in(turn: Turn, url: str, depth: int) -> None:
     """Count what may be a trap, and open what the page needs."""
-    if depth and policy.traps != _NO_TRAPS:
-        traps.note(url, facts, policy)
-    _open(url, facts, policy, now)
+    if depth and turn.policy.traps != _NO_TRAPS:
+        traps.note(turn, url)
+    _open(turn, url)
 
 
-def _open(url: str, facts: Facts, policy: Policy, now: float) -> None:
+def _open(turn: Turn, url: str) -> None:
     """Make sure that an address's host is known and its robots.txt asked for, once; let the host be looked at."""
     address = parts(url)
-    if facts.origins[address.origin] is None:
-        facts.take(_ensure_host(address, facts, policy))
-        ignored = robots.is_ignored(address.origin, policy)
+    if turn.origins[address.origin] is None:
+        _ensure_host(turn, address)
+        ignored = robots.is_ignored(address.origin, turn.policy)
         gate = Gate.ALLOW if ignored else Gate.WAITING
-        facts.take([OriginSet(origin=OriginRow(origin=address.origin, host=address.host, gate=gate))])
+        turn.put(OriginRow(origin=address.origin, host=address.host, gate=gate))
         if not ignored:
-            _bear_robots(address.origin, facts, policy)
-    awaken_host(facts, address.host, policy, now)
+            _bear_robots(turn, address.origin)
+    awaken_host(turn, address.host)
 
 
-def _bear_robots(origin: str, facts: Facts, policy: Policy) -> None:
-    order = facts.ledger.next_order
-    link = Link(url=robots.url_of(origin), depth=0, kind=Kind.ROBOTS, serves=origin)
-    facts.take([LedgerSet(ledger=succeed(facts.ledger, next_order=order + 1)), _born(link, "", order, policy)])
+def _bear_robots(turn: Turn, origin: str) -> TaskRow:
+    return _bear(turn, Link(url=robots.url_of(origin), depth=0, kind=Kind.ROBOTS, serves=origin))
 
 
-def _revive_robots(origin: str, facts: Facts, policy: Policy, now: float) -> None:
+def _revive_robots(turn: Turn, origin: str) -> None:
     """Let a robots.txt that pages wait for be asked for, if its task was dropped with all that waited then."""
-    row, task = facts.origins[origin], facts.tasks[robots.task_ref(origin)]
+    row, task = turn.origins[origin], turn.tasks[robots.task_ref(origin)]
     if row is not None and task is not None and (row.gate is Gate.WAITING or row.rechecking):
-        _recheck(task, (), facts, policy, now)
+        _recheck(turn, task, ())
 
 
-def _recheck(task: TaskRow | None, hops: tuple[str, ...], facts: Facts, policy: Policy, now: float) -> None:
+def _recheck(turn: Turn, task: TaskRow, hops: tuple[str, ...]) -> TaskRow:
     """Let a robots.txt be asked for once more, with a new life before it."""
-    assert task is not None, "a robots task whose depth is known is there"
     if task.state not in FINAL:
-        return
+        return task
     life = {"attempt": 0, "refusals": 0, "losses": 0, "deaths": 0, "alone": False, "not_before": 0.0}
-    told = {"reason": "", "outcome": None, "status": 0}
-    facts.take([move(task, TaskEvent.RECHECKED, **life, **told, hops=hops, lease=0, queue=task.host)])
-    awaken_host(facts, task.host, policy, now)
+    last = {"reason": "", "outcome": None, "status": 0}
+    task = turn.move(task, TaskEvent.RECHECKED, **life, **last, hops=hops, lease=0, queue=task.host)
+    awaken_host(turn, task.host)
+    return task
 
 
-def _refusal(link: Link, facts: Facts, policy: Policy) -> str:
-    """Name the rule that refuses what is not known yet, or ``. What somebody listed, at depth 0, is no trap."""
-    refusal = _out_of_scope(link, facts.ledger, policy)
-    if refusal or not link.depth or link.kind is not Kind.PAGE or policy.traps == _NO_TRAPS:
+def _refusal(turn: Turn, link: Link) -> str:
+    """Name the rule that refuses what is not known yet, if one does. What somebody listed, at depth 0, is no trap."""
+    refusal = _out_of_scope(turn, link)
+    if refusal or not link.depth or link.kind is not Kind.PAGE or turn.policy.traps == _NO_TRAPS:
         return refusal
-    return traps.refusal(link.url, facts, policy)
+    return traps.refusal(turn, link.url)
 
 
-def _out_of_scope(link: Link, ledger: LedgerRow, policy: Policy) -> str:
+def _out_of_scope(turn: Turn, link: Link) -> str:
     if link.kind is Kind.ROBOTS:
         return ""
-    scope = scope_of(policy.scope, ledger.scope_hosts)
+    policy = turn.policy
+    scope = scope_of(policy.scope, turn.ledger.scope_hosts)
     if link.kind is Kind.SITEMAP:
         # It may lie anywhere; whom it serves has to belong to the crawl.
         return "host" if scope.refuses(f"{link.serves}/") == "host" and not link.always else ""
@@ -238,9 +250,10 @@ def _out_of_scope(link: Link, ledger: LedgerRow, policy: Policy) -> str:
     return scope.refuses(link.url)
 
 
-def _born(link: Link, refusal: str, order: int, policy: Policy) -> TaskMoved:
+def _bear(turn: Turn, link: Link, refusal: str = "") -> TaskRow:
+    """Make a task of a link."""
     origin, host, _ = parts(link.url)
-    return born(
+    return turn.bear(
         TaskEvent.REFUSED if refusal else TaskEvent.ADMITTED,
         ref=link.ref,
         kind=link.kind,
@@ -249,12 +262,11 @@ def _born(link: Link, refusal: str, order: int, policy: Policy) -> TaskMoved:
         host=host,
         queue=host if link.kind is Kind.ROBOTS else origin,
         depth=link.depth,
-        order=order,
         reason=refusal,
         found_on=link.found_on,
         hops=link.hops,
         seed=link.seed,
-        priority=_priority(link, policy),
+        priority=_priority(link, turn.policy),
         lastmod=link.lastmod,
     )
 
@@ -274,13 +286,13 @@ def _priorities(rules: tuple[Priority, ...]) -> tuple[tuple[Patterns, int], ...]
     return tuple((Patterns([rule.match]), rule.priority) for rule in rules)
 
 
-def _ensure_host(address: Parts, facts: Facts, policy: Policy) -> list[Change]:
+def _ensure_host(turn: Turn, address: Parts) -> None:
     """Make sure that a host exists and that it, or the unit that it is in, knows the origin."""
-    if facts.hosts[address.host] is None:
-        join(address.host, key_of_name(address.host, policy), facts, policy)
-    if facts.hosts[address.host] is None:
-        return [HostSet(host=msgspec.structs.replace(new_host(address.host, policy), origins=(address.origin,)))]
-    host = facts.host(address.host)
-    if address.origin in host.origins:
-        return []
-    return [HostSet(host=succeed(host, origins=(*host.origins, address.origin)))]
+    if turn.hosts[address.host] is None:
+        join(turn, address.host, key_of_name(address.host, turn.policy))
+    if turn.hosts[address.host] is None:
+        turn.put(msgspec.structs.replace(new_host(address.host, turn.policy), origins=(address.origin,)))
+        return
+    host = turn.host(address.host)
+    if address.origin not in host.origins:
+        turn.put(succeed(host, origins=(*host.origins, address.origin)))

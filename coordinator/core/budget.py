@@ -8,13 +8,12 @@ more is granted, and what is under way ends as it does. What is left is dropped 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from crawlfleet.coordinator.core.changes import HostSet, LedgerSet
-from crawlfleet.coordinator.core.facts import Facts
+from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.policy import Budget, Policy
 from crawlfleet.coordinator.core.rows import HostRow, LedgerRow, TaskRow, succeed
-from crawlfleet.coordinator.core.transitions import TaskEvent, move
+from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Kind
 
 PAGES_RULE = "budget_pages"
@@ -57,23 +56,23 @@ def reserve(tasks: Sequence[TaskRow], host: HostRow, policy: Policy, now: float)
     return places, succeed(host, pages_reserved=host.pages_reserved + places, began_at=began_at)
 
 
-def give_back(task: TaskRow, facts: Facts, policy: Policy, size_bytes: int = 0) -> None:
+def give_back(turn: Turn, task: TaskRow, size_bytes: int = 0) -> None:
     """Free the place of a page that was not fetched, and count what came of it all the same."""
     if task.kind is not Kind.PAGE or not (task.reserved or size_bytes):
         return
-    ledger = facts.ledger
+    ledger = turn.ledger
     after = succeed(
         ledger,
         pages_reserved=ledger.pages_reserved - task.reserved,
         bytes_received=ledger.bytes_received + size_bytes,
     )
-    facts.take([LedgerSet(ledger=after)])
-    _count(task, facts, policy, fetched=0, size_bytes=size_bytes)
+    turn.put(after)
+    _count(turn, task, fetched=0, size_bytes=size_bytes)
 
 
-def spend(task: TaskRow, rows: int, facts: Facts, policy: Policy, size_bytes: int) -> None:
+def spend(turn: Turn, task: TaskRow, rows: int, size_bytes: int) -> None:
     """Turn a reserved place into a fetched page with so many rows."""
-    ledger = facts.ledger
+    ledger = turn.ledger
     after = succeed(
         ledger,
         pages_reserved=ledger.pages_reserved - 1,
@@ -82,12 +81,12 @@ def spend(task: TaskRow, rows: int, facts: Facts, policy: Policy, size_bytes: in
         rows=ledger.rows + rows,
         seeds_fetched=ledger.seeds_fetched + (task.depth == 0),
     )
-    facts.take([LedgerSet(ledger=after)])
-    _count(task, facts, policy, fetched=1, size_bytes=size_bytes)
+    turn.put(after)
+    _count(turn, task, fetched=1, size_bytes=size_bytes)
 
 
 def spent(ledger: LedgerRow, policy: Policy, now: float) -> str:
-    """Name the budget for which no further page can ever be granted, or ``."""
+    """Name the budget for which no further page can ever be granted, if it is spent."""
     if policy.pages is not None and ledger.pages_fetched >= policy.pages:
         return PAGES_RULE
     if policy.size_bytes is not None and ledger.bytes_received >= policy.size_bytes:
@@ -98,7 +97,7 @@ def spent(ledger: LedgerRow, policy: Policy, now: float) -> str:
 
 
 def spent_on(host: HostRow, policy: Policy, now: float) -> str:
-    """Name the budget of a host for which no further page of it can ever be granted, or ``."""
+    """Name the budget of a host for which no further page of it can ever be granted, if it is spent."""
     budget = policy.host_budget
     if budget.pages is not None and host.pages_fetched >= budget.pages:
         return HOST_PAGES_RULE
@@ -114,11 +113,13 @@ def counts_hosts(policy: Policy) -> bool:
     return policy.host_budget != _NONE
 
 
-def drop(tasks: Iterable[TaskRow], reason: str, facts: Facts, policy: Policy) -> None:
+def drop(turn: Turn, tasks: Sequence[TaskRow], reason: str) -> None:
     """Drop what is left when a budget is spent."""
+    if counts_hosts(turn.policy):
+        turn.read_hosts(task.host for task in tasks)
     for task in tasks:
-        give_back(task, facts, policy)
-        facts.take([move(task, TaskEvent.REFUSED, reason=reason, lease=0, reserved=False)])
+        give_back(turn, task)
+        turn.move(task, TaskEvent.REFUSED, reason=reason, lease=0, reserved=False)
 
 
 def _room(host: HostRow, ledger: LedgerRow, policy: Policy) -> int | None:
@@ -131,9 +132,9 @@ def _room(host: HostRow, ledger: LedgerRow, policy: Policy) -> int | None:
     return min(rooms, default=None)
 
 
-def _count(task: TaskRow, facts: Facts, policy: Policy, *, fetched: int, size_bytes: int) -> None:
-    if counts_hosts(policy):
-        host = facts.host(task.host)
+def _count(turn: Turn, task: TaskRow, *, fetched: int, size_bytes: int) -> None:
+    if counts_hosts(turn.policy):
+        host = turn.host(task.host)
         after = succeed(
             host,
             # A budget that was added to the job finds places reserved that it has not counted.
@@ -141,4 +142,4 @@ def _count(task: TaskRow, facts: Facts, policy: Policy, *, fetched: int, size_by
             pages_fetched=host.pages_fetched + fetched,
             bytes_received=host.bytes_received + size_bytes,
         )
-        facts.take([HostSet(host=after)])
+        turn.put(after)

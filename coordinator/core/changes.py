@@ -1,19 +1,37 @@
-"""What the rules hand back: changes, which the shell stores, journals, logs and counts as they are."""
+"""What a turn decides: changes, which the shell stores, journals, logs and counts as they are.
+
+`Put` and `Gone` say how rows are afterwards, the others what happened.
+"""
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
-from crawlfleet.coordinator.core.rows import (
-    HostRow,
-    LeaseRow,
-    LedgerRow,
-    OriginRow,
-    Result,
-    TaskRow,
-    TaskState,
-    TrapRow,
-)
+from crawlfleet.coordinator.core.rows import LeaseRow, Result, StoreRow, TaskRow, TaskState
+
+
+class TaskEvent(StrEnum):
+    """What may happen to a task: see `transitions`."""
+
+    ADMITTED = "admitted"
+    REFUSED = "refused"
+    GRANTED = "granted"
+    LOST = "lost"
+    RELEASED = "released"
+    RETRIED = "retried"
+    FETCHED = "fetched"
+    NOT_MODIFIED = "not_modified"
+    REDIRECTED = "redirected"
+    JUDGED = "judged"
+    GAVE_UP = "gave_up"
+    POISONED = "poisoned"
+    REVIVED = "revived"
+    LOWERED = "lowered"
+    UNWANTED = "unwanted"
+    PART = "part"
+    RECHECKED = "rechecked"
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -21,48 +39,24 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class TaskMoved(Change, frozen=True, kw_only=True):
-    """An event happened to a task (`before` None: it is new). `event` is a `transitions.TaskEvent`."""
+    """An event happened to a task (`before` None: it is new)."""
 
-    event: str
+    event: TaskEvent
     before: TaskState | None
     task: TaskRow
 
 
-class LeaseSet(Change, frozen=True, kw_only=True):
-    """A lease is granted, or fewer of its tasks are open."""
+class Put(Change, frozen=True, kw_only=True):
+    """A row of any kind but a task's is new or changed."""
 
-    lease: LeaseRow
+    row: StoreRow
 
 
-class LeaseEnded(Change, frozen=True, kw_only=True):
-    """A lease is over: `settled`, `released` or `lost`. `lease` is its last row."""
+class Gone(Change, frozen=True, kw_only=True):
+    """A lease is over: `settled`, `released` or `lost`. `row` is its last one."""
 
-    lease: LeaseRow
+    row: LeaseRow
     why: str
-
-
-class HostSet(Change, frozen=True, kw_only=True):
-    """A host is new or changed."""
-
-    host: HostRow
-
-
-class OriginSet(Change, frozen=True, kw_only=True):
-    """An origin is new, or its gate is decided."""
-
-    origin: OriginRow
-
-
-class TrapSet(Change, frozen=True, kw_only=True):
-    """More is counted of a host or a domain."""
-
-    trap: TrapRow
-
-
-class LedgerSet(Change, frozen=True, kw_only=True):
-    """The crawl's own numbers changed."""
-
-    ledger: LedgerRow
 
 
 class Start(msgspec.Struct, frozen=True, array_like=True):

@@ -14,10 +14,9 @@ import msgspec
 
 from crawlfleet.coordinator.core import politeness, retry, robots
 from crawlfleet.coordinator.core.admission import awaken_host, reopen_robots
-from crawlfleet.coordinator.core.changes import HostSet, LedgerSet, OriginSet
-from crawlfleet.coordinator.core.facts import Facts
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import Gate, OriginRow, RobotsWaits, TaskRow, succeed
+from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.shared.messages import Report
 
 NAMED = 5
@@ -34,16 +33,16 @@ def is_overdue(origin: OriginRow, now: float) -> bool:
     return origin.gate is not Gate.WAITING and not origin.rechecking and origin.expires_at <= now
 
 
-def recheck(origin: OriginRow, facts: Facts, policy: Policy, now: float) -> tuple[OriginRow, TaskRow]:
-    """Ask for a robots.txt again, whose task is in `facts`; return the origin and the task as they are now."""
+def recheck(turn: Turn, origin: OriginRow) -> tuple[OriginRow, TaskRow]:
+    """Ask for a robots.txt again; return the origin and its task as they are now."""
     after = succeed(origin, rechecking=True)
-    facts.take([OriginSet(origin=after)])
-    return after, reopen_robots(origin.origin, facts, policy, now)
+    turn.put(after)
+    return after, reopen_robots(turn, origin.origin)
 
 
-def again_at(task: TaskRow, report: Report, facts: Facts, policy: Policy, now: float) -> float | None:
+def again_at(turn: Turn, task: TaskRow, report: Report) -> float | None:
     """Return when the same task is to ask again for a robots.txt that could not be had, None if this look is over."""
-    origin = _origin(task, facts)
+    policy, now, origin = turn.policy, turn.now, _origin(turn, task)
     if robots.gate_of(report) is not Gate.DISALLOW or robots.is_ignored(origin.origin, policy):
         return None
     soon = now + retry.pause_s(policy, task) if _is_tried_soon(task, report, policy) else None
@@ -51,77 +50,73 @@ def again_at(task: TaskRow, report: Report, facts: Facts, policy: Policy, now: f
         return soon
     since = origin.failing_since if origin.failing_since is not None else now
     give_up_at = since + policy.robots_wait_s
-    held_until = facts.host(task.host).hold_until
+    held_until = turn.host(task.host).hold_until
     if soon is not None and held_until <= max(give_up_at, now + policy.retry_max_s):
         return soon
     at = min(now + _pause_s(origin, policy), give_up_at)
     return at if at > now and held_until <= give_up_at else None
 
 
-def look_failed(task: TaskRow, report: Report, facts: Facts, policy: Policy, now: float) -> None:
+def look_failed(turn: Turn, task: TaskRow, report: Report) -> None:
     """Note that a robots.txt could not be had, and will be asked for again by the same task."""
-    origin = _origin(task, facts)
+    origin = _origin(turn, task)
     if origin.gate is Gate.WAITING and origin.failing_since is None:
-        _count_waiting(origin, report.reason, facts)
-    facts.take(
-        [
-            OriginSet(
-                origin=succeed(
-                    origin,
-                    failing_since=origin.failing_since if origin.failing_since is not None else now,
-                    failed_looks=origin.failed_looks + (not _is_tried_soon(task, report, policy)),
-                    why=report.reason,
-                )
-            )
-        ]
+        _count_waiting(turn, origin, report.reason)
+    turn.put(
+        succeed(
+            origin,
+            failing_since=origin.failing_since if origin.failing_since is not None else turn.now,
+            failed_looks=origin.failed_looks + (not _is_tried_soon(task, report, turn.policy)),
+            why=report.reason,
+        )
     )
 
 
-def judge(task: TaskRow, report: Report, facts: Facts, policy: Policy, now: float) -> None:
+def judge(turn: Turn, task: TaskRow, report: Report) -> None:
     """Open or close an origin's gate by what became of its robots.txt."""
-    origin, gate = _origin(task, facts), robots.gate_of(report)
+    origin, gate, agent = _origin(turn, task), robots.gate_of(report), turn.policy.user_agent
     if gate is Gate.DISALLOW:
-        cannot_be_had(task, report.reason, facts, policy, now)
+        cannot_be_had(turn, task, report.reason)
         return
     had = succeed(
         origin,
         gate=gate,
         robots=report.body if gate is Gate.RULES else b"",
-        expires_at=now + _kept_s(_fresh_s(report, policy), origin, facts),
+        expires_at=turn.now + _kept_s(turn, origin, _fresh_s(report, turn.policy)),
         rechecking=False,
         failing_since=None,
         failed_looks=0,
         why="",
     )
-    asked_s = max(robots.crawl_delay_s(had, policy.user_agent), robots.request_interval_s(had, policy.user_agent))
-    _settle(msgspec.structs.replace(had, asked_delay_s=asked_s), facts, policy, now)
+    asked_s = max(robots.crawl_delay_s(had, agent), robots.request_interval_s(had, agent))
+    _decided(turn, origin, msgspec.structs.replace(had, asked_delay_s=asked_s))
 
 
-def cannot_be_had(task: TaskRow, why: str, facts: Facts, policy: Policy, now: float) -> None:
+def cannot_be_had(turn: Turn, task: TaskRow, why: str) -> None:
     """Judge an origin whose robots task has ended without an answer."""
-    origin = _origin(task, facts)
+    origin = _origin(turn, task)
     if origin.gate in (Gate.RULES, Gate.ALLOW):
-        after = _goes_on(origin, why, now, now + _kept_s(_pause_s(origin, policy), origin, facts))
+        until = turn.now + _kept_s(turn, origin, _pause_s(origin, turn.policy))
+        _decided(turn, origin, _goes_on(origin, why, turn.now, until))
     else:
-        after = _closed(origin, why, now + _kept_s(policy.robots_fresh_s, origin, facts))
-    _settle(after, facts, policy, now)
+        _decided(turn, origin, _closed(origin, why, turn.now + _kept_s(turn, origin, turn.policy.robots_fresh_s)))
 
 
-def _settle(after: OriginRow, facts: Facts, policy: Policy, now: float) -> None:
-    before = facts.origins[after.origin]
-    assert before is not None, "an origin that is judged exists"
+def _decided(turn: Turn, before: OriginRow, after: OriginRow) -> None:
+    """Let an origin be as it was judged; its host's delay follows from all the origins there."""
     if before.gate is Gate.WAITING and before.failing_since is not None:
-        _count_waiting_over(after, facts)
+        _count_waiting_over(turn, after)
     if after.gate is Gate.DISALLOW and before.gate is Gate.WAITING:
-        _count_given_up(after, facts)
-    facts.take([OriginSet(origin=after)])
-    host = facts.host(after.host)
-    rows = (facts.origins[origin] for origin in host.origins)
+        _count_given_up(turn, after)
+    turn.put(after)
+    host = turn.host(after.host)
+    turn.origins.read(host.origins)
+    rows = (turn.origins[origin] for origin in host.origins)
     asked_s = max((row.asked_delay_s for row in rows if row is not None), default=0.0)
-    paced = politeness.asked(host, asked_s, policy, now)
+    paced = politeness.asked(host, asked_s, turn.policy, turn.now)
     if paced is not host:
-        facts.take([HostSet(host=paced)])
-    awaken_host(facts, after.host, policy, now)
+        turn.put(paced)
+    awaken_host(turn, after.host)
 
 
 def _goes_on(origin: OriginRow, why: str, now: float, until: float) -> OriginRow:
@@ -149,10 +144,9 @@ def _closed(origin: OriginRow, why: str, until: float) -> OriginRow:
     )
 
 
-def _origin(task: TaskRow, facts: Facts) -> OriginRow:
-    row = facts.origins[task.origin]
-    assert row is not None, "a robots task serves an origin that exists"
-    return row
+def _origin(turn: Turn, task: TaskRow) -> OriginRow:
+    """Return the origin that a robots task serves."""
+    return existing(turn.origins[task.origin])
 
 
 def _is_tried_soon(task: TaskRow, report: Report, policy: Policy) -> bool:
@@ -172,33 +166,32 @@ def _fresh_s(report: Report, policy: Policy) -> float:
     return min(policy.robots_fresh_s, max(policy.robots_fresh_least_s, report.fresh_s))
 
 
-def _kept_s(seconds: float, origin: OriginRow, facts: Facts) -> float:
+def _kept_s(turn: Turn, origin: OriginRow, seconds: float) -> float:
     """Return how long an answer is kept: on a host that is rarely asked, for more than the next page."""
-    return max(seconds, LEAST_STARTS * facts.host(origin.host).delay_s)
+    return max(seconds, LEAST_STARTS * turn.host(origin.host).delay_s)
 
 
-def _count_waiting(origin: OriginRow, why: str, facts: Facts) -> None:
-    waits = facts.ledger.robots_waits
-    names = waits.waiting_for
-    if len(names) < NAMED:
-        names = (*names, (origin.origin, why))
-    _set_waits(facts, waiting=waits.waiting + 1, waiting_for=names)
+def _count_waiting(turn: Turn, origin: OriginRow, why: str) -> None:
+    waits = turn.ledger.robots_waits
+    _set_waits(turn, waiting=waits.waiting + 1, waiting_for=_named(waits.waiting_for, origin, why))
 
 
-def _count_waiting_over(origin: OriginRow, facts: Facts) -> None:
-    waits = facts.ledger.robots_waits
+def _count_waiting_over(turn: Turn, origin: OriginRow) -> None:
+    waits = turn.ledger.robots_waits
     names = tuple(name for name in waits.waiting_for if name[0] != origin.origin)
-    _set_waits(facts, waiting=waits.waiting - 1, waiting_for=names)
+    _set_waits(turn, waiting=waits.waiting - 1, waiting_for=names)
 
 
-def _count_given_up(origin: OriginRow, facts: Facts) -> None:
-    waits = facts.ledger.robots_waits
-    names = waits.given_up_on
-    if len(names) < NAMED:
-        names = (*names, (origin.origin, origin.why))
-    _set_waits(facts, given_up=waits.given_up + 1, given_up_on=names)
+def _count_given_up(turn: Turn, origin: OriginRow) -> None:
+    waits = turn.ledger.robots_waits
+    _set_waits(turn, given_up=waits.given_up + 1, given_up_on=_named(waits.given_up_on, origin, origin.why))
 
 
-def _set_waits(facts: Facts, **changed: object) -> None:
-    waits: RobotsWaits = facts.ledger.robots_waits.but(**changed)
-    facts.take([LedgerSet(ledger=succeed(facts.ledger, robots_waits=waits))])
+def _named(names: tuple[tuple[str, str], ...], origin: OriginRow, why: str) -> tuple[tuple[str, str], ...]:
+    """Return names with one more, unless there are enough of them."""
+    return (*names, (origin.origin, why)) if len(names) < NAMED else names
+
+
+def _set_waits(turn: Turn, **changed: object) -> None:
+    waits: RobotsWaits = turn.ledger.robots_waits.but(**changed)
+    turn.put(succeed(turn.ledger, robots_waits=waits))

@@ -97,3 +97,4 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     time_s: float | None = None
     host_budget: Budget = Budget()
     traps: TrapLimits = TrapLimits()
+    max_outlinks: int = 10_000

@@ -1,14 +1,16 @@
-"""The facts: what a store remembers, one frozen row each.
+"""The rows of a store: what it remembers, one frozen value each.
 
 `version` counts the changes of a row: a rule that changes a row hands back its successor with the next version, and a
 store refuses the successor of a row that has meanwhile changed. Times (`_at`, `not_before`) are crawl time in seconds.
 Encoded, a row is an array of its fields in order: a new field goes last and has a default.
+
+A kind of row is a class with a `key`, and a line in `KINDS`. Turns and stores know kinds by that table alone.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -41,13 +43,18 @@ class Gate(StrEnum):
     DISALLOW = "disallow"
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """Base of all rows."""
+class StoreRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """Base of all rows. Each kind has a `key`, unique among its kind."""
 
     version: int = 1
 
+    if TYPE_CHECKING:
 
-class TaskRow(Fact, frozen=True, kw_only=True):
+        @property
+        def key(self) -> Any: ...
+
+
+class TaskRow(StoreRow, frozen=True, kw_only=True):
     """One URL to fetch, and what became of it.
 
     `queue` is where it waits: its origin (pages, sitemaps), its host (robots.txt, which no gate holds back, and what
@@ -88,6 +95,10 @@ class TaskRow(Fact, frozen=True, kw_only=True):
     lastmod: int = 0
 
     @property
+    def key(self) -> bytes:
+        return self.ref
+
+    @property
     def gate(self) -> str:
         """The origin whose robots.txt judges it."""
         return origin(self.url) if self.kind is Kind.SITEMAP else self.origin
@@ -110,7 +121,7 @@ def queue_of(task: TaskRow) -> str:
     return task.host if task.kind is Kind.ROBOTS else task.gate
 
 
-class LeaseRow(Fact, frozen=True, kw_only=True):
+class LeaseRow(StoreRow, frozen=True, kw_only=True):
     """A grant: `refs` are the tasks that no accepted report has settled yet, `starts` the earliest starts of all that
     were granted. It lives as long as its session does."""
 
@@ -122,6 +133,10 @@ class LeaseRow(Fact, frozen=True, kw_only=True):
     spacing_s: float = 0.0
     slots: int = 1
     alone: bool = False
+
+    @property
+    def key(self) -> int:
+        return self.id
 
 
 class Holder(msgspec.Struct, frozen=True, array_like=True):
@@ -138,7 +153,7 @@ class Holder(msgspec.Struct, frozen=True, array_like=True):
         return max(slots for _, slots in self.leases)
 
 
-class HostRow(Fact, frozen=True, kw_only=True):
+class HostRow(StoreRow, frozen=True, kw_only=True):
     """A host, the unit of politeness.
 
     `next_start_at` is the earliest start that may be granted next; `last_start_at` the last one known to have been.
@@ -177,7 +192,7 @@ class HostRow(Fact, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()
 
 
-class OriginRow(Fact, frozen=True, kw_only=True):
+class OriginRow(StoreRow, frozen=True, kw_only=True):
     """An origin, the unit of robots.txt: its gate and, behind RULES, the file's text.
 
     From `expires_at` on the file is to be asked for again, and while `rechecking` it is. `failing_since` is when it
@@ -196,6 +211,10 @@ class OriginRow(Fact, frozen=True, kw_only=True):
     why: str = ""
     asked_delay_s: float = 0.0
 
+    @property
+    def key(self) -> str:
+        return self.origin
+
 
 class RobotsWaits(msgspec.Struct, frozen=True, array_like=True):
     """Origins whose robots.txt could not be had: how many pages wait for, how many were given up; some with why."""
@@ -210,7 +229,7 @@ class RobotsWaits(msgspec.Struct, frozen=True, array_like=True):
         return msgspec.structs.replace(self, **changed)
 
 
-class TrapRow(Fact, frozen=True, kw_only=True):
+class TrapRow(StoreRow, frozen=True, kw_only=True):
     """What was let in of a host (`key` its name), or of a domain (`key` a dot and its name): see `core.traps`.
 
     `patterns` is a sketch of how many addresses belong to each pattern, `sessions` how many hold a session id;
@@ -223,7 +242,7 @@ class TrapRow(Fact, frozen=True, kw_only=True):
     origins: int = 0
 
 
-class LedgerRow(Fact, frozen=True, kw_only=True):
+class LedgerRow(StoreRow, frozen=True, kw_only=True):
     """The crawl's own numbers: the next lease id and admission order, the budgets, hosts that joined the scope, and
     what is told at the end: rows, seeds that gave a page, retries (`retried`: by reason), leases lost, robots.txt files
     that were not had."""
@@ -241,6 +260,10 @@ class LedgerRow(Fact, frozen=True, kw_only=True):
     retried: dict[str, int] = {}
     robots_waits: RobotsWaits = RobotsWaits()
 
+    @property
+    def key(self) -> int:
+        return 0
+
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What is recorded, once, for a fetched page."""
@@ -257,9 +280,18 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     rows: tuple[Row, ...]
 
 
-F = TypeVar("F", bound=Fact)
+# The kinds of rows that are looked up by key, with the name of the table of each. The ledger is one row and has none.
+KINDS: dict[type[StoreRow], str] = {
+    TaskRow: "tasks",
+    LeaseRow: "leases",
+    HostRow: "hosts",
+    OriginRow: "origins",
+    TrapRow: "traps",
+}
+
+R = TypeVar("R", bound=StoreRow)
 
 
-def succeed(row: F, **changed: Any) -> F:
+def succeed(row: R, **changed: Any) -> R:
     """Return the successor of a row."""
     return msgspec.structs.replace(row, version=row.version + 1, **changed)

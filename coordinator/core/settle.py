@@ -5,120 +5,96 @@ A report counts only under its task's current lease. Resending an accepted one g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Sequence, Set
+from itertools import chain
+from zlib import crc32
 
-from crawlfleet.coordinator.core import budget, gates, politeness, pressure, retry, sitemaps, starts
-from crawlfleet.coordinator.core.admission import Link, Nearer, admit, awaken_host
-from crawlfleet.coordinator.core.changes import Accepted, Change, HostSet, LedgerSet, Recorded
-from crawlfleet.coordinator.core.facts import Facts
-from crawlfleet.coordinator.core.policy import Policy
-from crawlfleet.coordinator.core.rows import FINAL, Result, TaskRow, queue_of, succeed
-from crawlfleet.coordinator.core.transitions import TaskEvent, move
+from crawlfleet.coordinator.core import admission, budget, gates, politeness, pressure, retry, sitemaps
+from crawlfleet.coordinator.core.admission import Link, awaken_host
+from crawlfleet.coordinator.core.changes import Accepted, Recorded, Start, TaskEvent
+from crawlfleet.coordinator.core.leads import (
+    WITH_OUTLINKS,
+    is_sound,
+    known_refs,
+    leads_of_page,
+    other_leads,
+    outlink_refs,
+    redirect_error,
+)
+from crawlfleet.coordinator.core.leases import settle_some
+from crawlfleet.coordinator.core.policy import Unit
+from crawlfleet.coordinator.core.rows import FINAL, HostRow, LeaseRow, Result, TaskRow, queue_of, succeed
+from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.coordinator.core.units import join, key_of_address
-from crawlfleet.shared.messages import CONTENT_TYPE_RULE, AckState, Kind, Outcome, Report
-from crawlfleet.shared.web.url_policy import policy_of
-from crawlfleet.shared.web.urls import FINGERPRINT_BYTES, host_key, page_fingerprint, split_fingerprints
-
-_WITH_OUTLINKS = frozenset({Outcome.FETCHED, Outcome.EXTRACT_ERROR})
+from crawlfleet.shared.messages import CONTENT_TYPE_RULE, Ack, AckState, Kind, Outcome, Report
+from crawlfleet.shared.web.urls import host_key, split_fingerprints
 
 
-def judge(report: Report, task: TaskRow | None) -> AckState | None:
+def take(turn: Turn, session: str, reports: Sequence[Report]) -> tuple[Ack, ...]:
+    """Settle the reports of a session; return their acks in order."""
+    outlinks = [outlink_refs(report, turn.policy.max_outlinks) for report in reports]
+    known = set(chain.from_iterable(map(known_refs, reports)))
+    strangers = turn.strangers(known)
+    _want(turn, reports, chain.from_iterable(outlinks) if turn.policy.depth is None else chain(*outlinks, known))
+    acks = []
+    settled: dict[int, set[bytes]] = {}
+    for report, refs in zip(reports, outlinks, strict=True):
+        state = judge(turn, session, report)
+        if state is None:
+            state = AckState.OK
+            settle(turn, report, refs, strangers)
+            if not is_part(existing(turn.tasks[report.ref]), report):
+                settled.setdefault(report.lease, set()).add(report.ref)
+        acks.append(Ack(lease=report.lease, ref=report.ref, state=state))
+    for number, done in settled.items():
+        lease = turn.leases[number]
+        if lease is not None:
+            settle_some(turn, lease, done)
+    return tuple(acks)
+
+
+def judge(turn: Turn, session: str, report: Report) -> AckState | None:
     """Return the ack of a report that changes nothing, or None if it counts."""
+    task, lease = turn.tasks[report.ref], turn.leases[report.lease]
     if task is None:
         return AckState.REJECTED
     if report.lease in task.settled:
         return AckState.OK
     if task.state in FINAL or not task.lease or task.lease != report.lease:
         return AckState.STALE
-    return None
+    return AckState.STALE if lease is not None and lease.session != session else None
 
 
-class Named(NamedTuple):
-    """Fingerprints of what a report leads to: of the URLs that it tells, in their order, and those that it names by
-    fingerprint only."""
+def settle(turn: Turn, report: Report, refs: Sequence[bytes], strangers: Set[bytes]) -> None:
+    """Let a report that counts happen, but for its lease.
 
-    refs: list[bytes]
-    known: Sequence[bytes]
-
-
-def named_by(task: TaskRow, report: Report, policy: Policy, limit: int) -> Named:
-    """Return what a report's outlinks (at most `limit` that it tells), or the target of its redirect, are known by."""
-    if report.outcome is Outcome.REDIRECTED or task.kind is not Kind.PAGE:
-        return Named([link.ref for link in _other_links(task, report, policy)[:limit]], [])
-    if report.outcome not in _WITH_OUTLINKS:
-        return Named([], [])
-    refs = [page_fingerprint(url) for url in report.outlinks[:limit]]
-    return Named(refs, split_fingerprints(report.known))
-
-
-def links_of(task: TaskRow, report: Report, named: Named, facts: Facts, policy: Policy) -> tuple[list[Link], bytes]:
-    """Return what a report discovers that is new or nearer now, and the fingerprints, one after another, of what is
-    known as it is.
-
-    The depths of what is told are in `facts`, and the strangers among what is only named: those are passed over, since
-    a worker's word is not taken for it. No link is made for what is known.
+    `refs` are the fingerprints of the outlinks that it names by URL, `strangers` those that are no tasks among the
+    fingerprints that it names alone.
     """
-    if report.outcome is Outcome.REDIRECTED or task.kind is not Kind.PAGE:
-        return _other_links(task, report, policy)[: len(named.refs)], b""
-    links, depths, depth = [], facts.depths, task.depth + 1
-    told = [_known_of(report, named, facts)] if named.known else []
-    for ref, url in zip(named.refs, report.outlinks, strict=False):
-        known = depths[ref]
-        if known is None or known > depth:
-            links.append(Link(url=url, depth=depth, found_on=task.ref, ref=ref))
-        else:
-            told.append(ref)
-    return links, b"".join(told)
-
-
-def _known_of(report: Report, named: Named, facts: Facts) -> bytes:
-    """Return what a report names by fingerprint, less the strangers: mostly as it came."""
-    assert facts.strangers is not None, "what is only named has to be looked up"
-    if facts.strangers:
-        return b"".join(ref for ref in named.known if ref not in facts.strangers)
-    return report.known[: FINGERPRINT_BYTES * len(named.known)]
-
-
-def settle(report: Report, links: list[Link], told: bytes, facts: Facts, policy: Policy, now: float) -> list[Nearer]:
-    """Let a report that counts happen, but for its lease; return what is known but nearer now.
-
-    `links` and `told` are those of `links_of`, less what a worker must not claim.
-    """
-    task = facts.tasks[report.ref]
-    assert task is not None, "judge() lets no report of an unknown task pass"
-    if task.kind is Kind.SITEMAP and report.outcome in _WITH_OUTLINKS:
-        links = sitemaps.vouched_for(task, links)
-    lease = facts.leases.get(report.lease)
+    task, policy = existing(turn.tasks[report.ref]), turn.policy
+    links, known = _leads(turn, task, report, refs, strangers)
+    lease = turn.leases[report.lease]
     unit = key_of_address(report.address, policy)
     if unit:
-        join(task.host, unit, facts, policy)
-    start_at = starts.start_at(report, lease, now)
+        join(turn, task.host, unit)
+    began_at = start_at(report, lease, turn.now)
     if is_part(task, report):
         # The last part tells of the attempt.
-        start_at = None
-        facts.take([move(task, TaskEvent.PART)])
+        began_at = None
+        turn.move(task, TaskEvent.PART)
     else:
-        if start_at is not None:
-            _hear(task, report, start_at, facts, policy, now)
+        if began_at is not None:
+            _hear(turn, task, report, began_at)
         hold_s = retry.hold_s(policy, task, report)
         if hold_s > 0:
-            facts.take([HostSet(host=politeness.held(facts.host(task.host), now + hold_s))])
-        kept = (*(link.ref for link in links), *split_fingerprints(told)) if policy.depth is not None else ()
-        _decide(task, report, kept, facts, policy, now)
-    nearer = admit(links, facts, policy, now)
-    if policy.depth is not None:
-        nearer += _nearer(split_fingerprints(told), task.depth + 1, facts)
-    admitted = b"".join([link.ref for link in links if facts.depths[link.ref] is not None])
-    start = starts.logged(facts.host(task.host), report, lease, start_at)
-    facts.take([Accepted(ref=task.ref, lease=report.lease, outlinks=admitted + told, start=start)])
-    return nearer
-
-
-def _nearer(refs: Sequence[bytes], depth: int, facts: Facts) -> list[Nearer]:
-    """Return those of known tasks that were deeper: a page may be nearer now than its worker knows."""
-    depths = ((ref, facts.depths[ref]) for ref in refs)
-    return [Nearer(ref, depth) for ref, known in depths if known is not None and known > depth]
+            turn.put(politeness.held(turn.host(task.host), turn.now + hold_s))
+        kept = (*(link.ref for link in links), *split_fingerprints(known)) if policy.depth is not None else ()
+        _decide(turn, task, report, kept)
+    nearer = _nearer(turn, split_fingerprints(known), task.depth + 1) if policy.depth is not None else ()
+    admission.admit(turn, links, nearer)
+    admitted = b"".join([link.ref for link in links if turn.depths[link.ref] is not None])
+    start = _logged(turn.host(task.host), report, lease, began_at)
+    turn.note(Accepted(ref=task.ref, lease=report.lease, outlinks=admitted + known, start=start))
 
 
 def is_part(task: TaskRow, report: Report) -> bool:
@@ -126,33 +102,104 @@ def is_part(task: TaskRow, report: Report) -> bool:
     return task.kind is Kind.SITEMAP and report.more
 
 
-def _hear(task: TaskRow, report: Report, start_at: float, facts: Facts, policy: Policy, now: float) -> None:
-    """Note on a task's host when it was asked, and what it made of that."""
-    host = pressure.heard(politeness.started(facts.host(task.host), start_at), report, start_at, policy, now)
-    facts.take([HostSet(host=politeness.delayed(host, policy, now))])
+def start_at(report: Report, lease: LeaseRow | None, now: float) -> float | None:
+    """Return when an attempt started at the latest; None if it never did. `lease` None is a lease that is over.
+
+    Not before it was allowed to, though its age may say so: over a restart crawl time may stand still.
+    """
+    if report.age_s is None:
+        return None
+    at = now - max(0.0, report.age_s)
+    if lease is None:
+        return at
+    if not lease.spacing_s:  # all of them may start at once
+        return max([at, *(start for _, start in lease.starts[:1])])
+    return max([at, *(start for ref, start in lease.starts if ref == report.ref)])
 
 
-def _decide(
-    task: TaskRow, report: Report, outlinks: tuple[bytes, ...], facts: Facts, policy: Policy, now: float
-) -> None:
-    """Move the task to where its outcome leads; `outlinks` are those that its row keeps."""
-    is_excused = retry.is_excused(report, task, facts.host(task.host), policy)
-    if task.kind is Kind.ROBOTS:
-        _settle_robots(task, report, facts, policy, now)
-    elif is_excused or (retry.is_passing(report) and task.attempt < policy.retries):
-        _retry(task, report, facts, policy, now, now + retry.pause_s(policy, task), is_excused)
-    elif task.kind is Kind.SITEMAP and report.outcome is Outcome.FETCHED:
-        facts.take([_final(task, TaskEvent.JUDGED, report)])
-    elif report.outcome is Outcome.FETCHED:
-        _record(task, report, outlinks, facts, policy, now)
-    elif report.outcome is Outcome.REDIRECTED:
-        _redirect(task, report, outlinks, facts, policy)
+def _want(turn: Turn, reports: Sequence[Report], refs: chain[bytes]) -> None:
+    """Read what settling these reports will look up: one call for each table. `refs` are their outlinks."""
+    turn.tasks.read(report.ref for report in reports)
+    turn.leases.read(report.lease for report in reports)
+    turn.depths.read(refs)
+    tasks = [task for task in (turn.tasks[report.ref] for report in reports) if task is not None]
+    hosts = {task.host for task in tasks}
+    if turn.policy.unit is Unit.ADDRESS:
+        hosts |= {key_of_address(report.address, turn.policy) for report in reports} - {""}
+    turn.read_hosts(hosts)
+    turn.origins.read(task.origin for task in tasks if task.kind is Kind.ROBOTS)
+
+
+def _leads(
+    turn: Turn, task: TaskRow, report: Report, refs: Sequence[bytes], strangers: Set[bytes]
+) -> tuple[list[Link], bytes]:
+    """Return the links that a report leads to, and the fingerprints of what it leads to that is known as it is.
+
+    Only a link that is not known is judged again: is it what it claims to be?
+    """
+    if task.kind is Kind.PAGE and report.outcome is not Outcome.REDIRECTED:
+        links, known = leads_of_page(turn, task, report, refs, strangers)
     else:
-        budget.give_back(task, facts, policy, report.size_bytes)
-        facts.take([_final(task, _end_of(report), report, outlinks, report.reason or report.outcome.value)])
+        links, known = other_leads(task, report, turn.policy, turn.policy.max_outlinks), b""
+        turn.depths.read(link.ref for link in links)
+        turn.tasks.read(link.ref for link in links if link.kind is Kind.ROBOTS)
+    if not links:
+        return links, known
+    fresh = [link for link in links if turn.depths[link.ref] is None]
+    unsound = {link.ref for link in fresh if not is_sound(link, turn.policy)}
+    if unsound:
+        links = [link for link in links if link.ref not in unsound]
+    admission.want_places(turn, [link.url for link in fresh if link.ref not in unsound])
+    if task.kind is Kind.SITEMAP and report.outcome in WITH_OUTLINKS:
+        links = sitemaps.vouched_for(task, links)
+    return links, known
 
 
-def _end_of(report: Report) -> TaskEvent:
+def _nearer(turn: Turn, refs: Sequence[bytes], depth: int) -> Sequence[tuple[bytes, int]]:
+    """Return those of known tasks that were deeper: a page may be nearer now than its worker knows."""
+    depths = ((ref, turn.depths[ref]) for ref in refs)
+    return [(ref, depth) for ref, known in depths if known is not None and known > depth]
+
+
+def _hear(turn: Turn, task: TaskRow, report: Report, began_at: float) -> None:
+    """Note on a task's host when it was asked, and what it made of that."""
+    host = politeness.started(turn.host(task.host), began_at)
+    host = pressure.heard(host, report, began_at, turn.policy, turn.now)
+    turn.put(politeness.delayed(host, turn.policy, turn.now))
+
+
+def _logged(host: HostRow, report: Report, lease: LeaseRow | None, at: float | None) -> Start | None:
+    """Return what the log keeps of a start on a host; nothing if that has no delay."""
+    spacing_s = lease.spacing_s if lease is not None else 0.0
+    if at is None or not (host.delay_s or spacing_s):
+        return None
+    sender = crc32(lease.session.encode()) if lease is not None else 0
+    # What was granted before its host joined a unit was held apart from that host's own starts alone.
+    return Start(
+        host=host.key if lease is None else lease.host, at=at, spacing_s=spacing_s, gap_s=report.gap_s, sender=sender
+    )
+
+
+def _decide(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ...]) -> None:
+    """Move the task to where its outcome leads; `outlinks` are those that its row keeps."""
+    policy = turn.policy
+    is_excused = retry.is_excused(report, task, turn.host(task.host), policy)
+    if task.kind is Kind.ROBOTS:
+        _settle_robots(turn, task, report)
+    elif is_excused or (retry.is_passing(report) and task.attempt < policy.retries):
+        _retry(turn, task, report, turn.now + retry.pause_s(policy, task), is_excused)
+    elif task.kind is Kind.SITEMAP and report.outcome is Outcome.FETCHED:
+        _end(turn, task, TaskEvent.JUDGED, report)
+    elif report.outcome is Outcome.FETCHED:
+        _record(turn, task, report, outlinks)
+    elif report.outcome is Outcome.REDIRECTED:
+        _redirect(turn, task, report, outlinks)
+    else:
+        budget.give_back(turn, task, report.size_bytes)
+        _end(turn, task, _event_of(report), report, outlinks, report.reason or report.outcome.value)
+
+
+def _event_of(report: Report) -> TaskEvent:
     """Return how a page ends that is not fetched, and not tried again."""
     if report.outcome is Outcome.NOT_MODIFIED:
         return TaskEvent.NOT_MODIFIED
@@ -160,10 +207,15 @@ def _end_of(report: Report) -> TaskEvent:
     return TaskEvent.UNWANTED if is_unwanted else TaskEvent.GAVE_UP
 
 
-def _final(
-    task: TaskRow, event: TaskEvent, report: Report, outlinks: tuple[bytes, ...] = (), reason: str = ""
-) -> Change:
-    return move(
+def _end(
+    turn: Turn,
+    task: TaskRow,
+    event: TaskEvent,
+    report: Report,
+    outlinks: tuple[bytes, ...] = (),
+    reason: str = "",
+) -> None:
+    turn.move(
         task,
         event,
         reason=reason,
@@ -175,9 +227,7 @@ def _final(
     )
 
 
-def _record(
-    task: TaskRow, report: Report, outlinks: tuple[bytes, ...], facts: Facts, policy: Policy, now: float
-) -> None:
+def _record(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ...]) -> None:
     """Record a fetched page: its final state, its place of the budget, its result."""
     result = Result(
         ref=task.ref,
@@ -187,106 +237,57 @@ def _record(
         content_type=report.content_type,
         size_bytes=report.size_bytes,
         elapsed_s=report.elapsed_s,
-        at=now,
+        at=turn.now,
         hops=task.hops,
         rows=report.rows,
     )
-    facts.take([_final(task, TaskEvent.FETCHED, report, outlinks, report.reason), Recorded(result=result)])
-    budget.spend(task, len(report.rows), facts, policy, report.size_bytes)
+    _end(turn, task, TaskEvent.FETCHED, report, outlinks, report.reason)
+    turn.note(Recorded(result=result))
+    budget.spend(turn, task, len(report.rows), report.size_bytes)
 
 
-def _retry(
-    task: TaskRow, report: Report, facts: Facts, policy: Policy, now: float, not_before: float, is_excused: bool = False
-) -> None:
+def _retry(turn: Turn, task: TaskRow, report: Report, not_before: float, is_excused: bool = False) -> None:
     """Put a task back for another attempt, after a pause."""
-    budget.give_back(task, facts, policy, report.size_bytes)
-    facts.take([LedgerSet(ledger=retry.counted(facts.ledger, report.reason or report.outcome))])
-    facts.take(
-        [
-            move(
-                task,
-                TaskEvent.RETRIED,
-                reason=report.reason,
-                outcome=report.outcome,
-                status=report.status,
-                attempt=task.attempt + (not is_excused),
-                refusals=task.refusals + is_excused,
-                not_before=not_before,
-                lease=0,
-                settled=(*task.settled, report.lease),
-                reserved=False,
-                queue=queue_of(task),
-            )
-        ]
+    budget.give_back(turn, task, report.size_bytes)
+    turn.put(retry.counted(turn.ledger, report.reason or report.outcome))
+    turn.move(
+        task,
+        TaskEvent.RETRIED,
+        reason=report.reason,
+        outcome=report.outcome,
+        status=report.status,
+        attempt=task.attempt + (not is_excused),
+        refusals=task.refusals + is_excused,
+        not_before=not_before,
+        lease=0,
+        settled=(*task.settled, report.lease),
+        reserved=False,
+        queue=queue_of(task),
     )
-    awaken_host(facts, task.host, policy, now, not_before)
+    awaken_host(turn, task.host, not_before)
 
 
-def _settle_robots(task: TaskRow, report: Report, facts: Facts, policy: Policy, now: float) -> None:
+def _settle_robots(turn: Turn, task: TaskRow, report: Report) -> None:
     """Ask for a robots.txt again, follow where it was sent to, or judge its origin by it."""
-    again_at = gates.again_at(task, report, facts, policy, now)
+    again_at = gates.again_at(turn, task, report)
     if again_at is not None:
-        gates.look_failed(task, report, facts, policy, now)
-        _retry(task, report, facts, policy, now, again_at)
+        gates.look_failed(turn, task, report)
+        _retry(turn, task, report, again_at)
         return
-    facts.take([_final(task, TaskEvent.JUDGED, report, (), report.reason)])
-    follows = report.outcome is Outcome.REDIRECTED and not _redirect_error(task, report.location, policy)
+    _end(turn, task, TaskEvent.JUDGED, report, (), report.reason)
+    follows = report.outcome is Outcome.REDIRECTED and not redirect_error(task, report.location, turn.policy)
     if not follows:
-        gates.judge(task, report, facts, policy, now)
+        gates.judge(turn, task, report)
 
 
-def _redirect(task: TaskRow, report: Report, outlinks: tuple[bytes, ...], facts: Facts, policy: Policy) -> None:
+def _redirect(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ...]) -> None:
     """End a page that sends us elsewhere; where a seed sends us belongs to scope `same`."""
-    budget.give_back(task, facts, policy, report.size_bytes)
-    error = _redirect_error(task, report.location, policy)
+    budget.give_back(turn, task, report.size_bytes)
+    error = redirect_error(task, report.location, turn.policy)
     if error:
-        facts.take([_final(task, TaskEvent.GAVE_UP, report, (), error)])
+        _end(turn, task, TaskEvent.GAVE_UP, report, (), error)
         return
-    facts.take([_final(task, TaskEvent.REDIRECTED, report, outlinks)])
+    _end(turn, task, TaskEvent.REDIRECTED, report, outlinks)
     target = host_key(report.location)
-    if task.seed and policy.keep_scope_same and target not in facts.ledger.scope_hosts:
-        hosts = (*facts.ledger.scope_hosts, target)
-        facts.take([LedgerSet(ledger=succeed(facts.ledger, scope_hosts=hosts))])
-
-
-def _other_links(task: TaskRow, report: Report, policy: Policy) -> list[Link]:
-    """Return what is discovered but for the outlinks of a page: where a redirect leads, what a sitemap lists."""
-    if report.outcome is Outcome.REDIRECTED:
-        return _redirect_links(task, report, policy)
-    if task.kind is Kind.ROBOTS:
-        return sitemaps.named_by(task, report, policy)
-    return sitemaps.listed_in(task, report) if report.outcome in _WITH_OUTLINKS else []
-
-
-def _redirect_links(task: TaskRow, report: Report, policy: Policy) -> list[Link]:
-    """Return the target of a redirect that is followed, or nothing."""
-    return [] if _redirect_error(task, report.location, policy) else [_redirect_target(task, report.location)]
-
-
-def _redirect_target(task: TaskRow, location: str) -> Link:
-    return Link(
-        url=location,
-        depth=task.depth,
-        found_on=task.ref,
-        hops=(*task.hops, task.url),
-        seed=task.seed,
-        always=True,
-        kind=task.kind,
-        serves=_served(task, location),
-        priority=task.priority,
-    )
-
-
-def _served(task: TaskRow, location: str) -> str:
-    if task.kind is Kind.SITEMAP:
-        return sitemaps.origin_served(location, task.origin)
-    return task.origin if task.kind is Kind.ROBOTS else ""
-
-
-def _redirect_error(task: TaskRow, location: str, policy: Policy) -> str:
-    limit = policy.robots_hops if task.kind is Kind.ROBOTS else policy.max_hops
-    if not policy_of(policy.urls).is_canonical(location):
-        return "redirect_invalid"
-    if location == task.url or location in task.hops:
-        return "redirect_loop"
-    return "too_many_redirects" if len(task.hops) >= limit else ""
+    if task.seed and turn.policy.keep_scope_same and target not in turn.ledger.scope_hosts:
+        turn.put(succeed(turn.ledger, scope_hosts=(*turn.ledger.scope_hosts, target)))

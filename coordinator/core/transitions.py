@@ -12,35 +12,12 @@ An expired lease stays current until its task is granted again, so a late report
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any
 
-from crawlfleet.coordinator.core.changes import TaskMoved
+from crawlfleet.coordinator.core.changes import TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.rows import TaskRow, TaskState, succeed
 
 PENDING, LEASED, DONE, FAILED, DROPPED = TaskState
-
-
-class TaskEvent(StrEnum):
-    """What may happen to a task."""
-
-    ADMITTED = "admitted"
-    REFUSED = "refused"
-    GRANTED = "granted"
-    LOST = "lost"
-    RELEASED = "released"
-    RETRIED = "retried"
-    FETCHED = "fetched"
-    NOT_MODIFIED = "not_modified"
-    REDIRECTED = "redirected"
-    JUDGED = "judged"
-    GAVE_UP = "gave_up"
-    POISONED = "poisoned"
-    REVIVED = "revived"
-    LOWERED = "lowered"
-    UNWANTED = "unwanted"
-    PART = "part"
-    RECHECKED = "rechecked"
 
 
 TRANSITIONS: dict[tuple[TaskState | None, TaskEvent], TaskState] = {
@@ -81,7 +58,7 @@ class ImpossibleTransition(Exception):
     """A rule asked for what the table does not have: our bug."""
 
 
-def move(task: TaskRow, event: TaskEvent, **changed: Any) -> TaskMoved:
+def moved(task: TaskRow, event: TaskEvent, **changed: Any) -> TaskMoved:
     """Let an event happen to a task; `changed` are its other new values."""
     after = TRANSITIONS.get((task.state, event))
     if after is None:

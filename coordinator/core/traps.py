@@ -17,10 +17,9 @@ from functools import lru_cache
 from typing import NamedTuple
 from zlib import crc32
 
-from crawlfleet.coordinator.core.changes import TrapSet
-from crawlfleet.coordinator.core.facts import Facts
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import TrapRow, succeed
+from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.web.domains import registrable_domain
 from crawlfleet.shared.web.url_policy import holds_session_id
 from crawlfleet.shared.web.urls import parts
@@ -46,29 +45,29 @@ _NUMBER = re.compile(r"\d+")
 
 
 class Marks(NamedTuple):
-    """By what an address may belong to a trap: numbers of its patterns (0: of none), and whether it has a session."""
+    """The trap patterns that an address matches, by number (0: none), and whether it has a session id."""
 
     query: int
     calendar: int
     session: bool
 
 
-def keys_of(url: str, facts: Facts, policy: Policy) -> tuple[str, ...]:
-    """Name the rows that judging an address may need; its origin is in `facts`."""
+def keys_of(turn: Turn, url: str) -> tuple[str, ...]:
+    """Name the rows that judging an address will look up."""
     origin, host, _ = parts(url)
     own = (host,) if marks_of(url) is not None else ()
-    return (*own, _domain_key(host)) if _is_another_origin(origin, host, facts, policy) else own
+    return (*own, _domain_key(host)) if _is_another_origin(turn, origin, host) else own
 
 
-def refusal(url: str, facts: Facts, policy: Policy) -> str:
-    """Name the trap that an address, not known yet, belongs to, or ``."""
-    limits = policy.traps
-    pure = shape(url, policy)
+def refusal(turn: Turn, url: str) -> str:
+    """Name the trap that an address, not known yet, belongs to, if any."""
+    limits = turn.policy.traps
+    pure = shape(url, turn.policy)
     if pure:
         return pure
     origin, host, _ = parts(url)
     marks = marks_of(url)
-    row = facts.traps[host] if marks is not None else None
+    row = turn.traps[host] if marks is not None else None
     if marks is not None and row is not None:
         if _is_full(limits.query_variants, row.patterns.get(marks.query, 0)):
             return QUERY_RULE
@@ -76,15 +75,15 @@ def refusal(url: str, facts: Facts, policy: Policy) -> str:
             return CALENDAR_RULE
         if marks.session and _is_full(limits.sessions, row.sessions):
             return SESSION_RULE
-    if _is_another_origin(origin, host, facts, policy):
-        domain = facts.traps[_domain_key(host)]
+    if _is_another_origin(turn, origin, host):
+        domain = turn.traps[_domain_key(host)]
         if domain is not None and _is_full(limits.subdomains, domain.origins):
             return SUBDOMAIN_RULE
     return ""
 
 
 def shape(url: str, policy: Policy) -> str:
-    """Name the trap that shows in an address alone, or ``."""
+    """Name the trap that shows in an address alone, if any."""
     limits = policy.traps
     if limits.url_length is not None and len(url) > limits.url_length:
         return LENGTH_RULE
@@ -93,27 +92,27 @@ def shape(url: str, policy: Policy) -> str:
     return ""
 
 
-def note(url: str, facts: Facts, policy: Policy) -> None:
+def note(turn: Turn, url: str) -> None:
     """Count an address that is let in. To be called before its origin is made."""
-    limits = policy.traps
+    limits = turn.policy.traps
     origin, host, _ = parts(url)
     marks = marks_of(url)
     if marks is not None:
-        row = facts.traps[host] or TrapRow(key=host)
+        row = turn.traps[host] or TrapRow(key=host)
         patterns = row.patterns
         if marks.query and limits.query_variants is not None:
             patterns = counted(patterns, marks.query)
         if marks.calendar and limits.calendar is not None:
             patterns = counted(patterns, marks.calendar)
-        facts.take([TrapSet(trap=succeed(row, patterns=patterns, sessions=row.sessions + marks.session))])
-    if _is_another_origin(origin, host, facts, policy):
-        row = facts.traps[_domain_key(host)] or TrapRow(key=_domain_key(host))
-        facts.take([TrapSet(trap=succeed(row, origins=row.origins + 1))])
+        turn.put(succeed(row, patterns=patterns, sessions=row.sessions + marks.session))
+    if _is_another_origin(turn, origin, host):
+        row = turn.traps[_domain_key(host)] or TrapRow(key=_domain_key(host))
+        turn.put(succeed(row, origins=row.origins + 1))
 
 
 @lru_cache(maxsize=8192)
 def marks_of(url: str) -> Marks | None:
-    """Return by what an address may belong to a trap; None for most addresses."""
+    """Return the trap patterns that an address matches; None for most addresses."""
     origin, _, path = parts(url)
     query = crc32(f"{origin}{path.partition('?')[0]}".encode()) | 1 << 32 if "?" in path else 0
     calendar = crc32(f"{origin}{_NUMBER.sub('#', path)}".encode()) | 1 << 33 if _has_date(path) else 0
@@ -157,9 +156,10 @@ def _is_full(limit: int | None, number: int) -> bool:
     return limit is not None and number >= limit
 
 
-def _is_another_origin(origin: str, host: str, facts: Facts, policy: Policy) -> bool:
+def _is_another_origin(turn: Turn, origin: str, host: str) -> bool:
     """Say whether an address would open an origin that the job does not name: of a subdomain, or at another port."""
-    if policy.traps.subdomains is None or facts.origins[origin] is not None:
+    policy = turn.policy
+    if policy.traps.subdomains is None or turn.origins[origin] is not None:
         return False
     has_usual_port = origin.endswith(host)
     return not has_usual_port or (policy.scope.subdomains and host not in policy.scope.hosts)

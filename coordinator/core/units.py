@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address
 
-from crawlfleet.coordinator.core.changes import HostSet
-from crawlfleet.coordinator.core.facts import Facts
 from crawlfleet.coordinator.core.policy import Policy, Unit
 from crawlfleet.coordinator.core.politeness import asked_s
 from crawlfleet.coordinator.core.rows import Holder, HostRow, succeed
+from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.web.domains import registrable_domain
 
 
@@ -40,13 +39,13 @@ def new_host(key: str, policy: Policy) -> HostRow:
     return HostRow(key=key, delay_s=policy.delay_s, asked_s=0.0)
 
 
-def join(name: str, key: str, facts: Facts, policy: Policy) -> None:
-    """Let a host be asked as one with those of a unit, unless it is in one. Both rows have been read."""
-    host = facts.hosts[name] or new_host(name, policy)
-    unit = facts.hosts[key] or new_host(key, policy)
+def join(turn: Turn, name: str, key: str) -> None:
+    """Let a host be asked as one with those of a unit, unless it is in one."""
+    host = turn.hosts[name] or new_host(name, turn.policy)
+    unit = turn.hosts[key] or new_host(key, turn.policy)
     if key != name and not host.unit and not unit.unit:
-        facts.take([HostSet(host=_merged(unit, host))])
-        facts.take([HostSet(host=succeed(host, unit=key, origins=(), names=(), holders=(), ready_at=None))])
+        turn.put(_merged(unit, host))
+        turn.put(succeed(host, unit=key, origins=(), names=(), holders=(), ready_at=None))
 
 
 def _merged(unit: HostRow, host: HostRow) -> HostRow:

@@ -4,7 +4,7 @@
                                                          alone tells which URLs are known, and how deep
     ready    queue, rank, id                             PENDING and due: what `ready` reads
     later    queue, not_before, id                       PENDING and waiting for a retry's time
-    leases, hosts, origins, traps                        a row each
+    leases, hosts, origins, traps, ...                   key, row; a table for each of the other `KINDS`
     results  seq, task, row                              the committed log
     story    seq, lines                                  every change of every task, a block for each commit
     meta     the ledger, the counts, crawl time
@@ -21,19 +21,18 @@ from pathlib import Path
 
 import msgspec
 
-from crawlfleet.coordinator.core.rows import TaskRow
+from crawlfleet.coordinator.core.rows import KINDS, TaskRow
 from crawlfleet.coordinator.frontier.folder_sync import sync_folder
 from crawlfleet.coordinator.frontier.story import EVENT_NUMBERS, encode_block
 from crawlfleet.shared.errors import UsageError
 
-FORMAT = 3
+FORMAT = 4
 CACHE_KIB = 128 * 1024
 LINES_PER_BLOCK = 1_000
 
 _TASKS = "CREATE TABLE tasks (id INTEGER PRIMARY KEY, ref BLOB NOT NULL, depth INTEGER NOT NULL, row BLOB NOT NULL)"
 _TASKS_BY_REF = "CREATE UNIQUE INDEX tasks_by_ref ON tasks (ref, depth)"
 _STORY = "CREATE TABLE story (seq INTEGER PRIMARY KEY, lines BLOB NOT NULL)"
-_TRAPS = "CREATE TABLE traps (key TEXT PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID"
 _SCHEMA = f"""
 {_TASKS};
 {_TASKS_BY_REF};
@@ -41,11 +40,9 @@ _SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE ready (queue TEXT, rank INTEGER, id INTEGER, PRIMARY KEY (queue, rank, id)) WITHOUT ROWID;
 CREATE TABLE later (queue TEXT, not_before REAL, id INTEGER, PRIMARY KEY (queue, not_before, id)) WITHOUT ROWID;
-CREATE TABLE leases (id INTEGER PRIMARY KEY, row BLOB NOT NULL);
+CREATE TABLE leases (key INTEGER PRIMARY KEY, row BLOB NOT NULL);
 CREATE TABLE hosts (key TEXT PRIMARY KEY, active INTEGER NOT NULL, row BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX hosts_active ON hosts (active) WHERE active;
-CREATE TABLE origins (origin TEXT PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID;
-{_TRAPS};
 CREATE TABLE results (seq INTEGER PRIMARY KEY, task INTEGER NOT NULL, row BLOB NOT NULL);
 CREATE UNIQUE INDEX results_by_task ON results (task);
 """
@@ -79,6 +76,8 @@ def open_file(path: Path, *, power: bool) -> sqlite3.Connection:
                 sync_folder(path.parent)
         elif found != FORMAT:
             _migrate(db, path, found)
+        for table in KINDS.values():
+            db.execute(f"CREATE TABLE IF NOT EXISTS {table} (key PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID")
     except BaseException:
         db.close()
         raise
@@ -132,8 +131,7 @@ def _from_1(db: sqlite3.Connection) -> None:
 
 
 def _from_2(db: sqlite3.Connection) -> None:
-    """Count what may be a trap; what a crawl has let in before is not counted. Name the budget that was spent."""
-    db.execute(_TRAPS)
+    """Name the budget that was spent."""
     for (kept,) in db.execute("SELECT value FROM meta WHERE key = 'verdicts'").fetchall():
         verdicts = msgspec.msgpack.decode(kept)
         if any(why in _RENAMED for _, why, _ in verdicts):
@@ -141,6 +139,12 @@ def _from_2(db: sqlite3.Connection) -> None:
             db.execute("UPDATE meta SET value = ? WHERE key = 'verdicts'", (msgspec.msgpack.encode(renamed),))
             db.create_function("renamed", 1, _renamed, deterministic=True)
             db.execute("UPDATE tasks SET row = renamed(row)")
+
+
+def _from_3(db: sqlite3.Connection) -> None:
+    """Call the key of every table of rows `key`."""
+    db.execute("ALTER TABLE leases RENAME COLUMN id TO key")
+    db.execute("ALTER TABLE origins RENAME COLUMN origin TO key")
 
 
 def _renamed(row: bytes) -> bytes:
@@ -151,4 +155,4 @@ def _renamed(row: bytes) -> bytes:
     return msgspec.msgpack.encode(msgspec.structs.replace(task, reason=_RENAMED[task.reason]))
 
 
-_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _from_1, 2: _from_2}
+_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _from_1, 2: _from_2, 3: _from_3}

@@ -7,37 +7,24 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence, Set
 from heapq import heappop, heappush
 from itertools import filterfalse
-from typing import Any, TypeVar
+from typing import Any
 
-from crawlfleet.coordinator.core.changes import (
-    Change,
-    HostSet,
-    LeaseEnded,
-    LeaseSet,
-    LedgerSet,
-    OriginSet,
-    Recorded,
-    TaskMoved,
-    TrapSet,
-)
+from crawlfleet.coordinator.core.changes import Change, Gone, Put, Recorded, TaskMoved
 from crawlfleet.coordinator.core.rows import (
-    Fact,
+    KINDS,
     HostRow,
     LeaseRow,
     LedgerRow,
-    OriginRow,
+    R,
     Result,
+    StoreRow,
     TaskRow,
     TaskState,
-    TrapRow,
 )
+from crawlfleet.coordinator.core.turn import Ready
 from crawlfleet.coordinator.frontier.due_hosts import DueHosts
-from crawlfleet.coordinator.frontier.port import Ready
 from crawlfleet.coordinator.frontier.versions import Key, check_versions
 from crawlfleet.shared.messages import Kind
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class MemoryStore:
@@ -45,13 +32,12 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._ledger = LedgerRow()
-        self._tasks: dict[bytes, TaskRow] = {}
-        self._born: list[bytes] = []
-        self._leases: dict[int, LeaseRow] = {}
+        self._rows: dict[type[StoreRow], dict[Any, Any]] = {kind: {} for kind in KINDS}
+        self._tasks: dict[bytes, TaskRow] = self._rows[TaskRow]
+        self._hosts: dict[str, HostRow] = self._rows[HostRow]
+        self._leases: dict[int, LeaseRow] = self._rows[LeaseRow]
         self._leases_of: defaultdict[str, dict[int, None]] = defaultdict(dict)
-        self._hosts: dict[str, HostRow] = {}
-        self._origins: dict[str, OriginRow] = {}
-        self._traps: dict[str, TrapRow] = {}
+        self._born: list[bytes] = []
         self._counts: Counter[tuple[Kind, TaskState]] = Counter()
         self._verdicts: Counter[tuple[TaskState, str]] = Counter()
         self._queues: defaultdict[str, _Queue] = defaultdict(_Queue)
@@ -60,37 +46,19 @@ class MemoryStore:
         self._applied: list[Result] = []
         self._results: list[Result] = []
         self._place: dict[bytes, int] = {}
-        self._rows: dict[type[Change], Mapping[Any, Fact]] = {
-            TaskMoved: self._tasks,
-            HostSet: self._hosts,
-            LeaseSet: self._leases,
-            OriginSet: self._origins,
-            TrapSet: self._traps,
-        }
 
     def ledger(self) -> LedgerRow:
         return self._ledger
 
-    def tasks(self, refs: Collection[bytes]) -> dict[bytes, TaskRow]:
-        return _pick(self._tasks, refs)
+    def rows(self, kind: type[R], keys: Collection[Any]) -> dict[Any, R]:
+        rows = self._rows[kind]
+        return {key: rows[key] for key in keys if key in rows}
 
     def depths(self, refs: Collection[bytes]) -> dict[bytes, int]:
         return {ref: self._tasks[ref].depth for ref in refs if ref in self._tasks}
 
     def strangers(self, refs: Set[bytes]) -> Set[bytes]:
         return set(filterfalse(self._tasks.__contains__, refs))
-
-    def leases(self, ids: Collection[int]) -> dict[int, LeaseRow]:
-        return _pick(self._leases, ids)
-
-    def hosts(self, keys: Collection[str]) -> dict[str, HostRow]:
-        return _pick(self._hosts, keys)
-
-    def origins(self, origins: Collection[str]) -> dict[str, OriginRow]:
-        return _pick(self._origins, origins)
-
-    def traps(self, keys: Collection[str]) -> dict[str, TrapRow]:
-        return _pick(self._traps, keys)
 
     def leases_of(self, session: str) -> tuple[LeaseRow, ...]:
         return tuple(self._leases[lease] for lease in self._leases_of.get(session, ()))
@@ -104,9 +72,8 @@ class MemoryStore:
     def next_due_at(self) -> float | None:
         return self._due.next_at(self._hosts)
 
-    def ready(self, queue: str, now: float, limit: int) -> Ready:
-        waiting = self._queues.get(queue)
-        return waiting.ready(self._tasks, now, limit) if waiting is not None else Ready((), None)
+    def ready(self, limits: Mapping[str, int], now: float) -> dict[str, Ready]:
+        return {queue: self._ready(queue, limit, now) for queue, limit in limits.items()}
 
     def waiting(self, limit: int) -> tuple[TaskRow, ...]:
         refs = (ref for ref, _ in zip(self._pending, range(limit), strict=False))
@@ -123,9 +90,17 @@ class MemoryStore:
         return {key: number for key, number in self._verdicts.items() if number}
 
     def apply(self, changes: Sequence[Change]) -> None:
-        check_versions(changes, self._version)
+        check_versions(changes, self._stored)
         for change in changes:
-            self._take(change)
+            match change:
+                case TaskMoved(task=task):
+                    self._move(task)
+                case Put(row=row):
+                    self._put(row)
+                case Gone(row=lease):
+                    self._end_lease(lease)
+                case Recorded(result=result):
+                    self._applied.append(result)
 
     def close(self) -> None:
         pass
@@ -147,33 +122,15 @@ class MemoryStore:
     def result_count(self) -> int:
         return len(self._results)
 
-    def _version(self, key: Key) -> int:
-        kind, name = key
-        row = self._ledger if kind is LedgerSet else self._rows[kind].get(name)
-        return row.version if row is not None else 0
+    def _stored(self, kind: type[StoreRow], key: Key) -> StoreRow | None:
+        return self._ledger if kind is LedgerRow else self._rows[kind].get(key)
 
-    def _take(self, change: Change) -> None:
-        match change:
-            case TaskMoved():
-                self._move(change)
-            case HostSet():
-                self._set_host(change.host)
-            case LedgerSet():
-                self._ledger = change.ledger
-            case LeaseSet():
-                self._leases[change.lease.id] = change.lease
-                self._leases_of[change.lease.session][change.lease.id] = None
-            case LeaseEnded():
-                self._end_lease(change.lease)
-            case OriginSet():
-                self._origins[change.origin.origin] = change.origin
-            case TrapSet():
-                self._traps[change.trap.key] = change.trap
-            case Recorded():
-                self._applied.append(change.result)
+    def _ready(self, queue: str, limit: int, now: float) -> Ready:
+        waiting = self._queues.get(queue)
+        return waiting.ready(self._tasks, now, limit) if waiting is not None else Ready((), None)
 
-    def _move(self, change: TaskMoved) -> None:
-        task, before = change.task, self._tasks.get(change.task.ref)
+    def _move(self, task: TaskRow) -> None:
+        before = self._tasks.get(task.ref)
         self._tasks[task.ref] = task
         if before is None:
             self._born.append(task.ref)
@@ -188,9 +145,15 @@ class MemoryStore:
         else:
             self._pending.pop(task.ref, None)
 
-    def _set_host(self, host: HostRow) -> None:
-        self._due.note(host, self._hosts.get(host.key))
-        self._hosts[host.key] = host
+    def _put(self, row: StoreRow) -> None:
+        if isinstance(row, LedgerRow):
+            self._ledger = row
+            return
+        if isinstance(row, HostRow):
+            self._due.note(row, self._hosts.get(row.key))
+        elif isinstance(row, LeaseRow):
+            self._leases_of[row.session][row.id] = None
+        self._rows[type(row)][row.key] = row
 
     def _end_lease(self, lease: LeaseRow) -> None:
         del self._leases[lease.id]
@@ -240,7 +203,3 @@ class _Queue:
 
 def _waits(task: TaskRow, version: int) -> bool:
     return task.state is TaskState.PENDING and task.version == version
-
-
-def _pick(rows: Mapping[K, V], keys: Collection[K]) -> dict[K, V]:
-    return {key: rows[key] for key in keys if key in rows}

@@ -2,26 +2,19 @@
 
 All that `apply` took since the last `commit` becomes durable together. Reads see what was applied. One thread owns a
 store, except for `results` and `result`, which any thread may call and which see only what is committed.
+
+A store may lie behind a network. The calls that it answers from memory say so; any other may cost a round trip, so
+those that the crawl waits for take many keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Sequence
 from typing import Protocol
 
-import msgspec
-
 from crawlfleet.coordinator.core.changes import Change
-from crawlfleet.coordinator.core.rows import (
-    HostRow,
-    LeaseRow,
-    LedgerRow,
-    OriginRow,
-    Result,
-    TaskRow,
-    TaskState,
-    TrapRow,
-)
+from crawlfleet.coordinator.core.rows import Result, TaskRow, TaskState
+from crawlfleet.coordinator.core.turn import Reader
 from crawlfleet.shared.messages import Kind
 
 
@@ -29,66 +22,18 @@ class Conflict(Exception):
     """A batch was decided on rows that have changed since; nothing of it was applied."""
 
 
-class Ready(msgspec.Struct, frozen=True):
-    """What waits in a queue and may be granted now, by rank and age; and when the next of the others may be."""
+class Store(Reader, Protocol):
+    """What a backend implements, and the conformance suite checks: a turn's reader, which is written, too.
 
-    tasks: tuple[TaskRow, ...]
-    next_at: float | None
-
-
-class Store(Protocol):
-    """What a backend implements, and the conformance suite checks."""
-
-    def ledger(self) -> LedgerRow:
-        """Return the crawl's own numbers."""
-        ...
-
-    def tasks(self, refs: Collection[bytes]) -> dict[bytes, TaskRow]:
-        """Return those of the tasks that exist."""
-        ...
-
-    def depths(self, refs: Collection[bytes]) -> dict[bytes, int]:
-        """Return the depth of those of the tasks that exist: `tasks` would tell as much, but costs more."""
-        ...
-
-    def strangers(self, refs: Set[bytes]) -> Set[bytes]:
-        """Return those that are no tasks. There are hardly ever any, and asking costs little."""
-        ...
-
-    def leases(self, ids: Collection[int]) -> dict[int, LeaseRow]:
-        """Return those of the leases that exist."""
-        ...
-
-    def hosts(self, keys: Collection[str]) -> dict[str, HostRow]:
-        """Return those of the hosts that exist."""
-        ...
-
-    def origins(self, origins: Collection[str]) -> dict[str, OriginRow]:
-        """Return those of the origins that exist."""
-        ...
-
-    def traps(self, keys: Collection[str]) -> dict[str, TrapRow]:
-        """Return those of the counts of hosts and domains that exist."""
-        ...
-
-    def leases_of(self, session: str) -> tuple[LeaseRow, ...]:
-        """Return the leases of a session, oldest first."""
-        ...
+    `ledger`, `leases_of` and `due` of the reader are answered from memory.
+    """
 
     def holders(self) -> frozenset[str]:
-        """Return the sessions that have leases."""
-        ...
-
-    def due(self, now: float, limit: int) -> tuple[HostRow, ...]:
-        """Return hosts whose `ready_at` has come, the longest due first."""
+        """Return the sessions that have leases, from memory."""
         ...
 
     def next_due_at(self) -> float | None:
-        """Return the earliest `ready_at` of any host."""
-        ...
-
-    def ready(self, queue: str, now: float, limit: int) -> Ready:
-        """Return at most `limit` PENDING tasks of a queue whose `not_before` has come, by rank and order."""
+        """Return the earliest `ready_at` of any host, from memory."""
         ...
 
     def waiting(self, limit: int) -> tuple[TaskRow, ...]:
@@ -100,23 +45,23 @@ class Store(Protocol):
         ...
 
     def counts(self) -> dict[tuple[Kind, TaskState], int]:
-        """Return how many tasks of each kind are in each state."""
+        """Return how many tasks of each kind are in each state, from memory."""
         ...
 
     def verdicts(self) -> dict[tuple[TaskState, str], int]:
-        """Return how many pages are in each state, by the reason or the outcome that led there."""
+        """Return how many pages are in each state, by the reason or the outcome that led there, from memory."""
         ...
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Take changes in order, all or none; raise `Conflict` if a row is not the predecessor of its change."""
         ...
 
-    def close(self) -> None:
-        """Let go of what is open; what was not committed is gone."""
-        ...
-
     def commit(self, now: float) -> None:
         """Make durable all that was applied, and that crawl time has come to `now`; acks may leave then."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open; what was not committed is gone."""
         ...
 
     def results(self, cursor: int, limit: int) -> Sequence[Result]:
@@ -128,5 +73,5 @@ class Store(Protocol):
         ...
 
     def result_count(self) -> int:
-        """Return how many results are committed."""
+        """Return how many results are committed, from memory."""
         ...

@@ -10,41 +10,30 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from itertools import filterfalse, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from crawlfleet.coordinator.core.changes import (
-    Accepted,
-    Change,
-    HostSet,
-    LeaseEnded,
-    LeaseSet,
-    LedgerSet,
-    OriginSet,
-    Recorded,
-    TaskMoved,
-    TrapSet,
-)
+from crawlfleet.coordinator.core.changes import Accepted, Change, Gone, Put, Recorded, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.rows import (
+    KINDS,
     HostRow,
     LeaseRow,
     LedgerRow,
-    OriginRow,
+    R,
     Result,
+    StoreRow,
     TaskRow,
     TaskState,
-    TrapRow,
 )
-from crawlfleet.coordinator.core.transitions import TaskEvent
+from crawlfleet.coordinator.core.turn import Ready
 from crawlfleet.coordinator.frontier.checkpointer import Checkpointer
 from crawlfleet.coordinator.frontier.file_format import open_file
 from crawlfleet.coordinator.frontier.outer_time import Reading, elapsed_s, read_clocks
-from crawlfleet.coordinator.frontier.port import Ready
 from crawlfleet.coordinator.frontier.queue_edits import QueueEdits
 from crawlfleet.coordinator.frontier.result_reader import ResultReader
 from crawlfleet.coordinator.frontier.row_cache import RowCache
@@ -59,10 +48,6 @@ PAGE_BYTES = 4_096
 _IN = (1, 4, 16, 64, 256)
 
 _encode = msgspec.msgpack.Encoder().encode
-_task = msgspec.msgpack.Decoder(TaskRow).decode
-_host = msgspec.msgpack.Decoder(HostRow).decode
-_origin = msgspec.msgpack.Decoder(OriginRow).decode
-_trap = msgspec.msgpack.Decoder(TrapRow).decode
 _ledger = msgspec.msgpack.Decoder(LedgerRow).decode
 
 V = TypeVar("V")
@@ -124,12 +109,13 @@ class SqliteStore:
     def ledger(self) -> LedgerRow:
         return self._rows.ledger
 
-    def tasks(self, refs: Collection[bytes]) -> dict[bytes, TaskRow]:
-        cache = self._rows.tasks
-        for some in _runs(ref for ref in refs if ref not in cache):
-            for (row,) in self._db.execute(f"SELECT row FROM tasks WHERE ref IN ({_marks(some)})", some):
-                self._rows.keep(_task(row))
-        return {ref: cache[ref] for ref in refs if ref in cache}
+    def rows(self, kind: type[R], keys: Collection[Any]) -> dict[Any, R]:
+        cache: dict[Any, R] = self._rows.rows[kind]
+        # All open leases are in memory.
+        missing = [] if kind is LeaseRow else [key for key in keys if key not in cache]
+        for some in _runs(missing):
+            self._read(kind, "ref" if kind is TaskRow else "key", some)
+        return {key: cache[key] for key in keys if key in cache}
 
     def depths(self, refs: Collection[bytes]) -> dict[bytes, int]:
         known = self._rows.depths
@@ -140,36 +126,6 @@ class SqliteStore:
         missing = list(filterfalse(self._rows.depths.__contains__, refs))
         self._read_depths(missing)
         return set(filterfalse(self._rows.depths.__contains__, missing))
-
-    def leases(self, ids: Collection[int]) -> dict[int, LeaseRow]:
-        return {number: self._rows.leases[number] for number in ids if number in self._rows.leases}
-
-    def hosts(self, keys: Collection[str]) -> dict[str, HostRow]:
-        cache = self._rows.hosts
-        for key in keys:
-            if key not in cache:
-                found = self._db.execute("SELECT row FROM hosts WHERE key = ?", (key,)).fetchone()
-                if found is not None:
-                    cache[key] = _host(found[0])
-        return {key: cache[key] for key in keys if key in cache}
-
-    def origins(self, origins: Collection[str]) -> dict[str, OriginRow]:
-        cache = self._rows.origins
-        for origin in origins:
-            if origin not in cache:
-                found = self._db.execute("SELECT row FROM origins WHERE origin = ?", (origin,)).fetchone()
-                if found is not None:
-                    self._rows.keep_origin(_origin(found[0]))
-        return {origin: cache[origin] for origin in origins if origin in cache}
-
-    def traps(self, keys: Collection[str]) -> dict[str, TrapRow]:
-        cache = self._rows.traps
-        for key in keys:
-            if key not in cache:
-                found = self._db.execute("SELECT row FROM traps WHERE key = ?", (key,)).fetchone()
-                if found is not None:
-                    cache[key] = _trap(found[0])
-        return {key: cache[key] for key in keys if key in cache}
 
     def leases_of(self, session: str) -> tuple[LeaseRow, ...]:
         return self._rows.leases_of(session)
@@ -183,19 +139,8 @@ class SqliteStore:
     def next_due_at(self) -> float | None:
         return self._rows.due.next_at(self._rows.hosts)
 
-    def ready(self, queue: str, now: float, limit: int) -> Ready:
-        if not self._later and queue in self._empty:
-            return Ready((), None)
-        self._ripen(queue, now)
-        tasks = self._queued("ready WHERE queue = ? ORDER BY rank, id LIMIT ?", (queue, limit))
-        if len(tasks) == limit:
-            return Ready(tasks, now)
-        if not self._later:
-            if not tasks:
-                self._empty.add(queue)
-            return Ready(tasks, None)
-        (next_at,) = self._db.execute("SELECT min(not_before) FROM later WHERE queue = ?", (queue,)).fetchone()
-        return Ready(tasks, next_at)
+    def ready(self, limits: Mapping[str, int], now: float) -> dict[str, Ready]:
+        return {queue: self._ready(queue, limit, now) for queue, limit in limits.items()}
 
     def waiting(self, limit: int) -> tuple[TaskRow, ...]:
         tasks = self._queued("ready LIMIT ?", (limit,))
@@ -213,7 +158,7 @@ class SqliteStore:
         return {key: number for key, number in self._verdicts.items() if number}
 
     def apply(self, changes: Sequence[Change]) -> None:
-        check_versions(changes, self._rows.version)
+        check_versions(changes, self._rows.stored)
         if not changes:
             return
         with _told(self._path):
@@ -291,6 +236,20 @@ class SqliteStore:
         ledger = self._rows.ledger
         self._rows.ledger = msgspec.structs.replace(ledger, next_lease=max(ledger.next_lease, first))
 
+    def _ready(self, queue: str, limit: int, now: float) -> Ready:
+        if not self._later and queue in self._empty:
+            return Ready((), None)
+        self._ripen(queue, now)
+        tasks = self._queued("ready WHERE queue = ? ORDER BY rank, id LIMIT ?", (queue, limit))
+        if len(tasks) == limit:
+            return Ready(tasks, now)
+        if not self._later:
+            if not tasks:
+                self._empty.add(queue)
+            return Ready(tasks, None)
+        (next_at,) = self._db.execute("SELECT min(not_before) FROM later WHERE queue = ?", (queue,)).fetchone()
+        return Ready(tasks, next_at)
+
     def _ripen(self, queue: str, now: float) -> None:
         """Move what may be tried again now to what is ready."""
         if not self._later:
@@ -321,35 +280,31 @@ class SqliteStore:
     def _by_id(self, ids: Sequence[int]) -> tuple[TaskRow, ...]:
         cache = self._rows.by_id
         for some in _runs(number for number in ids if number not in cache):
-            for (row,) in self._db.execute(f"SELECT row FROM tasks WHERE id IN ({_marks(some)})", some):
-                self._rows.keep(_task(row))
+            self._read(TaskRow, "id", some)
         return tuple(self._rows.tasks[cache[number]] for number in ids)
+
+    def _read(self, kind: type[StoreRow], column: str, values: Sequence[object]) -> None:
+        query = f"SELECT row FROM {KINDS[kind]} WHERE {column} IN ({_marks(values)})"
+        for (row,) in self._db.execute(query, values):
+            self._rows.keep(kind, row)
 
     def _take(self, change: Change, queued: QueueEdits) -> None:
         match change:
             case TaskMoved():
                 self._move(change, queued)
-            case Recorded():
-                order = self._rows.tasks[change.result.ref].order
+            case Put(row=row):
+                self._rows.put(row)
+            case Gone(row=lease):
+                self._rows.end_lease(lease)
+            case Recorded(result=result):
+                order = self._rows.tasks[result.ref].order
                 seq = self._results.count + len(self._found) + 1
-                self._found.append((seq, order, _encode(change.result)))
-                self._recorded.append(change.result)
+                self._found.append((seq, order, _encode(result)))
+                self._recorded.append(result)
             case Accepted():
                 order = self._rows.tasks[change.ref].order
                 line = (order, ACCEPTED, change.lease, change.outlinks)
                 self._story.append(line if change.start is None else (*line, change.start))
-            case HostSet():
-                self._rows.set_host(change.host)
-            case LeaseSet():
-                self._rows.set_lease(change.lease)
-            case LeaseEnded():
-                self._rows.end_lease(change.lease)
-            case OriginSet():
-                self._rows.set_origin(change.origin)
-            case TrapSet():
-                self._rows.set_trap(change.trap)
-            case LedgerSet():
-                self._rows.ledger = change.ledger
 
     def _move(self, change: TaskMoved, queued: QueueEdits) -> None:
         task, before = change.task, self._rows.tasks.get(change.task.ref)
@@ -360,7 +315,7 @@ class SqliteStore:
         self._count(task, 1)
         if task.state is TaskState.PENDING:
             queued.add(task)
-        self._rows.set_task(task, told_by_lease=change.event is TaskEvent.GRANTED)
+        self._rows.put_task(task, told_by_lease=change.event is TaskEvent.GRANTED)
         self._story.append((task.order, EVENT_NUMBERS[change.event], task.lease, b""))
 
     def _count(self, task: TaskRow, step: int) -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from crawlfleet.coordinator.core.changes import Start
-from crawlfleet.coordinator.core.transitions import TaskEvent
+from crawlfleet.coordinator.core.changes import Start, TaskEvent
 
 EVENTS = ("accepted", *(event.value for event in TaskEvent))
 EVENT_NUMBERS = {event: number for number, event in enumerate(EVENTS)}

@@ -4,52 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from crawlfleet.coordinator.core.changes import (
-    Change,
-    HostSet,
-    LeaseEnded,
-    LeaseSet,
-    LedgerSet,
-    OriginSet,
-    TaskMoved,
-    TrapSet,
-)
-from crawlfleet.coordinator.core.rows import Fact
+from crawlfleet.coordinator.core.changes import Change, Gone, Put, TaskMoved
+from crawlfleet.coordinator.core.rows import StoreRow
 from crawlfleet.coordinator.frontier.port import Conflict
 
-Key = tuple[type[Change], bytes | str | int]
+Key = bytes | str | int
 
 
-def check_versions(changes: Sequence[Change], stored: Callable[[Key], int]) -> None:
-    """Raise `Conflict` unless each change follows on what is stored (its version, 0 if none) or on an earlier one."""
-    versions: dict[Key, int] = {}
+def check_versions(changes: Sequence[Change], stored: Callable[[type[StoreRow], Key], StoreRow | None]) -> None:
+    """Raise `Conflict` unless each change follows on what is stored, or on an earlier change of the batch."""
+    versions: dict[tuple[type[StoreRow], Key], int] = {}
     for change in changes:
-        row, key = _row_of(change)
-        if row is None:
+        if isinstance(change, TaskMoved):
+            row: StoreRow = change.task
+        elif isinstance(change, Put | Gone):
+            row = change.row
+        else:
             continue
-        before = versions.get(key)
+        kind, key = type(row), row.key
+        before = versions.get((kind, key))
         if before is None:
-            before = stored(key)
+            known = stored(kind, key)
+            before = 0 if known is None else known.version
         if row.version != before + 1:
-            raise Conflict(f"{key} is at version {before}, the change at {row.version}")
-        versions[key] = row.version
-
-
-def _row_of(change: Change) -> tuple[Fact | None, Key]:
-    kind = type(change)
-    if kind is TaskMoved:
-        task = change.task  # type: ignore[attr-defined]  # `kind` says so, and costs less than a match
-        return task, (TaskMoved, task.ref)
-    match change:
-        case HostSet():
-            return change.host, (HostSet, change.host.key)
-        case LedgerSet():
-            return change.ledger, (LedgerSet, 0)
-        case LeaseSet() | LeaseEnded():
-            return change.lease, (LeaseSet, change.lease.id)
-        case OriginSet():
-            return change.origin, (OriginSet, change.origin.origin)
-        case TrapSet():
-            return change.trap, (TrapSet, change.trap.key)
-        case _:
-            return None, (Change, 0)
+            raise Conflict(f"{kind.__name__} {key!r} is at version {before}, the change at {row.version}")
+        versions[kind, key] = row.version

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import msgspec
 
+from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import FINAL, TaskState
-from crawlfleet.coordinator.core.transitions import TRANSITIONS, TaskEvent
+from crawlfleet.coordinator.core.transitions import TRANSITIONS
 from crawlfleet.coordinator.crawl_folder import FRONTIER, refuse_if_running
 from crawlfleet.coordinator.frontier.crawl_reader import CrawlReader
 from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENTS, StoryLine

@@ -9,17 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crawlfleet.coordinator.core.changes import (
-    Change,
-    HostSet,
-    LeaseEnded,
-    LeaseSet,
-    LedgerSet,
-    OriginSet,
-    Recorded,
-    TaskMoved,
-    TrapSet,
-)
+from crawlfleet.coordinator.core.changes import Change, Gone, Put, Recorded, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.rows import (
     Gate,
     Holder,
@@ -33,7 +23,8 @@ from crawlfleet.coordinator.core.rows import (
     TrapRow,
     succeed,
 )
-from crawlfleet.coordinator.core.transitions import TaskEvent, born, move
+from crawlfleet.coordinator.core.transitions import born
+from crawlfleet.coordinator.core.transitions import moved as move
 from crawlfleet.coordinator.frontier.memory_store import MemoryStore
 from crawlfleet.coordinator.frontier.port import Conflict, Store
 from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
@@ -106,22 +97,26 @@ def urls(tasks: tuple[TaskRow, ...]) -> list[int]:
     return [int(task.url.rpartition("/")[2]) for task in tasks]
 
 
+def snapshot(store: Store) -> tuple[object, ...]:
+    return (store.ledger(), store.counts(), store.waiting(10), store.rows(HostRow, [HOST]), store.leases_of("s"))
+
+
 # Reads
 
 
 def test_a_new_store_holds_nothing(store: Store) -> None:
     assert store.ledger() == LedgerRow()
-    assert store.tasks([b"x"]) == {}
-    assert store.leases([1]) == {}
-    assert store.hosts([HOST]) == {}
-    assert store.origins([ORIGIN]) == {}
-    assert store.traps([HOST]) == {}
+    assert store.rows(TaskRow, [b"x"]) == {}
+    assert store.rows(LeaseRow, [1]) == {}
+    assert store.rows(HostRow, [HOST]) == {}
+    assert store.rows(OriginRow, [ORIGIN]) == {}
+    assert store.rows(TrapRow, [HOST]) == {}
     assert store.leases_of("s") == ()
     assert store.holders() == frozenset()
     assert store.due(1e9, 10) == ()
     assert store.next_due_at() is None
-    assert store.ready(ORIGIN, 1e9, 10).tasks == ()
-    assert store.ready(ORIGIN, 1e9, 10).next_at is None
+    assert store.ready({ORIGIN: 10}, 1e9)[ORIGIN].tasks == ()
+    assert store.ready({ORIGIN: 10}, 1e9)[ORIGIN].next_at is None
     assert store.waiting(10) == ()
     assert not any(store.counts().values())
     assert store.result_count() == 0
@@ -139,15 +134,15 @@ def test_rows_read_back_as_they_were_applied(store: Store) -> None:
     )
     origin = OriginRow(origin=ORIGIN, host=HOST, gate=Gate.RULES, robots=b"\xef\xbb\xbfUser-agent: *")
     ledger = succeed(store.ledger(), next_lease=7, pages_fetched=3, scope_hosts=("b.test",))
-    store.apply([admitted(1), task, HostSet(host=busy), OriginSet(origin=origin)])
+    store.apply([admitted(1), task, Put(row=busy), Put(row=origin)])
     trap = TrapRow(key=HOST, patterns={2**33 + 5: 3, 7: 1}, sessions=2, origins=1)
-    store.apply([LeaseSet(lease=lease(1)), LedgerSet(ledger=ledger), TrapSet(trap=trap)])
+    store.apply([Put(row=lease(1)), Put(row=ledger), Put(row=trap)])
     for _ in ("applied", "committed"):
-        assert store.tasks([task.task.ref, b"none"]) == {task.task.ref: task.task}
-        assert store.hosts([HOST, "none"]) == {HOST: busy}
-        assert store.origins([ORIGIN, "none"]) == {ORIGIN: origin}
-        assert store.leases([1, 2]) == {1: lease(1)}
-        assert store.traps([HOST, "none"]) == {HOST: trap}
+        assert store.rows(TaskRow, [task.task.ref, b"none"]) == {task.task.ref: task.task}
+        assert store.rows(HostRow, [HOST, "none"]) == {HOST: busy}
+        assert store.rows(OriginRow, [ORIGIN, "none"]) == {ORIGIN: origin}
+        assert store.rows(LeaseRow, [1, 2]) == {1: lease(1)}
+        assert store.rows(TrapRow, [HOST, "none"]) == {HOST: trap}
         assert store.ledger() == ledger
         store.commit(1.0)
 
@@ -182,70 +177,70 @@ def test_what_waits_comes_by_depth_then_age(store: Store) -> None:
     add(store, admitted(1, depth=2), admitted(2, depth=0), admitted(3, depth=1), admitted(4, depth=0))
     store.commit(0.0)
     add(store, admitted(5, depth=1))
-    assert urls(store.ready(ORIGIN, 0.0, 10).tasks) == [2, 4, 3, 5, 1]
-    assert urls(store.ready(ORIGIN, 0.0, 3).tasks) == [2, 4, 3]
+    assert urls(store.ready({ORIGIN: 10}, 0.0)[ORIGIN].tasks) == [2, 4, 3, 5, 1]
+    assert urls(store.ready({ORIGIN: 3}, 0.0)[ORIGIN].tasks) == [2, 4, 3]
 
 
 def test_looking_at_a_queue_takes_nothing_out(store: Store) -> None:
     add(store, admitted(1), admitted(2))
-    assert store.ready(ORIGIN, 0.0, 1) == store.ready(ORIGIN, 0.0, 1)
-    assert urls(store.ready(ORIGIN, 0.0, 10).tasks) == [1, 2]
+    assert store.ready({ORIGIN: 1}, 0.0)[ORIGIN] == store.ready({ORIGIN: 1}, 0.0)[ORIGIN]
+    assert urls(store.ready({ORIGIN: 10}, 0.0)[ORIGIN].tasks) == [1, 2]
 
 
 def test_a_queue_holds_only_its_own(store: Store) -> None:
     add(store, admitted(1), admitted(2, queue=HOST))
-    assert urls(store.ready(HOST, 0.0, 10).tasks) == [2]
-    assert urls(store.ready("other", 0.0, 10).tasks) == []
+    assert urls(store.ready({HOST: 10}, 0.0)[HOST].tasks) == [2]
+    assert urls(store.ready({"other": 10}, 0.0)["other"].tasks) == []
 
 
 def test_a_task_waits_for_its_time(store: Store) -> None:
     add(store, admitted(1, not_before=5.0), admitted(2, depth=3), admitted(3, not_before=2.0))
-    early = store.ready(ORIGIN, 1.0, 10)
+    early = store.ready({ORIGIN: 10}, 1.0)[ORIGIN]
     assert (urls(early.tasks), early.next_at) == ([2], 2.0)
-    later = store.ready(ORIGIN, 2.0, 10)
+    later = store.ready({ORIGIN: 10}, 2.0)[ORIGIN]
     assert (urls(later.tasks), later.next_at) == ([3, 2], 5.0)
-    last = store.ready(ORIGIN, 5.0, 10)
+    last = store.ready({ORIGIN: 10}, 5.0)[ORIGIN]
     assert (urls(last.tasks), last.next_at) == ([1, 3, 2], None)
 
 
 def test_what_a_limit_cuts_off_is_told_as_due_now(store: Store) -> None:
     add(store, admitted(1), admitted(2), admitted(3, not_before=9.0))
-    assert store.ready(ORIGIN, 4.0, 1).next_at == 4.0
+    assert store.ready({ORIGIN: 1}, 4.0)[ORIGIN].next_at == 4.0
 
 
 def test_a_lowered_task_moves_ahead_and_is_listed_once(store: Store) -> None:
     _, last = add(store, admitted(1, depth=2), admitted(2, depth=5))
-    assert urls(store.ready(ORIGIN, 0.0, 10).tasks) == [1, 2]
+    assert urls(store.ready({ORIGIN: 10}, 0.0)[ORIGIN].tasks) == [1, 2]
     add(store, move(last, TaskEvent.LOWERED, depth=1))
-    assert urls(store.ready(ORIGIN, 0.0, 10).tasks) == [2, 1]
+    assert urls(store.ready({ORIGIN: 10}, 0.0)[ORIGIN].tasks) == [2, 1]
 
 
 def test_a_task_that_is_granted_lowered_and_returned_waits_at_its_new_depth(store: Store) -> None:
     _, task = add(store, admitted(1, depth=2), admitted(2, depth=5))
     (task,) = add(store, granted(task))
-    assert urls(store.ready(ORIGIN, 0.0, 10).tasks) == [1]
+    assert urls(store.ready({ORIGIN: 10}, 0.0)[ORIGIN].tasks) == [1]
     (task,) = add(store, move(task, TaskEvent.LOWERED, depth=1))
-    assert urls(store.ready(ORIGIN, 0.0, 10).tasks) == [1]
+    assert urls(store.ready({ORIGIN: 10}, 0.0)[ORIGIN].tasks) == [1]
     add(store, move(task, TaskEvent.RELEASED, lease=0))
-    assert urls(store.ready(ORIGIN, 0.0, 10).tasks) == [2, 1]
+    assert urls(store.ready({ORIGIN: 10}, 0.0)[ORIGIN].tasks) == [2, 1]
 
 
 def test_a_task_that_changes_its_queue_leaves_the_old_one(store: Store) -> None:
     (task,) = add(store, admitted(1))
     (task,) = add(store, granted(task))
     add(store, move(task, TaskEvent.LOST, queue="alone", alone=True))
-    assert urls(store.ready(ORIGIN, 0.0, 10).tasks) == []
-    assert urls(store.ready("alone", 0.0, 10).tasks) == [1]
+    assert urls(store.ready({ORIGIN: 10}, 0.0)[ORIGIN].tasks) == []
+    assert urls(store.ready({"alone": 10}, 0.0)["alone"].tasks) == [1]
 
 
 def test_a_retried_task_waits_for_its_pause(store: Store) -> None:
     (task,) = add(store, admitted(1))
-    assert urls(store.ready(ORIGIN, 1.0, 10).tasks) == [1]
+    assert urls(store.ready({ORIGIN: 10}, 1.0)[ORIGIN].tasks) == [1]
     (task,) = add(store, granted(task))
     add(store, move(task, TaskEvent.RETRIED, attempt=1, not_before=8.0, lease=0))
-    assert store.ready(ORIGIN, 7.9, 10).tasks == ()
-    assert store.ready(ORIGIN, 7.9, 10).next_at == 8.0
-    assert urls(store.ready(ORIGIN, 8.0, 10).tasks) == [1]
+    assert store.ready({ORIGIN: 10}, 7.9)[ORIGIN].tasks == ()
+    assert store.ready({ORIGIN: 10}, 7.9)[ORIGIN].next_at == 8.0
+    assert urls(store.ready({ORIGIN: 10}, 8.0)[ORIGIN].tasks) == [1]
 
 
 def test_waiting_shows_some_of_what_is_pending_until_nothing_is(store: Store) -> None:
@@ -263,8 +258,8 @@ def test_waiting_shows_some_of_what_is_pending_until_nothing_is(store: Store) ->
 
 
 def test_due_hosts_come_longest_due_first_up_to_the_limit(store: Store) -> None:
-    store.apply([HostSet(host=host(key, at)) for key, at in (("a", 3.0), ("b", 1.0), ("c", 2.0), ("d", 9.0))])
-    store.apply([HostSet(host=host("e"))])
+    store.apply([Put(row=host(key, at)) for key, at in (("a", 3.0), ("b", 1.0), ("c", 2.0), ("d", 9.0))])
+    store.apply([Put(row=host("e"))])
     assert [row.key for row in store.due(3.0, 10)] == ["b", "c", "a"]
     assert [row.key for row in store.due(3.0, 2)] == ["b", "c"]
     assert [row.key for row in store.due(3.0, 10)] == ["b", "c", "a"]
@@ -273,15 +268,15 @@ def test_due_hosts_come_longest_due_first_up_to_the_limit(store: Store) -> None:
 
 def test_a_host_is_due_at_its_last_word(store: Store) -> None:
     first = host("a", 1.0)
-    store.apply([HostSet(host=first), HostSet(host=host("b", 4.0))])
+    store.apply([Put(row=first), Put(row=host("b", 4.0))])
     later = succeed(first, ready_at=6.0)
-    store.apply([HostSet(host=later)])
+    store.apply([Put(row=later)])
     assert [row.key for row in store.due(5.0, 10)] == ["b"]
     never = succeed(later, ready_at=None)
-    store.apply([HostSet(host=never)])
+    store.apply([Put(row=never)])
     assert [row.key for row in store.due(99.0, 10)] == ["b"]
     again = succeed(never, ready_at=6.0)
-    store.apply([HostSet(host=again)])
+    store.apply([Put(row=again)])
     assert [row.key for row in store.due(99.0, 10)] == ["b", "a"]
     assert store.due(99.0, 10)[1] == again
 
@@ -290,15 +285,15 @@ def test_a_host_is_due_at_its_last_word(store: Store) -> None:
 
 
 def test_leases_are_found_by_session_oldest_first(store: Store) -> None:
-    store.apply([LeaseSet(lease=lease(1)), LeaseSet(lease=lease(2, "t")), LeaseSet(lease=lease(3))])
+    store.apply([Put(row=lease(1)), Put(row=lease(2, "t")), Put(row=lease(3))])
     assert [row.id for row in store.leases_of("s")] == [1, 3]
     assert store.holders() == {"s", "t"}
-    store.apply([LeaseSet(lease=succeed(lease(1), refs=(b"x",)))])
+    store.apply([Put(row=succeed(lease(1), refs=(b"x",)))])
     assert [row.refs for row in store.leases_of("s")] == [(b"x",), (b"r",)]
-    store.apply([LeaseEnded(lease=succeed(lease(2, "t")), why="settled")])
+    store.apply([Gone(row=succeed(lease(2, "t")), why="settled")])
     assert store.leases_of("t") == ()
     assert store.holders() == {"s"}
-    assert store.leases([1, 2, 3]).keys() == {1, 3}
+    assert store.rows(LeaseRow, [1, 2, 3]).keys() == {1, 3}
 
 
 # Counts
@@ -323,32 +318,38 @@ def test_counts_follow_every_change(store: Store) -> None:
 def _stale_changes() -> dict[str, Callable[[Store], Change]]:
     return {
         "task": lambda _: admitted(1),
-        "host": lambda _: HostSet(host=host()),
-        "lease": lambda _: LeaseSet(lease=lease(1)),
-        "origin": lambda _: OriginSet(origin=OriginRow(origin=ORIGIN, host=HOST)),
-        "counts": lambda _: TrapSet(trap=TrapRow(key=HOST)),
-        "ledger": lambda store: LedgerSet(ledger=store.ledger()),
-        "ended twice": lambda _: LeaseEnded(lease=lease(1), why="lost"),
-        "a lease that is not there": lambda _: LeaseEnded(lease=succeed(lease(9)), why="lost"),
+        "host": lambda _: Put(row=host()),
+        "lease": lambda _: Put(row=lease(1)),
+        "origin": lambda _: Put(row=OriginRow(origin=ORIGIN, host=HOST)),
+        "counts": lambda _: Put(row=TrapRow(key=HOST)),
+        "ledger": lambda store: Put(row=store.ledger()),
+        "ended twice": lambda _: Gone(row=lease(1), why="lost"),
+        "a lease that is not there": lambda _: Gone(row=succeed(lease(9)), why="lost"),
     }
 
 
 @pytest.mark.parametrize("stale", _stale_changes())
 def test_a_batch_with_one_stale_row_changes_nothing(store: Store, stale: str) -> None:
     add(store, admitted(1))
-    store.apply([HostSet(host=host()), LeaseSet(lease=lease(1)), OriginSet(origin=OriginRow(origin=ORIGIN, host=HOST))])
-    store.apply([TrapSet(trap=TrapRow(key=HOST))])
-    before = (store.ledger(), store.counts(), store.waiting(10), store.hosts([HOST]), store.leases_of("s"))
+    store.apply([Put(row=host()), Put(row=lease(1)), Put(row=OriginRow(origin=ORIGIN, host=HOST))])
+    store.apply([Put(row=TrapRow(key=HOST))])
+    before = snapshot(store)
     fresh = [
         admitted(2),
-        HostSet(host=succeed(host(), ready_at=1.0)),
-        LeaseSet(lease=lease(2)),
-        LedgerSet(ledger=succeed(store.ledger(), next_order=9)),
+        Put(row=succeed(host(), ready_at=1.0)),
+        Put(row=lease(2)),
+        Put(row=succeed(store.ledger(), next_order=9)),
         *fetched(granted(store.waiting(1)[0]).task)[1:],
     ]
     with pytest.raises(Conflict):
         store.apply([*fresh, _stale_changes()[stale](store)])
-    assert (store.ledger(), store.counts(), store.waiting(10), store.hosts([HOST]), store.leases_of("s")) == before
+    assert (
+        store.ledger(),
+        store.counts(),
+        store.waiting(10),
+        store.rows(HostRow, [HOST]),
+        store.leases_of("s"),
+    ) == before
     assert store.due(99.0, 10) == ()
     store.commit(0.0)
     assert store.result_count() == 0
@@ -359,9 +360,9 @@ def test_a_row_may_change_more_than_once_in_a_batch_but_only_in_order(store: Sto
     one = host("x")
     two = succeed(one, ready_at=1.0)
     with pytest.raises(Conflict):
-        store.apply([HostSet(host=two), HostSet(host=one)])
-    store.apply([HostSet(host=one), HostSet(host=two)])
-    assert store.hosts(["x"]) == {"x": two}
+        store.apply([Put(row=two), Put(row=one)])
+    store.apply([Put(row=one), Put(row=two)])
+    assert store.rows(HostRow, ["x"]) == {"x": two}
 
 
 # Results

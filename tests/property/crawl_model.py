@@ -14,16 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from crawlfleet.coordinator.conduct.service import Service
-from crawlfleet.coordinator.core.changes import (
-    Change,
-    HostSet,
-    LeaseEnded,
-    LeaseSet,
-    LedgerSet,
-    OriginSet,
-    Recorded,
-    TaskMoved,
-)
+from crawlfleet.coordinator.core.changes import Change, Gone, Put, Recorded, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import (
     FINAL,
@@ -36,7 +27,7 @@ from crawlfleet.coordinator.core.rows import (
     TaskRow,
     TaskState,
 )
-from crawlfleet.coordinator.core.transitions import TRANSITIONS, TaskEvent
+from crawlfleet.coordinator.core.transitions import TRANSITIONS
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.shared.messages import (
     CONTENT_TYPE_RULE,
@@ -83,18 +74,18 @@ class Mirror:
         match change:
             case TaskMoved():
                 self._move(change)
-            case HostSet():
-                self.hosts[change.host.key] = change.host
-            case LeaseSet():
-                self._check_grant(change.lease)
-                self.leases[change.lease.id] = change.lease
-            case LeaseEnded():
+            case Put(row=HostRow() as host):
+                self.hosts[host.key] = host
+            case Put(row=LeaseRow() as lease):
+                self._check_grant(lease)
+                self.leases[lease.id] = lease
+            case Gone():
                 self._end(change)
-            case OriginSet():
-                self.origins[change.origin.origin] = change.origin
-                self.gates[change.origin.origin].add(change.origin.gate)
-            case LedgerSet():
-                self.ledger = change.ledger
+            case Put(row=OriginRow() as origin):
+                self.origins[origin.origin] = origin
+                self.gates[origin.origin].add(origin.gate)
+            case Put(row=LedgerRow() as ledger):
+                self.ledger = ledger
             case Recorded():
                 self.results.append(change.result)
 
@@ -118,8 +109,8 @@ class Mirror:
         for _, start in lease.starts:
             assert start >= host.hold_until - TOLERANCE_S, f"granted on {host.key} while it is held"
 
-    def _end(self, change: LeaseEnded) -> None:
-        lease = self.leases.pop(change.lease.id)
+    def _end(self, change: Gone) -> None:
+        lease = self.leases.pop(change.row.id)
         if change.why == "lost" and lease.alone:
             self.alone_losses.update(lease.refs)
 
@@ -233,10 +224,10 @@ def invariants(world: World) -> None:
 
 
 def _check_store_is_mirrored(store: Store, mirror: Mirror) -> None:
-    assert store.tasks(list(mirror.tasks)) == mirror.tasks
-    assert store.hosts(list(mirror.hosts)) == mirror.hosts
-    assert store.leases(list(mirror.leases)) == mirror.leases
-    assert store.origins(list(mirror.origins)) == mirror.origins
+    assert store.rows(TaskRow, list(mirror.tasks)) == mirror.tasks
+    assert store.rows(HostRow, list(mirror.hosts)) == mirror.hosts
+    assert store.rows(LeaseRow, list(mirror.leases)) == mirror.leases
+    assert store.rows(OriginRow, list(mirror.origins)) == mirror.origins
     assert store.ledger() == mirror.ledger
     counted = {key: count for key, count in store.counts().items() if count}
     assert counted == Counter((task.kind, task.state) for task in mirror.tasks.values())

@@ -19,8 +19,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import TaskState
-from crawlfleet.coordinator.core.transitions import TaskEvent
 from tests.simulation.chronicle import Chronicle, Fault
 from tests.simulation.simulation import Simulation
 

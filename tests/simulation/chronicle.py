@@ -6,9 +6,9 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from enum import StrEnum
 
-from crawlfleet.coordinator.core.changes import Change, TaskMoved
+from crawlfleet.coordinator.core.changes import Change, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.rows import TaskState
-from crawlfleet.coordinator.core.transitions import TRANSITIONS, TaskEvent
+from crawlfleet.coordinator.core.transitions import TRANSITIONS
 
 Transition = tuple[TaskState | None, TaskEvent]
 

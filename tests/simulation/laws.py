@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from crawlfleet.coordinator.core.changes import Change, HostSet, LeaseSet, TaskMoved
+from crawlfleet.coordinator.core.changes import Change, Put, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import HostRow, LeaseRow
-from crawlfleet.coordinator.core.transitions import TaskEvent
 from tests.property.crawl_model import TOLERANCE_S, Mirror
 
 
@@ -30,9 +29,9 @@ class Laws:
     def before(self, changes: Sequence[Change], mirror: Mirror) -> None:
         """Check changes against the rows that they follow on."""
         for change in changes:
-            if isinstance(change, LeaseSet) and change.lease.id not in mirror.leases:
-                assert change.lease.id not in self._granted, f"lease {change.lease.id} is granted a second time"
-                self._granted.add(change.lease.id)
+            if isinstance(change, Put) and isinstance(change.row, LeaseRow) and change.row.id not in mirror.leases:
+                assert change.row.id not in self._granted, f"lease {change.row.id} is granted a second time"
+                self._granted.add(change.row.id)
             elif isinstance(change, TaskMoved) and change.event == TaskEvent.LOST:
                 task = change.task
                 is_suspect = (task.lease, task.ref) in self._begun or task.losses >= self._policy.suspect_losses
@@ -40,7 +39,8 @@ class Laws:
 
     def after(self, changes: Sequence[Change], mirror: Mirror) -> None:
         """Check the rows that changes have led to."""
-        for key in {change.host.key for change in changes if isinstance(change, HostSet)}:
+        rows = [change.row for change in changes if isinstance(change, Put)]
+        for key in {row.key for row in rows if isinstance(row, HostRow)}:
             leases = [lease for lease in mirror.leases.values() if lease.host == key]
             _check_gaps(mirror.hosts[key], leases)
             self._check_burden(leases)

@@ -68,7 +68,7 @@ MUTANTS = (
     Mutant(GATES, "    if before.gate is Gate.WAITING and before.failing_since is not None:", "    if False:"),
     Mutant(POLITENESS, "slowed(host, delay_s, now)\n", "succeed(host, delay_s=delay_s)\n"),
     Mutant(SETTLE, "ref for ref in named.known if ref not in facts.strangers", "named.known"),
-    Mutant(LEASES, "    facts.take([HostSet(host=politeness.started(facts.host(lease.host), now))])\n", "    pass\n"),
+    Mutant(LEASES, "    facts.take([Put(row=politeness.started(facts.host(lease.host), now))])\n", "    pass\n"),
     Mutant(LEASES, "row.state is TaskState.LEASED and row.lease == lease.id", "True", OPEN),
     Mutant(LEASES, "deaths=task.deaths + (1 if task.alone else 0)", "deaths=task.deaths + 1"),
     Mutant(LEASES, "alone = task.alone or started or", "alone ="),

@@ -17,8 +17,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import TaskState
-from crawlfleet.coordinator.core.transitions import TaskEvent
 from crawlfleet.coordinator.offline.audit import audit
 from crawlfleet.coordinator.offline.verify import verify
 from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Kind, Outcome, Report

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from crawlfleet.coordinator.core.changes import Accepted, HostSet
+from crawlfleet.coordinator.core.changes import Accepted, Put
 from crawlfleet.coordinator.core.politeness import asked
-from crawlfleet.coordinator.core.rows import Gate, Result, TaskState
+from crawlfleet.coordinator.core.rows import Gate, OriginRow, Result, TaskRow, TaskState
 from crawlfleet.coordinator.crawl_folder import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
 from crawlfleet.coordinator.offline.verify import verify
@@ -27,7 +27,7 @@ def test_a_crawl_delay_counts_from_the_request_that_told_of_it() -> None:
     crawl.pass_time(1.0)
     body = b"User-agent: *\nCrawl-delay: 3\n"
     crawl.settle(lease, robots, outcome=Outcome.FETCHED, status=200, age_s=1.0, body=body)
-    assert crawl.store.origins(["http://a.test"])["http://a.test"].gate is Gate.RULES
+    assert crawl.store.rows(OriginRow, ["http://a.test"])["http://a.test"].gate is Gate.RULES
     crawl.pass_time(1.9)
     assert crawl.ask() == []
     crawl.pass_time(0.1)
@@ -61,7 +61,7 @@ def test_nothing_is_granted_on_a_host_that_slows_down_until_its_older_leases_are
     ((other, moved),) = crawl.ask()
     host = crawl.host("b.test")
     slowed = asked(host, 3.0, crawl.policy, crawl.now)
-    crawl.store.apply([HostSet(host=replace(slowed, version=host.version + 1))])
+    crawl.store.apply([Put(row=replace(slowed, version=host.version + 1))])
     crawl.service.put("http://b.test/robots.txt", crawl.now)
     crawl.pass_time(5.0)
     assert crawl.ask() == []
@@ -82,7 +82,7 @@ def test_pages_do_not_wait_for_ever_for_a_robots_txt_that_kills_whoever_fetches_
     ((lease, robots),) = crawl.ask("last") or crawl.ask("last")
     crawl.turn("last", started=((lease.id, robots.ref),))
     crawl.pass_time(2.0)
-    assert crawl.store.tasks([robots.ref])[robots.ref].reason == "poison"
+    assert crawl.store.rows(TaskRow, [robots.ref])[robots.ref].reason == "poison"
     crawl.hello("healthy")
     crawl.ask("healthy")
     assert (crawl.task().state, crawl.task().reason) == (TaskState.DROPPED, "robots_unreachable")

@@ -34,11 +34,11 @@ POLICY = Policy(user_agent="bot", scope=ScopeSpec(hosts=("a.test", "b.test")), d
 class CoreCrawl:
     """One crawl and its time; every call is flushed, as the loop does it."""
 
-    def __init__(self, *seeds: str, max_outlinks: int = 10_000, store: Store | None = None, **policy: object) -> None:
+    def __init__(self, *seeds: str, store: Store | None = None, **policy: object) -> None:
         self.policy = msgspec.structs.replace(POLICY, **policy)
         self.store = store if store is not None else MemoryStore()
         self.changes: list[Change] = []
-        self.brief = Brief(job="test", scope=self.policy.scope, max_outlinks=max_outlinks)
+        self.brief = Brief(job="test", scope=self.policy.scope)
         self.now = 0.0
         self.reopen()
         self.service.add_seeds(seeds or (SEED,), self.now)
@@ -88,15 +88,15 @@ class CoreCrawl:
     def task(self, url: str = SEED) -> TaskRow:
         """Return a page's row."""
         ref = fingerprint(Kind.PAGE, "", url)
-        return self.store.tasks([ref])[ref]
+        return self.store.rows(TaskRow, [ref])[ref]
 
     def knows(self, url: str) -> bool:
         """Say whether a page has a row."""
-        return bool(self.store.tasks([fingerprint(Kind.PAGE, "", url)]))
+        return bool(self.store.rows(TaskRow, [fingerprint(Kind.PAGE, "", url)]))
 
     def host(self, key: str = "a.test") -> HostRow:
         """Return a host's row."""
-        return self.store.hosts([key])[key]
+        return self.store.rows(HostRow, [key])[key]
 
     def fetched(self) -> set[str]:
         """Return the pages that have a result."""

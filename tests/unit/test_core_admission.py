@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import pytest
 
 from crawlfleet.coordinator.core.admission import scope_of
 from crawlfleet.coordinator.core.policy import Priority
-from crawlfleet.coordinator.core.rows import TaskRow, TaskState
+from crawlfleet.coordinator.core.rows import R, TaskRow, TaskState
 from crawlfleet.shared.messages import Kind, Outcome, Report, ScopeSpec
 from crawlfleet.shared.web.urls import fingerprint
 from tests.unit.core_crawl import CoreCrawl, all_of
@@ -76,14 +77,14 @@ def test_what_is_known_and_no_nearer_costs_no_row_under_a_depth_limit(monkeypatc
     (lease, one), (_, two) = crawl.ask()
     links = tuple(f"http://a.test/x{number}" for number in range(9))
     crawl.settle(lease, one, outlinks=links)
-    read: list[bytes] = []
-    rows = crawl.store.tasks
+    read: list[object] = []
+    rows = crawl.store.rows
 
-    def tasks(refs: Collection[bytes]) -> dict[bytes, TaskRow]:
-        read.extend(refs)
-        return rows(refs)
+    def watched(kind: type[R], keys: Collection[Any]) -> dict[Any, R]:
+        read.extend(keys if kind is TaskRow else ())
+        return rows(kind, keys)
 
-    monkeypatch.setattr(crawl.store, "tasks", tasks)
+    monkeypatch.setattr(crawl.store, "rows", watched)
     known = b"".join(fingerprint(Kind.PAGE, "", url) for url in links[4:])
     crawl.settle(lease, two, outlinks=links[:4], known=known)
     assert set(read) == {two.ref}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crawlfleet.coordinator.core.changes import OriginSet
+from crawlfleet.coordinator.core.changes import Put
 from crawlfleet.coordinator.core.rows import Gate, OriginRow, TaskRow, succeed
 from crawlfleet.shared.messages import Kind, Lease, Outcome, Task
 from crawlfleet.shared.web.urls import fingerprint
@@ -21,12 +21,12 @@ CLOSED = b"User-agent: *\nDisallow: /\n"
 
 
 def origin(crawl: CoreCrawl, name: str = ORIGIN) -> OriginRow:
-    return crawl.store.origins([name])[name]
+    return crawl.store.rows(OriginRow, [name])[name]
 
 
 def robots_task(crawl: CoreCrawl, url: str = ROBOTS, serves: str = ORIGIN) -> TaskRow:
     ref = fingerprint(Kind.ROBOTS, serves, url)
-    return crawl.store.tasks([ref])[ref]
+    return crawl.store.rows(TaskRow, [ref])[ref]
 
 
 def fail(crawl: CoreCrawl) -> None:
@@ -139,7 +139,7 @@ def test_a_suspect_is_judged_by_the_rules_of_now() -> None:
     crawl.ask()
     later(crawl, crawl.policy.lease_s)
     assert crawl.task().alone
-    crawl.store.apply([OriginSet(origin=succeed(origin(crawl), robots=CLOSED))])
+    crawl.store.apply([Put(row=succeed(origin(crawl), robots=CLOSED))])
     assert crawl.ask() == []
     assert crawl.task().reason == "robots"
     assert crawl.service.is_finished
@@ -158,7 +158,7 @@ def test_a_redirect_that_was_followed_is_followed_again() -> None:
         crawl.settle(lease, task, body=OPEN)
         assert origin(crawl).gate is Gate.RULES
         later(crawl, DAY_S)
-    assert "http://b.test" not in crawl.store.origins(["http://b.test"])
+    assert "http://b.test" not in crawl.store.rows(OriginRow, ["http://b.test"])
 
 
 def test_other_hops_than_before_are_counted_anew() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crawlfleet.coordinator.core.rows import TaskState
+from crawlfleet.coordinator.core.rows import LeaseRow, TaskState
 from crawlfleet.shared.messages import AckState, Kind, Outcome, Report
 from tests.unit.core_crawl import CoreCrawl, all_of
 
@@ -41,7 +41,7 @@ def test_a_session_is_emptied_before_it_gets_a_suspect() -> None:
     assert crawl.ask("t") == []
     crawl.settle(mine, busy, "t")
     ((lease, _),) = crawl.ask("t")
-    assert crawl.store.leases([lease.id])[lease.id].alone
+    assert crawl.store.rows(LeaseRow, [lease.id])[lease.id].alone
 
 
 def test_one_session_waits_for_a_suspect_and_the_others_work_on() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crawlfleet.coordinator.core import pressure
-from crawlfleet.coordinator.core.rows import HostRow, TaskState
+from crawlfleet.coordinator.core.rows import HostRow, TaskRow, TaskState
 from crawlfleet.shared.messages import Kind, Lease, Outcome, Report, Task
 from tests.unit.core_crawl import POLICY, SEED, CoreCrawl
 
@@ -193,4 +193,4 @@ def test_a_robots_txt_that_is_refused_is_no_page() -> None:
     ((lease, task),) = crawl.ask()
     assert task.kind is Kind.ROBOTS
     crawl.settle(lease, task, **BUSY)
-    assert crawl.store.tasks([task.ref])[task.ref].refusals == 0
+    assert crawl.store.rows(TaskRow, [task.ref])[task.ref].refusals == 0

@@ -9,7 +9,7 @@ import pytest
 
 from crawlfleet.coordinator.conduct.counting import count
 from crawlfleet.coordinator.core import retry
-from crawlfleet.coordinator.core.rows import Gate, LedgerRow, TaskState
+from crawlfleet.coordinator.core.rows import Gate, LedgerRow, OriginRow, TaskState
 from crawlfleet.shared.messages import AckState, Kind, Lease, Outcome, Report, ScopeSpec, Task
 from crawlfleet.worker.fetch import port
 from tests.unit.core_crawl import POLICY, SEED, CoreCrawl, all_of
@@ -189,7 +189,7 @@ def test_what_became_of_robots_txt_opens_or_closes_the_origin(outcome: Outcome, 
     ((lease, task),) = crawl.ask()
     assert (task.kind, task.url) == (Kind.ROBOTS, ROBOTS)
     crawl.settle(lease, task, outcome=outcome, status=status)
-    assert crawl.store.origins(["http://a.test"])["http://a.test"].gate is gate
+    assert crawl.store.rows(OriginRow, ["http://a.test"])["http://a.test"].gate is gate
     crawl.pass_time(1.0)
     pages = crawl.ask()
     assert bool(pages) is (gate is not Gate.DISALLOW)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crawlfleet.coordinator.core.changes import Accepted
-from crawlfleet.coordinator.core.rows import Gate, TaskRow, TaskState
+from crawlfleet.coordinator.core.rows import Gate, LeaseRow, OriginRow, TaskRow, TaskState
 from crawlfleet.coordinator.core.sitemaps import MAX_NAMED
 from crawlfleet.coordinator.crawl_folder import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
@@ -26,11 +26,11 @@ def entries(*urls: str) -> tuple[SitemapEntry, ...]:
 
 def sitemap(crawl: CoreCrawl, url: str = MAP, serves: str = "") -> TaskRow:
     ref = fingerprint(Kind.SITEMAP, serves or origin(url), url)
-    return crawl.store.tasks([ref])[ref]
+    return crawl.store.rows(TaskRow, [ref])[ref]
 
 
 def knows(crawl: CoreCrawl, url: str, serves: str = "") -> bool:
-    return bool(crawl.store.tasks([fingerprint(Kind.SITEMAP, serves or origin(url), url)]))
+    return bool(crawl.store.rows(TaskRow, [fingerprint(Kind.SITEMAP, serves or origin(url), url)]))
 
 
 def with_map(*seeds: str, maps: tuple[str, ...] = (MAP,), robots: bytes = b"", **policy: Any) -> CoreCrawl:
@@ -177,7 +177,7 @@ def test_a_sitemap_elsewhere_counts_for_the_host_whose_robots_txt_names_it() -> 
 
 def pass_gate(crawl: CoreCrawl) -> None:
     for lease in crawl.store.leases_of("s"):
-        for task in crawl.store.tasks(lease.refs).values():
+        for task in crawl.store.rows(TaskRow, lease.refs).values():
             if task.kind is Kind.ROBOTS:
                 report = Report(lease=lease.id, ref=task.ref, outcome=Outcome.HTTP_ERROR, status=404, age_s=0.0)
                 crawl.turn(reports=(report,))
@@ -283,7 +283,7 @@ def test_parts_are_admitted_as_they_come_and_the_last_one_ends_the_task() -> Non
     assert crawl.settle(lease, task, entries=entries("http://a.test/1"), more=True) is AckState.OK
     assert crawl.knows("http://a.test/1")
     assert sitemap(crawl).state is TaskState.LEASED
-    assert crawl.store.leases([lease.id])[lease.id].refs.count(task.ref) == 1
+    assert crawl.store.rows(LeaseRow, [lease.id])[lease.id].refs.count(task.ref) == 1
     assert crawl.settle(lease, task, entries=entries("http://a.test/2")) is AckState.OK
     assert crawl.knows("http://a.test/2")
     assert sitemap(crawl).state is TaskState.DONE
@@ -347,7 +347,7 @@ def test_more_entries_than_a_report_may_have_are_left_out(count: int) -> None:
     told = entries(*(f"http://a.test/{number}" for number in range(count)))
     crawl.settle(*only_map(crawl), entries=told)
     assert [crawl.knows(f"http://a.test/{number}") for number in range(3)] == [True, True, False]
-    assert crawl.store.origins(["http://a.test"])["http://a.test"].gate is not Gate.WAITING
+    assert crawl.store.rows(OriginRow, ["http://a.test"])["http://a.test"].gate is not Gate.WAITING
 
 
 def test_a_priority_beyond_what_a_job_may_give_is_taken_for_the_highest(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from crawlfleet.coordinator.app import policy
 from crawlfleet.coordinator.core.policy import Budget, Policy, Unit
+from crawlfleet.coordinator.core.rows import HostRow
 from crawlfleet.coordinator.core.units import key_of_address
 from crawlfleet.coordinator.job.job import brief, load
 from crawlfleet.shared.messages import Hello, Kind, Lease, Outcome, ScopeSpec, Task
@@ -118,7 +119,7 @@ def test_what_a_lost_session_held_of_a_host_that_joined_meanwhile_comes_back() -
     crawl.settle(*mine[0], "s", address=SHARED)
     crawl.settle(*theirs[0], "t", address=SHARED)
     crawl.pass_time(crawl.policy.lease_s)
-    assert all(not crawl.host(key).holders for key in (*NAMES, SHARED) if crawl.store.hosts([key]))
+    assert all(not crawl.host(key).holders for key in (*NAMES, SHARED) if crawl.store.rows(HostRow, [key]))
     crawl.hello("s", "t")
     run(crawl, dict.fromkeys(NAMES, SHARED))
 
@@ -158,7 +159,7 @@ def test_the_first_address_of_a_host_stays() -> None:
     lease, task = crawl.ask("s", want=1)[0]
     crawl.settle(lease, task, "s", address="10.0.0.2")
     assert crawl.host(NAMES[0]).unit == SHARED
-    assert crawl.store.hosts(["10.0.0.2"]).get("10.0.0.2") is None
+    assert crawl.store.rows(HostRow, ["10.0.0.2"]).get("10.0.0.2") is None
 
 
 def test_a_host_that_is_an_address_is_its_own_unit() -> None:
@@ -202,7 +203,7 @@ def test_units_outlive_a_restart(tmp_path: Path) -> None:
     crawl.ask(replace(report(lease, robots), address=SHARED, age_s=0.0))
     crawl.close()
     again = DurableCrawl(tmp_path, wanted)
-    rows = again.store.hosts(["a.test", SHARED])
+    rows = again.store.rows(HostRow, ["a.test", SHARED])
     assert (rows["a.test"].unit, rows[SHARED].names) == (SHARED, ("a.test",))
     again.service.hello(Hello(session="s"), again.now)
     again.now += 2.0

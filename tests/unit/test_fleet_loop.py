@@ -47,5 +47,5 @@ def test_a_decision_that_never_fits_the_store_is_a_bug_and_no_endless_loop() -> 
     store = RefusingStore()
     turns = Turns(cast(Any, store), cast(Any, None), journal=lambda _: None)
     with pytest.raises(Conflict, match="never"):
-        turns.run(lambda _facts: None)
+        turns.run(lambda _turn: None, 0.0)
     assert store.asked == TRIES

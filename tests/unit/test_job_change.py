@@ -96,7 +96,7 @@ def test_a_key_that_is_new_differs_from_none() -> None:
 
 def page(crawl: DurableCrawl, url: str) -> TaskRow:
     ref = fingerprint(Kind.PAGE, "", url)
-    return crawl.store.tasks([ref])[ref]
+    return crawl.store.rows(TaskRow, [ref])[ref]
 
 
 def goes_on(folder: Path, policy: Policy) -> DurableCrawl:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.changes import Accepted, Change
 from crawlfleet.coordinator.core.policy import Policy
-from crawlfleet.coordinator.core.rows import TaskState
+from crawlfleet.coordinator.core.rows import TaskRow, TaskState
 from crawlfleet.coordinator.frontier.memory_store import MemoryStore
 from crawlfleet.shared.messages import Brief, ExchangeRequest, Hello, Kind, Outcome, Report, ScopeSpec
 from crawlfleet.shared.web.urls import fingerprint
@@ -39,7 +39,7 @@ class Crawl:
         return task.url
 
     def state(self, name: str) -> TaskState:
-        return self.store.tasks([ref(name)])[ref(name)].state
+        return self.store.rows(TaskRow, [ref(name)])[ref(name)].state
 
 
 def test_a_page_named_by_fingerprint_is_revived_when_it_is_nearer_than_was_known() -> None:

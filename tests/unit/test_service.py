@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crawlfleet.coordinator.core.primitives import Locks
-from crawlfleet.coordinator.core.rows import TaskRow, TaskState
+from crawlfleet.coordinator.core.rows import LeaseRow, TaskRow, TaskState
 from crawlfleet.shared.errors import CrawlfleetError, VersionError
 from crawlfleet.shared.messages import PROTOCOL_MAJOR, ExchangeRequest, Hello, Outcome, ScopeSpec
 from tests.unit.core_crawl import SEED, CoreCrawl
@@ -47,7 +47,7 @@ def test_every_exchange_renews_all_leases_of_its_session() -> None:
     for _ in range(10):
         crawl.pass_time(crawl.policy.lease_s - 1.0)
         assert crawl.turn("s").lost == ()
-    assert crawl.store.leases([lease.id])
+    assert crawl.store.rows(LeaseRow, [lease.id])
 
 
 def test_goodbye_returns_what_is_held_at_once() -> None:

@@ -1,0 +1,277 @@
+"""A turn: what one decision may see, and what it decided.
+
+    turn = Turn(reader, policy, now)
+    host = turn.hosts["a.test"]              a row by its table and key; None if there is none
+    turn.put(succeed(host, ready_at=5.0))    rules that come later in the turn see this row
+    turn.move(task, TaskEvent.GRANTED)       an event: it happened to the task, whose row follows from it
+    turn.batch()                             all of it, for the store to take or to refuse
+
+A rule is a function of a turn. What it looks up is read at that moment if it was not read before: a *miss*, one call to
+the store for one key, which costs time and nothing else. Rules that know what they will look up read it in one call for
+all keys (`read`, `read_queues`). Both are counted, so that tests can show that a path has no misses.
+
+A turn has no clock: `now` is crawl time. The store does not change while it lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from crawlfleet.coordinator.core.changes import Accepted, Change, Gone, Put, Recorded, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.rows import (
+    KINDS,
+    HostRow,
+    LeaseRow,
+    LedgerRow,
+    OriginRow,
+    R,
+    StoreRow,
+    TaskRow,
+    TaskState,
+    TrapRow,
+    succeed,
+)
+from crawlfleet.coordinator.core.transitions import born, moved
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """What waits in a queue and may be granted now, by rank and age; and when the next of the others may be."""
+
+    tasks: tuple[TaskRow, ...]
+    next_at: float | None
+
+
+class Reader(Protocol):
+    """What a turn reads from: a store. Keys that have no row are left out of what is returned."""
+
+    def ledger(self) -> LedgerRow:
+        """Return the crawl's own numbers."""
+        ...
+
+    def rows(self, kind: type[R], keys: Collection[Any]) -> dict[Any, R]:
+        """Return those of the rows of a kind that exist."""
+        ...
+
+    def depths(self, refs: Collection[bytes]) -> dict[bytes, int]:
+        """Return the depth of those of the tasks that exist: `rows` would tell as much, but costs more."""
+        ...
+
+    def strangers(self, refs: Set[bytes]) -> Set[bytes]:
+        """Return those that are no tasks. There are hardly ever any, and asking costs little."""
+        ...
+
+    def ready(self, limits: Mapping[str, int], now: float) -> dict[str, Ready]:
+        """Return of each queue at most so many PENDING tasks whose `not_before` has come, by rank and order."""
+        ...
+
+    def leases_of(self, session: str) -> tuple[LeaseRow, ...]:
+        """Return the leases of a session, oldest first."""
+        ...
+
+    def due(self, now: float, limit: int) -> tuple[HostRow, ...]:
+        """Return hosts whose `ready_at` has come, the longest due first."""
+        ...
+
+
+class Table(dict[K, V | None], Generic[K, V]):
+    """What a turn has seen under the keys of one table, as it left it. None: nothing is there."""
+
+    __slots__ = ("_load", "first", "misses", "reads")
+
+    def __init__(self, load: Callable[[Collection[K]], dict[K, V]]) -> None:
+        self._load = load
+        self.first: dict[K, V | None] = {}
+        self.misses = 0
+        self.reads = 0
+
+    def __missing__(self, key: K) -> V | None:
+        self.misses += 1
+        self.read((key,))
+        return self[key]
+
+    def read(self, keys: Iterable[K]) -> None:
+        """Read what this table does not show yet, in one call."""
+        wanted = set(keys) - self.keys()
+        if wanted:
+            self.reads += 1
+            self.update(dict.fromkeys(wanted))
+            self.update(self._load(wanted))
+
+
+class Turn:
+    """One decision over the rows of a store: see the head of this module."""
+
+    __slots__ = (
+        "_events",
+        "_gone",
+        "_queue_reads",
+        "_queues",
+        "_read_ledger",
+        "_reader",
+        "_tables",
+        "depths",
+        "hosts",
+        "leases",
+        "ledger",
+        "now",
+        "origins",
+        "policy",
+        "tasks",
+        "traps",
+    )
+
+    def __init__(self, reader: Reader, policy: Policy, now: float) -> None:
+        self.policy = policy
+        self.now = now
+        self._reader = reader
+        self._tables: dict[type[StoreRow], Table[Any, Any]] = {
+            kind: Table(partial(reader.rows, kind)) for kind in KINDS
+        }
+        self.tasks: Table[bytes, TaskRow] = self._tables[TaskRow]
+        self.hosts: Table[str, HostRow] = self._tables[HostRow]
+        self.origins: Table[str, OriginRow] = self._tables[OriginRow]
+        self.leases: Table[int, LeaseRow] = self._tables[LeaseRow]
+        self.traps: Table[str, TrapRow] = self._tables[TrapRow]
+        self.depths: Table[bytes, int] = Table(reader.depths)
+        self.ledger = self._read_ledger = reader.ledger()
+        self._queues: dict[str, Ready] = {}
+        self._queue_reads = 0
+        self._events: list[Change] = []
+        self._gone: dict[int, Gone] = {}
+
+    @property
+    def misses(self) -> int:
+        """How many keys were looked up that nothing had read before."""
+        return self.depths.misses + sum(table.misses for table in self._tables.values())
+
+    @property
+    def reads(self) -> int:
+        """How many calls for rows and queues the store was asked for."""
+        return self.depths.reads + self._queue_reads + sum(table.reads for table in self._tables.values())
+
+    def table(self, kind: type[StoreRow]) -> Table[Any, Any]:
+        """Return the table of a kind."""
+        return self._tables[kind]
+
+    def host(self, key: str) -> HostRow:
+        """Return a host that is known to exist, or the unit that it is asked as one with."""
+        row = existing(self.hosts[key])
+        return existing(self.hosts[row.unit]) if row.unit else row
+
+    def read_hosts(self, keys: Iterable[str]) -> None:
+        """Read hosts, and the units that they joined."""
+        wanted = set(keys)
+        self.hosts.read(wanted)
+        self.hosts.read(row.unit for row in map(self.hosts.__getitem__, wanted) if row is not None and row.unit)
+
+    def strangers(self, refs: Set[bytes]) -> Set[bytes]:
+        """Return those fingerprints that are no tasks of the crawl."""
+        return self._reader.strangers(refs) if refs else refs
+
+    def leases_of(self, session: str) -> tuple[LeaseRow, ...]:
+        """Return the leases that a session had when the turn began, oldest first."""
+        leases = self._reader.leases_of(session)
+        for lease in leases:
+            self.leases.setdefault(lease.id, lease)
+        return leases
+
+    def due(self, limit: int) -> tuple[HostRow, ...]:
+        """Return hosts that were to be looked at when the turn began, the longest due first."""
+        hosts = self._reader.due(self.now, limit)
+        for host in hosts:
+            self.hosts.setdefault(host.key, host)
+        return hosts
+
+    def read_queues(self, limits: Mapping[str, int]) -> None:
+        """Read the heads of queues in one call."""
+        wanted = {queue: limit for queue, limit in limits.items() if queue not in self._queues}
+        if wanted:
+            self._queue_reads += 1
+            found = self._reader.ready(wanted, self.now)
+            self._queues.update(found)
+            for ready in found.values():
+                for task in ready.tasks:
+                    self.tasks.setdefault(task.ref, task)
+
+    def ready(self, queue: str, limit: int) -> Ready:
+        """Return what waits in a queue and may be granted now, less what this turn has moved since."""
+        if queue not in self._queues:
+            self.read_queues({queue: limit})
+        found = self._queues[queue]
+        if not found.tasks or not self._events:
+            return found
+        rows = map(self.tasks.__getitem__, (task.ref for task in found.tasks))
+        waiting = (row for row in rows if row is not None and row.state is TaskState.PENDING and row.queue == queue)
+        return Ready(tuple(waiting), found.next_at)
+
+    def put(self, row: StoreRow) -> None:
+        """Let a row that is new, or the successor of the one seen here, be the one that is there."""
+        if type(row) is LedgerRow:
+            self.ledger = row
+            return
+        table, key = self._tables[type(row)], row.key
+        if key not in table.first:
+            table.first[key] = table[key]
+        table[key] = row
+
+    def end_lease(self, lease: LeaseRow, why: str) -> None:
+        """Let a lease be over: `settled`, `released` or `lost`. `lease` is its last row."""
+        self.put(lease)
+        self.leases[lease.id] = None
+        self._gone[lease.id] = Gone(row=lease, why=why)
+
+    def move(self, task: TaskRow, event: TaskEvent, **changed: Any) -> TaskRow:
+        """Let an event happen to a task, and return its row after it; `changed` are its other new values."""
+        return self._happen(moved(task, event, **changed))
+
+    def bear(self, event: TaskEvent, **values: Any) -> TaskRow:
+        """Bring a task to life, as ADMITTED or REFUSED, next in the order of admission."""
+        order = self.ledger.next_order
+        self.put(succeed(self.ledger, next_order=order + 1))
+        return self._happen(born(event, order=order, **values))
+
+    def note(self, event: Accepted | Recorded) -> None:
+        """Note what happened beside the moves of tasks."""
+        self._events.append(event)
+
+    def batch(self) -> list[Change]:
+        """Return what was decided: every event in order, then the last row of each kind and key."""
+        changes = self._events.copy()
+        for table in self._tables.values():
+            for key, before in table.first.items():
+                row = table[key]
+                if row is not None:
+                    changes.append(Put(row=_successor(before, row)))
+                else:
+                    gone = self._gone[key]
+                    changes.append(Gone(row=_successor(before, gone.row), why=gone.why))
+        if self.ledger is not self._read_ledger:
+            changes.append(Put(row=_successor(self._read_ledger, self.ledger)))
+        return changes
+
+    def _happen(self, change: TaskMoved) -> TaskRow:
+        task = change.task
+        self.tasks[task.ref] = task
+        self.depths[task.ref] = task.depth
+        self._events.append(change)
+        return task
+
+
+def existing(row: R | None) -> R:
+    """Return a row that is known to exist. A rule that takes for known what is not has a bug."""
+    assert row is not None, "a rule looked up what is not there"
+    return row
+
+
+def _successor(before: R | None, last: R) -> R:
+    """Return the last of several successors as the one successor of what was read."""
+    version = 1 if before is None else before.version + 1
+    return last if last.version == version else msgspec.structs.replace(last, version=version)
