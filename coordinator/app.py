@@ -146,6 +146,7 @@ def policy(job: Job, work: Brief) -> Policy:
         ),
         unit=Unit(job.politeness.unit),
         traps=TrapLimits(**job.traps.model_dump()),
+        max_outlinks=work.max_outlinks,
         priorities=tuple(Priority(rule.match, rule.priority) for rule in job.priorities),
     )
 

@@ -35,6 +35,8 @@ class Mutant(NamedTuple):
 SETTLE = "core/settle.py"
 GATES = "core/gates.py"
 LEASES = "core/leases.py"
+LEADS = "core/leads.py"
+GRANTING = "core/granting.py"
 POLITENESS = "core/politeness.py"
 ADMISSION = "core/admission.py"
 BUDGET = "core/budget.py"
@@ -59,25 +61,27 @@ MUTANTS = (
     Mutant(SETTLE, "or task.lease != report.lease:", "or False:"),
     Mutant(SETTLE, "task.state in FINAL or", "False or", AFTER_POISON),
     Mutant(SETTLE, "not task.lease or", "False or"),
-    Mutant("core/starts.py", "max(0.0, report.age_s)", "report.age_s * 3"),
-    Mutant("conduct/intake.py", "            if lease is not None:\n", "            if False:\n"),
-    Mutant(SETTLE, "nearer = admit(links, facts, policy, now)", "nearer = admit(links[1:], facts, policy, now)"),
-    Mutant(SETTLE, "    awaken_host(facts, task.host, policy, now, not_before)\n", "    pass\n", AWAKE),
-    Mutant(GATES, "    awaken_host(facts, after.host, policy, now)\n", "    pass\n"),
+    Mutant(SETTLE, "max(0.0, report.age_s)", "report.age_s * 3"),
+    Mutant(
+        SETTLE, "        if lease is not None:\n            settle_some", "        if False:\n            settle_some"
+    ),
+    Mutant(SETTLE, "admission.admit(turn, links, nearer)", "admission.admit(turn, links[1:], nearer)"),
+    Mutant(SETTLE, "    awaken_host(turn, task.host, not_before)\n", "    pass\n", AWAKE),
+    Mutant(GATES, "    awaken_host(turn, after.host)\n", "    pass\n"),
     Mutant(GATES, "origin.gate is not Gate.WAITING and not origin.rechecking and", "not origin.rechecking and"),
     Mutant(GATES, "    if before.gate is Gate.WAITING and before.failing_since is not None:", "    if False:"),
     Mutant(POLITENESS, "slowed(host, delay_s, now)\n", "succeed(host, delay_s=delay_s)\n"),
-    Mutant(SETTLE, "ref for ref in named.known if ref not in facts.strangers", "named.known"),
-    Mutant(LEASES, "    facts.take([Put(row=politeness.started(facts.host(lease.host), now))])\n", "    pass\n"),
+    Mutant(LEADS, "    if strangers:\n", "    if False:\n"),
+    Mutant(LEASES, "    turn.put(politeness.started(turn.host(lease.host), turn.now))\n", "    pass\n"),
     Mutant(LEASES, "row.state is TaskState.LEASED and row.lease == lease.id", "True", OPEN),
     Mutant(LEASES, "deaths=task.deaths + (1 if task.alone else 0)", "deaths=task.deaths + 1"),
     Mutant(LEASES, "alone = task.alone or started or", "alone ="),
-    Mutant(LEASES, "id=facts.ledger.next_lease", "id=max(1, facts.ledger.next_lease - 1)"),
-    Mutant(LEASES, "next_lease=lease.id + 1, ", ""),
+    Mutant(GRANTING, "id=turn.ledger.next_lease", "id=max(1, turn.ledger.next_lease - 1)"),
+    Mutant(GRANTING, "next_lease=lease.id + 1, ", ""),
     Mutant(LEASES, "if ref not in refs", "if ref in refs"),
-    Mutant(LEASES, "    awaken_host(facts, lease.host, policy, now)\n", "    pass\n"),
-    Mutant(LEASES, "- asker.open_tasks", ""),
-    Mutant(LEASES, '            gates.cannot_be_had(task, "poison", facts, policy, now)\n', "            pass\n"),
+    Mutant(LEASES, "    awaken_host(turn, lease.host)\n", "    pass\n"),
+    Mutant(GRANTING, "- open_tasks\n", "\n"),
+    Mutant(LEASES, '            gates.cannot_be_had(turn, task, "poison")\n', "            pass\n"),
     Mutant(POLITENESS, "return 0 if others or _is_slowing(host)", "return 0 if _is_slowing(host)"),
     Mutant(POLITENESS, "return 0 if others or _is_slowing(host)", "return 0 if others"),
     Mutant(POLITENESS, "return lease.id <= host.recalled_under", "return False"),
@@ -89,8 +93,8 @@ MUTANTS = (
     Mutant(POLITENESS, "starts[-1] + host.delay_s", "starts[-1]"),
     Mutant(POLITENESS, "next_start_at = host.last_start_at + host.delay_s", "next_start_at = host.last_start_at"),
     Mutant(ADMISSION, "elif link.depth < depth and link.kind is Kind.PAGE:", "elif False:"),
-    Mutant(ADMISSION, "        _let_in(task.url, depth, facts, policy, now)\n        return []", "        return []"),
-    Mutant(ADMISSION, "if facts.origins[address.origin] is None:", "if True:"),
+    Mutant(ADMISSION, "        _let_in(turn, task.url, depth)\n        return []", "        return []"),
+    Mutant(ADMISSION, "if turn.origins[address.origin] is None:", "if True:"),
     Mutant(BUDGET, "            room -= 1\n", "            pass\n"),
     Mutant(BUDGET, "pages_fetched=ledger.pages_fetched + 1", "pages_fetched=ledger.pages_fetched"),
     Mutant("core/transitions.py", "(LEASED, TaskEvent.LOST): PENDING", "(LEASED, TaskEvent.LOST): FAILED"),
@@ -101,9 +105,7 @@ MUTANTS = (
     Mutant("conduct/service.py", "if lease.id not in holding]", "if False]"),
     Mutant("conduct/service.py", "lost=tuple(holding - {lease.id for lease in mine})", "lost=()", OWN_CLOCK),
     Mutant("conduct/service.py", "return self.open_tasks() == 0 and", "return self._count(TaskState.PENDING) == 0 and"),
-    Mutant(
-        "conduct/intake.py", "if state is None and lease is not None and lease.session != session else", "if False else"
-    ),
+    Mutant(SETTLE, "if lease is not None and lease.session != session else", "if False else"),
     Mutant("conduct/loop.py", "        self._service.flush(now)\n", "        pass\n"),
     Mutant(STORE, '            self._db.execute("COMMIT")\n', ""),
     Mutant(STORE, 'meta["epoch"]) + 1', 'meta["epoch"])'),
@@ -117,7 +119,7 @@ MUTANTS = (
     Mutant(TIME, "and before.boot == now.boot:", "and True:", STANDS_STILL),
     Mutant(STORE, "        self._rows.load_active(self._db)\n", ""),
     Mutant(STORE, "                queued.remove(before)\n", "                pass\n"),
-    Mutant(CACHE, '        db.executemany("DELETE FROM leases WHERE id = ?", ended)\n', ""),
+    Mutant(CACHE, '            db.executemany(f"DELETE FROM {table} WHERE key = ?", gone)\n', ""),
     Mutant(CACHE, "host.ready_at is not None or bool(host.holders)", "host.ready_at is not None", ASKED_FOR),
     Mutant(CACHE, "host.ready_at is not None or bool(host.holders)", "bool(host.holders)"),
     Mutant(CACHE, "            self.due.note(host, None)\n", ""),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.conduct.turns import TRIES, Turns
+from crawlfleet.coordinator.frontier.memory_store import MemoryStore
 from crawlfleet.coordinator.frontier.port import Conflict
+from tests.unit.core_crawl import POLICY
 
 
 class BrokenService:
@@ -29,14 +31,12 @@ def test_no_caller_waits_for_a_loop_that_broke() -> None:
     loop.stop()
 
 
-class RefusingStore:
+class RefusingStore(MemoryStore):
     """A store that takes no change."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked = 0
-
-    def ledger(self) -> None:
-        return None
 
     def apply(self, _changes: object) -> None:
         self.asked += 1
@@ -45,7 +45,7 @@ class RefusingStore:
 
 def test_a_decision_that_never_fits_the_store_is_a_bug_and_no_endless_loop() -> None:
     store = RefusingStore()
-    turns = Turns(cast(Any, store), cast(Any, None), journal=lambda _: None)
+    turns = Turns(store, POLICY, journal=lambda _: None)
     with pytest.raises(Conflict, match="never"):
         turns.run(lambda _turn: None, 0.0)
     assert store.asked == TRIES

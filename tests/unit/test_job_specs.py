@@ -29,7 +29,7 @@ OF_NO_KEY |= {
     for name in (
         *("retry_base_s", "retry_max_s", "hold_max_s", "max_hops", "robots_hops", "robots_fresh_s"),
         *("robots_fresh_least_s", "robots_pause_s", "robots_pause_max_s", "ahead_s", "tasks_per_lease"),
-        *("tasks_per_slot", "most_per_slot", "busy_s", "suspect_losses", "poison_deaths"),
+        *("tasks_per_slot", "most_per_slot", "busy_s", "suspect_losses", "poison_deaths", "max_outlinks"),
     )
 }
 
