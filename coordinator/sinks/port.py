@@ -13,7 +13,8 @@ from crawlfleet.coordinator.sinks.marks import Mark
 class Sink(Protocol):
     """Takes results in the order of their commit, exactly once: it knows how far it is, and says so by its mark.
 
-    Raises `CrawlFailed`, naming the place, when it cannot write.
+    One thread opens, restores and closes it, another writes, never both at once. It raises `CrawlFailed`, naming the
+    place, when it cannot write.
     """
 
     @property

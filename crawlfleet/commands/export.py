@@ -1,4 +1,4 @@
-"""`crawlfleet export`: write a crawl's rows as JSON Lines, during the crawl too."""
+"""`crawlfleet export`: write a crawl's rows, during the crawl too."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ COMMANDS = [
         "show how far apart the requests to each host were",
         "crawlfleet.commands.audit_politeness",
     ),
-    Command("export", "write a crawl's rows as JSON Lines, during the crawl too", "crawlfleet.commands.export"),
+    Command("export", "write a crawl's rows, during the crawl too", "crawlfleet.commands.export"),
 ]
 
 

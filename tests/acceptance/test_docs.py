@@ -10,7 +10,7 @@ import argparse
 import re
 import shlex
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -19,8 +19,10 @@ import pytest
 
 from crawlfleet.__main__ import command_line
 from crawlfleet.commands.registry import COMMANDS
+from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.job.job import Job, brief, load
 from crawlfleet.coordinator.job.section import keys_of
+from crawlfleet.shared.messages import Row
 from crawlfleet.worker.extract.extractor import Extractor
 from crawlfleet.worker.fetch.port import Fetched, Headers
 from crawlfleet.worker.hooks import load_hook
@@ -129,6 +131,29 @@ def test_a_hook_in_the_documents_gives_rows(block: Block, tmp_path: Path) -> Non
     extracted = Extractor(job, load_hook(job.hook), fleet).extract(page)
     assert (extracted.error, [row.fields for row in extracted.rows]) == ("", [ROWS[name]])
     assert "https://example.org/products?page=2" in extracted.outlinks or name != "api.py"
+
+
+@_each("python sink")
+def test_a_kind_of_sink_in_the_documents_writes_and_is_read_back(block: Block, tmp_path: Path) -> None:
+    names: dict[str, Any] = {}
+    exec(compile(block.text, block.where, "exec"), names)
+    kind = names["TabLines"](("url", "item", "n"))
+    result = Result(
+        ref=b"r",
+        url="http://a/",
+        status=200,
+        depth=0,
+        content_type="",
+        size_bytes=1,
+        elapsed_s=0.0,
+        at=0.0,
+        hops=(),
+        rows=(Row(item="quote", index=0, fields={"n": 1}),),
+    )
+    with closing(kind.open(tmp_path / "items.tabs", None, power=False)) as sink:
+        sink.write([result])
+    assert (tmp_path / "items.tabs").read_text() == 'url\titem\tn\n"http://a/"\t"quote"\t1\n'
+    assert list(kind.read(tmp_path / "items.tabs", whole=True)) == kind.rows_of(result)
 
 
 def test_the_script_that_the_tutorial_begins_with_reads_a_listing() -> None:

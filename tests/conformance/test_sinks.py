@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
@@ -142,6 +143,14 @@ def test_rows_are_there_once_however_the_log_is_cut_into_batches(kind: SinkKind,
     with closing(kind.open(path, None, power=True)) as sink:
         marks = [sink.write([each]).results for each in LOG]
     assert marks == [1, 2, 3, 4]
+    assert found(kind, path) == rows(kind, LOG)
+
+
+def test_a_sink_may_be_written_by_another_thread_than_the_one_that_opens_and_closes_it(
+    kind: SinkKind, path: Path
+) -> None:
+    with closing(kind.open(path, None, power=False)) as sink, ThreadPoolExecutor(1) as writer:
+        assert writer.submit(sink.write, LOG).result().results == len(LOG)
     assert found(kind, path) == rows(kind, LOG)
 
 

@@ -63,7 +63,7 @@ class TableSink:
         self._path = path
         with self._mapped_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:
                 self._db.execute(f"PRAGMA synchronous = {'FULL' if power else 'NORMAL'}")
                 self._db.execute("CREATE TABLE IF NOT EXISTS results (digest BLOB)")
