@@ -17,7 +17,6 @@ from benchmarks.simulated_site import HOSTS, SimulatedSite, address, site_hosts
 from crawlfleet.coordinator.app import GC_THRESHOLDS
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.admission import Link
-from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.shared.messages import (
     Brief,
@@ -30,6 +29,7 @@ from crawlfleet.shared.messages import (
     decode,
     encode,
 )
+from tests.policies import make_policy
 
 PER_EXCHANGE = 64
 LINKS_PER_TURN = 1_000
@@ -77,7 +77,7 @@ class SimulatedCrawl:
         gc.set_threshold(*GC_THRESHOLDS)
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
         scope = ScopeSpec(hosts=site_hosts())
-        policy = Policy(user_agent="bench", scope=scope, delay_s=0.0, per_host=64, lease_s=3_600.0)
+        policy = make_policy(user_agent="bench", scope=scope, delay_s=0.0, per_host=64, lease_s=3_600.0)
         self._now = now
         self._service = Service(store, policy, Brief(job="bench", scope=scope), 1, _tell_nobody, now)
         self._site = SimulatedSite(known)

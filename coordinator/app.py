@@ -13,14 +13,13 @@ import structlog
 
 from crawlfleet.coordinator.conduct.journal import Journal
 from crawlfleet.coordinator.conduct.service import Service
-from crawlfleet.coordinator.core.policy import Budget, Policy, Priority, TrapLimits, Unit
 from crawlfleet.coordinator.crawl import Crawl, OpenStore, Parts
 from crawlfleet.coordinator.crawl_folder import FRONTIER, JOIN, MARKS, CrawlFolder
 from crawlfleet.coordinator.frontier.memory_store import MemoryStore
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
 from crawlfleet.coordinator.job.change import take_job
-from crawlfleet.coordinator.job.job import Job, as_data, brief, load
+from crawlfleet.coordinator.job.job import Job, as_data, brief, load, policy
 from crawlfleet.coordinator.results.results_dict import ResultsDict
 from crawlfleet.coordinator.results.rows import columns_of
 from crawlfleet.coordinator.sinks.follower import Follower
@@ -29,7 +28,6 @@ from crawlfleet.coordinator.sinks.port import Sink
 from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.coordinator.summary import Summary
 from crawlfleet.shared import log
-from crawlfleet.shared.messages import Brief
 from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.wire.control_port import FleetServer
 from crawlfleet.shared.wire.identity import load_or_create
@@ -116,39 +114,6 @@ def _open_follower(job: Job, folder: CrawlFolder, opened: ExitStack, store: Stor
     follower = Follower(store, sinks, marks)
     follower.restore()
     return follower
-
-
-def policy(job: Job, work: Brief) -> Policy:
-    """Return the numbers that the rules go by, from a job."""
-    return Policy(
-        user_agent=job.politeness.user_agent,
-        scope=work.scope,
-        delay_s=job.politeness.delay_s,
-        per_host=job.politeness.per_host,
-        lease_s=job.lease_s,
-        retries=job.fetch.retries,
-        depth=job.scope.depth,
-        pages=job.scope.pages,
-        keep_scope_same=job.scope.hosts == "same",
-        robots_sitemaps=job.scope.sitemaps,
-        robots_wait_s=job.politeness.robots_wait_s,
-        ignore_robots=tuple(entry.host for entry in job.politeness.ignore_robots),
-        urls=work.urls,
-        max_delay_s=job.politeness.max_delay_s,
-        adaptive=job.politeness.adaptive,
-        patience=job.politeness.patience,
-        size_bytes=job.scope.size_bytes,
-        time_s=job.scope.time_s,
-        host_budget=Budget(
-            pages=job.scope.per_host.pages,
-            size_bytes=job.scope.per_host.size_bytes,
-            time_s=job.scope.per_host.time_s,
-        ),
-        unit=Unit(job.politeness.unit),
-        traps=TrapLimits(**job.traps.model_dump()),
-        max_outlinks=work.max_outlinks,
-        priorities=tuple(Priority(rule.match, rule.priority) for rule in job.priorities),
-    )
 
 
 def _log_bug(error: BaseException) -> None:

@@ -22,6 +22,7 @@ VALUE_ITEM = "value"
 PAGE_ITEM = "page"
 PAGE_FIELDS = ("status", "content_type", "title", "size", "canonical")
 CONTENT_TYPE_RULE = "content_type"
+MAX_OUTLINKS = 10_000
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -273,7 +274,7 @@ class Brief(Message, frozen=True, kw_only=True):
     items: tuple[ItemRule, ...] = ()
     follow: tuple[str, ...] | None = None
     hook: HookSpec | None = None
-    max_outlinks: int = 10_000
+    max_outlinks: int = MAX_OUTLINKS
     max_rows: int = 10_000
     max_report_bytes: int = 4 * 1024 * 1024
     urls: UrlSpec = UrlSpec()

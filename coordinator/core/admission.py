@@ -153,7 +153,7 @@ def _lower(turn: Turn, task: TaskRow | None, depth: int) -> list[tuple[bytes, in
     """Give a task a smaller depth, or revive it if it was DROPPED for that; return its outlinks, one step deeper."""
     if task is None or depth >= task.depth:  # None: an outlink that was not admitted
         return []
-    limit = turn.policy.depth
+    limit = turn.policy.extent.depth
     too_deep = limit is not None and depth > limit
     is_known_trap = task.reason in traps.RULES and depth > 0
     if task.state is TaskState.DROPPED and task.reason in _RECORDED and not too_deep and not is_known_trap:
@@ -245,7 +245,7 @@ def _out_of_scope(turn: Turn, link: Link) -> str:
     if link.kind is Kind.SITEMAP:
         # It may lie anywhere; whom it serves has to belong to the crawl.
         return "host" if scope.refuses(f"{link.serves}/") == "host" and not link.always else ""
-    if policy.depth is not None and link.depth > policy.depth:
+    if policy.extent.depth is not None and link.depth > policy.extent.depth:
         return scope.refuses(link.url) or DEPTH_RULE
     return scope.refuses(link.url)
 

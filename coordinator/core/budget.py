@@ -87,18 +87,18 @@ def spend(turn: Turn, task: TaskRow, rows: int, size_bytes: int) -> None:
 
 def spent(ledger: LedgerRow, policy: Policy, now: float) -> str:
     """Name the budget for which no further page can ever be granted, if it is spent."""
-    if policy.pages is not None and ledger.pages_fetched >= policy.pages:
+    if policy.extent.pages is not None and ledger.pages_fetched >= policy.extent.pages:
         return PAGES_RULE
-    if policy.size_bytes is not None and ledger.bytes_received >= policy.size_bytes:
+    if policy.extent.size_bytes is not None and ledger.bytes_received >= policy.extent.size_bytes:
         return BYTES_RULE
-    if policy.time_s is not None and now >= policy.time_s:
+    if policy.extent.time_s is not None and now >= policy.extent.time_s:
         return TIME_RULE
     return ""
 
 
 def spent_on(host: HostRow, policy: Policy, now: float) -> str:
     """Name the budget of a host for which no further page of it can ever be granted, if it is spent."""
-    budget = policy.host_budget
+    budget = policy.extent.per_host
     if budget.pages is not None and host.pages_fetched >= budget.pages:
         return HOST_PAGES_RULE
     if budget.size_bytes is not None and host.bytes_received >= budget.size_bytes:
@@ -110,7 +110,7 @@ def spent_on(host: HostRow, policy: Policy, now: float) -> str:
 
 def counts_hosts(policy: Policy) -> bool:
     """Say whether any host has a budget of its own."""
-    return policy.host_budget != _NONE
+    return policy.extent.per_host != _NONE
 
 
 def drop(turn: Turn, tasks: Sequence[TaskRow], reason: str) -> None:
@@ -125,10 +125,10 @@ def drop(turn: Turn, tasks: Sequence[TaskRow], reason: str) -> None:
 def _room(host: HostRow, ledger: LedgerRow, policy: Policy) -> int | None:
     """Return how many places are left on a host; None if nothing limits them."""
     rooms = []
-    if policy.pages is not None:
-        rooms.append(policy.pages - ledger.pages_fetched - ledger.pages_reserved)
-    if policy.host_budget.pages is not None:
-        rooms.append(policy.host_budget.pages - host.pages_fetched - host.pages_reserved)
+    if policy.extent.pages is not None:
+        rooms.append(policy.extent.pages - ledger.pages_fetched - ledger.pages_reserved)
+    if policy.extent.per_host.pages is not None:
+        rooms.append(policy.extent.per_host.pages - host.pages_fetched - host.pages_reserved)
     return min(rooms, default=None)
 
 

@@ -49,9 +49,9 @@ def again_at(turn: Turn, task: TaskRow, report: Report) -> float | None:
     if origin.gate is not Gate.WAITING:
         return soon
     since = origin.failing_since if origin.failing_since is not None else now
-    give_up_at = since + policy.robots_wait_s
+    give_up_at = since + policy.politeness.robots_wait_s
     held_until = turn.host(task.host).hold_until
-    if soon is not None and held_until <= max(give_up_at, now + policy.retry_max_s):
+    if soon is not None and held_until <= max(give_up_at, now + policy.tuning.retry_max_s):
         return soon
     at = min(now + _pause_s(origin, policy), give_up_at)
     return at if at > now and held_until <= give_up_at else None
@@ -74,7 +74,7 @@ def look_failed(turn: Turn, task: TaskRow, report: Report) -> None:
 
 def judge(turn: Turn, task: TaskRow, report: Report) -> None:
     """Open or close an origin's gate by what became of its robots.txt."""
-    origin, gate, agent = _origin(turn, task), robots.gate_of(report), turn.policy.user_agent
+    origin, gate, agent = _origin(turn, task), robots.gate_of(report), turn.policy.politeness.user_agent
     if gate is Gate.DISALLOW:
         cannot_be_had(turn, task, report.reason)
         return
@@ -99,7 +99,9 @@ def cannot_be_had(turn: Turn, task: TaskRow, why: str) -> None:
         until = turn.now + _kept_s(turn, origin, _pause_s(origin, turn.policy))
         _decided(turn, origin, _goes_on(origin, why, turn.now, until))
     else:
-        _decided(turn, origin, _closed(origin, why, turn.now + _kept_s(turn, origin, turn.policy.robots_fresh_s)))
+        _decided(
+            turn, origin, _closed(origin, why, turn.now + _kept_s(turn, origin, turn.policy.tuning.robots_fresh_s))
+        )
 
 
 def _decided(turn: Turn, before: OriginRow, after: OriginRow) -> None:
@@ -150,20 +152,20 @@ def _origin(turn: Turn, task: TaskRow) -> OriginRow:
 
 
 def _is_tried_soon(task: TaskRow, report: Report, policy: Policy) -> bool:
-    return retry.is_passing(report) and task.attempt < policy.retries
+    return retry.is_passing(report) and task.attempt < policy.fetch.retries
 
 
 def _pause_s(origin: OriginRow, policy: Policy) -> float:
     """Return the pause before the next look: doubling, since a server that is down is not helped by being asked."""
-    pause: float = policy.robots_pause_s * 2.0 ** min(origin.failed_looks, 30)
-    return min(policy.robots_pause_max_s, pause)
+    pause: float = policy.tuning.robots_pause_s * 2.0 ** min(origin.failed_looks, 30)
+    return min(policy.tuning.robots_pause_max_s, pause)
 
 
 def _fresh_s(report: Report, policy: Policy) -> float:
     """Return how long an answer holds: a day, or as long as its Cache-Control says if that is less (RFC 9309, 2.4)."""
     if report.fresh_s is None:
-        return policy.robots_fresh_s
-    return min(policy.robots_fresh_s, max(policy.robots_fresh_least_s, report.fresh_s))
+        return policy.tuning.robots_fresh_s
+    return min(policy.tuning.robots_fresh_s, max(policy.tuning.robots_fresh_least_s, report.fresh_s))
 
 
 def _kept_s(turn: Turn, origin: OriginRow, seconds: float) -> float:

@@ -86,7 +86,7 @@ def room(turn: Turn, host: HostRow, asker: Asker, open_tasks: int = 0) -> list[f
     if slots < 1:
         return []
     still = politeness.open_at_once(host, slots, turn.policy) - open_tasks
-    limit = max(0, min(asker.want, turn.policy.tasks_per_lease, still))
+    limit = max(0, min(asker.want, turn.policy.tuning.tasks_per_lease, still))
     return politeness.planned_starts(host, turn.now, turn.policy, limit)
 
 
@@ -97,7 +97,7 @@ def share(turn: Turn, host: HostRow, asker: Asker, open_tasks: int, waiting: int
         return waiting
     slots = politeness.slots_for(host, asker.session, asker.sessions, turn.policy)
     others = sum(holder.slots for holder in host.holders if holder.session != asker.session)
-    if turn.policy.per_host - others - slots < 1:
+    if turn.policy.politeness.per_host - others - slots < 1:
         return waiting
     return max(slots - open_tasks, ceil(waiting / asker.sessions))
 

@@ -68,7 +68,7 @@ def is_sound(link: Link, policy: Policy) -> bool:
 
 def redirect_error(task: TaskRow, location: str, policy: Policy) -> str:
     """Name why a redirect is not followed, if it is not."""
-    limit = policy.robots_hops if task.kind is Kind.ROBOTS else policy.max_hops
+    limit = policy.tuning.robots_hops if task.kind is Kind.ROBOTS else policy.tuning.max_hops
     if not policy_of(policy.urls).is_canonical(location):
         return "redirect_invalid"
     if location == task.url or location in task.hops:

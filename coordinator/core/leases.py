@@ -82,14 +82,14 @@ def _end(turn: Turn, lease: LeaseRow, why: str) -> None:
 
 def _lose_task(turn: Turn, task: TaskRow, started: bool) -> None:
     """Return a lost task to the queue. The lease stays current: a late report is still welcome until the next grant."""
-    if task.alone and task.deaths + 1 >= turn.policy.poison_deaths:
+    if task.alone and task.deaths + 1 >= turn.policy.tuning.poison_deaths:
         budget.give_back(turn, task)
         turn.move(task, TaskEvent.POISONED, reason="poison", deaths=task.deaths + 1, reserved=False)
         if task.kind is Kind.ROBOTS:
             gates.cannot_be_had(turn, task, "poison")
         return
     losses = task.losses + 1
-    alone = task.alone or started or losses >= turn.policy.suspect_losses
+    alone = task.alone or started or losses >= turn.policy.tuning.suspect_losses
     turn.move(
         task,
         TaskEvent.LOST,

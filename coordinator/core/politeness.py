@@ -13,7 +13,7 @@ from crawlfleet.coordinator.core.rows import Holder, HostRow, LeaseRow, succeed
 
 def delay_of(policy: Policy, asked_s: float, adaptive_s: float) -> float:
     """Return the delay of a host: the job's, or the longer one that robots.txt or the host's answers ask for."""
-    return max(policy.delay_s, min(policy.max_delay_s, max(asked_s, adaptive_s)))
+    return max(policy.politeness.delay_s, min(policy.politeness.max_delay_s, max(asked_s, adaptive_s)))
 
 
 def delayed(host: HostRow, policy: Policy, now: float) -> HostRow:
@@ -40,9 +40,9 @@ def slots_for(host: HostRow, session: str, sessions: int, policy: Policy) -> int
     """Return how many fetches a session may run at once on a host: a fair share of what others leave, 0 if none."""
     others = [holder for holder in host.holders if holder.session != session]
     if host.delay_s > 0:
-        return 0 if others or _is_slowing(host) else policy.per_host
-    share = max(1, policy.per_host // max(1, sessions))
-    return min(share, policy.per_host - sum(holder.slots for holder in others))
+        return 0 if others or _is_slowing(host) else policy.politeness.per_host
+    share = max(1, policy.politeness.per_host // max(1, sessions))
+    return min(share, policy.politeness.per_host - sum(holder.slots for holder in others))
 
 
 def slots_taken(host: HostRow, slots: int, open_tasks: int) -> int:
@@ -62,13 +62,13 @@ def planned_starts(host: HostRow, now: float, policy: Policy, limit: int) -> lis
 
 def open_at_once(host: HostRow, slots: int, policy: Policy) -> int:
     """Return how many tasks of a host one session may have open: enough to work on until it was granted more."""
-    least = slots * policy.tasks_per_slot
+    least = slots * policy.tuning.tasks_per_slot
     if host.delay_s > 0:
         return max(least, int(_ahead_s(policy) / host.delay_s) + 1)
     if host.latency_s <= 0:
         return least
     # Of a fast host they are soon done, and each grant costs an exchange.
-    return min(slots * policy.most_per_slot, max(least, int(slots * policy.busy_s / host.latency_s)))
+    return min(slots * policy.tuning.most_per_slot, max(least, int(slots * policy.tuning.busy_s / host.latency_s)))
 
 
 def granted(host: HostRow, lease: LeaseRow, starts: list[float]) -> HostRow:
@@ -130,7 +130,7 @@ def is_full(host: HostRow, policy: Policy) -> bool:
     """Say whether no further session may hold the host now."""
     if host.delay_s > 0:
         return bool(host.holders)
-    return sum(holder.slots for holder in host.holders) >= policy.per_host
+    return sum(holder.slots for holder in host.holders) >= policy.politeness.per_host
 
 
 def _newest_lease(host: HostRow) -> int:
@@ -143,7 +143,7 @@ def _is_slowing(host: HostRow) -> bool:
 
 
 def _ahead_s(policy: Policy) -> float:
-    return min(policy.ahead_s, policy.lease_s / 2)
+    return min(policy.tuning.ahead_s, policy.lease_s / 2)
 
 
 def _with_lease(holders: tuple[Holder, ...], lease: LeaseRow) -> tuple[Holder, ...]:

@@ -37,7 +37,7 @@ def heard(host: HostRow, report: Report, start_at: float, policy: Policy, now: f
     return succeed(
         host,
         latency_s=latency_s,
-        adaptive_s=min(adaptive_s, policy.max_delay_s) if policy.adaptive else 0.0,
+        adaptive_s=min(adaptive_s, policy.politeness.max_delay_s) if policy.politeness.adaptive else 0.0,
         pressed_at=now if is_refusal else host.pressed_at,
         refusals=0 if is_good else host.refusals + is_refusal,
     )
@@ -45,7 +45,7 @@ def heard(host: HostRow, report: Report, start_at: float, policy: Policy, now: f
 
 def _wanted_by(latency_s: float, policy: Policy) -> float:
     """Return the delay that leaves a slow host idle for its share of the time, whatever it may do at once."""
-    return IDLE_SHARE * latency_s / policy.per_host if latency_s > SLOW_S else 0.0
+    return IDLE_SHARE * latency_s / policy.politeness.per_host if latency_s > SLOW_S else 0.0
 
 
 def _recovered(adaptive_s: float, wanted_s: float) -> float:

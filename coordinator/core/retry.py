@@ -39,7 +39,7 @@ def is_excused(report: Report, task: TaskRow, host: HostRow, policy: Policy) -> 
     """Say whether an attempt does not count, since the host was busy: the page cannot help it. That has an end."""
     if task.kind is Kind.ROBOTS or not is_refusal(report):
         return False
-    return task.refusals < policy.patience and host.refusals <= policy.patience
+    return task.refusals < policy.politeness.patience and host.refusals <= policy.politeness.patience
 
 
 def hold_s(policy: Policy, task: TaskRow, report: Report) -> float:
@@ -49,8 +49,8 @@ def hold_s(policy: Policy, task: TaskRow, report: Report) -> float:
     """
     asked_s = report.retry_after_s or 0.0
     if is_refusal(report):
-        return min(policy.hold_max_s, max(asked_s, pause_s(policy, task)))
-    return min(policy.hold_max_s, asked_s) if 300 <= report.status < 400 else 0.0
+        return min(policy.tuning.hold_max_s, max(asked_s, pause_s(policy, task)))
+    return min(policy.tuning.hold_max_s, asked_s) if 300 <= report.status < 400 else 0.0
 
 
 def pause_s(policy: Policy, task: TaskRow) -> float:
@@ -62,5 +62,5 @@ def backoff_s(policy: Policy, ref: bytes, attempt: int) -> float:
     """Return the pause before the attempt after `attempt`: doubling, between 75 % and 125 % of the round value."""
     digest = blake2b(ref + attempt.to_bytes(4, "big"), digest_size=4).digest()
     jitter = 0.75 + int.from_bytes(digest, "big") / 2**33
-    pause: float = policy.retry_base_s * 2.0 ** min(attempt, 30)
-    return min(policy.retry_max_s, pause) * jitter
+    pause: float = policy.tuning.retry_base_s * 2.0 ** min(attempt, 30)
+    return min(policy.tuning.retry_max_s, pause) * jitter

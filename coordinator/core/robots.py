@@ -34,7 +34,7 @@ def task_ref(origin: str) -> bytes:
 
 def is_ignored(origin: str, policy: Policy) -> bool:
     """Say whether the job goes without the robots.txt of an origin's host."""
-    return bool(policy.ignore_robots) and parts(url_of(origin)).host in policy.ignore_robots
+    return bool(policy.politeness.ignore_robots) and parts(url_of(origin)).host in policy.politeness.ignore_robots
 
 
 def gate_of(report: Report) -> Gate:
@@ -53,7 +53,7 @@ def refuses(origin: OriginRow, url: str, policy: Policy) -> str:
     if is_ignored(origin.origin, policy):
         return ""
     if origin.gate is Gate.RULES:
-        return "" if _read(origin.robots, policy.user_agent).allows(url) else "robots"
+        return "" if _read(origin.robots, policy.politeness.user_agent).allows(url) else "robots"
     return "" if origin.gate is Gate.ALLOW else "robots_unreachable"
 
 

@@ -35,7 +35,7 @@ def take(turn: Turn, session: str, reports: Sequence[Report]) -> tuple[Ack, ...]
     outlinks = [outlink_refs(report, turn.policy.max_outlinks) for report in reports]
     known = set(chain.from_iterable(map(known_refs, reports)))
     strangers = turn.strangers(known)
-    _want(turn, reports, chain.from_iterable(outlinks) if turn.policy.depth is None else chain(*outlinks, known))
+    _want(turn, reports, chain.from_iterable(outlinks) if turn.policy.extent.depth is None else chain(*outlinks, known))
     acks = []
     settled: dict[int, set[bytes]] = {}
     for report, refs in zip(reports, outlinks, strict=True):
@@ -88,9 +88,9 @@ def settle(turn: Turn, report: Report, refs: Sequence[bytes], strangers: Set[byt
         hold_s = retry.hold_s(policy, task, report)
         if hold_s > 0:
             turn.put(politeness.held(turn.host(task.host), turn.now + hold_s))
-        kept = (*(link.ref for link in links), *split_fingerprints(known)) if policy.depth is not None else ()
+        kept = (*(link.ref for link in links), *split_fingerprints(known)) if policy.extent.depth is not None else ()
         _decide(turn, task, report, kept)
-    nearer = _nearer(turn, split_fingerprints(known), task.depth + 1) if policy.depth is not None else ()
+    nearer = _nearer(turn, split_fingerprints(known), task.depth + 1) if policy.extent.depth is not None else ()
     admission.admit(turn, links, nearer)
     admitted = b"".join([link.ref for link in links if turn.depths[link.ref] is not None])
     start = _logged(turn.host(task.host), report, lease, began_at)
@@ -124,7 +124,7 @@ def _want(turn: Turn, reports: Sequence[Report], refs: chain[bytes]) -> None:
     turn.depths.read(refs)
     tasks = [task for task in (turn.tasks[report.ref] for report in reports) if task is not None]
     hosts = {task.host for task in tasks}
-    if turn.policy.unit is Unit.ADDRESS:
+    if turn.policy.politeness.unit is Unit.ADDRESS:
         hosts |= {key_of_address(report.address, turn.policy) for report in reports} - {""}
     turn.read_hosts(hosts)
     turn.origins.read(task.origin for task in tasks if task.kind is Kind.ROBOTS)
@@ -186,7 +186,7 @@ def _decide(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ..
     is_excused = retry.is_excused(report, task, turn.host(task.host), policy)
     if task.kind is Kind.ROBOTS:
         _settle_robots(turn, task, report)
-    elif is_excused or (retry.is_passing(report) and task.attempt < policy.retries):
+    elif is_excused or (retry.is_passing(report) and task.attempt < policy.fetch.retries):
         _retry(turn, task, report, turn.now + retry.pause_s(policy, task), is_excused)
     elif task.kind is Kind.SITEMAP and report.outcome is Outcome.FETCHED:
         _end(turn, task, TaskEvent.JUDGED, report)
@@ -289,5 +289,5 @@ def _redirect(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, 
         return
     _end(turn, task, TaskEvent.REDIRECTED, report, outlinks)
     target = host_key(report.location)
-    if task.seed and turn.policy.keep_scope_same and target not in turn.ledger.scope_hosts:
+    if task.seed and turn.policy.extent.grows and target not in turn.ledger.scope_hosts:
         turn.put(succeed(turn.ledger, scope_hosts=(*turn.ledger.scope_hosts, target)))

@@ -31,7 +31,7 @@ def seed_link(url: str) -> Link:
 
 def named_by(robots: TaskRow, report: Report, policy: Policy) -> list[Link]:
     """Return the sitemaps that a robots.txt names, if the job asks for them."""
-    if not policy.robots_sitemaps or report.outcome is not Outcome.FETCHED:
+    if not policy.extent.sitemaps or report.outcome is not Outcome.FETCHED:
         return []
     written = sitemaps_of(report.body)[:MAX_NAMED]
     urls = dict.fromkeys(url for url in (canonicalize(text, robots.url) for text in written) if url is not None)

@@ -18,12 +18,12 @@ from crawlfleet.shared.web.domains import registrable_domain
 
 def key_of_name(host: str, policy: Policy) -> str:
     """Return the key of the unit that a host name alone puts it in."""
-    return registrable_domain(host) if policy.unit is Unit.DOMAIN else host
+    return registrable_domain(host) if policy.politeness.unit is Unit.DOMAIN else host
 
 
 def key_of_address(address: str, policy: Policy) -> str:
     """Return the key of the unit of an address, written as a host is in a URL; `` if it decides nothing."""
-    if policy.unit is not Unit.ADDRESS or not address:
+    if policy.politeness.unit is not Unit.ADDRESS or not address:
         return ""
     try:
         found = ip_address(address.partition("%")[0])
@@ -36,7 +36,7 @@ def key_of_address(address: str, policy: Policy) -> str:
 
 def new_host(key: str, policy: Policy) -> HostRow:
     """Return a host of which nothing is known."""
-    return HostRow(key=key, delay_s=policy.delay_s, asked_s=0.0)
+    return HostRow(key=key, delay_s=policy.politeness.delay_s, asked_s=0.0)
 
 
 def join(turn: Turn, name: str, key: str) -> None:

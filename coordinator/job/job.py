@@ -26,12 +26,13 @@ from pydantic import (
     model_validator,
 )
 
+from crawlfleet.coordinator.core.policy import FetchLimits, Policy, Politeness
 from crawlfleet.coordinator.job import problems, yaml_source
 from crawlfleet.coordinator.job import values as job_values
 from crawlfleet.coordinator.job.ca_file import read_ca_file
 from crawlfleet.coordinator.job.css import parse_selector
 from crawlfleet.coordinator.job.hook_file import prepares_sessions, read_hook
-from crawlfleet.coordinator.job.scope import Priority, ScopeRules, TrapRules, UrlRules
+from crawlfleet.coordinator.job.scope import PriorityRule, ScopeRules, TrapRules, UrlRules
 from crawlfleet.coordinator.job.section import (
     STRICT,
     Plain,
@@ -70,7 +71,9 @@ ContentType = Annotated[str, AfterValidator(job_values.content_type)]
 HeaderName = Annotated[str, AfterValidator(job_values.header_name)]
 HeaderValue = Annotated[str, AfterValidator(job_values.header_value)]
 
-_FETCH = defaults(FetchSpec)
+_POLICY = defaults(Policy)
+_POLITENESS = defaults(Politeness)
+_FETCH = defaults(FetchSpec, FetchLimits)
 _LINKS = defaults(LinkSpec)
 _PARSE = defaults(ParseSpec)
 
@@ -103,18 +106,18 @@ def _ignored(entries: tuple[IgnoredRobots, ...]) -> tuple[IgnoredRobots, ...]:
     return entries
 
 
-class Politeness(Section):
+class PolitenessRules(Section):
     """How hard one host is pressed by the whole fleet, and whose robots.txt counts."""
 
-    delay_s: Annotated[float, duration("0s", "24h")] = 1.0
-    per_host: Annotated[int, within(1, 1_000)] = 1
+    delay_s: Annotated[float, duration("0s", "24h")] = _POLITENESS.delay_s
+    per_host: Annotated[int, within(1, 1_000)] = _POLITENESS.per_host
     user_agent: Annotated[str, AfterValidator(job_values.user_agent)] = Field(default_factory=default_user_agent)
-    max_delay_s: Annotated[float, duration("1s", "24h")] = 60.0
-    adaptive: bool = True
-    patience: Annotated[int, within(0, 1_000)] = 20
-    unit: Literal["host", "domain", "address"] = "host"
-    robots_wait_s: Annotated[float, duration("0s", "7d")] = 3_600.0
-    ignore_robots: Annotated[tuple[IgnoredRobots, ...], AfterValidator(_ignored)] = ()
+    max_delay_s: Annotated[float, duration("1s", "24h")] = _POLITENESS.max_delay_s
+    adaptive: bool = _POLITENESS.adaptive
+    patience: Annotated[int, within(0, 1_000)] = _POLITENESS.patience
+    unit: Literal["host", "domain", "address"] = _POLITENESS.unit.value
+    robots_wait_s: Annotated[float, duration("0s", "7d")] = _POLITENESS.robots_wait_s
+    ignore_robots: Annotated[tuple[IgnoredRobots, ...], AfterValidator(_ignored)] = _POLITENESS.ignore_robots
 
 
 _HEADERS: TypeAdapter[dict[str, str]] = TypeAdapter(
@@ -151,7 +154,7 @@ class FetchRules(Section):
     timeout_s: Timeout = _FETCH.timeout_s
     connect_timeout_s: Timeout = _FETCH.connect_timeout_s
     first_byte_timeout_s: Timeout = _FETCH.first_byte_timeout_s
-    retries: Annotated[int, within(0, 20)] = 3
+    retries: Annotated[int, within(0, 20)] = _FETCH.retries
     max_size_bytes: Annotated[int, size("1KiB", "1GiB")] = _FETCH.max_size_bytes
     headers: Annotated[tuple[tuple[str, str], ...], PlainValidator(_headers)] = Field(
         default=_FETCH.headers, repr=False
@@ -292,8 +295,8 @@ class Job(Section):
     scope: ScopeRules = ScopeRules()
     traps: TrapRules = TrapRules()
     urls: UrlRules = UrlRules()
-    priorities: tuple[Priority, ...] = ()
-    politeness: Politeness = Field(default_factory=Politeness)
+    priorities: tuple[PriorityRule, ...] = _POLICY.priorities
+    politeness: PolitenessRules = Field(default_factory=PolitenessRules)
     fetch: FetchRules = FetchRules()
     items: Annotated[tuple[Item, ...], AfterValidator(_items)] = ()
     follow: Annotated[tuple[Selector, ...] | None, BeforeValidator(given)] = None
@@ -303,7 +306,7 @@ class Job(Section):
     sinks: Annotated[tuple[Annotated[str, AfterValidator(job_values.sink)], ...], AfterValidator(_sinks)] = (
         "items.jsonl",
     )
-    lease_s: Annotated[float, duration("1s", "1h")] = 15.0
+    lease_s: Annotated[float, duration("1s", "1h")] = _POLICY.lease_s
     durability: Literal["process", "power", "none"] = "process"
     _hook_source: str = PrivateAttr("")
 
@@ -363,6 +366,19 @@ def brief(job: Job) -> Brief:
         fetch=job.fetch.spec(FetchSpec, user_agent=job.politeness.user_agent),
         items=tuple(item.rule() for item in job.items),
         urls=job.urls.spec(UrlSpec, drop_query=job.urls.dropped),
+    )
+
+
+def policy(job: Job, work: Brief) -> Policy:
+    """Return what the coordinator's rules go by: a job's sections, and what workers are told, too."""
+    ignored = tuple(entry.host for entry in job.politeness.ignore_robots)
+    return job.spec(
+        Policy,
+        scope=work.scope,
+        urls=work.urls,
+        max_outlinks=work.max_outlinks,
+        extent=job.scope,
+        politeness=job.politeness.spec(Politeness, ignore_robots=ignored),
     )
 
 

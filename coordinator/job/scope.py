@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
 
+from crawlfleet.coordinator.core.policy import Budget, Extent
 from crawlfleet.coordinator.job import values as job_values
 from crawlfleet.coordinator.job.section import STRICT, Section, defaults, duration, given, size, within
 from crawlfleet.coordinator.job.seed_ranges import host_name
@@ -21,6 +22,8 @@ Pattern = Annotated[str, AfterValidator(job_values.pattern)]
 QueryName = Annotated[str, AfterValidator(job_values.query_name)]
 PageName = Annotated[str, AfterValidator(job_values.page_name)]
 
+_BUDGET = defaults(Budget)
+_EXTENT = defaults(Extent)
 _SCOPE = defaults(ScopeSpec)
 _URLS = defaults(UrlSpec)
 
@@ -44,9 +47,9 @@ def _together(patterns: tuple[str, ...]) -> tuple[str, ...]:
 class HostBudget(Section):
     """How much of one host belongs to the crawl. None means no limit."""
 
-    pages: Annotated[Pages | None, BeforeValidator(given)] = None
-    size_bytes: Annotated[Size | None, BeforeValidator(given)] = Field(default=None, alias="bytes")
-    time_s: Annotated[Duration | None, BeforeValidator(given)] = None
+    pages: Annotated[Pages | None, BeforeValidator(given)] = _BUDGET.pages
+    size_bytes: Annotated[Size | None, BeforeValidator(given)] = Field(default=_BUDGET.size_bytes, alias="bytes")
+    time_s: Annotated[Duration | None, BeforeValidator(given)] = _BUDGET.time_s
 
 
 class ScopeRules(Section):
@@ -55,12 +58,17 @@ class ScopeRules(Section):
     hosts: Annotated[Literal["same", "subdomains"] | tuple[str, ...], BeforeValidator(_hosts)] = "same"
     include: Annotated[tuple[Pattern, ...], AfterValidator(_together)] = _SCOPE.include
     exclude: Annotated[tuple[Pattern, ...], AfterValidator(_together)] = _SCOPE.exclude
-    depth: Annotated[Annotated[int, within(0, 10_000)] | None, BeforeValidator(given)] = None
-    pages: Annotated[Pages | None, BeforeValidator(given)] = None
-    size_bytes: Annotated[Size | None, BeforeValidator(given)] = Field(default=None, alias="bytes")
-    time_s: Annotated[Duration | None, BeforeValidator(given)] = None
+    depth: Annotated[Annotated[int, within(0, 10_000)] | None, BeforeValidator(given)] = _EXTENT.depth
+    pages: Annotated[Pages | None, BeforeValidator(given)] = _EXTENT.pages
+    size_bytes: Annotated[Size | None, BeforeValidator(given)] = Field(default=_EXTENT.size_bytes, alias="bytes")
+    time_s: Annotated[Duration | None, BeforeValidator(given)] = _EXTENT.time_s
     per_host: HostBudget = HostBudget()
-    sitemaps: bool = False
+    sitemaps: bool = _EXTENT.sitemaps
+
+    @property
+    def grows(self) -> bool:
+        """Whether a host that a seed redirects to joins the scope."""
+        return self.hosts == "same"
 
 
 class TrapRules(Section):
@@ -74,7 +82,7 @@ class TrapRules(Section):
     subdomains: Annotated[int, within(1, 10**9)] = 1_000
 
 
-class Priority(Section):
+class PriorityRule(Section):
     """How early pages are granted whose path and query match. Others have priority 0."""
 
     match: Pattern

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import pytest
 
-from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.robots import crawl_delay_s, refuses, request_interval_s
 from crawlfleet.coordinator.core.robots_file import MAX_BYTES, RobotsFile, lines_for
 from crawlfleet.coordinator.core.rows import Gate, OriginRow
@@ -20,6 +19,7 @@ from crawlfleet.shared.messages import ScopeSpec
 from crawlfleet.shared.web.urls import canonicalize
 from crawlfleet.shared.web.user_agent import product_token
 from tests.conformance.vectors import published, vectors
+from tests.policies import make_policy
 
 US = "crawlfleet"
 PROBES = ("http://h/", "http://h/a/b?c=d", "http://h/search?q=%E4%B8%AD%B9%FA", "http://h/$*/%2F%24//x.html")
@@ -250,8 +250,8 @@ def test_rules_hold_for_the_token_of_the_whole_user_agent() -> None:
     origin = _origin("User-agent: foobot\nDisallow: /\nCrawl-delay: 7\nRequest-rate: 1/2m\n")
     agent = "Mozilla/5.0 (compatible; FooBot/2.1)"
     scope = ScopeSpec()
-    assert refuses(origin, "http://h/x", Policy(user_agent=agent, scope=scope)) == "robots"
-    assert refuses(origin, "http://h/x", Policy(user_agent="otherbot/1", scope=scope)) == ""
+    assert refuses(origin, "http://h/x", make_policy(user_agent=agent, scope=scope)) == "robots"
+    assert refuses(origin, "http://h/x", make_policy(user_agent="otherbot/1", scope=scope)) == ""
     assert (crawl_delay_s(origin, agent), request_interval_s(origin, agent)) == (7.0, 120.0)
     assert (crawl_delay_s(origin, "otherbot/1"), request_interval_s(origin, "otherbot/1")) == (0.0, 0.0)
 

@@ -276,7 +276,7 @@ def _check_budget(store: Store, mirror: Mirror, policy: Policy) -> None:
     fetched = [task for task in mirror.tasks.values() if task.outcome is Outcome.FETCHED and task.kind is Kind.PAGE]
     reserved = sum(task.reserved for task in mirror.tasks.values())
     assert ledger.pages_reserved == reserved
-    assert policy.pages is None or ledger.pages_fetched + ledger.pages_reserved <= policy.pages
+    assert policy.extent.pages is None or ledger.pages_fetched + ledger.pages_reserved <= policy.extent.pages
     assert ledger.pages_fetched == len(fetched) == len(mirror.results) == store.result_count()
     assert {result.ref for result in mirror.results} == {task.ref for task in fetched}
     assert all(task.state is TaskState.DONE for task in fetched)
@@ -298,7 +298,7 @@ def _check_host(host: HostRow, mirror: Mirror, policy: Policy) -> None:
         return  # some may have been granted before it was known that these hosts are one
     if any(lease.spacing_s > 0 for lease in leases):
         assert len(host.holders) == 1, f"{host.key} is delayed, but held by {host.holders}"
-    assert sum(holder.slots for holder in host.holders) <= policy.per_host
+    assert sum(holder.slots for holder in host.holders) <= policy.politeness.per_host
 
 
 def verdict(world: World) -> None:
@@ -310,17 +310,17 @@ def verdict(world: World) -> None:
     pages = [task for task in mirror.tasks.values() if task.kind is Kind.PAGE]
     fetched = {result.url for result in mirror.results}
     if any(task.reason == "budget_pages" for task in pages):
-        assert len(fetched) == world.policy.pages
+        assert len(fetched) == world.policy.extent.pages
         return
     if any(task.reason == "budget_host_pages" for task in pages):
         by_host = Counter(host_key(url) for url in fetched)
-        assert all(number <= (world.policy.host_budget.pages or 0) for number in by_host.values())
+        assert all(number <= (world.policy.extent.per_host.pages or 0) for number in by_host.values())
         for task in pages:
-            assert task.reason != "budget_host_pages" or by_host[task.host] == world.policy.host_budget.pages
+            assert task.reason != "budget_host_pages" or by_host[task.host] == world.policy.extent.per_host.pages
         return
     mute = {task.url for task in pages if _led_nowhere(task)}
     unparsed = {task.url for task in pages if task.outcome is Outcome.EXTRACT_ERROR}
-    expected = site.reachable(mute, _refused(pages, mirror, site), world.policy.depth, _told(mirror, site))
+    expected = site.reachable(mute, _refused(pages, mirror, site), world.policy.extent.depth, _told(mirror, site))
     assert fetched == expected - unparsed
 
 

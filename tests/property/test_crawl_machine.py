@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from crawlfleet.coordinator.core.policy import Policy, Unit
 from crawlfleet.coordinator.frontier.memory_store import MemoryStore
 from crawlfleet.shared.messages import ExchangeRequest, Outcome, Report
+from tests.policies import make_policy
 from tests.property.crawl_model import World, copy_of, invariants, verdict
 from tests.property.crawl_site import HOSTS, MISFORTUNES, Robots, Site, SitePage
 from tests.property.sim_worker import SimWorker, parallel_on
@@ -42,7 +43,7 @@ _SITES = st.builds(
     listed=st.one_of(st.just(()), st.lists(_NUMBERS, min_size=1, max_size=6).map(tuple)),
 )
 _POLICIES = st.builds(
-    Policy,
+    make_policy,
     user_agent=st.just("sim"),
     scope=st.just(Site((), (Robots.NONE,) * 3).scope()),
     delay_s=st.sampled_from([0.0, 1.0]),
@@ -53,7 +54,7 @@ _POLICIES = st.builds(
     hold_max_s=st.just(20.0),
     depth=st.one_of(st.none(), st.integers(0, 3)),
     pages=st.one_of(st.none(), st.integers(1, 4)),
-    keep_scope_same=st.just(False),
+    grows=st.just(False),
     unit=st.sampled_from([Unit.HOST, Unit.ADDRESS]),
     robots_wait_s=st.sampled_from([0.0, 5.0, 30.0]),
     robots_pause_s=st.just(2.0),
@@ -183,7 +184,7 @@ class CrawlMachine(RuleBasedStateMachine):
             invariants(self.world)
             for host in HOSTS:
                 under_way = parallel_on(self.alive, self.world, host)
-                assert under_way <= self.world.policy.per_host, f"{under_way} at once on {host}"
+                assert under_way <= self.world.policy.politeness.per_host, f"{under_way} at once on {host}"
 
     def teardown(self) -> None:
         if not hasattr(self, "world") or sys.exc_info()[0] is not None:

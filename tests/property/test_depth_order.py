@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from tests.policies import make_policy
 from tests.property.crawl_model import World, verdict
 from tests.property.crawl_site import Robots, Site, SitePage
 from tests.property.sim_worker import SimWorker
@@ -13,7 +13,7 @@ TWO_WAYS = Site(
     pages=tuple(SitePage(links=links) for links in ((2,), (4,), (3, 4), (5,), (5,), (6,), ())),
     robots=(Robots.NONE,) * 3,
 )
-POLICY = Policy(user_agent="sim", scope=TWO_WAYS.scope(), delay_s=0.0, per_host=8, depth=3, tasks_per_lease=1)
+POLICY = make_policy(user_agent="sim", scope=TWO_WAYS.scope(), delay_s=0.0, per_host=8, depth=3, tasks_per_lease=1)
 
 
 def work(worker: SimWorker, rounds: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from crawlfleet.coordinator.core.policy import Budget, Policy
+from tests.policies import make_policy
 from tests.property.crawl_site import Robots, Site, SitePage
 from tests.simulation.aims import Aim
 from tests.simulation.machine import Settings
@@ -44,7 +45,7 @@ def _rungs(random: Random, number: int, numbers: int) -> tuple[int, ...]:
 
 def draw_policy(random: Random, aim: Aim) -> Policy:
     """Return what a job may ask for."""
-    return Policy(
+    return make_policy(
         user_agent="sim",
         scope=Site((), (Robots.NONE,) * 3).scope(),
         delay_s=random.choice([0.0, 0.5, 1.0]),
@@ -55,7 +56,7 @@ def draw_policy(random: Random, aim: Aim) -> Policy:
         hold_max_s=20.0,
         depth=random.choice(aim.depths),
         pages=random.choice(aim.pages),
-        keep_scope_same=False,
+        grows=False,
         robots_wait_s=random.choice([0.0, 5.0, 40.0]),
         robots_pause_s=2.0,
         robots_pause_max_s=8.0,

@@ -34,7 +34,7 @@ class Laws:
                 self._granted.add(change.row.id)
             elif isinstance(change, TaskMoved) and change.event == TaskEvent.LOST:
                 task = change.task
-                is_suspect = (task.lease, task.ref) in self._begun or task.losses >= self._policy.suspect_losses
+                is_suspect = (task.lease, task.ref) in self._begun or task.losses >= self._policy.tuning.suspect_losses
                 assert task.alone or not is_suspect, f"{task.url} is under suspicion, but not alone"
 
     def after(self, changes: Sequence[Change], mirror: Mirror) -> None:
@@ -48,13 +48,13 @@ class Laws:
     def _check_burden(self, leases: Sequence[LeaseRow]) -> None:
         """No session holds more of a host than it can work on until it is granted more."""
         policy = self._policy
-        ahead_s = min(policy.ahead_s, policy.lease_s / 2)
+        ahead_s = min(policy.tuning.ahead_s, policy.lease_s / 2)
         for session in {lease.session for lease in leases}:
             mine = [lease for lease in leases if lease.session == session]
             spacing_s = min(lease.spacing_s for lease in mine)
             planned = int(ahead_s / spacing_s) + 1 if spacing_s > 0 else 0
             open_tasks = sum(len(lease.refs) for lease in mine)
-            most = max(policy.per_host * policy.tasks_per_slot, planned)
+            most = max(policy.politeness.per_host * policy.tuning.tasks_per_slot, planned)
             assert open_tasks <= most, f"{session} holds {open_tasks} tasks of a host, {most} at most"
 
 

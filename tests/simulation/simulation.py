@@ -114,7 +114,7 @@ class Simulation:
                 attempt.host == host and (attempt.lease_id, attempt.task.ref) in open_tasks
                 for attempt in self._running()
             )
-            assert under_way <= machine.policy.per_host, f"{under_way} at once on {host}"
+            assert under_way <= machine.policy.politeness.per_host, f"{under_way} at once on {host}"
 
     # The fleet
 

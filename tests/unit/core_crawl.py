@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.changes import Change
-from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import HostRow, TaskRow
 from crawlfleet.coordinator.frontier.memory_store import MemoryStore
 from crawlfleet.coordinator.frontier.port import Store
@@ -26,16 +23,17 @@ from crawlfleet.shared.messages import (
     Task,
 )
 from crawlfleet.shared.web.urls import fingerprint
+from tests.policies import make_policy, policy_with
 
 SEED = "http://a.test/"
-POLICY = Policy(user_agent="bot", scope=ScopeSpec(hosts=("a.test", "b.test")), delay_s=0.0, per_host=4)
+POLICY = make_policy(user_agent="bot", scope=ScopeSpec(hosts=("a.test", "b.test")), delay_s=0.0, per_host=4)
 
 
 class CoreCrawl:
     """One crawl and its time; every call is flushed, as the loop does it."""
 
     def __init__(self, *seeds: str, store: Store | None = None, **policy: object) -> None:
-        self.policy = msgspec.structs.replace(POLICY, **policy)
+        self.policy = policy_with(POLICY, **policy)
         self.store = store if store is not None else MemoryStore()
         self.changes: list[Change] = []
         self.brief = Brief(job="test", scope=self.policy.scope)
@@ -46,7 +44,7 @@ class CoreCrawl:
 
     def reopen(self, **policy: object) -> None:
         """Go on with the same store, by a policy that may have changed."""
-        self.policy = msgspec.structs.replace(self.policy, **policy)
+        self.policy = policy_with(self.policy, **policy)
         self.service = Service(self.store, self.policy, self.brief, 7, self.changes.extend, self.now)
 
     def pass_time(self, seconds: float) -> None:

@@ -16,11 +16,12 @@ from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.marks import Marks
 from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.shared.messages import Brief, ExchangeRequest, Hello, Kind, Lease, Outcome, Report, Row, ScopeSpec, Task
+from tests.policies import make_policy
 
 SEED = "http://a.test/"
 ITEMS = "items.jsonl"
 LINKS = {SEED: (f"{SEED}1", f"{SEED}2"), f"{SEED}1": (f"{SEED}3",)}
-POLICY = Policy(user_agent="bot", scope=ScopeSpec(hosts=("a.test",)), delay_s=0.0, per_host=4)
+POLICY = make_policy(user_agent="bot", scope=ScopeSpec(hosts=("a.test",)), delay_s=0.0, per_host=4)
 
 
 class DurableCrawl:

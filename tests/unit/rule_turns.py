@@ -29,9 +29,10 @@ from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.coordinator.frontier.memory_store import MemoryStore
 from crawlfleet.shared.messages import Kind, ScopeSpec
 from crawlfleet.shared.web.urls import fingerprint
+from tests.policies import make_policy
 
 HOST, ORIGIN = "a.test", "http://a.test"
-POLICY = Policy(user_agent="bot", scope=ScopeSpec(hosts=(HOST, "b.test")), delay_s=0.0, per_host=4)
+POLICY = make_policy(user_agent="bot", scope=ScopeSpec(hosts=(HOST, "b.test")), delay_s=0.0, per_host=4)
 
 
 def page(name: str, **values: Any) -> TaskRow:

@@ -20,6 +20,7 @@ from crawlfleet.screen.console import Console
 from crawlfleet.screen.tables import show_audit
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Hello, Lease, Task
+from tests.policies import policy_with
 from tests.unit.durable_crawl import POLICY, DurableCrawl, report
 
 
@@ -77,7 +78,7 @@ def test_a_gap_that_no_clock_measures_is_none(gap_s: float) -> None:
 
 def crawled(folder: Path, delay_s: float) -> Path:
     """Crawl with a delay, over two incarnations, each page reported a moment after its start."""
-    policy = replace(POLICY, delay_s=delay_s)
+    policy = policy_with(POLICY, delay_s=delay_s)
     crawl = DurableCrawl(folder, policy)
     crawl.begin()
     granted: list[tuple[Lease, Task]] = []

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-import msgspec
 import pytest
 
 from crawlfleet.coordinator.core import politeness
 from crawlfleet.coordinator.core.rows import HostRow, LeaseRow
 from crawlfleet.shared.messages import Kind, Lease, Outcome, Report, Task
+from tests.policies import policy_with
 from tests.unit.core_crawl import POLICY, CoreCrawl
 
 PAGES = tuple(f"http://a.test/{number}" for number in range(30))
@@ -91,7 +91,7 @@ def test_a_slow_host_does_not_pile_up_tasks_at_its_worker() -> None:
     ids=["unknown", "very fast", "fast", "middling", "slow"],
 )
 def test_of_a_fast_host_a_session_may_hold_what_it_works_on_for_a_moment(latency_s: float, most: int) -> None:
-    policy = msgspec.structs.replace(POLICY, tasks_per_slot=4, most_per_slot=16, busy_s=0.2)
+    policy = policy_with(POLICY, tasks_per_slot=4, most_per_slot=16, busy_s=0.2)
     host = HostRow(key="a.test", delay_s=0.0, latency_s=latency_s)
     assert politeness.open_at_once(host, 2, policy) == most
 
@@ -134,7 +134,7 @@ def test_what_nobody_else_could_start_is_not_left() -> None:
     crawl = CoreCrawl(*(f"http://a.test/{number}" for number in range(12)), per_host=1)
     crawl.hello("s", "t")
     crawl.open_gates()
-    assert len(crawl.ask("s", 64)) == crawl.policy.tasks_per_slot
+    assert len(crawl.ask("s", 64)) == crawl.policy.tuning.tasks_per_slot
     alone = CoreCrawl(*(f"http://a.test/{number}" for number in range(12)), per_host=8)
     alone.hello("s")
     alone.open_gates()

@@ -158,7 +158,7 @@ def test_the_pause_doubles_within_a_quarter_and_up_to_its_limit() -> None:
         ref = number.to_bytes(16, "big")
         pauses = [retry.backoff_s(POLICY, ref, attempt) for attempt in range(60)]
         for attempt, pause in enumerate(pauses):
-            whole = min(POLICY.retry_max_s, POLICY.retry_base_s * 2.0 ** min(attempt, 40))
+            whole = min(POLICY.tuning.retry_max_s, POLICY.tuning.retry_base_s * 2.0 ** min(attempt, 40))
             assert 0.75 * whole <= pause <= 1.25 * whole
         assert pauses == [retry.backoff_s(POLICY, ref, attempt) for attempt in range(60)]
 

@@ -80,7 +80,7 @@ Disallow: /private/
 
 
 def test_sitemaps_in_robots_txt_are_read_if_the_job_asks_for_them_whatever_group_they_stand_in() -> None:
-    crawl = CoreCrawl(robots_sitemaps=True)
+    crawl = CoreCrawl(sitemaps=True)
     crawl.hello("s")
     crawl.open_gates(body=ROBOTS, status=200)
     maps = {task.url for _, task in crawl.ask(want=50) if task.kind is Kind.SITEMAP}
@@ -95,7 +95,7 @@ def test_sitemaps_in_robots_txt_are_left_alone_unless_the_job_asks_for_them() ->
 
 
 def test_one_robots_txt_names_so_many_sitemaps_and_no_more() -> None:
-    crawl = CoreCrawl(robots_sitemaps=True)
+    crawl = CoreCrawl(sitemaps=True)
     crawl.hello("s")
     lines = "".join(f"Sitemap: http://a.test/{number}.xml\n" for number in range(MAX_NAMED + 1))
     crawl.open_gates(body=lines.encode(), status=200)
@@ -104,7 +104,7 @@ def test_one_robots_txt_names_so_many_sitemaps_and_no_more() -> None:
 
 
 def test_the_same_sitemap_named_by_the_job_and_by_robots_txt_is_one() -> None:
-    crawl = with_map(robots=f"Sitemap: {MAP}".encode(), robots_sitemaps=True)
+    crawl = with_map(robots=f"Sitemap: {MAP}".encode(), sitemaps=True)
     assert [task.url for _, task in crawl.ask()].count(MAP) == 1
 
 
@@ -148,7 +148,7 @@ def test_entries_of_another_host_count_if_the_job_itself_names_the_sitemap() -> 
 
 def by_robots(url: str) -> CoreCrawl:
     """Begin a crawl of a.test, whose robots.txt names a sitemap; b.test is in scope, too."""
-    crawl = CoreCrawl(robots_sitemaps=True)
+    crawl = CoreCrawl(sitemaps=True)
     crawl.hello("s")
     crawl.open_gates(body=f"Sitemap: {url}".encode(), status=200)
     return crawl

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from crawlfleet.coordinator.app import policy
-from crawlfleet.coordinator.core.policy import Budget, Policy, Unit
+from crawlfleet.coordinator.core.policy import Budget, Unit
 from crawlfleet.coordinator.core.rows import HostRow
 from crawlfleet.coordinator.core.units import key_of_address
-from crawlfleet.coordinator.job.job import brief, load
+from crawlfleet.coordinator.job.job import brief, load, policy
 from crawlfleet.shared.messages import Hello, Kind, Lease, Outcome, ScopeSpec, Task
+from tests.policies import make_policy, policy_with
 from tests.unit.core_crawl import POLICY, CoreCrawl
 from tests.unit.durable_crawl import DurableCrawl, report
 
@@ -182,7 +182,7 @@ def test_a_host_that_is_an_address_is_its_own_unit() -> None:
     ],
 )
 def test_an_address_is_written_as_in_a_url(address: str, key: str) -> None:
-    assert key_of_address(address, replace(POLICY, unit=Unit.ADDRESS)) == key
+    assert key_of_address(address, policy_with(POLICY, unit=Unit.ADDRESS)) == key
 
 
 def test_a_job_says_what_it_wants_of_politeness(tmp_path: Path) -> None:
@@ -191,12 +191,12 @@ def test_a_job_says_what_it_wants_of_politeness(tmp_path: Path) -> None:
     path.write_text(f"name: own\nseeds: [http://a.test/]\npoliteness: {told}\n")
     job = load(path)
     wanted = policy(job, brief(job))
-    assert (wanted.delay_s, wanted.per_host, wanted.unit) == (2.0, 3, Unit.DOMAIN)
-    assert (wanted.adaptive, wanted.max_delay_s, wanted.patience) == (False, 300.0, 7)
+    assert (wanted.politeness.delay_s, wanted.politeness.per_host, wanted.politeness.unit) == (2.0, 3, Unit.DOMAIN)
+    assert (wanted.politeness.adaptive, wanted.politeness.max_delay_s, wanted.politeness.patience) == (False, 300.0, 7)
 
 
 def test_units_outlive_a_restart(tmp_path: Path) -> None:
-    wanted = Policy(user_agent="bot", scope=ScopeSpec(hosts=("a.test",)), unit=Unit.ADDRESS)
+    wanted = make_policy(user_agent="bot", scope=ScopeSpec(hosts=("a.test",)), unit=Unit.ADDRESS)
     crawl = DurableCrawl(tmp_path, wanted)
     crawl.begin()
     ((lease, robots),) = crawl.ask()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from crawlfleet.coordinator.core.policy import Policy
@@ -14,6 +13,7 @@ from crawlfleet.coordinator.job.change import check_change, difference, take_job
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Kind, ScopeSpec
 from crawlfleet.shared.web.urls import fingerprint
+from tests.policies import policy_with
 from tests.unit.durable_crawl import POLICY, SEED, DurableCrawl
 
 JOB: dict[str, Any] = {
@@ -108,13 +108,13 @@ def goes_on(folder: Path, policy: Policy) -> DurableCrawl:
 
 
 def test_a_depth_that_is_raised_revives_what_was_dropped_for_it(tmp_path: Path) -> None:
-    crawl = DurableCrawl(tmp_path, msgspec.structs.replace(POLICY, depth=1))
+    crawl = DurableCrawl(tmp_path, policy_with(POLICY, depth=1))
     crawl.begin()
     crawl.finish()
     assert page(crawl, f"{SEED}3").reason == "depth"
     crawl.close()
 
-    crawl = goes_on(tmp_path, msgspec.structs.replace(POLICY, depth=2))
+    crawl = goes_on(tmp_path, policy_with(POLICY, depth=2))
     assert page(crawl, f"{SEED}3").state is TaskState.PENDING
     crawl.finish()
 
@@ -132,7 +132,7 @@ def test_an_exclusion_drops_what_waits_and_leaves_what_was_fetched(tmp_path: Pat
     crawl.close()
 
     scope = ScopeSpec(hosts=("a.test",), exclude=("/2",))
-    crawl = goes_on(tmp_path, msgspec.structs.replace(POLICY, scope=scope))
+    crawl = goes_on(tmp_path, policy_with(POLICY, scope=scope))
 
     assert page(crawl, f"{SEED}2").state is TaskState.DROPPED
     assert page(crawl, f"{SEED}2").reason == "exclude"
@@ -143,7 +143,7 @@ def test_an_exclusion_drops_what_waits_and_leaves_what_was_fetched(tmp_path: Pat
 
 
 def test_a_budget_that_is_raised_revives_what_was_dropped_for_it(tmp_path: Path) -> None:
-    crawl = DurableCrawl(tmp_path, msgspec.structs.replace(POLICY, pages=1))
+    crawl = DurableCrawl(tmp_path, policy_with(POLICY, pages=1))
     crawl.begin()
     crawl.finish()
     crawl.service.flush(crawl.now)

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from pydantic import Field
 
-from crawlfleet.coordinator.app import policy
+from crawlfleet.coordinator.core.policy import Policy, Politeness, Tuning
 from crawlfleet.coordinator.job import job as job_module
-from crawlfleet.coordinator.job.job import FetchRules, Job, brief, load
+from crawlfleet.coordinator.job.job import FetchRules, Job, PolitenessRules, brief, load, policy
 from crawlfleet.coordinator.job.section import Plain, defaults
 from crawlfleet.shared.messages import Brief, FetchSpec
 
@@ -24,14 +24,7 @@ JOB = load(Path(__file__).parents[2] / "config/reference.yaml")
 READ_AT_THE_START = {"sinks.*", "durability", "politeness.ignore_robots.*.reason"}
 # What the specs hold beside a job's keys: the text of a file, and limits and numbers that are the same for all jobs.
 OF_NO_KEY = {"brief.hook.source", "brief.max_outlinks", "brief.max_report_bytes", "brief.max_rows"}
-OF_NO_KEY |= {
-    f"policy.{name}"
-    for name in (
-        *("retry_base_s", "retry_max_s", "hold_max_s", "max_hops", "robots_hops", "robots_fresh_s"),
-        *("robots_fresh_least_s", "robots_pause_s", "robots_pause_max_s", "ahead_s", "tasks_per_lease"),
-        *("tasks_per_slot", "most_per_slot", "busy_s", "suspect_losses", "poison_deaths", "max_outlinks"),
-    )
-}
+OF_NO_KEY |= {f"policy.tuning.{name}" for name in Tuning.__struct_fields__} | {"policy.max_outlinks"}
 
 
 def others(value: Any, kind: Any = None) -> Iterator[tuple[str, Any]]:
@@ -114,14 +107,38 @@ class JitterRules(FetchRules):
     jitter_s: float = defaults(JitterSpec).jitter_s
 
 
-class JitterJob(Job):
+class NightPoliteness(Politeness, frozen=True, kw_only=True):
+    night_s: float = 60.0
+
+
+class NightPolicy(Policy, frozen=True, kw_only=True):
+    politeness: NightPoliteness
+
+
+class NightRules(PolitenessRules):
+    night_s: float = defaults(NightPoliteness).night_s
+
+
+class NewJob(Job):
+    politeness: NightRules = Field(default_factory=NightRules)
     fetch: JitterRules = Field(default_factory=JitterRules)
+
+
+def jobs(section: str, **keys: object) -> tuple[NewJob, NewJob]:
+    """Return a job without keys in a section, and one with some."""
+    written = {"name": "new", "seeds": ("http://a.test/",)}
+    return NewJob.model_validate(written), NewJob.model_validate({**written, section: keys})
 
 
 def test_a_new_key_of_the_worker_is_its_line_in_the_section_and_in_the_spec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_module, "FetchSpec", JitterSpec)
     monkeypatch.setattr(job_module, "Brief", JitterBrief)
-    written = {"name": "new", "seeds": ("http://a.test/",)}
-    told = [JitterJob.model_validate({**written, "fetch": fetch}) for fetch in ({}, {"jitter": 2.0})]
-    briefs = [brief(job).fetch for job in told]
-    assert [spec.jitter_s for spec in briefs if isinstance(spec, JitterSpec)] == [0.5, 2.0]
+    found = [brief(job).fetch for job in jobs("fetch", jitter=2.0)]
+    assert [spec.jitter_s for spec in found if isinstance(spec, JitterSpec)] == [0.5, 2.0]
+
+
+def test_a_new_key_of_the_rules_is_its_line_in_the_section_and_in_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_module, "Politeness", NightPoliteness)
+    monkeypatch.setattr(job_module, "Policy", NightPolicy)
+    found = [policy(job, brief(job)).politeness for job in jobs("politeness", night=5.0)]
+    assert [section.night_s for section in found if isinstance(section, NightPoliteness)] == [60.0, 5.0]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.changes import Accepted, Change
-from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import TaskRow, TaskState
 from crawlfleet.coordinator.frontier.memory_store import MemoryStore
 from crawlfleet.shared.messages import Brief, ExchangeRequest, Hello, Kind, Outcome, Report, ScopeSpec
 from crawlfleet.shared.web.urls import fingerprint
+from tests.policies import make_policy
 
 SITE = "http://a.test/"
 SCOPE = ScopeSpec(hosts=("a.test",))
@@ -24,7 +24,7 @@ class Crawl:
     def __init__(self, depth: int) -> None:
         self.changes: list[Change] = []
         self.store = MemoryStore()
-        policy = Policy(user_agent="test", scope=SCOPE, delay_s=0, depth=depth, tasks_per_lease=1)
+        policy = make_policy(user_agent="test", scope=SCOPE, delay_s=0, depth=depth, tasks_per_lease=1)
         self.service = Service(self.store, policy, Brief(job="t", scope=SCOPE), 1, self.changes.extend)
         self.service.add_seeds([SITE], 0.0)
         self.service.hello(Hello(session="s"), 0.0)

@@ -28,6 +28,7 @@ from crawlfleet.coordinator.sinks.marks import Marks
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.messages import ExchangeRequest, Kind
 from crawlfleet.shared.web.urls import fingerprint
+from tests.policies import policy_with
 from tests.unit.durable_crawl import ITEMS, POLICY, SEED, DurableCrawl, report
 
 DATA = Path(__file__).parents[1] / "data"
@@ -171,7 +172,7 @@ def test_a_store_of_an_older_format_is_brought_up_to_date_and_goes_on(tmp_path: 
 
 
 def test_what_an_older_version_dropped_for_its_budget_comes_back_with_a_larger_one(tmp_path: Path) -> None:
-    crawl = DurableCrawl(tmp_path, replace(POLICY, pages=1))
+    crawl = DurableCrawl(tmp_path, policy_with(POLICY, pages=1))
     crawl.begin()
     crawl.finish()
     crawl.close()
@@ -186,7 +187,7 @@ def test_what_an_older_version_dropped_for_its_budget_comes_back_with_a_larger_o
             "PRAGMA user_version = 2;"
         )
 
-    again = DurableCrawl(tmp_path, replace(POLICY, pages=9))
+    again = DurableCrawl(tmp_path, policy_with(POLICY, pages=9))
     again.service.reconsider(again.now)
     again.begin()
     again.finish()
