@@ -32,7 +32,7 @@ class LineFile:
     def __init__(self, path: Path, mark: Mark | None, *, power: bool) -> None:
         self._path = path
         self._power = power
-        with self._told():
+        with self._mapped_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: IO[bytes] = path.open("ab", buffering=0)
         self._is_regular = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
@@ -59,7 +59,7 @@ class LineFile:
 
     def append(self, lines: bytes, results: int) -> Mark:
         """Write the lines of so many further results; return the mark to commit."""
-        with self._told():
+        with self._mapped_errors():
             self._write(lines)
             if self._power and self._is_regular:
                 os.fsync(self._file.fileno())
@@ -77,7 +77,7 @@ class LineFile:
 
         Raise `UsageError` if it holds anything else, or more than the log and has no mark.
         """
-        with self._told(), self._path.open("rb") as file:
+        with self._mapped_errors(), self._path.open("rb") as file:
             kept = self._agreeing(file, log)
             if self._is_unclaimed and file.read(1):
                 raise UsageError(self._foreign())
@@ -87,7 +87,7 @@ class LineFile:
 
     def close(self) -> None:
         """Close the file, and let it go."""
-        with self._told():
+        with self._mapped_errors():
             self._file.close()
 
     def _agreeing(self, file: IO[bytes], log: Iterable[bytes]) -> Mark:
@@ -106,7 +106,7 @@ class LineFile:
     def _check(self) -> None:
         if self.is_to_restore:
             return
-        with self._told(), self._path.open("rb") as file:
+        with self._mapped_errors(), self._path.open("rb") as file:
             file.seek(self.mark.block_at)
             block = file.read(self.mark.size_bytes - self.mark.block_at)
             if self.mark.block_hash and _hash(block) != self.mark.block_hash:
@@ -128,7 +128,7 @@ class LineFile:
         return os.fstat(self._file.fileno()).st_size
 
     def _sync_name(self) -> None:
-        with self._told():
+        with self._mapped_errors():
             sync_folder(self._path.parent)
 
     def _foreign(self) -> str:
@@ -140,7 +140,7 @@ class LineFile:
         )
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _mapped_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -38,7 +38,7 @@ class Marks:
     def __init__(self, path: Path, *, power: bool) -> None:
         self._path = path
         self._level = "FULL" if power else "NORMAL"
-        with self._told():
+        with self._mapped_errors():
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             self._open()
@@ -48,14 +48,14 @@ class Marks:
 
     def get(self, sink: str) -> Mark | None:
         """Return a sink's mark, None if it never wrote."""
-        with self._told():
+        with self._mapped_errors():
             found = self._db.execute("SELECT mark FROM marks WHERE sink = ?", (sink,)).fetchone()
         return None if found is None else msgspec.msgpack.decode(found[0], type=Mark)
 
     def set(self, sink: str, mark: Mark) -> None:
         """Commit a sink's mark."""
         is_first = sink not in self._known
-        with self._told():
+        with self._mapped_errors():
             self._db.execute(f"PRAGMA synchronous = {'FULL' if is_first else self._level}")
             self._db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (sink, msgspec.msgpack.encode(mark)))
             if is_first:
@@ -67,13 +67,13 @@ class Marks:
         self._db.close()
 
     def _open(self) -> None:
-        with self._told():
+        with self._mapped_errors():
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute(_SCHEMA)
             self._known = {name for (name,) in self._db.execute("SELECT sink FROM marks")}
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _mapped_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.DatabaseError, OSError) as error:

@@ -59,17 +59,23 @@ _EXCHANGE_REASONS: tuple[tuple[type[BaseException], str], ...] = (
 _TLS_REASONS = {9: "tls_expired", 10: "tls_expired", 62: "tls_wrong_host", 64: "tls_wrong_host"}
 
 
-class _Failed(Exception):
-    """An exchange that failed. `status` and `headers` are those of the head, if it had arrived."""
+class _Failure(NamedTuple):
+    """How an exchange failed. `status` and `headers` are those of the head, if it had arrived."""
 
-    def __init__(self, reason: str, detail: str, outcome: Outcome = Outcome.NETWORK_ERROR) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
-        self.outcome = outcome
-        self.status = 0
-        self.headers = Headers()
-        self.remote_address = ""
+    reason: str
+    detail: str
+    outcome: Outcome = Outcome.NETWORK_ERROR
+    status: int = 0
+    headers: Headers = Headers()
+    remote_address: str = ""
+
+
+class _Failed(Exception):
+    """An exchange that failed."""
+
+    def __init__(self, failure: _Failure) -> None:
+        super().__init__(failure.detail)
+        self.failure = failure
 
 
 class _Request(NamedTuple):
@@ -112,7 +118,7 @@ class WatchedAdapter(HTTPAdapter):
                 return self._converse(origin, connection, request, keep_bytes)
             except _Failed as failed:
                 # The server closed the idle connection while the request was on its way: once more, anew.
-                if connection.watch.heard or failed.reason != "reset" or request.method not in ("GET", "HEAD"):
+                if connection.watch.heard or failed.failure.reason != "reset" or request.method not in ("GET", "HEAD"):
                     raise
         elif connection is not None:
             connection.close()
@@ -125,12 +131,12 @@ class WatchedAdapter(HTTPAdapter):
             connection.watch.connected = True
         except Exception as error:
             connection.close()
-            failure = _failure(error, _CONNECT_REASONS)
-            if isinstance(failure, _Failed):
-                failure.remote_address = connection.remote_address
-                if failure.reason == "connect" and connection.remote_address:
-                    failure.reason = "tls"  # it was connected, and cut in the handshake
-            raise failure from error
+            failure, address = _failure_of(error, _CONNECT_REASONS), connection.remote_address
+            if failure is None:
+                raise
+            if failure.reason == "connect" and address:
+                failure = failure._replace(reason="tls")  # it was connected, and cut in the handshake
+            raise _Failed(failure._replace(remote_address=address)) from error
         return connection
 
     def _converse(self, origin: str, connection: Any, request: _Request, keep_bytes: int | None) -> _Answer:
@@ -142,10 +148,11 @@ class WatchedAdapter(HTTPAdapter):
             finally:
                 ended = raw.isclosed()
                 raw.close()
-        except BaseException as error:
+        except _Failed as failed:
             connection.close()
-            if isinstance(error, _Failed):
-                error.remote_address = connection.remote_address
+            raise _Failed(failed.failure._replace(remote_address=connection.remote_address)) from failed
+        except BaseException:
+            connection.close()
             raise
         if ended and not connection.is_closed:
             self._keep(origin, connection)
@@ -167,10 +174,12 @@ class WatchedAdapter(HTTPAdapter):
             )
             raw: HTTPResponse = connection.getresponse()
         except (OSError, BrokenAnswer) as error:
-            failure = _failure(error, _EXCHANGE_REASONS)
-            if isinstance(failure, _Failed) and failure.reason == "timeout_total" and not connection.watch.answered:
-                failure.reason = "timeout_first_byte"
-            raise failure from error
+            failure = _failure_of(error, _EXCHANGE_REASONS)
+            if failure is None:
+                raise
+            if failure.reason == "timeout_total" and not connection.watch.answered:
+                failure = failure._replace(reason="timeout_first_byte")
+            raise _Failed(failure) from error
         return raw
 
     def _receive(self, raw: HTTPResponse, keep_bytes: int | None) -> _Answer:
@@ -185,8 +194,7 @@ class WatchedAdapter(HTTPAdapter):
         except _Failed as failed:
             # What a redirect or an error says stands in its head, whatever becomes of its body.
             if wanted:
-                failed.status, failed.headers = raw.status, headers
-                raise
+                raise _Failed(failed.failure._replace(status=raw.status, headers=headers)) from failed
         return _Answer(raw.status, raw.reason or "", headers, body, truncated=truncated)
 
     def _keep(self, origin: str, connection: Any) -> None:
@@ -210,7 +218,8 @@ class WatchedAdapter(HTTPAdapter):
                 _Request(request.method or "GET", request.url or "", dict(request.headers), request.body)
             )
         except _Failed as failed:
-            raise requests.ConnectionError(f"{failed.reason}: {failed.detail}", request=request) from failed
+            text = f"{failed.failure.reason}: {failed.failure.detail}"
+            raise requests.ConnectionError(text, request=request) from failed
         # The body is whole and decoded, whatever the fields say of it.
         pairs = [(name, value) for name, value in answer.headers.pairs if name.lower() != "content-encoding"]
         raw = HTTPResponse(
@@ -254,15 +263,16 @@ class RequestsFetcher:
         try:
             answer = self._adapter.exchange(_Request("GET", url, self._headers_for(url)), keep_bytes)
         except _Failed as failed:
+            failure = failed.failure
             return Fetched(
                 url=url,
-                status=failed.status,
-                headers=failed.headers,
-                failure=failed.outcome,
-                reason=failed.reason,
-                detail=failed.detail,
+                status=failure.status,
+                headers=failure.headers,
+                failure=failure.outcome,
+                reason=failure.reason,
+                detail=failure.detail,
                 elapsed_s=time.monotonic() - started,
-                remote_address=failed.remote_address,
+                remote_address=failure.remote_address,
             )
         except Exception as error:  # noqa: BLE001 - a fetch thread must outlive any page; the report tells the type
             detail = f"{type(error).__name__}: {error}"
@@ -295,24 +305,23 @@ class RequestsFetcher:
         self.session.close()
 
 
-def _failure(error: Exception, reasons: tuple[tuple[type[BaseException], str], ...]) -> Exception:
-    """Map what a library raised to a `_Failed`; an error that no reason fits is a bug and stays itself."""
+def _failure_of(error: Exception, reasons: tuple[tuple[type[BaseException], str], ...]) -> _Failure | None:
+    """Map what a library raised to a failure; None for an error that no reason fits, which is a bug."""
     if isinstance(error, BrokenAnswer):
-        return _Failed(error.reason, str(error))
+        return _Failure(error.reason, str(error))
     seen: BaseException = error
     if isinstance(error, foreign.ProtocolError) and error.__cause__ is not None:
         seen = error.__cause__
     for kind, reason in reasons:
         if isinstance(seen, kind):
-            told = (
-                _TLS_REASONS.get(seen.verify_code, reason) if isinstance(seen, ssl.SSLCertVerificationError) else reason
-            )
-            return _Failed(told, str(seen) or type(seen).__name__)
-    return error
+            if isinstance(seen, ssl.SSLCertVerificationError):
+                reason = _TLS_REASONS.get(seen.verify_code, reason)  # noqa: PLW2901  the narrower one
+            return _Failure(reason, str(seen) or type(seen).__name__)
+    return None
 
 
 def _too_large(limit: int) -> _Failed:
-    return _Failed("body_too_large", f"the body passes the limit of {limit} bytes", Outcome.TOO_LARGE)
+    return _Failed(_Failure("body_too_large", f"the body passes the limit of {limit} bytes", Outcome.TOO_LARGE))
 
 
 def _read_body(raw: HTTPResponse, headers: Headers, limit: int) -> bytes:
@@ -350,10 +359,14 @@ def _blocks(raw: HTTPResponse) -> Iterator[bytes]:
         while block := raw.read(READ_BYTES, decode_content=True):
             yield block
     except (foreign.HTTPError, OSError, BrokenAnswer) as error:
-        raise _failure(error, _EXCHANGE_REASONS) from error
+        failure = _failure_of(error, _EXCHANGE_REASONS)
+        if failure is None:
+            raise
+        raise _Failed(failure) from error
 
 
 def _refuse_coding(headers: Headers) -> None:
     named = codings(headers)
     if not _DECODABLE.issuperset(named):
-        raise _Failed("bad_encoding", f"Content-Encoding is {', '.join(named)[:80]!r}, which was not asked for")
+        text = f"Content-Encoding is {', '.join(named)[:80]!r}, which was not asked for"
+        raise _Failed(_Failure("bad_encoding", text))
