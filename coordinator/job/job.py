@@ -1,25 +1,23 @@
 """The job: what a person wrote in YAML, validated, as frozen values.
 
-Owns the keys, their limits and defaults, and the way from a job to a worker's brief. `load` tells every problem at
-once. It must not import the hook, nor reach any network; reading the job file and the hook file is all its I/O.
+Owns the keys, their limits, and the way from a job to what workers (`brief`) and the coordinator's rules (`policy`)
+go by. A default stands in the spec that its key's value goes into, or here if there is none. `load` tells every problem
+at once. It must not import the hook, nor reach any network; reading the job file and the files it names is all its I/O.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    Discriminator,
     Field,
     PlainValidator,
     PrivateAttr,
-    Tag,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
@@ -30,12 +28,11 @@ from crawlfleet.coordinator.core.policy import FetchLimits, Policy, Politeness
 from crawlfleet.coordinator.job import problems, yaml_source
 from crawlfleet.coordinator.job import values as job_values
 from crawlfleet.coordinator.job.ca_file import read_ca_file
-from crawlfleet.coordinator.job.css import parse_selector
 from crawlfleet.coordinator.job.hook_file import prepares_sessions, read_hook
+from crawlfleet.coordinator.job.items import Item, Selector, check_items
 from crawlfleet.coordinator.job.scope import PriorityRule, ScopeRules, TrapRules, UrlRules
 from crawlfleet.coordinator.job.section import (
     STRICT,
-    Plain,
     Section,
     defaults,
     duration,
@@ -43,6 +40,7 @@ from crawlfleet.coordinator.job.section import (
     given,
     keys_of,
     one_of,
+    repeated,
     section_at,
     size,
     within,
@@ -55,9 +53,7 @@ from crawlfleet.shared.errors import JobError
 from crawlfleet.shared.messages import (
     Brief,
     FetchSpec,
-    FieldRule,
     HookSpec,
-    ItemRule,
     LinkSpec,
     ParseSpec,
     ScopeSpec,
@@ -66,7 +62,6 @@ from crawlfleet.shared.messages import (
 from crawlfleet.shared.web.urls import host_key
 
 Timeout = Annotated[float, duration("100ms", "10m")]
-Selector = Annotated[str, AfterValidator(job_values.plain_selector)]
 ContentType = Annotated[str, AfterValidator(job_values.content_type)]
 HeaderName = Annotated[str, AfterValidator(job_values.header_name)]
 HeaderValue = Annotated[str, AfterValidator(job_values.header_value)]
@@ -100,7 +95,7 @@ class IgnoredRobots(Section):
 
 
 def _ignored(entries: tuple[IgnoredRobots, ...]) -> tuple[IgnoredRobots, ...]:
-    index = _repeated(entry.host for entry in entries)
+    index = repeated(entry.host for entry in entries)
     if index is not None:
         raise fault((index, "host"), f"{entries[index].host!r} is listed twice: keep one")
     return entries
@@ -128,7 +123,7 @@ _HEADERS: TypeAdapter[dict[str, str]] = TypeAdapter(
 
 def _headers(value: object) -> tuple[tuple[str, str], ...]:
     headers = _HEADERS.validate_python(value)
-    index = _repeated(name.lower() for name in headers)
+    index = repeated(name.lower() for name in headers)
     if index is not None:
         raise fault((list(headers)[index], "[key]"), "is written twice, with other capitals: keep one")
     return tuple(headers.items())
@@ -187,89 +182,6 @@ class ParseRules(Section):
     engine: Annotated[str, one_of(lambda: names(PARSE_ENGINES.values()))] = _PARSE.engine
 
 
-class Pick(Plain):
-    """A field that takes text or an attribute, of the first match or of all (`many`). It has no keys in YAML."""
-
-    css: str
-    take: str
-    attr: str
-    many: bool
-
-    @model_validator(mode="before")
-    @classmethod
-    def _parse(cls, value: object) -> dict[str, object]:
-        many = isinstance(value, tuple)
-        text = value[0] if isinstance(value, tuple) and len(value) == 1 else value
-        if isinstance(text, str):
-            return {**parse_selector(text)._asdict(), "many": many}
-        raise ValueError("is no field: write a selector, [selector] for a list, or a mapping of each and fields")
-
-    def rule(self, name: str) -> FieldRule:
-        """Return the same for a worker."""
-        return self.spec(FieldRule, name=name, selector=self.css)
-
-
-class Nest(Section):
-    """A field that is a list of objects, one for each match of `each`."""
-
-    each: Selector
-    fields: Annotated[dict[FieldName, Spec], AfterValidator(_some_fields)]
-
-    def rule(self, name: str) -> FieldRule:
-        """Return the same for a worker."""
-        return self.spec(FieldRule, name=name, selector=self.each, many=True, fields=_field_rules(self.fields))
-
-
-def _form(value: object) -> str:
-    return "(nest)" if isinstance(value, dict | Nest) else "(pick)"
-
-
-def _some_fields(fields: dict[str, Spec]) -> dict[str, Spec]:
-    if not fields:
-        raise ValueError("has no field: write one such as title: h1::text")
-    return fields
-
-
-def _field_rules(fields: Mapping[str, Spec]) -> tuple[FieldRule, ...]:
-    return tuple(spec.rule(name) for name, spec in fields.items())
-
-
-FieldName: TypeAlias = Annotated[str, AfterValidator(job_values.field_name)]
-ItemFieldName: TypeAlias = Annotated[str, AfterValidator(job_values.item_field_name)]
-# The tags show up in the paths of complaints and are left out of them by `problems`.
-Spec: TypeAlias = Annotated[Annotated[Pick, Tag("(pick)")] | Annotated[Nest, Tag("(nest)")], Discriminator(_form)]
-Nest.model_rebuild()  # it stands before what its fields are
-
-
-class Item(Section):
-    """One kind of item: one for each match of `each`, or one of the whole page without it."""
-
-    name: Annotated[str, AfterValidator(job_values.item_name)]
-    each: Annotated[Selector | None, BeforeValidator(given)] = None
-    fields: Annotated[dict[ItemFieldName, Spec], AfterValidator(_some_fields)]
-
-    def rule(self) -> ItemRule:
-        """Return the same for a worker."""
-        return self.spec(ItemRule, each=self.each or "", fields=_field_rules(self.fields))
-
-
-def _items(items: tuple[Item, ...]) -> tuple[Item, ...]:
-    index = _repeated([item.name for item in items])
-    if index is not None:
-        raise fault((index, "name"), f"{items[index].name!r} is the name of an earlier rule: give each its own")
-    return items
-
-
-def _repeated(names: Iterable[str]) -> int | None:
-    """Return the index of the first name that is there twice."""
-    seen: set[str] = set()
-    for index, name in enumerate(names):
-        if name in seen:
-            return index
-        seen.add(name)
-    return None
-
-
 def _hook(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str):
         return given(value)
@@ -281,7 +193,7 @@ def _hook(value: object, info: ValidationInfo) -> object:
 
 def _sinks(names: tuple[str, ...]) -> tuple[str, ...]:
     # By folded case, since some file systems take the two for one file.
-    index = _repeated(name.casefold() for name in names)
+    index = repeated(name.casefold() for name in names)
     if index is not None:
         raise fault((index,), f"{names[index]!r} is listed twice: keep one")
     return names
@@ -298,7 +210,7 @@ class Job(Section):
     priorities: tuple[PriorityRule, ...] = _POLICY.priorities
     politeness: PolitenessRules = Field(default_factory=PolitenessRules)
     fetch: FetchRules = FetchRules()
-    items: Annotated[tuple[Item, ...], AfterValidator(_items)] = ()
+    items: Annotated[tuple[Item, ...], AfterValidator(check_items)] = ()
     follow: Annotated[tuple[Selector, ...] | None, BeforeValidator(given)] = None
     links: LinkRules = LinkRules()
     parse: ParseRules = ParseRules()

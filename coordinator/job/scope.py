@@ -72,7 +72,7 @@ class ScopeRules(Section):
 
 
 class TrapRules(Section):
-    """How much of a site is believed before it is taken for a trap."""
+    """How much of a site is believed before it is taken for a trap: by default of a job, if not of `TrapLimits`."""
 
     url_length: Annotated[int, within(100, LONGEST_URL_CHARS)] = MAX_URL_CHARS
     repetition: Annotated[int, within(1, 60)] = 3

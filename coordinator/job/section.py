@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import SimpleNamespace, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -128,6 +128,16 @@ def duration(low: str, high: str) -> BeforeValidator:
 def size(low: str, high: str) -> BeforeValidator:
     """Read a size, in bytes."""
     return BeforeValidator(partial(size_bytes, low=low, high=high))
+
+
+def repeated(names: Iterable[str]) -> int | None:
+    """Return the index of the first name that is there twice."""
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name in seen:
+            return index
+        seen.add(name)
+    return None
 
 
 def fault(loc: KeyPath, text: str) -> ValidationError:
