@@ -105,8 +105,8 @@ def by_fleet(engine: str, site: Site, pages: int) -> Times:
         job = JOB.format(base=site.base, path=page_path(0)[:-1], pages=pages, engine=engine)
         Path(folder, "lists.yaml").write_text(job, encoding="utf-8")
         command = [sys.executable, "-m", "crawlfleet", "run", "lists.yaml"]
-        # Enough for two workers to wait for all pages at once; curl waits for more anyway.
-        command += ["--threads", str(THREADS)] if engine == "requests" else []
+        # Enough for two workers to wait for all pages at once; one that has many at once waits for more anyway.
+        command += ["--threads", str(THREADS)] if not FETCH_ENGINES[engine].many_at_once else []
         began = time.perf_counter()
         done = subprocess.run(
             command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False

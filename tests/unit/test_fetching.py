@@ -8,6 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
+from crawlfleet.shared.engines import FETCH_ENGINES
 from crawlfleet.shared.messages import FetchSpec, Kind, Lease, Task
 from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.fetch.port import Fetched
@@ -149,8 +152,9 @@ def test_what_ends_the_thread_is_told() -> None:
     assert bench.fetcher.closed.is_set()
 
 
-def test_curl_fetches_many_pages_at_once_in_one_thread() -> None:
-    engine = engine_for(FetchSpec(engine="curl", timeout_s=PATIENCE_S))
+@pytest.mark.parametrize("name", [entry.name for entry in FETCH_ENGINES.values() if entry.many_at_once])
+def test_an_engine_for_many_at_once_fetches_many_pages_in_one_thread(name: str) -> None:
+    engine = engine_for(FetchSpec(engine=name, timeout_s=PATIENCE_S))
     assert engine.many_at_once
     agenda = Agenda()
     with HostileSite() as site:

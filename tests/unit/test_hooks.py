@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from crawlfleet.shared.engines import names, that_prepare_sessions
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, ScopeSpec
 from crawlfleet.worker.extract.extractor import Extracted, Extractor
@@ -223,11 +224,11 @@ def session(session):
 """
 
 
-def test_a_hook_that_prepares_the_session_is_fetched_for_by_requests() -> None:
+@pytest.mark.parametrize("name", names(that_prepare_sessions()))
+def test_a_hook_that_prepares_the_session_is_fetched_for_by_an_engine_that_has_one(name: str) -> None:
     hook = spec(SESSION_HOOK)
     load_hook(hook)
-    engine = engine_for(FetchSpec(user_agent="bot/1", timeout_s=10), load_session(hook))
-    assert not engine.many_at_once
+    engine = engine_for(FetchSpec(engine=name, user_agent="bot/1", timeout_s=10), load_session(hook))
     with HostileSite() as site, closing(engine.open()) as fetcher:
         assert fetcher.fetch(site.origin + "/a|b").status == 200
         sent = site.requests[0].lower()
