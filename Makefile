@@ -40,6 +40,12 @@ run: $(INSTALLED) ## serve the demo site and crawl it with one coordinator and t
 test: $(INSTALLED) ## run all tests that need no installed server
 	$(BIN)/python -m pytest -m 'not server and not compose and not long'
 
+# On the Python of .venv `make test` runs them all.
+.PHONY: test-pythons
+test-pythons: $(INSTALLED) ## run the tests, without the simulator, on each other Python from 3.11 to 3.14 that is found
+	$(BIN)/nox --no-error-on-missing-interpreters --session tests --pythons $$($(BIN)/python -c \
+		'import sys; print(*(f"3.{minor}" for minor in range(11, 15) if minor != sys.version_info[1]))')
+
 .PHONY: test-all
 test-all: $(INSTALLED) ## run every test; needs nginx, wget2, their documentation sites and Docker
 	CRAWLFLEET_SEEDS=2000 $(BIN)/python -m pytest
@@ -107,4 +113,4 @@ compose-down: ## remove the containers, their network and their volumes
 
 .PHONY: clean
 clean: ## remove what make has made, but not crawls/
-	rm -rf $(VENV) .make .wheels build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .nox .make .wheels build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+import noxfile
+
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / ".github" / "ISSUE_TEMPLATE"
 
@@ -51,3 +53,9 @@ def test_an_issue_template_is_a_form(path: Path) -> None:
     assert len(set(names)) == len(names) > 0
     assert {field["type"] for field in fields} <= {"textarea", "input", "dropdown", "checkboxes"}
     assert all(field["attributes"]["label"] for field in fields)
+
+
+def test_nox_tries_every_python_that_is_promised() -> None:
+    promised = {name.rpartition(" ")[2] for name in _project()["classifiers"] if "Python :: 3." in name}
+    assert promised <= set(noxfile.PYTHONS)
+    assert _project()["requires-python"] == f">={noxfile.PYTHONS[0]}"
