@@ -19,7 +19,7 @@ from crawlfleet.shared.errors import UsageError
 SECRET_BYTES = 32
 CERTIFICATE_FILE = "coordinator.crt"
 KEY_FILE = "coordinator.key"
-SECRET_FILE = "secret"
+SECRET_FILE = "secret"  # noqa: S105  # its name
 IDENTITY_FILES = (CERTIFICATE_FILE, KEY_FILE, SECRET_FILE)
 
 # A container's secrets are bind mounts whose mode is not the user's to choose.

@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+LONGEST_FUNCTION = 45  # lines, from its `def` on
+LONGEST_MODULE = 400
 CHECKED = ("shared", "coordinator", "worker", "tests", "benchmarks", "examples", "config")
 
 PACKAGES = {  # package: what of ours it may import
@@ -213,6 +215,18 @@ def test_examples_and_hooks_import_nothing_of_ours_but_the_public_face() -> None
         tree = ast.parse(path.read_text(encoding="utf-8"))
         ours = {name for node in ast.walk(tree) for name in _imported(node) if _in("crawlfleet", name)}
         assert ours <= {"crawlfleet", "crawlfleet.errors"}, path
+
+
+def test_a_function_has_no_more_than_45_lines_and_a_module_of_the_product_no_more_than_400() -> None:
+    long = {}
+    for module, path in _modules().items():
+        text = path.read_text(encoding="utf-8")
+        long[module] = text.count("\n") - LONGEST_MODULE
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                long[f"{module}:{node.name}"] = node.end_lineno - node.lineno + 1 - LONGEST_FUNCTION
+    assert not {name: lines for name, lines in long.items() if lines > 0}
 
 
 def test_every_ignored_check_has_its_reason_on_its_line() -> None:

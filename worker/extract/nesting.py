@@ -112,7 +112,7 @@ class _Depth:
         self._names: list[bytes] = []
         self._guessed = 0
 
-    def deep_tags(self, body: bytes) -> list[int]:
+    def deep_tags(self, body: bytes) -> list[int]:  # noqa: C901  # one loop, whose state is clearer in one place
         """Return where tags begin that are too deep."""
         names = self._names
         deep: list[int] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import certifi
@@ -22,8 +23,7 @@ class AuthoritiesFile:
         if ca_pem:
             # It lives until `close`.
             self._own = tempfile.NamedTemporaryFile("w", prefix="crawlfleet-", suffix=".pem", encoding="utf-8")  # noqa: SIM115  # close() ends it
-            with open(self.path, encoding="utf-8") as usual:
-                self._own.write(usual.read() + "\n" + ca_pem)
+            self._own.write(Path(self.path).read_text(encoding="utf-8") + "\n" + ca_pem)
             self._own.flush()
             self.path = self._own.name
 
