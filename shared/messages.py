@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from crawlfleet.shared.engines import AUTO
 from crawlfleet.shared.errors import WireError
 
 PROTOCOL_MAJOR = 1
@@ -192,7 +193,7 @@ class FetchSpec(Message, frozen=True, kw_only=True):
     all. `ca_pem` holds certificates of authorities that are trusted beside the usual ones.
     """
 
-    engine: str = "auto"
+    engine: str = AUTO
     timeout_s: float = 20.0
     max_size_bytes: int = 10 * 1024 * 1024
     user_agent: str = ""
@@ -255,7 +256,7 @@ class LinkSpec(Message, frozen=True, kw_only=True):
 class ParseSpec(Message, frozen=True, kw_only=True):
     """How to parse: the engine that reads pages for links and rules."""
 
-    engine: str = "auto"
+    engine: str = AUTO
 
 
 class HookSpec(Message, frozen=True, kw_only=True):

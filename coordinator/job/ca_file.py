@@ -9,7 +9,7 @@ MAX_BYTES = 1024 * 1024
 
 
 def read_ca_file(path: Path) -> str:
-    """Return the text of a file of certificates (PEM); raise `ValueError` if it cannot be read or is none."""
+    """Return the text of a file of certificates (PEM); raise `ValueError` if it is unreadable or holds none."""
     try:
         with path.open("rb") as file:
             text = file.read(MAX_BYTES + 1).decode("ascii")

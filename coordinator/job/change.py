@@ -1,7 +1,7 @@
 """What changed between the job that a crawl was begun with and the one it goes on with.
 
 Seeds, scope, traps and what is taken for one URL say which URLs belong to the crawl: a change there must be wanted.
-Everything else is just taken. What an earlier version had no key for has not changed.
+Everything else is accepted. A key that an earlier version did not know has not changed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class KeepsJob(Protocol):
 
 
 def take_job(store: KeepsJob, job: dict[str, Any], *, accept: bool) -> Callable[[], None] | None:
-    """Compare a job with the one that its crawl goes by; a crawl that has none goes by this one from now on.
+    """Compare a job with the one that is kept with its crawl. If none is kept yet, keep this one.
 
     If the job has changed, return what keeps the new one: to be called with the changes of the frontier that it leads
     to, so that a crash between the two leaves the change still to be made. Raise `UsageError` as `check_change` does.
@@ -75,7 +75,7 @@ def _only(job: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _known_to(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Leave out of a job the keys that another has not."""
+    """Return a job without the keys that an older one did not have."""
     return {
         key: _known_to(old[key], value) if _are_mappings(old[key], value) else value
         for key, value in new.items()

@@ -1,4 +1,4 @@
-"""A hook file, looked at without running it: it can be read, it compiles, it defines `parse`.
+"""Checks a hook file without running it: it can be read, it compiles, it defines `parse`.
 
 Must not import the hook: that happens in workers. Every refusal is a `ValueError` with one sentence.
 """
@@ -31,7 +31,7 @@ def read_hook(path: Path) -> str:
 
 
 def prepares_sessions(source: str) -> bool:
-    """Say whether a hook has a `session`, which prepares the sessions of requests."""
+    """Return whether a hook has a function `session`, which prepares the sessions of requests."""
     return any(isinstance(node, ast.FunctionDef) and node.name == "session" for node in ast.parse(source).body)
 
 

@@ -74,7 +74,7 @@ _PARSE = defaults(ParseSpec)
 
 
 def default_user_agent() -> str:
-    """Return what the crawl calls itself unless the job says otherwise."""
+    """Return the user agent of a job that names none."""
     try:
         return f"crawlfleet/{version('crawlfleet')}"
     except PackageNotFoundError:
@@ -159,7 +159,7 @@ class FetchRules(Section):
 
 
 class LinkRules(Section):
-    """Which links count, and whether a page's wishes are heeded."""
+    """Which links count, and whether a page may ask otherwise."""
 
     assets: bool = _LINKS.assets
     nofollow: Literal["obey", "ignore"] = "obey"
@@ -167,12 +167,12 @@ class LinkRules(Section):
 
     @property
     def obey_nofollow(self) -> bool:
-        """Whether a page's wish that links are not followed is heeded."""
+        """Whether a page may ask that its links are not followed."""
         return self.nofollow == "obey"
 
     @property
     def obey_noindex(self) -> bool:
-        """Whether a page's wish not to be indexed is heeded."""
+        """Whether a page may ask that no rows are made of it."""
         return self.noindex == "obey"
 
 
@@ -223,12 +223,12 @@ class Job(Section):
     _hook_source: str = PrivateAttr("")
 
     def model_post_init(self, context: Any, /) -> None:
-        """Keep the text of the hook as it was when it was checked."""
+        """Keep the text of the hook that was checked: the file may change."""
         self._hook_source = (context or {}).get("hook", "")
 
     @property
     def hook(self) -> HookSpec | None:
-        """The hook as it was when it was checked."""
+        """The hook, with the text that was checked."""
         return None if self.hooks is None else HookSpec(path=str(self.hooks), source=self._hook_source)
 
     @model_validator(mode="after")
@@ -260,7 +260,7 @@ def load(path: Path) -> Job:
         else:
             if not found:
                 return job
-    raise JobError(problems.told(str(path), found))
+    raise JobError(problems.lines(str(path), found))
 
 
 def as_data(job: Job) -> dict[str, Any]:
@@ -282,7 +282,7 @@ def brief(job: Job) -> Brief:
 
 
 def policy(job: Job, work: Brief) -> Policy:
-    """Return what the coordinator's rules go by: a job's sections, and what workers are told, too."""
+    """Return what the coordinator's rules go by: a job's sections, and what the brief has made of some."""
     ignored = tuple(entry.host for entry in job.politeness.ignore_robots)
     return job.spec(
         Policy,

@@ -1,4 +1,4 @@
-"""What is wrong with a job, told in lines that name file, line, column and key.
+"""What is wrong with a job, in lines that name file, line, column and key.
 
 Turns the validator's complaints (`type`, `loc`, `input`, `msg`, `ctx`) into problems at their places in the YAML
 document. It must not know the job's keys: those come in from outside.
@@ -28,14 +28,14 @@ _SHOWN_CHARS = 60
 _LINE_CHARS = 1_500
 
 
-def told(file: str, problems: Iterable[Problem]) -> tuple[str, ...]:
+def lines(file: str, problems: Iterable[Problem]) -> tuple[str, ...]:
     """Return one line a problem, in the order of the file."""
     ordered = sorted(problems, key=lambda problem: problem.place or Place(0, 0))
     return tuple(dict.fromkeys(_line(file, problem) for problem in ordered))
 
 
 def judge(document: Document, complaints: Iterable[Complaint], advise: Advise, known: KnownKeys) -> list[Problem]:
-    """Return the problems that complaints stand for, but those about what the document holds no value for anyway.
+    """Turn complaints into problems. Leave out those about values that have a problem in the document already.
 
     `advise(path, key)` says what to do about a key that is not known in the mapping at `path`, `known(path)` names all
     that are.
@@ -106,7 +106,7 @@ def _type_fault(wanted: str, value: object) -> str:
 
 
 def _known(document: Document, loc: KeyPath) -> KeyPath:
-    """Leave out of a complaint's path what is no place in the document (marks that the validator adds)."""
+    """Return a complaint's path without the marks of the validator, which are no places in the document."""
     path: KeyPath = ()
     for step in loc:
         if (*path, step) in document.values:

@@ -1,4 +1,4 @@
-"""The sections of a job that say which URLs belong to the crawl, and what is taken for one URL. Pure."""
+"""The sections of a job that say which URLs belong to the crawl, and which addresses are one page. Pure."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class ScopeRules(Section):
 
 
 class TrapRules(Section):
-    """How much of a site is believed before it is taken for a trap: by default of a job, if not of `TrapLimits`."""
+    """When a site is taken for a trap. The defaults stand here: those of `TrapLimits` mean that nothing is."""
 
     url_length: Annotated[int, within(100, LONGEST_URL_CHARS)] = MAX_URL_CHARS
     repetition: Annotated[int, within(1, 60)] = 3
@@ -90,7 +90,7 @@ class PriorityRule(Section):
 
 
 class UrlRules(Section):
-    """What is taken for one and the same address."""
+    """Which addresses are one page."""
 
     drop_query: tuple[QueryName, ...] = _URLS.drop_query
     drop_tracking: bool = False
@@ -100,5 +100,5 @@ class UrlRules(Section):
 
     @property
     def dropped(self) -> tuple[str, ...]:
-        """All parameters that are left out."""
+        """All query parameters that are left out of addresses."""
         return (*self.drop_query, *(TRACKING if self.drop_tracking else ()))

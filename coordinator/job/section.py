@@ -20,7 +20,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 def _without_unit(name: str) -> str:
-    """Return the key of a field: a value in YAML has its unit with it."""
+    """Return the key of a field, whose name says the unit: in YAML the value does."""
     return name.removesuffix("_s").removesuffix("_bytes")
 
 
@@ -30,20 +30,20 @@ class Plain(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, alias_generator=_without_unit)
 
     def spec(self, kind: type[S], **made: object) -> S:
-        """Return these values as a spec: each of its fields is that of the same name here, or in `made`.
+        """Return a spec with these values: each of its fields takes the value of the same name from here or `made`.
 
-        A section within this one becomes the spec within that one likewise. What has no namesake keeps its default.
+        Nested sections become nested specs likewise. A field without a namesake keeps its default.
         """
         own = {name: getattr(self, name) for name in kind.__struct_fields__ if hasattr(self, name)}
         return msgspec.convert({**own, **made}, kind, from_attributes=True)
 
 
 class Section(Plain):
-    """Base of all sections: what is written in YAML as a mapping of these keys."""
+    """Base of all sections: in YAML each is a mapping with these keys."""
 
 
 def defaults(*specs: type[msgspec.Struct]) -> Any:
-    """Return the defaults that specs state, by name: a key whose value goes into a spec has its default from there."""
+    """Return the defaults of specs by name, so that a key has that of the field its value goes into."""
     fields = (field for spec in specs for field in msgspec.structs.fields(spec))
     return SimpleNamespace(**{field.name: field.default for field in fields if field.default is not msgspec.NODEFAULT})
 
@@ -54,7 +54,7 @@ def keys_of(section: type[Section]) -> tuple[str, ...]:
 
 
 def section_at(root: type[Section], path: KeyPath) -> type[Section] | None:
-    """Return the section whose keys a mapping at this path has; None where values, a list or names of one's own lie."""
+    """Return the section at a path. None: there is a value, a list, or a mapping whose keys the user chooses."""
     kinds: list[Any] = [root]
     for step in path:
         kinds = [below for kind in kinds for below in _below(kind, step)]
@@ -90,7 +90,7 @@ def _is_section(kind: Any) -> bool:
 
 
 def one_of(known: Callable[[], tuple[str, ...]]) -> BeforeValidator:
-    """Accept some names, which are looked up when there is a value to check. The complaint is that of a `Literal`."""
+    """Accept the known names, looked up when a value is checked. The complaint is that of a `Literal`."""
 
     def check(value: object) -> object:
         names = known()
@@ -103,7 +103,7 @@ def one_of(known: Callable[[], tuple[str, ...]]) -> BeforeValidator:
 
 
 def given(value: object) -> object:
-    """Refuse a key that is there without a value, which the type alone would take for `no limit`."""
+    """Refuse a key without a value: its type would read that as `no limit`."""
     if value is None:
         raise ValueError("is empty")
     return value
@@ -131,7 +131,7 @@ def size(low: str, high: str) -> BeforeValidator:
 
 
 def repeated(names: Iterable[str]) -> int | None:
-    """Return the index of the first name that is there twice."""
+    """Return the index of the first name that occurs a second time."""
     seen: set[str] = set()
     for index, name in enumerate(names):
         if name in seen:
@@ -141,6 +141,6 @@ def repeated(names: Iterable[str]) -> int | None:
 
 
 def fault(loc: KeyPath, text: str) -> ValidationError:
-    """Make an error that belongs to another place than the value under validation."""
+    """Make an error about another place than the value under validation."""
     kind = PydanticCustomError("value_error", "{text}", {"text": text})
     return ValidationError.from_exception_data("job", [InitErrorDetails(type=kind, loc=loc, input=text)])

@@ -1,4 +1,4 @@
-"""Seeds as people write them: an address, perhaps with ranges such as `{1..50}`, into canonical URLs.
+"""Turns seeds as people write them, an address perhaps with ranges such as `{1..50}`, into canonical URLs.
 
 Pure; every refusal is a `ValueError` with one sentence that never repeats a password.
 """
@@ -36,7 +36,7 @@ def expand(text: str) -> tuple[str, ...]:
 
 
 def count(text: str) -> int:
-    """Count the URLs that a seed stands for without making them; ranges that are none count as 1."""
+    """Count the URLs that a seed stands for without making them; invalid ranges count as 1."""
     matches = map(_RANGE.match, _BRACES.findall(text))
     return prod(max(1, int(match[2]) - int(match[1]) + 1) for match in matches if match is not None)
 

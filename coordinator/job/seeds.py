@@ -19,7 +19,7 @@ class SitemapSeed(Section):
 
 
 class _Sitemaps(Section):
-    """The same as it is written: `sitemap: ADDRESS`, with ranges."""
+    """A seed as it is written, `sitemap: ADDRESS`, with ranges."""
 
     sitemap: Annotated[str, AfterValidator(expand)]
 
@@ -50,7 +50,7 @@ def read_seeds(value: object) -> Seeds:
 
 
 def _form(value: object) -> str:
-    # A range that lacks its quotes is a mapping, too: it is told as what it was meant to be.
+    # A range without its quotes is a mapping, too: its error says what it was meant to be.
     is_range = isinstance(value, dict) and len(value) == 1 and RANGE.fullmatch("{" + str(next(iter(value))) + "}")
     return "(sitemap)" if isinstance(value, dict) and not is_range else "(page)"
 
@@ -72,7 +72,7 @@ def _each(written: Any) -> Iterable[str | SitemapSeed]:
 
 
 def _count_alone(seed: object) -> int:
-    """Count what a seed adds to all seeds; one that is wrong by itself is told by itself."""
+    """Count the addresses of a seed, 1 if it is invalid: that has its own error."""
     text = seed.get("sitemap") if isinstance(seed, dict) else seed
     number = count(text) if isinstance(text, str) else 1
     return number if number <= MAX_SEEDS else 1

@@ -1,4 +1,4 @@
-"""YAML text into plain values, strictly, with the place of every key and value.
+"""Reads YAML text into plain values, strictly, with the place of every key and value.
 
 Owns what YAML means here: mappings, lists, text, whole and decimal numbers, true, false and null. What YAML
 1.1 would silently turn into something else (`no`, `12:30`, `010`, dates, `.nan`) stays the text typed.
@@ -70,7 +70,7 @@ class Document:
 
 
 def read(path: Path) -> Document:
-    """Read a YAML file; whatever is wrong with it is in `problems`, nothing is raised."""
+    """Read a YAML file. Problems are in the document; nothing is raised."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -91,7 +91,7 @@ def read(path: Path) -> Document:
 
 
 def parse(text: str) -> Document:
-    """Parse YAML text that holds one document; whatever is wrong is in `problems`, nothing is raised."""
+    """Parse YAML text of one document. Problems are in the document; nothing is raised."""
     strange = _UNPRINTABLE.search(text)
     if strange is not None:
         problem = f"the character U+{ord(strange[0]):04X} has no place in YAML: take it out"
@@ -114,7 +114,7 @@ def parse(text: str) -> Document:
 
 
 class _StopReading(Exception):
-    """Reading on makes no sense; the problem is told already."""
+    """Reading on makes no sense; the problem is noted already."""
 
 
 class _Builder:
@@ -187,7 +187,7 @@ class _Builder:
         return found
 
     def _key(self, event: yaml.Event, path: KeyPath) -> str | None:
-        """Return the key that an event begins, or None when its value is to be passed over."""
+        """Return the key that an event begins; None if its value is to be skipped."""
         if not isinstance(event, yaml.ScalarEvent):
             self._value(event, (*path, _IGNORED))
             fault = "a key must be plain text: put quotes around text with braces"
