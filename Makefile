@@ -77,6 +77,11 @@ check: $(INSTALLED) ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+.PHONY: docs
+docs: $(INSTALLED) ## build the documents as a site, with search and the Python reference, into .make/site
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir .make/doctrees docs .make/site
+	@echo "file://$(CURDIR)/.make/site/index.html"
+
 .PHONY: bench
 bench: $(BENCH_INSTALLED) ## compare crawlers on a real site, ARGS="--rounds 1"; benchmarks/README.md has more benchmarks
 	$(BIN)/python -m benchmarks.side_by_side --write-docs $(ARGS)
