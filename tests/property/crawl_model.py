@@ -157,9 +157,9 @@ class World:
         if flush:
             self.service.flush(self.now)
 
-    def hello(self, session: str, replaces: str = "") -> Welcome:
+    def hello(self, hello: Hello) -> Welcome:
         """Open a session."""
-        return self.do(lambda now: self.service.hello(Hello(session=session, replaces=replaces), now))
+        return self.do(lambda now: self.service.hello(hello, now))
 
     def exchange(self, request: ExchangeRequest) -> ExchangeAnswer:
         """Take a turn; every ack must be what the mirror says it must be."""

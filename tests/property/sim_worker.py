@@ -1,11 +1,13 @@
-"""A worker in simulated time: the real agenda and the real ledger of a worker, with the threads left out."""
+"""A worker in simulated time: the real conversation of a worker, with the threads left out."""
 
 from __future__ import annotations
 
-from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Kind, Outcome, TaskKey
-from crawlfleet.worker.lanes import Attempt, Lanes
+from crawlfleet.shared.errors import Unreachable
+from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Kind, Outcome, TaskKey, Welcome
+from crawlfleet.worker.lanes import Attempt
+from crawlfleet.worker.talk.client import Client
 from crawlfleet.worker.talk.outbox import Delivery
-from crawlfleet.worker.talk.outstanding import Outstanding, SentLinks
+from crawlfleet.worker.talk.session import Session
 from tests.property.crawl_model import World
 from tests.property.crawl_site import lie, misfortune
 
@@ -13,88 +15,67 @@ THREADS = 4
 
 
 class SimWorker:
-    """One session. It starts what its leases allow, when they allow it, and keeps what it was not acked."""
+    """One session. It starts what its leases allow, when they allow it; what it says is up to the real client."""
 
     def __init__(self, world: World, session: str, replaces: str = "") -> None:
         self.session = session
-        self.running: list[tuple[Attempt, bool]] = []
+        self.running: list[Attempt] = []
         self._world = world
-        self._lanes = Lanes()
-        self._ledger = Outstanding(session, SentLinks())
-        self._deliveries: list[Delivery] = []
-        world.hello(session, replaces)
+        self._way = _Way(world)
+        self._demand = _Demand()
+        hello = Hello(session=session, replaces=replaces)
+        self._parts = Session(
+            lambda: self._way, hello, clock=lambda: world.now, bell=_PassingTime(world), chance=lambda: 0.0
+        )
+        welcome = self._parts.join()
+        assert welcome is not None
+        self._client = Client(self._parts, welcome, self._demand)
 
     @property
-    def holds_anything(self) -> bool:
-        """Whether there is anything left to do or to tell."""
-        return bool(self.running or self._deliveries or not self._ledger.is_clear)
+    def is_drained(self) -> bool:
+        """Whether a drain is complete."""
+        return self._parts.orders.draining and not self.running and self._parts.outstanding.is_clear
 
     def start(self, at_most: int = THREADS) -> bool:
         """Start what may start now; False if that killed this worker."""
         for _ in range(min(at_most, THREADS - len(self.running))):
-            attempt = self._lanes.pop_ready(self._world.now)
-            if attempt is None:
-                break
-            self._note_start(attempt)
-            if self._world.site.is_deadly(attempt.task):
-                return False
+            attempts, _ = self._parts.agenda.start_ready(1)
+            for attempt in attempts:
+                self._note_start(attempt)
+                if self._world.site.is_deadly(attempt.task):
+                    return False
         return True
 
     def finish(self, place: int = 0, mishap: str = "", lying: bool = False) -> None:
         """End one of the running attempts: as the site answers, or as `mishap` says."""
-        attempt, _ = self.running.pop(place % len(self.running))
-        self._lanes.done(attempt)
+        attempt = self.running.pop(place % len(self.running))
+        self._parts.agenda.done(attempt)
         report = self._world.site.answer(attempt.lease_id, attempt.task)
         is_page = attempt.task.kind is Kind.PAGE
         if mishap:
             report = misfortune(mishap, report)
         elif lying and report.outcome is Outcome.FETCHED and is_page:
             report = lie(report)
-        self._deliveries.append(
-            Delivery(
-                attempt=attempt,
-                report=report,
-                wire_bytes=100,
-                ahead=self._world.site.ahead(report, attempt.task),
-            )
-        )
+        ahead = self._world.site.ahead(report, attempt.task)
+        self._parts.outbox.put(Delivery(attempt=attempt, report=report, wire_bytes=100, ahead=ahead))
 
     def exchange(self, want: int, trip_s: float = 0.0, lose_answer: bool = False) -> None:
-        """Take a turn; after a lost answer, say hello again."""
-        request = self._compose(want)
-        sent_at = self._world.now
-        if trip_s:
-            self._world.advance(trip_s)
-        answer = self._world.exchange(request)
-        if lose_answer or not answer.known:
-            self._world.hello(self.session)
-            return
-        self._settle(request, answer, sent_at)
+        """Exchange once; the client says hello again after a lost answer."""
+        self._demand.tasks = want
+        self._way.trip_s, self._way.loses_answer = trip_s, lose_answer
+        assert self._client.exchange_once()
+
+    def give_back(self) -> None:
+        """Drop what has not started, as a user's program that asks for no task any more."""
+        self._parts.outstanding.drop(self._parts.agenda.drop_all())
 
     def drain(self) -> None:
-        """Drop what has not started, as on SIGTERM."""
-        self._ledger.drop(self._lanes.drop(self._lanes.leases()))
+        """Take nothing new, as on SIGTERM."""
+        self._parts.orders.drain()
 
     def goodbye(self) -> None:
         """Leave, whatever is still held."""
-        self._world.do(lambda now: self._world.service.goodbye(self.session, now))
-
-    def _compose(self, want: int) -> ExchangeRequest:
-        self._ledger.deliver(self._deliveries)
-        self._deliveries = []
-        news = self._lanes.take_news()
-        self._ledger.start(news.started)
-        self._ledger.drop(news.overdue)
-        return self._ledger.compose(want, self._world.now)
-
-    def _settle(self, request: ExchangeRequest, answer: ExchangeAnswer, sent_at: float) -> None:
-        until = sent_at + self._world.policy.lease_s
-        self._ledger.settle(request, answer)
-        self._lanes.drop(answer.lost)
-        self._lanes.renew((lease for lease in request.holding if lease not in answer.lost), until)
-        for lease in answer.leases:
-            self._lanes.add(lease, self._world.now, until)
-        self._ledger.drop(self._lanes.drop(answer.recalled))
+        self._parts.line.goodbye()
 
     def _note_start(self, attempt: Attempt) -> None:
         lease = self._world.mirror.leases.get(attempt.lease_id)
@@ -102,20 +83,62 @@ class SimWorker:
         assert lease.session == self.session
         assert self._world.mirror.tasks[attempt.task.ref].lease == attempt.lease_id
         self._world.started(attempt.host, lease.spacing_s)
-        under_lease = [running for running, _ in self.running if self._is_current(running)]
+        under_lease = [running for running in self.running if running.lease_id in self._world.mirror.leases]
         assert not under_lease or not lease.alone, "a suspect started beside something else"
-        self.running.append((attempt, lease.alone))
+        self.running.append(attempt)
 
-    def _is_current(self, attempt: Attempt) -> bool:
-        return attempt.lease_id in self._world.mirror.leases
+
+class _Way:
+    """The way to the service, which is a `Coordinator`: it takes time, and may lose an answer."""
+
+    def __init__(self, world: World) -> None:
+        self.trip_s = 0.0
+        self.loses_answer = False
+        self._world = world
+
+    def hello(self, hello: Hello) -> Welcome:
+        return self._world.hello(hello)
+
+    def exchange(self, request: ExchangeRequest) -> ExchangeAnswer:
+        if self.trip_s:
+            self._world.advance(self.trip_s)
+        answer = self._world.exchange(request)
+        if self.loses_answer:
+            raise Unreachable("the answer was lost")
+        return answer
+
+    def goodbye(self, session: str) -> None:
+        self._world.do(lambda now: self._world.service.goodbye(session, now))
+
+
+class _Demand:
+    """As many tasks as the test says."""
+
+    low_mark = 0
+    tasks = 0
+
+    def want(self, _held: int, _deferred: int, _behind_s: float, /) -> int:
+        return self.tasks
+
+
+class _PassingTime:
+    """What the client sleeps in: time passes, and nobody rings."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def wait(self, timeout: float | None = None) -> None:
+        assert timeout is not None
+        self._world.advance(timeout)
+
+    def set(self) -> None:
+        """Nobody sleeps while something happens."""
+
+    def clear(self) -> None:
+        """Nothing is set."""
 
 
 def parallel_on(workers: list[SimWorker], world: World, host: str) -> int:
     """Count what is under way on a host, under leases that are not lost."""
-    return sum(
-        attempt.host == host and attempt.key in _open(world) for worker in workers for attempt, _ in worker.running
-    )
-
-
-def _open(world: World) -> set[TaskKey]:
-    return {TaskKey(lease.id, ref) for lease in world.mirror.leases.values() for ref in lease.refs}
+    open_tasks = {TaskKey(lease.id, ref) for lease in world.mirror.leases.values() for ref in lease.refs}
+    return sum(attempt.host == host and attempt.key in open_tasks for worker in workers for attempt in worker.running)

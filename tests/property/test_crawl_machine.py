@@ -134,9 +134,17 @@ class CrawlMachine(RuleBasedStateMachine):
 
     @someone
     @rule(who=_WHO)
-    def drain(self, who: int) -> None:
-        self._worker(who).drain()
+    def give_back(self, who: int) -> None:
+        self._worker(who).give_back()
         self._worker(who).exchange(0)
+
+    @someone
+    @rule(who=_WHO)
+    def drain(self, who: int) -> None:
+        worker = self._worker(who)
+        worker.drain()
+        worker.exchange(0)
+        self._see_off(worker)
 
     @someone
     @rule(who=_WHO)
@@ -219,9 +227,16 @@ class CrawlMachine(RuleBasedStateMachine):
         while worker.running:
             worker.finish(mishap=self.mishaps.pop() if self.mishaps else "")
         worker.exchange(want)
+        self._see_off(worker)
+
+    def _see_off(self, worker: SimWorker) -> None:
+        """Let a worker leave once its drain is complete."""
+        if worker.is_drained:
+            worker.goodbye()
+            self.alive.remove(worker)
 
     def _tell(self, worker: SimWorker, report: Report) -> None:
-        """Send a report past the worker's ledger."""
+        """Send a report past the worker's client."""
         self.world.exchange(ExchangeRequest(session=worker.session, reports=(report,)))
 
 

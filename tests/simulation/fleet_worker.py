@@ -1,4 +1,7 @@
-"""A worker of a simulation: the real agenda and ledger of a worker, in virtual time, over a network that fails."""
+"""A worker of a simulation: the real conversation of a worker, in virtual time, over a network that fails.
+
+Its control thread is a `SimThread` that runs the real `Client`; what fetches and parses is the timeline itself.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from crawlfleet.shared.errors import Unreachable
 from crawlfleet.shared.messages import (
     ExchangeAnswer,
     ExchangeRequest,
@@ -19,22 +23,27 @@ from crawlfleet.shared.messages import (
     TaskKey,
     Welcome,
 )
-from crawlfleet.worker.lanes import Attempt, Lanes
+from crawlfleet.worker.lanes import Attempt
+from crawlfleet.worker.talk.client import Client
+from crawlfleet.worker.talk.demand import FetchDemand
 from crawlfleet.worker.talk.outbox import Delivery
-from crawlfleet.worker.talk.outstanding import Outstanding, SentLinks
+from crawlfleet.worker.talk.session import Session
 from tests.property.crawl_site import lie, misfortune
 from tests.simulation.aims import ALL_MISHAPS
 from tests.simulation.chronicle import Chronicle, Fault
 from tests.simulation.machine import Machine
+from tests.simulation.sim_thread import SimBell, SimThread
 from tests.simulation.timeline import Timeline
 
 THREADS = 4
+DEMAND = FetchDemand(base=2 * THREADS, most=2 * THREADS, low_mark=2 * THREADS)
 PATIENCE_S = (1.0, 4.0)
+LAG_S = (0.0, 0.8)
 LATE_PAGE = "/p1"
 LATE_S = 20.0
 
 
-class Exchange(Protocol):
+class Send(Protocol):
     """Sends a call to the coordinator; the answer, if it ever comes, is given to `then`."""
 
     def __call__(self, session: str, call: Callable[[float], Any], then: Callable[[Any], None]) -> None: ...
@@ -48,7 +57,7 @@ class FleetWorker:
         self,
         session: str,
         machine: Machine,
-        send: Exchange,
+        send: Send,
         timeline: Timeline,
         random: Random,
         chronicle: Chronicle,
@@ -60,76 +69,78 @@ class FleetWorker:
         self.kinds = ALL_MISHAPS
         self.paces_s: tuple[float, ...] = (1.0,)
         self.is_alive = True
-        self.is_finished = False
-        self.stopped_until = 0.0
         self.running: list[Attempt] = []
         self.starts: set[TaskKey] = set()
+        self._stopped_until = 0.0
+        self._look_number = 0
         self._machine = machine
-        self._send = send
         self._timeline = timeline
         self._random = random
         self._chronicle = chronicle
-        self._hello = Hello(session=session, replaces=replaces, began=began)
-        self._lanes = Lanes()
-        self._spacings: dict[str, float] = {}
-        self._ledger = Outstanding(session, SentLinks())
-        self._deliveries: list[Delivery] = []
-        self._epoch = 0
-        self._greeted = False
-        self._waiting_for = 0
-        self._given_up_at = 0.0
-        self._turns = 0
-        self._draining = False
-        self._tick()
+        bell = SimBell(timeline, lambda: random.uniform(*LAG_S))
+        self._control = bell.thread = SimThread(timeline, self._converse)
+        self._way = _Way(self._control, session, machine, send, timeline, random)
+        hello = Hello(session=session, replaces=replaces, began=began)
+        self._parts = Session(lambda: self._way, hello, clock=lambda: timeline.now, bell=bell, chance=random.random)
+        self._parts.agenda.listen(lambda: self._look_after(random.uniform(*LAG_S)))
 
     @property
     def holds_suspect(self) -> bool:
         """Whether this worker has a task that was granted alone."""
         return any(lease.alone for lease in self._machine.mirror.leases.values() if lease.session == self.session)
 
+    @property
+    def has_left(self) -> bool:
+        """Whether it has said goodbye, since its drain was complete or the crawl over."""
+        return self._control.is_over
+
     def die(self) -> None:
         """Be gone."""
         self.is_alive = False
+        self._control.end()
 
     def stop_for(self, seconds: float) -> None:
         """Do nothing for a while, as after SIGSTOP."""
-        self.stopped_until = self._timeline.now + seconds
+        self._stopped_until = self._timeline.now + seconds
+        self._control.stop_until(self._stopped_until)
 
     def drain(self) -> None:
         """Drop what has not started, and take nothing new."""
-        self._draining = True
-        self._ledger.drop(self._lanes.drop(self._lanes.leases()))
+        self._parts.orders.drain()
 
-    @property
-    def is_drained(self) -> bool:
-        """Whether a drain is complete."""
-        return self._draining and not self.running and not self._deliveries and self._ledger.is_clear
+    def _converse(self) -> None:
+        """Be the control thread."""
+        welcome = self._parts.join()
+        if welcome is not None:
+            Client(self._parts, welcome, DEMAND).run()
 
-    def _tick(self) -> None:
-        if not self.is_alive:
+    def _look_after(self, seconds: float) -> None:
+        """Start what may start, after a while."""
+        self._look_number += 1
+        number = self._look_number
+        self._timeline.after(seconds, lambda: self._look(number))
+
+    def _look(self, number: int) -> None:
+        if not self.is_alive or number != self._look_number:
             return
-        pause_s = self.stopped_until - self._timeline.now
+        pause_s = self._stopped_until - self._timeline.now
         if pause_s > 0:
-            self._timeline.after(pause_s, self._tick)
+            self._look_after(pause_s)
             return
-        self._start_all()
-        if self.is_alive and not self.is_finished:
-            self._converse()
-            self._timeline.after(self._random.uniform(0.1, 0.7), self._tick)
-
-    def _start_all(self) -> None:
-        while len(self.running) < THREADS and self.is_alive:
-            attempt = self._lanes.pop_ready(self._timeline.now)
-            if attempt is None:
-                return
-            self._start(attempt)
+        next_in_s = None
+        while self.is_alive and len(self.running) < THREADS:
+            attempts, next_in_s = self._parts.agenda.start_ready(1)
+            if not attempts:
+                break
+            self._start(attempts[0])
+        if next_in_s is not None:
+            self._look_after(next_in_s)
 
     def _start(self, attempt: Attempt) -> None:
-        key = attempt.key
         self._chronicle.tell(self._timeline.now, f"{self.session} starts {attempt.task.url} lease {attempt.lease_id}")
-        assert key not in self.starts or self._machine.lost_by_power, "started twice under one lease"
-        self.starts.add(key)
-        self._machine.begun(self.session, attempt, self._spacings[attempt.host])
+        assert attempt.key not in self.starts or self._machine.lost_by_power, "started twice under one lease"
+        self.starts.add(attempt.key)
+        self._machine.begun(self.session, attempt, self._way.spacings[attempt.host])
         self.running.append(attempt)
         if self._machine.site.is_deadly(attempt.task):
             self._chronicle.fault(self._timeline.now, Fault.WORKER_KILLED_BY_PAGE, attempt.task.url)
@@ -141,21 +152,16 @@ class FleetWorker:
     def _finish(self, attempt: Attempt) -> None:
         if not self.is_alive:
             return
-        pause_s = self.stopped_until - self._timeline.now
+        pause_s = self._stopped_until - self._timeline.now
         if pause_s > 0:
             self._timeline.after(pause_s, lambda: self._finish(attempt))
             return
         self.running.remove(attempt)
-        self._lanes.done(attempt)
+        self._parts.agenda.done(attempt)
         report = self._report(attempt)
-        self._deliveries.append(
-            Delivery(
-                attempt=attempt,
-                report=report,
-                wire_bytes=100,
-                ahead=self._machine.site.ahead(report, attempt.task),
-            )
-        )
+        ahead = self._machine.site.ahead(report, attempt.task)
+        self._parts.outbox.put(Delivery(attempt=attempt, report=report, wire_bytes=100, ahead=ahead))
+        self._look_after(0.0)
 
     def _report(self, attempt: Attempt) -> Report:
         report = self._machine.site.answer(attempt.lease_id, attempt.task)
@@ -170,70 +176,51 @@ class FleetWorker:
             report = lie(report)
         return msgspec.structs.replace(report, rows=_rows(attempt.task.url))
 
-    def _converse(self) -> None:
-        """Send what is due; after an answer that does not come, say hello again."""
-        if self._waiting_for and self._timeline.now < self._given_up_at:
-            return
-        if self._waiting_for:
-            self._greeted = False
-        self._turns += 1
-        self._waiting_for = turn = self._turns
-        self._given_up_at = self._timeline.now + self._random.uniform(*PATIENCE_S)
-        if not self._greeted:
-            self._send(self.session, self._machine.greet(self._hello), lambda answer: self._welcome(turn, answer))
-            return
-        request, sent_at = self._compose(), self._timeline.now
-        self._send(
-            self.session,
-            self._machine.turn(request),
-            lambda answer: self._settle(turn, request, answer, sent_at),
-        )
 
-    def _compose(self) -> ExchangeRequest:
-        self._ledger.deliver(self._deliveries)
-        self._deliveries = []
-        news = self._lanes.take_news()
-        self._ledger.start(news.started)
-        self._ledger.drop(news.overdue)
-        hunger = max(0, 2 * THREADS - self._ledger.open_tasks)
-        return self._ledger.compose(0 if self._draining else hunger, self._timeline.now)
+class _Way:
+    """The way to the coordinator, which is a `Coordinator`: a call fails if its answer does not come in time.
 
-    def _welcome(self, turn: int, welcome: Welcome) -> None:
-        if not self._is_awaited(turn, lambda: self._welcome(turn, welcome)):
-            return
-        self._waiting_for = 0
-        self._hello = Hello(session=self.session)
-        self._greeted = True
-        if welcome.epoch != self._epoch:
-            self._ledger.forget_links()
-        self._epoch = welcome.epoch
+    `spacings` are those of the hosts, as they were granted last.
+    """
 
-    def _settle(self, turn: int, request: ExchangeRequest, answer: ExchangeAnswer, sent_at: float) -> None:
-        if not self._is_awaited(turn, lambda: self._settle(turn, request, answer, sent_at)):
-            return
-        self._waiting_for = 0
-        if not answer.known:
-            self._greeted = False
-            return
-        until = sent_at + self._machine.policy.lease_s
-        self._ledger.settle(request, answer)
-        self._lanes.drop(answer.lost)
-        self._lanes.renew((lease for lease in request.holding if lease not in answer.lost), until)
-        for lease in answer.leases:
-            self._lanes.add(lease, self._timeline.now, until)
-            self._spacings[lease.host] = lease.spacing_s
-        self._ledger.drop(self._lanes.drop(answer.recalled))
-        if self._draining:
-            self._ledger.drop(self._lanes.drop(self._lanes.leases()))
-        self.is_finished = answer.finished
+    def __init__(
+        self, control: SimThread, session: str, machine: Machine, send: Send, timeline: Timeline, random: Random
+    ) -> None:
+        self.spacings: dict[str, float] = {}
+        self._control = control
+        self._session = session
+        self._machine = machine
+        self._send = send
+        self._timeline = timeline
+        self._random = random
 
-    def _is_awaited(self, turn: int, again: Callable[[], None]) -> bool:
-        """Say whether an answer is still waited for; keep one that comes while this worker is stopped."""
-        pause_s = self.stopped_until - self._timeline.now
-        if self.is_alive and pause_s > 0:
-            self._timeline.after(pause_s, again)
-            return False
-        return self.is_alive and self._waiting_for == turn
+    def hello(self, hello: Hello) -> Welcome:
+        welcome = self._call(self._machine.greet(hello))
+        assert isinstance(welcome, Welcome)
+        return welcome
+
+    def exchange(self, request: ExchangeRequest) -> ExchangeAnswer:
+        answer = self._call(self._machine.turn(request))
+        assert isinstance(answer, ExchangeAnswer)
+        self.spacings.update((lease.host, lease.spacing_s) for lease in answer.leases)
+        return answer
+
+    def goodbye(self, session: str) -> None:
+        def call(now: float) -> str:
+            self._machine.service.goodbye(session, now)
+            return session
+
+        self._call(call)
+
+    def _call(self, call: Callable[[float], Any]) -> Any:
+        def begin(resume: Callable[[Any], None]) -> None:
+            self._send(self._session, call, resume)
+            self._timeline.after(self._random.uniform(*PATIENCE_S), lambda: resume(None))
+
+        answer = self._control.wait(begin)
+        if answer is None:
+            raise Unreachable("no answer came in time")
+        return answer
 
 
 def _rows(url: str) -> tuple[Row, ...]:

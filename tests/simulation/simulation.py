@@ -82,6 +82,8 @@ class Simulation:
             assert self._timeline.now < until + PATIENCE_S, "the crawl does not end"
             self._step()
         self._judge()
+        for worker in self._workers:
+            worker.die()
 
     @property
     def _is_over(self) -> bool:
@@ -160,9 +162,7 @@ class Simulation:
         for worker in [worker for worker in self._workers if not worker.is_alive]:
             self._workers.remove(worker)
             self._dead.append(worker)
-        for worker in [worker for worker in self._workers if worker.is_drained]:
-            worker.die()
-            self._workers.remove(worker)
+        self._workers = [worker for worker in self._workers if not worker.has_left]
 
     # The faults
 
