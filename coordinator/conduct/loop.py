@@ -72,7 +72,7 @@ class Loop:
         while going:
             batch, going = self._gather()
             try:
-                self._serve(batch)
+                self.serve(batch)
                 self._on_commit()
             except BaseException as error:  # noqa: BLE001  # the top of a thread: whoever waits must hear of it
                 self.failure = error
@@ -100,7 +100,8 @@ class Loop:
             return batch, True
         return batch, False
 
-    def _serve(self, batch: list[Call]) -> None:
+    def serve(self, batch: list[Call]) -> None:
+        """Make some calls and keep what they did by one commit; only then answer them."""
         now = self.now()
         answers: list[tuple[Future[Any], Any, Exception | None]] = []
         for step, answer in batch:

@@ -61,9 +61,9 @@ class Follower:
             while not self._stopping.is_set():
                 self._wake.wait()
                 self._wake.clear()
-                self._catch_up()
+                self.catch_up()
                 self._stopping.wait(GATHER_S)
-            self._catch_up()
+            self.catch_up()
         except CrawlFailed as error:
             self.failure = error
             structlog.get_logger().error("sink failed", detail=str(error))
@@ -71,7 +71,8 @@ class Follower:
             self.failure = CrawlFailed(f"writing the items ended by a bug in crawlfleet: {error!r}")
             structlog.get_logger().error("sink failed", detail=str(self.failure), exc_info=error)
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
+        """Write what has been committed to each sink, and its mark after it."""
         for name, sink in self._sinks.items():
             while results := self._store.results(sink.mark.results, BATCH):
                 self._marks.set(name, sink.write(results))

@@ -139,7 +139,7 @@ class Machine(World):
         if not self.is_up:
             return
         try:
-            self.loop._serve(batch)
+            self.loop.serve(batch)
         except Crash as crash:
             self.crash(crash.fault)
         except CrawlFailed as error:
@@ -150,7 +150,7 @@ class Machine(World):
         if not self.is_up:
             return
         try:
-            self.follower._catch_up()
+            self.follower.catch_up()
             assert self.marks.get(ITEMS) == self.sink.mark, "a sink is at no mark that it would be found at"
         except Crash as crash:
             self.crash(crash.fault)

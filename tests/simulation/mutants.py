@@ -1,8 +1,8 @@
 """`python -m tests.simulation.mutants --seeds N`: is the simulation able to find what it is there to find?
 
-Each mutant is one line of the coordinator deleted or inverted, in a copy of the tree; it is caught if one of N seeds
-fails in it. Prints a line for each (`caught by seed 7`: within eight seeds), and the survivors at the end, with the
-reason why each may live. Exit code 1 if one has none.
+Each mutant is one line of the coordinator, or of a worker's conversation, deleted or inverted in a copy of the tree; it
+is caught if one of N seeds fails in it. Prints a line for each (`caught by seed 7`: within eight seeds), and the
+survivors at the end, with the reason why each may live. Exit code 1 if one has none.
 """
 
 from __future__ import annotations
@@ -32,19 +32,22 @@ class Mutant(NamedTuple):
     reason: str = ""
 
 
-SETTLE = "core/settle.py"
-GATES = "core/gates.py"
-LEASES = "core/leases.py"
-LEADS = "core/leads.py"
-GRANTING = "core/granting.py"
-POLITENESS = "core/politeness.py"
-ADMISSION = "core/admission.py"
-BUDGET = "core/budget.py"
-STORE = "frontier/sqlite_store.py"
-CACHE = "frontier/row_cache.py"
-TIME = "frontier/outer_time.py"
-QUEUES = "frontier/queue_edits.py"
-FILE = "sinks/line_file.py"
+SETTLE = "coordinator/core/settle.py"
+GATES = "coordinator/core/gates.py"
+LEASES = "coordinator/core/leases.py"
+LEADS = "coordinator/core/leads.py"
+GRANTING = "coordinator/core/granting.py"
+POLITENESS = "coordinator/core/politeness.py"
+ADMISSION = "coordinator/core/admission.py"
+BUDGET = "coordinator/core/budget.py"
+STORE = "coordinator/frontier/sqlite_store.py"
+CACHE = "coordinator/frontier/row_cache.py"
+TIME = "coordinator/frontier/outer_time.py"
+QUEUES = "coordinator/frontier/queue_edits.py"
+SERVICE = "coordinator/conduct/service.py"
+FILE = "coordinator/sinks/line_file.py"
+CLIENT = "worker/talk/client.py"
+OUTSTANDING = "worker/talk/outstanding.py"
 
 # Why a mutant may live.
 AWAKE = "equivalent: while its host has holders the end of their leases looks at it, else it is due already"
@@ -97,16 +100,20 @@ MUTANTS = (
     Mutant(ADMISSION, "if turn.origins[address.origin] is None:", "if True:"),
     Mutant(BUDGET, "            room -= 1\n", "            pass\n"),
     Mutant(BUDGET, "pages_fetched=ledger.pages_fetched + 1", "pages_fetched=ledger.pages_fetched"),
-    Mutant("core/transitions.py", "(LEASED, TaskEvent.LOST): PENDING", "(LEASED, TaskEvent.LOST): FAILED"),
-    Mutant("core/transitions.py", "for state in (LEASED, PENDING)", "for state in (LEASED,)"),
-    Mutant("conduct/service.py", "        self._store.commit(now)\n", "        pass\n"),
-    Mutant("conduct/service.py", "        self._reopen(now)\n", "        pass\n"),
-    Mutant("conduct/service.py", "member.alive_until = now + self._policy.lease_s", "pass"),
-    Mutant("conduct/service.py", "if lease.id not in holding]", "if False]"),
-    Mutant("conduct/service.py", "lost=tuple(holding - {lease.id for lease in mine})", "lost=()", OWN_CLOCK),
-    Mutant("conduct/service.py", "return self.open_tasks() == 0 and", "return self._count(TaskState.PENDING) == 0 and"),
+    Mutant("coordinator/core/transitions.py", "(LEASED, TaskEvent.LOST): PENDING", "(LEASED, TaskEvent.LOST): FAILED"),
+    Mutant("coordinator/core/transitions.py", "for state in (LEASED, PENDING)", "for state in (LEASED,)"),
+    Mutant(SERVICE, "        self._store.commit(now)\n", "        pass\n"),
+    Mutant(SERVICE, "        self._reopen(now)\n", "        pass\n"),
+    Mutant(SERVICE, "member.alive_until = now + self._policy.lease_s", "pass"),
+    Mutant(SERVICE, "if lease.id not in holding]", "if False]"),
+    Mutant(SERVICE, "lost=tuple(holding - {lease.id for lease in mine})", "lost=()", OWN_CLOCK),
+    Mutant(
+        SERVICE,
+        "return self.open_tasks() == 0 and",
+        "return self._count(TaskState.PENDING) == 0 and",
+    ),
     Mutant(SETTLE, "if lease is not None and lease.session != session else", "if False else"),
-    Mutant("conduct/loop.py", "        self._service.flush(now)\n", "        pass\n"),
+    Mutant("coordinator/conduct/loop.py", "        self._service.flush(now)\n", "        pass\n"),
     Mutant(STORE, '            self._db.execute("COMMIT")\n', ""),
     Mutant(STORE, 'meta["epoch"]) + 1', 'meta["epoch"])'),
     Mutant(STORE, "max(ledger.next_lease, first)", "ledger.next_lease"),
@@ -124,12 +131,17 @@ MUTANTS = (
     Mutant(CACHE, "host.ready_at is not None or bool(host.holders)", "bool(host.holders)"),
     Mutant(CACHE, "            self.due.note(host, None)\n", ""),
     Mutant(QUEUES, "        self._ripe.append(task)\n", "        pass\n"),
-    Mutant("frontier/versions.py", "if row.version != before + 1:", "if False:", ONE_DECIDES),
+    Mutant("coordinator/frontier/versions.py", "if row.version != before + 1:", "if False:", ONE_DECIDES),
     Mutant(FILE, "            self._file.truncate(self.mark.size_bytes)\n", ""),
     Mutant(FILE, "            self._file.truncate(kept.size_bytes)\n", ""),
-    Mutant("sinks/line_sink.py", "self._file.is_to_restore or ", ""),
-    Mutant("sinks/line_sink.py", " or self.mark.results > length", ""),
-    Mutant("sinks/follower.py", "self._marks.set(name, sink.write(results))", "sink.write(results)"),
+    Mutant("coordinator/sinks/line_sink.py", "self._file.is_to_restore or ", ""),
+    Mutant("coordinator/sinks/line_sink.py", " or self.mark.results > length", ""),
+    Mutant("coordinator/sinks/follower.py", "self._marks.set(name, sink.write(results))", "sink.write(results)"),
+    Mutant(CLIENT, "if welcome.epoch != self._epoch:", "if False:"),
+    Mutant(CLIENT, "        self._outstanding.drop(news.overdue)\n", "        pass\n"),
+    Mutant(OUTSTANDING, "self._unacked.pop(key, None)", "self._unacked.get(key)"),
+    Mutant(OUTSTANDING, "if ack.state is AckState.OK and delivery.report.outcome", "if delivery.report.outcome"),
+    Mutant(OUTSTANDING, "replace(delivery, ahead=delivery.ahead[1:])", "replace(delivery, ahead=())"),
 )
 
 
@@ -156,7 +168,7 @@ def is_caught(mutant: Mutant, seeds: int) -> bool:
         copy = Path(folder)
         for name in COPIED:
             shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-        path = copy / "coordinator" / mutant.file
+        path = copy / mutant.file
         path.write_text(mutated(mutant, path.read_text(encoding="utf-8")), encoding="utf-8")
         how = _run(copy, seeds)
     print(f"{how:24} {mutant.file}: {mutant.old.strip()!r} -> {mutant.new.strip()!r}", flush=True)
