@@ -22,6 +22,7 @@ import structlog
 from crawlfleet.shared import log
 from crawlfleet.shared.errors import CrawlfleetError, UsageError
 from crawlfleet.shared.messages import Brief, Hello, TaskKey
+from crawlfleet.shared.pipe import receive, send
 from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.shared.wire.manager import FleetManager
@@ -32,9 +33,9 @@ from crawlfleet.worker.hooks import load_hook, load_session
 from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.pool import Pool, PoolSize
 from crawlfleet.worker.process.counters import Counters
-from crawlfleet.worker.process.in_hand import InHand
+from crawlfleet.worker.process.current_pages import CurrentPages
 from crawlfleet.worker.process.memory import keep_what_pages_take, look_for_cycles_less, take_no_more_than
-from crawlfleet.worker.process.notes import Drain, Failed, Joined, receive, send
+from crawlfleet.worker.process.messages import FROM_NODE, Drain, Failed, Joined
 from crawlfleet.worker.process.wakeup import Signals
 from crawlfleet.worker.talk.client import Client
 from crawlfleet.worker.talk.demand import FetchDemand
@@ -66,9 +67,9 @@ class WorkerOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Post:
-    """One worker process's place: which coordinator, under which names, with which options; how much memory it may take
-    (0: any)."""
+class WorkerArguments:
+    """What one worker process is started with: coordinator, names, options, how much memory it may take (0: any), which
+    session it replaces, and what of that had begun."""
 
     token: JoinToken
     options: WorkerOptions
@@ -81,40 +82,42 @@ class Post:
 
     @property
     def hello(self) -> Hello:
-        """The first words to the coordinator."""
+        """The first message to the coordinator."""
         return Hello(session=self.session, worker=self.worker, replaces=self.replaces, began=self.began)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Board:
+class SharedState:
     """The memory that a node and its workers share."""
 
     counters: Counters
-    in_hand: InHand
+    current_pages: CurrentPages
 
 
-def serve(post: Post, pipe: Connection, board: Board, inherited: tuple[Connection, ...]) -> None:
+def serve(arguments: WorkerArguments, pipe: Connection, shared: SharedState, inherited: tuple[Connection, ...]) -> None:
     """Be a worker process of a node, and end it.
 
     It starts with SIGINT and SIGTERM blocked. `inherited` are the node's own pipe ends, which a forked process has
     to let go of: they would hide the node's death.
     """
-    for stranger in inherited:
-        stranger.close()
+    for pipe_end in inherited:
+        pipe_end.close()
     keep_what_pages_take()
-    if post.memory_bytes:
-        take_no_more_than(post.memory_bytes)
+    if arguments.memory_bytes:
+        take_no_more_than(arguments.memory_bytes)
     look_for_cycles_less()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    log.configure(post.options.log_file, level=post.options.log_level, console=post.options.log_to_console)
-    manager = FleetManager.joining(post.token)
-    quiet_s = STILL_TRYING_EVERY_S if post.index else 0.0
-    session = Session(partial(dial, manager), post.hello, SessionOptions(quiet_s=quiet_s))
+    log.configure(
+        arguments.options.log_file, level=arguments.options.log_level, console=arguments.options.log_to_console
+    )
+    manager = FleetManager.joining(arguments.token)
+    quiet_s = STILL_TRYING_EVERY_S if arguments.index else 0.0
+    session = Session(partial(dial, manager), arguments.hello, SessionOptions(quiet_s=quiet_s))
     with Signals([signal.SIGTERM]) as signals:
         listener = threading.Thread(target=listen, args=(pipe, signals, session.orders), name="node", daemon=True)
         listener.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
-        code = _run_and_tell(post, pipe, partial(run_worker, post, board, manager, session))
+        code = _run_and_report(arguments, pipe, partial(run_worker, arguments, shared, manager, session))
         # The listener must not see the descriptors close; the process is over anyway.
         sys.stdout.flush()
         sys.stderr.flush()
@@ -127,15 +130,21 @@ def listen(pipe: Connection, signals: Signals, orders: Orders) -> None:
         for source in connection.wait([pipe, signals.fileno()]):
             if source is not pipe:
                 for _ in signals.take():
-                    _drain_or_stop(orders)
-            elif isinstance(receive(pipe), Drain):
+                    if orders.draining:
+                        os._exit(STOPPED)
+                    orders.drain()
+            elif isinstance(receive(pipe, FROM_NODE), Drain):
                 orders.drain()
             else:
                 os._exit(ORPHANED)
 
 
 def run_worker(
-    post: Post, board: Board, manager: FleetManager, session: Session, joined: Callable[[], object] = lambda: None
+    arguments: WorkerArguments,
+    shared: SharedState,
+    manager: FleetManager,
+    session: Session,
+    joined: Callable[[], object] = lambda: None,
 ) -> None:
     """Work for a coordinator until it has finished or the drain is complete; `joined` is called after hello.
 
@@ -145,32 +154,27 @@ def run_worker(
     if welcome is None:
         return
     joined()
-    extractor = _open_extractor(welcome.brief, FleetPrimitives(manager, post.session))
-    engine = _open_engine(welcome.brief)
-    fetches = post.options.fetches or engine.fetches
+    brief, options = welcome.brief, arguments.options
+    parse = load_hook(brief.hook) if brief.hook is not None else None
+    extractor = Extractor(brief, parse=parse, fleet=FleetPrimitives(manager, arguments.session))
+    engine = _open_engine(brief)
+    fetches = options.fetches or engine.fetches
     pool = Pool(
         session=session,
         engine=engine,
-        pipeline=_pipeline(welcome.brief, extractor),
-        size=PoolSize(
-            fetches=fetches, parse_threads=post.options.parse_threads, pages_between=min(fetches, PAGES_BETWEEN)
-        ),
-        in_hand=board.in_hand.of(post.index),
+        pipeline=_pipeline(brief, extractor),
+        size=PoolSize(fetches=fetches, parse_threads=options.parse_threads, pages_between=min(fetches, PAGES_BETWEEN)),
+        current_pages=shared.current_pages.of(arguments.index),
     )
-    slot = board.counters.slot(post.index)
-    slot.parsing = lambda: pool.parsing
-    client = Client(session, welcome, FetchDemand.for_fetches(fetches), slot, on_scope=extractor.set_scope)
+    counters = shared.counters.of(arguments.index)
+    counters.parsing = lambda: pool.parsing
+    client = Client(session, welcome, FetchDemand.for_fetches(fetches), counters, on_scope=extractor.set_scope)
     pool.start()
     try:
         client.run()
     finally:
         if not pool.stop(STOP_PATIENCE_S):
             _logger.info("left an attempt behind that nobody waits for")
-
-
-def _open_extractor(brief: Brief, fleet: FleetPrimitives) -> Extractor:
-    parse = load_hook(brief.hook) if brief.hook is not None else None
-    return Extractor(brief, parse=parse, fleet=fleet)
 
 
 def _open_engine(brief: Brief) -> FetchEngine:
@@ -190,7 +194,7 @@ def _pipeline(brief: Brief, extractor: Extractor) -> Pipeline:
     )
 
 
-def _run_and_tell(post: Post, pipe: Connection, run: Callable[[Callable[[], object]], None]) -> int:
+def _run_and_report(arguments: WorkerArguments, pipe: Connection, run: Callable[[Callable[[], object]], None]) -> int:
     """Run the worker; tell the node in one sentence if it could not."""
     try:
         run(lambda: send(pipe, Joined()))
@@ -199,14 +203,8 @@ def _run_and_tell(post: Post, pipe: Connection, run: Callable[[Callable[[], obje
         send(pipe, Failed(text=str(error), exit_code=error.exit_code, fatal=fatal))
         return error.exit_code
     except Exception as error:
-        _logger.exception("the worker broke", session=post.session)
+        _logger.exception("the worker broke", session=arguments.session)
         text = f"the worker broke ({type(error).__name__}: {error}); its log tells more"
         send(pipe, Failed(text=text, exit_code=1, fatal=False))
         return 1
     return 0
-
-
-def _drain_or_stop(orders: Orders) -> None:
-    if orders.draining:
-        os._exit(STOPPED)
-    orders.drain()

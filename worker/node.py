@@ -4,10 +4,10 @@
                  │  ▲
            died  ▼  │ after a pause, naming the dead session
                to be restarted            a fatal error, three deaths before hello, or ten
-                                          short lives in a row ──► the node ends with it
+                                          short runs in a row ──► the node ends with it
 
-A page that kills whoever reads it costs up to five lives before the coordinator sets it aside, and there may be many
-such pages: a life that ended with a page in hand, or by a SIGKILL from outside, is not counted among the ten.
+A page that kills whoever reads it costs up to five processes before the coordinator sets it aside, and there may be
+many such pages: a run that ended while a page was parsed, or by a SIGKILL from outside, is not among the ten.
 It runs no thread, so that forking is safe: one loop waits for pipes, sentinels and signals together. The first SIGTERM
 or SIGINT asks every worker to drain, the second kills them. It talks to no coordinator itself.
 A node that is itself a child process ends when its parent does.
@@ -32,20 +32,20 @@ from multiprocessing.process import BaseProcess
 import structlog
 
 from crawlfleet.shared.messages import TaskKey
+from crawlfleet.shared.pipe import receive, send
 from crawlfleet.shared.wire.join_token import JoinToken
-from crawlfleet.worker.app import Board, Post, WorkerOptions, serve
+from crawlfleet.worker.app import ORPHANED, SharedState, WorkerArguments, WorkerOptions, serve
 from crawlfleet.worker.process.counters import Counters
-from crawlfleet.worker.process.in_hand import InHand
+from crawlfleet.worker.process.current_pages import CurrentPages
 from crawlfleet.worker.process.memory import share_of
-from crawlfleet.worker.process.notes import Drain, Failed, Joined, receive, send
+from crawlfleet.worker.process.messages import FROM_WORKER, Drain, Failed, Joined
 from crawlfleet.worker.process.wakeup import Signals
 
 FIRST_PAUSE_S = 0.1
 LAST_PAUSE_S = 10.0
-GOOD_LIFE_S = 60.0
+LONG_RUN_S = 60.0
 EARLY_DEATHS = 3
-SHORT_LIVES = 10
-ORPHANED = 1
+SHORT_RUNS = 10
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _logger = structlog.get_logger(__name__)
@@ -62,7 +62,7 @@ class NodeOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Life:
+class _Child:
     """One worker process."""
 
     process: BaseProcess
@@ -72,20 +72,20 @@ class _Life:
 
 
 @dataclass(slots=True)
-class _Seat:
-    """A worker's place in the node: who sits there now, and what became of those before."""
+class _Slot:
+    """The place of one worker in the node: its process now, and what became of those before."""
 
     index: int
-    life: _Life | None = None
+    child: _Child | None = None
     restart_at: float = 0.0
     done: bool = False
     joined: bool = False
     last_joined: str = ""
     began: tuple[TaskKey, ...] = ()
-    last_words: Failed | None = None
+    failure: Failed | None = None
     deaths: int = 0
     early_deaths: int = 0
-    short_lives: int = 0
+    short_runs: int = 0
 
 
 def run_node(options: NodeOptions) -> int:
@@ -104,25 +104,25 @@ class Node:
         self._signals = signals
         self._clock = clock
         self._context: BaseContext = multiprocessing.get_context(options.start_method)
-        self._board = Board(
+        self._shared = SharedState(
             counters=Counters(self._context, options.processes),
-            in_hand=InHand(self._context, options.processes, options.worker.parse_threads),
+            current_pages=CurrentPages(self._context, options.processes, options.worker.parse_threads),
         )
-        self._seats = [_Seat(index) for index in range(options.processes)]
+        self._slots = [_Slot(index) for index in range(options.processes)]
         self._draining = False
         parent = multiprocessing.parent_process()
-        self._lifeline = () if parent is None else (parent.sentinel,)
+        self._parent_sentinel = () if parent is None else (parent.sentinel,)
         self._exit_code: int | None = None
 
     @property
     def counters(self) -> Counters:
         """The workers' live figures."""
-        return self._board.counters
+        return self._shared.counters
 
     def run(self) -> int:
         """Start the workers and supervise them to the end."""
         try:
-            while self._exit_code is None and not all(seat.done for seat in self._seats):
+            while self._exit_code is None and not all(slot.done for slot in self._slots):
                 self._start_due()
                 self._wait()
         finally:
@@ -131,15 +131,15 @@ class Node:
 
     def _start_due(self) -> None:
         now = self._clock()
-        for seat in self._seats:
-            if seat.life is None and not seat.done and seat.restart_at <= now:
-                self._start(seat)
+        for slot in self._slots:
+            if slot.child is None and not slot.done and slot.restart_at <= now:
+                self._start(slot)
 
-    def _start(self, seat: _Seat) -> None:
+    def _start(self, slot: _Slot) -> None:
         ours, theirs = self._context.Pipe()
-        post = self._post(seat)
+        arguments = self._arguments(slot)
         process = self._context.Process(  # type: ignore[attr-defined]  # every concrete context has it
-            target=serve, args=(post, theirs, self._board, self._inherited(ours)), name=f"worker-{seat.index}"
+            target=serve, args=(arguments, theirs, self._shared, self._inherited(ours)), name=f"worker-{slot.index}"
         )
         # A signal that comes meanwhile waits: for us until here, for the child until it knows what to do with it.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -148,137 +148,137 @@ class Node:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
-        seat.joined = False
-        seat.last_words = None
-        seat.life = _Life(process=process, pipe=ours, session=post.session, started_at=self._clock())
+        slot.joined = False
+        slot.failure = None
+        slot.child = _Child(process=process, pipe=ours, session=arguments.session, started_at=self._clock())
 
-    def _post(self, seat: _Seat) -> Post:
-        return Post(
+    def _arguments(self, slot: _Slot) -> WorkerArguments:
+        return WorkerArguments(
             token=self._options.token,
             options=self._options.worker,
-            index=seat.index,
+            index=slot.index,
             session=secrets.token_hex(8),
-            worker=f"{socket.gethostname()}/{os.getpid()}/{seat.index}",
+            worker=f"{socket.gethostname()}/{os.getpid()}/{slot.index}",
             memory_bytes=share_of(self._options.processes),
-            replaces=seat.last_joined,
-            began=seat.began,
+            replaces=slot.last_joined,
+            began=slot.began,
         )
 
     def _inherited(self, ours: Connection) -> tuple[Connection, ...]:
         """The pipe ends that a forked child gets a copy of; the other start methods copy none."""
         if self._context.get_start_method() != "fork":
             return ()
-        return (ours, *(seat.life.pipe for seat in self._seats if seat.life is not None))
+        return (ours, *(slot.child.pipe for slot in self._slots if slot.child is not None))
 
     def _wait(self) -> None:
         """Sleep until something happens, and see to it."""
-        lives = [(seat, seat.life) for seat in self._seats if seat.life is not None]
-        sources: list[Connection | int] = [self._signals.fileno(), *self._lifeline]
-        for _, life in lives:
-            sources += (life.pipe, life.process.sentinel)
+        children = [(slot, slot.child) for slot in self._slots if slot.child is not None]
+        sources: list[Connection | int] = [self._signals.fileno(), *self._parent_sentinel]
+        for _, child in children:
+            sources += (child.pipe, child.process.sentinel)
         ready = set(connection.wait(sources, self._pause_s()))
         for number in self._signals.take():
-            self._obey(number)
-        if ready.intersection(self._lifeline):
+            self._handle_signal(number)
+        if ready.intersection(self._parent_sentinel):
             self._exit_code = ORPHANED
-        for seat, life in lives:
-            if life.pipe in ready or life.process.sentinel in ready:
-                is_open = self._listen(seat, life)
-                if life.process.sentinel in ready or not is_open:
-                    self._bury(seat, life)
+        for slot, child in children:
+            if child.pipe in ready or child.process.sentinel in ready:
+                is_open = self._receive_all(slot, child)
+                if child.process.sentinel in ready or not is_open:
+                    self._reap(slot, child)
 
     def _pause_s(self) -> float | None:
-        waiting = [seat.restart_at for seat in self._seats if seat.life is None and not seat.done]
+        waiting = [slot.restart_at for slot in self._slots if slot.child is None and not slot.done]
         return max(0.0, min(waiting) - self._clock()) if waiting else None
 
-    def _obey(self, number: signal.Signals) -> None:
+    def _handle_signal(self, number: signal.Signals) -> None:
         if self._draining:
             _logger.warning("a second signal, stopping at once", reason=number.name)
             self._exit_code = 128 + number
             return
         _logger.info("draining: work in flight is finished, nothing new is taken", reason=number.name)
         self._draining = True
-        for seat in self._seats:
-            if seat.life is None:
-                seat.done = True
+        for slot in self._slots:
+            if slot.child is None:
+                slot.done = True
             else:
-                send(seat.life.pipe, Drain())
+                send(slot.child.pipe, Drain())
 
-    def _listen(self, seat: _Seat, life: _Life) -> bool:
-        """Read all that a worker has said; False if its end of the pipe is closed, as only death does."""
-        while life.pipe.poll():
-            note = receive(life.pipe)
-            if note is None:
+    def _receive_all(self, slot: _Slot, child: _Child) -> bool:
+        """Read all messages of a worker; False if its end of the pipe is closed, as only death does."""
+        while child.pipe.poll():
+            message = receive(child.pipe, FROM_WORKER)
+            if message is None:
                 return False
-            if isinstance(note, Joined):
-                seat.joined, seat.last_joined, seat.early_deaths, seat.began = True, life.session, 0, ()
-            elif isinstance(note, Failed):
-                seat.last_words = note
+            if isinstance(message, Joined):
+                slot.joined, slot.last_joined, slot.early_deaths, slot.began = True, child.session, 0, ()
+            else:
+                slot.failure = message
         return True
 
-    def _bury(self, seat: _Seat, life: _Life) -> None:
-        """See a worker off: done, to be started again, or the end of the node."""
-        life.process.join()
-        code = life.process.exitcode
-        life.process.close()
-        life.pipe.close()
-        seat.life = None
-        in_hand = self._board.in_hand.left_behind(seat.index)
-        seat.began += in_hand
+    def _reap(self, slot: _Slot, child: _Child) -> None:
+        """Collect a process that has ended: its worker is done, to be started again, or the end of the node."""
+        child.process.join()
+        code = child.process.exitcode
+        child.process.close()
+        child.pipe.close()
+        slot.child = None
+        unfinished = self._shared.current_pages.take_all(slot.index)
+        slot.began += unfinished
         if code == 0 or self._draining:
-            seat.done = True
-        elif seat.last_words is not None and seat.last_words.fatal:
-            self._give_up(seat.last_words)
+            slot.done = True
+        elif slot.failure is not None and slot.failure.fatal:
+            self._give_up(slot.failure)
         else:
-            is_blameless = seat.last_words is None and (bool(in_hand) or code == -signal.SIGKILL)
-            self._count(seat, life, is_blameless=is_blameless)
-            self._mourn(seat, life, _cause(code))
+            is_blameless = slot.failure is None and (bool(unfinished) or code == -signal.SIGKILL)
+            self._count_death(slot, child, is_blameless=is_blameless)
+            self._plan_restart(slot, child, _cause(code))
 
-    def _count(self, seat: _Seat, life: _Life, *, is_blameless: bool) -> None:
-        """Count a death in the rows that it belongs to; a good life ends a row."""
-        lived_well = self._clock() - life.started_at >= GOOD_LIFE_S
-        seat.early_deaths += not seat.joined
-        seat.deaths = 1 if lived_well else seat.deaths + 1
-        if lived_well:
-            seat.short_lives = 0
-        elif seat.joined and not is_blameless:
-            seat.short_lives += 1
+    def _count_death(self, slot: _Slot, child: _Child, *, is_blameless: bool) -> None:
+        """Count a death in the series that it belongs to; a long run ends a series."""
+        ran_long = self._clock() - child.started_at >= LONG_RUN_S
+        slot.early_deaths += not slot.joined
+        slot.deaths = 1 if ran_long else slot.deaths + 1
+        if ran_long:
+            slot.short_runs = 0
+        elif slot.joined and not is_blameless:
+            slot.short_runs += 1
 
-    def _mourn(self, seat: _Seat, life: _Life, cause: str) -> None:
+    def _plan_restart(self, slot: _Slot, child: _Child, cause: str) -> None:
         """Plan the restart of a worker that died, unless it keeps dying."""
-        why = _why_give_up(seat)
+        why = _why_give_up(slot)
         if why:
-            text = f"worker {seat.index} {why} ({cause})"
-            self._give_up(seat.last_words or Failed(text=text, exit_code=1, fatal=True))
+            text = f"worker {slot.index} {why} ({cause})"
+            self._give_up(slot.failure or Failed(text=text, exit_code=1, fatal=True))
             return
         now = self._clock()
-        pause_s = min(FIRST_PAUSE_S * 2 ** (seat.deaths - 1), LAST_PAUSE_S)
-        seat.restart_at = now + pause_s
+        pause_s = min(FIRST_PAUSE_S * 2 ** (slot.deaths - 1), LAST_PAUSE_S)
+        slot.restart_at = now + pause_s
         _logger.warning(
-            "a worker died, starting another", session=life.session, worker=seat.index, reason=cause, pause_s=pause_s
+            "a worker died, starting another", session=child.session, worker=slot.index, reason=cause, pause_s=pause_s
         )
 
-    def _give_up(self, words: Failed) -> None:
-        """End the node, with the words of the first worker for which there is no point in going on."""
+    def _give_up(self, failure: Failed) -> None:
+        """End the node, by the failure of the first worker for which there is no point in going on."""
         if self._exit_code is None:
-            print(f"crawlfleet: {words.text}", file=sys.stderr, flush=True)
-            self._exit_code = words.exit_code
+            print(f"crawlfleet: {failure.text}", file=sys.stderr, flush=True)
+            self._exit_code = failure.exit_code
 
     def _kill_all(self) -> None:
-        for seat in self._seats:
-            if seat.life is not None:
-                seat.life.process.kill()
-                seat.life.process.join()
-                seat.life.pipe.close()
-                seat.life = None
+        for slot in self._slots:
+            if slot.child is not None:
+                slot.child.process.kill()
+                slot.child.process.join()
+                slot.child.pipe.close()
+                slot.child = None
 
 
-def _why_give_up(seat: _Seat) -> str:
-    """Say in what way the workers of a seat keep dying; empty if they do not."""
-    if seat.early_deaths >= EARLY_DEATHS:
+def _why_give_up(slot: _Slot) -> str:
+    """Say in what way the workers of a slot keep dying; empty if they do not."""
+    if slot.early_deaths >= EARLY_DEATHS:
         return f"died {EARLY_DEATHS} times before it reached the coordinator"
-    if seat.short_lives >= SHORT_LIVES:
-        return f"died {SHORT_LIVES} times in a row within {GOOD_LIFE_S:.0f} s"
+    if slot.short_runs >= SHORT_RUNS:
+        return f"died {SHORT_RUNS} times in a row within {LONG_RUN_S:.0f} s"
     return ""
 
 

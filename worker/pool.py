@@ -29,7 +29,7 @@ from crawlfleet.worker.fetching import Fetching, FetchLoop, FetchThreads, Page, 
 from crawlfleet.worker.fitting import internal_error
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.pipeline import Pipeline
-from crawlfleet.worker.process.in_hand import Hands
+from crawlfleet.worker.process.current_pages import WorkerPages
 from crawlfleet.worker.talk.outbox import Delivery
 from crawlfleet.worker.talk.session import Session
 
@@ -58,10 +58,10 @@ class Pool:
         engine: FetchEngine,
         pipeline: Pipeline,
         size: PoolSize,
-        in_hand: Hands,
+        current_pages: WorkerPages,
     ) -> None:
         """Open one fetcher of the engine, or one in each fetch thread; `pipeline` is used by all parse threads."""
-        self._in_hand = in_hand
+        self._current_pages = current_pages
         self._agenda = session.agenda
         self._outbox = session.outbox
         self._orders = session.orders
@@ -110,11 +110,11 @@ class Pool:
     def _parse_all(self, thread: int) -> None:
         while (page := self._next_page(thread)) is not None:
             self._fetching.page_taken()
-            self._in_hand.take(thread, page.attempt.key)
+            self._current_pages.begin(thread, page.attempt.key)
             self._began_at[thread] = time.monotonic()
             delivery = self._parse(page)
             self._began_at[thread] = math.inf
-            self._in_hand.put_down(thread)
+            self._current_pages.end(thread)
             self._outbox.put(delivery)
 
     def _next_page(self, thread: int) -> Page | None:

@@ -8,10 +8,13 @@ import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
+import msgspec
+
 from crawlfleet.coordinator.app import Options, serve
 from crawlfleet.coordinator.crawl import Crawl
-from crawlfleet.run.messages import Ended, Ready, Refused, RunOptions, encode
+from crawlfleet.run.messages import Ended, Refused, RunOptions, Serving
 from crawlfleet.shared.errors import CrawlfleetError, JobError
+from crawlfleet.shared.pipe import send
 
 
 def be_coordinator(options: RunOptions, pipe: Connection) -> int:
@@ -26,17 +29,16 @@ def be_coordinator(options: RunOptions, pipe: Connection) -> int:
     )
 
     def tell(crawl: Crawl) -> None:
-        moved_to = str(crawl.folder.moved_to or "")
-        pipe.send_bytes(encode(Ready(crawl.token.encode(), str(crawl.folder.path), moved_to, crawl.notices)))
+        folder, moved_to = str(crawl.folder.path), str(crawl.folder.moved_to or "")
+        send(pipe, Serving(token=crawl.token.encode(), folder=folder, moved_to=moved_to, notices=crawl.notices))
 
     try:
         end = serve(served, tell)
-        with suppress(BrokenPipeError):  # whoever started this has gone; the summary lies in the folder
-            pipe.send_bytes(encode(Ended(encode(end))))
+        send(pipe, Ended(summary=msgspec.msgpack.encode(end)))  # it lies in the folder too, if nobody is there
         return end.exit_code
     except CrawlfleetError as error:
         problems = error.problems if isinstance(error, JobError) else ()
-        pipe.send_bytes(encode(Refused(str(error), error.exit_code, problems)))
+        send(pipe, Refused(text=str(error), exit_code=error.exit_code, problems=problems))
         return error.exit_code
 
 

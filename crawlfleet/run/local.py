@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from crawlfleet.coordinator.crawl_folder import LOG
-from crawlfleet.run.messages import Ended, Ready, Refused, RunOptions, Word, decode, encode
+from crawlfleet.run.messages import FROM_COORDINATOR, Ended, Refused, RunOptions, Serving
 from crawlfleet.shared.errors import CrawlfleetError, JobError, Unreachable, UsageError
 from crawlfleet.shared.exits import INTERRUPTED
+from crawlfleet.shared.pipe import receive, send
 
 if TYPE_CHECKING:
     from crawlfleet.screen.console import Console
@@ -59,32 +60,31 @@ def run(options: RunOptions) -> int:
         theirs.close()
         nodes.close()
         try:
-            ready = _await_ready(ours, coordinator)
-            with suppress(BrokenPipeError):  # it is dead, which is seen below
-                to_node.send_bytes(encode(ready))
+            serving = _await_serving(ours, coordinator)
+            send(to_node, serving)  # if it is dead, that is seen below
         finally:
             to_node.close()
-        return _see_through(ready, ours, node, coordinator, interrupts)
+        return _see_through(serving, ours, node, coordinator, interrupts)
 
 
 def _see_through(
-    ready: Ready, pipe: Connection, node: BaseProcess, coordinator: BaseProcess, interrupts: Interrupts
+    serving: Serving, pipe: Connection, node: BaseProcess, coordinator: BaseProcess, interrupts: Interrupts
 ) -> int:
     """Show a run that has begun, to its end."""
     from crawlfleet.screen.console import Console
     from crawlfleet.screen.progress import open_progress
 
     console = Console()
-    if ready.moved_to:
-        console.say(f"the earlier run is now in {ready.moved_to}")
-    for notice in ready.notices:
+    if serving.moved_to:
+        console.say(f"the earlier run is now in {serving.moved_to}")
+    for notice in serving.notices:
         console.say(notice)
     interrupts.guard(console, node, coordinator)
     with open_progress(console) as progress:
-        _watch(ready.token, node, coordinator, progress)
+        _watch(serving.token, node, coordinator, progress)
     if node.exitcode == 0 and not interrupts.count:
         coordinator.join(FAREWELL_S)
-    return _end(pipe, Path(ready.folder), node, coordinator, console)
+    return _end(pipe, Path(serving.folder), node, coordinator, console)
 
 
 def coordinator_process(options: RunOptions, pipe: Connection, inherited: Iterable[Connection]) -> None:
@@ -120,8 +120,8 @@ def _signals_blocked() -> Iterator[None]:
 
 def _become_a_child(inherited: Iterable[Connection]) -> None:
     """Let go of what is another process's: its ends of pipes, its signals, and Ctrl-C, even if one has come already."""
-    for stranger in inherited:
-        stranger.close()
+    for pipe_end in inherited:
+        pipe_end.close()
     os.setpgid(0, 0)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -165,27 +165,23 @@ class Interrupts:
                 process.terminate()
 
 
-def _await_ready(pipe: Connection, coordinator: BaseProcess) -> Ready:
+def _await_serving(pipe: Connection, coordinator: BaseProcess) -> Serving:
     """Wait until the coordinator serves; raise what keeps it from it."""
-    word = _hear(pipe)
-    if isinstance(word, Ready):
-        return word
+    message = _receive(pipe)
+    if isinstance(message, Serving):
+        return message
     coordinator.join()
     raise CrawlfleetError(f"the coordinator ended before it served (exit code {coordinator.exitcode})")
 
 
-def _hear(pipe: Connection) -> Ready | Ended | None:
-    """Wait for the coordinator's next word, None if it died without one; raise what it refuses."""
-    word: Word
-    try:
-        word = decode(pipe.recv_bytes())
-    except EOFError:
-        return None
-    if not isinstance(word, Refused):
-        return word
-    if word.problems:
-        raise JobError(word.problems)
-    raise UsageError(word.text) if word.exit_code == UsageError.exit_code else CrawlfleetError(word.text)
+def _receive(pipe: Connection) -> Serving | Ended | None:
+    """Wait for the coordinator's next message, None if it died without one; raise what it refuses."""
+    message = receive(pipe, FROM_COORDINATOR)
+    if not isinstance(message, Refused):
+        return message
+    if message.problems:
+        raise JobError(message.problems)
+    raise UsageError(message.text) if message.exit_code == UsageError.exit_code else CrawlfleetError(message.text)
 
 
 def _watch(token: str, node: BaseProcess, coordinator: BaseProcess, progress: Progress) -> None:
@@ -223,15 +219,15 @@ def _end(pipe: Connection, folder: Path, node: BaseProcess, coordinator: BasePro
         node.join(FAREWELL_S)
     for process in (coordinator, node):
         _see_off(process)
-    word = _hear(pipe)
-    if not isinstance(word, Ended):
+    message = _receive(pipe)
+    if not isinstance(message, Ended):
         raise CrawlfleetError(
             f"the coordinator ended unexpectedly (exit code {coordinator.exitcode}): see {folder / LOG}"
         )
     from crawlfleet.coordinator.summary import Summary
     from crawlfleet.screen.tables import show_summary
 
-    end = msgspec.msgpack.decode(word.summary, type=Summary)
+    end = msgspec.msgpack.decode(message.summary, type=Summary)
     show_summary(end, console)
     return end.exit_code if end.exit_code != INTERRUPTED or not node.exitcode else max(node.exitcode, 1)
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from crawlfleet.shared.pipe import PipeMessage
+
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What `crawlfleet run` was asked for."""
@@ -18,7 +20,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None
 
 
-class Ready(msgspec.Struct, frozen=True, tag=True):
+class Serving(PipeMessage, frozen=True, kw_only=True):
     """The coordinator serves: its token and its folder, where an earlier run was moved to, and what is to be known."""
 
     token: str
@@ -27,7 +29,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
     notices: tuple[str, ...] = ()
 
 
-class Refused(msgspec.Struct, frozen=True, tag=True):
+class Refused(PipeMessage, frozen=True, kw_only=True):
     """The coordinator cannot do what was asked; `problems` are those of the job, if it is that."""
 
     text: str
@@ -35,12 +37,12 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     problems: tuple[str, ...] = ()
 
 
-class Ended(msgspec.Struct, frozen=True, tag=True):
+class Ended(PipeMessage, frozen=True, kw_only=True):
     """The coordinator is done; `summary` is that of `coordinator.summary`, encoded."""
 
     summary: bytes
 
 
-Word = Ready | Refused | Ended
-encode = msgspec.msgpack.encode
-decode = msgspec.msgpack.Decoder(Word).decode
+FROM_COORDINATOR: msgspec.msgpack.Decoder[Serving | Refused | Ended] = msgspec.msgpack.Decoder(
+    Serving | Refused | Ended
+)

@@ -6,8 +6,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from crawlfleet.coordinator.crawl_folder import LOG
-from crawlfleet.run.messages import Ready, RunOptions, decode
+from crawlfleet.run.messages import FROM_COORDINATOR, RunOptions, Serving
 from crawlfleet.shared import log
+from crawlfleet.shared.pipe import receive
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.worker.app import WorkerOptions
 from crawlfleet.worker.node import NodeOptions, run_node
@@ -15,13 +16,12 @@ from crawlfleet.worker.node import NodeOptions, run_node
 
 def be_node(options: RunOptions, pipe: Connection) -> int:
     """Be the node of a run; return its exit code, 0 at once if the coordinator never serves."""
-    try:
-        ready = decode(pipe.recv_bytes())
-    except EOFError:
+    serving = receive(pipe, FROM_COORDINATOR)
+    if serving is None:
         return 0
     pipe.close()
-    assert isinstance(ready, Ready)
-    log_file = Path(ready.folder) / LOG
+    assert isinstance(serving, Serving)
+    log_file = Path(serving.folder) / LOG
     log.configure(log_file, console=False)
     worker = WorkerOptions(fetches=options.threads, log_file=log_file, log_to_console=False)
-    return run_node(NodeOptions(token=JoinToken.parse(ready.token), processes=options.workers, worker=worker))
+    return run_node(NodeOptions(token=JoinToken.parse(serving.token), processes=options.workers, worker=worker))

@@ -39,7 +39,7 @@ from crawlfleet.shared.wire.control_port import FleetServer
 from crawlfleet.shared.wire.identity import Identity, load_or_create
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.shared.wire.manager import FleetManager
-from crawlfleet.worker.node import SHORT_LIVES
+from crawlfleet.worker.node import SHORT_RUNS
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30.0
@@ -324,7 +324,7 @@ def test_a_worker_that_breaks_again_and_again_ends_the_node_with_its_error(stage
     assert code == 1
     *_, last = said.splitlines()
     assert last.startswith("crawlfleet: the worker broke (ValueError: nothing of the kind)")
-    assert len(stage.queue.hellos) == SHORT_LIVES
+    assert len(stage.queue.hellos) == SHORT_RUNS
 
 
 def test_a_fetch_thread_that_ends_ends_its_worker(stage: Stage) -> None:
@@ -346,7 +346,7 @@ def test_pages_that_kill_their_readers_do_not_end_the_node(stage: Stage) -> None
     source = "import os\ndef parse(page):\n    os._exit(9)\n"
     stage.serve(["/1"], HookSpec(path="/nowhere/hook.py", source=source))
     node = stage.hurried_node("--join", stage.token.encode(), "--threads", "1")
-    stage.queue.until(lambda: len(stage.queue.hellos) > SHORT_LIVES + 1)
+    stage.queue.until(lambda: len(stage.queue.hellos) > SHORT_RUNS + 1)
     assert node.poll() is None
 
 

@@ -17,7 +17,7 @@ from crawlfleet.worker.extract.sitemap import Sitemap
 from crawlfleet.worker.fetch.port import Fetched, FetchEngine
 from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.pool import Pool, PoolSize
-from crawlfleet.worker.process.in_hand import InHand
+from crawlfleet.worker.process.current_pages import CurrentPages
 from crawlfleet.worker.talk.outbox import Delivery
 from crawlfleet.worker.talk.session import Session
 
@@ -72,13 +72,13 @@ class Bench:
         self.agenda, self.outbox = self.session.agenda, self.session.outbox
         self.fetcher = GivenFetcher()
         self.extractor = GivenExtractor()
-        self.in_hand = InHand(multiprocessing.get_context("spawn"), workers=1, threads=parse_threads)
+        self.current_pages = CurrentPages(multiprocessing.get_context("spawn"), workers=1, threads=parse_threads)
         self.pool = Pool(
             session=self.session,
             engine=FetchEngine(open_fetcher or (lambda: self.fetcher)),
             pipeline=Pipeline(extractor=self.extractor, max_report_bytes=10_000),
             size=PoolSize(fetches=fetch_threads, parse_threads=parse_threads, pages_between=1),
-            in_hand=self.in_hand.of(0),
+            current_pages=self.current_pages.of(0),
         )
 
     def add(self, *names: str) -> None:
@@ -190,10 +190,10 @@ def test_a_stop_does_not_wait_for_a_page_that_hangs() -> None:
     bench.extractor.gate.set()
 
 
-def test_what_a_parse_thread_has_in_hand_can_be_told_after_a_crash() -> None:
+def test_what_a_parse_thread_reads_is_known_after_a_crash() -> None:
     bench = Bench(fetch_threads=1)
     bench.add("page")
-    bench.extractor.found = lambda: bench.in_hand.left_behind(0)
+    bench.extractor.found = lambda: bench.current_pages.take_all(0)
     bench.extractor.gate.set()
     bench.pool.start()
     bench.deliveries(1)
@@ -202,11 +202,11 @@ def test_what_a_parse_thread_has_in_hand_can_be_told_after_a_crash() -> None:
     assert bench.pool.stop(PATIENCE_S)
 
 
-def test_what_was_read_is_no_longer_in_hand() -> None:
+def test_what_was_read_is_no_longer_a_current_page() -> None:
     bench = Bench(fetch_threads=1)
     bench.add("page")
     bench.extractor.gate.set()
     bench.pool.start()
     bench.deliveries(1)
     assert bench.pool.stop(PATIENCE_S)
-    assert bench.in_hand.left_behind(0) == ()
+    assert bench.current_pages.take_all(0) == ()

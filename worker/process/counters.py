@@ -1,7 +1,7 @@
 """Live counters of a node's workers, in memory that the node and they share.
 
-Each worker process owns one slot and is its only writer (from one thread), so there is no lock: a reader may
-see one number a moment before another. A restarted worker counts on in its predecessor's slot.
+Each worker process owns one row and is its only writer (from one thread), so there is no lock: a reader may
+see one number a moment before another. A restarted worker counts on in its predecessor's row.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Counters:
         # ctypes arrays have no usable type: reading an item gives an int.
         self._cells: Any = context.RawArray(c_uint64, workers * _WIDTH)
 
-    def slot(self, worker: int) -> Slot:
+    def of(self, worker: int) -> WorkerCounters:
         """Give a worker its row to write."""
-        return Slot(self._cells, worker * _WIDTH)
+        return WorkerCounters(self._cells, worker * _WIDTH)
 
     def read(self, worker: int) -> Figures:
         """Look at one worker's row."""
@@ -56,7 +56,7 @@ class Counters:
         return Figures(*(sum(column) for column in zip(*rows, strict=True)))
 
 
-class Slot:
+class WorkerCounters:
     """One worker's row, written from its control thread; `parsing` is asked for its share of the figures."""
 
     def __init__(self, cells: Any, start: int) -> None:
