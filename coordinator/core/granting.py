@@ -208,13 +208,14 @@ def _lease_waiting(
 def _lease_on(turn: Turn, asker: Asker, look: _Look, starts: Sequence[float]) -> LeaseRow | None:
     """Grant what waits on a host, as far as there is room; set when to look at it next."""
     host = look.host
+    # Once: it may have a robots.txt asked for again, which a second reading of the queue would not show.
+    tasks, next_at = _waiting(turn, host, look.limit if look.spent else len(starts))
     if look.spent:
-        waiting, _ = _waiting(turn, host, look.limit)
-        budget.drop(turn, [task for task in waiting if task.kind is Kind.PAGE], look.spent)
+        budget.drop(turn, [task for task in tasks if task.kind is Kind.PAGE], look.spent)
+        tasks = [task for task in tasks if task.kind is not Kind.PAGE][: len(starts)]
     if not starts:
         _postpone(turn, host)
         return None
-    tasks, next_at = _waiting(turn, host, len(starts))
     allowed = refuse_by_robots(turn, tasks)
     is_all = len(tasks) < len(starts)
     chosen = allowed[: share(turn, host, asker, look.open_tasks, len(allowed))] if is_all else allowed

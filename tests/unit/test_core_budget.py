@@ -168,6 +168,20 @@ def test_suspects_of_a_spent_host_are_dropped_too() -> None:
     assert crawl.service.is_finished
 
 
+def test_a_spent_host_whose_robots_txt_is_asked_for_again_does_not_fall_asleep() -> None:
+    crawl = begun("http://a.test/1", host_budget=Budget(pages=1), robots_fresh_s=5.0)
+    ((lease, task),) = crawl.ask()
+    crawl.settle(lease, task)
+    crawl.pass_time(10.0)
+    crawl.service.put("http://a.test/2", crawl.now)
+    for _ in range(2):
+        for lease, task in crawl.ask():
+            crawl.settle(lease, task)
+        crawl.pass_time(1.0)
+    assert reasons(crawl) == {"a.test/2": "budget_host_pages"}
+    assert crawl.service.is_finished
+
+
 def test_more_than_one_turn_can_drop_is_dropped_in_several() -> None:
     seeds = [f"http://a.test/{number}" for number in range(2_500)]
     crawl = begun(*seeds, host_budget=Budget(pages=1), per_host=1, tasks_per_lease=1)
