@@ -1,21 +1,25 @@
-"""Turns over literal rows: what the tests of single rules call the rules with, and what holds of every decision.
+"""Turns over literal rows: what the tests of single rules call the rules with, and how they write what is decided.
 
-    turn = turns(host(), task("1", state=LEASED, lease=3), lease(3, "1"), now=5.0)
+    turn = turns(host(), leased(page("1"), 3), lease(3, page("1")), now=5.0)
     leases.release(turn, turn.leases[3], started=())
-    assert turn.batch() == [...]
+    assert turn.batch() == [moved(TaskEvent.RELEASED, ...), gone(..., "released"), put(..., ready_at=5.0)]
 
-When a test is over, each of its turns is checked: its batch is taken by a store that has the rows, and leads to rows of
-which the invariants hold.
+When a test is over, each of its turns is checked: its batch is taken by a store that has the rows, and breaks none of
+the laws of `rule_laws`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
+from crawlfleet.coordinator.core import robots as robots_rules
 from crawlfleet.coordinator.core.changes import Change, Gone, Put, TaskEvent, TaskMoved
-from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import (
+    FINAL,
+    Gate,
+    Holder,
     HostRow,
     LeaseRow,
     LedgerRow,
@@ -24,45 +28,61 @@ from crawlfleet.coordinator.core.rows import (
     TaskRow,
     TaskState,
 )
-from crawlfleet.coordinator.core.transitions import TRANSITIONS
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.coordinator.frontier.memory_store import MemoryStore
-from crawlfleet.shared.messages import Kind, ScopeSpec
-from crawlfleet.shared.web.urls import fingerprint
-from tests.policies import make_policy
+from crawlfleet.shared.messages import Kind, Outcome, Report, ScopeSpec
+from crawlfleet.shared.web.urls import fingerprint, host_key
+from crawlfleet.shared.web.urls import origin as origin_of
+from tests.policies import make_policy, policy_with
+from tests.unit.rule_laws import Rows, broken
 
 HOST, ORIGIN = "a.test", "http://a.test"
-POLICY = make_policy(user_agent="bot", scope=ScopeSpec(hosts=(HOST, "b.test")), delay_s=0.0, per_host=4)
+OTHER_HOST, OTHER = "b.test", "http://b.test"
+POLICY = make_policy(user_agent="bot", scope=ScopeSpec(hosts=(HOST, OTHER_HOST)), delay_s=0.0, per_host=4)
+PENDING, LEASED, DONE, FAILED, DROPPED = TaskState
 
 
-def page(name: str, **values: Any) -> TaskRow:
-    """Return the task of a page of a.test; PENDING unless told otherwise."""
-    url = f"{ORIGIN}/{name}"
-    common = {"ref": fingerprint(Kind.PAGE, "", url), "kind": Kind.PAGE, "url": url, "origin": ORIGIN, "host": HOST}
-    return TaskRow(**{**common, "queue": ORIGIN, "depth": 0, "order": 1, "state": TaskState.PENDING, **values})
+def page(name: str, at: str = ORIGIN, **values: Any) -> TaskRow:
+    """Return the task of a page; PENDING unless told otherwise."""
+    return _task(Kind.PAGE, f"{at}/{name}", at, **values)
 
 
-def robots(**values: Any) -> TaskRow:
-    """Return the task of the robots.txt of a.test; PENDING unless told otherwise."""
-    url = f"{ORIGIN}/robots.txt"
-    common = {"ref": fingerprint(Kind.ROBOTS, ORIGIN, url), "kind": Kind.ROBOTS, "url": url, "origin": ORIGIN}
-    return TaskRow(
-        **{**common, "host": HOST, "queue": HOST, "depth": 0, "order": 1, "state": TaskState.PENDING, **values}
-    )
+def robots(at: str = ORIGIN, url: str = "", **values: Any) -> TaskRow:
+    """Return the task of an origin's robots.txt, or of where that was redirected to; PENDING unless told otherwise."""
+    return _task(Kind.ROBOTS, url or robots_rules.url_of(at), at, **values)
+
+
+def sitemap(url: str = f"{ORIGIN}/map.xml", serves: str = ORIGIN, **values: Any) -> TaskRow:
+    """Return the task of a sitemap; PENDING unless told otherwise."""
+    return _task(Kind.SITEMAP, url, serves, **{"priority": 1_000, **values})
 
 
 def leased(task: TaskRow, number: int, **values: Any) -> TaskRow:
     """Return a task as it is under a lease."""
-    fields = {name: getattr(task, name) for name in task.__struct_fields__}
-    reserved = task.kind is Kind.PAGE
-    return TaskRow(**{**fields, "state": TaskState.LEASED, "lease": number, "reserved": reserved, **values})
+    row: TaskRow = but(task, **{"state": LEASED, "lease": number, "reserved": task.kind is Kind.PAGE, **values})
+    return row
 
 
 def lease(number: int, *tasks: TaskRow, session: str = "s", **values: Any) -> LeaseRow:
-    """Return a lease of a session on tasks of a.test."""
+    """Return a lease of a session on tasks of one host, of which all could start at once."""
     refs = tuple(task.ref for task in tasks)
-    starts = tuple((ref, 0.0) for ref in refs)
-    return LeaseRow(**{"id": number, "session": session, "host": HOST, "refs": refs, "starts": starts, **values})
+    common = {"id": number, "session": session, "host": tasks[0].host if tasks else HOST, "refs": refs}
+    return LeaseRow(**{**common, "starts": tuple((ref, 0.0) for ref in refs), **values})
+
+
+def host(key: str = HOST, /, **values: Any) -> HostRow:
+    """Return a host without a delay."""
+    return HostRow(**{"key": key, "delay_s": 0.0, "asked_s": 0.0, **values})
+
+
+def held_by(*numbers: int, session: str = "s", slots: int = 1) -> tuple[Holder, ...]:
+    """Return the holders of a host on which one session has leases."""
+    return (Holder(session, tuple((number, slots) for number in numbers)),)
+
+
+def origin(at: str = ORIGIN, **values: Any) -> OriginRow:
+    """Return an origin whose robots.txt allows all, kept for a day."""
+    return OriginRow(**{"origin": at, "host": host_key(f"{at}/"), "gate": Gate.ALLOW, "expires_at": 86_400.0, **values})
 
 
 def numbers(**values: Any) -> LedgerRow:
@@ -70,67 +90,89 @@ def numbers(**values: Any) -> LedgerRow:
     return LedgerRow(version=2, **values)
 
 
+def report(task: TaskRow, number: int | None = None, **values: Any) -> Report:
+    """Return the report of a task under its lease: FETCHED unless told otherwise."""
+    return Report(**{"lease": task.lease if number is None else number, "ref": task.ref, **_FETCHED, **values})
+
+
+def but(row: Any, **changed: Any) -> Any:
+    """Return a row with other values."""
+    return msgspec.structs.replace(row, **changed)
+
+
 def after(row: Any, **changed: Any) -> Any:
     """Return what a row of a test becomes in one batch: its fields changed, its version the next one."""
-    fields = {name: getattr(row, name) for name in row.__struct_fields__}
-    return type(row)(**{**fields, "version": row.version + 1, **changed})
+    return but(row, version=row.version + 1, **changed)
+
+
+def moved(event: TaskEvent, task: TaskRow, **changed: Any) -> TaskMoved:
+    """Return what happened to a task of a test, and its new values."""
+    return TaskMoved(event=event, before=task.state, task=after(task, **changed))
+
+
+def born(task: TaskRow, event: TaskEvent = TaskEvent.ADMITTED) -> TaskMoved:
+    """Return that a task is new."""
+    return TaskMoved(event=event, before=None, task=task)
+
+
+def new(row: StoreRow) -> Put:
+    """Return that a row is new."""
+    return Put(row=row)
+
+
+def put(row: StoreRow, **changed: Any) -> Put:
+    """Return that a row has changed."""
+    return Put(row=after(row, **changed))
+
+
+def gone(lease: LeaseRow, why: str, **changed: Any) -> Gone:
+    """Return that a lease is over."""
+    return Gone(row=after(lease, **changed), why=why)
+
+
+def changes(turn: Turn, *kinds: type[StoreRow]) -> list[Change]:
+    """Return what a turn decided of rows of some kinds."""
+    return [change for change in turn.batch() if isinstance(change, Put) and isinstance(change.row, kinds)]
 
 
 class Turns:
     """Makes turns over literal rows, and checks them when the test is over."""
 
     def __init__(self) -> None:
-        self._made: list[tuple[Turn, MemoryStore]] = []
+        self._made: list[tuple[Turn, MemoryStore, Rows]] = []
 
-    def __call__(self, *rows: StoreRow, now: float = 0.0, policy: Policy = POLICY) -> Turn:
-        store = MemoryStore()
-        store.apply([_as_first(row) for row in rows])
-        turn = Turn(store, policy, now)
-        self._made.append((turn, store))
+    def __call__(self, *rows: StoreRow, now: float = 0.0, **policy: Any) -> Turn:
+        store, before = MemoryStore(), Rows()
+        first = [_as_first(row) for row in rows]
+        store.apply(first)
+        before.take(first)
+        turn = Turn(store, policy_with(POLICY, **policy), now)
+        self._made.append((turn, store, before))
         return turn
 
     def check(self) -> None:
-        """Check each turn that was made."""
-        for turn, store in self._made:
+        """Check each turn that was made: what it decided breaks no law that its rows kept."""
+        for turn, store, rows in self._made:
             batch = turn.batch()
             store.apply(batch)
-            for change in batch:
-                _check_change(change)
-            _check_rows(batch, store)
+            was_broken = broken(rows, turn.policy)
+            rows.take(batch)
+            assert broken(rows, turn.policy) <= was_broken, broken(rows, turn.policy) - was_broken
+            assert turn.batch() == batch
+
+
+_FETCHED: dict[str, Any] = {"outcome": Outcome.FETCHED, "status": 200}
+
+
+def _task(kind: Kind, url: str, serves: str, **values: Any) -> TaskRow:
+    common: dict[str, Any] = {"kind": kind, "url": url, "origin": serves, "host": host_key(url), "depth": 0, "order": 1}
+    common["ref"] = fingerprint(kind, "" if kind is Kind.PAGE else serves, url)
+    common["queue"] = common["host"] if kind is Kind.ROBOTS else origin_of(url)
+    return TaskRow(**{**common, "state": PENDING, **values})
 
 
 def _as_first(row: StoreRow) -> Change:
-    if isinstance(row, TaskRow):
-        return TaskMoved(event=TaskEvent.ADMITTED, before=None, task=row)
-    return Put(row=row)
-
-
-def _check_change(change: Change) -> None:
-    """A task moves as the table of transitions allows."""
-    if isinstance(change, TaskMoved):
-        assert TRANSITIONS[change.before, change.event] is change.task.state
-
-
-def _check_rows(batch: Sequence[Change], store: MemoryStore) -> None:
-    """The rows that a batch leads to fit together."""
-    for change in batch:
-        match change:
-            case Put(row=LedgerRow() as ledger):
-                waits = ledger.robots_waits
-                assert min(ledger.pages_reserved, ledger.pages_fetched, waits.waiting, waits.given_up) >= 0
-            case Put(row=HostRow() as host):
-                assert host.pages_reserved >= 0
-                assert not host.unit or not host.holders, f"{host.key} joined a unit and is held by itself"
-                held = [number for holder in host.holders for number, _ in holder.leases]
-                assert len(held) == len(set(held)), f"{host.key} names a lease twice"
-                assert len(store.rows(LeaseRow, held)) == len(held), f"{host.key} is held under a lease that is over"
-            case Put(row=LeaseRow() as row):
-                assert row.refs, f"lease {row.id} has no tasks and goes on"
-                tasks = store.rows(TaskRow, row.refs)
-                assert all(task.lease == row.id for task in tasks.values()), f"lease {row.id} has another's tasks"
-            case Gone(row=row):
-                assert not store.rows(LeaseRow, [row.id])
-            case Put(row=OriginRow() as origin):
-                assert store.rows(HostRow, [origin.host]), f"{origin.origin} is on a host that is not there"
-            case _:
-                pass
+    if not isinstance(row, TaskRow):
+        return Put(row=row)
+    event = TaskEvent.REFUSED if row.state in FINAL else TaskEvent.ADMITTED
+    return TaskMoved(event=event, before=None, task=row)
