@@ -12,11 +12,11 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from crawlfleet.shared.messages import Outcome, Report, encode
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.talk.outbox import Delivery
 
 MAX_DETAIL_CHARS = 500
-TOO_LARGE = "report_too_large"
 # So many addresses the coordinator admits at once without making others wait.
 PART_ENTRIES = 2_000
 
@@ -27,7 +27,9 @@ def internal_error(attempt: Attempt, error: BaseException) -> Delivery:
     """Report a bug of ours as the end of the attempt that it showed in."""
     detail = detail_of(f"{type(error).__name__}: {error}")
     lease_id, ref = attempt.key
-    report = Report(lease=lease_id, ref=ref, outcome=Outcome.INTERNAL_ERROR, reason="internal_error", detail=detail)
+    report = Report(
+        lease=lease_id, ref=ref, outcome=Outcome.INTERNAL_ERROR, reason=Reason.INTERNAL_ERROR, detail=detail
+    )
     return Delivery(attempt=attempt, report=report, wire_bytes=len(encode(report)))
 
 
@@ -40,9 +42,8 @@ def fit(attempt: Attempt, report: Report, max_bytes: int) -> Delivery:
         size = len(encode(report))
     if size > max_bytes:
         detail = f"the report takes {size} bytes, {max_bytes} are allowed: extract less from this page"
-        report = replace(
-            report, rows=(), outlinks=(), body=b"", outcome=Outcome.REPORT_TOO_LARGE, reason=TOO_LARGE, detail=detail
-        )
+        bare = replace(report, rows=(), outlinks=(), body=b"", detail=detail)
+        report = replace(bare, outcome=Outcome.REPORT_TOO_LARGE, reason=Reason.REPORT_TOO_LARGE)
         size = len(encode(report))
     return Delivery(attempt=attempt, report=report, wire_bytes=size)
 
@@ -75,7 +76,7 @@ def _split(values: tuple[T, ...], size_of: Callable[[T], int], max_bytes: int) -
 
 def extract_error(report: Report, detail: str) -> Report:
     """Return a report that fails for what its page holds."""
-    return replace(report, outcome=Outcome.EXTRACT_ERROR, reason="extract_error", detail=detail_of(detail))
+    return replace(report, outcome=Outcome.EXTRACT_ERROR, reason=Reason.EXTRACT_ERROR, detail=detail_of(detail))
 
 
 def printable(text: str) -> str:

@@ -15,7 +15,8 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from crawlfleet.shared.messages import CONTENT_TYPE_RULE, Kind, Outcome, Report, Task, UrlSpec
+from crawlfleet.shared.messages import Kind, Outcome, Report, Task, UrlSpec
+from crawlfleet.shared.reasons import Reason, of_status
 from crawlfleet.shared.web.url_policy import UrlPolicy, policy_of
 from crawlfleet.worker.extract.extractor import Extracted
 from crawlfleet.worker.extract.sitemap import MAX_BYTES as MAX_SITEMAP_BYTES
@@ -28,10 +29,7 @@ from crawlfleet.worker.talk.outbox import Delivery
 MAX_ROBOTS_BYTES = 512 * 1024
 MAX_CONTENT_TYPE_CHARS = 200
 
-NOINDEX = "noindex"
-
 _ENOUGH_BYTES = {Kind.ROBOTS: MAX_ROBOTS_BYTES, Kind.SITEMAP: MAX_SITEMAP_BYTES}
-BROKEN_SITEMAP = "sitemap_broken"
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -75,7 +73,7 @@ class Pipeline:
         wait_s = retry_after_s(fetched, self.wall_clock)
         if fetched.status in _REDIRECTS:
             return replace(_redirect(outline, fetched, self.urls), retry_after_s=wait_s)
-        return replace(outline, reason=f"http_{fetched.status}", retry_after_s=wait_s)
+        return replace(outline, reason=of_status(fetched.status), retry_after_s=wait_s)
 
     def _read(self, task: Task, outline: Report, fetched: Fetched) -> Report:
         if task.kind is Kind.ROBOTS:
@@ -84,12 +82,12 @@ class Pipeline:
             return _sitemap(outline, self.extractor.read_sitemap(fetched))
         if not _is_wanted(outline.content_type, self.types):
             detail = f"{outline.content_type} is none of {', '.join(self.types or ())}"
-            return replace(outline, outcome=Outcome.DENIED, reason=CONTENT_TYPE_RULE, detail=detail_of(detail))
+            return replace(outline, outcome=Outcome.DENIED, reason=Reason.CONTENT_TYPE, detail=detail_of(detail))
         page = self.extractor.extract(fetched)
         found = replace(outline, outlinks=page.outlinks, capped=page.capped)
         if page.error:
             return extract_error(found, page.error)
-        return replace(found, outcome=Outcome.FETCHED, rows=page.rows, reason=NOINDEX if page.noindex else "")
+        return replace(found, outcome=Outcome.FETCHED, rows=page.rows, reason=Reason.NOINDEX if page.noindex else "")
 
 
 def enough_bytes(task: Task) -> int | None:
@@ -160,8 +158,8 @@ def _redirect(outline: Report, fetched: Fetched, urls: UrlPolicy) -> Report:
     if target is not None:
         return replace(outline, outcome=Outcome.REDIRECTED, location=target)
     blocked = _SCHEME.match(location) and not location.lower().startswith(("http:", "https:"))
-    invalid = "redirect_invalid" if location else "redirect_without_location"
-    reason = "redirect_scheme_blocked" if blocked else invalid
+    invalid = Reason.REDIRECT_INVALID if location else Reason.REDIRECT_WITHOUT_LOCATION
+    reason = Reason.REDIRECT_SCHEME_BLOCKED if blocked else invalid
     return replace(outline, reason=reason, detail=detail_of(f"Location: {location!r}" if location else ""))
 
 
@@ -185,7 +183,8 @@ def _robots_lines(fetched: Fetched) -> bytes:
 def _sitemap(outline: Report, sitemap: Sitemap) -> Report:
     found = replace(outline, entries=sitemap.pages, sitemaps=sitemap.sitemaps, capped=sitemap.capped)
     if sitemap.error:
-        return replace(found, outcome=Outcome.EXTRACT_ERROR, reason=BROKEN_SITEMAP, detail=detail_of(sitemap.error))
+        found = replace(found, detail=detail_of(sitemap.error))
+        return replace(found, outcome=Outcome.EXTRACT_ERROR, reason=Reason.SITEMAP_BROKEN)
     return replace(found, outcome=Outcome.FETCHED)
 
 

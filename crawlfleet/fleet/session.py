@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from crawlfleet.fleet.held import Held
 from crawlfleet.shared.errors import Unreachable
 from crawlfleet.shared.messages import Ack, AckState, Brief, Hello, Kind, Outcome, ScopeSpec, TaskKey
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.scope import Scope
 from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.wire.manager import FleetManager
@@ -33,7 +34,6 @@ from crawlfleet.worker.talk.session import Session, SessionOptions
 HEARTBEAT_S = 1.0
 KEEP_UNASKED_S = 1.0
 CLOSING_S = 5.0
-ABANDONED = "abandoned"
 
 
 class FleetSession:
@@ -222,7 +222,7 @@ class FleetSession:
         self._agenda.done(delivery.attempt)
 
     def _deliver_abandoned(self, held: Held) -> None:
-        report = held.report(Outcome.NETWORK_ERROR, ABANDONED)
+        report = held.report(Outcome.NETWORK_ERROR, Reason.ABANDONED)
         self._deliver(fit(held.attempt, report, self.brief.max_report_bytes))
 
     def _await_ack(self, key: TaskKey) -> AckState | None:

@@ -8,6 +8,7 @@ import time
 from crawlfleet.fleet.session import FleetSession
 from crawlfleet.shared.errors import Unreachable
 from crawlfleet.shared.messages import Outcome
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.wire.manager import QueueProxy
 
 NO_WAIT_S = 0.5
@@ -76,7 +77,7 @@ class Queue:
         """
         return self._session.settle(Outcome.FETCHED)
 
-    def task_failed(self, reason: str = "failed", again: bool = True) -> bool:
+    def task_failed(self, reason: str = Reason.FAILED, again: bool = True) -> bool:
         """Give up on the URL that this thread holds; it is tried again, as often as the job says, unless not `again`.
 
         `reason` is a word for the summary, such as `http_404`.

@@ -1,7 +1,8 @@
-"""Every reason has one name, one sentence, and one row in the documents."""
+"""Every reason has one name, one sentence, and one row in the documents; product code writes none as a literal."""
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -18,6 +19,9 @@ OUTCOMES |= {Reason.EXTRACT_ERROR: Outcome.EXTRACT_ERROR, Reason.SITEMAP_BROKEN:
 OUTCOMES |= {Reason.REPORT_TOO_LARGE: Outcome.REPORT_TOO_LARGE, Reason.INTERNAL_ERROR: Outcome.INTERNAL_ERROR}
 # Decided by the coordinator from what a report says, or no failure.
 DECIDED = {Reason.POISON, Reason.NOINDEX, Reason.REDIRECT_LOOP, Reason.TOO_MANY_REDIRECTS}
+# Words that name other things, too: keys of jobs, parts of addresses, directives of pages.
+COMMON = {"connect", "tls", "reset", "host", "include", "exclude", "length", "depth", "robots", "failed", "other"}
+COMMON |= {"dns", "content_type", "noindex"}
 
 
 def _rows() -> list[tuple[str, str, str]]:
@@ -68,3 +72,16 @@ def test_groups_are_those_that_their_names_say() -> None:
     assert {reason for reason in Reason if reason.startswith("budget_")} == BUDGETS
     assert {reason for reason in Reason if reason.startswith("budget_host_")} == HOST_BUDGETS
     assert {reason for reason in Reason if reason.startswith("trap_")} == TRAPS
+
+
+@pytest.mark.parametrize("room", ["shared", "worker", "crawlfleet/fleet"])
+def test_no_reason_is_written_as_a_literal(room: str) -> None:
+    names = {"http_", *(reason.value for reason in Reason)} - COMMON
+    written = {
+        f"{path.relative_to(ROOT)}:{node.lineno}: {node.value}"
+        for path in (ROOT / room).rglob("*.py")
+        if path.name not in ("reasons.py", "messages.py")  # an outcome may have the name of a reason
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in names
+    }
+    assert not written

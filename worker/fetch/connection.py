@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.fetch import authorities
 from crawlfleet.worker.fetch.head import (
     MAX_FIELDS,
@@ -172,7 +173,7 @@ class StrictResponse(http.client.HTTPResponse):
         if end not in (b"\r\n", b"\n"):
             if len(end) < 2:
                 raise http.client.IncompleteRead(b"")
-            raise BrokenAnswer("bad_framing", f"a chunk does not end where its size says: {end!r}")
+            raise BrokenAnswer(Reason.BAD_FRAMING, f"a chunk does not end where its size says: {end!r}")
 
     def _read_next_chunk_size(self) -> int:
         """Read a chunk's size (RFC 9112, 7.1); the standard library would take signs and underscores too."""
@@ -181,27 +182,27 @@ class StrictResponse(http.client.HTTPResponse):
             raise http.client.IncompleteRead(b"")
         match = _CHUNK_LINE.fullmatch(line)
         if match is None:
-            raise BrokenAnswer("bad_framing", f"a chunk's size is no number: {line[:60]!r}")
+            raise BrokenAnswer(Reason.BAD_FRAMING, f"a chunk's size is no number: {line[:60]!r}")
         return int(match[1], 16)
 
     def _field_lines(self) -> Iterator[bytes]:
         while (line := self._read_line()) not in (b"\r\n", b"\n"):
             self._fields_left -= 1
             if self._fields_left < 0:
-                raise BrokenAnswer("head_too_large", f"the head of the answer passes {MAX_FIELDS} fields")
+                raise BrokenAnswer(Reason.HEAD_TOO_LARGE, f"the head of the answer passes {MAX_FIELDS} fields")
             yield line
 
     def _read_line(self) -> bytes:
         line = self.fp.readline(min(self._head_left, MAX_LINE_BYTES) + 1)
         self._head_left -= len(line)
         if self._head_left < 0 or len(line) > MAX_LINE_BYTES:
-            raise BrokenAnswer("head_too_large", f"the head of the answer passes {MAX_HEAD_BYTES} bytes")
+            raise BrokenAnswer(Reason.HEAD_TOO_LARGE, f"the head of the answer passes {MAX_HEAD_BYTES} bytes")
         if not line.endswith(b"\n"):
             if not self.watch.answered:
                 raise ConnectionResetError("the server closed the connection without an answer")
             if self.headers is not None:
                 raise http.client.IncompleteRead(b"")
-            raise BrokenAnswer("head_truncated", "the connection ended inside the head of the answer")
+            raise BrokenAnswer(Reason.HEAD_TRUNCATED, "the connection ended inside the head of the answer")
         return line
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.fetch.head import (
     MAX_HEAD_BYTES,
     BrokenAnswer,
@@ -27,39 +28,39 @@ TOO_LONG = 63
 
 # CURLcode (curl/curl.h) to reason; `_BY_TEXT` refines it.
 _REASONS = {
-    1: "bad_status_line",  # UNSUPPORTED_PROTOCOL: HTTP/0.9, or another version
-    3: "dns",  # URL_MALFORMAT: a host that libcurl takes for none
-    6: "dns",  # COULDNT_RESOLVE_HOST
-    7: "connect",  # COULDNT_CONNECT
-    8: "bad_framing",  # WEIRD_SERVER_REPLY
-    16: "bad_framing",  # HTTP2
-    18: "body_truncated",  # PARTIAL_FILE
-    TIMED_OUT: "timeout_total",  # OPERATION_TIMEDOUT
-    35: "tls",  # SSL_CONNECT_ERROR
-    45: "connect",  # INTERFACE_FAILED
-    52: "reset",  # GOT_NOTHING
-    53: "tls",  # SSL_ENGINE_NOTFOUND
-    55: "reset",  # SEND_ERROR
-    56: "reset",  # RECV_ERROR
-    UNVERIFIED: "tls_untrusted",  # PEER_FAILED_VERIFICATION
-    61: "bad_encoding",  # BAD_CONTENT_ENCODING
-    TOO_LONG: "body_too_large",  # FILESIZE_EXCEEDED
-    77: "internal_error",  # SSL_CACERT_BADFILE
-    92: "reset",  # HTTP2_STREAM
-    100: "head_too_large",  # TOO_LARGE
+    1: Reason.BAD_STATUS_LINE,  # UNSUPPORTED_PROTOCOL: HTTP/0.9, or another version
+    3: Reason.DNS,  # URL_MALFORMAT: a host that libcurl takes for none
+    6: Reason.DNS,  # COULDNT_RESOLVE_HOST
+    7: Reason.CONNECT,  # COULDNT_CONNECT
+    8: Reason.BAD_FRAMING,  # WEIRD_SERVER_REPLY
+    16: Reason.BAD_FRAMING,  # HTTP2
+    18: Reason.BODY_TRUNCATED,  # PARTIAL_FILE
+    TIMED_OUT: Reason.TIMEOUT_TOTAL,  # OPERATION_TIMEDOUT
+    35: Reason.TLS,  # SSL_CONNECT_ERROR
+    45: Reason.CONNECT,  # INTERFACE_FAILED
+    52: Reason.RESET,  # GOT_NOTHING
+    53: Reason.TLS,  # SSL_ENGINE_NOTFOUND
+    55: Reason.RESET,  # SEND_ERROR
+    56: Reason.RESET,  # RECV_ERROR
+    UNVERIFIED: Reason.TLS_UNTRUSTED,  # PEER_FAILED_VERIFICATION
+    61: Reason.BAD_ENCODING,  # BAD_CONTENT_ENCODING
+    TOO_LONG: Reason.BODY_TOO_LARGE,  # FILESIZE_EXCEEDED
+    77: Reason.INTERNAL_ERROR,  # SSL_CACERT_BADFILE
+    92: Reason.RESET,  # HTTP2_STREAM
+    100: Reason.HEAD_TOO_LARGE,  # TOO_LARGE
 }
 _BY_TEXT = (
-    (8, "colon", "bad_header"),
-    (8, "Location", "bad_header"),
-    (8, "NUL byte", "bad_header"),
-    (8, "Carriage return", "bad_header"),
-    (8, "Version mismatch", "bad_status_line"),
-    (56, "response headers", "head_too_large"),
-    (56, "chunk", "bad_framing"),
-    (61, "Transfer-Encoding", "bad_framing"),
-    (UNVERIFIED, "subject name", "tls_wrong_host"),
-    (UNVERIFIED, "expired", "tls_expired"),
-    (UNVERIFIED, "not yet valid", "tls_expired"),
+    (8, "colon", Reason.BAD_HEADER),
+    (8, "Location", Reason.BAD_HEADER),
+    (8, "NUL byte", Reason.BAD_HEADER),
+    (8, "Carriage return", Reason.BAD_HEADER),
+    (8, "Version mismatch", Reason.BAD_STATUS_LINE),
+    (56, "response headers", Reason.HEAD_TOO_LARGE),
+    (56, "chunk", Reason.BAD_FRAMING),
+    (61, "Transfer-Encoding", Reason.BAD_FRAMING),
+    (UNVERIFIED, "subject name", Reason.TLS_WRONG_HOST),
+    (UNVERIFIED, "expired", Reason.TLS_EXPIRED),
+    (UNVERIFIED, "not yet valid", Reason.TLS_EXPIRED),
 )
 _BLANK = (b"\r\n", b"\n")
 
@@ -71,12 +72,12 @@ class Head(NamedTuple):
     headers: Headers
 
 
-def reason_of(code: int, text: str) -> str:
+def reason_of(code: int, text: str) -> Reason:
     """Name a result other than OK."""
     for refined, fragment, reason in _BY_TEXT:
         if refined == code and fragment in text:
             return reason
-    return _REASONS.get(code, "internal_error")
+    return _REASONS.get(code, Reason.INTERNAL_ERROR)
 
 
 def first_status(lines: Sequence[bytes]) -> int:
@@ -96,7 +97,7 @@ def read_head(lines: Sequence[bytes]) -> Head | None:
     `lines` are those of every head, interim ones and trailer fields included, each head with the empty line at its end.
     """
     if sum(map(len, lines)) > MAX_HEAD_BYTES:
-        raise BrokenAnswer("head_too_large", f"the head of the answer passes {MAX_HEAD_BYTES} bytes")
+        raise BrokenAnswer(Reason.HEAD_TOO_LARGE, f"the head of the answer passes {MAX_HEAD_BYTES} bytes")
     ends = [index for index, line in enumerate(lines) if line in _BLANK]
     if not ends or (ends[-1] + 1 < len(lines) and lines[ends[-1] + 1].startswith(b"HTTP/")):
         if lines:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import pycurl
 
 from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.fetch.authorities import AuthoritiesFile
 from crawlfleet.worker.fetch.curl_answer import (
     OK,
@@ -44,7 +45,7 @@ _EPOLL = {
     pycurl.POLL_OUT: select.EPOLLOUT,
     pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
 }
-_NOT_CONNECTED = frozenset({"dns", "connect"})
+_NOT_CONNECTED = frozenset({Reason.DNS, Reason.CONNECT})
 # From 8.20 on libcurl bounds a body by what it is once decoded, too; then nobody has to look at each of its blocks.
 _BOUNDS_DECODED = pycurl.version_info()[2] >= 0x081400
 
@@ -269,7 +270,9 @@ class CurlFetcher:
             fetched = self._fetched(handle, code, text)
         except Exception as error:  # noqa: BLE001  one exchange must not end the thread of all others
             detail = f"{type(error).__name__}: {error}"
-            fetched = Fetched(url=handle.url, failure=Outcome.INTERNAL_ERROR, reason="internal_error", detail=detail)
+            fetched = Fetched(
+                url=handle.url, failure=Outcome.INTERNAL_ERROR, reason=Reason.INTERNAL_ERROR, detail=detail
+            )
         self._multi.remove_handle(curl)
         self._ended.append((handle.mark, fetched))
         handle.forget()
@@ -282,7 +285,7 @@ class CurlFetcher:
         try:
             head = read_head(handle.lines)
             if head is None and code == OK:
-                raise BrokenAnswer("head_truncated", "the connection ended inside the head of the answer")
+                raise BrokenAnswer(Reason.HEAD_TRUNCATED, "the connection ended inside the head of the answer")
         except BrokenAnswer as broken:
             return _failure(handle, Head(0, Headers()), broken.reason, str(broken), elapsed_s, address)
         if code == OK and head is not None and handle.is_too_long(head.status):
@@ -303,20 +306,20 @@ class CurlFetcher:
             code, text = TOO_LONG, f"the body passes the limit of {self._spec.max_size_bytes} bytes"
         reason = reason_of(code, text)
         if code == TOO_LONG and head is None:
-            reason = "bad_framing"  # a Content-Length that is no number of bytes
+            reason = Reason.BAD_FRAMING  # a Content-Length that is no number of bytes
         if code == TIMED_OUT and not handle.lines:
             asked = handle.curl.getinfo(pycurl.REQUEST_SIZE) > 0
-            reason = "timeout_first_byte" if asked else "timeout_connect"
+            reason = Reason.TIMEOUT_FIRST_BYTE if asked else Reason.TIMEOUT_CONNECT
         return _failure(handle, head or Head(0, Headers()), reason, text, elapsed_s, address)
 
 
-def _failure(handle: _Handle, head: Head, reason: str, detail: str, elapsed_s: float, address: str) -> Fetched:
-    outcome = Outcome.TOO_LARGE if reason == "body_too_large" else Outcome.NETWORK_ERROR
+def _failure(handle: _Handle, head: Head, reason: Reason, detail: str, elapsed_s: float, address: str) -> Fetched:
+    outcome = Outcome.TOO_LARGE if reason is Reason.BODY_TOO_LARGE else Outcome.NETWORK_ERROR
     return Fetched(
         url=handle.url,
         status=head.status,
         headers=head.headers,
-        failure=Outcome.INTERNAL_ERROR if reason == "internal_error" else outcome,
+        failure=Outcome.INTERNAL_ERROR if reason is Reason.INTERNAL_ERROR else outcome,
         reason=reason,
         detail=detail or reason,
         elapsed_s=elapsed_s,

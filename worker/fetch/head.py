@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.fetch.port import Headers
 
 MAX_HEAD_BYTES = 256 * 1024
@@ -23,9 +24,9 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 class BrokenAnswer(Exception):
-    """The server broke HTTP. `reason` is one of the reasons that `worker.fetch` lists."""
+    """The server broke HTTP, in the way that `reason` names."""
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
 
@@ -42,7 +43,7 @@ def read_status_line(line: bytes) -> StatusLine:
     """Read the first line of an answer (RFC 9112, 4)."""
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
-        raise BrokenAnswer("bad_status_line", f"the answer does not start with HTTP/1.x: {line[:60]!r}")
+        raise BrokenAnswer(Reason.BAD_STATUS_LINE, f"the answer does not start with HTTP/1.x: {line[:60]!r}")
     reason = match[3].decode("iso-8859-1").strip() if match[3] else ""
     return StatusLine(int(match[2]), reason, 0 if match[1] == b"0" else 1)
 
@@ -51,7 +52,7 @@ def read_fields(lines: Sequence[bytes]) -> Headers:
     """Read field lines, the empty one left out (RFC 9112, 5); what says where the body ends has to make sense."""
     data = b"".join(lines)
     if b"\0" in data or data.count(b"\r") != data.count(b"\r\n"):
-        raise BrokenAnswer("bad_header", "a field of the head holds a NUL or a carriage return")
+        raise BrokenAnswer(Reason.BAD_HEADER, "a field of the head holds a NUL or a carriage return")
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -70,7 +71,7 @@ def is_chunked(headers: Headers) -> bool:
     """Say whether the body comes in chunks; nothing else is known of transfer codings."""
     coding = ",".join(headers.get_all("transfer-encoding")).strip().lower()
     if coding not in ("", "chunked", "identity"):
-        raise BrokenAnswer("bad_framing", f"Transfer-Encoding is {coding[:60]!r}, and only chunked is known")
+        raise BrokenAnswer(Reason.BAD_FRAMING, f"Transfer-Encoding is {coding[:60]!r}, and only chunked is known")
     return coding == "chunked"
 
 
@@ -81,14 +82,14 @@ def content_length(headers: Headers) -> int | None:
         return None
     length = told.pop()
     if told or not _DIGITS.fullmatch(length):
-        raise BrokenAnswer("bad_framing", f"Content-Length is not one number of bytes: {length[:60]!r}")
+        raise BrokenAnswer(Reason.BAD_FRAMING, f"Content-Length is not one number of bytes: {length[:60]!r}")
     return int(length)
 
 
 def refuse_two_locations(status: int, headers: Headers) -> None:
     """Refuse a redirect that leads to two places: libcurl does, and each of us would go another way."""
     if 300 <= status <= 399 and len(set(headers.get_all("location"))) > 1:
-        raise BrokenAnswer("bad_header", "the answer tells more than one Location")
+        raise BrokenAnswer(Reason.BAD_HEADER, "the answer tells more than one Location")
 
 
 def codings(headers: Headers) -> list[str]:
@@ -96,7 +97,9 @@ def codings(headers: Headers) -> list[str]:
     fields = headers.get_all("content-encoding")
     found = [coding.strip().lower() for field in fields for coding in field.split(",") if coding.strip()]
     if len(found) > MAX_CODINGS:
-        raise BrokenAnswer("bad_encoding", f"Content-Encoding names {len(found)} codings, {MAX_CODINGS} are allowed")
+        raise BrokenAnswer(
+            Reason.BAD_ENCODING, f"Content-Encoding names {len(found)} codings, {MAX_CODINGS} are allowed"
+        )
     return found
 
 
@@ -111,7 +114,7 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
             yield name, value
         name, colon, value = line.partition(":")
         if not colon:
-            raise BrokenAnswer("bad_header", f"a line of the head has no colon: {line[:60]!r}")
+            raise BrokenAnswer(Reason.BAD_HEADER, f"a line of the head has no colon: {line[:60]!r}")
         name, value = name.strip(), value.strip(" \t\r")
     if name:
         yield name, value

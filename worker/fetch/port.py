@@ -2,10 +2,8 @@
 
 It names no HTTP library. The web's misbehaviour is a value here (`Fetched.failure` and `.reason`), never an exception.
 
-Reasons of a failure: `dns`, `connect`, `timeout_connect`, `tls`, `tls_expired`, `tls_untrusted`, `tls_wrong_host`,
-`timeout_first_byte`, `timeout_total`, `reset`, `bad_status_line`, `bad_header`, `head_truncated`, `head_too_large`,
-`bad_framing`, `body_truncated`, `bad_encoding`, `body_too_large`, `internal_error`. A timeout's name tells how far the
-exchange had come when its time was over.
+The reasons of a failure are those in `shared.reasons` up to BODY_TOO_LARGE, and INTERNAL_ERROR. The reason of a timeout
+tells how far the exchange had come.
 """
 
 from __future__ import annotations

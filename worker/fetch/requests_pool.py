@@ -24,6 +24,7 @@ from urllib3 import exceptions as foreign
 from urllib3.util import make_headers
 
 from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.urls import origin as origin_of
 from crawlfleet.worker.fetch.connection import Limits, Watch, open_connection
 from crawlfleet.worker.fetch.head import BrokenAnswer, codings
@@ -36,33 +37,33 @@ _ACCEPT_ENCODING = make_headers(accept_encoding=True)["accept-encoding"]
 _DECODABLE = frozenset(_ACCEPT_ENCODING.split(",")) | {"x-gzip", "identity", "none"}
 
 # What a library raises, by phase, to the reason that a report tells; the first that fits.
-_CONNECT_REASONS: tuple[tuple[type[BaseException], str], ...] = (
-    (socket.gaierror, "dns"),
-    (UnicodeError, "dns"),  # a label that is too long for the resolver
-    (TimeoutError, "timeout_connect"),
-    (ssl.SSLCertVerificationError, "tls_untrusted"),
-    (ssl.SSLError, "tls"),
-    (foreign.SSLError, "tls"),
-    (OSError, "connect"),
+_CONNECT_REASONS: tuple[tuple[type[BaseException], Reason], ...] = (
+    (socket.gaierror, Reason.DNS),
+    (UnicodeError, Reason.DNS),  # a label that is too long for the resolver
+    (TimeoutError, Reason.TIMEOUT_CONNECT),
+    (ssl.SSLCertVerificationError, Reason.TLS_UNTRUSTED),
+    (ssl.SSLError, Reason.TLS),
+    (foreign.SSLError, Reason.TLS),
+    (OSError, Reason.CONNECT),
 )
-_EXCHANGE_REASONS: tuple[tuple[type[BaseException], str], ...] = (
-    (TimeoutError, "timeout_total"),
-    (foreign.ReadTimeoutError, "timeout_total"),
-    (foreign.DecodeError, "bad_encoding"),
-    (http.client.IncompleteRead, "body_truncated"),
-    (http.client.HTTPException, "bad_framing"),
-    (ssl.SSLError, "tls"),
-    (foreign.SSLError, "tls"),
-    (OSError, "reset"),
+_EXCHANGE_REASONS: tuple[tuple[type[BaseException], Reason], ...] = (
+    (TimeoutError, Reason.TIMEOUT_TOTAL),
+    (foreign.ReadTimeoutError, Reason.TIMEOUT_TOTAL),
+    (foreign.DecodeError, Reason.BAD_ENCODING),
+    (http.client.IncompleteRead, Reason.BODY_TRUNCATED),
+    (http.client.HTTPException, Reason.BAD_FRAMING),
+    (ssl.SSLError, Reason.TLS),
+    (foreign.SSLError, Reason.TLS),
+    (OSError, Reason.RESET),
 )
 # Results of OpenSSL's X509_verify_cert; any other one means that nobody who is trusted has signed.
-_TLS_REASONS = {9: "tls_expired", 10: "tls_expired", 62: "tls_wrong_host", 64: "tls_wrong_host"}
+_TLS_REASONS = {9: Reason.TLS_EXPIRED, 10: Reason.TLS_EXPIRED, 62: Reason.TLS_WRONG_HOST, 64: Reason.TLS_WRONG_HOST}
 
 
 class _Failure(NamedTuple):
     """How an exchange failed. `status` and `headers` are those of the head, if it had arrived."""
 
-    reason: str
+    reason: Reason
     detail: str
     outcome: Outcome = Outcome.NETWORK_ERROR
     status: int = 0
@@ -118,7 +119,8 @@ class WatchedAdapter(HTTPAdapter):
                 return self._converse(origin, connection, request, keep_bytes)
             except _Failed as failed:
                 # The server closed the idle connection while the request was on its way: once more, anew.
-                if connection.watch.heard or failed.failure.reason != "reset" or request.method not in ("GET", "HEAD"):
+                is_reset = failed.failure.reason is Reason.RESET and not connection.watch.heard
+                if not is_reset or request.method not in ("GET", "HEAD"):
                     raise
         elif connection is not None:
             connection.close()
@@ -134,8 +136,8 @@ class WatchedAdapter(HTTPAdapter):
             failure, address = _failure_of(error, _CONNECT_REASONS), connection.remote_address
             if failure is None:
                 raise
-            if failure.reason == "connect" and address:
-                failure = failure._replace(reason="tls")  # it was connected, and cut in the handshake
+            if failure.reason is Reason.CONNECT and address:
+                failure = failure._replace(reason=Reason.TLS)  # it was connected, and cut in the handshake
             raise _Failed(failure._replace(remote_address=address)) from error
         return connection
 
@@ -177,8 +179,8 @@ class WatchedAdapter(HTTPAdapter):
             failure = _failure_of(error, _EXCHANGE_REASONS)
             if failure is None:
                 raise
-            if failure.reason == "timeout_total" and not connection.watch.answered:
-                failure = failure._replace(reason="timeout_first_byte")
+            if failure.reason is Reason.TIMEOUT_TOTAL and not connection.watch.answered:
+                failure = failure._replace(reason=Reason.TIMEOUT_FIRST_BYTE)
             raise _Failed(failure) from error
         return raw
 
@@ -279,7 +281,7 @@ class RequestsFetcher:
             return Fetched(
                 url=url,
                 failure=Outcome.INTERNAL_ERROR,
-                reason="internal_error",
+                reason=Reason.INTERNAL_ERROR,
                 detail=detail,
                 elapsed_s=time.monotonic() - started,
             )
@@ -305,7 +307,7 @@ class RequestsFetcher:
         self.session.close()
 
 
-def _failure_of(error: Exception, reasons: tuple[tuple[type[BaseException], str], ...]) -> _Failure | None:
+def _failure_of(error: Exception, reasons: tuple[tuple[type[BaseException], Reason], ...]) -> _Failure | None:
     """Map what a library raised to a failure; None for an error that no reason fits, which is a bug."""
     if isinstance(error, BrokenAnswer):
         return _Failure(error.reason, str(error))
@@ -321,7 +323,7 @@ def _failure_of(error: Exception, reasons: tuple[tuple[type[BaseException], str]
 
 
 def _too_large(limit: int) -> _Failed:
-    return _Failed(_Failure("body_too_large", f"the body passes the limit of {limit} bytes", Outcome.TOO_LARGE))
+    return _Failed(_Failure(Reason.BODY_TOO_LARGE, f"the body passes the limit of {limit} bytes", Outcome.TOO_LARGE))
 
 
 def _read_body(raw: HTTPResponse, headers: Headers, limit: int) -> bytes:
@@ -369,4 +371,4 @@ def _refuse_coding(headers: Headers) -> None:
     named = codings(headers)
     if not _DECODABLE.issuperset(named):
         text = f"Content-Encoding is {', '.join(named)[:80]!r}, which was not asked for"
-        raise _Failed(_Failure("bad_encoding", text))
+        raise _Failed(_Failure(Reason.BAD_ENCODING, text))
