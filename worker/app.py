@@ -23,7 +23,6 @@ from crawlfleet.shared import log
 from crawlfleet.shared.errors import CrawlfleetError, UsageError
 from crawlfleet.shared.messages import Brief, Hello, TaskKey
 from crawlfleet.shared.pipe import receive, send
-from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.shared.wire.manager import FleetManager
 from crawlfleet.worker.extract.extractor import Extractor
@@ -162,7 +161,7 @@ def run_worker(
     pool = Pool(
         session=session,
         engine=engine,
-        pipeline=_pipeline(brief, extractor),
+        pipeline=Pipeline.of(brief, extractor),
         size=PoolSize(fetches=fetches, parse_threads=options.parse_threads, pages_between=min(fetches, PAGES_BETWEEN)),
         current_pages=shared.current_pages.of(arguments.index),
     )
@@ -183,15 +182,6 @@ def _open_engine(brief: Brief) -> FetchEngine:
     # What cannot be opened is better told here than in every fetch thread.
     engine.open().close()
     return engine
-
-
-def _pipeline(brief: Brief, extractor: Extractor) -> Pipeline:
-    return Pipeline(
-        extractor=extractor,
-        max_report_bytes=brief.max_report_bytes,
-        types=brief.fetch.types,
-        urls=policy_of(brief.urls),
-    )
 
 
 def _run_and_report(arguments: WorkerArguments, pipe: Connection, run: Callable[[Callable[[], object]], None]) -> int:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from crawlfleet.shared.messages import Kind, Outcome, Report, Task, UrlSpec
+from crawlfleet.shared.messages import Brief, Kind, Outcome, Report, Task, UrlSpec
 from crawlfleet.shared.reasons import Reason, of_status
 from crawlfleet.shared.web.url_policy import UrlPolicy, policy_of
 from crawlfleet.worker.extract.extractor import Extracted
@@ -54,6 +54,12 @@ class Pipeline:
     wall_clock: Callable[[], float] = time.time
     types: tuple[str, ...] | None = None
     urls: UrlPolicy = policy_of(UrlSpec())  # noqa: RUF009  # a frozen value
+
+    @classmethod
+    def of(cls, brief: Brief, extractor: PageExtractor) -> Pipeline:
+        """Return the pipeline of a job."""
+        urls = policy_of(brief.urls)
+        return cls(extractor=extractor, max_report_bytes=brief.max_report_bytes, types=brief.fetch.types, urls=urls)
 
     def settle(self, attempt: Attempt, fetched: Fetched) -> Delivery:
         """Turn one attempt into its report. What is raised is a bug of ours: see `fitting.internal_error`."""

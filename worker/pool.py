@@ -120,15 +120,13 @@ class Pool:
     def _next_page(self, thread: int) -> Page | None:
         """Wait for a page, and, but for the first thread, until one is needed; None at the end."""
         while thread and not self._ending.is_set():
-            if self._is_needed(thread):
+            # All threads before this one have been at their page for too long.
+            if max(self._began_at[:thread]) < time.monotonic() - HELD_UP_S:
                 with suppress(queue.Empty):
                     return self._pages.get(timeout=HELD_UP_S)
             else:
                 self._ending.wait(HELD_UP_S)
         return self._pages.get()
-
-    def _is_needed(self, thread: int) -> bool:
-        return max(self._began_at[:thread]) < time.monotonic() - HELD_UP_S
 
     def _parse(self, page: Page) -> Delivery:
         try:

@@ -10,7 +10,9 @@ from msgspec.structs import replace
 from crawlfleet.shared.messages import VALUE_ITEM, Outcome, Report, Row
 from crawlfleet.shared.wire import payload
 from crawlfleet.worker.extract.plain import plain
+from crawlfleet.worker.fitting import fit
 from crawlfleet.worker.lanes import Attempt
+from crawlfleet.worker.talk.outbox import Delivery
 
 
 class Held:
@@ -33,9 +35,9 @@ class Held:
         payload.refuse_odd([[value]])
         self._rows = (Row(item=VALUE_ITEM, index=0, fields={VALUE_ITEM: msgspec.Raw(payload.dumps(value))}),)
 
-    def report(self, outcome: Outcome, reason: str = "") -> Report:
-        """Return the report that settles the task."""
+    def delivery(self, outcome: Outcome, reason: str, max_bytes: int) -> Delivery:
+        """Return the report that settles the task; one that is too large to travel says that it failed."""
         report = Report(lease=self.key.lease_id, ref=self.key.ref, outcome=outcome, reason=reason)
         if outcome is Outcome.FETCHED:
             report = replace(report, status=200, rows=self._rows, outlinks=tuple(self.outlinks))
-        return report
+        return fit(self.attempt, report, max_bytes)

@@ -23,7 +23,7 @@ from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.wire.manager import FleetManager
 from crawlfleet.worker.extract.extractor import Extractor
 from crawlfleet.worker.fetch.registry import open_fetcher
-from crawlfleet.worker.fitting import fit, internal_error
+from crawlfleet.worker.fitting import internal_error
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.pipeline import Pipeline, enough_bytes
 from crawlfleet.worker.talk.client import Client
@@ -108,7 +108,7 @@ class FleetSession:
             if held is None:
                 raise ValueError("this thread holds no URL: task_done() and task_failed() follow a get()")
             self._acks[held.key] = None
-        delivery = fit(held.attempt, held.report(outcome, reason), self.brief.max_report_bytes)
+        delivery = held.delivery(outcome, reason, self.brief.max_report_bytes)
         self._deliver(delivery)
         state = self._await_ack(held.key)
         if delivery.report.outcome is not outcome:
@@ -211,8 +211,7 @@ class FleetSession:
             fetcher.close()
             # Its scope may have grown since hello.
             extractor = Extractor(replace(self.brief, scope=self.scope.spec))
-            pipeline = Pipeline(extractor=extractor, max_report_bytes=self.brief.max_report_bytes, urls=self.urls)
-            delivery = pipeline.settle(attempt, fetched)
+            delivery = Pipeline.of(self.brief, extractor).settle(attempt, fetched)
         except Exception as error:  # noqa: BLE001  # the top of a thread: a bug costs one attempt
             delivery = internal_error(attempt, error)
         self._deliver(delivery)
@@ -222,8 +221,7 @@ class FleetSession:
         self._agenda.done(delivery.attempt)
 
     def _deliver_abandoned(self, held: Held) -> None:
-        report = held.report(Outcome.NETWORK_ERROR, Reason.ABANDONED)
-        self._deliver(fit(held.attempt, report, self.brief.max_report_bytes))
+        self._deliver(held.delivery(Outcome.NETWORK_ERROR, Reason.ABANDONED, self.brief.max_report_bytes))
 
     def _await_ack(self, key: TaskKey) -> AckState | None:
         with self._news:

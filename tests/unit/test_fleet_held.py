@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 from bs4 import BeautifulSoup
 
@@ -10,6 +9,7 @@ from crawlfleet.fleet.held import Held
 from crawlfleet.shared.messages import Kind, Outcome, Report, Task, decode, encode
 from crawlfleet.worker.lanes import Attempt
 
+MAX_BYTES = 1 << 20
 TASK = Task(ref=b"r", kind=Kind.PAGE, url="http://h/", depth=0)
 
 
@@ -19,7 +19,8 @@ def held() -> Held:
 
 
 def staged(held: Held) -> object:
-    report = decode(encode(held.report(Outcome.FETCHED)), Report)
+    delivery = held.delivery(Outcome.FETCHED, "", MAX_BYTES)
+    report = decode(encode(delivery.report), Report)
     return report.rows[0].fields["value"]
 
 
@@ -52,5 +53,11 @@ def test_what_holds_itself_is_refused(held: Held) -> None:
 
 def test_a_failure_carries_no_value(held: Held) -> None:
     held.stage(1)
-    assert held.report(Outcome.HTTP_ERROR, "gone").rows == ()
-    assert msgspec.to_builtins(held.report(Outcome.HTTP_ERROR, "gone"))["reason"] == "gone"
+    report = held.delivery(Outcome.HTTP_ERROR, "gone", MAX_BYTES).report
+    assert (report.rows, report.reason) == ((), "gone")
+
+
+def test_a_value_that_is_too_large_makes_the_task_fail(held: Held) -> None:
+    held.stage("x" * 100)
+    report = held.delivery(Outcome.FETCHED, "", 100).report
+    assert (report.outcome, report.rows) == (Outcome.REPORT_TOO_LARGE, ())

@@ -13,7 +13,7 @@ import structlog
 from msgspec.structs import replace
 
 from crawlfleet.shared.errors import CrawlfleetError, Unreachable
-from crawlfleet.shared.messages import Ack, Brief, ExchangeAnswer, ExchangeRequest, Report, ScopeSpec, Welcome
+from crawlfleet.shared.messages import Ack, ExchangeAnswer, ExchangeRequest, Report, ScopeSpec, Welcome
 from crawlfleet.worker.talk.demand import Demand
 from crawlfleet.worker.talk.session import Session
 
@@ -105,7 +105,8 @@ class Client:
     def due_at(self) -> float:
         """When the next exchange is due, as far as can be told now."""
         soon = self._last_exchange_at + HURRIED_LINGER_S
-        hungry = self._wants_more()
+        startable = self._agenda.waiting - self._agenda.deferred
+        hungry = startable < self._demand.low_mark and self._want() > 0
         times = [self._last_exchange_at + min(self._lease_s / 3, self._options.heartbeat_s)]
         if hungry:
             times.append(max(self._last_exchange_at + self._idle_s, soon))
@@ -173,7 +174,8 @@ class Client:
         return self._clock() < lost_at + patience_s
 
     def _adopt(self, welcome: Welcome) -> None:
-        if _is_other_job(self._brief, welcome.brief):
+        # The scope may grow; anything else in the brief is another job.
+        if replace(self._brief, scope=ScopeSpec()) != replace(welcome.brief, scope=ScopeSpec()):
             job = welcome.brief.job
             raise JobChanged(f"the coordinator now serves another job ({job}); starting afresh")
         if welcome.epoch != self._epoch:
@@ -203,16 +205,7 @@ class Client:
             self._metrics.count(delivery.report)
         self._outstanding.deliver(deliveries)
 
-    def _wants_more(self) -> bool:
-        startable = self._agenda.waiting - self._agenda.deferred
-        return startable < self._demand.low_mark and self._want() > 0
-
     def _want(self) -> int:
         if self._orders.draining:
             return 0
         return self._demand.want(self._outstanding.open_tasks, self._agenda.deferred, self._agenda.behind_s)
-
-
-def _is_other_job(ours: Brief, theirs: Brief) -> bool:
-    """The scope may grow; anything else in the brief is another job."""
-    return replace(ours, scope=ScopeSpec()) != replace(theirs, scope=ScopeSpec())

@@ -169,7 +169,9 @@ class Outstanding:
             room -= delivery.wire_bytes
             if reports and room < 0:
                 break
-            reports.append(_as_of(now, delivery))
+            report = delivery.ahead[0] if delivery.ahead else delivery.report
+            age_s = max(0.0, now - delivery.attempt.started_at)
+            reports.append(replace(report, age_s=age_s, gap_s=delivery.attempt.gap_s))
         return tuple(reports)
 
     def _take_ack(self, ack: Ack) -> None:
@@ -195,9 +197,3 @@ class Outstanding:
         del self._held[lease_id]
         if held.open:
             self._released[lease_id] = None
-
-
-def _as_of(now: float, delivery: Delivery) -> Report:
-    """Write down when the attempt of a report started, as it is seen now."""
-    attempt, report = delivery.attempt, delivery.ahead[0] if delivery.ahead else delivery.report
-    return replace(report, age_s=max(0.0, now - attempt.started_at), gap_s=attempt.gap_s)

@@ -70,7 +70,7 @@ class FleetPrimitives:
 
         Raise `RuntimeError` if this thread holds it already, `Unreachable` if the coordinator stays away for a minute.
         """
-        owner = self._owner()
+        owner = f"{self._session}/{os.getpid()}/{threading.get_ident()}"
         if (name, owner) in self._held:
             raise RuntimeError(f"this thread holds the lock {name!r} already: it would wait for itself")
         lock = self.patiently(lambda: self._manager.Lock(name, owner))
@@ -94,9 +94,6 @@ class FleetPrimitives:
             except Unreachable:
                 self._sleep(AWAY_PAUSE_S)
         return call()
-
-    def _owner(self) -> str:
-        return f"{self._session}/{os.getpid()}/{threading.get_ident()}"
 
     def _acquire(self, lock: LockPort) -> int:
         pause_s = FIRST_PAUSE_S
