@@ -13,6 +13,10 @@ INSTALLED := .make/installed
 BENCH_INSTALLED := .make/installed-bench
 DEMO_PORT := 8765
 WORKERS ?= 2
+UNSERVED := -m 'not server and not compose and not long'
+# What runs every branch of the core and of what all share; the rest of the tests shows how parts fit together.
+COVERED := tests/unit tests/conformance/test_store.py tests/property/test_url_properties.py \
+	tests/integration/test_manager.py tests/fault/test_control_port.py
 
 .PHONY: help
 help: ## list the targets
@@ -38,7 +42,16 @@ run: $(INSTALLED) ## serve the demo site and crawl it with one coordinator and t
 
 .PHONY: test
 test: $(INSTALLED) ## run all tests that need no installed server
-	$(BIN)/python -m pytest -m 'not server and not compose and not long'
+	$(BIN)/python -m pytest $(UNSERVED)
+
+# CI runs `coverage` and `test-uncovered` for `test`: each test once.
+.PHONY: coverage
+coverage: $(INSTALLED) ## run the tests of the core and of what all share, and fail if a branch is not run
+	$(BIN)/python -m pytest $(UNSERVED) --cov --cov-report=term $(COVERED)
+
+.PHONY: test-uncovered
+test-uncovered: $(INSTALLED) ## run those of `make test` that `make coverage` leaves out
+	$(BIN)/python -m pytest $(UNSERVED) $(addprefix --ignore=,$(COVERED))
 
 # On the Python of .venv `make test` runs them all.
 .PHONY: test-pythons
@@ -81,6 +94,12 @@ check: $(INSTALLED) ## lint, format and types
 docs: $(INSTALLED) ## build the documents as a site, with search and the Python reference, into .make/site
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir .make/doctrees docs .make/site
 	@echo "file://$(CURDIR)/.make/site/index.html"
+
+.PHONY: dist
+dist: $(INSTALLED) ## build sdist and wheel of a release into dist, and check them
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
 
 .PHONY: bench
 bench: $(BENCH_INSTALLED) ## compare crawlers on a real site, ARGS="--rounds 1"; benchmarks/README.md has more benchmarks

@@ -28,7 +28,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the wheel alone into an environment of its own; give that environment's folder of programs."""
+    """Build sdist and wheel as `make dist` does, the one from the other, and install the wheel alone.
+
+    Return the folder of programs of an environment of its own.
+    """
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     # A copy, since a build leaves its traces in the folder that it builds from.
@@ -36,7 +39,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / package, folder / "src" / package, symlinks=True)
     for paper in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / paper, folder / "src")
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder, folder / "src"], check=True, timeout=120)
+    build = [sys.executable, "-m", "build", "--quiet", "--outdir", str(folder), str(folder / "src")]
+    subprocess.run(build, check=True, timeout=120)
     (wheel,) = folder.glob("crawlfleet-*.whl")
     environment = folder / "environment"
     venv.create(environment, with_pip=False)

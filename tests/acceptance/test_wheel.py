@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -76,6 +77,22 @@ def test_the_wheel_installs_one_top_level_package(installed: Path) -> None:
     (wheel,) = installed.parents[1].glob("crawlfleet-*.whl")
     tops = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"crawlfleet"}
+
+
+def test_the_index_would_take_both_files_of_a_release(installed: Path) -> None:
+    files = sorted(installed.parents[1].glob("crawlfleet-*"))
+    assert [path.name.partition("-")[2].partition("-")[0] for path in files] == ["0.1.0", "0.1.0.tar.gz"]
+    twine = [sys.executable, "-m", "twine", "check", "--strict", *map(str, files)]
+    done = subprocess.run(twine, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_sdist_has_folders_where_the_repository_has_links(installed: Path) -> None:
+    (sdist,) = installed.parents[1].glob("crawlfleet-*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        assert not [member.name for member in archive if member.issym() or member.islnk()]
+        names = {member.name.partition("/")[2] for member in archive}
+    assert {f"crawlfleet/{package}/__init__.py" for package in ("shared", "coordinator", "worker")} <= names
 
 
 @pytest.fixture

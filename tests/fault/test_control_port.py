@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from multiprocessing.managers import dispatch  # type: ignore[attr-defined]  # not in its stubs
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from crawlfleet.shared.wire.frames import WireConnection, WireListener, connect
 from crawlfleet.shared.wire.identity import Identity, load_or_create
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.shared.wire.manager import FleetManager, FleetServer
+from crawlfleet.shared.wire.payload import ERROR
 
 PATIENCE_S = 20.0
 
@@ -601,3 +602,60 @@ def _call_for_ever(queue: object, writer: object) -> None:
     writer.send_bytes(b"calling")  # type: ignore[attr-defined]  # a Connection
     while True:
         queue.size()  # type: ignore[attr-defined]  # likewise
+
+
+def test_a_bug_in_a_connection_is_told_and_ends_that_one_alone(
+    identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bugs: list[BaseException] = []
+    server = FleetManager.serving({"Queue": Queue()}, identity, "127.0.0.1", 0, bugs.append).get_server()
+    bug = ZeroDivisionError("a bug")
+
+    def fail(_conn: WireConnection) -> None:
+        raise bug
+
+    server.start()
+    with monkeypatch.context() as patched:
+        patched.setattr(server, "_handle_request", fail)
+        with closing(member(server, identity)) as connection, pytest.raises(EOFError):
+            connection.recv()
+    assert size_by_a_real_client(server.join_token()) == 3
+    server.stop()
+    assert bugs == [bug]
+
+
+def test_a_bug_is_printed_with_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise ZeroDivisionError("a bug")
+    except ZeroDivisionError as error:
+        control_port.print_bug(error)
+    told = capsys.readouterr().err
+    assert "ZeroDivisionError: a bug" in told
+    assert __file__ in told
+
+
+def test_a_client_that_does_not_wait_to_hear_why_is_forgotten(
+    server: FleetServer, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = WireConnection.send
+    tried = threading.Event()
+
+    def fail(self: WireConnection, answer: object) -> None:
+        if isinstance(answer, tuple) and answer[0] == ERROR:
+            tried.set()
+            raise BrokenPipeError
+        send(self, answer)
+
+    monkeypatch.setattr(WireConnection, "send", fail)
+    with closing(member(server, identity)) as connection:
+        connection.send_bytes(b"no request")
+        with pytest.raises(EOFError):
+            connection.recv()
+    assert tried.is_set()
+    assert server.counters.refused == {"protocol": 1}
+
+
+def test_a_server_that_accepts_already_serves_until_it_is_stopped(server: FleetServer) -> None:
+    server.stop_event.set()
+    server.serve_forever()  # does not begin a second time, which would raise
+    assert server.counters.accepted == 0

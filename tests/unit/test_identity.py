@@ -18,6 +18,7 @@ from crawlfleet.shared.wire.identity import (
     Identity,
     load_or_create,
     refuse_public,
+    write_private,
 )
 
 FILES = (CERTIFICATE_FILE, KEY_FILE, SECRET_FILE)
@@ -124,3 +125,10 @@ def test_a_known_identity_is_loaded_without_the_cryptography_library(tmp_path: P
         "load_or_create(Path(sys.argv[1])).fingerprint; sys.exit('cryptography' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script, tmp_path], check=False, timeout=60).returncode == 0
+
+
+def test_a_private_file_that_cannot_take_its_place_leaves_no_draft(tmp_path: Path) -> None:
+    (tmp_path / "token").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_private(tmp_path / "token", b"secret")
+    assert [path.name for path in tmp_path.iterdir()] == ["token"]

@@ -9,7 +9,9 @@ import socket
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from enum import IntEnum
+from multiprocessing.managers import listener_client  # type: ignore[attr-defined]  # not in its stubs
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawlfleet.shared import errors
-from crawlfleet.shared.errors import JobError, RemoteError, WireError
+from crawlfleet.shared.errors import JobError, RemoteError, Unreachable, WireError
 from crawlfleet.shared.wire import frames as wire
 from crawlfleet.shared.wire.frames import (
     FRAME_LIMIT,
@@ -308,3 +310,45 @@ def test_an_identity_whose_key_is_another_ones_is_told(identity: Identity, tmp_p
 )
 def test_why_an_address_cannot_be_taken_is_told_with_what_to_do(reason: int, says: str) -> None:
     assert says in wire._why_not_bound("127.0.0.1", 80, OSError(reason, "x"))
+
+
+def test_aborting_what_has_ended_does_nothing(pair: tuple[WireConnection, WireConnection]) -> None:
+    ours, _ = pair
+    ours.close()
+    ours.abort()
+
+
+def test_a_client_that_is_gone_before_tls_begins_is_told_as_that(
+    listener: WireListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_sock: socket.socket) -> None:
+        raise OSError(errno.ENOTCONN, "gone")
+
+    monkeypatch.setattr(wire, "_keep_alive", fail)
+    with socket.create_connection(listener.address), pytest.raises(ConnectionAbortedError):
+        listener.accept()
+
+
+@pytest.mark.parametrize("name", ["_keep_alive", "answer_challenge"])
+def test_a_connection_that_breaks_while_it_is_opened_is_unreachable(
+    listener: WireListener, identity: Identity, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fail(*_args: object) -> None:
+        raise OSError(errno.EHOSTUNREACH, "no route")
+
+    monkeypatch.setattr(wire, name, fail)
+    with ThreadPoolExecutor(1) as pool:
+        accepted = pool.submit(_accept_and_handshake, listener)
+        with pytest.raises(Unreachable, match=r"the connection to .* broke: .*no route"):
+            connect(identity.fingerprint, listener.address, identity.secret)
+        accepted.result(10)
+
+
+def _accept_and_handshake(listener: WireListener) -> None:
+    with suppress(EOFError, OSError), closing(listener.accept()) as connection:
+        connection.handshake()
+
+
+def test_a_process_without_the_key_cannot_listen() -> None:
+    with pytest.raises(TypeError, match="no coordinator's key"):
+        listener_client[wire.register_client(b"f" * 32)][0](("127.0.0.1", 0))
