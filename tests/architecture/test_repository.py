@@ -59,3 +59,14 @@ def test_nox_tries_every_python_that_is_promised() -> None:
     promised = {name.rpartition(" ")[2] for name in _project()["classifiers"] if "Python :: 3." in name}
     assert promised <= set(noxfile.PYTHONS)
     assert _project()["requires-python"] == f">={noxfile.PYTHONS[0]}"
+
+
+def test_every_dependency_has_its_reason() -> None:
+    """The page of the decision names those of the project, and no others."""
+    page = (ROOT / "docs" / "decisions" / "0005-dependencies.md").read_text(encoding="utf-8")
+    core = re.findall(r"^\| `([\w-]+)` \| +\d+ \| \S", page, re.MULTILINE)
+    extras = re.findall(r"^\| `(\w+)` \| `([\w-]+)` \| \S", page, re.MULTILINE)
+    project = _project()
+    assert sorted(core) == sorted(_names(project["dependencies"]))
+    given = [(extra, name) for extra, names in project["optional-dependencies"].items() for name in _names(names)]
+    assert sorted((extra, name.lower()) for extra, name in extras) == sorted(given)
