@@ -22,7 +22,6 @@ VALUE_ITEM = "value"
 # What a page's own row is called, and has, where a job has neither rules nor a hook.
 PAGE_ITEM = "page"
 PAGE_FIELDS = ("status", "content_type", "title", "size", "canonical")
-CONTENT_TYPE_RULE = "content_type"
 MAX_OUTLINKS = 10_000
 
 

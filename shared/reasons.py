@@ -7,7 +7,7 @@ words that a user's own worker passes to `task_failed`.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Literal, Self
 
 
 class Reason(StrEnum):
@@ -81,6 +81,9 @@ class Reason(StrEnum):
     ABANDONED = "abandoned", "A worker of your own ended, or raised an error, while it held the page."
     OTHER = "other", "Retries for any reason beyond the first hundred different ones."
 
+
+# What a rule answers that may refuse: the reason, or the empty string.
+Refusal = Reason | Literal[""]
 
 HOST_BUDGETS = frozenset({Reason.BUDGET_HOST_PAGES, Reason.BUDGET_HOST_BYTES, Reason.BUDGET_HOST_TIME})
 BUDGETS = HOST_BUDGETS | {Reason.BUDGET_PAGES, Reason.BUDGET_BYTES, Reason.BUDGET_TIME}

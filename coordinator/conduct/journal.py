@@ -10,11 +10,12 @@ from crawlfleet.coordinator.core.changes import Change, Gone, Put, TaskEvent, Ta
 from crawlfleet.coordinator.core.robots import url_of
 from crawlfleet.coordinator.core.rows import Gate, LeaseRow, OriginRow, TaskRow
 from crawlfleet.shared.messages import Kind
+from crawlfleet.shared.reasons import BUDGETS, HOST_BUDGETS, TRAPS
 
 MAX_LIMITS_TOLD = 10_000
 
-_LIMITS = ("budget_", "trap_")
-_HOST_LIMITS = ("budget_host_", "trap_")
+_LIMITS = BUDGETS | TRAPS
+_HOST_LIMITS = HOST_BUDGETS | TRAPS
 _TOLD = frozenset({TaskEvent.GAVE_UP, TaskEvent.POISONED})
 _UNUSUAL = _TOLD | {TaskEvent.REFUSED, TaskEvent.RETRIED}
 
@@ -50,12 +51,12 @@ class Journal:
             self._log.debug("tried again later", url=task.url, reason=task.reason, status=task.status)
         if told and task.kind is not Kind.ROBOTS:
             self._log.warning(f"{task.kind} {task.state}", url=task.url, reason=task.reason, status=task.status)
-        elif change.event == TaskEvent.REFUSED and task.reason.startswith(_LIMITS):
+        elif change.event == TaskEvent.REFUSED and task.reason in _LIMITS:
             self._note_limit(task)
 
     def _note_limit(self, task: TaskRow) -> None:
         """Tell of the first URL that a budget or a trap's limit drops, of each host if it is the host's own."""
-        key = (task.reason, task.host if task.reason.startswith(_HOST_LIMITS) else "")
+        key = (task.reason, task.host if task.reason in _HOST_LIMITS else "")
         if key not in self._limits:
             if len(self._limits) >= MAX_LIMITS_TOLD:
                 self._limits.clear()

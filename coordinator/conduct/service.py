@@ -36,6 +36,7 @@ from crawlfleet.shared.messages import (
     Task,
     Welcome,
 )
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.url_policy import policy_of
 
 DROPPED_PER_FLUSH = 1_000
@@ -189,8 +190,8 @@ class Service:
         """Judge again what was refused on hosts that have joined the scope since: once, when nothing else is left."""
         if self._has_to_look_back and self.open_tasks() == 0:
             self._has_to_look_back = False
-            if self._store.verdicts().get((TaskState.DROPPED, "host")):
-                self.reconsider(now, frozenset({"host"}))
+            if self._store.verdicts().get((TaskState.DROPPED, Reason.HOST)):
+                self.reconsider(now, frozenset({Reason.HOST}))
 
     def _reopen(self, now: float) -> None:
         """Let leases of an earlier incarnation live on for one lease time: their workers may still report."""

@@ -18,14 +18,14 @@ from crawlfleet.coordinator.core.rows import FINAL, Gate, OriginRow, TaskRow, Ta
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.coordinator.core.units import join, key_of_name, new_host
 from crawlfleet.shared.messages import Kind, Outcome, ScopeSpec
+from crawlfleet.shared.reasons import BUDGETS, TRAPS, Reason, Refusal
 from crawlfleet.shared.web.patterns import Patterns
 from crawlfleet.shared.web.scope import Scope
 from crawlfleet.shared.web.urls import Parts, fingerprint, parts
 
-DEPTH_RULE = "depth"
-RECONSIDERED = frozenset({DEPTH_RULE, "host", "include", "exclude"}) | budget.RULES | traps.RULES
+RECONSIDERED = frozenset({Reason.DEPTH, Reason.HOST, Reason.INCLUDE, Reason.EXCLUDE}) | BUDGETS | TRAPS
 _NO_TRAPS = TrapLimits()
-_RECORDED = frozenset({DEPTH_RULE}) | traps.RULES
+_RECORDED = frozenset({Reason.DEPTH}) | TRAPS
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +155,7 @@ def _lower(turn: Turn, task: TaskRow | None, depth: int) -> list[tuple[bytes, in
         return []
     limit = turn.policy.extent.depth
     too_deep = limit is not None and depth > limit
-    is_known_trap = task.reason in traps.RULES and depth > 0
+    is_known_trap = task.reason in TRAPS and depth > 0
     if task.state is TaskState.DROPPED and task.reason in _RECORDED and not too_deep and not is_known_trap:
         want_places(turn, [task.url])
         refusal = traps.refusal(turn, task.url) if depth else ""
@@ -229,7 +229,7 @@ def _recheck(turn: Turn, task: TaskRow, hops: tuple[str, ...]) -> TaskRow:
     return task
 
 
-def _refusal(turn: Turn, link: Link) -> str:
+def _refusal(turn: Turn, link: Link) -> Refusal:
     """Name the rule that refuses what is not known yet, if one does. What somebody listed, at depth 0, is no trap."""
     refusal = _out_of_scope(turn, link)
     if refusal or not link.depth or link.kind is not Kind.PAGE or turn.policy.traps == _NO_TRAPS:
@@ -237,16 +237,16 @@ def _refusal(turn: Turn, link: Link) -> str:
     return traps.refusal(turn, link.url)
 
 
-def _out_of_scope(turn: Turn, link: Link) -> str:
+def _out_of_scope(turn: Turn, link: Link) -> Refusal:
     if link.kind is Kind.ROBOTS:
         return ""
     policy = turn.policy
     scope = scope_of(policy.scope, turn.ledger.scope_hosts)
     if link.kind is Kind.SITEMAP:
         # It may lie anywhere; whom it serves has to belong to the crawl.
-        return "host" if scope.refuses(f"{link.serves}/") == "host" and not link.always else ""
+        return Reason.HOST if scope.refuses(f"{link.serves}/") == Reason.HOST and not link.always else ""
     if policy.extent.depth is not None and link.depth > policy.extent.depth:
-        return scope.refuses(link.url) or DEPTH_RULE
+        return scope.refuses(link.url) or Reason.DEPTH
     return scope.refuses(link.url)
 
 

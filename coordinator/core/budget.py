@@ -15,21 +15,14 @@ from crawlfleet.coordinator.core.policy import Budget, Policy
 from crawlfleet.coordinator.core.rows import HostRow, LedgerRow, TaskRow, succeed
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Kind
-
-PAGES_RULE = "budget_pages"
-BYTES_RULE = "budget_bytes"
-TIME_RULE = "budget_time"
-HOST_PAGES_RULE = "budget_host_pages"
-HOST_BYTES_RULE = "budget_host_bytes"
-HOST_TIME_RULE = "budget_host_time"
-RULES = frozenset({PAGES_RULE, BYTES_RULE, TIME_RULE, HOST_PAGES_RULE, HOST_BYTES_RULE, HOST_TIME_RULE})
+from crawlfleet.shared.reasons import Reason, Refusal
 
 _NONE = Budget()
 
 
 def affordable(tasks: Sequence[TaskRow], host: HostRow, ledger: LedgerRow, policy: Policy, now: float) -> list[TaskRow]:
     """Return the tasks of a host that the budgets still have room for, in order."""
-    if spent(ledger, policy, now) in (BYTES_RULE, TIME_RULE):
+    if spent(ledger, policy, now) in (Reason.BUDGET_BYTES, Reason.BUDGET_TIME):
         return []
     room = _room(host, ledger, policy)
     is_over = spent_on(host, policy, now) != ""
@@ -85,26 +78,26 @@ def spend(turn: Turn, task: TaskRow, rows: int, size_bytes: int) -> None:
     _count(turn, task, fetched=1, size_bytes=size_bytes)
 
 
-def spent(ledger: LedgerRow, policy: Policy, now: float) -> str:
+def spent(ledger: LedgerRow, policy: Policy, now: float) -> Refusal:
     """Name the budget for which no further page can ever be granted, if it is spent."""
     if policy.extent.pages is not None and ledger.pages_fetched >= policy.extent.pages:
-        return PAGES_RULE
+        return Reason.BUDGET_PAGES
     if policy.extent.size_bytes is not None and ledger.bytes_received >= policy.extent.size_bytes:
-        return BYTES_RULE
+        return Reason.BUDGET_BYTES
     if policy.extent.time_s is not None and now >= policy.extent.time_s:
-        return TIME_RULE
+        return Reason.BUDGET_TIME
     return ""
 
 
-def spent_on(host: HostRow, policy: Policy, now: float) -> str:
+def spent_on(host: HostRow, policy: Policy, now: float) -> Refusal:
     """Name the budget of a host for which no further page of it can ever be granted, if it is spent."""
     budget = policy.extent.per_host
     if budget.pages is not None and host.pages_fetched >= budget.pages:
-        return HOST_PAGES_RULE
+        return Reason.BUDGET_HOST_PAGES
     if budget.size_bytes is not None and host.bytes_received >= budget.size_bytes:
-        return HOST_BYTES_RULE
+        return Reason.BUDGET_HOST_BYTES
     if budget.time_s is not None and host.began_at is not None and now >= host.began_at + budget.time_s:
-        return HOST_TIME_RULE
+        return Reason.BUDGET_HOST_TIME
     return ""
 
 
@@ -113,7 +106,7 @@ def counts_hosts(policy: Policy) -> bool:
     return policy.extent.per_host != _NONE
 
 
-def drop(turn: Turn, tasks: Sequence[TaskRow], reason: str) -> None:
+def drop(turn: Turn, tasks: Sequence[TaskRow], reason: Reason) -> None:
     """Drop what is left when a budget is spent."""
     if counts_hosts(turn.policy):
         turn.read_hosts(task.host for task in tasks)

@@ -17,6 +17,7 @@ from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, HostRow, LeaseRow, OriginRow, TaskRow, succeed
 from crawlfleet.coordinator.core.turn import Ready, Turn
 from crawlfleet.shared.messages import Kind
+from crawlfleet.shared.reasons import Refusal
 
 HOSTS_PER_TURN = 64
 SUSPECTS_PER_TURN = 64
@@ -53,7 +54,7 @@ class _Look(msgspec.Struct, frozen=True):
     host: HostRow
     open_tasks: int
     starts: list[float]
-    spent: str
+    spent: Refusal
 
     @property
     def limit(self) -> int:
@@ -106,7 +107,7 @@ def refuse_by_robots(turn: Turn, tasks: Iterable[TaskRow]) -> list[TaskRow]:
     """Drop the pages and sitemaps that their origin's robots.txt refuses; return the others."""
     allowed = []
     for task in tasks:
-        reason = ""
+        reason: Refusal = ""
         if task.kind is not Kind.ROBOTS:
             origin = turn.origins[task.gate]
             reason = robots.refuses(origin, task.url, turn.policy) if origin is not None else ""

@@ -10,6 +10,7 @@ from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import TaskRow
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Kind, Outcome, Report
+from crawlfleet.shared.reasons import Reason, Refusal
 from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.web.urls import (
     FINGERPRINT_BYTES,
@@ -66,14 +67,14 @@ def is_sound(link: Link, policy: Policy) -> bool:
     return policy_of(policy.urls).is_canonical(link.url) if link.kind is Kind.PAGE else is_canonical(link.url)
 
 
-def redirect_error(task: TaskRow, location: str, policy: Policy) -> str:
+def redirect_error(task: TaskRow, location: str, policy: Policy) -> Refusal:
     """Name why a redirect is not followed, if it is not."""
     limit = policy.tuning.robots_hops if task.kind is Kind.ROBOTS else policy.tuning.max_hops
     if not policy_of(policy.urls).is_canonical(location):
-        return "redirect_invalid"
+        return Reason.REDIRECT_INVALID
     if location == task.url or location in task.hops:
-        return "redirect_loop"
-    return "too_many_redirects" if len(task.hops) >= limit else ""
+        return Reason.REDIRECT_LOOP
+    return Reason.TOO_MANY_REDIRECTS if len(task.hops) >= limit else ""
 
 
 def _known_bytes(report: Report, strangers: Set[bytes]) -> bytes:

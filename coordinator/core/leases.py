@@ -17,6 +17,7 @@ from crawlfleet.coordinator.core.rows import ALONE_QUEUE, LeaseRow, TaskRow, Tas
 from crawlfleet.coordinator.core.transitions import moved
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Kind
+from crawlfleet.shared.reasons import Reason
 
 
 def open_tasks(turn: Turn, lease: LeaseRow) -> list[TaskRow]:
@@ -84,9 +85,9 @@ def _lose_task(turn: Turn, task: TaskRow, started: bool) -> None:
     """Return a lost task to the queue. The lease stays current: a late report is still welcome until the next grant."""
     if task.alone and task.deaths + 1 >= turn.policy.tuning.poison_deaths:
         budget.give_back(turn, task)
-        turn.move(task, TaskEvent.POISONED, reason="poison", deaths=task.deaths + 1, reserved=False)
+        turn.move(task, TaskEvent.POISONED, reason=Reason.POISON, deaths=task.deaths + 1, reserved=False)
         if task.kind is Kind.ROBOTS:
-            gates.cannot_be_had(turn, task, "poison")
+            gates.cannot_be_had(turn, task, Reason.POISON)
         return
     losses = task.losses + 1
     alone = task.alone or started or losses >= turn.policy.tuning.suspect_losses

@@ -7,13 +7,13 @@ from hashlib import blake2b
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import HostRow, LedgerRow, TaskRow, succeed
 from crawlfleet.shared.messages import Kind, Outcome, Report
+from crawlfleet.shared.reasons import Reason
 
 # 206 and 304 answer what was not asked, as caches out of order do.
 _PASSING_STATUS = frozenset({206, 304, 408, 425, 429}) | (frozenset(range(500, 600)) - {501, 505})
 # A server that is over a limit of ours once is so again: more requests would tell nothing new.
-_FINAL_REASONS = frozenset({"head_too_large"})
+_FINAL_REASONS = frozenset({Reason.HEAD_TOO_LARGE})
 _MOST_REASONS = 100
-_OTHER = "other"
 
 
 def is_passing(report: Report) -> bool:
@@ -26,7 +26,7 @@ def is_passing(report: Report) -> bool:
 def counted(ledger: LedgerRow, reason: str) -> LedgerRow:
     """Return the crawl's numbers with a retry more, counted under its reason; a worker cannot make up any number."""
     retried = ledger.retried
-    name = reason if reason in retried or len(retried) < _MOST_REASONS else _OTHER
+    name = reason if reason in retried or len(retried) < _MOST_REASONS else Reason.OTHER
     return succeed(ledger, retries=ledger.retries + 1, retried={**retried, name: retried.get(name, 0) + 1})
 
 

@@ -12,6 +12,7 @@ from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.robots_file import RobotsFile
 from crawlfleet.coordinator.core.rows import Gate, OriginRow
 from crawlfleet.shared.messages import Kind, Outcome, Report
+from crawlfleet.shared.reasons import Reason, Refusal
 from crawlfleet.shared.web.urls import fingerprint, parts
 from crawlfleet.shared.web.user_agent import product_token
 
@@ -48,13 +49,13 @@ def gate_of(report: Report) -> Gate:
     return Gate.DISALLOW
 
 
-def refuses(origin: OriginRow, url: str, policy: Policy) -> str:
+def refuses(origin: OriginRow, url: str, policy: Policy) -> Refusal:
     """Name why robots.txt keeps us from a URL (`robots`, `robots_unreachable`), or return ``."""
     if is_ignored(origin.origin, policy):
         return ""
     if origin.gate is Gate.RULES:
-        return "" if _read(origin.robots, policy.politeness.user_agent).allows(url) else "robots"
-    return "" if origin.gate is Gate.ALLOW else "robots_unreachable"
+        return "" if _read(origin.robots, policy.politeness.user_agent).allows(url) else Reason.ROBOTS
+    return "" if origin.gate is Gate.ALLOW else Reason.ROBOTS_UNREACHABLE
 
 
 def crawl_delay_s(origin: OriginRow, user_agent: str) -> float:

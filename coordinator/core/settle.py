@@ -26,7 +26,8 @@ from crawlfleet.coordinator.core.policy import Unit
 from crawlfleet.coordinator.core.rows import FINAL, HostRow, LeaseRow, Result, TaskRow, queue_of, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.coordinator.core.units import join, key_of_address
-from crawlfleet.shared.messages import CONTENT_TYPE_RULE, Ack, AckState, Kind, Outcome, Report
+from crawlfleet.shared.messages import Ack, AckState, Kind, Outcome, Report
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.urls import host_key, split_fingerprints
 
 
@@ -203,7 +204,7 @@ def _event_of(report: Report) -> TaskEvent:
     """Return how a page ends that is not fetched, and not tried again."""
     if report.outcome is Outcome.NOT_MODIFIED:
         return TaskEvent.NOT_MODIFIED
-    is_unwanted = report.outcome is Outcome.DENIED and report.reason == CONTENT_TYPE_RULE
+    is_unwanted = report.outcome is Outcome.DENIED and report.reason == Reason.CONTENT_TYPE
     return TaskEvent.UNWANTED if is_unwanted else TaskEvent.GAVE_UP
 
 

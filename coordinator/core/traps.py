@@ -20,17 +20,10 @@ from zlib import crc32
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import TrapRow, succeed
 from crawlfleet.coordinator.core.turn import Turn
+from crawlfleet.shared.reasons import Reason, Refusal
 from crawlfleet.shared.web.domains import registrable_domain
 from crawlfleet.shared.web.url_policy import holds_session_id
 from crawlfleet.shared.web.urls import parts
-
-LENGTH_RULE = "trap_length"
-REPETITION_RULE = "trap_repetition"
-QUERY_RULE = "trap_query"
-CALENDAR_RULE = "trap_calendar"
-SESSION_RULE = "trap_session"
-SUBDOMAIN_RULE = "trap_subdomain"
-RULES = frozenset({LENGTH_RULE, REPETITION_RULE, QUERY_RULE, CALENDAR_RULE, SESSION_RULE, SUBDOMAIN_RULE})
 
 SKETCH = 64
 LAST_SEGMENTS = 64
@@ -59,7 +52,7 @@ def keys_of(turn: Turn, url: str) -> tuple[str, ...]:
     return (*own, _domain_key(host)) if _is_another_origin(turn, origin, host) else own
 
 
-def refusal(turn: Turn, url: str) -> str:
+def refusal(turn: Turn, url: str) -> Refusal:
     """Name the trap that an address, not known yet, belongs to, if any."""
     limits = turn.policy.traps
     pure = shape(url, turn.policy)
@@ -70,25 +63,25 @@ def refusal(turn: Turn, url: str) -> str:
     row = turn.traps[host] if marks is not None else None
     if marks is not None and row is not None:
         if _is_full(limits.query_variants, row.patterns.get(marks.query, 0)):
-            return QUERY_RULE
+            return Reason.TRAP_QUERY
         if _is_full(limits.calendar, row.patterns.get(marks.calendar, 0)):
-            return CALENDAR_RULE
+            return Reason.TRAP_CALENDAR
         if marks.session and _is_full(limits.sessions, row.sessions):
-            return SESSION_RULE
+            return Reason.TRAP_SESSION
     if _is_another_origin(turn, origin, host):
         domain = turn.traps[_domain_key(host)]
         if domain is not None and _is_full(limits.subdomains, domain.origins):
-            return SUBDOMAIN_RULE
+            return Reason.TRAP_SUBDOMAIN
     return ""
 
 
-def shape(url: str, policy: Policy) -> str:
+def shape(url: str, policy: Policy) -> Refusal:
     """Name the trap that shows in an address alone, if any."""
     limits = policy.traps
     if limits.url_length is not None and len(url) > limits.url_length:
-        return LENGTH_RULE
+        return Reason.TRAP_LENGTH
     if limits.repetition is not None and repeats(parts(url).path.partition("?")[0], limits.repetition):
-        return REPETITION_RULE
+        return Reason.TRAP_REPETITION
     return ""
 
 

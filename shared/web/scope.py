@@ -7,7 +7,7 @@ the `include` patterns (if there are any) and none of the `exclude` patterns: se
 from __future__ import annotations
 
 from crawlfleet.shared.messages import ScopeSpec
-from crawlfleet.shared.reasons import Reason
+from crawlfleet.shared.reasons import Reason, Refusal
 from crawlfleet.shared.web.patterns import Patterns
 from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, parts
 
@@ -26,7 +26,7 @@ class Scope:
         """Whether nothing but the host (and the length) of a URL decides."""
         return not (self._include or self._exclude)
 
-    def refuses(self, url: str) -> str:
+    def refuses(self, url: str) -> Refusal:
         """Name the rule by which a canonical URL is out of scope: `host`, `include`, `exclude`, `length`, or ``."""
         if len(url) > LONGEST_URL_CHARS:
             return Reason.LENGTH

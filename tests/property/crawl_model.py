@@ -30,7 +30,6 @@ from crawlfleet.coordinator.core.rows import (
 from crawlfleet.coordinator.core.transitions import TRANSITIONS
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.shared.messages import (
-    CONTENT_TYPE_RULE,
     Ack,
     AckState,
     Brief,
@@ -42,6 +41,7 @@ from crawlfleet.shared.messages import (
     Report,
     Welcome,
 )
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.urls import host_key, origin
 from tests.property.crawl_site import Robots, Site
 
@@ -334,7 +334,7 @@ def _told(mirror: Mirror, site: Site) -> set[str]:
 
 
 def _led_nowhere(task: TaskRow) -> bool:
-    if task.outcome is Outcome.NOT_MODIFIED or task.reason == CONTENT_TYPE_RULE:
+    if task.outcome is Outcome.NOT_MODIFIED or task.reason == Reason.CONTENT_TYPE:
         return True
     return task.state is TaskState.FAILED and task.outcome is not Outcome.EXTRACT_ERROR
 

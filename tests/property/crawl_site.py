@@ -9,7 +9,8 @@ from enum import Enum
 
 import msgspec
 
-from crawlfleet.shared.messages import CONTENT_TYPE_RULE, Kind, Outcome, Report, ScopeSpec, SitemapEntry, Task
+from crawlfleet.shared.messages import Kind, Outcome, Report, ScopeSpec, SitemapEntry, Task
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.urls import canonicalize, origin, parts
 
 HOSTS = ("a.test", "b.test", "c.test")
@@ -170,7 +171,7 @@ MISFORTUNES: dict[str, dict[str, object]] = {
     "too many": {"outcome": Outcome.HTTP_ERROR, "status": 429},
     "large": {"outcome": Outcome.TOO_LARGE, "status": 200},
     "bad hook": {"outcome": Outcome.EXTRACT_ERROR, "status": 200},
-    "unwanted type": {"outcome": Outcome.DENIED, "status": 200, "reason": CONTENT_TYPE_RULE},
+    "unwanted type": {"outcome": Outcome.DENIED, "status": 200, "reason": Reason.CONTENT_TYPE},
     "unasked 304": {"outcome": Outcome.NOT_MODIFIED, "status": 304},
 }
 

@@ -15,7 +15,8 @@ from crawlfleet.coordinator.crawl_folder import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
 from crawlfleet.coordinator.offline.verify import verify
 from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
-from crawlfleet.shared.messages import CONTENT_TYPE_RULE, Kind, Outcome, Row
+from crawlfleet.shared.messages import Kind, Outcome, Row
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.urls import fingerprint
 from tests.unit.core_crawl import SEED, CoreCrawl, all_of
 
@@ -109,7 +110,7 @@ def test_a_page_that_is_dropped_for_its_content_type_has_an_accepted_report(tmp_
         crawl.hello("s")
         crawl.open_gates()
         ((lease, page),) = crawl.ask()
-        crawl.settle(lease, page, outcome=Outcome.DENIED, reason=CONTENT_TYPE_RULE)
+        crawl.settle(lease, page, outcome=Outcome.DENIED, reason=Reason.CONTENT_TYPE)
         assert crawl.task().state is TaskState.DROPPED
     proof = verify(tmp_path)
     assert [invariant for invariant in proof.invariants if invariant.broken] == []

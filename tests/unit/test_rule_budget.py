@@ -10,6 +10,7 @@ from crawlfleet.coordinator.core import budget
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.policy import Budget
 from crawlfleet.coordinator.core.rows import HostRow, TaskRow
+from crawlfleet.shared.reasons import Reason
 from tests.policies import policy_with
 from tests.unit.rule_turns import (
     DROPPED,
@@ -60,7 +61,7 @@ def test_what_has_no_place_gives_none_back(turns: Turns, task: TaskRow) -> None:
 
 def test_a_host_whose_budget_is_newer_than_the_place_does_not_count_below_nothing(turns: Turns) -> None:
     turn = turns(KEPT, host(), numbers(pages_reserved=1), host_budget=OF_A_HOST)
-    budget.drop(turn, [KEPT], "budget_time")
+    budget.drop(turn, [KEPT], Reason.BUDGET_TIME)
     assert changes(turn, HostRow) == [put(host())]
 
 
@@ -85,14 +86,14 @@ def test_hosts_without_budgets_are_not_counted(turns: Turns) -> None:
 def test_a_place_is_counted_where_its_unit_keeps_it(turns: Turns) -> None:
     unit = host("10.0.0.1", names=(HOST,), pages_reserved=1)
     turn = turns(KEPT, host(unit="10.0.0.1"), unit, numbers(pages_reserved=1), host_budget=OF_A_HOST)
-    budget.drop(turn, [KEPT], "budget_time")
+    budget.drop(turn, [KEPT], Reason.BUDGET_TIME)
     assert changes(turn, HostRow) == [put(unit, pages_reserved=0)]
 
 
 def test_what_is_left_when_a_budget_is_spent_is_dropped_for_it(turns: Turns) -> None:
     ledger = numbers(pages_reserved=1)
     turn = turns(KEPT, FREE, robots(), host(ready_at=0.0), origin(), ledger)
-    budget.drop(turn, [KEPT, FREE, robots()], "budget_pages")
+    budget.drop(turn, [KEPT, FREE, robots()], Reason.BUDGET_PAGES)
     dropped = {"state": DROPPED, "reason": "budget_pages", "lease": 0, "reserved": False}
     tasks = [moved(TaskEvent.REFUSED, task, **dropped) for task in (KEPT, FREE, robots())]
     assert turn.batch() == [*tasks, put(ledger, pages_reserved=0)]
@@ -102,7 +103,7 @@ def test_hosts_with_budgets_are_read_together_when_something_is_dropped(turns: T
     pages = [page("1", f"http://h{number}.test", order=number) for number in range(9)]
     turn = turns(*pages, *(host(task.host) for task in pages), host_budget=OF_A_HOST)
     turn.tasks.read(task.ref for task in pages)
-    budget.drop(turn, pages, "budget_time")
+    budget.drop(turn, pages, Reason.BUDGET_TIME)
     assert (turn.reads, turn.misses) == (2, 0)
 
 
@@ -116,7 +117,7 @@ def test_hosts_with_budgets_are_read_together_when_something_is_dropped(turns: T
         ({"pages_fetched": 1, "pages_reserved": 1}, {"pages": 2}, ""),
         ({"bytes_received": 9}, {"size_bytes": 9}, "budget_bytes"),
         ({"bytes_received": 8}, {"size_bytes": 9}, ""),
-        ({}, {"time_s": 5.0}, "budget_time"),
+        ({}, {"time_s": 5.0}, Reason.BUDGET_TIME),
         ({}, {"time_s": 5.1}, ""),
         ({"pages_fetched": 9, "bytes_received": 9}, {}, ""),
     ],
