@@ -275,7 +275,8 @@ def tls_context(ca_pem: str) -> ssl.SSLContext:
 
     `ca_pem` holds certificates of authorities that are trusted beside the usual ones.
     """
-    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+    # As libcurl judges, on every Python: from 3.13 on urllib3 refuses authorities that lack a key usage.
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED, verify_flags=ssl.VERIFY_DEFAULT)
     context.load_verify_locations(authorities.usual_file())
     if ca_pem:
         context.load_verify_locations(cadata=ca_pem)
