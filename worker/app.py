@@ -31,7 +31,7 @@ from crawlfleet.worker.fetch.registry import engine_for
 from crawlfleet.worker.hooks import load_hook, load_session
 from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.pool import Pool, PoolSize
-from crawlfleet.worker.process.counters import Counters
+from crawlfleet.worker.process.counters import NodeCounters
 from crawlfleet.worker.process.current_pages import CurrentPages
 from crawlfleet.worker.process.memory import keep_what_pages_take, look_for_cycles_less, take_no_more_than
 from crawlfleet.worker.process.messages import FROM_NODE, Drain, Failed, Joined
@@ -89,7 +89,7 @@ class WorkerArguments:
 class SharedState:
     """The memory that a node and its workers share."""
 
-    counters: Counters
+    counters: NodeCounters
     current_pages: CurrentPages
 
 

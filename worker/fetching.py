@@ -18,18 +18,18 @@ from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.pipeline import enough_bytes
 
 
-class Page(NamedTuple):
+class FetchedPage(NamedTuple):
     """What was fetched, on its way to a parse thread."""
 
     attempt: Attempt
     fetched: Fetched
 
 
-class Pages(Protocol):
+class PageQueue(Protocol):
     """The queue to the parse threads; None ends one of them."""
 
-    def put(self, page: Page | None, block: bool = True, timeout: float | None = None) -> None: ...
-    def get(self, block: bool = True, timeout: float | None = None) -> Page | None: ...
+    def put(self, page: FetchedPage | None, block: bool = True, timeout: float | None = None) -> None: ...
+    def get(self, block: bool = True, timeout: float | None = None) -> FetchedPage | None: ...
     def qsize(self) -> int: ...
 
 
@@ -37,7 +37,7 @@ class Fetching(Protocol):
     """What the pool starts and ends."""
 
     @property
-    def pages(self) -> Pages:
+    def pages(self) -> PageQueue:
         """The queue to the parse threads."""
         ...
 
@@ -71,7 +71,7 @@ class FetchThreads:
         on_bug: OnBug,
         on_death: OnDeath,
     ) -> None:
-        self.pages: queue.Queue[Page | None] = queue.Queue(pages_between)
+        self.pages: queue.Queue[FetchedPage | None] = queue.Queue(pages_between)
         self._agenda = agenda
         self._open_fetcher = open_fetcher
         self._on_bug = on_bug
@@ -105,7 +105,7 @@ class FetchThreads:
             return
         finally:
             self._agenda.done(attempt)
-        self.pages.put(Page(attempt, fetched))
+        self.pages.put(FetchedPage(attempt, fetched))
 
 
 class FetchLoop:
@@ -123,7 +123,7 @@ class FetchLoop:
         on_bug: OnBug,
         on_death: OnDeath,
     ) -> None:
-        self.pages: queue.SimpleQueue[Page | None] = queue.SimpleQueue()
+        self.pages: queue.SimpleQueue[FetchedPage | None] = queue.SimpleQueue()
         self._agenda = agenda
         self._fetcher = fetcher
         self._most = most
@@ -182,7 +182,7 @@ class FetchLoop:
         self._running -= len(ended)
         self._agenda.done_all(attempt for attempt, _ in ended)
         for attempt, fetched in ended:
-            self.pages.put(Page(attempt, fetched))
+            self.pages.put(FetchedPage(attempt, fetched))
 
 
 def start_later(role: str, number: int, work: Callable[[int], None], on_death: OnDeath) -> tuple[threading.Thread, ...]:

@@ -35,7 +35,7 @@ from crawlfleet.shared.messages import TaskKey
 from crawlfleet.shared.pipe import receive, send
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.worker.app import ORPHANED, SharedState, WorkerArguments, WorkerOptions, serve
-from crawlfleet.worker.process.counters import Counters
+from crawlfleet.worker.process.counters import NodeCounters
 from crawlfleet.worker.process.current_pages import CurrentPages
 from crawlfleet.worker.process.memory import share_of
 from crawlfleet.worker.process.messages import FROM_WORKER, Drain, Failed, Joined
@@ -105,7 +105,7 @@ class Node:
         self._clock = clock
         self._context: BaseContext = multiprocessing.get_context(options.start_method)
         self._shared = SharedState(
-            counters=Counters(self._context, options.processes),
+            counters=NodeCounters(self._context, options.processes),
             current_pages=CurrentPages(self._context, options.processes, options.worker.parse_threads),
         )
         self._slots = [_Slot(index) for index in range(options.processes)]
@@ -115,7 +115,7 @@ class Node:
         self._exit_code: int | None = None
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> NodeCounters:
         """The workers' live figures."""
         return self._shared.counters
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import structlog
 
 from crawlfleet.worker.fetch.port import FetchEngine
-from crawlfleet.worker.fetching import Fetching, FetchLoop, FetchThreads, Page, join_all, start_later
+from crawlfleet.worker.fetching import FetchedPage, Fetching, FetchLoop, FetchThreads, join_all, start_later
 from crawlfleet.worker.fitting import internal_error
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.pipeline import Pipeline
@@ -117,7 +117,7 @@ class Pool:
             self._current_pages.end(thread)
             self._outbox.put(delivery)
 
-    def _next_page(self, thread: int) -> Page | None:
+    def _next_page(self, thread: int) -> FetchedPage | None:
         """Wait for a page, and, but for the first thread, until one is needed; None at the end."""
         while thread and not self._ending.is_set():
             # All threads before this one have been at their page for too long.
@@ -128,7 +128,7 @@ class Pool:
                 self._ending.wait(HELD_UP_S)
         return self._pages.get()
 
-    def _parse(self, page: Page) -> Delivery:
+    def _parse(self, page: FetchedPage) -> Delivery:
         try:
             return self._pipeline.settle(page.attempt, page.fetched)
         except Exception as error:  # noqa: BLE001  top of a thread: a bug costs one attempt

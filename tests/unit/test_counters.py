@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 
 from crawlfleet.shared.messages import Outcome, Report
-from crawlfleet.worker.process.counters import Counters, Figures
+from crawlfleet.worker.process.counters import Figures, NodeCounters
 
 
 def report(outcome: Outcome, size_bytes: int = 0) -> Report:
@@ -13,7 +13,7 @@ def report(outcome: Outcome, size_bytes: int = 0) -> Report:
 
 
 def test_attempts_are_counted_by_how_they_ended_and_added_up() -> None:
-    counters = Counters(multiprocessing.get_context("spawn"), 2)
+    counters = NodeCounters(multiprocessing.get_context("spawn"), 2)
     first, second = counters.of(0), counters.of(1)
     first.count(report(Outcome.FETCHED, 10))
     first.count(report(Outcome.REDIRECTED))
@@ -27,7 +27,7 @@ def test_attempts_are_counted_by_how_they_ended_and_added_up() -> None:
 
 
 def test_a_worker_that_is_started_again_counts_on() -> None:
-    counters = Counters(multiprocessing.get_context("spawn"), 1)
+    counters = NodeCounters(multiprocessing.get_context("spawn"), 1)
     counters.of(0).count(report(Outcome.FETCHED))
     counters.of(0).count(report(Outcome.FETCHED))
     assert counters.read(0).fetched == 2

@@ -15,7 +15,7 @@ from crawlfleet.shared.messages import FetchSpec, Kind, Lease, Task
 from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.fetch.port import Fetched
 from crawlfleet.worker.fetch.registry import engine_for
-from crawlfleet.worker.fetching import FetchLoop, Page
+from crawlfleet.worker.fetching import FetchedPage, FetchLoop
 from crawlfleet.worker.lanes import Attempt
 from tests.site.hostile_site import HostileSite
 
@@ -80,7 +80,7 @@ class Bench:
     def begun(self, number: int) -> list[Attempt]:
         return [self.fetcher.begun.get(timeout=PATIENCE_S) for _ in range(number)]
 
-    def take(self) -> Page | None:
+    def take(self) -> FetchedPage | None:
         page = self.loop.pages.get()
         self.loop.page_taken()
         return page

@@ -33,7 +33,7 @@ _WIDTH = len(fields(Figures))
 _FETCHED, _FAILED, _SIZE_BYTES, _RUNNING, _WAITING, _PARSING = range(_WIDTH)
 
 
-class Counters:
+class NodeCounters:
     """One row of figures for each worker of a node; travels to child processes as they start."""
 
     def __init__(self, context: BaseContext, workers: int) -> None:
