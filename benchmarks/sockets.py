@@ -21,8 +21,8 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks.simulated_site import SimulatedSite, address, site_hosts
-from crawlfleet.coordinator.crawl_folder import FRONTIER
-from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
+from crawlfleet.coordinator.frontier.registry import FRONTIER
+from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.shared.messages import AckState, ExchangeRequest, Hello, Kind, Report
 from crawlfleet.shared.wire.join_token import read_token
 from crawlfleet.shared.wire.manager import FleetManager

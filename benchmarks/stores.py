@@ -23,9 +23,9 @@ from typing import Any
 
 from benchmarks.simulated_crawl import SimulatedCrawl, Stopwatch
 from benchmarks.simulated_site import address
-from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.frontier.port import Store
-from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
+from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.web.urls import page_fingerprint
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,17 +12,15 @@ import structlog
 
 from crawlfleet.coordinator.conduct.journal import Journal
 from crawlfleet.coordinator.conduct.service import Service
-from crawlfleet.coordinator.crawl import Crawl, OpenStore, Parts
-from crawlfleet.coordinator.crawl_folder import FRONTIER, JOIN, MARKS, CrawlFolder
-from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.crawl import Crawl, Parts
+from crawlfleet.coordinator.crawl_folder import JOIN, CrawlFolder
 from crawlfleet.coordinator.frontier.port import Store
-from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
+from crawlfleet.coordinator.frontier.registry import store_for
 from crawlfleet.coordinator.job.change import take_job
 from crawlfleet.coordinator.job.job import Job, as_data, brief, load, policy
 from crawlfleet.coordinator.results.results_dict import ResultsDict
 from crawlfleet.coordinator.results.rows import columns_of
 from crawlfleet.coordinator.sinks.follower import Follower
-from crawlfleet.coordinator.sinks.marks import Marks
 from crawlfleet.coordinator.sinks.port import Sink
 from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.coordinator.summary import Summary
@@ -74,10 +71,12 @@ def open_crawl(job: Job, folder: CrawlFolder, options: Options) -> Crawl:
     """Open all that a job asks for, or nothing: an error closes what was opened."""
     work = brief(job)
     with ExitStack() as opened:
-        store = _open_store(job, folder, opened, accept_changes=options.accept_changes)
-        service = Service(store.store, policy(job, work), work, store.epoch, Journal(), store.began_at)
-        follower = _open_follower(job, folder, opened, store.store)
-        results = ResultsDict(store.store, policy_of(work.urls))
+        store = store_for(job.durability).open(folder.path, power=job.durability == "power")
+        opened.callback(store.close)
+        keep_job = take_job(store, as_data(job), accept=options.accept_changes)
+        service = Service(store, policy(job, work), work, store.epoch, Journal(), store.opened_at)
+        follower = _open_follower(job, folder, opened, store)
+        results = ResultsDict(store, policy_of(work.urls))
 
         def listen(objects: Mapping[str, object]) -> tuple[FleetServer, JoinToken]:
             identity = load_or_create(options.identity or folder.path)
@@ -85,31 +84,20 @@ def open_crawl(job: Job, folder: CrawlFolder, options: Options) -> Crawl:
             server = manager.get_server()
             return server, server.join_token(options.advertise or None)
 
-        crawl = Crawl(job, folder, Parts(store, service, follower, results, listen))
+        crawl = Crawl(job, folder, Parts(store, keep_job, service, follower, results, listen))
         opened.pop_all()
     return crawl
 
 
-def _open_store(job: Job, folder: CrawlFolder, opened: ExitStack, *, accept_changes: bool) -> OpenStore:
-    """Open the store that a job asks for, and let it keep the job."""
-    if job.durability == "none":
-        return OpenStore(MemoryStore(), epoch=time.time_ns(), began_at=0.0)
-    store = SqliteStore(folder.path / FRONTIER, power=job.durability == "power")
-    opened.callback(store.close)
-    keep_job = take_job(store, as_data(job), accept=accept_changes)
-    return OpenStore(store, store.epoch, store.opened_at, keep_job)
-
-
 def _open_follower(job: Job, folder: CrawlFolder, opened: ExitStack, store: Store) -> Follower:
     """Open the job's sinks, each where the last run left it."""
-    power = job.durability == "power"
-    marks = Marks(folder.path / MARKS, power=power)
+    marks = store.open_marks()
     opened.callback(marks.close)
     columns = columns_of(as_data(job))
     sinks: dict[str, Sink] = {}
     for name in job.sinks:
         kind = entry_for(name).made_for(columns)
-        sinks[name] = kind.open(folder.path / name, marks.get(name), power=power)
+        sinks[name] = kind.open(folder.path / name, marks.get(name), power=job.durability == "power")
         opened.callback(sinks[name].close)
     follower = Follower(store, sinks, marks)
     follower.restore()

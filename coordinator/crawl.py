@@ -40,22 +40,14 @@ READING_S = 1.0
 FAILED = 1
 
 
-class OpenStore(NamedTuple):
-    """A store, the number of its incarnation, and the crawl time it is at.
+class Parts(NamedTuple):
+    """What serves a crawl, open and not yet running. `listen` opens the server of the given objects.
 
     `keep_job` keeps a job that has changed since the last run, together with the changes that it leads to.
     """
 
     store: Store
-    epoch: int
-    began_at: float
-    keep_job: Callable[[], None] | None = None
-
-
-class Parts(NamedTuple):
-    """What serves a crawl, open and not yet running. `listen` opens the server of the given objects."""
-
-    store: OpenStore
+    keep_job: Callable[[], None] | None
     service: Service
     follower: Follower
     results: ResultsDict
@@ -71,7 +63,9 @@ class Crawl:
         self._started_at = datetime.now(UTC)
         self._stop = threading.Event()
         self._over = threading.Event()
-        self._store, _, self._began_at, self._keep_job = parts.store
+        self._store = parts.store
+        self._keep_job = parts.keep_job
+        self._began_at = parts.store.opened_at
         self._fetched_before = self._store.ledger().pages_fetched
         self._service = parts.service
         self._follower = parts.follower

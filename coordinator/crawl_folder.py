@@ -7,13 +7,12 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from crawlfleet.coordinator.frontier.registry import stored_in
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.wire.identity import IDENTITY_FILES
 
 LOG = "log.jsonl"
 SUMMARY = "summary.json"
-FRONTIER = "frontier.db"
-MARKS = "sinks.db"
 JOIN = "join-token"
 LOCK = "lock"
 _KEEPS_NOTHING = frozenset({LOCK, JOIN, LOG, *IDENTITY_FILES})
@@ -32,7 +31,7 @@ class CrawlFolder:
             raise UsageError(
                 f"cannot write to the crawl's folder {self.path}: {error.strerror}; choose another with --crawls"
             ) from error
-        self.is_resumable = (self.path / FRONTIER).exists()
+        self.is_resumable = stored_in(self.path) is not None
         if not self.is_resumable and _holds_results(self.path):
             raise UsageError(
                 f"{self.path} holds the results of a run that cannot be resumed: "

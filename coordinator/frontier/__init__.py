@@ -1,1 +1,1 @@
-"""The port to the frontier's store, and the stores behind it."""
+"""The port to the frontier's store, the table of stores, and the stores."""

@@ -18,8 +18,7 @@ from pathlib import Path
 import msgspec
 
 from crawlfleet.coordinator.core.changes import Start
-from crawlfleet.coordinator.crawl_folder import FRONTIER
-from crawlfleet.coordinator.frontier.crawl_reader import CrawlReader
+from crawlfleet.coordinator.frontier.registry import open_reader
 
 ROUNDING_S = 1e-6
 
@@ -50,7 +49,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 
 def audit(folder: Path) -> Audit:
     """Look through a crawl's log, during the crawl too; raise `UsageError` if there is none that can be read."""
-    reader = CrawlReader(folder / FRONTIER)
+    reader = open_reader(folder)
     try:
         hosts: dict[str, list[Start]] = {}
         for line in reader.story():

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import IO, cast
 
-from crawlfleet.coordinator.crawl_folder import FRONTIER
-from crawlfleet.coordinator.frontier.crawl_reader import CrawlReader
+from crawlfleet.coordinator.frontier.port import StoreReader
+from crawlfleet.coordinator.frontier.registry import open_reader
 from crawlfleet.coordinator.results.rows import columns_of
 from crawlfleet.coordinator.sinks.port import LineKind
 from crawlfleet.coordinator.sinks.registry import SINKS, SinkEntry
@@ -25,7 +25,7 @@ def export(folder: Path, target: Path | None, *, overwrite: bool = False) -> int
     if target is not None and target.exists() and not overwrite:
         raise UsageError(f"{target} exists already: name another file, or replace it by --overwrite")
     entry = _entry_for(target)
-    reader = CrawlReader(folder / FRONTIER)
+    reader = open_reader(folder)
     try:
         kind = cast("LineKind", entry.made_for(columns_of(reader.job)))
         if target is None:
@@ -49,7 +49,7 @@ def _entry_for(target: Path | None) -> SinkEntry:
     return entry
 
 
-def _write(reader: CrawlReader, kind: LineKind, file: IO[bytes]) -> int:
+def _write(reader: StoreReader, kind: LineKind, file: IO[bytes]) -> int:
     count = 0
     for _, result in reader.results():
         file.write(kind.lines_of(result) if count else kind.head + kind.lines_of(result))

@@ -15,8 +15,9 @@ import msgspec
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import FINAL, TaskState
 from crawlfleet.coordinator.core.transitions import TRANSITIONS
-from crawlfleet.coordinator.crawl_folder import FRONTIER, refuse_if_running
-from crawlfleet.coordinator.frontier.crawl_reader import CrawlReader
+from crawlfleet.coordinator.crawl_folder import refuse_if_running
+from crawlfleet.coordinator.frontier.port import StoreReader
+from crawlfleet.coordinator.frontier.registry import open_reader
 from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENTS, StoryLine
 from crawlfleet.coordinator.results.rows import columns_of
 from crawlfleet.coordinator.sinks.port import SinkKind
@@ -110,7 +111,7 @@ class Replay:
 def verify(folder: Path) -> Proof:
     """Check a crawl's folder; raise `UsageError` if there is no crawl that can be read, or it runs now."""
     refuse_if_running(folder)
-    reader = CrawlReader(folder / FRONTIER)
+    reader = open_reader(folder)
     try:
         replay = Replay(reader.name_of)
         outlinks = _check_outlinks(reader, replay)
@@ -127,7 +128,7 @@ def verify(folder: Path) -> Proof:
         reader.close()
 
 
-def _check_outlinks(reader: CrawlReader, replay: Replay) -> Invariant:
+def _check_outlinks(reader: StoreReader, replay: Replay) -> Invariant:
     """Play the log, and look up every outlink of every accepted page."""
     invariant = Invariant(name="every outlink of an accepted page is a task of the crawl")
     for line in reader.story():
@@ -141,7 +142,7 @@ def _check_outlinks(reader: CrawlReader, replay: Replay) -> Invariant:
 
 
 def _check_states(
-    reader: CrawlReader, replay: Replay, urls: dict[int, str], fetched: Counter[int]
+    reader: StoreReader, replay: Replay, urls: dict[int, str], fetched: Counter[int]
 ) -> tuple[Invariant, int]:
     """Compare the tasks' states with what the log says; note the pages that were fetched."""
     invariant = Invariant(name="every discovered URL is in the one state that its history leads to")
@@ -159,7 +160,7 @@ def _check_states(
     return invariant, unfinished
 
 
-def _check_results(reader: CrawlReader, urls: dict[int, str], fetched: Counter[int]) -> Invariant:
+def _check_results(reader: StoreReader, urls: dict[int, str], fetched: Counter[int]) -> Invariant:
     invariant = Invariant(name="every fetched page has exactly one result")
     found = Counter(task for task, _ in reader.results())
     for number in fetched.keys() | found.keys():
@@ -171,7 +172,7 @@ def _check_results(reader: CrawlReader, urls: dict[int, str], fetched: Counter[i
     return invariant
 
 
-def _check_sink(reader: CrawlReader, path: Path, *, whole: bool) -> Invariant:
+def _check_sink(reader: StoreReader, path: Path, *, whole: bool) -> Invariant:
     """Compare what is in a sink with the rows of the results, each as often as it should be there.
 
     While the crawl is not finished the sink may be behind the log, and its last row torn: both are mended on resuming.
@@ -194,7 +195,7 @@ def _check_sink(reader: CrawlReader, path: Path, *, whole: bool) -> Invariant:
     return invariant
 
 
-def _rows(reader: CrawlReader, kind: SinkKind) -> Iterator[tuple[str, bytes]]:
+def _rows(reader: StoreReader, kind: SinkKind) -> Iterator[tuple[str, bytes]]:
     for _, result in reader.results():
         yield from ((result.url, row) for row in kind.rows_of(result))
 

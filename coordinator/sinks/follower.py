@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 import structlog
 
 from crawlfleet.coordinator.core.rows import Result
-from crawlfleet.coordinator.frontier.port import Store
-from crawlfleet.coordinator.sinks.marks import Marks
+from crawlfleet.coordinator.frontier.port import Marks, Store
 from crawlfleet.coordinator.sinks.port import Sink
 from crawlfleet.shared.errors import CrawlFailed
 

@@ -21,8 +21,8 @@ from typing import IO
 
 import structlog
 
-from crawlfleet.coordinator.frontier.folder_sync import sync_folder
-from crawlfleet.coordinator.sinks.marks import Mark
+from crawlfleet.coordinator.folder_sync import sync_folder
+from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from crawlfleet.coordinator.core.rows import Result
+from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.sinks.line_file import LineFile
-from crawlfleet.coordinator.sinks.marks import Mark
 from crawlfleet.coordinator.sinks.port import LineKind
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from crawlfleet.coordinator.core.rows import Result
-from crawlfleet.coordinator.sinks.marks import Mark
+from crawlfleet.coordinator.frontier.port import Mark
 
 
 class Sink(Protocol):

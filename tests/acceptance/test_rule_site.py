@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from crawlfleet.coordinator.core.rows import TaskRow
-from crawlfleet.coordinator.frontier.crawl_reader import CrawlReader
+from crawlfleet.coordinator.frontier.sqlite.reader import SqliteReader
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES
 from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.web.urls import parts
@@ -77,7 +77,7 @@ def _read(folder: Path, requests: list[Request], port: str) -> Crawled:
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in crawls.lines(folder / "items.jsonl"):
         rows.setdefault(plain(row["url"]), []).append({name: plain(value) for name, value in row.items()})
-    reader = CrawlReader(folder / "frontier.db")
+    reader = SqliteReader(folder / "frontier.db")
     tasks = {plain(task.url): task for _, _, task in reader.tasks() if task.kind is not Kind.ROBOTS}
     hops = {plain(result.url): tuple(map(plain, result.hops)) for _, result in reader.results()}
     reader.close()

@@ -20,7 +20,8 @@ from typing import Any, cast
 import pytest
 
 from crawlfleet.coordinator.core.rows import Result
-from crawlfleet.coordinator.sinks.marks import Mark, Marks
+from crawlfleet.coordinator.frontier.port import Mark
+from crawlfleet.coordinator.frontier.sqlite.marks import SqliteMarks
 from crawlfleet.coordinator.sinks.port import LineKind, SinkKind
 from crawlfleet.coordinator.sinks.registry import SINKS, entry_for
 from crawlfleet.shared.errors import CrawlFailed, UsageError
@@ -113,7 +114,7 @@ def deaths_of(kind: SinkKind, folder: Path) -> Iterator[Path]:
     """
     begun = folder / "begun"
     begun.mkdir(parents=True)
-    with closing(Marks(begun / MARKS, power=False)) as marks:
+    with closing(SqliteMarks(begun / MARKS, power=False)) as marks:
         marks.set(NAME, written(kind, begun / NAME, LOG[:HALF]))
     for call in itertools.count():
         left = shutil.copytree(begun, folder / "left")
@@ -202,7 +203,7 @@ def test_a_place_that_cannot_be_written_is_told_in_one_sentence(kind: SinkKind, 
 def test_a_death_at_any_call_loses_tears_and_doubles_nothing(kind: SinkKind, path: Path) -> None:
     deaths = 0
     for calls, folder in enumerate(deaths_of(kind, path.parent)):
-        with closing(Marks(folder / MARKS, power=False)) as marks:
+        with closing(SqliteMarks(folder / MARKS, power=False)) as marks:
             assert followed(kind, folder / NAME, marks.get(NAME)) == rows(kind, LOG), f"killed at call {calls}"
         deaths += 1
     assert deaths > 10
@@ -326,7 +327,7 @@ def _dies_in_second_half(kind: SinkKind, folder: Path, call: int) -> bool:
     child = os.fork()
     if child == 0:
         try:
-            with closing(Marks(folder / MARKS, power=False)) as marks:
+            with closing(SqliteMarks(folder / MARKS, power=False)) as marks:
                 sink = kind.open(folder / NAME, marks.get(NAME), power=False)
                 sink.restore(iter(LOG), len(LOG))
                 left = iter(range(call))

@@ -25,9 +25,9 @@ from crawlfleet.coordinator.core.rows import (
 )
 from crawlfleet.coordinator.core.transitions import born
 from crawlfleet.coordinator.core.transitions import moved as move
-from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.frontier.port import Conflict, Store
-from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
+from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.shared.messages import Kind, Outcome, Row
 from crawlfleet.shared.web.urls import fingerprint
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from crawlfleet.coordinator.core.rows import FINAL, TaskRow
-from crawlfleet.coordinator.crawl_folder import FRONTIER
-from crawlfleet.coordinator.frontier.crawl_reader import CrawlReader
+from crawlfleet.coordinator.frontier.registry import FRONTIER
+from crawlfleet.coordinator.frontier.sqlite.reader import SqliteReader
 from tests.fault.fleet_processes import python
 from tests.site.generated_site import GeneratedSite, Hit
 
@@ -68,7 +68,7 @@ def read_items(path: Path) -> list[dict[str, str]]:
 
 def read_tasks(crawl: Path) -> list[TaskRow]:
     """Read all tasks of a crawl."""
-    reader = CrawlReader(crawl / FRONTIER)
+    reader = SqliteReader(crawl / FRONTIER)
     try:
         return [task for _, _, task in reader.tasks()]
     finally:

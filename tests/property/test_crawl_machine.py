@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from crawlfleet.coordinator.core.policy import Policy, Unit
-from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.shared.messages import ExchangeRequest, Outcome, Report
 from tests.policies import make_policy
 from tests.property.crawl_model import World, copy_of, invariants, verdict

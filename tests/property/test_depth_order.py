@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from tests.policies import make_policy
 from tests.property.crawl_model import World, verdict
 from tests.property.crawl_site import Robots, Site, SitePage

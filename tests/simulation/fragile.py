@@ -12,9 +12,10 @@ from typing import IO, Any
 from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.changes import Change
-from crawlfleet.coordinator.frontier.outer_time import Reading
-from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
-from crawlfleet.coordinator.sinks.marks import Mark, Marks
+from crawlfleet.coordinator.frontier.crawl_clock import Reading
+from crawlfleet.coordinator.frontier.port import Mark
+from crawlfleet.coordinator.frontier.sqlite.marks import SqliteMarks
+from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from tests.simulation.chronicle import Fault
 
 
@@ -90,7 +91,7 @@ class FragileStore(SqliteStore):
         self.pragma("max_page_count = 1000000")
 
 
-class FragileMarks(Marks):
+class FragileMarks(SqliteMarks):
     """The durable marks of sinks."""
 
     def __init__(self, path: Path, fuse: Fuse, *, power: bool) -> None:

@@ -19,8 +19,9 @@ import msgspec
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.changes import Change, TaskMoved
 from crawlfleet.coordinator.core.policy import Policy
-from crawlfleet.coordinator.crawl_folder import FRONTIER, MARKS
-from crawlfleet.coordinator.frontier.outer_time import Reading
+from crawlfleet.coordinator.frontier.crawl_clock import Reading
+from crawlfleet.coordinator.frontier.registry import FRONTIER
+from crawlfleet.coordinator.frontier.sqlite.marks import MARKS
 from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
 from crawlfleet.shared.errors import CrawlFailed

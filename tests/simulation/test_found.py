@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from crawlfleet.coordinator.core.changes import Accepted, Put
 from crawlfleet.coordinator.core.politeness import asked
 from crawlfleet.coordinator.core.rows import Gate, OriginRow, Result, TaskRow, TaskState
-from crawlfleet.coordinator.crawl_folder import FRONTIER
-from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
+from crawlfleet.coordinator.frontier.registry import FRONTIER
+from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.coordinator.offline.verify import verify
 from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
 from crawlfleet.shared.messages import Kind, Outcome, Row

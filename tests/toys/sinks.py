@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from crawlfleet.coordinator.core.rows import Result
+from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.results.rows import flat_rows
 from crawlfleet.coordinator.sinks.line_sink import Lines
-from crawlfleet.coordinator.sinks.marks import Mark
 from crawlfleet.coordinator.sinks.registry import SinkEntry
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.rows import HostRow, TaskRow
-from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.shared.messages import (
     AckState,

@@ -8,12 +8,12 @@ import msgspec
 
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.policy import Policy
-from crawlfleet.coordinator.crawl_folder import FRONTIER, MARKS
-from crawlfleet.coordinator.frontier.outer_time import Reading
-from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
+from crawlfleet.coordinator.frontier.crawl_clock import Reading
+from crawlfleet.coordinator.frontier.registry import FRONTIER
+from crawlfleet.coordinator.frontier.sqlite.marks import MARKS, SqliteMarks
+from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.coordinator.results.rows import columns_of
 from crawlfleet.coordinator.sinks.follower import Follower
-from crawlfleet.coordinator.sinks.marks import Marks
 from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.shared.messages import Brief, ExchangeRequest, Hello, Kind, Lease, Outcome, Report, Row, ScopeSpec, Task
 from tests.policies import make_policy
@@ -61,7 +61,7 @@ class DurableCrawl:
 
     def write_sinks(self) -> None:
         """Bring the sinks up to date."""
-        marks = Marks(self.folder / MARKS, power=False)
+        marks = SqliteMarks(self.folder / MARKS, power=False)
         columns = columns_of({"sinks": self.sinks})
         sinks = {
             name: entry_for(name).made_for(columns).open(self.folder / name, marks.get(name), power=False)

@@ -29,7 +29,7 @@ from crawlfleet.coordinator.core.rows import (
     TaskState,
 )
 from crawlfleet.coordinator.core.turn import Turn
-from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.shared.messages import Kind, Outcome, Report, ScopeSpec
 from crawlfleet.shared.web.urls import fingerprint, host_key
 from crawlfleet.shared.web.urls import origin as origin_of

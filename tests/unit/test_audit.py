@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from crawlfleet.__main__ import main
 from crawlfleet.coordinator.core.changes import Start
-from crawlfleet.coordinator.crawl_folder import FRONTIER
+from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.story import StoryLine, decode_block, encode_block
 from crawlfleet.coordinator.offline.audit import Audit, audit, audit_host
 from crawlfleet.screen.console import Console

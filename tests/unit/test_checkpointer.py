@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from crawlfleet.coordinator.frontier import checkpointer
-from crawlfleet.coordinator.frontier.checkpointer import PAGES_PER_COPY, Checkpointer
+from crawlfleet.coordinator.frontier.sqlite import checkpointer
+from crawlfleet.coordinator.frontier.sqlite.checkpointer import PAGES_PER_COPY, Checkpointer
 
 
 @pytest.fixture

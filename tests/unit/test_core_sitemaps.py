@@ -11,8 +11,8 @@ import pytest
 from crawlfleet.coordinator.core.changes import Accepted
 from crawlfleet.coordinator.core.rows import Gate, LeaseRow, OriginRow, TaskRow, TaskState
 from crawlfleet.coordinator.core.sitemaps import MAX_NAMED
-from crawlfleet.coordinator.crawl_folder import FRONTIER
-from crawlfleet.coordinator.frontier.sqlite_store import SqliteStore
+from crawlfleet.coordinator.frontier.registry import FRONTIER
+from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.shared.messages import AckState, Kind, Lease, Outcome, Report, ScopeSpec, SitemapEntry, Task, UrlSpec
 from crawlfleet.shared.web.urls import fingerprint, origin
 from tests.unit.core_crawl import SEED, CoreCrawl

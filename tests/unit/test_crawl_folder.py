@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from crawlfleet.coordinator.crawl_folder import FRONTIER, JOIN, CrawlFolder, refuse_if_running
+from crawlfleet.coordinator.crawl_folder import JOIN, CrawlFolder, refuse_if_running
+from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.shared.errors import UsageError
 
 HOLD = """

@@ -9,7 +9,7 @@ import pytest
 from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.conduct.turns import TRIES, Turns
-from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.frontier.port import Conflict
 from tests.unit.core_crawl import POLICY
 

@@ -10,10 +10,11 @@ import pytest
 
 from crawlfleet.coordinator.core.changes import Recorded
 from crawlfleet.coordinator.core.rows import Result
-from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.frontier.memory.store import MemoryStore
+from crawlfleet.coordinator.frontier.port import Mark
+from crawlfleet.coordinator.frontier.sqlite.marks import SqliteMarks
 from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
-from crawlfleet.coordinator.sinks.marks import Mark, Marks
 from crawlfleet.coordinator.sinks.port import Sink
 from crawlfleet.shared.errors import CrawlFailed
 from crawlfleet.shared.messages import Row
@@ -65,7 +66,7 @@ class FailingSink:
 
 def follower(store: MemoryStore, folder: Path, *sinks: Sink) -> Follower:
     named = {f"{place}.jsonl": sink for place, sink in enumerate(sinks)}
-    return Follower(store, named, Marks(folder / "sinks.db", power=False))
+    return Follower(store, named, SqliteMarks(folder / "sinks.db", power=False))
 
 
 def lines(path: Path) -> list[dict[str, object]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.changes import Accepted, Change
 from crawlfleet.coordinator.core.rows import TaskRow, TaskState
-from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.shared.messages import Brief, ExchangeRequest, Hello, Kind, Outcome, Report, ScopeSpec
 from crawlfleet.shared.web.urls import fingerprint
 from tests.policies import make_policy

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.sinks.line_file import LineFile
-from crawlfleet.coordinator.sinks.marks import Mark
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 
 LOG = [b'{"n":1}\n', b"", b'{"n":2}\n{"n":2}\n', b'{"n":3}\n']

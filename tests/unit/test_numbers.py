@@ -11,7 +11,7 @@ import pytest
 
 from crawlfleet.coordinator.conduct.counting import count
 from crawlfleet.coordinator.core.rows import LedgerRow, RobotsWaits, TaskState
-from crawlfleet.coordinator.frontier.memory_store import MemoryStore
+from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.summary import Summary, write
 from crawlfleet.shared.status import Numbers, Status
 

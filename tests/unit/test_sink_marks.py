@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from crawlfleet.coordinator.sinks.marks import Mark, Marks
+from crawlfleet.coordinator.frontier.port import Mark
+from crawlfleet.coordinator.frontier.sqlite.marks import SqliteMarks
 from crawlfleet.shared.errors import CrawlFailed
 
 
 def test_a_mark_outlives_its_process(tmp_path: Path) -> None:
     mark = Mark(results=3, size_bytes=120, block_at=80, block_hash=b"h" * 16)
-    with closing(Marks(tmp_path / "sinks.db", power=True)) as marks:
+    with closing(SqliteMarks(tmp_path / "sinks.db", power=True)) as marks:
         marks.set("items.jsonl", mark)
-    with closing(Marks(tmp_path / "sinks.db", power=False)) as marks:
+    with closing(SqliteMarks(tmp_path / "sinks.db", power=False)) as marks:
         assert marks.get("items.jsonl") == mark
         assert marks.get("other.jsonl") is None
 
@@ -25,11 +26,11 @@ def test_a_damaged_file_is_told_in_one_sentence(tmp_path: Path) -> None:
     path.write_bytes(b"no database" * 1000)
 
     with pytest.raises(CrawlFailed, match=r"cannot use .*sinks\.db: file is not a database; .* run the job again"):
-        Marks(path, power=False)
+        SqliteMarks(path, power=False)
 
 
 def test_a_full_file_is_told_in_one_sentence(tmp_path: Path) -> None:
-    with closing(Marks(tmp_path / "sinks.db", power=False)) as marks:
+    with closing(SqliteMarks(tmp_path / "sinks.db", power=False)) as marks:
         (pages,) = marks._db.execute("PRAGMA page_count").fetchone()
         marks._db.execute(f"PRAGMA max_page_count = {pages}")
 

@@ -15,16 +15,16 @@ from msgspec.structs import replace
 
 from crawlfleet.coordinator.core.changes import Put
 from crawlfleet.coordinator.core.rows import HostRow, OriginRow, Result, TaskState, TrapRow, succeed
-from crawlfleet.coordinator.crawl_folder import FRONTIER, MARKS
-from crawlfleet.coordinator.frontier import row_cache
-from crawlfleet.coordinator.frontier.crawl_reader import CrawlReader
-from crawlfleet.coordinator.frontier.file_format import FORMAT
-from crawlfleet.coordinator.frontier.outer_time import LONGEST_GAP_S, Reading, elapsed_s, read_clocks
-from crawlfleet.coordinator.frontier.result_reader import RECENT_BYTES, ResultReader
-from crawlfleet.coordinator.frontier.row_cache import CACHED_ROWS, RowCache
-from crawlfleet.coordinator.frontier.sqlite_store import LEASES_PER_EPOCH, SqliteStore
+from crawlfleet.coordinator.frontier.crawl_clock import LONGEST_GAP_S, Reading, elapsed_s, read_clocks
+from crawlfleet.coordinator.frontier.registry import FRONTIER
+from crawlfleet.coordinator.frontier.sqlite import row_cache
+from crawlfleet.coordinator.frontier.sqlite.file_format import FORMAT
+from crawlfleet.coordinator.frontier.sqlite.marks import MARKS, SqliteMarks
+from crawlfleet.coordinator.frontier.sqlite.reader import SqliteReader
+from crawlfleet.coordinator.frontier.sqlite.result_reader import RECENT_BYTES, ResultReader
+from crawlfleet.coordinator.frontier.sqlite.row_cache import CACHED_ROWS, RowCache
+from crawlfleet.coordinator.frontier.sqlite.store import LEASES_PER_EPOCH, SqliteStore
 from crawlfleet.coordinator.offline.verify import verify
-from crawlfleet.coordinator.sinks.marks import Marks
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.messages import ExchangeRequest, Kind
 from crawlfleet.shared.web.urls import fingerprint
@@ -335,10 +335,10 @@ def test_what_cannot_be_opened_is_left_closed(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
         db.execute(f"PRAGMA user_version = {FORMAT + 1}")
     with pytest.raises(UsageError):
-        CrawlReader(path)
+        SqliteReader(path)
     assert _open_files(tmp_path) == []
 
     (tmp_path / MARKS).write_bytes(b"no database " * 100)
     with pytest.raises(CrawlFailed):
-        Marks(tmp_path / MARKS, power=False)
+        SqliteMarks(tmp_path / MARKS, power=False)
     assert _open_files(tmp_path) == []

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from crawlfleet.__main__ import main
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import LedgerRow, TaskRow, TaskState
-from crawlfleet.coordinator.crawl_folder import FRONTIER
+from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENT_NUMBERS, StoryLine, decode_block, encode_block
 from crawlfleet.coordinator.offline.verify import Replay, verify
 from crawlfleet.shared.errors import UsageError

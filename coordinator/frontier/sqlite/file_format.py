@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from crawlfleet.coordinator.core.rows import KINDS, TaskRow
-from crawlfleet.coordinator.frontier.folder_sync import sync_folder
+from crawlfleet.coordinator.folder_sync import sync_folder
 from crawlfleet.coordinator.frontier.story import EVENT_NUMBERS, encode_block
 from crawlfleet.shared.errors import UsageError
 

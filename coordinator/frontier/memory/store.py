@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence, Set
 from heapq import heappop, heappush
 from itertools import filterfalse
+from pathlib import Path
 from typing import Any
 
 from crawlfleet.coordinator.core.changes import Change, Gone, Put, Recorded, TaskMoved
@@ -23,6 +25,7 @@ from crawlfleet.coordinator.core.rows import (
 )
 from crawlfleet.coordinator.core.turn import Ready
 from crawlfleet.coordinator.frontier.due_hosts import DueHosts
+from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.frontier.versions import Key, check_versions
 from crawlfleet.shared.messages import Kind
 
@@ -46,6 +49,9 @@ class MemoryStore:
         self._applied: list[Result] = []
         self._results: list[Result] = []
         self._place: dict[bytes, int] = {}
+        self._kept: dict[str, bytes] = {}
+        self.epoch = time.time_ns()  # larger than that of any store before it
+        self.opened_at = 0.0
 
     def ledger(self) -> LedgerRow:
         return self._ledger
@@ -101,6 +107,15 @@ class MemoryStore:
                     self._end_lease(lease)
                 case Recorded(result=result):
                     self._applied.append(result)
+
+    def kept(self, key: str) -> bytes | None:
+        return self._kept.get(key)
+
+    def keep(self, key: str, value: bytes) -> None:
+        self._kept[key] = value
+
+    def open_marks(self) -> MemoryMarks:
+        return MemoryMarks()
 
     def close(self) -> None:
         pass
@@ -163,6 +178,22 @@ class MemoryStore:
             del self._leases_of[lease.session]
 
 
+class MemoryMarks:
+    """The marks of sinks, for as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._marks: dict[str, Mark] = {}
+
+    def get(self, sink: str) -> Mark | None:
+        return self._marks.get(sink)
+
+    def set(self, sink: str, mark: Mark) -> None:
+        self._marks[sink] = mark
+
+    def close(self) -> None:
+        pass
+
+
 class _Queue:
     """PENDING tasks by rank and order, and those that may not be tried again yet by their time."""
 
@@ -203,3 +234,8 @@ class _Queue:
 
 def _waits(task: TaskRow, version: int) -> bool:
     return task.state is TaskState.PENDING and task.version == version
+
+
+def open_store(folder: Path, *, power: bool) -> MemoryStore:  # noqa: ARG001  # nothing of it is in the folder
+    """Begin a store."""
+    return MemoryStore()

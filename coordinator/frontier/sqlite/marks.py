@@ -14,25 +14,16 @@ from pathlib import Path
 
 import msgspec
 
-from crawlfleet.coordinator.frontier.folder_sync import sync_folder
+from crawlfleet.coordinator.folder_sync import sync_folder
+from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.shared.errors import CrawlFailed
+
+MARKS = "sinks.db"
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS marks (sink TEXT PRIMARY KEY, mark BLOB NOT NULL) WITHOUT ROWID"
 
 
-class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """A sink that has the first `results` of the log in its first `size_bytes`.
-
-    `block_hash` is BLAKE2b (16 bytes) of what was written last, from `block_at` on.
-    """
-
-    results: int = 0
-    size_bytes: int = 0
-    block_at: int = 0
-    block_hash: bytes = b""
-
-
-class Marks:
+class SqliteMarks:
     """The marks of one crawl, by the name of the sink. Any call raises `CrawlFailed` if the file cannot be used."""
 
     def __init__(self, path: Path, *, power: bool) -> None:

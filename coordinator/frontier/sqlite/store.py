@@ -31,12 +31,14 @@ from crawlfleet.coordinator.core.rows import (
     TaskState,
 )
 from crawlfleet.coordinator.core.turn import Ready
-from crawlfleet.coordinator.frontier.checkpointer import Checkpointer
-from crawlfleet.coordinator.frontier.file_format import open_file
-from crawlfleet.coordinator.frontier.outer_time import Reading, elapsed_s, read_clocks
-from crawlfleet.coordinator.frontier.queue_edits import QueueEdits
-from crawlfleet.coordinator.frontier.result_reader import ResultReader
-from crawlfleet.coordinator.frontier.row_cache import RowCache
+from crawlfleet.coordinator.frontier.crawl_clock import Reading, elapsed_s, read_clocks
+from crawlfleet.coordinator.frontier.registry import FRONTIER
+from crawlfleet.coordinator.frontier.sqlite.checkpointer import Checkpointer
+from crawlfleet.coordinator.frontier.sqlite.file_format import open_file
+from crawlfleet.coordinator.frontier.sqlite.marks import MARKS, SqliteMarks
+from crawlfleet.coordinator.frontier.sqlite.queue_edits import QueueEdits
+from crawlfleet.coordinator.frontier.sqlite.result_reader import ResultReader
+from crawlfleet.coordinator.frontier.sqlite.row_cache import RowCache
 from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENT_NUMBERS, encode_block
 from crawlfleet.coordinator.frontier.versions import check_versions
 from crawlfleet.shared.errors import CrawlFailed, UsageError
@@ -61,6 +63,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, power: bool = False, clocks: Callable[[], Reading] = read_clocks) -> None:
         self._path = path
+        self._power = power
         self._clocks = clocks
         with _told(path):
             self._db = open_file(path, power=power)
@@ -95,9 +98,13 @@ class SqliteStore:
         with _told(self._path):
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"kept:{key}", value))
 
+    def open_marks(self) -> SqliteMarks:
+        """Open the marks of the crawl's sinks, in a file of their own: sinks commit apart from the frontier."""
+        return SqliteMarks(self._path.with_name(MARKS), power=self._power)
+
     @property
     def opened_at(self) -> float:
-        """Crawl time at which the store was opened: what was kept, and the time since, as `outer_time` knows it."""
+        """Crawl time at which the store was opened: what was kept, and the time since, as `crawl_clock` knows it."""
         return self._opened_at
 
     def close(self) -> None:
@@ -322,6 +329,11 @@ class SqliteStore:
         self._counts[task.kind, task.state] += step
         if task.kind is Kind.PAGE:
             self._verdicts[task.state, task.verdict] += step
+
+
+def open_store(folder: Path, *, power: bool) -> SqliteStore:
+    """Open the store in a crawl's folder, or begin it."""
+    return SqliteStore(folder / FRONTIER, power=power)
 
 
 def _runs(values: Iterable[V]) -> Iterator[list[V]]:

@@ -12,7 +12,8 @@ import msgspec
 
 from crawlfleet.coordinator.core.leases import under_lease
 from crawlfleet.coordinator.core.rows import LeaseRow, LedgerRow, Result, TaskRow
-from crawlfleet.coordinator.frontier.file_format import refuse_other_format
+from crawlfleet.coordinator.frontier.registry import FRONTIER
+from crawlfleet.coordinator.frontier.sqlite.file_format import refuse_other_format
 from crawlfleet.coordinator.frontier.story import StoryLine, decode_block
 from crawlfleet.shared.errors import UsageError
 
@@ -23,12 +24,10 @@ _task = msgspec.msgpack.Decoder(TaskRow).decode
 _result = msgspec.msgpack.Decoder(Result).decode
 
 
-class CrawlReader:
-    """A snapshot of a store. Raises `UsageError` if there is none that can be read."""
+class SqliteReader:
+    """The port's reader over one SQLite file."""
 
     def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise UsageError(f"{path.parent} holds no crawl that can be read: {path.name} is not there")
         self._path = path
         self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
         try:
@@ -104,3 +103,8 @@ class CrawlReader:
             yield
         except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
             raise UsageError(f"{self._path} cannot be read: {error}") from error
+
+
+def open_reader(folder: Path) -> SqliteReader:
+    """Open a snapshot of the store in a crawl's folder."""
+    return SqliteReader(folder / FRONTIER)
