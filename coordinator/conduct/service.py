@@ -21,7 +21,7 @@ from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.primitives import Locks, Values, session_of
 from crawlfleet.coordinator.core.rows import LeaseRow, TaskRow, TaskState
 from crawlfleet.coordinator.core.turn import Turn
-from crawlfleet.coordinator.frontier.port import Store
+from crawlfleet.coordinator.frontier.port import Rows
 from crawlfleet.shared.errors import Unreachable, VersionError
 from crawlfleet.shared.messages import (
     PROTOCOL_MAJOR,
@@ -49,7 +49,7 @@ class Service:
     """One crawl's frontier, as its server and its simulator see it."""
 
     def __init__(
-        self, store: Store, policy: Policy, brief: Brief, epoch: int, journal: Journal, now: float = 0.0
+        self, store: Rows, policy: Policy, brief: Brief, epoch: int, journal: Journal, now: float = 0.0
     ) -> None:
         self._store = store
         self._policy = policy

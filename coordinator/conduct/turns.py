@@ -8,7 +8,7 @@ from typing import TypeVar
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.turn import Turn
-from crawlfleet.coordinator.frontier.port import Conflict, Store
+from crawlfleet.coordinator.frontier.port import Conflict, Rows
 
 TRIES = 100
 
@@ -19,7 +19,7 @@ Journal = Callable[[Sequence[Change]], None]
 class Turns:
     """What every turn needs: the store, the policy, and who is told of the changes."""
 
-    def __init__(self, store: Store, policy: Policy, journal: Journal) -> None:
+    def __init__(self, store: Rows, policy: Policy, journal: Journal) -> None:
         self._store = store
         self._policy = policy
         self._journal = journal

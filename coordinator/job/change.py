@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import structlog
 
+from crawlfleet.coordinator.frontier.port import Keeping
 from crawlfleet.shared.errors import UsageError
 
 SERIOUS = ("seeds", "scope", "traps", "urls")
@@ -47,14 +48,7 @@ def check_change(old: dict[str, Any], new: dict[str, Any], *, accept: bool) -> t
     return tuple(difference(old, _known_to(old, new)))
 
 
-class KeepsJob(Protocol):
-    """Where the job of a crawl is kept."""
-
-    def kept(self, key: str) -> bytes | None: ...
-    def keep(self, key: str, value: bytes) -> None: ...
-
-
-def take_job(store: KeepsJob, job: dict[str, Any], *, accept: bool) -> Callable[[], None] | None:
+def take_job(store: Keeping, job: dict[str, Any], *, accept: bool) -> Callable[[], None] | None:
     """Compare a job with the one that is kept with its crawl. If none is kept yet, keep this one.
 
     If the job has changed, return what keeps the new one: to be called with the changes of the frontier that it leads

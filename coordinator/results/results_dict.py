@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from crawlfleet.coordinator.frontier.port import Store
+from crawlfleet.coordinator.frontier.port import ResultLog
 from crawlfleet.coordinator.results.rows import as_value
 from crawlfleet.shared.messages import Kind, ResultPage, encode
 from crawlfleet.shared.web.url_policy import UrlPolicy
@@ -17,29 +17,29 @@ MAX_PAGE = 1_000
 class ResultsDict:
     """url -> value, for fetched pages. Any thread may call it. `last_read_at` is monotonic time."""
 
-    def __init__(self, store: Store, urls: UrlPolicy) -> None:
-        self._store = store
+    def __init__(self, log: ResultLog, urls: UrlPolicy) -> None:
+        self._log = log
         self._urls = urls
         self.last_read_at = 0.0
 
     def get(self, url: str) -> list[Any] | None:
         """Return `[value]`, or None if there is no result for the URL."""
         self.last_read_at = time.monotonic()
-        result = self._store.result(self._ref(url))
+        result = self._log.result(self._ref(url))
         return None if result is None else [as_value(result.rows)]
 
     def contains(self, url: str) -> bool:
         """Say whether there is a result for the URL."""
-        return self._store.result(self._ref(url)) is not None
+        return self._log.result(self._ref(url)) is not None
 
     def size(self) -> int:
         """Return how many results there are."""
-        return self._store.result_count()
+        return self._log.result_count()
 
     def page(self, cursor: int, limit: int) -> bytes:
         """Return up to `limit` results from `cursor` on, as an encoded `ResultPage`."""
         self.last_read_at = time.monotonic()
-        found = self._store.results(max(0, cursor), max(1, min(limit, MAX_PAGE)))
+        found = self._log.results(max(0, cursor), max(1, min(limit, MAX_PAGE)))
         results = tuple((result.url, as_value(result.rows)) for result in found)
         return encode(ResultPage(results=results, cursor=max(0, cursor) + len(found)))
 

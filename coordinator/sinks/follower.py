@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import structlog
 
 from crawlfleet.coordinator.core.rows import Result
-from crawlfleet.coordinator.frontier.port import Marks, Store
+from crawlfleet.coordinator.frontier.port import Marks, ResultLog
 from crawlfleet.coordinator.sinks.port import Sink
 from crawlfleet.shared.errors import CrawlFailed
 
@@ -19,8 +19,8 @@ GATHER_S = 0.05
 class Follower:
     """Each sink, by its name in the job, at its own cursor. `failure` is the error that ended it early, if one did."""
 
-    def __init__(self, store: Store, sinks: Mapping[str, Sink], marks: Marks) -> None:
-        self._store = store
+    def __init__(self, log: ResultLog, sinks: Mapping[str, Sink], marks: Marks) -> None:
+        self._results = log
         self._sinks = sinks
         self._marks = marks
         self._wake = threading.Event()
@@ -31,7 +31,7 @@ class Follower:
     def restore(self) -> None:
         """Bring back what sinks have lost; before `start`."""
         for name, sink in self._sinks.items():
-            self._marks.set(name, sink.restore(self._log(), self._store.result_count()))
+            self._marks.set(name, sink.restore(self._log(), self._results.result_count()))
 
     def start(self) -> None:
         """Begin to follow."""
@@ -44,7 +44,7 @@ class Follower:
 
     def is_at_end(self) -> bool:
         """Say whether everything that is committed is in every sink for good."""
-        return all(sink.mark.results == self._store.result_count() for sink in self._sinks.values())
+        return all(sink.mark.results == self._results.result_count() for sink in self._sinks.values())
 
     def stop(self) -> None:
         """Write what is committed by now, close the sinks, end the thread."""
@@ -73,11 +73,11 @@ class Follower:
     def catch_up(self) -> None:
         """Write what has been committed to each sink, and its mark after it."""
         for name, sink in self._sinks.items():
-            while results := self._store.results(sink.mark.results, BATCH):
+            while results := self._results.results(sink.mark.results, BATCH):
                 self._marks.set(name, sink.write(results))
 
     def _log(self) -> Iterator[Result]:
         cursor = 0
-        while results := self._store.results(cursor, BATCH):
+        while results := self._results.results(cursor, BATCH):
             yield from results
             cursor += len(results)

@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from crawlfleet.coordinator.core.changes import Change, Gone, Put, Recorded, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.changes import Accepted, Change, Gone, Put, Recorded, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.rows import (
     Gate,
     Holder,
@@ -25,22 +26,20 @@ from crawlfleet.coordinator.core.rows import (
 )
 from crawlfleet.coordinator.core.transitions import born
 from crawlfleet.coordinator.core.transitions import moved as move
-from crawlfleet.coordinator.frontier.memory.store import MemoryStore
-from crawlfleet.coordinator.frontier.port import Conflict, Store
-from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
+from crawlfleet.coordinator.frontier.port import Conflict, Mark, Store
+from crawlfleet.coordinator.frontier.registry import STORES, open_reader, store_for, stored_in
+from crawlfleet.coordinator.frontier.story import EVENTS
+from crawlfleet.coordinator.job.job import Job
+from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Kind, Outcome, Row
 from crawlfleet.shared.web.urls import fingerprint
 
-BACKENDS: dict[str, Callable[[Path], Store]] = {
-    "memory": lambda _: MemoryStore(),
-    "sqlite": lambda folder: SqliteStore(folder / "frontier.db"),
-}
 HOST, ORIGIN = "a.test", "http://a.test"
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with closing(BACKENDS[request.param](tmp_path)) as opened:
+    with closing(STORES[request.param].open(tmp_path, power=False)) as opened:
         yield opened
 
 
@@ -396,3 +395,89 @@ def test_a_result_reads_back_whole_from_any_thread(store: Store) -> None:
     reader.start()
     reader.join()
     assert seen == [recorded.result, recorded.result]
+
+
+# Keeping
+
+
+def test_a_value_is_kept_beside_the_rows(store: Store) -> None:
+    assert store.kept("job") is None
+    store.keep("job", b"one")
+    store.keep("job", b"two")
+    assert store.kept("job") == b"two"
+
+
+def test_a_mark_is_that_of_its_sink_alone(store: Store) -> None:
+    mark = Mark(results=3, size_bytes=40, block_at=10, block_hash=b"h")
+    with closing(store.open_marks()) as marks:
+        assert marks.get("items.jsonl") is None
+        marks.set("items.jsonl", Mark(results=1, size_bytes=9))
+        marks.set("items.jsonl", mark)
+        assert marks.get("items.jsonl") == mark
+        assert marks.get("other.jsonl") is None
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_each_opening_has_a_larger_epoch(name: str, tmp_path: Path) -> None:
+    epochs = []
+    for _ in range(3):
+        with closing(STORES[name].open(tmp_path, power=False)) as opened:
+            epochs.append(opened.epoch)
+    assert epochs == sorted(set(epochs))
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in STORES.values() if entry.file])
+def test_what_outlasts_its_process_goes_on_where_it_was(name: str, tmp_path: Path) -> None:
+    with closing(STORES[name].open(tmp_path, power=True)) as before:
+        add(before, admitted(1))
+        before.keep("job", b"{}")
+        before.commit(50.0)
+        with closing(before.open_marks()) as marks:
+            marks.set("items.jsonl", Mark(results=7))
+        add(before, admitted(2))  # never committed
+    with closing(STORES[name].open(tmp_path, power=True)) as again, closing(again.open_marks()) as marks:
+        assert urls(again.walk(0, 10)) == [1]
+        assert again.opened_at >= 50.0
+        assert again.kept("job") == b"{}"
+        assert marks.get("items.jsonl") == Mark(results=7)
+
+
+# From outside
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in STORES.values() if entry.file])
+def test_a_snapshot_has_all_that_is_committed_and_nothing_later(name: str, tmp_path: Path) -> None:
+    with closing(STORES[name].open(tmp_path, power=False)) as store:
+        store.keep("job", b'{"name": "one"}')
+        first, second = add(store, admitted(1), admitted(2))
+        (task,) = add(store, granted(first))
+        moved, recorded = fetched(task)
+        assert isinstance(recorded, Recorded)
+        accepted = Accepted(ref=task.ref, lease=1, outlinks=second.ref)
+        store.apply([moved, recorded, accepted, Put(row=succeed(store.ledger(), pages_fetched=1))])
+        store.commit(1.0)
+        with closing(open_reader(tmp_path)) as snapshot:
+            add(store, admitted(3))
+            store.commit(2.0)
+            assert snapshot.job == {"name": "one"}
+            assert snapshot.ledger.pages_fetched == 1
+            rows = {number: row for number, _, row in snapshot.tasks()}
+            assert {row.url: row.state for row in rows.values()} == {first.url: "done", second.url: "pending"}
+            assert [snapshot.name_of(number) for number in rows] == [first.url, second.url]
+            assert [(snapshot.name_of(number), result) for number, result in snapshot.results()] == [
+                (first.url, recorded.result)
+            ]
+            assert snapshot.known([first.ref, b"none"]) == {first.ref}
+            events = [EVENTS[line.event] for line in snapshot.story() if snapshot.name_of(line.task) == first.url]
+            assert events == ["admitted", "granted", "fetched", "accepted"]
+
+
+def test_a_folder_without_a_crawl_is_refused_by_the_name_of_what_is_missing(tmp_path: Path) -> None:
+    assert stored_in(tmp_path) is None
+    with pytest.raises(UsageError, match=r"holds no crawl that can be read: frontier\.db is not there"):
+        open_reader(tmp_path)
+
+
+def test_every_durability_of_a_job_has_a_store() -> None:
+    for durability in get_args(Job.model_fields["durability"].annotation):
+        assert durability in store_for(durability).durabilities

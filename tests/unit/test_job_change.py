@@ -9,6 +9,7 @@ import pytest
 
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import TaskRow, TaskState
+from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.job.change import check_change, difference, take_job
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Kind, ScopeSpec
@@ -157,28 +158,15 @@ def test_a_budget_that_is_raised_revives_what_was_dropped_for_it(tmp_path: Path)
     crawl.close()
 
 
-class Keeper:
-    """Keeps a job in memory."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, bytes] = {}
-
-    def kept(self, key: str) -> bytes | None:
-        return self.values.get(key)
-
-    def keep(self, key: str, value: bytes) -> None:
-        self.values[key] = value
-
-
 def test_a_new_crawl_keeps_its_job_at_once_and_the_same_job_changes_nothing() -> None:
-    keeper = Keeper()
+    keeper = MemoryStore()
     assert take_job(keeper, {"seeds": ["a"]}, accept=False) is None
-    assert keeper.values == {"job": b'{"seeds":["a"]}'}
+    assert keeper.kept("job") == b'{"seeds":["a"]}'
     assert take_job(keeper, {"seeds": ["a"]}, accept=False) is None
 
 
 def test_a_changed_job_is_kept_only_with_what_it_leads_to_so_that_a_crash_before_leaves_it_to_be_done() -> None:
-    keeper = Keeper()
+    keeper = MemoryStore()
     take_job(keeper, {"seeds": ["a"]}, accept=False)
     assert take_job(keeper, {"seeds": ["b"]}, accept=True) is not None
     keep = take_job(keeper, {"seeds": ["b"]}, accept=True)
