@@ -7,7 +7,7 @@ its answer may leave, only after the next `flush`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -43,6 +43,8 @@ DROPPED_PER_FLUSH = 1_000
 RECONSIDERED_PER_TURN = 1_000
 BUSY_IDLE_S = 0.05
 LONGEST_IDLE_S = 1.0
+
+End = Callable[[Turn, LeaseRow, Collection[bytes]], None]
 
 
 class Service:
@@ -209,18 +211,26 @@ class Service:
 
     def _release(self, ids: Collection[int], member: Member, now: float) -> None:
         """Take back leases that a session gives up."""
-        for lease in self._store.leases_of(member.id) if ids else ():
-            if lease.id in ids:
-                started = member.started_under(lease)
-                self._turns.run(partial(leases.release, lease=lease, started=started), now)
+        if ids:
+            self._end(leases.release, member.id, member, now, ids)
 
     def _lose(self, session: str, now: float) -> None:
         """Take back all that a lost session holds."""
         self.locks.free(session)
-        member = self._members.part(session)
-        for lease in self._store.leases_of(session):
-            started = member.started_under(lease) if member is not None else ()
-            self._turns.run(partial(leases.lose, lease=lease, started=started), now)
+        self._end(leases.lose, session, self._members.part(session), now)
+
+    def _end(
+        self, end: End, session: str, member: Member | None, now: float, ids: Collection[int] | None = None
+    ) -> None:
+        """Take back leases of a session in one turn: all, or some."""
+
+        def decide(turn: Turn) -> None:
+            over = [lease for lease in turn.leases_of(session) if ids is None or lease.id in ids]
+            leases.want(turn, over)
+            for lease in over:
+                end(turn, lease, member.started_under(lease) if member is not None else ())
+
+        self._turns.run(decide, now)
 
     def _count(self, state: TaskState) -> int:
         return sum(count for (_, each), count in self._store.counts().items() if each is state)

@@ -24,6 +24,7 @@ SUSPECTS_PER_TURN = 64
 DROPPED_PER_TURN = 1_000
 HOPELESS_PER_LOOK = 1_000
 BUDGET_PAUSE_S = 0.1
+WIDER = 4
 
 
 class Asker(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,7 +194,7 @@ def _lease_waiting(
 ) -> list[LeaseRow]:
     """Lease what waits on hosts, those that were read and then the other candidates, until the asker has enough."""
     granted: list[LeaseRow] = []
-    want = asker.want
+    want = ahead = asker.want
     while looks:
         for look in looks:
             lease = _lease_on(turn, asker, look, look.starts[:want])
@@ -202,7 +203,9 @@ def _lease_waiting(
                 want -= len(lease.refs)
             if want < 1:
                 return granted
-        looks = _looks(turn, asker, candidates, want)
+        # Little waits on each: fewer and fewer calls for more and more hosts.
+        ahead *= WIDER
+        looks = _looks(turn, asker, candidates, ahead)
     return granted
 
 

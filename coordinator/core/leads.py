@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 
+import msgspec
+
 from crawlfleet.coordinator.core import sitemaps
 from crawlfleet.coordinator.core.admission import Link
 from crawlfleet.coordinator.core.policy import Policy
@@ -22,6 +24,14 @@ from crawlfleet.shared.web.urls import (
 WITH_OUTLINKS = frozenset({Outcome.FETCHED, Outcome.EXTRACT_ERROR})
 
 
+class Lies(msgspec.Struct, frozen=True):
+    """What workers name that leads nowhere: `strangers` are fingerprints without a URL that are no tasks, `unsound`
+    those of URLs that are no tasks and not what they claim to be."""
+
+    strangers: Set[bytes] = frozenset()
+    unsound: Set[bytes] = frozenset()
+
+
 def outlink_refs(report: Report, limit: int) -> list[bytes]:
     """Return the fingerprints of the first URLs that a page's report names as outlinks, in their order."""
     if report.outcome not in WITH_OUTLINKS:
@@ -35,21 +45,21 @@ def known_refs(report: Report) -> Sequence[bytes]:
 
 
 def leads_of_page(
-    turn: Turn, task: TaskRow, report: Report, refs: Sequence[bytes], strangers: Set[bytes]
+    turn: Turn, task: TaskRow, report: Report, refs: Sequence[bytes], lies: Lies
 ) -> tuple[list[Link], bytes]:
     """Return the outlinks that are new or nearer now, and the joined fingerprints of those that are known as they are.
 
-    `refs` are the fingerprints of the URLs that the report names. `strangers` are fingerprints that it names and that
-    are no tasks: they are left out, since a worker's word is not taken for them. No link is made for what is known.
+    `refs` are the fingerprints of the URLs that the report names. A worker's word is not taken for what leads nowhere:
+    that is left out. No link is made for what is known.
     """
     links, depths, depth = [], turn.depths, task.depth + 1
-    known = [_known_bytes(report, strangers)] if report.known and report.outcome in WITH_OUTLINKS else []
+    known = [_known_bytes(report, lies.strangers)] if report.known and report.outcome in WITH_OUTLINKS else []
     for ref, url in zip(refs, report.outlinks, strict=False):
         at = depths[ref]
-        if at is None or at > depth:
-            links.append(Link(url=url, depth=depth, found_on=task.ref, ref=ref))
-        else:
+        if at is not None and at <= depth:
             known.append(ref)
+        elif ref not in lies.unsound:
+            links.append(Link(url=url, depth=depth, found_on=task.ref, ref=ref))
     return links, b"".join(known)
 
 

@@ -7,7 +7,7 @@ flight, and three deaths while alone end it as poison. So an innocent task is ne
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from crawlfleet.coordinator.core import budget, gates, politeness
@@ -18,6 +18,15 @@ from crawlfleet.coordinator.core.transitions import moved
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.reasons import Reason
+
+
+def want(turn: Turn, leases: Iterable[LeaseRow]) -> None:
+    """Read what ending these leases will look up, in one call for each table."""
+    leases = list(leases)
+    turn.tasks.read(ref for lease in leases for ref in lease.refs)
+    tasks = [task for lease in leases for task in open_tasks(turn, lease)]
+    turn.read_hosts({lease.host for lease in leases} | {task.host for task in tasks})
+    turn.origins.read(task.origin for task in tasks if task.kind is Kind.ROBOTS)
 
 
 def open_tasks(turn: Turn, lease: LeaseRow) -> list[TaskRow]:

@@ -5,15 +5,16 @@ A report counts only under its task's current lease. Resending an accepted one g
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from itertools import chain
 from zlib import crc32
 
-from crawlfleet.coordinator.core import admission, budget, gates, politeness, pressure, retry, sitemaps
+from crawlfleet.coordinator.core import admission, budget, gates, politeness, pressure, retry, robots, sitemaps
 from crawlfleet.coordinator.core.admission import Link, awaken_host
 from crawlfleet.coordinator.core.changes import Accepted, Recorded, Start, TaskEvent
 from crawlfleet.coordinator.core.leads import (
     WITH_OUTLINKS,
+    Lies,
     is_sound,
     known_refs,
     leads_of_page,
@@ -28,22 +29,21 @@ from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.coordinator.core.units import join, key_of_address
 from crawlfleet.shared.messages import Ack, AckState, Kind, Outcome, Report
 from crawlfleet.shared.reasons import Reason
-from crawlfleet.shared.web.urls import host_key, split_fingerprints
+from crawlfleet.shared.web.url_policy import policy_of
+from crawlfleet.shared.web.urls import host_key, page_fingerprint, split_fingerprints
 
 
 def take(turn: Turn, session: str, reports: Sequence[Report]) -> tuple[Ack, ...]:
     """Settle the reports of a session; return their acks in order."""
     outlinks = [outlink_refs(report, turn.policy.max_outlinks) for report in reports]
-    known = set(chain.from_iterable(map(known_refs, reports)))
-    strangers = turn.strangers(known)
-    _want(turn, reports, chain.from_iterable(outlinks) if turn.policy.extent.depth is None else chain(*outlinks, known))
+    lies = _want(turn, reports, outlinks)
     acks = []
     settled: dict[int, set[bytes]] = {}
     for report, refs in zip(reports, outlinks, strict=True):
         state = judge(turn, session, report)
         if state is None:
             state = AckState.OK
-            settle(turn, report, refs, strangers)
+            settle(turn, report, refs, lies)
             if not is_part(existing(turn.tasks[report.ref]), report):
                 settled.setdefault(report.lease, set()).add(report.ref)
         acks.append(Ack(lease=report.lease, ref=report.ref, state=state))
@@ -66,14 +66,10 @@ def judge(turn: Turn, session: str, report: Report) -> AckState | None:
     return AckState.STALE if lease is not None and lease.session != session else None
 
 
-def settle(turn: Turn, report: Report, refs: Sequence[bytes], strangers: Set[bytes]) -> None:
-    """Let a report that counts happen, but for its lease.
-
-    `refs` are the fingerprints of the outlinks that it names by URL, `strangers` those that are no tasks among the
-    fingerprints that it names alone.
-    """
+def settle(turn: Turn, report: Report, refs: Sequence[bytes], lies: Lies) -> None:
+    """Let a report that counts happen, but for its lease. `refs` are the outlinks that it names by URL."""
     task, policy = existing(turn.tasks[report.ref]), turn.policy
-    links, known = _leads(turn, task, report, refs, strangers)
+    links, known = _leads(turn, task, report, refs, lies)
     lease = turn.leases[report.lease]
     unit = key_of_address(report.address, policy)
     if unit:
@@ -118,34 +114,45 @@ def start_at(report: Report, lease: LeaseRow | None, now: float) -> float | None
     return max([at, *(start for ref, start in lease.starts if ref == report.ref)])
 
 
-def _want(turn: Turn, reports: Sequence[Report], refs: chain[bytes]) -> None:
-    """Read what settling these reports will look up: one call for each table. `refs` are their outlinks."""
+def _want(turn: Turn, reports: Sequence[Report], outlinks: Sequence[Sequence[bytes]]) -> Lies:
+    """Read what settling these reports will look up, in few calls for each table; return what leads nowhere."""
+    policy = turn.policy
+    known = set(chain.from_iterable(map(known_refs, reports)))
+    named = {page_fingerprint(each.location): each.location for each in reports if each.outcome is Outcome.REDIRECTED}
+    for report, refs in zip(reports, outlinks, strict=True):
+        named.update(zip(refs, report.outlinks, strict=False))
     turn.tasks.read(report.ref for report in reports)
     turn.leases.read(report.lease for report in reports)
-    turn.depths.read(refs)
+    turn.depths.read(chain(named, known) if policy.extent.depth is not None else named)
+    is_canonical = policy_of(policy.urls).is_canonical
+    fresh = {ref: url for ref, url in named.items() if turn.depths[ref] is None}
+    unsound = {ref for ref, url in fresh.items() if not is_canonical(url)}
+    _want_hosts(turn, reports)
+    admission.want_places(turn, [url for ref, url in fresh.items() if ref not in unsound])
+    return Lies(turn.strangers(known), unsound)
+
+
+def _want_hosts(turn: Turn, reports: Sequence[Report]) -> None:
+    """Read the hosts that were asked, the units that they may join, and the origins that a robots.txt judges."""
     tasks = [task for task in (turn.tasks[report.ref] for report in reports) if task is not None]
-    hosts = {task.host for task in tasks}
+    served = {task.origin: host_key(robots.url_of(task.origin)) for task in tasks if task.kind is Kind.ROBOTS}
+    hosts = {task.host for task in tasks}.union(served.values())
     if turn.policy.politeness.unit is Unit.ADDRESS:
         hosts |= {key_of_address(report.address, turn.policy) for report in reports} - {""}
     turn.read_hosts(hosts)
-    turn.origins.read(task.origin for task in tasks if task.kind is Kind.ROBOTS)
+    turn.origins.read(chain(served, *(turn.host(key).origins for key in served.values())))
 
 
-def _leads(
-    turn: Turn, task: TaskRow, report: Report, refs: Sequence[bytes], strangers: Set[bytes]
-) -> tuple[list[Link], bytes]:
+def _leads(turn: Turn, task: TaskRow, report: Report, refs: Sequence[bytes], lies: Lies) -> tuple[list[Link], bytes]:
     """Return the links that a report leads to, and the fingerprints of what it leads to that is known as it is.
 
     Only a link that is not known is judged again: is it what it claims to be?
     """
     if task.kind is Kind.PAGE and report.outcome is not Outcome.REDIRECTED:
-        links, known = leads_of_page(turn, task, report, refs, strangers)
-    else:
-        links, known = other_leads(task, report, turn.policy, turn.policy.max_outlinks), b""
-        turn.depths.read(link.ref for link in links)
-        turn.tasks.read(link.ref for link in links if link.kind is Kind.ROBOTS)
-    if not links:
-        return links, known
+        return leads_of_page(turn, task, report, refs, lies)
+    links = other_leads(task, report, turn.policy, turn.policy.max_outlinks)
+    turn.depths.read(link.ref for link in links)
+    turn.tasks.read(link.ref for link in links if link.kind is Kind.ROBOTS)
     fresh = [link for link in links if turn.depths[link.ref] is None]
     unsound = {link.ref for link in fresh if not is_sound(link, turn.policy)}
     if unsound:
@@ -153,7 +160,7 @@ def _leads(
     admission.want_places(turn, [link.url for link in fresh if link.ref not in unsound])
     if task.kind is Kind.SITEMAP and report.outcome in WITH_OUTLINKS:
         links = sitemaps.vouched_for(task, links)
-    return links, known
+    return links, b""
 
 
 def _nearer(turn: Turn, refs: Sequence[bytes], depth: int) -> Sequence[tuple[bytes, int]]:

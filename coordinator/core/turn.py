@@ -219,7 +219,8 @@ class Turn:
             return
         table, key = self._tables[type(row)], row.key
         if key not in table.first:
-            table.first[key] = table[key]
+            # Who makes a first version has looked whether there is a row, or has made its key.
+            table.first[key] = table[key] if row.version > 1 or key in table else None
         table[key] = row
 
     def end_lease(self, lease: LeaseRow, why: str) -> None:

@@ -154,3 +154,11 @@ def test_a_task_under_an_open_lease_is_known_though_its_own_row_is_from_before()
         == moved(TaskEvent.GRANTED, ONE, **leases.under(ONE, lease(3, ONE)), state=LEASED).task
     )
     assert leases.under_lease(leased(ONE, 3), lease(3, ONE)) == leased(ONE, 3)
+
+
+def test_what_ending_leases_will_look_up_is_read_in_one_call_for_each_table(turns: Turns) -> None:
+    rules = leased(robots(order=2), 4)
+    turn = turns(leased(ONE, 3), rules, lease(3, ONE), lease(4, rules), host(holders=held_by(3, 4)), origin())
+    leases.want(turn, [lease(3, ONE), lease(4, rules)])
+    assert (set(turn.tasks), set(turn.hosts), set(turn.origins)) == ({ONE.ref, rules.ref}, {HOST}, {ORIGIN})
+    assert (turn.reads, turn.misses, turn.batch()) == (3, 0, [])

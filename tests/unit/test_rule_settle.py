@@ -10,7 +10,7 @@ import pytest
 
 from crawlfleet.coordinator.core import retry, settle
 from crawlfleet.coordinator.core.changes import Accepted, Recorded, Start, TaskEvent
-from crawlfleet.coordinator.core.leads import outlink_refs
+from crawlfleet.coordinator.core.leads import Lies, outlink_refs
 from crawlfleet.coordinator.core.policy import Budget, Unit
 from crawlfleet.coordinator.core.rows import Gate, HostRow, LeaseRow, LedgerRow, Result, TaskRow
 from crawlfleet.coordinator.core.turn import Turn, existing
@@ -51,13 +51,14 @@ NUMBERS = numbers(next_order=5, pages_reserved=1)
 LATE = report(ONE, 2)
 BUSY: dict[str, Any] = {"outcome": Outcome.HTTP_ERROR, "status": 429, "reason": "http_429"}
 DOWN: dict[str, Any] = {"outcome": Outcome.NETWORK_ERROR, "status": 0, "reason": "connect"}
+NONE: Set[bytes] = frozenset()
 GONE: dict[str, Any] = {"outcome": Outcome.HTTP_ERROR, "status": 404, "reason": "http_404"}
 MOVED: dict[str, Any] = {"outcome": Outcome.REDIRECTED, "status": 301}
 
 
-def tell(turn: Turn, told: Report, strangers: Set[bytes] = frozenset()) -> None:
+def tell(turn: Turn, told: Report, strangers: Set[bytes] = NONE, unsound: Set[bytes] = NONE) -> None:
     """Let a report happen that counts."""
-    settle.settle(turn, told, outlink_refs(told, turn.policy.max_outlinks), strangers)
+    settle.settle(turn, told, outlink_refs(told, turn.policy.max_outlinks), Lies(strangers, unsound))
 
 
 def ended(event: TaskEvent, task: TaskRow, told: Report, **changed: Any) -> Any:
@@ -345,8 +346,8 @@ def test_a_redirect_may_hold_its_host(turns: Turns) -> None:
 def test_links_that_are_not_canonical_or_out_of_scope_make_no_task(turns: Turns) -> None:
     lies = ("http://x.test/", "http://A.test/a", "nonsense", f"{ORIGIN}/private/x", "")
     scope = ScopeSpec(hosts=(HOST,), exclude=("/private/",))
-    turn = turns(ONE, FREE, origin(), NUMBERS, scope=scope)
-    tell(turn, report(ONE, outlinks=(*lies, THREE.url)))
+    turn = turns(ONE, lease(3, ONE), HELD, origin(), NUMBERS, scope=scope)
+    settle.take(turn, "s", [report(ONE, outlinks=(*lies, THREE.url))])
     assert turn.batch()[2:4] == [born(THREE), accepted(ONE, THREE.ref)]
     assert turn.ledger.next_order == 6
 
