@@ -328,6 +328,13 @@ def test_a_host_that_has_no_room_for_anyone_is_put_off(turns: Turns, row: HostRo
     assert turn.batch() == [put(row, ready_at=ready_at)]
 
 
+def test_a_host_that_is_to_be_looked_at_later_keeps_its_time(turns: Turns) -> None:
+    row = host(holders=held_by(2), hold_until=20.0, ready_at=20.0)
+    turn = turns(row, leased(ONE, 2), lease(2, ONE), numbers(next_lease=3, pages_reserved=1), now=5.0)
+    assert names(granting.grant(turn, asker())) == []
+    assert turn.batch() == []
+
+
 def test_a_host_that_has_room_for_others_alone_is_left_to_them(turns: Turns) -> None:
     mine = [page(str(number), order=number, queue=ORIGIN) for number in range(10, 26)]
     held = host(origins=(ORIGIN,), ready_at=0.0, holders=held_by(2, slots=2))
