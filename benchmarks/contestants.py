@@ -57,8 +57,8 @@ class Site(NamedTuple):
 
 
 class Contestant(NamedTuple):
-    """A crawler. `prepare` writes what it needs into a folder and tells the commands; `missing` says why it cannot run,
-    or ``. One that is `endless` does not know when it is done: it counts up to its last page."""
+    """A crawler. `prepare` writes what it needs into a folder and returns the commands; `missing` returns why it cannot
+    run, empty if it can. An `endless` crawler does not know when it is done: it counts up to its last page."""
 
     name: str
     prepare: Callable[[Site, Path], list[Command]]
@@ -98,7 +98,7 @@ def choose(words: Sequence[str] = ()) -> list[Contestant]:
 
 
 def _make_venv() -> str:
-    """Install the peers into a venv of their own, unless they are there; return what went wrong, or ``."""
+    """Install the peers into a venv of their own, unless they are there; return what went wrong, if anything."""
     wanted = (PEERS / "requirements.txt").read_text()
     stamp = VENV / "installed.txt"
     if stamp.is_file() and stamp.read_text() == wanted:

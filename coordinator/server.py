@@ -37,7 +37,7 @@ class TaskQueue:
         self._loop.call(lambda now: self._service.goodbye(_text(session), now))
 
     def put(self, url: str) -> str:
-        """Admit a URL; return the name of the rule that refuses it, or ``."""
+        """Admit a URL; return the name of the rule that refuses it, empty if none does."""
         address = self._service.urls.canonicalize(_text(url))
         refusal = Reason.NOT_HTTP if address is None else self._loop.call(lambda now: self._service.put(address, now))
         return str(refusal)  # plain text may travel, a member of an enum may not

@@ -19,8 +19,8 @@ def seconds(value: object, low: str, high: str) -> float:
     return _within(text, low, high, _SECONDS, "a duration such as 250ms, 1.5s or 2m")
 
 
-def told(duration_s: float) -> str:
-    """Write a duration as a person would in a job: `1h`, `90s`, `250ms`."""
+def duration_text(duration_s: float) -> str:
+    """Return a duration as it is written in a job: `1h`, `90s`, `250ms`."""
     unit = next((unit for unit in ("h", "m", "s") if duration_s % _SECONDS[unit] == 0), "ms")
     return f"{duration_s / _SECONDS[unit]:g}{unit}" if duration_s else "0s"
 

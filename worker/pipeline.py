@@ -134,8 +134,8 @@ def retry_after_s(fetched: Fetched, wall_clock: Callable[[], float]) -> float | 
 
 def fresh_s(fetched: Fetched) -> float | None:
     """Read from Cache-Control how long an answer may be kept (RFC 9111, 5.2.2): None if that is not said."""
-    told = ",".join(fetched.headers.get_all("cache-control")).lower()
-    directives = [directive.strip() for directive in told.split(",")]
+    cache_control = ",".join(fetched.headers.get_all("cache-control")).lower()
+    directives = [directive.strip() for directive in cache_control.split(",")]
     if "no-store" in directives or "no-cache" in directives:
         return 0.0
     ages = (_MAX_AGE.fullmatch(directive) for directive in directives)

@@ -12,12 +12,12 @@ from crawlfleet.coordinator.core.rows import Gate, LeaseRow, OriginRow, TaskRow
 from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.reasons import BUDGETS, HOST_BUDGETS, TRAPS
 
-MAX_LIMITS_TOLD = 10_000
+MAX_LIMITS_LOGGED = 10_000
 
 _LIMITS = BUDGETS | TRAPS
 _HOST_LIMITS = HOST_BUDGETS | TRAPS
-_TOLD = frozenset({TaskEvent.GAVE_UP, TaskEvent.POISONED})
-_UNUSUAL = _TOLD | {TaskEvent.REFUSED, TaskEvent.RETRIED}
+_GIVEN_UP = frozenset({TaskEvent.GAVE_UP, TaskEvent.POISONED})
+_UNUSUAL = _GIVEN_UP | {TaskEvent.REFUSED, TaskEvent.RETRIED}
 
 
 class Journal:
@@ -46,10 +46,10 @@ class Journal:
 
     def _note_task(self, change: TaskMoved) -> None:
         task = change.task
-        told = change.event in _TOLD or (change.event == TaskEvent.REFUSED and task.seed)
+        is_final = change.event in _GIVEN_UP or (change.event == TaskEvent.REFUSED and task.seed)
         if change.event == TaskEvent.RETRIED:
             self._log.debug("tried again later", url=task.url, reason=task.reason, status=task.status)
-        if told and task.kind is not Kind.ROBOTS:
+        if is_final and task.kind is not Kind.ROBOTS:
             self._log.warning(f"{task.kind} {task.state}", url=task.url, reason=task.reason, status=task.status)
         elif change.event == TaskEvent.REFUSED and task.reason in _LIMITS:
             self._note_limit(task)
@@ -58,7 +58,7 @@ class Journal:
         """Tell of the first URL that a budget or a trap's limit drops, of each host if it is the host's own."""
         key = (task.reason, task.host if task.reason in _HOST_LIMITS else "")
         if key not in self._limits:
-            if len(self._limits) >= MAX_LIMITS_TOLD:
+            if len(self._limits) >= MAX_LIMITS_LOGGED:
                 self._limits.clear()
             self._limits.add(key)
             self._log.warning("limit reached", reason=task.reason, url=task.url)

@@ -50,7 +50,7 @@ def gate_of(report: Report) -> Gate:
 
 
 def refuses(origin: OriginRow, url: str, policy: Policy) -> Refusal:
-    """Name why robots.txt keeps us from a URL (`robots`, `robots_unreachable`), or return ``."""
+    """Return why robots.txt forbids a URL (`robots`, `robots_unreachable`); empty if it does not."""
     if is_ignored(origin.origin, policy):
         return ""
     if origin.gate is Gate.RULES:

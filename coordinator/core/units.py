@@ -22,7 +22,7 @@ def key_of_name(host: str, policy: Policy) -> str:
 
 
 def key_of_address(address: str, policy: Policy) -> str:
-    """Return the key of the unit of an address, written as a host is in a URL; `` if it decides nothing."""
+    """Return the key of the unit of an address, written as a host is in a URL; empty if the address does not count."""
     if policy.politeness.unit is not Unit.ADDRESS or not address:
         return ""
     try:

@@ -98,11 +98,11 @@ class Queue:
 
     def join(self) -> None:
         """Wait until every task is settled; raise `Unreachable` if the coordinator is given up."""
-        while not self._session.is_over and not self._is_empty_as_told():
+        while not self._session.is_over and not self._is_known_empty():
             time.sleep(JOIN_POLL_S)
 
-    def _is_empty_as_told(self) -> bool:
-        """Ask whether every task is settled; no answer is no yes: it is the session that gives a coordinator up."""
+    def _is_known_empty(self) -> bool:
+        """Say whether the coordinator answers that every task is settled. Only the session gives a coordinator up."""
         try:
             return self.empty()
         except Unreachable:

@@ -11,7 +11,7 @@ from rich.spinner import Spinner
 
 from crawlfleet.screen.console import Console
 from crawlfleet.screen.tables import hosts
-from crawlfleet.shared.quantities import told
+from crawlfleet.shared.quantities import duration_text
 from crawlfleet.shared.status import Status
 
 PLAIN_EVERY_S = 2.0
@@ -67,7 +67,9 @@ def words(status: Status, rate: float) -> str:
         parts.append(f"{status.dropped:,} dropped")
     if status.robots_waiting:
         some = ", ".join(status.robots_waiting_for[:NAMED])
-        waits = f"waiting for robots.txt of {hosts(status.robots_waiting)}, {told(status.robots_wait_s)} at most"
+        waits = (
+            f"waiting for robots.txt of {hosts(status.robots_waiting)}, {duration_text(status.robots_wait_s)} at most"
+        )
         parts.append(f"{waits} ({some})" if some else waits)
     workers = "1 worker" if status.sessions == 1 else f"{status.sessions} workers"
     return f"{status.job}: {' · '.join(parts)} · {workers} · {status.elapsed_s:,.0f} s"

@@ -27,7 +27,7 @@ class Scope:
         return not (self._include or self._exclude)
 
     def refuses(self, url: str) -> Refusal:
-        """Name the rule by which a canonical URL is out of scope: `host`, `include`, `exclude`, `length`, or ``."""
+        """Name the rule that refuses a canonical URL: `host`, `include`, `exclude`, `length`; empty if none does."""
         if len(url) > LONGEST_URL_CHARS:
             return Reason.LENGTH
         _, host, path = parts(url)

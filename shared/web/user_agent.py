@@ -9,7 +9,7 @@ _COMPATIBLE = re.compile(r"\(compatible; *([A-Za-z_-]+)", re.IGNORECASE)
 
 
 def product_token(user_agent: str) -> str:
-    """Return the name that robots.txt files call a user agent by, in lower case, `` if it has none.
+    """Return the name by which robots.txt files call a user agent, in lower case; empty if it has none.
 
     It is the first word of letters, `_` and `-` (RFC 9309, 2.2.1); where that only claims to be Mozilla, the word
     after `(compatible;`.

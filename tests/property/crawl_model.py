@@ -320,12 +320,12 @@ def verdict(world: World) -> None:
         return
     mute = {task.url for task in pages if _led_nowhere(task)}
     unparsed = {task.url for task in pages if task.outcome is Outcome.EXTRACT_ERROR}
-    expected = site.reachable(mute, _refused(pages, mirror, site), world.policy.extent.depth, _told(mirror, site))
+    expected = site.reachable(mute, _refused(pages, mirror, site), world.policy.extent.depth, _listed(mirror, site))
     assert fetched == expected - unparsed
 
 
-def _told(mirror: Mirror, site: Site) -> set[str]:
-    """Return the pages that the sitemap told: all that it lists, if it was read to its end."""
+def _listed(mirror: Mirror, site: Site) -> set[str]:
+    """Return the pages of the sitemap that were reported: all that it lists, if it was read to its end."""
     read = {task.outcome for task in mirror.tasks.values() if task.kind is Kind.SITEMAP}
     if Outcome.FETCHED in read:
         return set(site.entries())

@@ -82,7 +82,7 @@ def run_seeds(first: int, last: int) -> Tally:
 
 
 def run_seed(seed: int, chronicle: Chronicle) -> str:
-    """Run one seed; return the traceback of what did not hold, or ``."""
+    """Run one seed; return the traceback of what did not hold; empty if all held."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         try:
             Simulation(seed, Path(folder), chronicle).run()

@@ -76,12 +76,12 @@ def is_chunked(headers: Headers) -> bool:
 
 
 def content_length(headers: Headers) -> int | None:
-    """Return the length that the head tells, None if it tells none (RFC 9112, 6.3)."""
-    told = {length.strip() for field in headers.get_all("content-length") for length in field.split(",")}
-    if not told:
+    """Return the length of the body that the head declares, or None (RFC 9112, 6.3)."""
+    lengths = {length.strip() for field in headers.get_all("content-length") for length in field.split(",")}
+    if not lengths:
         return None
-    length = told.pop()
-    if told or not _DIGITS.fullmatch(length):
+    length = lengths.pop()
+    if lengths or not _DIGITS.fullmatch(length):
         raise BrokenAnswer(Reason.BAD_FRAMING, f"Content-Length is not one number of bytes: {length[:60]!r}")
     return int(length)
 

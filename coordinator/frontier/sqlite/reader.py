@@ -37,7 +37,7 @@ class SqliteReader:
             raise
 
     def _begin(self) -> None:
-        with self._told():
+        with self._mapped_errors():
             (found,) = self._db.execute("PRAGMA user_version").fetchone()
             refuse_other_format(self._path, found)
             self._db.execute("BEGIN")
@@ -61,7 +61,7 @@ class SqliteReader:
 
     def tasks(self) -> Iterator[tuple[int, bytes, TaskRow]]:
         """Yield the number and the fingerprint that each task is stored under, and its row."""
-        with self._told():
+        with self._mapped_errors():
             leases = (_lease(row) for (row,) in self._db.execute("SELECT row FROM leases"))
             leased = {ref: lease for lease in leases for ref in lease.refs}
             for number, ref, row in self._db.execute("SELECT id, ref, row FROM tasks ORDER BY id"):
@@ -70,19 +70,19 @@ class SqliteReader:
 
     def name_of(self, number: int) -> str:
         """Return the URL of a task, or what else it can be called by."""
-        with self._told():
+        with self._mapped_errors():
             found = self._db.execute("SELECT row FROM tasks WHERE id = ?", (number,)).fetchone()
         return f"task {number}" if found is None else _task(found[0]).url
 
     def story(self) -> Iterator[StoryLine]:
         """Yield the log of changes in order."""
-        with self._told():
+        with self._mapped_errors():
             for (lines,) in self._db.execute("SELECT lines FROM story ORDER BY seq"):
                 yield from decode_block(lines)
 
     def results(self) -> Iterator[tuple[int, Result]]:
         """Yield the number of each result's task, and the result, in the order of their commit."""
-        with self._told():
+        with self._mapped_errors():
             for task, row in self._db.execute("SELECT task, row FROM results ORDER BY seq"):
                 yield task, _result(row)
 
@@ -90,7 +90,7 @@ class SqliteReader:
         """Return those fingerprints that are tasks of the crawl."""
         found: set[bytes] = set()
         wanted = list(refs)
-        with self._told():
+        with self._mapped_errors():
             for start in range(0, len(wanted), _IN):
                 some = wanted[start : start + _IN]
                 marks = ",".join("?" * len(some))
@@ -98,7 +98,7 @@ class SqliteReader:
         return found
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _mapped_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.DatabaseError, msgspec.DecodeError) as error:

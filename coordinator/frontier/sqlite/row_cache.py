@@ -84,12 +84,12 @@ class RowCache:
         self.rows[kind][row.key] = row
         self._new[kind].add(row.key)
 
-    def put_task(self, task: TaskRow, *, told_by_lease: bool = False) -> None:
+    def put_task(self, task: TaskRow, *, implied_by_lease: bool = False) -> None:
         """Take a task's new row; one that `under_lease` would come to need not be written."""
         before = self.tasks.get(task.ref)
         if before is None:
             self._born.add(task.ref)
-        elif not told_by_lease:
+        elif not implied_by_lease:
             self._new[TaskRow].add(task.ref)
             if before.depth != task.depth:
                 self._lowered.add(task.ref)

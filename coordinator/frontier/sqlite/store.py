@@ -65,7 +65,7 @@ class SqliteStore:
         self._path = path
         self._power = power
         self._clocks = clocks
-        with _told(path):
+        with _mapped_errors(path):
             self._db = open_file(path, power=power)
         self._checkpointer = Checkpointer(path)
         self._results = ResultReader(path)
@@ -77,7 +77,7 @@ class SqliteStore:
         self._later = 0
         self._empty: set[str] = set()
         try:
-            with _told(path):
+            with _mapped_errors(path):
                 self._load()
         except BaseException:
             self.close()
@@ -95,7 +95,7 @@ class SqliteStore:
 
     def keep(self, key: str, value: bytes) -> None:
         """Keep a value beside the rows, at once."""
-        with _told(self._path):
+        with _mapped_errors(self._path):
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"kept:{key}", value))
 
     def open_marks(self) -> SqliteMarks:
@@ -168,7 +168,7 @@ class SqliteStore:
         check_versions(changes, self._rows.stored)
         if not changes:
             return
-        with _told(self._path):
+        with _mapped_errors(self._path):
             if not self._db.in_transaction:
                 self._db.execute("BEGIN IMMEDIATE")
             queued = QueueEdits()
@@ -179,7 +179,7 @@ class SqliteStore:
     def commit(self, now: float) -> None:
         if not self._db.in_transaction:
             return
-        with _told(self._path):
+        with _mapped_errors(self._path):
             pages = self._rows.write(self._db) + sum(len(row) for _, _, row in self._found) // PAGE_BYTES
             if self._story:
                 self._db.execute("INSERT INTO story (lines) VALUES (?)", (encode_block(self._story),))
@@ -322,7 +322,7 @@ class SqliteStore:
         self._count(task, 1)
         if task.state is TaskState.PENDING:
             queued.add(task)
-        self._rows.put_task(task, told_by_lease=change.event is TaskEvent.GRANTED)
+        self._rows.put_task(task, implied_by_lease=change.event is TaskEvent.GRANTED)
         self._story.append((task.order, EVENT_NUMBERS[change.event], task.lease, b""))
 
     def _count(self, task: TaskRow, step: int) -> None:
@@ -350,7 +350,7 @@ def _marks(values: Sequence[object]) -> str:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _mapped_errors(path: Path) -> Iterator[None]:
     """Map SQLite's errors to ours, naming the file."""
     try:
         yield
