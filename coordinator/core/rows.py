@@ -1,10 +1,12 @@
 """The rows of a store: what it remembers, one frozen value each.
 
-`version` counts the changes of a row: a rule that changes a row hands back its successor with the next version, and a
-store refuses the successor of a row that has meanwhile changed. Times (`_at`, `not_before`) are crawl time in seconds.
-Encoded, a row is an array of its fields in order: a new field goes last and has a default.
+`version` counts the changes of a row: a rule that changes a row puts its successor with the next version, and a store
+refuses the successor of a row that has changed since. Times (`_at`, `not_before`) are crawl time in seconds. Encoded, a
+row is an array of its fields in order: a new field goes last and has a default.
 
-A kind of row is a class with a `key`, and a line in `KINDS`. Turns and stores know kinds by that table alone.
+A kind of row is a class with a `key` and a line in `KINDS`. Turns and stores learn of kinds from that table only.
+
+A comment `#:` stands above the field that it describes, and says which fields change together.
 """
 
 from __future__ import annotations
@@ -55,43 +57,54 @@ class StoreRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fa
 
 
 class TaskRow(StoreRow, frozen=True, kw_only=True):
-    """One URL to fetch, and what became of it.
-
-    `queue` is where it waits: its origin (pages, sitemaps), its host (robots.txt, which no gate holds back, and what
-    was lost, which has passed it) or the queue of suspects. `lease` is the current lease: after a loss it stays current
-    until the next grant. `settled` are the leases whose report was accepted. `reserved` says that a place of the page
-    budget is kept for it. `outlinks` are kept only in a crawl with a depth limit, to pass on a depth that turns out
-    smaller. A higher `priority` is granted earlier. `refusals` are the attempts that did not count, since the host was
-    busy. `lastmod` is when a sitemap says that the page was changed, in seconds since 1970, 0 if none does. `origin` is
-    the one that the task serves: for a robots.txt that was redirected, and a sitemap on another host, not its own.
-    """
+    """One URL to fetch, and what became of it."""
 
     ref: bytes
     kind: Kind
     url: str
+    #: The origin that the task serves. Not the URL's own for a redirected robots.txt, or a sitemap on another host.
     origin: str
     host: str
+    #: Where it waits while PENDING: at its gate's origin (pages, sitemaps); at its host (robots.txt, which no gate
+    #: holds back, and lost tasks, which have passed the gate); or in `ALONE_QUEUE`, if and only if it is `alone`.
     queue: str
+    #: The shortest known distance from a seed. It only ever falls.
     depth: int
+    #: The place in the order of admission. It never changes, and no two tasks share one.
     order: int
+    #: Changes only as `transitions` allows.
     state: TaskState
+    #: Why it is FAILED or DROPPED, or DONE with a reservation; while PENDING, why the last attempt was not the last.
     reason: str = ""
+    #: Set with `status` by the last report that counted.
     outcome: Outcome | None = None
     status: int = 0
+    #: Attempts that counted. An attempt refused by a busy host adds to `refusals` instead.
     attempt: int = 0
+    #: How often a session was lost with it: in all, and while it was `alone`.
     losses: int = 0
     deaths: int = 0
+    #: No grant before this time.
     not_before: float = 0.0
     found_on: bytes = b""
+    #: The URLs that redirected here, in order.
     hops: tuple[str, ...] = ()
+    #: The current lease, 0 if none. After a loss it stays current until the next grant: a late report may still count.
     lease: int = 0
+    #: The leases whose report was accepted: a report that is sent again gets the same ack.
     settled: tuple[int, ...] = ()
+    #: A place of the page budget is kept for it: from the grant until a report counts, over a lost lease too. The
+    #: ledger's `pages_reserved` is the number of tasks with this flag.
     reserved: bool = False
+    #: A suspect: granted only by itself, to a session without other tasks. It stays one until it is final.
     alone: bool = False
     seed: bool = False
+    #: Kept only in a crawl with a depth limit, to pass on a depth that becomes smaller.
     outlinks: tuple[bytes, ...] = ()
+    #: Higher is granted earlier.
     priority: int = 0
     refusals: int = 0
+    #: When a sitemap says that the page was changed, in seconds since 1970; 0 if none does.
     lastmod: int = 0
 
     @property
@@ -122,16 +135,21 @@ def queue_of(task: TaskRow) -> str:
 
 
 class LeaseRow(StoreRow, frozen=True, kw_only=True):
-    """A grant: `refs` are the tasks that no accepted report has settled yet, `starts` the earliest starts of all that
-    were granted. It lives as long as its session does."""
+    """A grant. It lives until its last task is settled, or until its session gives it back or is lost."""
 
     id: int
     session: str
+    #: The host, or the unit that it had joined when the lease was granted.
     host: str
+    #: The tasks that no accepted report has settled yet: each is LEASED, and this is its current lease. Never empty.
     refs: tuple[bytes, ...]
+    #: The earliest start of each task that was granted. It does not shrink with `refs`.
     starts: tuple[tuple[bytes, float], ...] = ()
+    #: The host's delay at the grant: what the worker keeps between two starts.
     spacing_s: float = 0.0
+    #: How many fetches at once the lease stands for on its host.
     slots: int = 1
+    #: Its only task is a suspect.
     alone: bool = False
 
     @property
@@ -140,9 +158,9 @@ class LeaseRow(StoreRow, frozen=True, kw_only=True):
 
 
 class Holder(msgspec.Struct, frozen=True, array_like=True):
-    """A session that holds leases on a host: for each, oldest first, its id and how many fetches at once it stands for.
+    """A session that holds leases on a host: the number of each lease, oldest first, and its slots.
 
-    All together they allow the largest of these numbers.
+    Together they allow the largest of these numbers of slots.
     """
 
     session: str
@@ -154,61 +172,63 @@ class Holder(msgspec.Struct, frozen=True, array_like=True):
 
 
 class HostRow(StoreRow, frozen=True, kw_only=True):
-    """A host, the unit of politeness.
-
-    `next_start_at` is the earliest start that may be granted next; `last_start_at` the last one known to have been.
-    `ready_at` is when a grant may succeed (None: not before something else happens to the host). Leases up to number
-    `recalled_under` were granted when the host might be asked sooner.
-
-    `delay_s` is the longest of what the job wants, of what robots.txt asks for (`asked_s`; None in rows of older
-    crawls) and of what the answers ask for (`adaptive_s`): see `politeness.delay_of`. `latency_s` is how long answers
-    take, smoothed; `pressed_at` when the host was last found too busy, and `refusals` how often in a row.
-
-    Pages, bytes and `began_at` are counted if hosts have budgets: see `core.budget`.
-
-    A host that is asked as one with others names the row of that `unit`, which holds all of this in its place, and has
-    the `names` of the hosts that joined it: see `units`.
-    """
+    """A host, the unit of politeness; or several that are asked as one: see `units`."""
 
     key: str
+    #: The least time between two starts: `politeness.delay_of` of the job, `asked_s` and `adaptive_s`. When it grows,
+    #: open leases are recalled with it (`recalled_under`).
     delay_s: float
+    #: The earliest start that may be granted next. Moves with each grant on a host with a delay, and never lies before
+    #: `last_start_at + delay_s`.
     next_start_at: float = 0.0
+    #: The latest start that is known; None if it was never asked.
     last_start_at: float | None = None
+    #: Nothing starts before this time, under open leases neither: it rises together with `recalled_under`.
     hold_until: float = 0.0
+    #: When to look for tasks to grant; None: not before something else happens to the host. The index of due hosts.
     ready_at: float | None = None
+    #: Who holds it: exactly the leases on this host that are not over. With a delay one session at a time is granted.
     holders: tuple[Holder, ...] = ()
     origins: tuple[str, ...] = ()
+    #: Leases up to this number were granted when the host might be asked sooner: what has not started comes back.
     recalled_under: int = 0
+    #: What the robots.txt files of its origins ask for; None in rows of older crawls, where `delay_s` holds it.
     asked_s: float | None = None
+    #: What its answers ask for, how long they take (smoothed), when it was last found too busy, and how often in a row.
+    #: The four change together, with each answer: see `pressure`.
     adaptive_s: float = 0.0
     latency_s: float = 0.0
     pressed_at: float = -1.0
     refusals: int = 0
+    #: Counted only if hosts have budgets: see `budget`. `began_at` is the first grant.
     pages_reserved: int = 0
     pages_fetched: int = 0
     bytes_received: int = 0
     began_at: float | None = None
+    #: The key of the unit that it joined. Then the unit's row holds all of the above in its place, and `holders`,
+    #: `origins` and `ready_at` are empty here.
     unit: str = ""
+    #: In the row of a unit: the hosts that joined it.
     names: tuple[str, ...] = ()
 
 
 class OriginRow(StoreRow, frozen=True, kw_only=True):
-    """An origin, the unit of robots.txt: its gate and, behind RULES, the file's text.
-
-    From `expires_at` on the file is to be asked for again, and while `rechecking` it is. `failing_since` is when it
-    could not be had first, `failed_looks` how often in a row since then, and `why` the last reason. `asked_delay_s` is
-    the gap between two starts that the file asks for.
-    """
+    """An origin, the unit of robots.txt."""
 
     origin: str
     host: str
     gate: Gate = Gate.WAITING
+    #: The text of the file: empty unless the gate is RULES.
     robots: bytes = b""
+    #: From this time on the file is to be asked for again; `rechecking` while it is.
     expires_at: float = 0.0
     rechecking: bool = False
+    #: Since when the file could not be had (None: it can), how many looks in a row failed since then, and why the last
+    #: one did. A file that can be had clears all three.
     failing_since: float | None = None
     failed_looks: int = 0
     why: str = ""
+    #: The gap between two starts that the file asks for. The largest of a host's origins is its host's `asked_s`.
     asked_delay_s: float = 0.0
 
     @property
@@ -217,7 +237,10 @@ class OriginRow(StoreRow, frozen=True, kw_only=True):
 
 
 class RobotsWaits(msgspec.Struct, frozen=True, array_like=True):
-    """Origins whose robots.txt could not be had: how many pages wait for, how many were given up; some with why."""
+    """Origins whose robots.txt could not be had: how many are waited for, how many were given up; some with the reason.
+
+    Each list names a few of those that its number counts.
+    """
 
     waiting: int = 0
     waiting_for: tuple[tuple[str, str], ...] = ()
@@ -230,30 +253,32 @@ class RobotsWaits(msgspec.Struct, frozen=True, array_like=True):
 
 
 class TrapRow(StoreRow, frozen=True, kw_only=True):
-    """What was let in of a host (`key` its name), or of a domain (`key` a dot and its name): see `core.traps`.
-
-    `patterns` is a sketch of how many addresses belong to each pattern, `sessions` how many hold a session id;
-    `origins` is how many origins of a domain were opened that the job does not name.
-    """
+    """What was admitted of a host (`key` is its name), or of a domain (`key` is a dot and its name): see `traps`."""
 
     key: str
+    #: A sketch of how many addresses match each pattern: `traps.SKETCH` of them at most, never counted too high.
     patterns: dict[int, int] = {}
+    #: How many addresses hold a session id.
     sessions: int = 0
+    #: Of a domain: how many origins were opened that the job does not name.
     origins: int = 0
 
 
 class LedgerRow(StoreRow, frozen=True, kw_only=True):
-    """The crawl's own numbers: the next lease id and admission order, the budgets, hosts that joined the scope, and
-    what is told at the end: rows, seeds that gave a page, retries (`retried`: by reason), leases lost, robots.txt files
-    that were not had."""
+    """The crawl's own numbers. There is one."""
 
+    #: The next lease and the next place in the order of admission. They only grow.
     next_lease: int = 1
     next_order: int = 1
+    #: How many tasks are `reserved`, and how many were FETCHED: a grant lets their sum never pass the job's `pages`.
     pages_reserved: int = 0
     pages_fetched: int = 0
+    #: Hosts that joined scope `same` by the redirect of a seed.
     scope_hosts: tuple[str, ...] = ()
     rows: int = 0
+    #: Seeds that were FETCHED.
     seeds_fetched: int = 0
+    #: Attempts that were not the last, and the same by reason: the numbers of `retried` add up to `retries`.
     retries: int = 0
     leases_lost: int = 0
     bytes_received: int = 0

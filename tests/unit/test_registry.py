@@ -10,13 +10,19 @@ from typing import Any
 
 import pytest
 
+from crawlfleet.coordinator.frontier.registry import STORES
 from crawlfleet.coordinator.sinks.registry import SINKS
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.registry import Entry, table
 
 ROOT = Path(__file__).parents[2]
-TABLES: dict[str, dict[str, Any]] = {"sinks": SINKS, "fetch": FETCH_ENGINES, "parse": PARSE_ENGINES}
+TABLES: dict[str, dict[str, Any]] = {
+    "sinks": SINKS,
+    "fetch": FETCH_ENGINES,
+    "parse": PARSE_ENGINES,
+    "durability": STORES,
+}
 ENTRIES = [(section, entry) for section, entries in TABLES.items() for entry in entries.values()]
 each_entry = pytest.mark.parametrize("entry", [entry for _, entry in ENTRIES], ids=lambda entry: entry.name)
 each_named_entry = pytest.mark.parametrize(("section", "entry"), ENTRIES)
