@@ -344,6 +344,14 @@ def test_a_host_that_has_room_for_others_alone_is_left_to_them(turns: Turns) -> 
     assert turn.batch() == []
 
 
+def test_a_host_that_is_held_by_the_asker_and_put_off_already_is_left_so(turns: Turns) -> None:
+    slow = {"delay_s": 1.0, "asked_s": 1.0, "next_start_at": 99.0}
+    held = host(origins=(ORIGIN,), holders=held_by(2), ready_at=99.0, **slow)
+    turn = turns(ONE, leased(TWO, 2), lease(2, TWO), held, origin(), now=5.0, delay_s=1.0)
+    assert granting.grant(turn, asker()) == Grant()
+    assert turn.batch() == []
+
+
 def test_a_host_that_is_held_is_granted_from_before_those_that_are_due(turns: Turns) -> None:
     held = host(OTHER_HOST, origins=(OTHER,), holders=held_by(2), ready_at=9.0)
     there, more = page("1", OTHER, order=4), page("2", OTHER, order=5)
