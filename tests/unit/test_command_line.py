@@ -94,7 +94,7 @@ def test_every_line_of_the_table_leads_to_a_command(capsys: pytest.CaptureFixtur
 
 def _libraries() -> set[str]:
     """The modules of everything that crawlfleet depends on."""
-    wanted = {Requirement(text).name for text in metadata.requires("crawlfleet") or ()}
+    wanted = {Requirement(text).name for text in metadata.requires("crawlfleet") or ()} - {"crawlfleet"}
     return {module for module, owners in metadata.packages_distributions().items() if wanted.intersection(owners)}
 
 
