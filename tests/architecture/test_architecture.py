@@ -237,7 +237,9 @@ def test_no_function_is_longer_than_45_lines_and_no_module_of_the_product_longer
 
 
 def test_every_ignored_check_has_its_reason_on_its_line() -> None:
-    ignored = re.compile(r"# (pragma: no cover(?!  # \S)|type: ignore(?!\[[\w,-]+\]  # \S)|noqa(?!: [A-Z0-9, ]+\d[-# ]+\S))")
+    ignored = re.compile(
+        r"# (pragma: no cover(?!  # \S)|type: ignore(?!\[[\w,-]+\]  # \S)|noqa(?!: [A-Z0-9, ]+\d[-# ]+\S))"
+    )
     wrong = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in _checked()
