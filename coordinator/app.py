@@ -12,7 +12,7 @@ import structlog
 
 from crawlfleet.coordinator.conduct.journal import Journal
 from crawlfleet.coordinator.conduct.service import Service
-from crawlfleet.coordinator.crawl import Crawl, Parts
+from crawlfleet.coordinator.crawl import Crawl, CrawlParts
 from crawlfleet.coordinator.crawl_folder import JOIN, CrawlFolder
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.coordinator.frontier.registry import store_for
@@ -84,7 +84,7 @@ def open_crawl(job: Job, folder: CrawlFolder, options: Options) -> Crawl:
             server = manager.get_server()
             return server, server.join_token(options.advertise or None)
 
-        crawl = Crawl(job, folder, Parts(store, keep_job, service, follower, results, listen))
+        crawl = Crawl(job, folder, CrawlParts(store, keep_job, service, follower, results, listen))
         opened.pop_all()
     return crawl
 

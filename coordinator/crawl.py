@@ -40,7 +40,7 @@ READING_S = 1.0
 FAILED = 1
 
 
-class Parts(NamedTuple):
+class CrawlParts(NamedTuple):
     """What serves a crawl, open and not yet running. `listen` opens the server of the given objects.
 
     `keep_job` keeps a job that has changed since the last run, together with the changes that it leads to.
@@ -57,7 +57,7 @@ class Parts(NamedTuple):
 class Crawl:
     """One coordinator: everything that serves one job, put together and not yet running."""
 
-    def __init__(self, job: Job, folder: CrawlFolder, parts: Parts) -> None:
+    def __init__(self, job: Job, folder: CrawlFolder, parts: CrawlParts) -> None:
         self.folder = folder
         self._job = job
         self._started_at = datetime.now(UTC)

@@ -60,7 +60,7 @@ def refuse_if_running(folder: Path) -> None:
     except FileNotFoundError:
         return
     try:
-        _take(descriptor, fcntl.LOCK_SH, folder)
+        _flock(descriptor, fcntl.LOCK_SH, folder)
     finally:
         os.close(descriptor)
 
@@ -81,7 +81,7 @@ def _lock(folder: Path) -> int:
     """Lock a folder for this process; raise `UsageError` naming the process that has it."""
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _take(descriptor, fcntl.LOCK_EX, folder)
+        _flock(descriptor, fcntl.LOCK_EX, folder)
     except UsageError:
         os.close(descriptor)
         raise
@@ -90,7 +90,7 @@ def _lock(folder: Path) -> int:
     return descriptor
 
 
-def _take(descriptor: int, how: int, folder: Path) -> None:
+def _flock(descriptor: int, how: int, folder: Path) -> None:
     try:
         fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:

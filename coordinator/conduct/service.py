@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 
 from crawlfleet.coordinator.conduct.members import Member, Members
-from crawlfleet.coordinator.conduct.turns import Journal, Turns
+from crawlfleet.coordinator.conduct.turns import OnChanges, Turns
 from crawlfleet.coordinator.core import admission, budget, leases, settle, sitemaps
 from crawlfleet.coordinator.core.admission import Link
 from crawlfleet.coordinator.core.granting import Asker, Grant, grant
@@ -21,7 +21,7 @@ from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.primitives import Locks, Values, session_of
 from crawlfleet.coordinator.core.rows import LeaseRow, TaskRow, TaskState
 from crawlfleet.coordinator.core.turn import Turn
-from crawlfleet.coordinator.frontier.port import Rows
+from crawlfleet.coordinator.frontier.port import Frontier
 from crawlfleet.shared.errors import Unreachable, VersionError
 from crawlfleet.shared.messages import (
     PROTOCOL_MAJOR,
@@ -44,14 +44,14 @@ RECONSIDERED_PER_TURN = 1_000
 BUSY_IDLE_S = 0.05
 LONGEST_IDLE_S = 1.0
 
-End = Callable[[Turn, LeaseRow, Collection[bytes]], None]
+EndLease = Callable[[Turn, LeaseRow, Collection[bytes]], None]
 
 
 class Service:
     """One crawl's frontier, as its server and its simulator see it."""
 
     def __init__(
-        self, store: Rows, policy: Policy, brief: Brief, epoch: int, journal: Journal, now: float = 0.0
+        self, store: Frontier, policy: Policy, brief: Brief, epoch: int, journal: OnChanges, now: float = 0.0
     ) -> None:
         self._store = store
         self._policy = policy
@@ -122,7 +122,7 @@ class Service:
             dead = self._members.get(hello.replaces)
             if dead is not None:
                 dead.note_started(hello.began)
-            self._lose(hello.replaces, now)
+            self._lose_session(hello.replaces, now)
         self._members.welcome(hello.session, hello.worker, now + self._policy.lease_s)
         brief = msgspec.structs.replace(self._brief, scope=self._scope())
         return Welcome(epoch=self._epoch, lease_s=self._policy.lease_s, brief=brief)
@@ -143,7 +143,7 @@ class Service:
             return ExchangeAnswer(known=False, idle_s=0.0)
         member.alive_until = now + self._policy.lease_s
         member.note_started(request.started)
-        acks = self._take(request, now)
+        acks = self._settle(request, now)
         self._release(request.released, member, now)
         mine = self._store.leases_of(member.id)
         member.forget_ended({lease.id for lease in mine})
@@ -164,7 +164,7 @@ class Service:
     def flush(self, now: float) -> None:
         """Take back what overdue sessions hold, drop what is beyond the budget, and commit."""
         for member in self._members.overdue(now):
-            self._lose(member.id, now)
+            self._lose_session(member.id, now)
         reason = budget.spent(self._store.ledger(), self._policy, now)
         if reason:
             self._turns.run(lambda turn: budget.drop(turn, self._store.waiting(DROPPED_PER_FLUSH), reason), now)
@@ -177,7 +177,7 @@ class Service:
             raise Unreachable("only a session that has said hello can hold a lock: this one is not known (any more)")
         return self.locks.acquire(name, owner)
 
-    def _take(self, request: ExchangeRequest, now: float) -> tuple[Ack, ...]:
+    def _settle(self, request: ExchangeRequest, now: float) -> tuple[Ack, ...]:
         """Settle reports; note whether a seed's redirect let a host join the scope: what it refused is judged again."""
         joined = self._store.ledger().scope_hosts
         acks: tuple[Ack, ...] = ()
@@ -214,13 +214,13 @@ class Service:
         if ids:
             self._end(leases.release, member.id, member, now, ids)
 
-    def _lose(self, session: str, now: float) -> None:
+    def _lose_session(self, session: str, now: float) -> None:
         """Take back all that a lost session holds."""
         self.locks.free(session)
         self._end(leases.lose, session, self._members.part(session), now)
 
     def _end(
-        self, end: End, session: str, member: Member | None, now: float, ids: Collection[int] | None = None
+        self, end: EndLease, session: str, member: Member | None, now: float, ids: Collection[int] | None = None
     ) -> None:
         """Take back leases of a session in one turn: all, or some."""
 

@@ -8,18 +8,18 @@ from typing import TypeVar
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.turn import Turn
-from crawlfleet.coordinator.frontier.port import Conflict, Rows
+from crawlfleet.coordinator.frontier.port import Conflict, Frontier
 
 TRIES = 100
 
 T = TypeVar("T")
-Journal = Callable[[Sequence[Change]], None]
+OnChanges = Callable[[Sequence[Change]], None]
 
 
 class Turns:
     """What every turn needs: the store, the policy, and who is told of the changes."""
 
-    def __init__(self, store: Rows, policy: Policy, journal: Journal) -> None:
+    def __init__(self, store: Frontier, policy: Policy, journal: OnChanges) -> None:
         self._store = store
         self._policy = policy
         self._journal = journal

@@ -190,7 +190,7 @@ def _admit_new(turn: Turn, link: Link) -> None:
 def _let_in(turn: Turn, url: str, depth: int) -> None:
     """Count what may be a trap, and open what the page needs."""
     if depth and turn.policy.traps != _NO_TRAPS:
-        traps.note(turn, url)
+        traps.count(turn, url)
     _open(turn, url)
 
 

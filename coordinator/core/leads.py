@@ -24,7 +24,7 @@ from crawlfleet.shared.web.urls import (
 WITH_OUTLINKS = frozenset({Outcome.FETCHED, Outcome.EXTRACT_ERROR})
 
 
-class Lies(msgspec.Struct, frozen=True):
+class BadRefs(msgspec.Struct, frozen=True):
     """What workers name that leads nowhere: `strangers` are fingerprints without a URL that are no tasks, `unsound`
     those of URLs that are no tasks and not what they claim to be."""
 
@@ -45,7 +45,7 @@ def known_refs(report: Report) -> Sequence[bytes]:
 
 
 def leads_of_page(
-    turn: Turn, task: TaskRow, report: Report, refs: Sequence[bytes], lies: Lies
+    turn: Turn, task: TaskRow, report: Report, refs: Sequence[bytes], bad: BadRefs
 ) -> tuple[list[Link], bytes]:
     """Return the outlinks that are new or nearer now, and the joined fingerprints of those that are known as they are.
 
@@ -53,12 +53,12 @@ def leads_of_page(
     that is left out. No link is made for what is known.
     """
     links, depths, depth = [], turn.depths, task.depth + 1
-    known = [_known_bytes(report, lies.strangers)] if report.known and report.outcome in WITH_OUTLINKS else []
+    known = [_known_bytes(report, bad.strangers)] if report.known and report.outcome in WITH_OUTLINKS else []
     for ref, url in zip(refs, report.outlinks, strict=False):
         at = depths[ref]
         if at is not None and at <= depth:
             known.append(ref)
-        elif ref not in lies.unsound:
+        elif ref not in bad.unsound:
             links.append(Link(url=url, depth=depth, found_on=task.ref, ref=ref))
     return links, b"".join(known)
 

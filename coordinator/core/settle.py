@@ -14,7 +14,7 @@ from crawlfleet.coordinator.core.admission import Link, awaken_host
 from crawlfleet.coordinator.core.changes import Accepted, Recorded, Start, TaskEvent
 from crawlfleet.coordinator.core.leads import (
     WITH_OUTLINKS,
-    Lies,
+    BadRefs,
     is_sound,
     known_refs,
     leads_of_page,
@@ -36,14 +36,14 @@ from crawlfleet.shared.web.urls import host_key, page_fingerprint, split_fingerp
 def take(turn: Turn, session: str, reports: Sequence[Report]) -> tuple[Ack, ...]:
     """Settle the reports of a session; return their acks in order."""
     outlinks = [outlink_refs(report, turn.policy.max_outlinks) for report in reports]
-    lies = _want(turn, reports, outlinks)
+    bad = _want(turn, reports, outlinks)
     acks = []
     settled: dict[int, set[bytes]] = {}
     for report, refs in zip(reports, outlinks, strict=True):
-        state = judge(turn, session, report)
+        state = ack_if_ignored(turn, session, report)
         if state is None:
             state = AckState.OK
-            settle(turn, report, refs, lies)
+            settle(turn, report, refs, bad)
             if not is_part(existing(turn.tasks[report.ref]), report):
                 settled.setdefault(report.lease, set()).add(report.ref)
         acks.append(Ack(lease=report.lease, ref=report.ref, state=state))
@@ -54,7 +54,7 @@ def take(turn: Turn, session: str, reports: Sequence[Report]) -> tuple[Ack, ...]
     return tuple(acks)
 
 
-def judge(turn: Turn, session: str, report: Report) -> AckState | None:
+def ack_if_ignored(turn: Turn, session: str, report: Report) -> AckState | None:
     """Return the ack of a report that changes nothing, or None if it counts."""
     task, lease = turn.tasks[report.ref], turn.leases[report.lease]
     if task is None:
@@ -66,10 +66,10 @@ def judge(turn: Turn, session: str, report: Report) -> AckState | None:
     return AckState.STALE if lease is not None and lease.session != session else None
 
 
-def settle(turn: Turn, report: Report, refs: Sequence[bytes], lies: Lies) -> None:
+def settle(turn: Turn, report: Report, refs: Sequence[bytes], bad: BadRefs) -> None:
     """Let a report that counts happen, but for its lease. `refs` are the outlinks that it names by URL."""
     task, policy = existing(turn.tasks[report.ref]), turn.policy
-    links, known = _leads(turn, task, report, refs, lies)
+    links, known = _leads(turn, task, report, refs, bad)
     lease = turn.leases[report.lease]
     unit = key_of_address(report.address, policy)
     if unit:
@@ -114,7 +114,7 @@ def start_at(report: Report, lease: LeaseRow | None, now: float) -> float | None
     return max([at, *(start for ref, start in lease.starts if ref == report.ref)])
 
 
-def _want(turn: Turn, reports: Sequence[Report], outlinks: Sequence[Sequence[bytes]]) -> Lies:
+def _want(turn: Turn, reports: Sequence[Report], outlinks: Sequence[Sequence[bytes]]) -> BadRefs:
     """Read what settling these reports will look up, in few calls for each table; return what leads nowhere."""
     policy = turn.policy
     known = set(chain.from_iterable(map(known_refs, reports)))
@@ -129,7 +129,7 @@ def _want(turn: Turn, reports: Sequence[Report], outlinks: Sequence[Sequence[byt
     unsound = {ref for ref, url in fresh.items() if not is_canonical(url)}
     _want_hosts(turn, reports)
     admission.want_places(turn, [url for ref, url in fresh.items() if ref not in unsound])
-    return Lies(turn.strangers(known), unsound)
+    return BadRefs(turn.strangers(known), unsound)
 
 
 def _want_hosts(turn: Turn, reports: Sequence[Report]) -> None:
@@ -143,13 +143,13 @@ def _want_hosts(turn: Turn, reports: Sequence[Report]) -> None:
     turn.origins.read(chain(served, *(turn.host(key).origins for key in served.values())))
 
 
-def _leads(turn: Turn, task: TaskRow, report: Report, refs: Sequence[bytes], lies: Lies) -> tuple[list[Link], bytes]:
+def _leads(turn: Turn, task: TaskRow, report: Report, refs: Sequence[bytes], bad: BadRefs) -> tuple[list[Link], bytes]:
     """Return the links that a report leads to, and the fingerprints of what it leads to that is known as it is.
 
     Only a link that is not known is judged again: is it what it claims to be?
     """
     if task.kind is Kind.PAGE and report.outcome is not Outcome.REDIRECTED:
-        return leads_of_page(turn, task, report, refs, lies)
+        return leads_of_page(turn, task, report, refs, bad)
     links = other_leads(task, report, turn.policy, turn.policy.max_outlinks)
     turn.depths.read(link.ref for link in links)
     turn.tasks.read(link.ref for link in links if link.kind is Kind.ROBOTS)

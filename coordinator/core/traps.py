@@ -37,7 +37,7 @@ _DATE_PARAMETER = re.compile(r"(?:\A|&)(?=[^=&]*(?:date|day|week|month|year|cale
 _NUMBER = re.compile(r"\d+")
 
 
-class Marks(NamedTuple):
+class TrapPatterns(NamedTuple):
     """The trap patterns that an address matches, by number (0: none), and whether it has a session id."""
 
     query: int
@@ -48,7 +48,7 @@ class Marks(NamedTuple):
 def keys_of(turn: Turn, url: str) -> tuple[str, ...]:
     """Name the rows that judging an address will look up."""
     origin, host, _ = parts(url)
-    own = (host,) if marks_of(url) is not None else ()
+    own = (host,) if patterns_of(url) is not None else ()
     return (*own, _domain_key(host)) if _is_another_origin(turn, origin, host) else own
 
 
@@ -59,14 +59,14 @@ def refusal(turn: Turn, url: str) -> Refusal:
     if pure:
         return pure
     origin, host, _ = parts(url)
-    marks = marks_of(url)
-    row = turn.traps[host] if marks is not None else None
-    if marks is not None and row is not None:
-        if _is_full(limits.query_variants, row.patterns.get(marks.query, 0)):
+    found = patterns_of(url)
+    row = turn.traps[host] if found is not None else None
+    if found is not None and row is not None:
+        if _is_full(limits.query_variants, row.patterns.get(found.query, 0)):
             return Reason.TRAP_QUERY
-        if _is_full(limits.calendar, row.patterns.get(marks.calendar, 0)):
+        if _is_full(limits.calendar, row.patterns.get(found.calendar, 0)):
             return Reason.TRAP_CALENDAR
-        if marks.session and _is_full(limits.sessions, row.sessions):
+        if found.session and _is_full(limits.sessions, row.sessions):
             return Reason.TRAP_SESSION
     if _is_another_origin(turn, origin, host):
         domain = turn.traps[_domain_key(host)]
@@ -85,32 +85,32 @@ def shape(url: str, policy: Policy) -> Refusal:
     return ""
 
 
-def note(turn: Turn, url: str) -> None:
+def count(turn: Turn, url: str) -> None:
     """Count an address that is let in. To be called before its origin is made."""
     limits = turn.policy.traps
     origin, host, _ = parts(url)
-    marks = marks_of(url)
-    if marks is not None:
+    found = patterns_of(url)
+    if found is not None:
         row = turn.traps[host] or TrapRow(key=host)
         patterns = row.patterns
-        if marks.query and limits.query_variants is not None:
-            patterns = counted(patterns, marks.query)
-        if marks.calendar and limits.calendar is not None:
-            patterns = counted(patterns, marks.calendar)
-        turn.put(succeed(row, patterns=patterns, sessions=row.sessions + marks.session))
+        if found.query and limits.query_variants is not None:
+            patterns = counted(patterns, found.query)
+        if found.calendar and limits.calendar is not None:
+            patterns = counted(patterns, found.calendar)
+        turn.put(succeed(row, patterns=patterns, sessions=row.sessions + found.session))
     if _is_another_origin(turn, origin, host):
         row = turn.traps[_domain_key(host)] or TrapRow(key=_domain_key(host))
         turn.put(succeed(row, origins=row.origins + 1))
 
 
 @lru_cache(maxsize=8192)
-def marks_of(url: str) -> Marks | None:
+def patterns_of(url: str) -> TrapPatterns | None:
     """Return the trap patterns that an address matches; None for most addresses."""
     origin, _, path = parts(url)
     query = crc32(f"{origin}{path.partition('?')[0]}".encode()) | 1 << 32 if "?" in path else 0
     calendar = crc32(f"{origin}{_NUMBER.sub('#', path)}".encode()) | 1 << 33 if _has_date(path) else 0
     session = holds_session_id(path)
-    return Marks(query, calendar, session) if query or calendar or session else None
+    return TrapPatterns(query, calendar, session) if query or calendar or session else None
 
 
 def _has_date(path: str) -> bool:

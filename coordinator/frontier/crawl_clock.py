@@ -16,7 +16,7 @@ LONGEST_GAP_S = 86_400.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Reading(NamedTuple):
+class ClockReading(NamedTuple):
     """What a machine's clocks say: seconds of the epoch, which boot this is (empty: not known), seconds since it."""
 
     wall_s: float
@@ -24,13 +24,13 @@ class Reading(NamedTuple):
     since_boot_s: float = 0.0
 
 
-def read_clocks() -> Reading:
+def read_clocks() -> ClockReading:
     """Read this machine's clocks."""
     boot = _boot()
-    return Reading(time.time(), boot, time.clock_gettime(time.CLOCK_BOOTTIME) if boot else 0.0)
+    return ClockReading(time.time(), boot, time.clock_gettime(time.CLOCK_BOOTTIME) if boot else 0.0)
 
 
-def elapsed_s(before: Reading, now: Reading) -> float:
+def elapsed_s(before: ClockReading, now: ClockReading) -> float:
     """Return the seconds between two readings, as far as they can be known."""
     if before.boot and before.boot == now.boot:
         return max(0.0, now.since_boot_s - before.since_boot_s)

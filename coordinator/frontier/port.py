@@ -25,7 +25,7 @@ class Conflict(Exception):
     """A batch was decided on rows that have changed since; nothing of it was applied."""
 
 
-class Rows(Reader, Protocol):
+class Frontier(Reader, Protocol):
     """Store rows and queues: what turns read, and what they decide. Its owner's thread alone may call it.
 
     `ledger`, `leases_of` and `due` of the reader are answered from memory.
@@ -138,7 +138,7 @@ class Keeping(Protocol):
         ...
 
 
-class Store(Rows, ResultLog, Keeping, Protocol):
+class Store(Frontier, ResultLog, Keeping, Protocol):
     """What a backend implements, and the conformance suite checks."""
 
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.changes import Change
-from crawlfleet.coordinator.frontier.crawl_clock import Reading
+from crawlfleet.coordinator.frontier.crawl_clock import ClockReading
 from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.frontier.sqlite.marks import SqliteMarks
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
@@ -55,7 +55,7 @@ class FragileStore(SqliteStore):
     """The durable store. `on_commit` is told of each commit that is done."""
 
     def __init__(
-        self, path: Path, fuse: Fuse, on_commit: Callable[[], None], *, power: bool, clocks: Callable[[], Reading]
+        self, path: Path, fuse: Fuse, on_commit: Callable[[], None], *, power: bool, clocks: Callable[[], ClockReading]
     ) -> None:
         super().__init__(path, power=power, clocks=clocks)
         self._fuse = fuse

@@ -19,7 +19,7 @@ import msgspec
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.changes import Change, TaskMoved
 from crawlfleet.coordinator.core.policy import Policy
-from crawlfleet.coordinator.frontier.crawl_clock import Reading
+from crawlfleet.coordinator.frontier.crawl_clock import ClockReading
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.marks import MARKS
 from crawlfleet.coordinator.sinks.follower import Follower
@@ -98,10 +98,10 @@ class Machine(World):
         """Crawl time."""
         return self._opened_at + self.timeline.now - self._opened_on
 
-    def clocks(self) -> Reading:
+    def clocks(self) -> ClockReading:
         """What the machine's clocks say: that on the wall may be set, that since boot is the boot's own."""
         wall_s = 1e9 + self.timeline.now + self.wall_ahead
-        return Reading(wall_s, f"boot {self._boots}", self.timeline.now - self._booted_on)
+        return ClockReading(wall_s, f"boot {self._boots}", self.timeline.now - self._booted_on)
 
     def open(self) -> None:
         """Start an incarnation over the files; what they hold must be what was committed."""

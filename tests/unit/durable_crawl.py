@@ -8,7 +8,7 @@ import msgspec
 
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.policy import Policy
-from crawlfleet.coordinator.frontier.crawl_clock import Reading
+from crawlfleet.coordinator.frontier.crawl_clock import ClockReading
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.marks import MARKS, SqliteMarks
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
@@ -32,7 +32,7 @@ class DurableCrawl:
     ) -> None:
         self.folder = folder
         self.sinks = sinks
-        self.store = SqliteStore(folder / FRONTIER, clocks=lambda: Reading(wall))
+        self.store = SqliteStore(folder / FRONTIER, clocks=lambda: ClockReading(wall))
         self.now = self.store.opened_at
         self.store.keep("job", msgspec.json.encode({"sinks": sinks}))
         brief = Brief(job="test", scope=policy.scope)

@@ -57,8 +57,8 @@ def test_a_sequence_that_follows_itself_too_often_is_a_trap(path: str, is_trap: 
     ],
 )
 def test_dates_are_known_and_numbers_are_none(path: str, is_dated: bool) -> None:
-    marks = traps.marks_of(f"http://h{path}")
-    assert bool(marks and marks.calendar) is is_dated
+    found = traps.patterns_of(f"http://h{path}")
+    assert bool(found and found.calendar) is is_dated
 
 
 @settings(deadline=None)

@@ -12,7 +12,7 @@ from crawlfleet.coordinator.core.changes import Put
 from crawlfleet.coordinator.core.rows import KINDS, StoreRow, succeed
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
-from crawlfleet.coordinator.frontier.port import Conflict, Rows
+from crawlfleet.coordinator.frontier.port import Conflict, Frontier
 from crawlfleet.coordinator.frontier.sqlite import row_cache
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from tests.unit.rule_turns import POLICY, host
@@ -31,7 +31,7 @@ class NoteRow(StoreRow, frozen=True, kw_only=True):
 
 ONE, TWO = NoteRow(name="one", text="1"), NoteRow(name="two", text="2")
 KIND: type[StoreRow] = NoteRow
-STORES: dict[str, Callable[[Path], Rows]] = {"memory": lambda _: MemoryStore(), "sqlite": SqliteStore}
+STORES: dict[str, Callable[[Path], Frontier]] = {"memory": lambda _: MemoryStore(), "sqlite": SqliteStore}
 
 
 @pytest.fixture(autouse=True)
@@ -40,12 +40,12 @@ def _line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rows]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Frontier]:
     with closing(STORES[request.param](tmp_path / "frontier.db")) as store:
         yield store
 
 
-def test_a_turn_shows_a_row_of_the_kind_and_puts_it(store: Rows) -> None:
+def test_a_turn_shows_a_row_of_the_kind_and_puts_it(store: Frontier) -> None:
     store.apply([Put(row=ONE)])
     turn = Turn(store, POLICY, 0.0)
     notes = turn.table(NoteRow)
@@ -56,14 +56,14 @@ def test_a_turn_shows_a_row_of_the_kind_and_puts_it(store: Rows) -> None:
     assert turn.batch() == [Put(row=succeed(ONE, text="one")), Put(row=TWO)]
 
 
-def test_a_store_takes_rows_of_the_kind_and_gives_them_back(store: Rows) -> None:
+def test_a_store_takes_rows_of_the_kind_and_gives_them_back(store: Frontier) -> None:
     store.apply([Put(row=ONE), Put(row=TWO)])
     store.apply([Put(row=succeed(ONE, text="one"))])
     store.commit(1.0)
     assert store.rows(NoteRow, ["one", "two", "never"]) == {"one": succeed(ONE, text="one"), "two": TWO}
 
 
-def test_a_store_refuses_what_was_decided_on_a_row_that_has_changed(store: Rows) -> None:
+def test_a_store_refuses_what_was_decided_on_a_row_that_has_changed(store: Frontier) -> None:
     store.apply([Put(row=ONE), Put(row=succeed(ONE, text="one"))])
     with pytest.raises(Conflict, match="NoteRow 'one' is at version 2"):
         store.apply([Put(row=host()), Put(row=succeed(ONE, text="other"))])

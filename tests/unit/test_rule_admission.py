@@ -175,10 +175,10 @@ def test_what_is_let_in_counts_as_part_of_what_may_be_a_trap(turns: Turns) -> No
     turn = turns(FREE, origin(), traps=TrapLimits(query_variants=1))
     admission.admit(turn, [link(page("?1", depth=1)), link(page("?2", depth=1))])
     two = page("?2", depth=1, order=2, state=DROPPED, reason="trap_query")
-    marks = traps.marks_of(two.url)
-    assert marks is not None
+    found = traps.patterns_of(two.url)
+    assert found is not None
     assert turn.batch()[:2] == [born(page("?1", depth=1)), born(two, TaskEvent.REFUSED)]
-    assert changes(turn, TrapRow) == [put(TrapRow(key=HOST, version=0), patterns={marks.query: 1})]
+    assert changes(turn, TrapRow) == [put(TrapRow(key=HOST, version=0), patterns={found.query: 1})]
 
 
 # Known ones

@@ -15,15 +15,15 @@ from tests.unit.rule_turns import ORIGIN, OTHER, POLICY, Turns, but, leased, pag
 
 TASK = leased(page("1", depth=1), 3)
 NEW, SAME, NEARER, DEEP = page("2"), page("3", depth=2), page("4", depth=1), page("5", depth=3)
-HONEST = leads.Lies()
+HONEST = leads.BadRefs()
 MOVED: dict[str, Any] = {"outcome": Outcome.REDIRECTED, "status": 301}
 
 
-def of_page(turns: Turns, told: Report, lies: leads.Lies = HONEST) -> tuple[list[Link], bytes]:
+def of_page(turns: Turns, told: Report, bad: leads.BadRefs = HONEST) -> tuple[list[Link], bytes]:
     turn = turns(TASK, SAME, NEARER, DEEP)
     refs = leads.outlink_refs(told, 9)
     turn.depths.read(refs)
-    found = leads.leads_of_page(turn, TASK, told, refs, lies)
+    found = leads.leads_of_page(turn, TASK, told, refs, bad)
     assert (turn.batch(), turn.misses) == ([], 0)
     return found
 
@@ -44,12 +44,12 @@ def test_what_is_named_by_fingerprint_comes_first_and_as_it_came_but_for_what_is
 
 def test_a_workers_word_is_not_taken_for_strangers(turns: Turns) -> None:
     told = report(TASK, known=NEARER.ref + NEW.ref + DEEP.ref)
-    assert of_page(turns, told, leads.Lies(strangers={NEW.ref})) == ([], NEARER.ref + DEEP.ref)
+    assert of_page(turns, told, leads.BadRefs(strangers={NEW.ref})) == ([], NEARER.ref + DEEP.ref)
 
 
 def test_what_is_not_what_it_claims_to_be_leads_nowhere(turns: Turns) -> None:
     told = report(TASK, outlinks=(NEW.url, SAME.url))
-    assert of_page(turns, told, leads.Lies(unsound={NEW.ref})) == ([], SAME.ref)
+    assert of_page(turns, told, leads.BadRefs(unsound={NEW.ref})) == ([], SAME.ref)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.HTTP_ERROR, Outcome.TOO_LARGE, Outcome.NOT_MODIFIED])

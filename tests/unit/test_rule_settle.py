@@ -10,7 +10,7 @@ import pytest
 
 from crawlfleet.coordinator.core import retry, settle
 from crawlfleet.coordinator.core.changes import Accepted, Recorded, Start, TaskEvent
-from crawlfleet.coordinator.core.leads import Lies, outlink_refs
+from crawlfleet.coordinator.core.leads import BadRefs, outlink_refs
 from crawlfleet.coordinator.core.policy import Budget, Unit
 from crawlfleet.coordinator.core.rows import Gate, HostRow, LeaseRow, LedgerRow, Result, TaskRow
 from crawlfleet.coordinator.core.turn import Turn, existing
@@ -58,7 +58,7 @@ MOVED: dict[str, Any] = {"outcome": Outcome.REDIRECTED, "status": 301}
 
 def tell(turn: Turn, told: Report, strangers: Set[bytes] = NONE, unsound: Set[bytes] = NONE) -> None:
     """Let a report happen that counts."""
-    settle.settle(turn, told, outlink_refs(told, turn.policy.max_outlinks), Lies(strangers, unsound))
+    settle.settle(turn, told, outlink_refs(told, turn.policy.max_outlinks), BadRefs(strangers, unsound))
 
 
 def ended(event: TaskEvent, task: TaskRow, told: Report, **changed: Any) -> Any:
@@ -98,14 +98,14 @@ def test_a_report_counts_under_its_tasks_current_lease(
     turns: Turns, task: TaskRow, number: int, state: AckState | None
 ) -> None:
     turn = turns(task, FREE)
-    assert settle.judge(turn, "s", report(task, number)) is state
+    assert settle.ack_if_ignored(turn, "s", report(task, number)) is state
     assert turn.batch() == []
 
 
 def test_no_session_reports_under_the_lease_of_another(turns: Turns) -> None:
     turn = turns(ONE, lease(3, ONE, session="t"), FREE)
-    assert settle.judge(turn, "s", report(ONE)) is AckState.STALE
-    assert settle.judge(turn, "t", report(ONE)) is None
+    assert settle.ack_if_ignored(turn, "s", report(ONE)) is AckState.STALE
+    assert settle.ack_if_ignored(turn, "t", report(ONE)) is None
 
 
 def test_what_does_not_count_changes_nothing_and_acks_come_in_order(turns: Turns) -> None:

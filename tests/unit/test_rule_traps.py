@@ -20,15 +20,17 @@ ALL = TrapLimits(query_variants=2, calendar=2, sessions=2, subdomains=2)
 WITH_SUBDOMAINS = ScopeSpec(hosts=(HOST, "named.a.test"), subdomains=True)
 
 
-def marks(url: str) -> traps.Marks:
-    found = traps.marks_of(url)
+def patterns(url: str) -> traps.TrapPatterns:
+    found = traps.patterns_of(url)
     assert found is not None
     return found
 
 
 def row(number: int = 2, sessions: int = 0) -> TrapRow:
     """Return what was let in of a.test: `number` of each pattern."""
-    return TrapRow(key=HOST, patterns={marks(QUERY).query: number, marks(DAY).calendar: number}, sessions=sessions)
+    return TrapRow(
+        key=HOST, patterns={patterns(QUERY).query: number, patterns(DAY).calendar: number}, sessions=sessions
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,7 @@ def test_which_rows_judging_an_address_looks_up(turns: Turns, url: str, keys: tu
     turn = turns(host(origins=(ORIGIN,)), origin(), traps=ALL, scope=WITH_SUBDOMAINS)
     assert traps.keys_of(turn, url) == keys
     traps.refusal(turn, url)
-    traps.note(turn, url)
+    traps.count(turn, url)
     assert turn.traps.keys() == set(keys)
 
 
@@ -101,8 +103,8 @@ def test_a_domain_opens_so_many_origins_and_no_more(turns: Turns, url: str, scop
     ("url", "limits", "counted"),
     [
         (f"{ORIGIN}/1", ALL, None),
-        (QUERY, ALL, {"patterns": {marks(QUERY).query: 1}}),
-        (DAY, ALL, {"patterns": {marks(DAY).calendar: 1}}),
+        (QUERY, ALL, {"patterns": {patterns(QUERY).query: 1}}),
+        (DAY, ALL, {"patterns": {patterns(DAY).calendar: 1}}),
         (SESSION, ALL, {"sessions": 1}),
         (QUERY, TrapLimits(sessions=9), {}),
         (DAY, TrapLimits(sessions=9), {}),
@@ -113,19 +115,19 @@ def test_what_is_let_in_is_counted_if_it_may_be_part_of_a_trap(
     turns: Turns, url: str, limits: TrapLimits, counted: dict[str, Any] | None
 ) -> None:
     turn = turns(host(origins=(ORIGIN,)), origin(), traps=limits)
-    traps.note(turn, url)
+    traps.count(turn, url)
     assert turn.batch() == ([] if counted is None else [new(TrapRow(key=HOST, **counted))])
 
 
 def test_what_is_let_in_adds_to_what_was(turns: Turns) -> None:
     turn = turns(row(), host(origins=(ORIGIN,)), origin(), traps=ALL)
-    traps.note(turn, QUERY)
-    assert turn.batch() == [put(row(), patterns={**row().patterns, marks(QUERY).query: 3})]
+    traps.count(turn, QUERY)
+    assert turn.batch() == [put(row(), patterns={**row().patterns, patterns(QUERY).query: 3})]
 
 
 def test_an_origin_that_is_let_in_is_counted_for_its_domain(turns: Turns) -> None:
     turn = turns(TrapRow(key=".a.test", origins=1), traps=ALL, scope=WITH_SUBDOMAINS)
-    traps.note(turn, SUB)
+    traps.count(turn, SUB)
     assert turn.batch() == [put(TrapRow(key=".a.test", origins=1), origins=2)]
 
 
@@ -136,5 +138,5 @@ def test_a_sketch_that_is_full_forgets_what_it_saw_once() -> None:
 
 
 def test_an_address_may_match_several_patterns() -> None:
-    found = marks(f"{ORIGIN}/2031/04?sid={HEX}")
+    found = patterns(f"{ORIGIN}/2031/04?sid={HEX}")
     assert (found.query > 0, found.calendar > 0, found.session) == (True, True, True)

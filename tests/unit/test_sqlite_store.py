@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from crawlfleet.coordinator.core.changes import Put
 from crawlfleet.coordinator.core.rows import HostRow, OriginRow, Result, TaskState, TrapRow, succeed
-from crawlfleet.coordinator.frontier.crawl_clock import LONGEST_GAP_S, Reading, elapsed_s, read_clocks
+from crawlfleet.coordinator.frontier.crawl_clock import LONGEST_GAP_S, ClockReading, elapsed_s, read_clocks
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite import row_cache
 from crawlfleet.coordinator.frontier.sqlite.file_format import FORMAT
@@ -115,22 +115,22 @@ def test_incarnations_and_lease_ids_are_never_used_again(crawl: DurableCrawl, tm
     ids=["as long as it was", "a clock set back", "a clock set far forward"],
 )
 def test_crawl_time_goes_on_over_a_reboot(tmp_path: Path, passed_s: float, counted_s: float) -> None:
-    with closing(SqliteStore(tmp_path / FRONTIER, clocks=lambda: Reading(5_000.0))) as store:
+    with closing(SqliteStore(tmp_path / FRONTIER, clocks=lambda: ClockReading(5_000.0))) as store:
         assert store.opened_at == 0.0
     crawl = DurableCrawl(tmp_path, wall=5_000.0)
     crawl.now = 100.0
     crawl.begin()
     crawl.close()
 
-    with closing(SqliteStore(tmp_path / FRONTIER, clocks=lambda: Reading(5_000.0 + passed_s))) as store:
+    with closing(SqliteStore(tmp_path / FRONTIER, clocks=lambda: ClockReading(5_000.0 + passed_s))) as store:
         assert store.opened_at == 100.0 + counted_s
 
 
 @pytest.mark.parametrize("set_by_s", [0.0, 3_600.0, -3_600.0])
 def test_while_the_machine_is_up_no_setting_of_its_clock_counts(set_by_s: float) -> None:
-    before = Reading(5_000.0, "a boot", 100.0)
-    assert elapsed_s(before, Reading(5_030.0 + set_by_s, "a boot", 130.0)) == 30.0
-    assert elapsed_s(before, Reading(5_030.0, "another boot", 7.0)) == 30.0
+    before = ClockReading(5_000.0, "a boot", 100.0)
+    assert elapsed_s(before, ClockReading(5_030.0 + set_by_s, "a boot", 130.0)) == 30.0
+    assert elapsed_s(before, ClockReading(5_030.0, "another boot", 7.0)) == 30.0
 
 
 def test_this_machine_tells_boots_apart_by_a_clock_that_goes_on() -> None:

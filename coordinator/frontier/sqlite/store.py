@@ -31,7 +31,7 @@ from crawlfleet.coordinator.core.rows import (
     TaskState,
 )
 from crawlfleet.coordinator.core.turn import Ready
-from crawlfleet.coordinator.frontier.crawl_clock import Reading, elapsed_s, read_clocks
+from crawlfleet.coordinator.frontier.crawl_clock import ClockReading, elapsed_s, read_clocks
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.checkpointer import Checkpointer
 from crawlfleet.coordinator.frontier.sqlite.file_format import open_file
@@ -61,7 +61,7 @@ class SqliteStore:
     Raises `UsageError` if the file is damaged or of another format, `CrawlFailed` if it cannot be written.
     """
 
-    def __init__(self, path: Path, *, power: bool = False, clocks: Callable[[], Reading] = read_clocks) -> None:
+    def __init__(self, path: Path, *, power: bool = False, clocks: Callable[[], ClockReading] = read_clocks) -> None:
         self._path = path
         self._power = power
         self._clocks = clocks
@@ -221,14 +221,14 @@ class SqliteStore:
         self._verdicts = Counter({(TaskState(state), verdict): number for state, verdict, number in verdicts})
         reading = self._clocks()
         kept_at, *before = msgspec.msgpack.decode(meta["clock"]) if "clock" in meta else (0.0, *reading)
-        self._opened_at = kept_at + elapsed_s(Reading(*before), reading)
+        self._opened_at = kept_at + elapsed_s(ClockReading(*before), reading)
         self._epoch = msgspec.msgpack.decode(meta["epoch"]) + 1 if "epoch" in meta else 1
         self._begin_epoch(reading)
         (self._later,) = self._db.execute("SELECT count(*) FROM later").fetchone()
         (self._results.count,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM results").fetchone()
         self._rows.load_active(self._db)
 
-    def _begin_epoch(self, reading: Reading) -> None:
+    def _begin_epoch(self, reading: ClockReading) -> None:
         """Number this incarnation, and its leases apart from those of any other; note by which boot its time goes.
 
         That survives a power cut whatever the durability: workers may still hold leases of commits that are gone, and
