@@ -355,31 +355,6 @@ def test_a_crawl_delay_that_is_gone_at_the_next_look_holds_no_more(delay_s: floa
     assert crawl.host().delay_s == eased_s
 
 
-def test_a_host_keeps_the_longest_delay_that_one_of_its_origins_asks_for() -> None:
-    crawl = CoreCrawl(SEED, "http://a.test:81/", delay_s=1.0)
-    crawl.hello("s")
-    bodies = {
-        ROBOTS: b"User-agent: *\nCrawl-delay: 9\n",
-        "http://a.test:81/robots.txt": b"User-agent: *\nCrawl-delay: 4\n",
-    }
-    for _ in range(40):
-        for lease, task in crawl.ask():
-            if task.kind is Kind.ROBOTS:
-                crawl.settle(lease, task, body=bodies[task.url])
-        crawl.pass_time(1.0)
-    assert crawl.host().delay_s == 9.0
-    later(crawl, DAY_S)
-    grow(crawl, f"{ORIGIN}/1")
-    for _ in range(40):
-        for lease, task in crawl.ask():
-            if task.kind is Kind.ROBOTS:
-                crawl.settle(lease, task, body=OPEN if task.url == ROBOTS else bodies[task.url])
-            else:
-                crawl.settle(lease, task)
-        later(crawl, 1.0)
-    assert crawl.host().delay_s == 4.0
-
-
 # Ignored
 
 

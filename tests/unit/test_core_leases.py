@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crawlfleet.coordinator.core.rows import LeaseRow, TaskState
-from crawlfleet.shared.messages import AckState, Kind, Outcome, Report
+from crawlfleet.shared.messages import AckState, Kind, Outcome
 from tests.unit.core_crawl import CoreCrawl, all_of
 
 A = tuple(f"http://a.test/{number}" for number in range(20))
@@ -171,24 +171,6 @@ def test_an_exchange_names_the_leases_that_are_no_longer_held() -> None:
     crawl.pass_time(crawl.policy.lease_s)
     crawl.hello("s")
     assert crawl.turn("s", holding=(lease.id,)).lost == (lease.id,)
-
-
-def test_no_session_may_report_under_the_lease_of_another() -> None:
-    crawl = CoreCrawl(*A[:1])
-    crawl.hello("s", "t")
-    crawl.open_gates()
-    ((lease, task),) = crawl.ask("s")
-    assert crawl.settle(lease, task, "t") is AckState.STALE
-    assert crawl.settle(lease, task, "s") is AckState.OK
-
-
-def test_a_report_of_an_unknown_task_is_rejected() -> None:
-    crawl = CoreCrawl()
-    crawl.hello("s")
-    crawl.open_gates()
-    ((lease, _),) = crawl.ask("s")
-    report = Report(lease=lease.id, ref=b"unknown", outcome=Outcome.FETCHED)
-    assert crawl.turn("s", reports=(report,)).acks[0].state is AckState.REJECTED
 
 
 def test_robots_txt_comes_first_and_once_for_all_sessions() -> None:

@@ -96,15 +96,6 @@ def test_of_a_fast_host_a_session_may_hold_what_it_works_on_for_a_moment(latency
     assert politeness.open_at_once(host, 2, policy) == most
 
 
-def test_starts_are_granted_ahead_but_no_further_than_the_horizon() -> None:
-    crawl = CoreCrawl(*PAGES, delay_s=0.5, ahead_s=2.0)
-    crawl.hello("s")
-    crawl.open_gates()
-    crawl.pass_time(0.5)
-    tasks = [task for _, task in crawl.ask(want=100)]
-    assert [task.start_after_s for task in tasks] == [0.0, 0.5, 1.0, 1.5, 2.0]
-
-
 def test_a_delayed_host_is_held_by_one_session_at_a_time() -> None:
     crawl = CoreCrawl(*PAGES, delay_s=1.0)
     crawl.hello("s", "t")
@@ -221,15 +212,6 @@ def test_429_without_a_time_holds_the_host_for_our_own_pause() -> None:
     assert crawl.ask() == []
     crawl.pass_time(4.2)
     assert crawl.ask()
-
-
-def test_a_server_cannot_hold_its_host_for_ever() -> None:
-    crawl = CoreCrawl(*PAGES[:2], hold_max_s=60.0, retries=0, tasks_per_lease=1)
-    crawl.hello("s")
-    crawl.open_gates()
-    ((granted, page),) = crawl.ask(want=1)
-    crawl.settle(granted, page, outcome=Outcome.HTTP_ERROR, status=503, retry_after_s=1e12)
-    assert crawl.host().hold_until == crawl.now + 60.0
 
 
 def test_after_a_loss_the_next_start_waits_for_the_delay_from_then() -> None:

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from crawlfleet.coordinator.conduct.counting import count
-from crawlfleet.coordinator.core import retry
-from crawlfleet.coordinator.core.rows import Gate, LedgerRow, OriginRow, TaskState
-from crawlfleet.shared.messages import AckState, Kind, Lease, Outcome, Report, ScopeSpec, Task
+from crawlfleet.coordinator.core.rows import TaskState
+from crawlfleet.shared.messages import Kind, Lease, Outcome, Report, ScopeSpec, Task
 from crawlfleet.shared.reasons import Reason
-from tests.unit.core_crawl import POLICY, SEED, CoreCrawl, all_of
+from tests.unit.core_crawl import SEED, CoreCrawl, all_of
 
 ROBOTS = "http://a.test/robots.txt"
 
@@ -23,39 +22,6 @@ def granted(crawl: CoreCrawl) -> tuple[Lease, Task]:
     crawl.open_gates()
     ((lease, task),) = crawl.ask()
     return lease, task
-
-
-def test_a_report_under_no_lease_is_stale_even_for_a_task_that_nobody_holds() -> None:
-    crawl = CoreCrawl()
-    crawl.hello("s")
-    report = Report(lease=0, ref=crawl.task().ref, outcome=Outcome.FETCHED, status=200)
-    assert crawl.turn(reports=(report,)).acks[0].state is AckState.STALE
-    assert crawl.task(SEED).state is TaskState.PENDING
-    assert not crawl.fetched()
-
-
-def test_an_accepted_report_that_comes_again_gets_the_same_ack_and_changes_nothing() -> None:
-    crawl = CoreCrawl()
-    lease, task = granted(crawl)
-    assert crawl.settle(lease, task, outlinks=("http://a.test/x",)) is AckState.OK
-    seen = len(crawl.changes)
-    assert crawl.settle(lease, task, outlinks=("http://a.test/y",)) is AckState.OK
-    assert len(crawl.changes) == seen
-    assert not crawl.knows("http://a.test/y")
-
-
-def test_acks_come_in_the_order_of_the_reports() -> None:
-    crawl = CoreCrawl("http://a.test/1", "http://a.test/2")
-    crawl.hello("s")
-    crawl.open_gates()
-    (lease, one), (_, two) = crawl.ask()
-    reports = tuple(Report(lease=lease.id, ref=ref, outcome=Outcome.FETCHED) for ref in (two.ref, b"?", one.ref))
-    acks = crawl.turn(reports=reports).acks
-    assert [(ack.ref, ack.state) for ack in acks] == [
-        (two.ref, AckState.OK),
-        (b"?", AckState.REJECTED),
-        (one.ref, AckState.OK),
-    ]
 
 
 def test_a_page_that_wants_no_rows_is_done_and_counted_as_such() -> None:
@@ -73,35 +39,6 @@ def test_a_page_that_wants_no_rows_is_done_and_counted_as_such() -> None:
 
 
 # Retries
-
-
-@pytest.mark.parametrize(
-    ("outcome", "status", "again"),
-    [
-        (Outcome.NETWORK_ERROR, 0, True),
-        (Outcome.HTTP_ERROR, 206, True),
-        (Outcome.HTTP_ERROR, 304, True),
-        (Outcome.HTTP_ERROR, 408, True),
-        (Outcome.HTTP_ERROR, 425, True),
-        (Outcome.HTTP_ERROR, 429, True),
-        (Outcome.HTTP_ERROR, 500, True),
-        (Outcome.HTTP_ERROR, 503, True),
-        (Outcome.HTTP_ERROR, 404, False),
-        (Outcome.HTTP_ERROR, 410, False),
-        (Outcome.HTTP_ERROR, 501, False),
-        (Outcome.HTTP_ERROR, 505, False),
-        (Outcome.TOO_LARGE, 200, False),
-        (Outcome.DENIED, 0, False),
-        (Outcome.EXTRACT_ERROR, 200, False),
-        (Outcome.REPORT_TOO_LARGE, 200, False),
-        (Outcome.INTERNAL_ERROR, 0, False),
-    ],
-)
-def test_only_what_may_pass_is_tried_again(outcome: Outcome, status: int, again: bool) -> None:
-    crawl = CoreCrawl(retries=1)
-    lease, task = granted(crawl)
-    crawl.settle(lease, task, outcome=outcome, status=status)
-    assert crawl.task().state is (TaskState.PENDING if again else TaskState.FAILED)
 
 
 NETWORK_REASONS = {
@@ -129,13 +66,6 @@ def test_every_reason_that_a_fetch_may_have_is_classed() -> None:
     assert reasons == NETWORK_REASONS.keys() | OTHER_FAILURES
 
 
-def test_a_worker_cannot_make_up_any_number_of_reasons() -> None:
-    ledger = LedgerRow()
-    for number in range(300):
-        ledger = retry.counted(ledger, f"made_up_{number}")
-    assert (ledger.retries, len(ledger.retried), sum(ledger.retried.values())) == (300, 101, 300)
-
-
 def test_retries_are_spent_one_by_one_and_then_the_page_failed_for_its_last_reason() -> None:
     crawl = CoreCrawl(retries=2, retry_base_s=1.0)
     lease, task = granted(crawl)
@@ -151,57 +81,7 @@ def test_retries_are_spent_one_by_one_and_then_the_page_failed_for_its_last_reas
     assert crawl.service.is_finished
 
 
-def test_the_pause_doubles_within_a_quarter_and_up_to_its_limit() -> None:
-    for number in range(50):
-        ref = number.to_bytes(16, "big")
-        pauses = [retry.backoff_s(POLICY, ref, attempt) for attempt in range(60)]
-        for attempt, pause in enumerate(pauses):
-            whole = min(POLICY.tuning.retry_max_s, POLICY.tuning.retry_base_s * 2.0 ** min(attempt, 40))
-            assert 0.75 * whole <= pause <= 1.25 * whole
-        assert pauses == [retry.backoff_s(POLICY, ref, attempt) for attempt in range(60)]
-
-
-def test_pauses_of_different_tasks_differ() -> None:
-    assert len({retry.backoff_s(POLICY, number.to_bytes(16, "big"), 0) for number in range(100)}) == 100
-
-
 # Robots
-
-
-@pytest.mark.parametrize(
-    ("outcome", "status", "gate"),
-    [
-        (Outcome.FETCHED, 200, Gate.RULES),
-        (Outcome.HTTP_ERROR, 404, Gate.ALLOW),
-        (Outcome.HTTP_ERROR, 401, Gate.ALLOW),
-        (Outcome.HTTP_ERROR, 403, Gate.ALLOW),
-        (Outcome.HTTP_ERROR, 429, Gate.DISALLOW),
-        (Outcome.HTTP_ERROR, 500, Gate.DISALLOW),
-        (Outcome.NETWORK_ERROR, 0, Gate.DISALLOW),
-        (Outcome.DENIED, 0, Gate.DISALLOW),
-    ],
-)
-def test_what_became_of_robots_txt_opens_or_closes_the_origin(outcome: Outcome, status: int, gate: Gate) -> None:
-    crawl = CoreCrawl(retries=0, retry_base_s=0.1, robots_wait_s=0.0)
-    crawl.hello("s")
-    ((lease, task),) = crawl.ask()
-    assert (task.kind, task.url) == (Kind.ROBOTS, ROBOTS)
-    crawl.settle(lease, task, outcome=outcome, status=status)
-    assert crawl.store.rows(OriginRow, ["http://a.test"])["http://a.test"].gate is gate
-    crawl.pass_time(1.0)
-    pages = crawl.ask()
-    assert bool(pages) is (gate is not Gate.DISALLOW)
-    if not pages:
-        assert (crawl.task().state, crawl.task().reason) == (TaskState.DROPPED, "robots_unreachable")
-        assert crawl.service.is_finished
-
-
-def test_pages_that_robots_txt_refuses_are_dropped_and_never_granted() -> None:
-    crawl = CoreCrawl("http://a.test/open", "http://a.test/private/x")
-    crawl.hello("s")
-    crawl.open_gates(status=200, body=b"User-agent: bot\nDisallow: /private/\n")
-    assert all_of(crawl.ask()) == ["http://a.test/open"]
-    assert (crawl.task("http://a.test/private/x").reason) == "robots"
 
 
 def test_robots_txt_is_asked_again_while_it_may_pass_and_its_pages_wait() -> None:
@@ -227,35 +107,7 @@ def test_a_redirected_robots_txt_is_followed_five_times_and_then_there_are_no_ru
     assert all_of(crawl.ask()) == [SEED]
 
 
-def test_an_absurd_crawl_delay_is_bounded() -> None:
-    crawl = CoreCrawl()
-    crawl.hello("s")
-    crawl.open_gates(status=200, body=b"User-agent: *\nCrawl-delay: 86400\n")
-    assert crawl.host().delay_s == 60.0
-
-
 # Redirects
-
-
-def test_a_redirect_is_done_and_its_target_keeps_depth_and_chain() -> None:
-    crawl = CoreCrawl()
-    lease, task = granted(crawl)
-    crawl.settle(lease, task, outcome=Outcome.REDIRECTED, status=302, location="http://a.test/2")
-    target = crawl.task("http://a.test/2")
-    assert (crawl.task().state, target.depth, target.hops) == (TaskState.DONE, 0, (SEED,))
-    assert not crawl.fetched()
-
-
-def test_a_redirect_loop_fails_and_says_so() -> None:
-    crawl = CoreCrawl()
-    lease, task = granted(crawl)
-    crawl.settle(lease, task, outcome=Outcome.REDIRECTED, status=302, location="http://a.test/2")
-    ((lease, task),) = crawl.ask()
-    crawl.settle(lease, task, outcome=Outcome.REDIRECTED, status=302, location=SEED)
-    assert (crawl.task("http://a.test/2").state, crawl.task("http://a.test/2").reason) == (
-        TaskState.FAILED,
-        "redirect_loop",
-    )
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -281,24 +133,6 @@ def test_ten_hops_are_followed_and_no_more() -> None:
     assert (last.state, last.reason, len(last.hops)) == (TaskState.FAILED, "too_many_redirects", 10)
 
 
-def test_redirects_end_at_their_limit() -> None:
-    crawl = CoreCrawl(max_hops=2)
-    lease, task = granted(crawl)
-    for hop in range(3):
-        crawl.settle(lease, task, outcome=Outcome.REDIRECTED, status=302, location=f"http://a.test/{hop}")
-        lease, task = next(iter(crawl.ask()), (lease, task))
-    assert crawl.task("http://a.test/1").reason == "too_many_redirects"
-    assert not crawl.knows("http://a.test/2")
-
-
-@pytest.mark.parametrize("location", ["", "nonsense", "ftp://a.test/", "http://A.test/", "http://a.test/#x"])
-def test_a_redirect_to_what_is_no_canonical_address_fails(location: str) -> None:
-    crawl = CoreCrawl()
-    lease, task = granted(crawl)
-    crawl.settle(lease, task, outcome=Outcome.REDIRECTED, status=302, location=location)
-    assert (crawl.task().state, crawl.task().reason) == (TaskState.FAILED, "redirect_invalid")
-
-
 def test_where_a_seed_redirects_to_joins_the_scope_and_the_session_hears_of_it() -> None:
     crawl = CoreCrawl(scope=ScopeSpec(hosts=("a.test",)))
     lease, task = granted(crawl)
@@ -318,41 +152,3 @@ def test_where_another_page_redirects_to_does_not_join_the_scope_but_can_be_expl
     crawl.settle(lease, task, outcome=Outcome.REDIRECTED, status=301, location="http://x.test/")
     target = crawl.task("http://x.test/")
     assert (target.state, target.reason) == (TaskState.DROPPED, "host")
-
-
-def test_a_page_of_an_unwanted_content_type_is_dropped_for_it_and_costs_no_place() -> None:
-    crawl = CoreCrawl(pages=1)
-    lease, task = granted(crawl)
-    crawl.settle(lease, task, outcome=Outcome.DENIED, reason="content_type", content_type="application/pdf")
-    row = crawl.task()
-    assert (row.state, row.reason, row.outcome) == (TaskState.DROPPED, "content_type", Outcome.DENIED)
-    assert crawl.store.ledger().pages_reserved == 0
-    assert crawl.service.is_finished
-    assert not crawl.fetched()
-
-
-# What a worker must not claim
-
-
-def test_links_that_are_not_canonical_or_out_of_scope_make_no_task() -> None:
-    crawl = CoreCrawl(scope=ScopeSpec(hosts=("a.test",), exclude=("/private/",)))
-    lease, task = granted(crawl)
-    lies = ("http://x.test/", "http://A.test/a", "http://a.test/b/../c", "nonsense", "http://a.test/private/x", "")
-    crawl.settle(lease, task, outlinks=(*lies, "http://a.test/ok"))
-    assert crawl.knows("http://a.test/ok")
-    assert not any(crawl.knows(link) for link in lies)
-
-
-def test_links_beyond_the_cap_are_left_out() -> None:
-    crawl = CoreCrawl(max_outlinks=2)
-    lease, task = granted(crawl)
-    crawl.settle(lease, task, outlinks=tuple(f"http://a.test/{number}" for number in range(3)))
-    assert [crawl.knows(f"http://a.test/{number}") for number in range(3)] == [True, True, False]
-
-
-def test_links_of_a_page_whose_extraction_failed_are_followed() -> None:
-    crawl = CoreCrawl()
-    lease, task = granted(crawl)
-    crawl.settle(lease, task, outcome=Outcome.EXTRACT_ERROR, outlinks=("http://a.test/x",))
-    assert crawl.task().state is TaskState.FAILED
-    assert all_of(crawl.ask()) == ["http://a.test/x"]

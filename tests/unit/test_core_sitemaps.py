@@ -60,12 +60,6 @@ def test_a_sitemap_that_the_job_names_is_granted_behind_robots_txt_and_before_an
     assert [(task.kind, task.url) for _, task in crawl.ask()] == [(Kind.SITEMAP, MAP), (Kind.PAGE, SEED)]
 
 
-def test_a_sitemap_that_robots_txt_forbids_is_dropped() -> None:
-    crawl = with_map(robots=b"User-agent: *\nDisallow: /sitemap\n")
-    assert [task.url for _, task in crawl.ask()] == [SEED]
-    assert (sitemap(crawl).state, sitemap(crawl).reason) == (TaskState.DROPPED, "robots")
-
-
 ROBOTS = b"""\xef\xbb\xbfSitemap: http://a.test/bom.xml
 User-agent: other
 SITEMAP:http://a.test/1.xml.gz # in another's group
@@ -85,13 +79,6 @@ def test_sitemaps_in_robots_txt_are_read_if_the_job_asks_for_them_whatever_group
     crawl.open_gates(body=ROBOTS, status=200)
     maps = {task.url for _, task in crawl.ask(want=50) if task.kind is Kind.SITEMAP}
     assert maps == {f"http://a.test/{name}" for name in ("bom.xml", "1.xml.gz", "relative.xml", "2.txt")}
-
-
-def test_sitemaps_in_robots_txt_are_left_alone_unless_the_job_asks_for_them() -> None:
-    crawl = CoreCrawl()
-    crawl.hello("s")
-    crawl.open_gates(body=ROBOTS, status=200)
-    assert [task.url for _, task in crawl.ask(want=50)] == [SEED]
 
 
 def test_one_robots_txt_names_so_many_sitemaps_and_no_more() -> None:
@@ -121,16 +108,6 @@ def test_entries_are_pages_at_depth_zero_with_their_priority_and_date() -> None:
     assert [task.url for _, task in crawl.ask()] == ["http://a.test/high", "http://a.test/low"]
 
 
-def test_a_sitemap_has_no_result_and_costs_nothing_of_the_budget() -> None:
-    crawl = with_map(pages=1)
-    lease, task = only_map(crawl)
-    crawl.settle(lease, task, entries=entries("http://a.test/1"))
-    row = sitemap(crawl)
-    assert (row.state, row.outcome, row.reason) == (TaskState.DONE, Outcome.FETCHED, "")
-    assert crawl.fetched() == set()
-    assert crawl.store.ledger().pages_fetched == 0
-
-
 def test_the_scope_holds_for_entries() -> None:
     crawl = with_map(SEED, scope=ScopeSpec(hosts=("a.test",), exclude=("/private/",)))
     lies = ("http://x.test/", "http://a.test/private/1", "http://A.test/", "nonsense", "")
@@ -152,13 +129,6 @@ def by_robots(url: str) -> CoreCrawl:
     crawl.hello("s")
     crawl.open_gates(body=f"Sitemap: {url}".encode(), status=200)
     return crawl
-
-
-def test_entries_of_another_host_do_not_count() -> None:
-    crawl = by_robots(MAP)
-    crawl.settle(*only_map(crawl), entries=entries("http://b.test/1", "http://a.test/1"))
-    assert crawl.knows("http://a.test/1")
-    assert not crawl.knows("http://b.test/1")
 
 
 def test_a_sitemap_elsewhere_counts_for_the_host_whose_robots_txt_names_it() -> None:

@@ -92,19 +92,6 @@ class Trapped:
         return sum(row.state is TaskState.PENDING and row.kind == "page" for row in self.crawl.store.walk(0, 10_000))
 
 
-def test_without_limits_nothing_is_a_trap() -> None:
-    links = (f"{SEED}a/a/a/a/a", *(f"{SEED}?{number}" for number in range(50)))
-    assert Trapped(*links).reasons() == {}
-
-
-def test_an_address_of_a_trap_is_kept_as_dropped_so_that_it_counts() -> None:
-    crawl = Trapped(
-        f"{SEED}{'a/' * 4}", f"{SEED}{'b' * 100}", f"{SEED}c", traps=TrapLimits(repetition=3, url_length=100)
-    )
-    assert crawl.reasons() == {"trap_repetition": 1, "trap_length": 1}
-    assert crawl.crawl.task(f"{SEED}c").state is TaskState.PENDING
-
-
 def test_queries_are_counted_for_each_path() -> None:
     links = [f"{SEED}{path}?n={number}" for path in ("list", "other") for number in range(20)]
     crawl = Trapped(*links, *links, f"{SEED}list", traps=TrapLimits(query_variants=15))
@@ -162,20 +149,6 @@ def test_what_was_let_in_stays_in_when_the_scope_is_judged_again() -> None:
     crawl.crawl.service.reconsider(crawl.crawl.now)
     assert crawl.reasons() == {"trap_query": 2}
     assert crawl.let_in() == 3
-
-
-def test_a_trap_page_that_is_found_nearer_is_not_revived_by_it() -> None:
-    crawl = CoreCrawl(f"{SEED}1", f"{SEED}2", depth=1, traps=TrapLimits(repetition=3))
-    crawl.hello("s")
-    crawl.open_gates()
-    (lease, one), (_, two) = crawl.ask()
-    crawl.settle(lease, one, outlinks=(f"{SEED}x",))
-    ((second, x),) = crawl.ask()
-    crawl.settle(second, x, outlinks=(f"{SEED}y/y/y/y/y",))
-    assert crawl.task(f"{SEED}y/y/y/y/y").reason == "depth"
-    crawl.settle(lease, two, outlinks=(f"{SEED}y/y/y/y/y",))
-    row = crawl.task(f"{SEED}y/y/y/y/y")
-    assert (row.state, row.reason, row.depth) == (TaskState.DROPPED, "trap_repetition", 1)
 
 
 def test_what_somebody_lists_is_no_trap_and_is_revived_if_it_was_taken_for_one() -> None:

@@ -1,9 +1,9 @@
-"""Outlinks that a report names by fingerprint only: they pass on a smaller depth, and the log has them."""
+"""Outlinks that a report names by fingerprint only pass on a smaller depth."""
 
 from __future__ import annotations
 
 from crawlfleet.coordinator.conduct.service import Service
-from crawlfleet.coordinator.core.changes import Accepted, Change
+from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.rows import TaskRow, TaskState
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.shared.messages import Brief, ExchangeRequest, Hello, Kind, Outcome, Report, ScopeSpec
@@ -54,21 +54,3 @@ def test_a_page_named_by_fingerprint_is_revived_when_it_is_nearer_than_was_known
     crawl.service.put(SITE + "late", 1.0)
     crawl.fetch(known=ref("deep"))
     assert crawl.state("deep") is TaskState.PENDING
-
-
-def test_the_log_has_every_outlink_of_a_page_however_it_was_named() -> None:
-    crawl = Crawl(depth=3)
-    crawl.fetch()
-    crawl.fetch("1", "2")
-    crawl.fetch("3", known=ref("2"))
-    accepted = [change.outlinks for change in crawl.changes if isinstance(change, Accepted)]
-    assert accepted[1:] == [ref("1") + ref("2"), ref("3") + ref("2")]
-
-
-def test_a_report_that_failed_names_no_outlinks() -> None:
-    crawl = Crawl(depth=3)
-    crawl.fetch()
-    (lease,) = crawl.service.exchange(ExchangeRequest(session="s", want=1), 1.0).leases
-    report = Report(lease=lease.id, ref=lease.tasks[0].ref, outcome=Outcome.TOO_LARGE, known=ref("x"))
-    crawl.service.exchange(ExchangeRequest(session="s", reports=(report,)), 1.0)
-    assert [change.outlinks for change in crawl.changes if isinstance(change, Accepted)][-1] == b""

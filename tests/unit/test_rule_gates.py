@@ -9,6 +9,7 @@ import pytest
 from crawlfleet.coordinator.core import gates, retry
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import Gate, HostRow, LedgerRow, OriginRow, RobotsWaits, TaskRow
+from crawlfleet.coordinator.core.turn import existing
 from crawlfleet.shared.messages import Outcome, Report
 from tests.unit.rule_turns import (
     DONE,
@@ -61,6 +62,31 @@ def waits(waiting: int = 0, given_up: int = 0, why: str = "connect", at: str = O
 )
 def test_who_waits_for_a_robots_txt_and_who_asks_for_it_again(row: OriginRow, holds: bool, overdue: bool) -> None:
     assert (gates.holds_back(row), gates.is_overdue(row, 5.0)) == (holds, overdue)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "gate"),
+    [
+        (Outcome.FETCHED, 200, Gate.RULES),
+        (Outcome.HTTP_ERROR, 404, Gate.ALLOW),
+        (Outcome.HTTP_ERROR, 401, Gate.ALLOW),
+        (Outcome.HTTP_ERROR, 403, Gate.ALLOW),
+        (Outcome.HTTP_ERROR, 429, Gate.DISALLOW),
+        (Outcome.HTTP_ERROR, 500, Gate.DISALLOW),
+        (Outcome.NETWORK_ERROR, 0, Gate.DISALLOW),
+        (Outcome.DENIED, 0, Gate.DISALLOW),
+    ],
+)
+def test_what_the_last_answer_makes_of_a_gate(turns: Turns, outcome: Outcome, status: int, gate: Gate) -> None:
+    turn = turns(OVER, WAITING, FREE)
+    gates.judge(turn, OVER, report(OVER, outcome=outcome, status=status))
+    assert existing(turn.origins[ORIGIN]).gate is gate
+
+
+def test_an_absurd_crawl_delay_is_bounded(turns: Turns) -> None:
+    turn = turns(OVER, WAITING, FREE)
+    gates.judge(turn, OVER, report(OVER, body=b"User-agent: *\nCrawl-delay: 86400\n"))
+    assert changes(turn, HostRow) == [put(FREE, delay_s=60.0, asked_s=86_400.0, next_start_at=60.0)]
 
 
 def test_a_robots_txt_that_is_overdue_is_asked_for_again(turns: Turns) -> None:

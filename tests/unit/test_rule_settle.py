@@ -314,7 +314,10 @@ def test_whose_redirects_let_a_host_join(
 @pytest.mark.parametrize(
     ("location", "hops", "reason"),
     [
+        ("", (), "redirect_invalid"),
         ("nonsense", (), "redirect_invalid"),
+        ("ftp://a.test/", (), "redirect_invalid"),
+        ("http://a.test/#x", (), "redirect_invalid"),
         ("http://A.test/", (), "redirect_invalid"),
         (ONE.url, (), "redirect_loop"),
         (TWO.url, (TWO.url,), "redirect_loop"),
@@ -344,7 +347,7 @@ def test_a_redirect_may_hold_its_host(turns: Turns) -> None:
 
 
 def test_links_that_are_not_canonical_or_out_of_scope_make_no_task(turns: Turns) -> None:
-    lies = ("http://x.test/", "http://A.test/a", "nonsense", f"{ORIGIN}/private/x", "")
+    lies = ("http://x.test/", "http://A.test/a", f"{ORIGIN}/b/../c", "nonsense", f"{ORIGIN}/private/x", "")
     scope = ScopeSpec(hosts=(HOST,), exclude=("/private/",))
     turn = turns(ONE, lease(3, ONE), HELD, origin(), NUMBERS, scope=scope)
     settle.take(turn, "s", [report(ONE, outlinks=(*lies, THREE.url))])
@@ -435,6 +438,12 @@ def test_a_busy_answer_slows_its_host_and_calls_back_what_is_under_way(turns: Tu
     slowed = {"delay_s": 1.0, "adaptive_s": 1.0, "pressed_at": 5.0, "refusals": 1, "recalled_under": 3}
     times = {"last_start_at": 5.0, "next_start_at": 6.0, "hold_until": at}
     assert changes(turn, HostRow) == [put(HELD, **slowed, **times)]
+
+
+def test_a_server_that_wants_to_be_left_alone_calls_back_what_is_under_way(turns: Turns) -> None:
+    turn = turns(ONE, TWO, lease(3, ONE, TWO), HELD, origin(), numbers(pages_reserved=2), now=5.0, adaptive=False)
+    settle.take(turn, "s", [report(ONE, **BUSY, retry_after_s=30.0)])
+    assert changes(turn, HostRow) == [put(HELD, hold_until=35.0, recalled_under=3, ready_at=35.0)]
 
 
 # Units
