@@ -1,7 +1,8 @@
 """What becomes a task, and at which depth.
 
-A URL's depth is the shortest distance known: what was DROPPED for its depth is revived when it is found nearer, and a
-page that is found nearer passes that on to its outlinks, so the pages fetched do not depend on the order of events.
+A URL's depth is its shortest known distance from a seed. A task DROPPED for its depth is revived when a shorter path is
+found, and a page whose depth falls passes that on to its outlinks. So the pages fetched do not depend on the order of
+events.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ _RECORDED = frozenset({Reason.DEPTH}) | TRAPS
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """Something discovered: a canonical URL (as the sender says) and where it was found.
+    """A discovered URL, canonical according to its sender, and where it was found.
 
-    `always` asks for a row even when the scope refuses it (seeds and redirect targets, so that they can be explained).
-    `ref`, the fingerprint of the task that it names, is computed unless it is given.
+    `always` requests a row even if the scope refuses the URL: seeds and redirect targets must be explainable.
+    `ref` is the fingerprint of the task; it is computed unless given.
     """
 
     url: str
@@ -53,7 +54,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _LatestScope:
-    """The scope asked for last. It is known by its very parts: they may name more hosts than can be hashed a link."""
+    """Caches the latest scope by the identity of its parts: they may name too many hosts to hash for each link."""
 
     def __init__(self) -> None:
         self._parts: tuple[ScopeSpec | None, tuple[str, ...]] = (None, ())
@@ -73,7 +74,7 @@ scope_of = _LatestScope().of
 
 
 def admit(turn: Turn, links: Sequence[Link], nearer: Iterable[tuple[bytes, int]] = ()) -> None:
-    """Admit links that are not known; pass on the smaller depths of those that are, and of the tasks in `nearer`."""
+    """Admit unknown links. Pass on the smaller depths of known ones, and of the tasks in `nearer`."""
     found = list(nearer)
     for link in links:
         depth = turn.depths[link.ref]
@@ -89,13 +90,13 @@ def admit(turn: Turn, links: Sequence[Link], nearer: Iterable[tuple[bytes, int]]
 
 
 def want(turn: Turn, links: Sequence[Link]) -> None:
-    """Read what admitting these links will look up: the places of those that are not known yet."""
+    """Read what admitting these links will look up: the places of the unknown ones."""
     turn.depths.read(link.ref for link in links)
     want_places(turn, [link.url for link in links if turn.depths[link.ref] is None])
 
 
 def want_places(turn: Turn, urls: Iterable[str]) -> None:
-    """Read what judging canonical URLs and opening their places will look up, in one call for each table."""
+    """Read what judging canonical URLs and opening their origins will look up, in one call for each table."""
     places = [(parts(url), url) for url in urls]
     if not places:
         return
@@ -107,7 +108,7 @@ def want_places(turn: Turn, urls: Iterable[str]) -> None:
 
 
 def reconsider(turn: Turn, pages: Sequence[TaskRow]) -> None:
-    """Judge known pages again, by rules that have changed: revive what they allow, drop what they refuse."""
+    """Judge known pages again after the rules have changed: revive those now allowed, drop those now refused."""
     want_places(turn, [page.url for page in pages])
     turn.tasks.read(robots.task_ref(parts(page.url).origin) for page in pages)
     for page in pages:
@@ -115,7 +116,7 @@ def reconsider(turn: Turn, pages: Sequence[TaskRow]) -> None:
 
 
 def reopen_robots(turn: Turn, origin: str) -> TaskRow:
-    """Let an origin's robots.txt be asked for again; return its task."""
+    """Request an origin's robots.txt again; return its task."""
     ref = robots.task_ref(origin)
     task = turn.tasks[ref]
     if task is not None:
@@ -126,7 +127,7 @@ def reopen_robots(turn: Turn, origin: str) -> TaskRow:
 
 
 def awaken_host(turn: Turn, key: str, not_before: float = 0.0) -> None:
-    """Let a host be looked at, since something may be waiting there."""
+    """Schedule a check of a host on which something may wait."""
     host = turn.host(key)
     after = politeness.awaken(host, turn.now, turn.policy, not_before)
     if after is not host:
@@ -137,7 +138,7 @@ def _reconsider(turn: Turn, task: TaskRow) -> None:
     link = Link(url=task.url, depth=task.depth)
     refusal = "" if task.seed else _out_of_scope(turn, link)
     if not refusal and task.depth:
-        # What was let in has been counted.
+        # A pending page has been counted for the traps already.
         pending = task.state is TaskState.PENDING
         refusal = traps.shape(task.url, turn.policy) if pending else traps.refusal(turn, task.url)
     if task.state is TaskState.PENDING and refusal:
@@ -151,7 +152,7 @@ def _reconsider(turn: Turn, task: TaskRow) -> None:
 
 def _lower(turn: Turn, task: TaskRow | None, depth: int) -> list[tuple[bytes, int]]:
     """Give a task a smaller depth, or revive it if it was DROPPED for that; return its outlinks, one step deeper."""
-    if task is None or depth >= task.depth:  # None: an outlink that was not admitted
+    if task is None or depth >= task.depth:  # None: this outlink was not admitted
         return []
     limit = turn.policy.extent.depth
     too_deep = limit is not None and depth > limit
@@ -180,22 +181,20 @@ def _admit_new(turn: Turn, link: Link) -> None:
     if link.kind is Kind.PAGE:
         _let_in(turn, link.url, link.depth)
     elif link.kind is Kind.SITEMAP:
-        _open(turn, link.url)
+        _let_in(turn, link.url)
     else:
         address = parts(link.url)
         _ensure_host(turn, address)
         awaken_host(turn, address.host)
 
 
-def _let_in(turn: Turn, url: str, depth: int) -> None:
-    """Count what may be a trap, and open what the page needs."""
+def _let_in(turn: Turn, url: str, depth: int = 0) -> None:
+    """Make sure that a URL's host exists and its robots.txt is requested, once; schedule a check of the host.
+
+    A page deeper than a seed counts for the traps. That comes first: they count origins that are not known yet.
+    """
     if depth and turn.policy.traps != _NO_TRAPS:
         traps.count(turn, url)
-    _open(turn, url)
-
-
-def _open(turn: Turn, url: str) -> None:
-    """Make sure that an address's host is known and its robots.txt asked for, once; let the host be looked at."""
     address = parts(url)
     if turn.origins[address.origin] is None:
         _ensure_host(turn, address)
@@ -212,14 +211,14 @@ def _bear_robots(turn: Turn, origin: str) -> TaskRow:
 
 
 def _revive_robots(turn: Turn, origin: str) -> None:
-    """Let a robots.txt that pages wait for be asked for, if its task was dropped with all that waited then."""
+    """Request a robots.txt for which pages wait again, if its task was dropped together with them."""
     row, task = turn.origins[origin], turn.tasks[robots.task_ref(origin)]
     if row is not None and task is not None and (row.gate is Gate.WAITING or row.rechecking):
         _recheck(turn, task, ())
 
 
 def _recheck(turn: Turn, task: TaskRow, hops: tuple[str, ...]) -> TaskRow:
-    """Let a robots.txt be asked for once more, with a new life before it."""
+    """Request a robots.txt once more: its task starts over."""
     if task.state not in FINAL:
         return task
     life = {"attempt": 0, "refusals": 0, "losses": 0, "deaths": 0, "alone": False, "not_before": 0.0}
@@ -230,7 +229,7 @@ def _recheck(turn: Turn, task: TaskRow, hops: tuple[str, ...]) -> TaskRow:
 
 
 def _refusal(turn: Turn, link: Link) -> Refusal:
-    """Name the rule that refuses what is not known yet, if one does. What somebody listed, at depth 0, is no trap."""
+    """Return the rule that refuses an unknown link, if any. Depth 0 is never a trap: somebody listed the URL."""
     refusal = _out_of_scope(turn, link)
     if refusal or not link.depth or link.kind is not Kind.PAGE or turn.policy.traps == _NO_TRAPS:
         return refusal
@@ -243,7 +242,7 @@ def _out_of_scope(turn: Turn, link: Link) -> Refusal:
     policy = turn.policy
     scope = scope_of(policy.scope, turn.ledger.scope_hosts)
     if link.kind is Kind.SITEMAP:
-        # It may lie anywhere; whom it serves has to belong to the crawl.
+        # A sitemap may be on any host, but the origin that it serves must be in scope.
         return Reason.HOST if scope.refuses(f"{link.serves}/") == Reason.HOST and not link.always else ""
     if policy.extent.depth is not None and link.depth > policy.extent.depth:
         return scope.refuses(link.url) or Reason.DEPTH
@@ -251,7 +250,7 @@ def _out_of_scope(turn: Turn, link: Link) -> Refusal:
 
 
 def _bear(turn: Turn, link: Link, refusal: str = "") -> TaskRow:
-    """Make a task of a link."""
+    """Create the task of a link."""
     origin, host, _ = parts(link.url)
     return turn.bear(
         TaskEvent.REFUSED if refusal else TaskEvent.ADMITTED,
@@ -272,7 +271,7 @@ def _bear(turn: Turn, link: Link, refusal: str = "") -> TaskRow:
 
 
 def _priority(link: Link, policy: Policy) -> int:
-    """Return the priority that the first matching rule gives a page, else that of what it was found by."""
+    """Return the priority that the first matching rule gives a page; without a match, the link's own."""
     if policy.priorities and link.kind is Kind.PAGE:
         path = parts(link.url).path
         for patterns, priority in _priorities(policy.priorities):
@@ -287,7 +286,7 @@ def _priorities(rules: tuple[Priority, ...]) -> tuple[tuple[Patterns, int], ...]
 
 
 def _ensure_host(turn: Turn, address: Parts) -> None:
-    """Make sure that a host exists and that it, or the unit that it is in, knows the origin."""
+    """Make sure that a host exists and that it, or its unit, lists the origin."""
     if turn.hosts[address.host] is None:
         join(turn, address.host, key_of_name(address.host, turn.policy))
     if turn.hosts[address.host] is None:

@@ -1,9 +1,10 @@
 """The budgets: pages, bytes and time, of the crawl and of each host.
 
-`pages` counts FETCHED exactly: a place is reserved when a page is granted, stays reserved over a lost lease, and is
-given back on any outcome but FETCHED. Bytes are those of pages' bodies, counted when they are reported, whatever the
-outcome; time runs from the crawl's first start, or from the first grant on a host. When one of the two is spent nothing
-more is granted, and what is under way ends as it does. What is left is dropped for the budget that is spent.
+`pages` counts FETCHED pages exactly: a place is reserved when a page is granted, stays reserved if the lease is lost,
+and is given back on any outcome but FETCHED. Bytes are the sizes of pages' bodies, counted when reported, whatever the
+outcome. Time runs from the crawl's first start, or from the first grant on a host. When bytes or time are spent,
+nothing more is granted, and fetches in progress finish normally. The remaining tasks are dropped, with the spent budget
+as their reason.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _NONE = Budget()
 
 
 def affordable(tasks: Sequence[TaskRow], host: HostRow, ledger: LedgerRow, policy: Policy, now: float) -> list[TaskRow]:
-    """Return the tasks of a host that the budgets still have room for, in order."""
+    """Return the tasks of a host for which the budgets still have room, in order."""
     if spent(ledger, policy, now) in (Reason.BUDGET_BYTES, Reason.BUDGET_TIME):
         return []
     room = _room(host, ledger, policy)
@@ -41,7 +42,7 @@ def affordable(tasks: Sequence[TaskRow], host: HostRow, ledger: LedgerRow, polic
 
 
 def reserve(tasks: Sequence[TaskRow], host: HostRow, policy: Policy, now: float) -> tuple[int, HostRow]:
-    """Return how many places of the crawl's budget these tasks still need, and their host with its own reserved."""
+    """Return how many places of the crawl's budget these tasks still need, and their host with its places reserved."""
     places = sum(task.kind is Kind.PAGE and not task.reserved for task in tasks)
     if not counts_hosts(policy):
         return places, host
@@ -50,7 +51,7 @@ def reserve(tasks: Sequence[TaskRow], host: HostRow, policy: Policy, now: float)
 
 
 def give_back(turn: Turn, task: TaskRow, size_bytes: int = 0) -> None:
-    """Free the place of a page that was not fetched, and count what came of it all the same."""
+    """Free the reserved place of a page that was not fetched; count the bytes received for it."""
     if task.kind is not Kind.PAGE or not (task.reserved or size_bytes):
         return
     ledger = turn.ledger
@@ -64,7 +65,7 @@ def give_back(turn: Turn, task: TaskRow, size_bytes: int = 0) -> None:
 
 
 def spend(turn: Turn, task: TaskRow, rows: int, size_bytes: int) -> None:
-    """Turn a reserved place into a fetched page with so many rows."""
+    """Turn a reserved place into a fetched page with `rows` rows."""
     ledger = turn.ledger
     after = succeed(
         ledger,
@@ -79,7 +80,7 @@ def spend(turn: Turn, task: TaskRow, rows: int, size_bytes: int) -> None:
 
 
 def spent(ledger: LedgerRow, policy: Policy, now: float) -> Refusal:
-    """Name the budget for which no further page can ever be granted, if it is spent."""
+    """Return the spent budget because of which no further page can ever be granted, if any."""
     if policy.extent.pages is not None and ledger.pages_fetched >= policy.extent.pages:
         return Reason.BUDGET_PAGES
     if policy.extent.size_bytes is not None and ledger.bytes_received >= policy.extent.size_bytes:
@@ -90,7 +91,7 @@ def spent(ledger: LedgerRow, policy: Policy, now: float) -> Refusal:
 
 
 def spent_on(host: HostRow, policy: Policy, now: float) -> Refusal:
-    """Name the budget of a host for which no further page of it can ever be granted, if it is spent."""
+    """Return the spent budget of a host because of which no further page of it can ever be granted, if any."""
     budget = policy.extent.per_host
     if budget.pages is not None and host.pages_fetched >= budget.pages:
         return Reason.BUDGET_HOST_PAGES
@@ -107,7 +108,7 @@ def counts_hosts(policy: Policy) -> bool:
 
 
 def drop(turn: Turn, tasks: Sequence[TaskRow], reason: Reason) -> None:
-    """Drop what is left when a budget is spent."""
+    """Drop the remaining tasks when a budget is spent."""
     if counts_hosts(turn.policy):
         turn.read_hosts(task.host for task in tasks)
     for task in tasks:
@@ -116,7 +117,7 @@ def drop(turn: Turn, tasks: Sequence[TaskRow], reason: Reason) -> None:
 
 
 def _room(host: HostRow, ledger: LedgerRow, policy: Policy) -> int | None:
-    """Return how many places are left on a host; None if nothing limits them."""
+    """Return how many places are left on a host; None without a limit."""
     rooms = []
     if policy.extent.pages is not None:
         rooms.append(policy.extent.pages - ledger.pages_fetched - ledger.pages_reserved)
@@ -130,7 +131,7 @@ def _count(turn: Turn, task: TaskRow, *, fetched: int, size_bytes: int) -> None:
         host = turn.host(task.host)
         after = succeed(
             host,
-            # A budget that was added to the job finds places reserved that it has not counted.
+            # Places reserved before the job had this budget were not counted.
             pages_reserved=max(0, host.pages_reserved - task.reserved),
             pages_fetched=host.pages_fetched + fetched,
             bytes_received=host.bytes_received + size_bytes,

@@ -1,6 +1,6 @@
-"""What a turn decides: changes, which the shell stores, journals, logs and counts as they are.
+"""What a turn decides: changes, which the shell stores, journals, logs and counts unmodified.
 
-`Put` and `Gone` say how rows are afterwards, the others what happened.
+`Put` and `Gone` hold the resulting rows; the others are events.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class TaskMoved(Change, frozen=True, kw_only=True):
-    """An event happened to a task (`before` None: it is new)."""
+    """An event happened to a task. `before` is None for a new task."""
 
     event: TaskEvent
     before: TaskState | None
@@ -47,24 +47,24 @@ class TaskMoved(Change, frozen=True, kw_only=True):
 
 
 class Put(Change, frozen=True, kw_only=True):
-    """A row of any kind but a task's is new or changed."""
+    """A row of any kind but tasks is new or changed."""
 
     row: StoreRow
 
 
 class Gone(Change, frozen=True, kw_only=True):
-    """A lease is over: `settled`, `released` or `lost`. `row` is its last one."""
+    """A lease ended: `settled`, `released` or `lost`. `row` is its last row."""
 
     row: LeaseRow
     why: str
 
 
 class Start(msgspec.Struct, frozen=True, array_like=True):
-    """A request to a host that has a delay, as the log keeps it.
+    """A request to a host with a delay, as the log keeps it.
 
-    `at` is when it began at the latest, in crawl time. `spacing_s` is how long after the last one it was allowed to: 0
-    if that is not known any more, or there was no delay when it was granted. `gap_s` is what its sender measured since
-    its own last start there. `sender` is a number for the session.
+    `at` is the latest time at which it can have begun, in crawl time. `spacing_s` is the least gap allowed to the start
+    before: 0 if no longer known, or if the host had no delay at the grant. `gap_s` is the time since the sender's own
+    last start on the host, by the sender's clock. `sender` is a number for the session.
     """
 
     host: str
@@ -75,8 +75,11 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Accepted(Change, frozen=True, kw_only=True):
-    """A report counted: under which lease, the fingerprints, one after another, of every outlink of its page that is a
-    task of the crawl, and when its host was asked, if that has a delay."""
+    """A report was accepted under `lease`.
+
+    `outlinks` joins the fingerprints of all outlinks of its page that are tasks of the crawl. `start` is the request to
+    its host, if the host has a delay.
+    """
 
     ref: bytes
     lease: int

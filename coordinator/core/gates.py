@@ -1,11 +1,10 @@
-"""What becomes of an origin's gate: its robots.txt is asked for, kept for a day, asked for again (RFC 9309, 2.3.1).
+"""The life of an origin's gate: its robots.txt is requested, kept for a day, requested again (RFC 9309, 2.3.1).
 
     WAITING ──had──► RULES, ALLOW ──expired──► the same, rechecking: pages wait for the new answer
-       │                    └── could not be had again: the same meanwhile, looked at with growing pauses
-       └──not had within `robots_wait`──► DISALLOW: what waits is dropped, and what is found the next day
+       │                    └── could not be had again: stays the same, looks at growing intervals
+       └──not had within `robots_wait`──► DISALLOW: what waits is dropped, and so is what is found in the next day
 
-While nothing is known, the robots task itself waits for the next look. Where rules are known, the next page to be
-granted asks for it.
+In WAITING the robots task itself waits for the next look. Later, the next page to be granted triggers the recheck.
 """
 
 from __future__ import annotations
@@ -29,19 +28,19 @@ def holds_back(origin: OriginRow) -> bool:
 
 
 def is_overdue(origin: OriginRow, now: float) -> bool:
-    """Say whether the next page of an origin asks for its robots.txt again."""
+    """Say whether the next page of an origin triggers a recheck of its robots.txt."""
     return origin.gate is not Gate.WAITING and not origin.rechecking and origin.expires_at <= now
 
 
 def recheck(turn: Turn, origin: OriginRow) -> tuple[OriginRow, TaskRow]:
-    """Ask for a robots.txt again; return the origin and its task as they are now."""
+    """Request a robots.txt again; return the updated origin and task."""
     after = succeed(origin, rechecking=True)
     turn.put(after)
     return after, reopen_robots(turn, origin.origin)
 
 
 def again_at(turn: Turn, task: TaskRow, report: Report) -> float | None:
-    """Return when the same task is to ask again for a robots.txt that could not be had, None if this look is over."""
+    """Return when the task must request an unavailable robots.txt again; None if this look is over."""
     policy, now, origin = turn.policy, turn.now, _origin(turn, task)
     if robots.gate_of(report) is not Gate.DISALLOW or robots.is_ignored(origin.origin, policy):
         return None
@@ -58,10 +57,11 @@ def again_at(turn: Turn, task: TaskRow, report: Report) -> float | None:
 
 
 def look_failed(turn: Turn, task: TaskRow, report: Report) -> None:
-    """Note that a robots.txt could not be had, and will be asked for again by the same task."""
+    """Record that a robots.txt was unavailable; the same task will request it again."""
     origin = _origin(turn, task)
     if origin.gate is Gate.WAITING and origin.failing_since is None:
-        _count_waiting(turn, origin, report.reason)
+        waits = turn.ledger.robots_waits
+        _set_waits(turn, waiting=waits.waiting + 1, waiting_for=_named(waits.waiting_for, origin, report.reason))
     turn.put(
         succeed(
             origin,
@@ -73,7 +73,7 @@ def look_failed(turn: Turn, task: TaskRow, report: Report) -> None:
 
 
 def judge(turn: Turn, task: TaskRow, report: Report) -> None:
-    """Open or close an origin's gate by what became of its robots.txt."""
+    """Open or close an origin's gate after the final answer for its robots.txt."""
     origin, gate, agent = _origin(turn, task), robots.gate_of(report), turn.policy.politeness.user_agent
     if gate is Gate.DISALLOW:
         cannot_be_had(turn, task, report.reason)
@@ -93,23 +93,39 @@ def judge(turn: Turn, task: TaskRow, report: Report) -> None:
 
 
 def cannot_be_had(turn: Turn, task: TaskRow, why: str) -> None:
-    """Judge an origin whose robots task has ended without an answer."""
+    """Judge an origin whose robots task ended without an answer: known rules stay in force, else nothing is allowed."""
     origin = _origin(turn, task)
     if origin.gate in (Gate.RULES, Gate.ALLOW):
-        until = turn.now + _kept_s(turn, origin, _pause_s(origin, turn.policy))
-        _decided(turn, origin, _goes_on(origin, why, turn.now, until))
-    else:
-        _decided(
-            turn, origin, _closed(origin, why, turn.now + _kept_s(turn, origin, turn.policy.tuning.robots_fresh_s))
+        after = succeed(
+            origin,
+            rechecking=False,
+            expires_at=turn.now + _kept_s(turn, origin, _pause_s(origin, turn.policy)),
+            failing_since=origin.failing_since if origin.failing_since is not None else turn.now,
+            failed_looks=origin.failed_looks + 1,
+            why=why,
         )
+    else:
+        after = succeed(
+            origin,
+            gate=Gate.DISALLOW,
+            rechecking=False,
+            expires_at=turn.now + _kept_s(turn, origin, turn.policy.tuning.robots_fresh_s),
+            failing_since=None,
+            failed_looks=0,
+            why=why,
+        )
+    _decided(turn, origin, after)
 
 
 def _decided(turn: Turn, before: OriginRow, after: OriginRow) -> None:
-    """Let an origin be as it was judged; its host's delay follows from all the origins there."""
+    """Store a judged origin; update the delay of its host, which follows from all origins there."""
     if before.gate is Gate.WAITING and before.failing_since is not None:
-        _count_waiting_over(turn, after)
+        waits = turn.ledger.robots_waits
+        others = tuple(name for name in waits.waiting_for if name[0] != after.origin)
+        _set_waits(turn, waiting=waits.waiting - 1, waiting_for=others)
     if after.gate is Gate.DISALLOW and before.gate is Gate.WAITING:
-        _count_given_up(turn, after)
+        waits = turn.ledger.robots_waits
+        _set_waits(turn, given_up=waits.given_up + 1, given_up_on=_named(waits.given_up_on, after, after.why))
     turn.put(after)
     host = turn.host(after.host)
     turn.origins.read(host.origins)
@@ -119,31 +135,6 @@ def _decided(turn: Turn, before: OriginRow, after: OriginRow) -> None:
     if paced is not host:
         turn.put(paced)
     awaken_host(turn, after.host)
-
-
-def _goes_on(origin: OriginRow, why: str, now: float, until: float) -> OriginRow:
-    """Return an origin whose known rules hold on, until the next look."""
-    return succeed(
-        origin,
-        rechecking=False,
-        expires_at=until,
-        failing_since=origin.failing_since if origin.failing_since is not None else now,
-        failed_looks=origin.failed_looks + 1,
-        why=why,
-    )
-
-
-def _closed(origin: OriginRow, why: str, until: float) -> OriginRow:
-    """Return an origin on which nothing is allowed, until the next look."""
-    return succeed(
-        origin,
-        gate=Gate.DISALLOW,
-        rechecking=False,
-        expires_at=until,
-        failing_since=None,
-        failed_looks=0,
-        why=why,
-    )
 
 
 def _origin(turn: Turn, task: TaskRow) -> OriginRow:
@@ -156,41 +147,25 @@ def _is_tried_soon(task: TaskRow, report: Report, policy: Policy) -> bool:
 
 
 def _pause_s(origin: OriginRow, policy: Policy) -> float:
-    """Return the pause before the next look: doubling, since a server that is down is not helped by being asked."""
+    """Return the pause before the next look. It doubles: requests do not help a server that is down."""
     pause: float = policy.tuning.robots_pause_s * 2.0 ** min(origin.failed_looks, 30)
     return min(policy.tuning.robots_pause_max_s, pause)
 
 
 def _fresh_s(report: Report, policy: Policy) -> float:
-    """Return how long an answer holds: a day, or as long as its Cache-Control says if that is less (RFC 9309, 2.4)."""
+    """Return how long an answer is valid: a day, or less if its Cache-Control says so (RFC 9309, 2.4)."""
     if report.fresh_s is None:
         return policy.tuning.robots_fresh_s
     return min(policy.tuning.robots_fresh_s, max(policy.tuning.robots_fresh_least_s, report.fresh_s))
 
 
 def _kept_s(turn: Turn, origin: OriginRow, seconds: float) -> float:
-    """Return how long an answer is kept: on a host that is rarely asked, for more than the next page."""
+    """Return how long an answer is kept. On a host with a long delay it must last for several pages."""
     return max(seconds, LEAST_STARTS * turn.host(origin.host).delay_s)
 
 
-def _count_waiting(turn: Turn, origin: OriginRow, why: str) -> None:
-    waits = turn.ledger.robots_waits
-    _set_waits(turn, waiting=waits.waiting + 1, waiting_for=_named(waits.waiting_for, origin, why))
-
-
-def _count_waiting_over(turn: Turn, origin: OriginRow) -> None:
-    waits = turn.ledger.robots_waits
-    names = tuple(name for name in waits.waiting_for if name[0] != origin.origin)
-    _set_waits(turn, waiting=waits.waiting - 1, waiting_for=names)
-
-
-def _count_given_up(turn: Turn, origin: OriginRow) -> None:
-    waits = turn.ledger.robots_waits
-    _set_waits(turn, given_up=waits.given_up + 1, given_up_on=_named(waits.given_up_on, origin, origin.why))
-
-
 def _named(names: tuple[tuple[str, str], ...], origin: OriginRow, why: str) -> tuple[tuple[str, str], ...]:
-    """Return names with one more, unless there are enough of them."""
+    """Return names with one more, unless there are `NAMED` already."""
     return (*names, (origin.origin, why)) if len(names) < NAMED else names
 
 

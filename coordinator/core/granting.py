@@ -1,7 +1,7 @@
-"""Granting tasks: which hosts are looked at for a session, what waits there, and how much of it the session gets.
+"""Granting tasks: which hosts are checked for a session, what waits there, and how much of it the session gets.
 
-A grant reads the store twice: the origins of some hosts, then the heads of all their queues. These are as many hosts as
-have room for what the session wants; more are looked at only if too little waits on them.
+A grant reads the store twice: the origins of some hosts, then the heads of all their queues. It checks as many hosts as
+have room for what the session wants, and more only if too little waits on them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from crawlfleet.shared.reasons import Refusal
 HOSTS_PER_TURN = 64
 SUSPECTS_PER_TURN = 64
 DROPPED_PER_TURN = 1_000
-HOPELESS_PER_LOOK = 1_000
+HOPELESS_PER_QUEUE = 1_000
 BUDGET_PAUSE_S = 0.1
 WIDER = 4
 
 
 class Asker(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks for tasks, how many it wants, and among how many sessions the fleet's slots are shared.
+    """The session that asks for tasks, how many it wants, and among how many sessions the fleet's slots are shared.
 
-    `may_be_cleared` says that no other session takes nothing new, so as to be empty for a suspect.
+    `may_be_cleared` is False while another session is being cleared for a suspect.
     """
 
     session: str
@@ -40,17 +40,21 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session gets: new leases, the earlier ones that are recalled, and whether it is to become empty for a
-    suspect (it gets nothing until it is)."""
+    """What a session gets: new leases, and the numbers of earlier ones that are recalled.
+
+    With `is_cleared` it gets nothing new until it is empty, and then a suspect.
+    """
 
     leases: tuple[LeaseRow, ...] = ()
     recalled: tuple[int, ...] = ()
     is_cleared: bool = False
 
 
-class _Look(msgspec.Struct, frozen=True):
-    """A host to look at: the tasks that the session has open there, the starts that it may be given, and the budget of
-    the host that is spent, if one is."""
+class _Offer(msgspec.Struct, frozen=True):
+    """A host that may have tasks for the session.
+
+    It has `open_tasks` there already; further ones may start at `starts`. `spent` is the host's spent budget, if any.
+    """
 
     host: HostRow
     open_tasks: int
@@ -59,18 +63,18 @@ class _Look(msgspec.Struct, frozen=True):
 
     @property
     def limit(self) -> int:
-        """How many tasks of each queue are of interest."""
+        """How many tasks of each queue to read."""
         return DROPPED_PER_TURN if self.spent else len(self.starts)
 
 
 def grant(turn: Turn, asker: Asker) -> Grant:
-    """Grant a session up to `want` tasks: first on hosts that it holds, then on those that are due."""
+    """Grant a session up to `want` tasks: first on hosts that it holds, then on hosts that are due."""
     mine = turn.leases_of(asker.session)
     turn.read_hosts(lease.host for lease in mine)
     if asker.want < 1:
         return Grant(recalled=leases.recalled(turn, mine))
     candidates = iter(_candidates(turn, asker, mine))
-    looks = _looks(turn, asker, candidates, asker.want)
+    offers = _offers(turn, asker, candidates, asker.want)
     suspect = _suspect(turn, asker)
     is_cleared = suspect is not None and asker.may_be_cleared
     if suspect is not None and is_cleared and not mine:
@@ -78,12 +82,12 @@ def grant(turn: Turn, asker: Asker) -> Grant:
     elif is_cleared or any(lease.alone for lease in mine):
         granted = []
     else:
-        granted = _lease_waiting(turn, asker, looks, candidates)
+        granted = _lease_waiting(turn, asker, offers, candidates)
     return Grant(leases=tuple(granted), recalled=leases.recalled(turn, mine), is_cleared=is_cleared)
 
 
 def room(turn: Turn, host: HostRow, asker: Asker, open_tasks: int = 0) -> list[float]:
-    """Return the earliest starts that the asker may be given on a host now, where it has some tasks open."""
+    """Return the earliest starts that the asker may get on a host now, where it has `open_tasks` tasks already."""
     slots = politeness.slots_for(host, asker.session, asker.sessions, turn.policy)
     if slots < 1:
         return []
@@ -93,8 +97,10 @@ def room(turn: Turn, host: HostRow, asker: Asker, open_tasks: int = 0) -> list[f
 
 
 def share(turn: Turn, host: HostRow, asker: Asker, open_tasks: int, waiting: int) -> int:
-    """Return how many of all the tasks that wait on a host the asker may take: those that it can start at once, or its
-    part of them if that is more; all if no other session could start one."""
+    """Return how many of the tasks that wait on a host the asker may take.
+
+    The larger of its fair part and what it can start at once; all of them if no other session could start one.
+    """
     if host.delay_s > 0 or asker.sessions < 2:
         return waiting
     slots = politeness.slots_for(host, asker.session, asker.sessions, turn.policy)
@@ -105,7 +111,7 @@ def share(turn: Turn, host: HostRow, asker: Asker, open_tasks: int, waiting: int
 
 
 def refuse_by_robots(turn: Turn, tasks: Iterable[TaskRow]) -> list[TaskRow]:
-    """Drop the pages and sitemaps that their origin's robots.txt refuses; return the others."""
+    """Drop the pages and sitemaps that the robots.txt of their origin refuses; return the others."""
     allowed = []
     for task in tasks:
         reason: Refusal = ""
@@ -123,7 +129,7 @@ def refuse_by_robots(turn: Turn, tasks: Iterable[TaskRow]) -> list[TaskRow]:
 def lease_out(
     turn: Turn, tasks: Sequence[TaskRow], starts: Sequence[float], asker: Asker, open_tasks: int = 0
 ) -> LeaseRow | None:
-    """Lease waiting tasks of one host, at most one for each start and as far as the budgets go."""
+    """Lease waiting tasks of one host, at most one for each start, within the budgets."""
     if not tasks:
         return None
     host = turn.host(tasks[0].host)
@@ -152,89 +158,89 @@ def lease_out(
 
 
 def _candidates(turn: Turn, asker: Asker, mine: Sequence[LeaseRow]) -> list[tuple[HostRow, int]]:
-    """Return hosts to look at, and how many tasks the session has open on each."""
+    """Return hosts to check, and how many tasks the session has open on each."""
     held: dict[str, int] = {}
     for lease in mine:
         key = turn.host(lease.host).key
         held[key] = held.get(key, 0) + len(lease.refs)
     found = [(turn.host(key), open_tasks) for key, open_tasks in held.items()]
-    # Most of a thousand spaced hosts have all the starts that they may have.
+    # A session with a thousand delayed hosts has taken all planned starts on most of them.
     found = [(host, count) for host, count in found if host.ready_at is not None or room(turn, host, asker, count)]
     return found + [(host, 0) for host in turn.due(HOSTS_PER_TURN) if host.key not in held]
 
 
-def _looks(turn: Turn, asker: Asker, candidates: Iterator[tuple[HostRow, int]], want: int) -> list[_Look]:
-    """Take hosts that together have room for `want` tasks, and read what waits there. Put off those without room."""
-    looks = []
+def _offers(turn: Turn, asker: Asker, candidates: Iterator[tuple[HostRow, int]], want: int) -> list[_Offer]:
+    """Take hosts that together have room for `want` tasks, and read their queues. Postpone hosts without room."""
+    offers = []
     for candidate, open_tasks in candidates:
         host = _paced(turn, candidate)
         starts = room(turn, host, asker, open_tasks)
         spent = budget.spent_on(host, turn.policy, turn.now)
         if starts or spent:
-            looks.append(_Look(host, open_tasks, starts, spent))
+            offers.append(_Offer(host, open_tasks, starts, spent))
             want -= len(starts)
         else:
             _postpone(turn, host)
         if want < 1:
             break
-    turn.origins.read(origin for look in looks for origin in look.host.origins)
-    turn.read_hosts(name for look in looks for name in look.host.names)
+    turn.origins.read(origin for offer in offers for origin in offer.host.origins)
+    turn.read_hosts(name for offer in offers for name in offer.host.names)
     limits = {ALONE_QUEUE: SUSPECTS_PER_TURN}
-    for look in looks:
-        limits |= dict.fromkeys((look.host.key, *look.host.names), look.limit)
-        for origin in _origins(turn, look.host):
+    for offer in offers:
+        limits |= dict.fromkeys((offer.host.key, *offer.host.names), offer.limit)
+        for origin in _origins(turn, offer.host):
             if _is_open(turn, origin):
-                limits[origin.origin] = HOPELESS_PER_LOOK if _is_hopeless(turn, origin) else look.limit
+                limits[origin.origin] = HOPELESS_PER_QUEUE if _is_hopeless(turn, origin) else offer.limit
     turn.read_queues(limits)
-    return looks
+    return offers
 
 
 def _lease_waiting(
-    turn: Turn, asker: Asker, looks: Sequence[_Look], candidates: Iterator[tuple[HostRow, int]]
+    turn: Turn, asker: Asker, offers: Sequence[_Offer], candidates: Iterator[tuple[HostRow, int]]
 ) -> list[LeaseRow]:
-    """Lease what waits on hosts, those that were read and then the other candidates, until the asker has enough."""
+    """Lease what waits on the offered hosts, and then on the other candidates, until the asker has enough."""
     granted: list[LeaseRow] = []
     want = ahead = asker.want
-    while looks:
-        for look in looks:
-            lease = _lease_on(turn, asker, look, look.starts[:want])
+    while offers:
+        for offer in offers:
+            lease = _lease_on(turn, asker, offer, offer.starts[:want])
             if lease is not None:
                 granted.append(lease)
                 want -= len(lease.refs)
             if want < 1:
                 return granted
-        # Little waits on each: fewer and fewer calls for more and more hosts.
+        # Too little waits on each host: read ever more hosts a call.
         ahead *= WIDER
-        looks = _looks(turn, asker, candidates, ahead)
+        offers = _offers(turn, asker, candidates, ahead)
     return granted
 
 
-def _lease_on(turn: Turn, asker: Asker, look: _Look, starts: Sequence[float]) -> LeaseRow | None:
-    """Grant what waits on a host, as far as there is room; set when to look at it next."""
-    host = look.host
-    # Once: it may have a robots.txt asked for again, which a second reading of the queue would not show.
-    tasks, next_at = _waiting(turn, host, look.limit if look.spent else len(starts))
-    if look.spent:
-        budget.drop(turn, [task for task in tasks if task.kind is Kind.PAGE], look.spent)
+def _lease_on(turn: Turn, asker: Asker, offer: _Offer, starts: Sequence[float]) -> LeaseRow | None:
+    """Grant what waits on a host, as far as there is room; schedule its next check."""
+    host = offer.host
+    # Only once: this may request a robots.txt again, and a second call would not return its task.
+    tasks, next_at = _waiting(turn, host, offer.limit if offer.spent else len(starts))
+    if offer.spent:
+        budget.drop(turn, [task for task in tasks if task.kind is Kind.PAGE], offer.spent)
         tasks = [task for task in tasks if task.kind is not Kind.PAGE][: len(starts)]
     if not starts:
         _postpone(turn, host)
         return None
     allowed = refuse_by_robots(turn, tasks)
     is_all = len(tasks) < len(starts)
-    chosen = allowed[: share(turn, host, asker, look.open_tasks, len(allowed))] if is_all else allowed
-    lease = lease_out(turn, chosen, starts, asker, look.open_tasks)
+    chosen = allowed[: share(turn, host, asker, offer.open_tasks, len(allowed))] if is_all else allowed
+    lease = lease_out(turn, chosen, starts, asker, offer.open_tasks)
     if len(lease.refs if lease is not None else ()) < len(chosen):
-        # The budget keeps some of them here, until a place is given back or the last is spent.
+        # The budget holds some of them back, until a place is given back or the budget is spent.
         next_at = turn.now + BUDGET_PAUSE_S
     elif len(chosen) < len(allowed):
         next_at = turn.now
-    _look_again(turn, host.key, next_at)
+    _schedule_check(turn, host.key, next_at)
     return lease
 
 
 def _waiting(turn: Turn, host: HostRow, limit: int) -> tuple[list[TaskRow], float | None]:
-    """Return what waits on a host behind open gates, and when to look for more."""
+    """Return what waits on a host behind open gates, and when to check for more."""
     own = (host.key, *host.names)
     queues = [turn.ready(queue, limit) for queue in own]
     queues += [_behind_gate(turn, origin, limit) for origin in _origins(turn, host)]
@@ -246,11 +252,11 @@ def _waiting(turn: Turn, host: HostRow, limit: int) -> tuple[list[TaskRow], floa
 
 
 def _behind_gate(turn: Turn, origin: OriginRow, limit: int) -> Ready:
-    """Return what waits behind a gate that is open; have its robots.txt asked for again if that is due."""
+    """Return what waits behind an open gate; request its robots.txt again if that is due."""
     if not _is_open(turn, origin):
         return Ready((), None)
     is_hopeless = _is_hopeless(turn, origin)
-    queue = turn.ready(origin.origin, HOPELESS_PER_LOOK if is_hopeless else limit)
+    queue = turn.ready(origin.origin, HOPELESS_PER_QUEUE if is_hopeless else limit)
     is_ignored = robots.is_ignored(origin.origin, turn.policy)
     if queue.tasks and not is_ignored and gates.is_overdue(origin, turn.now):
         after, task = gates.recheck(turn, origin)
@@ -266,17 +272,17 @@ def _origins(turn: Turn, host: HostRow) -> list[OriginRow]:
 
 
 def _is_open(turn: Turn, origin: OriginRow) -> bool:
-    """Say whether what waits for an origin's robots.txt may be looked at."""
+    """Say whether the tasks behind an origin's gate may be granted or dropped now."""
     return robots.is_ignored(origin.origin, turn.policy) or not gates.holds_back(origin)
 
 
 def _is_hopeless(turn: Turn, origin: OriginRow) -> bool:
-    """Say whether nothing that waits behind a gate may be fetched."""
+    """Say whether nothing behind a gate may be fetched."""
     return origin.gate is Gate.DISALLOW and not robots.is_ignored(origin.origin, turn.policy)
 
 
 def _suspect(turn: Turn, asker: Asker) -> TaskRow | None:
-    """Return a suspect that may be granted now to this session, once it is empty. Those whose budget is spent go."""
+    """Return a suspect that this session may get once it is empty. Drop suspects whose host's budget is spent."""
     suspects = turn.ready(ALONE_QUEUE, SUSPECTS_PER_TURN).tasks
     if not suspects:
         return None
@@ -296,7 +302,7 @@ def _suspect(turn: Turn, asker: Asker) -> TaskRow | None:
 
 
 def _lease_suspect(turn: Turn, asker: Asker, suspect: TaskRow) -> list[LeaseRow]:
-    """Grant a suspect alone."""
+    """Lease a suspect alone, unless robots.txt refuses it."""
     one = msgspec.structs.replace(asker, want=1)
     turn.origins.read([suspect.gate])
     starts = room(turn, _paced(turn, turn.host(suspect.host)), one)
@@ -306,7 +312,7 @@ def _lease_suspect(turn: Turn, asker: Asker, suspect: TaskRow) -> list[LeaseRow]
 
 
 def _paced(turn: Turn, host: HostRow) -> HostRow:
-    """Return a host with the delay that the job asks for now: it may have changed since the host was asked last."""
+    """Return a host with the delay that the job asks for now: the job may have changed since the last request."""
     after = politeness.delayed(host, turn.policy, turn.now)
     if after is not host:
         turn.put(after)
@@ -314,16 +320,16 @@ def _paced(turn: Turn, host: HostRow) -> HostRow:
 
 
 def _postpone(turn: Turn, host: HostRow) -> None:
-    """Set when a host is looked at next, after a look that found no room on it for anyone."""
+    """Schedule the next check of a host, after a check that found no room on it for any session."""
     host = turn.host(host.key)
     if host.ready_at is None or host.ready_at > turn.now:
         return
     if politeness.is_full(host, turn.policy) or not politeness.planned_starts(host, turn.now, turn.policy, 1):
-        _look_again(turn, host.key, turn.now)
+        _schedule_check(turn, host.key, turn.now)
 
 
-def _look_again(turn: Turn, key: str, next_at: float | None) -> None:
-    """Set when a host is looked at next, after a look: `next_at` is when something may wait there, None if nothing."""
+def _schedule_check(turn: Turn, key: str, next_at: float | None) -> None:
+    """Schedule the next check of a host: `next_at` is when something may wait there, None if nothing does."""
     host = turn.host(key)
     if host.ready_at is not None:
         turn.put(succeed(host, ready_at=None))

@@ -1,4 +1,4 @@
-"""What a report leads to: a page's outlinks, a sitemap's entries, a robots.txt's sitemaps, the target of a redirect."""
+"""The links in a report: a page's outlinks, a sitemap's entries, a robots.txt's sitemaps, the target of a redirect."""
 
 from __future__ import annotations
 
@@ -25,32 +25,33 @@ WITH_OUTLINKS = frozenset({Outcome.FETCHED, Outcome.EXTRACT_ERROR})
 
 
 class BadRefs(msgspec.Struct, frozen=True):
-    """What workers name that leads nowhere: `strangers` are fingerprints without a URL that are no tasks, `unsound`
-    those of URLs that are no tasks and not what they claim to be."""
+    """Fingerprints in reports that must be ignored, since no task has them.
+
+    `strangers` were sent without a URL; the URLs of `unsound` are not canonical.
+    """
 
     strangers: Set[bytes] = frozenset()
     unsound: Set[bytes] = frozenset()
 
 
 def outlink_refs(report: Report, limit: int) -> list[bytes]:
-    """Return the fingerprints of the first URLs that a page's report names as outlinks, in their order."""
+    """Return the fingerprints of the first `limit` outlinks that a page's report names by URL, in order."""
     if report.outcome not in WITH_OUTLINKS:
         return []
     return [page_fingerprint(url) for url in report.outlinks[:limit]]
 
 
 def known_refs(report: Report) -> Sequence[bytes]:
-    """Return what a page's report names by fingerprint alone."""
+    """Return the outlinks that a page's report names by fingerprint only."""
     return split_fingerprints(report.known) if report.outcome in WITH_OUTLINKS else []
 
 
 def leads_of_page(
     turn: Turn, task: TaskRow, report: Report, refs: Sequence[bytes], bad: BadRefs
 ) -> tuple[list[Link], bytes]:
-    """Return the outlinks that are new or nearer now, and the joined fingerprints of those that are known as they are.
+    """Return links to the outlinks that are new or have a smaller depth now, and the joined fingerprints of the others.
 
-    `refs` are the fingerprints of the URLs that the report names. A worker's word is not taken for what leads nowhere:
-    that is left out. No link is made for what is known.
+    `refs` are the fingerprints of the URLs that the report names. Those in `bad` are left out: workers are not trusted.
     """
     links, depths, depth = [], turn.depths, task.depth + 1
     known = [_known_bytes(report, bad.strangers)] if report.known and report.outcome in WITH_OUTLINKS else []
@@ -64,7 +65,7 @@ def leads_of_page(
 
 
 def other_leads(task: TaskRow, report: Report, policy: Policy, limit: int) -> list[Link]:
-    """Return what is discovered but for the outlinks of a page: where a redirect leads, what a sitemap lists."""
+    """Return all links but a page's outlinks: the target of a redirect, the contents of a sitemap, named sitemaps."""
     if report.outcome is Outcome.REDIRECTED:
         return [] if redirect_error(task, report.location, policy) else [_redirect_target(task, report.location)]
     if task.kind is Kind.ROBOTS:
@@ -73,12 +74,12 @@ def other_leads(task: TaskRow, report: Report, policy: Policy, limit: int) -> li
 
 
 def is_sound(link: Link, policy: Policy) -> bool:
-    """Say whether a URL is canonical. A sitemap's is kept as it is found, whatever `urls` of the job says."""
+    """Say whether a URL is canonical. The job's `urls` does not apply to the URL of a sitemap."""
     return policy_of(policy.urls).is_canonical(link.url) if link.kind is Kind.PAGE else is_canonical(link.url)
 
 
 def redirect_error(task: TaskRow, location: str, policy: Policy) -> Refusal:
-    """Name why a redirect is not followed, if it is not."""
+    """Return why a redirect is not followed, if it is not."""
     limit = policy.tuning.robots_hops if task.kind is Kind.ROBOTS else policy.tuning.max_hops
     if not policy_of(policy.urls).is_canonical(location):
         return Reason.REDIRECT_INVALID
@@ -88,7 +89,7 @@ def redirect_error(task: TaskRow, location: str, policy: Policy) -> Refusal:
 
 
 def _known_bytes(report: Report, strangers: Set[bytes]) -> bytes:
-    """Return what a report names by fingerprint, less the strangers: mostly as it came."""
+    """Return the fingerprints in a report without the strangers: usually the same bytes."""
     if strangers:
         return b"".join(ref for ref in split_fingerprints(report.known) if ref not in strangers)
     return report.known[: len(report.known) // FINGERPRINT_BYTES * FINGERPRINT_BYTES]

@@ -1,8 +1,8 @@
-"""The end of leases: settled, released, lost; and what becomes of their tasks.
+"""How leases end (settled, released, lost), and what happens to their tasks.
 
-A lease is the right of one session to fetch some tasks of one host. It lives as long as its session renews itself; when
-the session is lost, what was started becomes suspect: a suspect is granted alone, to a session with nothing else in
-flight, and three deaths while alone end it as poison. So an innocent task is never quarantined.
+A lease is the right of one session to fetch some tasks of one host. It lasts as long as its session renews itself. When
+the session is lost, the tasks that had started become suspects. A suspect is granted alone, to a session with nothing
+else in flight, and ends as poison after three deaths alone. So an innocent task is never quarantined.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ def open_tasks(turn: Turn, lease: LeaseRow) -> list[TaskRow]:
 
 
 def lose(turn: Turn, lease: LeaseRow, started: Collection[bytes]) -> None:
-    """Take back the tasks of a lease whose session is lost; `started` are those that are known to have begun."""
+    """Take back the tasks of a lease whose session is lost; `started` are those known to have started."""
     for task in open_tasks(turn, lease):
         _lose_task(turn, task, task.ref in started)
-    # Its worker may have started something up to this moment.
+    # The worker may have started a request at any time until now.
     turn.put(politeness.started(turn.host(lease.host), turn.now))
     turn.put(succeed(turn.ledger, leases_lost=turn.ledger.leases_lost + 1))
     _end(turn, succeed(lease), "lost")
 
 
 def release(turn: Turn, lease: LeaseRow, started: Collection[bytes]) -> None:
-    """Take back the tasks of a lease that its worker gives up. Had it begun one of them, its host was asked."""
+    """Take back the tasks of a lease that its worker gives up. If one of them had started, its host was asked."""
     tasks = open_tasks(turn, lease)
     for task in tasks:
         budget.give_back(turn, task)
@@ -58,7 +58,7 @@ def release(turn: Turn, lease: LeaseRow, started: Collection[bytes]) -> None:
 
 
 def settle_some(turn: Turn, lease: LeaseRow, refs: Collection[bytes]) -> None:
-    """Note that tasks of a lease are settled; with the last one the lease is over."""
+    """Remove settled tasks from a lease; the last one ends it."""
     after = succeed(lease, refs=tuple(ref for ref in lease.refs if ref not in refs))
     if after.refs:
         turn.put(after)
@@ -67,31 +67,31 @@ def settle_some(turn: Turn, lease: LeaseRow, refs: Collection[bytes]) -> None:
 
 
 def recalled(turn: Turn, leases: Sequence[LeaseRow]) -> tuple[int, ...]:
-    """Name those leases under which nothing more may start, though they go on."""
+    """Return the numbers of leases under which nothing more may start, though they stay open."""
     return tuple(lease.id for lease in leases if politeness.is_recalled(turn.host(lease.host), lease))
 
 
 def under(task: TaskRow, lease: LeaseRow) -> dict[str, Any]:
-    """Return what a grant changes in a task."""
+    """Return the fields of a task that a grant changes."""
     return {"lease": lease.id, "reserved": task.kind is Kind.PAGE}
 
 
 def under_lease(task: TaskRow, lease: LeaseRow) -> TaskRow:
-    """Return a task of an open lease, of which only the row from before the grant may be known."""
+    """Return a task of an open lease as LEASED; `task` may be its row from before the grant."""
     if task.state is not TaskState.PENDING:
         return task
     return moved(task, TaskEvent.GRANTED, **under(task, lease)).task
 
 
 def _end(turn: Turn, lease: LeaseRow, why: str) -> None:
-    """Let a lease be over (this is its last row), and its host go."""
+    """End a lease, of which `lease` is the last row, and free its host."""
     turn.end_lease(lease, why)
     turn.put(politeness.lease_over(turn.host(lease.host), lease, turn.now))
     awaken_host(turn, lease.host)
 
 
 def _lose_task(turn: Turn, task: TaskRow, started: bool) -> None:
-    """Return a lost task to the queue. The lease stays current: a late report is still welcome until the next grant."""
+    """Put a lost task back into its queue. The lease stays current: a late report still counts until the next grant."""
     if task.alone and task.deaths + 1 >= turn.policy.tuning.poison_deaths:
         budget.give_back(turn, task)
         turn.move(task, TaskEvent.POISONED, reason=Reason.POISON, deaths=task.deaths + 1, reserved=False)
@@ -106,6 +106,6 @@ def _lose_task(turn: Turn, task: TaskRow, started: bool) -> None:
         losses=losses,
         deaths=task.deaths + (1 if task.alone else 0),
         alone=alone,
-        # Its host's own queue comes first: nothing nearer may keep it from using the place it still has.
+        # The host's own queue is served first: no task of higher rank may keep it from its reserved place.
         queue=ALONE_QUEUE if alone else task.host,
     )

@@ -1,7 +1,7 @@
-"""What rules go by, as one value: policy goes in as data.
+"""The policy: the settings that rules follow, as one value.
 
-A section here holds what the coordinator reads of a job's section; the names are those of the job's keys, and the
-defaults are theirs as well. `Tuning` holds the numbers that no job says.
+A section here holds what the coordinator reads of a job's section, with the names and defaults of the job's keys.
+`Tuning` holds the numbers that no job sets.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from crawlfleet.shared.messages import MAX_OUTLINKS, ScopeSpec, UrlSpec
 
 
 class Priority(msgspec.Struct, frozen=True):
-    """Pages whose path and query match are granted earlier, or later if it is negative."""
+    """Pages whose path and query match are granted earlier, or later if `priority` is negative."""
 
     match: str
     priority: int
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """How many pages, bytes and seconds there are; None means no limit."""
+    """How many pages, bytes and seconds a crawl or a host may use; None means no limit."""
 
     pages: int | None = None
     size_bytes: int | None = None
@@ -31,7 +31,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 class Extent(Budget, frozen=True, kw_only=True):
     """How far the crawl goes within its scope: its own budget, that of each host, and the `depth` (None: no limit).
 
-    `grows` lets the host that a seed redirects to join the scope; `sitemaps` asks for those that a robots.txt names.
+    With `grows` a host that a seed redirects to joins the scope; with `sitemaps` those named in robots.txt are read.
     """
 
     depth: int | None = None
@@ -41,7 +41,7 @@ class Extent(Budget, frozen=True, kw_only=True):
 
 
 class Unit(StrEnum):
-    """Which hosts are asked as one."""
+    """Which hosts share one politeness."""
 
     HOST = "host"
     DOMAIN = "domain"
@@ -49,11 +49,11 @@ class Unit(StrEnum):
 
 
 class Politeness(msgspec.Struct, frozen=True, kw_only=True):
-    """How hard one host is pressed by the whole fleet, and whose robots.txt counts.
+    """How much load the whole fleet puts on one host, and whose robots.txt applies.
 
-    `max_delay_s` bounds what a host can make of `delay_s`, by its robots.txt or by its answers; `patience` is how
-    often in a row a host, and how often in all a page, may answer that it is busy before that counts as an attempt.
-    Pages wait for a robots.txt that cannot be had for `robots_wait_s` at most. `ignore_robots` are host names.
+    `max_delay_s` bounds how far a host can raise `delay_s`, by its robots.txt or by its answers. `patience` is how
+    often in a row a host, and how often in total a page, may answer that it is busy before that counts as an attempt.
+    Pages wait for an unavailable robots.txt for `robots_wait_s` at most. `ignore_robots` are host names.
     """
 
     user_agent: str
@@ -68,13 +68,13 @@ class Politeness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FetchLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How many further attempts a page has after one that failed for now."""
+    """How many more attempts a page gets after one that failed temporarily."""
 
     retries: int = 3
 
 
 class TrapLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """When a site is taken for a trap: see `core.traps`. None means never."""
+    """Limits beyond which a site counts as a trap: see `core.traps`. None means no limit."""
 
     url_length: int | None = None
     repetition: int | None = None
@@ -85,13 +85,13 @@ class TrapLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
-    """The numbers that are the same for all jobs.
+    """Numbers that are the same for all jobs.
 
-    `ahead_s` is how far ahead of time starts on a delayed host are granted. `tasks_per_lease` bounds a lease, and
-    `tasks_per_slot` what a session has open on a host: or as many as are planned ahead there, if that is more, or, on a
-    host without a delay, as many as it answers within `busy_s`, `most_per_slot` at most.
-    A robots.txt is kept for `robots_fresh_s`, or less if it says so, but for `robots_fresh_least_s`; one that cannot be
-    had is asked for again after `robots_pause_s`, doubling up to `robots_pause_max_s`.
+    `ahead_s` is how far in advance starts on a delayed host are granted. `tasks_per_lease` bounds a lease.
+    `tasks_per_slot` bounds what a session has open on a host; more are allowed if more are planned ahead there, or, on
+    a host without a delay, as many as it answers within `busy_s`, up to `most_per_slot`. A robots.txt is kept for
+    `robots_fresh_s`, or less if its answer says so, but at least for `robots_fresh_least_s`. An unavailable one is
+    requested again after `robots_pause_s`, doubling up to `robots_pause_max_s`.
     """
 
     retry_base_s: float = 1.0
@@ -113,7 +113,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """All that rules go by. `scope`, `urls` and `max_outlinks` hold for workers as well: see `Brief`."""
+    """All settings of the rules. `scope`, `urls` and `max_outlinks` apply to workers too: see `Brief`."""
 
     scope: ScopeSpec
     politeness: Politeness

@@ -1,8 +1,8 @@
-"""When a host may be asked again, and by whom. One owner decides for all workers.
+"""When a host may be asked again, and by which session. One owner decides for all workers.
 
-A delayed host is held by one session at a time and its starts are planned ahead; a host without a delay may be held by
-several, which share `per_host` slots. A start counts from the moment at which it can have been at the latest, so the
-gap that a host sees is never below its delay.
+A delayed host is held by one session at a time, and its starts are planned ahead. A host without a delay may be held by
+several sessions, which share `per_host` slots. A start counts as late as it can have happened, so the gap that a host
+sees is never shorter than its delay.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from crawlfleet.coordinator.core.rows import Holder, HostRow, LeaseRow, succeed
 
 
 def delay_of(policy: Policy, asked_s: float, adaptive_s: float) -> float:
-    """Return the delay of a host: the job's, or the longer one that robots.txt or the host's answers ask for."""
+    """Return the delay of a host: the job's, or a longer one that its robots.txt or its answers ask for."""
     return max(policy.politeness.delay_s, min(policy.politeness.max_delay_s, max(asked_s, adaptive_s)))
 
 
 def delayed(host: HostRow, policy: Policy, now: float) -> HostRow:
-    """Return a host with the delay that follows from what is known of it."""
+    """Return a host with its delay brought up to date."""
     delay_s = delay_of(policy, asked_s(host), host.adaptive_s)
     if delay_s > host.delay_s:
         return slowed(host, delay_s, now)
@@ -25,19 +25,19 @@ def delayed(host: HostRow, policy: Policy, now: float) -> HostRow:
 
 
 def asked_s(host: HostRow) -> float:
-    """Return the delay that robots.txt asks for on a host; a row of an older crawl does not tell it apart."""
+    """Return the delay that robots.txt asks for on a host. A row of an older crawl holds it in `delay_s` only."""
     return host.delay_s if host.asked_s is None else host.asked_s
 
 
 def asked(host: HostRow, delay_s: float, policy: Policy, now: float) -> HostRow:
-    """Return a host whose robots.txt files ask for a delay."""
+    """Return a host whose robots.txt files ask for the delay `delay_s`."""
     if delay_s == host.asked_s:
         return host
     return delayed(succeed(host, asked_s=delay_s), policy, now)
 
 
 def slots_for(host: HostRow, session: str, sessions: int, policy: Policy) -> int:
-    """Return how many fetches a session may run at once on a host: a fair share of what others leave, 0 if none."""
+    """Return how many fetches a session may run at once on a host: a fair share of what others leave, maybe 0."""
     others = [holder for holder in host.holders if holder.session != session]
     if host.delay_s > 0:
         return 0 if others or _is_slowing(host) else policy.politeness.per_host
@@ -46,7 +46,7 @@ def slots_for(host: HostRow, session: str, sessions: int, policy: Policy) -> int
 
 
 def slots_taken(host: HostRow, slots: int, open_tasks: int) -> int:
-    """Return how many of a session's slots it needs for the tasks that it has open: what it leaves, others may take."""
+    """Return how many of its slots a session needs for its open tasks; other sessions may take the rest."""
     return slots if host.delay_s > 0 else min(slots, open_tasks)
 
 
@@ -61,18 +61,18 @@ def planned_starts(host: HostRow, now: float, policy: Policy, limit: int) -> lis
 
 
 def open_at_once(host: HostRow, slots: int, policy: Policy) -> int:
-    """Return how many tasks of a host one session may have open: enough to work on until it was granted more."""
+    """Return how many tasks of a host one session may have open: enough until its next grant."""
     least = slots * policy.tuning.tasks_per_slot
     if host.delay_s > 0:
         return max(least, int(_ahead_s(policy) / host.delay_s) + 1)
     if host.latency_s <= 0:
         return least
-    # Of a fast host they are soon done, and each grant costs an exchange.
+    # A fast host answers them soon, and each grant costs an exchange.
     return min(slots * policy.tuning.most_per_slot, max(least, int(slots * policy.tuning.busy_s / host.latency_s)))
 
 
 def granted(host: HostRow, lease: LeaseRow, starts: list[float]) -> HostRow:
-    """Return a host after a lease with these starts."""
+    """Return a host after the grant of a lease with these starts."""
     return succeed(
         host,
         next_start_at=starts[-1] + host.delay_s if host.delay_s > 0 else host.next_start_at,
@@ -81,13 +81,13 @@ def granted(host: HostRow, lease: LeaseRow, starts: list[float]) -> HostRow:
 
 
 def started(host: HostRow, start_at: float) -> HostRow:
-    """Return a host after a start that was at `start_at` at the latest."""
+    """Return a host after a start that happened at `start_at` at the latest."""
     last = start_at if host.last_start_at is None else max(host.last_start_at, start_at)
     return succeed(host, last_start_at=last, next_start_at=max(host.next_start_at, last + host.delay_s))
 
 
 def lease_over(host: HostRow, lease: LeaseRow, now: float) -> HostRow:
-    """Return a host after a lease ended. With the last of them, starts that never were cost nothing."""
+    """Return a host after a lease ended. When no lease is left, unused planned starts cost no time."""
     holders = _without_lease(host.holders, lease)
     next_start_at = host.next_start_at
     if not holders and host.last_start_at is not None:
@@ -98,26 +98,28 @@ def lease_over(host: HostRow, lease: LeaseRow, now: float) -> HostRow:
 
 
 def slowed(host: HostRow, delay_s: float, now: float) -> HostRow:
-    """Return a host with a longer delay. Nothing more is granted on it until the leases of before are over: what they
-    start, and when, is not known before that."""
+    """Return a host with a longer delay.
+
+    Nothing more is granted on it until its present leases end: only then is it known what they started, and when.
+    """
     next_start_at = max(host.next_start_at, now + delay_s)
     return succeed(host, delay_s=delay_s, next_start_at=next_start_at, recalled_under=_newest_lease(host))
 
 
 def held(host: HostRow, until: float) -> HostRow:
-    """Return a host on which nothing may start before a time, under leases of before neither."""
+    """Return a host on which nothing may start before `until`, not even under its present leases."""
     if until <= host.hold_until:
         return host
     return succeed(host, hold_until=until, recalled_under=_newest_lease(host))
 
 
 def is_recalled(host: HostRow, lease: LeaseRow) -> bool:
-    """Say whether a lease was granted when its host might be asked sooner: what waits under it must come back."""
+    """Say whether a lease was granted before its host was slowed or held: what has not started must come back."""
     return lease.id <= host.recalled_under
 
 
 def awaken(host: HostRow, now: float, policy: Policy, not_before: float = 0.0) -> HostRow:
-    """Return a host on which something may be waiting since `not_before`, with the time at which to look at it."""
+    """Return a host with a scheduled check, since something may wait there from `not_before` on."""
     if is_full(host, policy):
         return host if host.ready_at is None else succeed(host, ready_at=None)
     at = max(now, host.next_start_at if host.delay_s > 0 else 0.0, host.hold_until, not_before)
@@ -127,14 +129,14 @@ def awaken(host: HostRow, now: float, policy: Policy, not_before: float = 0.0) -
 
 
 def is_full(host: HostRow, policy: Policy) -> bool:
-    """Say whether no further session may hold the host now."""
+    """Say whether no other session may hold the host now."""
     if host.delay_s > 0:
         return bool(host.holders)
     return sum(holder.slots for holder in host.holders) >= policy.politeness.per_host
 
 
 def _newest_lease(host: HostRow) -> int:
-    """Return the last lease of those that are not over; once they are, no lease is older than that."""
+    """Return the number of the newest open lease on the host; without one, `recalled_under` as it is."""
     return max((number for holder in host.holders for number, _ in holder.leases), default=host.recalled_under)
 
 
@@ -162,7 +164,7 @@ def _without_lease(holders: tuple[Holder, ...], lease: LeaseRow) -> tuple[Holder
 
 
 def _less(leases: tuple[tuple[int, int], ...], ended: int) -> tuple[tuple[int, int], ...]:
-    """Take out a lease. The slots that it brought may by now be filled with tasks of older ones, which inherit them."""
+    """Remove a lease. Its slots may be in use by tasks of older leases by now, so these inherit them."""
     place = [number for number, _ in leases].index(ended)
     inherited = leases[place][1]
     older = tuple((number, max(slots, inherited)) for number, slots in leases[:place])

@@ -1,8 +1,8 @@
-"""What a host's answers say of how hard it may be pressed.
+"""The adaptive delay: how much load a host can take, judged by its answers.
 
-Slow answers ask for a delay that leaves the host idle half of the time; 429 and 503 double the delay, once for all that
-was asked before; each good answer takes back a tenth. A host that answers fast is never slowed by this, however often
-it is asked.
+Slow answers ask for a delay that leaves the host idle half of the time. 429 and 503 double the delay, once for all
+requests that began before. Each good answer takes back a tenth. A host that answers fast is never slowed by this,
+however often it is asked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _GOOD = frozenset({Outcome.FETCHED, Outcome.NOT_MODIFIED, Outcome.REDIRECTED, Ou
 
 
 def heard(host: HostRow, report: Report, start_at: float, policy: Policy, now: float) -> HostRow:
-    """Return a host with what the answer to a request that began at `start_at` says of it."""
+    """Return a host after the answer to a request that began at `start_at`."""
     is_good, is_refusal = _is_good(report), report.status in BUSY and start_at > host.pressed_at
     latency_s = host.latency_s + WEIGHT * (min(LONGEST_S, max(0.0, report.elapsed_s)) - host.latency_s)
     wanted_s, adaptive_s = _wanted_by(latency_s, policy), host.adaptive_s
@@ -44,12 +44,12 @@ def heard(host: HostRow, report: Report, start_at: float, policy: Policy, now: f
 
 
 def _wanted_by(latency_s: float, policy: Policy) -> float:
-    """Return the delay that leaves a slow host idle for its share of the time, whatever it may do at once."""
+    """Return the delay that leaves a slow host idle for its share of the time, for any number of slots."""
     return IDLE_SHARE * latency_s / policy.politeness.per_host if latency_s > SLOW_S else 0.0
 
 
 def _recovered(adaptive_s: float, wanted_s: float) -> float:
-    """Take back some of a delay, unless so little is over that the next answer might ask for it again."""
+    """Take back some of a delay, unless the result is so short that the next answer might ask for it again."""
     lower = adaptive_s * RECOVERY
     if lower < wanted_s:
         return adaptive_s

@@ -1,8 +1,8 @@
 """Locks and numbers of the whole fleet, as plain state machines: no call waits here.
 
-An owner is `session/process/thread`. What a lost session held passes on, with a fencing number that only grows, so that
-whoever guards something outside the fleet can tell an old owner from the new one. They are no part of the promise that
-nothing is lost or doubled: hooks may run again after a worker died.
+An owner is `session/process/thread`. The locks of a lost session are freed. Fencing numbers only grow, so that a
+resource outside the fleet can tell an old owner from the new one. The promise that nothing is lost or doubled does not
+cover locks and numbers: hooks may run again after a worker died.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Locks:
         self._fence: dict[str, int] = {}
 
     def acquire(self, name: str, owner: str) -> int:
-        """Give a free lock to an owner; return its fencing number, the same if it has the lock already, 0 if not."""
+        """Acquire a lock; return its fencing number: the same if `owner` holds it already, 0 if another owner does."""
         holder = self._owner.get(name)
         if holder is not None:
             return self._fence[name] if holder == owner else 0
@@ -34,13 +34,13 @@ class Locks:
         return self._fence[name]
 
     def release(self, name: str, owner: str) -> None:
-        """Free a lock; raise `ValueError` if the owner does not have it (any more)."""
+        """Free a lock; raise `ValueError` if the owner does not hold it (any more)."""
         if self._owner.get(name) != owner:
             raise ValueError(f"the lock {name!r} is not held here (any more)")
         del self._owner[name]
 
     def free(self, session: str) -> None:
-        """Free all that a session held."""
+        """Free all locks of a session."""
         for name, owner in list(self._owner.items()):
             if session_of(owner) == session:
                 del self._owner[name]

@@ -1,4 +1,4 @@
-"""Which outcomes are tried again, and when. Jitter is a hash, so that a decision can be repeated."""
+"""Which outcomes are retried, and when. Jitter is a hash, so that decisions are reproducible."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from crawlfleet.coordinator.core.rows import HostRow, LedgerRow, TaskRow, succee
 from crawlfleet.shared.messages import Kind, Outcome, Report
 from crawlfleet.shared.reasons import Reason
 
-# 206 and 304 answer what was not asked, as caches out of order do.
+# 206 and 304 answer a request that was not made: broken caches do that.
 _PASSING_STATUS = frozenset({206, 304, 408, 425, 429}) | (frozenset(range(500, 600)) - {501, 505})
-# A server that is over a limit of ours once is so again: more requests would tell nothing new.
+# A server that exceeds one of our limits once does so again: a retry would change nothing.
 _FINAL_REASONS = frozenset({Reason.HEAD_TOO_LARGE})
 _MOST_REASONS = 100
 
 
 def is_passing(report: Report) -> bool:
-    """Say whether what went wrong may go right another time."""
+    """Say whether another attempt may succeed."""
     if report.outcome is Outcome.HTTP_ERROR:
         return report.status in _PASSING_STATUS
     return report.outcome is Outcome.NETWORK_ERROR and report.reason not in _FINAL_REASONS
 
 
 def counted(ledger: LedgerRow, reason: str) -> LedgerRow:
-    """Return the crawl's numbers with a retry more, counted under its reason; a worker cannot make up any number."""
+    """Return the crawl's numbers with one more retry, by reason; `_MOST_REASONS` bounds what workers can add."""
     retried = ledger.retried
     name = reason if reason in retried or len(retried) < _MOST_REASONS else Reason.OTHER
     return succeed(ledger, retries=ledger.retries + 1, retried={**retried, name: retried.get(name, 0) + 1})
 
 
 def is_refusal(report: Report) -> bool:
-    """Say whether an answer means that the whole host is busy: 429, or 503 that tells when to come back."""
+    """Say whether an answer means that the whole host is busy: 429, or 503 with a `Retry-After`."""
     return report.status == 429 or (report.status == 503 and report.retry_after_s is not None)
 
 
 def is_excused(report: Report, task: TaskRow, host: HostRow, policy: Policy) -> bool:
-    """Say whether an attempt does not count, since the host was busy: the page cannot help it. That has an end."""
+    """Say whether an attempt does not count, since the host was busy. `patience` limits how often."""
     if task.kind is Kind.ROBOTS or not is_refusal(report):
         return False
     return task.refusals < policy.politeness.patience and host.refusals <= policy.politeness.patience
 
 
 def hold_s(policy: Policy, task: TaskRow, report: Report) -> float:
-    """Return how long a whole host is to be left alone after an answer (RFC 9110, 10.2.3), 0 if it need not be.
+    """Return how long nothing may start on the host after an answer (RFC 9110, 10.2.3); 0 if there is no hold.
 
-    What it asks for, never shorter than our own pause after a refusal, and no longer than is bearable.
+    As long as the host asks for; after a refusal at least our own pause; `hold_max_s` at most.
     """
     asked_s = report.retry_after_s or 0.0
     if is_refusal(report):
@@ -59,7 +59,7 @@ def pause_s(policy: Policy, task: TaskRow) -> float:
 
 
 def backoff_s(policy: Policy, ref: bytes, attempt: int) -> float:
-    """Return the pause before the attempt after `attempt`: doubling, between 75 % and 125 % of the round value."""
+    """Return the pause after `attempt`. It doubles with each attempt; jitter makes it 75 % to 125 % of that."""
     digest = blake2b(ref + attempt.to_bytes(4, "big"), digest_size=4).digest()
     jitter = 0.75 + int.from_bytes(digest, "big") / 2**33
     pause: float = policy.tuning.retry_base_s * 2.0 ** min(attempt, 30)

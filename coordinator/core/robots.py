@@ -1,7 +1,7 @@
-"""robots.txt (RFC 9309): what an answer for it means for its origin, and whether a URL may be fetched.
+"""robots.txt (RFC 9309): what an answer means for its origin, and whether a URL may be fetched.
 
-4xx other than 429 means no rules, as do more redirects than are followed; a file that cannot be had (5xx, 429, no
-answer) means that nothing is allowed.
+4xx other than 429, or too many redirects, means that there are no rules. An unavailable file (5xx, 429, no answer)
+means that nothing is allowed.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from crawlfleet.shared.web.urls import fingerprint, parts
 from crawlfleet.shared.web.user_agent import product_token
 
 _NO_ANSWER_YET = frozenset({429})
-# Rules take some forty times the room of their text: many small files are kept read, and a few large ones.
+# Parsed rules take about forty times the memory of their text: cache many small files and a few large ones.
 _SMALL_BYTES = 8 * 1024
 _SMALL_KEPT = 1024
 _LARGE_KEPT = 16
 
 
 def url_of(origin: str) -> str:
-    """Return where an origin's robots.txt is."""
+    """Return the URL of an origin's robots.txt."""
     return f"{origin}/robots.txt"
 
 
 def task_ref(origin: str) -> bytes:
-    """Return the key of the task that asks for an origin's robots.txt."""
+    """Return the key of the task that requests an origin's robots.txt."""
     return fingerprint(Kind.ROBOTS, origin, url_of(origin))
 
 
 def is_ignored(origin: str, policy: Policy) -> bool:
-    """Say whether the job goes without the robots.txt of an origin's host."""
+    """Say whether the job ignores the robots.txt of an origin's host."""
     return bool(policy.politeness.ignore_robots) and parts(url_of(origin)).host in policy.politeness.ignore_robots
 
 
 def gate_of(report: Report) -> Gate:
-    """Return what the last answer for a robots.txt means for its origin."""
+    """Return the gate that follows from the last answer for a robots.txt."""
     if report.outcome is Outcome.FETCHED:
         return Gate.RULES
     if report.outcome is Outcome.REDIRECTED:
@@ -50,7 +50,7 @@ def gate_of(report: Report) -> Gate:
 
 
 def refuses(origin: OriginRow, url: str, policy: Policy) -> Refusal:
-    """Return why robots.txt forbids a URL (`robots`, `robots_unreachable`); empty if it does not."""
+    """Return why robots.txt forbids a URL: `robots` or `robots_unreachable`; empty if it does not."""
     if is_ignored(origin.origin, policy):
         return ""
     if origin.gate is Gate.RULES:
@@ -59,14 +59,14 @@ def refuses(origin: OriginRow, url: str, policy: Policy) -> Refusal:
 
 
 def crawl_delay_s(origin: OriginRow, user_agent: str) -> float:
-    """Return the seconds between requests that `Crawl-delay` asks of us, 0 if none."""
+    """Return the seconds between requests that `Crawl-delay` asks for, 0 if none."""
     if origin.gate is not Gate.RULES:
         return 0.0
     return _read(origin.robots, user_agent).crawl_delay_s()
 
 
 def request_interval_s(origin: OriginRow, user_agent: str) -> float:
-    """Return the seconds between requests that `Request-rate` asks of us, 0 if none."""
+    """Return the seconds between requests that `Request-rate` asks for, 0 if none."""
     if origin.gate is not Gate.RULES:
         return 0.0
     return _read(origin.robots, user_agent).request_interval_s()

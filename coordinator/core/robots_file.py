@@ -1,10 +1,10 @@
 """The text of a robots.txt as the rules for one crawler (RFC 9309, section 2.2).
 
-protego reads values, compares patterns and picks the longest match. What it gets wrong is put right before it sees the
-text, not by a second matcher: lines and groups are told apart here, so that it is handed one group only, ours (it
-compares names by substring, lets unknown lines end a group, and copies every rule once for each name in a group: half
-a megabyte can ask it for gigabytes); and octets are spelled so that its quoting keeps them apart. Nothing here raises,
-whatever the text.
+protego parses values, compares patterns and picks the longest match. Its errors are corrected before it sees the text,
+without a second matcher. Lines and groups are split here, and protego gets one group only, ours: by itself it compares
+names by substring, lets unknown lines end a group, and copies every rule once for each name in a group, so that half a
+megabyte of text can take gigabytes. Octets are spelled so that its quoting keeps them distinct. Nothing here raises for
+any text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from protego import Protego
 from crawlfleet.shared.web.urls import parts
 
 MAX_BYTES = 512 * 1024
-MAX_LINE_BYTES = 16_663  # what Google's parser keeps of a line: eight times the longest URL
+MAX_LINE_BYTES = 16_663  # as Google's parser: eight times the longest URL
 _MAX_RATE_SECONDS = 86_400
 _ANYONE = "*"
 
@@ -25,7 +25,7 @@ _LINE_END = re.compile(rb"\r\n?|\n")
 _MARK = re.compile(rb"\A(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)")
 _AGENT = "User-agent"
 _RULES = ("Allow", "Disallow")
-_FIELDS = {  # with the misspellings that Google's parser and protego know
+_FIELDS = {  # with the misspellings that Google's parser and protego accept
     b"user-agent": _AGENT,
     b"useragent": _AGENT,
     b"user agent": _AGENT,
@@ -46,20 +46,20 @@ _RECORD = re.compile(rb"(%b)(?:\s*:|\s)\s*(.*)" % b"|".join(_FIELDS), re.IGNOREC
 _SITEMAP = re.compile(rb"site-?map\s*:\s*(\S+)", re.IGNORECASE)
 _NAME = re.compile(rb"\*(?=\s|\Z)|[A-Za-z_-]+")
 
-# Escaped or bare: control characters, `$` (protego would take an escaped one for the end of a pattern spelled out),
-# and all beyond ASCII (it would read octets that are not UTF-8 as one and the same character).
+# Escaped or bare: control characters; `$`, since protego takes an escaped one for the end of a pattern; and all beyond
+# ASCII, since it reads all octets that are not UTF-8 as the same character.
 _ODD = re.compile(r"%([01][0-9A-Fa-f]|7[Ff]|24|[89A-Fa-f][0-9A-Fa-f])|([\x00-\x1f$\x7f-\xff])")
 _ODD_LETTERS = 0x100
 
 
 class RobotsFile:
-    """What a robots.txt asks of the crawler with a given product token (see `shared.web.user_agent`)."""
+    """The rules of a robots.txt for one product token (see `shared.web.user_agent`)."""
 
     def __init__(self, text: bytes, token: str) -> None:
         self._rules = Protego.parse("\n".join(["User-agent: *", *lines_for(text, token)]))
 
     def allows(self, url: str) -> bool:
-        """Tell whether a canonical URL may be fetched. Of rules that match equally long, Allow wins."""
+        """Say whether a canonical URL may be fetched. Of matches of equal length, Allow wins."""
         path = _spelled(parts(url).path.encode())
         return self._rules.can_fetch(f"http://h{path}", _ANYONE)
 
@@ -70,21 +70,21 @@ class RobotsFile:
     def request_interval_s(self) -> float:
         """Return the seconds between two requests that `Request-rate` asks for, 0 if none, at most a day.
 
-        A rate for some hours of the day counts for all of them: the core has no clock of the server's town.
+        A rate for certain hours of the day counts for the whole day: the core does not know the server's time zone.
         """
         rate = self._rules.request_rate(_ANYONE)
         return min(rate.seconds, _MAX_RATE_SECONDS) / rate.requests if rate else 0.0
 
 
 def sitemaps_of(text: bytes) -> list[str]:
-    """Return what a robots.txt names as sitemaps, in order: such lines belong to no group."""
+    """Return the sitemaps that a robots.txt names, in order. Such lines belong to no group."""
     lines = (line.partition(b"#")[0].strip() for line in _LINE_END.split(_readable(text)))
     matches = (_SITEMAP.fullmatch(line[:MAX_LINE_BYTES]) for line in lines)
     return [match[1].decode("utf-8", "replace") for match in matches if match]
 
 
 def lines_for(text: bytes, token: str) -> list[str]:
-    """Return what holds for a product token, a record a line: all groups that name it, else all for `*`.
+    """Return the records for a product token, one a line: of all groups that name it, else of all for `*`.
 
     Only Allow and Disallow end the list of names at the head of a group: no other record may (RFC 9309, 2.2.4).
     """
@@ -107,7 +107,7 @@ def lines_for(text: bytes, token: str) -> list[str]:
 
 
 def _records(text: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the records that say something to crawlers: the field as protego writes it, and the value."""
+    """Yield the records with a known field: the field as protego writes it, and the value."""
     for line in _LINE_END.split(_readable(text)):
         match = _RECORD.fullmatch(line[:MAX_LINE_BYTES].partition(b"#")[0].strip())
         if match:
@@ -115,7 +115,7 @@ def _records(text: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _readable(text: bytes) -> bytes:
-    """Cut a text to its limit, at the end of a line, and drop the byte order mark and NULs (they are UTF-16's)."""
+    """Cut a text to its limit, at the end of a line; drop the byte order mark, and NULs, which come from UTF-16."""
     if len(text) > MAX_BYTES:
         whole = max(text.rfind(b"\n", 0, MAX_BYTES), text.rfind(b"\r", 0, MAX_BYTES))
         text = text[: whole + 1]
@@ -133,7 +133,7 @@ def _line(field: str, value: bytes) -> str:
 
 
 def _spelled(octets: bytes) -> str:
-    """Write octets that protego would confuse as letters of their own, the same for both sides of a comparison."""
+    """Replace octets that protego would confuse by distinct letters, the same on both sides of a comparison."""
     return _ODD.sub(_odd_letter, octets.decode("latin-1"))
 
 

@@ -1,10 +1,10 @@
 """The rows of a store: what it remembers, one frozen value each.
 
 `version` counts the changes of a row: a rule that changes a row puts its successor with the next version, and a store
-refuses the successor of a row that has changed since. Times (`_at`, `not_before`) are crawl time in seconds. Encoded, a
-row is an array of its fields in order: a new field goes last and has a default.
+refuses the successor of a row that has changed in the meantime. Times (`_at`, `not_before`) are crawl time in seconds.
+A row is encoded as an array of its fields in order: a new field goes last and has a default.
 
-A kind of row is a class with a `key` and a line in `KINDS`. Turns and stores learn of kinds from that table only.
+A kind of row is a class with a `key` and a line in `KINDS`. Turns and stores know kinds from that table only.
 
 A comment `#:` stands above the field that it describes, and says which fields change together.
 """
@@ -57,7 +57,7 @@ class StoreRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fa
 
 
 class TaskRow(StoreRow, frozen=True, kw_only=True):
-    """One URL to fetch, and what became of it."""
+    """One URL to fetch, and its state."""
 
     ref: bytes
     kind: Kind
@@ -68,13 +68,13 @@ class TaskRow(StoreRow, frozen=True, kw_only=True):
     #: Where it waits while PENDING: at its gate's origin (pages, sitemaps); at its host (robots.txt, which no gate
     #: holds back, and lost tasks, which have passed the gate); or in `ALONE_QUEUE`, if and only if it is `alone`.
     queue: str
-    #: The shortest known distance from a seed. It only ever falls.
+    #: The shortest known distance from a seed. It only falls.
     depth: int
     #: The place in the order of admission. It never changes, and no two tasks share one.
     order: int
     #: Changes only as `transitions` allows.
     state: TaskState
-    #: Why it is FAILED or DROPPED, or DONE with a reservation; while PENDING, why the last attempt was not the last.
+    #: Why it is FAILED or DROPPED, or DONE with a caveat; while PENDING, why the last attempt is retried.
     reason: str = ""
     #: Set with `status` by the last report that counted.
     outcome: Outcome | None = None
@@ -93,18 +93,18 @@ class TaskRow(StoreRow, frozen=True, kw_only=True):
     lease: int = 0
     #: The leases whose report was accepted: a report that is sent again gets the same ack.
     settled: tuple[int, ...] = ()
-    #: A place of the page budget is kept for it: from the grant until a report counts, over a lost lease too. The
-    #: ledger's `pages_reserved` is the number of tasks with this flag.
+    #: A place of the page budget is reserved for it: from the grant until a report counts, also if the lease is lost.
+    #: The ledger's `pages_reserved` is the number of tasks with this flag.
     reserved: bool = False
     #: A suspect: granted only by itself, to a session without other tasks. It stays one until it is final.
     alone: bool = False
     seed: bool = False
-    #: Kept only in a crawl with a depth limit, to pass on a depth that becomes smaller.
+    #: Kept only in a crawl with a depth limit, to pass on a smaller depth.
     outlinks: tuple[bytes, ...] = ()
     #: Higher is granted earlier.
     priority: int = 0
     refusals: int = 0
-    #: When a sitemap says that the page was changed, in seconds since 1970; 0 if none does.
+    #: When the page was changed according to a sitemap, in seconds since 1970; 0 if unknown.
     lastmod: int = 0
 
     @property
@@ -123,19 +123,19 @@ class TaskRow(StoreRow, frozen=True, kw_only=True):
 
     @property
     def verdict(self) -> str:
-        """What a final task is counted under: the reason, or else the outcome."""
+        """The name under which a final task is counted: the reason, else the outcome."""
         return self.reason or self.outcome or ""
 
 
 def queue_of(task: TaskRow) -> str:
-    """Return where a task waits that was never granted, or has given back what it was granted."""
+    """Return the queue of a task that was never granted, or that was released or retried."""
     if task.alone:
         return ALONE_QUEUE
     return task.host if task.kind is Kind.ROBOTS else task.gate
 
 
 class LeaseRow(StoreRow, frozen=True, kw_only=True):
-    """A grant. It lives until its last task is settled, or until its session gives it back or is lost."""
+    """A grant. It lasts until its last task is settled, or its session gives it back or is lost."""
 
     id: int
     session: str
@@ -147,7 +147,7 @@ class LeaseRow(StoreRow, frozen=True, kw_only=True):
     starts: tuple[tuple[bytes, float], ...] = ()
     #: The host's delay at the grant: what the worker keeps between two starts.
     spacing_s: float = 0.0
-    #: How many fetches at once the lease stands for on its host.
+    #: How many simultaneous fetches on its host the lease allows.
     slots: int = 1
     #: Its only task is a suspect.
     alone: bool = False
@@ -158,9 +158,9 @@ class LeaseRow(StoreRow, frozen=True, kw_only=True):
 
 
 class Holder(msgspec.Struct, frozen=True, array_like=True):
-    """A session that holds leases on a host: the number of each lease, oldest first, and its slots.
+    """A session that holds leases on a host: the number and the slots of each lease, oldest first.
 
-    Together they allow the largest of these numbers of slots.
+    The session has the largest of these numbers of slots, not their sum.
     """
 
     session: str
@@ -172,7 +172,7 @@ class Holder(msgspec.Struct, frozen=True, array_like=True):
 
 
 class HostRow(StoreRow, frozen=True, kw_only=True):
-    """A host, the unit of politeness; or several that are asked as one: see `units`."""
+    """A host, the unit of politeness; or several hosts with one politeness: see `units`."""
 
     key: str
     #: The least time between two starts: `politeness.delay_of` of the job, `asked_s` and `adaptive_s`. When it grows,
@@ -183,18 +183,18 @@ class HostRow(StoreRow, frozen=True, kw_only=True):
     next_start_at: float = 0.0
     #: The latest start that is known; None if it was never asked.
     last_start_at: float | None = None
-    #: Nothing starts before this time, under open leases neither: it rises together with `recalled_under`.
+    #: Nothing starts before this time, not even under open leases: it rises together with `recalled_under`.
     hold_until: float = 0.0
-    #: When to look for tasks to grant; None: not before something else happens to the host. The index of due hosts.
+    #: When to check for tasks to grant; None: not before something else happens to the host. The index of due hosts.
     ready_at: float | None = None
-    #: Who holds it: exactly the leases on this host that are not over. With a delay one session at a time is granted.
+    #: Who holds it: exactly the open leases on this host. With a delay, one session at a time gets leases.
     holders: tuple[Holder, ...] = ()
     origins: tuple[str, ...] = ()
-    #: Leases up to this number were granted when the host might be asked sooner: what has not started comes back.
+    #: Leases up to this number were granted before the host was slowed or held: what has not started comes back.
     recalled_under: int = 0
     #: What the robots.txt files of its origins ask for; None in rows of older crawls, where `delay_s` holds it.
     asked_s: float | None = None
-    #: What its answers ask for, how long they take (smoothed), when it was last found too busy, and how often in a row.
+    #: The delay that its answers ask for, their latency (smoothed), when it last was too busy, and how often in a row.
     #: The four change together, with each answer: see `pressure`.
     adaptive_s: float = 0.0
     latency_s: float = 0.0
@@ -220,11 +220,11 @@ class OriginRow(StoreRow, frozen=True, kw_only=True):
     gate: Gate = Gate.WAITING
     #: The text of the file: empty unless the gate is RULES.
     robots: bytes = b""
-    #: From this time on the file is to be asked for again; `rechecking` while it is.
+    #: From this time on the file must be requested again; `rechecking` while that is under way.
     expires_at: float = 0.0
     rechecking: bool = False
-    #: Since when the file could not be had (None: it can), how many looks in a row failed since then, and why the last
-    #: one did. A file that can be had clears all three.
+    #: Since when the file is unavailable (None: it is not), how many looks in a row failed since then, and why the last
+    #: one did. An available file clears all three.
     failing_since: float | None = None
     failed_looks: int = 0
     why: str = ""
@@ -237,9 +237,9 @@ class OriginRow(StoreRow, frozen=True, kw_only=True):
 
 
 class RobotsWaits(msgspec.Struct, frozen=True, array_like=True):
-    """Origins whose robots.txt could not be had: how many are waited for, how many were given up; some with the reason.
+    """Origins with an unavailable robots.txt: how many are waited for, and how many were given up.
 
-    Each list names a few of those that its number counts.
+    Each list names a few of the origins that its number counts, with the reason.
     """
 
     waiting: int = 0
@@ -248,19 +248,19 @@ class RobotsWaits(msgspec.Struct, frozen=True, array_like=True):
     given_up_on: tuple[tuple[str, str], ...] = ()
 
     def but(self, **changed: Any) -> RobotsWaits:
-        """Return the same with other numbers."""
+        """Return a copy with other numbers."""
         return msgspec.structs.replace(self, **changed)
 
 
 class TrapRow(StoreRow, frozen=True, kw_only=True):
-    """What was admitted of a host (`key` is its name), or of a domain (`key` is a dot and its name): see `traps`."""
+    """Counts of the URLs admitted of a host (`key` is its name) or domain (a dot and its name): see `traps`."""
 
     key: str
-    #: A sketch of how many addresses match each pattern: `traps.SKETCH` of them at most, never counted too high.
+    #: A sketch of how many URLs match each pattern: at most `traps.SKETCH` patterns, never counted too high.
     patterns: dict[int, int] = {}
-    #: How many addresses hold a session id.
+    #: How many URLs hold a session id.
     sessions: int = 0
-    #: Of a domain: how many origins were opened that the job does not name.
+    #: Of a domain: how many of its origins, other than those that the job names, were opened.
     origins: int = 0
 
 
@@ -278,7 +278,7 @@ class LedgerRow(StoreRow, frozen=True, kw_only=True):
     rows: int = 0
     #: Seeds that were FETCHED.
     seeds_fetched: int = 0
-    #: Attempts that were not the last, and the same by reason: the numbers of `retried` add up to `retries`.
+    #: Attempts that were retried, in total and by reason: the numbers in `retried` add up to `retries`.
     retries: int = 0
     leases_lost: int = 0
     bytes_received: int = 0
@@ -291,7 +291,7 @@ class LedgerRow(StoreRow, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """What is recorded, once, for a fetched page."""
+    """The record of a fetched page. There is exactly one a page."""
 
     ref: bytes
     url: str
@@ -305,7 +305,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     rows: tuple[Row, ...]
 
 
-# The kinds of rows that are looked up by key, with the name of the table of each. The ledger is one row and has none.
+# The kinds of rows that are looked up by key, with the name of each one's table. The ledger is a single row, without
+# one.
 KINDS: dict[type[StoreRow], str] = {
     TaskRow: "tasks",
     LeaseRow: "leases",

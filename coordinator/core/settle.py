@@ -1,4 +1,4 @@
-"""What a report does: the task's next state, its outlinks, its result, its host.
+"""What a report changes: the task's state, its outlinks, its result, its host.
 
 A report counts only under its task's current lease. Resending an accepted one gets the same ack and changes nothing.
 """
@@ -67,7 +67,7 @@ def ack_if_ignored(turn: Turn, session: str, report: Report) -> AckState | None:
 
 
 def settle(turn: Turn, report: Report, refs: Sequence[bytes], bad: BadRefs) -> None:
-    """Let a report that counts happen, but for its lease. `refs` are the outlinks that it names by URL."""
+    """Apply an accepted report to everything but its lease. `refs` are the outlinks that it names by URL."""
     task, policy = existing(turn.tasks[report.ref]), turn.policy
     links, known = _leads(turn, task, report, refs, bad)
     lease = turn.leases[report.lease]
@@ -76,12 +76,14 @@ def settle(turn: Turn, report: Report, refs: Sequence[bytes], bad: BadRefs) -> N
         join(turn, task.host, unit)
     began_at = start_at(report, lease, turn.now)
     if is_part(task, report):
-        # The last part tells of the attempt.
+        # The attempt is described by the last part.
         began_at = None
         turn.move(task, TaskEvent.PART)
     else:
         if began_at is not None:
-            _hear(turn, task, report, began_at)
+            host = politeness.started(turn.host(task.host), began_at)
+            host = pressure.heard(host, report, began_at, policy, turn.now)
+            turn.put(politeness.delayed(host, policy, turn.now))
         hold_s = retry.hold_s(policy, task, report)
         if hold_s > 0:
             turn.put(politeness.held(turn.host(task.host), turn.now + hold_s))
@@ -95,14 +97,14 @@ def settle(turn: Turn, report: Report, refs: Sequence[bytes], bad: BadRefs) -> N
 
 
 def is_part(task: TaskRow, report: Report) -> bool:
-    """Say whether a report tells a part of a sitemap, and the task goes on."""
+    """Say whether a report holds a part of a sitemap and its task continues."""
     return task.kind is Kind.SITEMAP and report.more
 
 
 def start_at(report: Report, lease: LeaseRow | None, now: float) -> float | None:
-    """Return when an attempt started at the latest; None if it never did. `lease` None is a lease that is over.
+    """Return the latest time at which an attempt can have started; None if it never did. `lease` is None if it ended.
 
-    Not before it was allowed to, though its age may say so: over a restart crawl time may stand still.
+    Never before its planned start, even if its age says so: crawl time may stand still over a restart.
     """
     if report.age_s is None:
         return None
@@ -115,7 +117,7 @@ def start_at(report: Report, lease: LeaseRow | None, now: float) -> float | None
 
 
 def _want(turn: Turn, reports: Sequence[Report], outlinks: Sequence[Sequence[bytes]]) -> BadRefs:
-    """Read what settling these reports will look up, in few calls for each table; return what leads nowhere."""
+    """Read what settling these reports will look up, in few calls for each table; return fingerprints to ignore."""
     policy = turn.policy
     known = set(chain.from_iterable(map(known_refs, reports)))
     named = {page_fingerprint(each.location): each.location for each in reports if each.outcome is Outcome.REDIRECTED}
@@ -133,7 +135,7 @@ def _want(turn: Turn, reports: Sequence[Report], outlinks: Sequence[Sequence[byt
 
 
 def _want_hosts(turn: Turn, reports: Sequence[Report]) -> None:
-    """Read the hosts that were asked, the units that they may join, and the origins that a robots.txt judges."""
+    """Read the hosts that were asked, the units that they may join, and the origins that reported robots.txt affect."""
     tasks = [task for task in (turn.tasks[report.ref] for report in reports) if task is not None]
     served = {task.origin: host_key(robots.url_of(task.origin)) for task in tasks if task.kind is Kind.ROBOTS}
     hosts = {task.host for task in tasks}.union(served.values())
@@ -144,9 +146,9 @@ def _want_hosts(turn: Turn, reports: Sequence[Report]) -> None:
 
 
 def _leads(turn: Turn, task: TaskRow, report: Report, refs: Sequence[bytes], bad: BadRefs) -> tuple[list[Link], bytes]:
-    """Return the links that a report leads to, and the fingerprints of what it leads to that is known as it is.
+    """Return the links in a report, and the joined fingerprints of its known outlinks that need no link.
 
-    Only a link that is not known is judged again: is it what it claims to be?
+    Only unknown links are checked for a canonical URL.
     """
     if task.kind is Kind.PAGE and report.outcome is not Outcome.REDIRECTED:
         return leads_of_page(turn, task, report, refs, bad)
@@ -164,32 +166,25 @@ def _leads(turn: Turn, task: TaskRow, report: Report, refs: Sequence[bytes], bad
 
 
 def _nearer(turn: Turn, refs: Sequence[bytes], depth: int) -> Sequence[tuple[bytes, int]]:
-    """Return those of known tasks that were deeper: a page may be nearer now than its worker knows."""
+    """Return the known tasks among `refs` that were deeper: a page's depth may have fallen since the grant."""
     depths = ((ref, turn.depths[ref]) for ref in refs)
     return [(ref, depth) for ref, known in depths if known is not None and known > depth]
 
 
-def _hear(turn: Turn, task: TaskRow, report: Report, began_at: float) -> None:
-    """Note on a task's host when it was asked, and what it made of that."""
-    host = politeness.started(turn.host(task.host), began_at)
-    host = pressure.heard(host, report, began_at, turn.policy, turn.now)
-    turn.put(politeness.delayed(host, turn.policy, turn.now))
-
-
 def _logged(host: HostRow, report: Report, lease: LeaseRow | None, at: float | None) -> Start | None:
-    """Return what the log keeps of a start on a host; nothing if that has no delay."""
+    """Return what the log keeps of a start on a host; None if the host has no delay."""
     spacing_s = lease.spacing_s if lease is not None else 0.0
     if at is None or not (host.delay_s or spacing_s):
         return None
     sender = crc32(lease.session.encode()) if lease is not None else 0
-    # What was granted before its host joined a unit was held apart from that host's own starts alone.
+    # A lease from before its host joined a unit kept the delay to the starts on that host only.
     return Start(
         host=host.key if lease is None else lease.host, at=at, spacing_s=spacing_s, gap_s=report.gap_s, sender=sender
     )
 
 
 def _decide(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ...]) -> None:
-    """Move the task to where its outcome leads; `outlinks` are those that its row keeps."""
+    """Move the task to the state that its outcome leads to; `outlinks` are those that its row keeps."""
     policy = turn.policy
     is_excused = retry.is_excused(report, task, turn.host(task.host), policy)
     if task.kind is Kind.ROBOTS:
@@ -208,7 +203,7 @@ def _decide(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ..
 
 
 def _event_of(report: Report) -> TaskEvent:
-    """Return how a page ends that is not fetched, and not tried again."""
+    """Return the final event of a page that is neither fetched nor retried."""
     if report.outcome is Outcome.NOT_MODIFIED:
         return TaskEvent.NOT_MODIFIED
     is_unwanted = report.outcome is Outcome.DENIED and report.reason == Reason.CONTENT_TYPE
@@ -236,7 +231,7 @@ def _end(
 
 
 def _record(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ...]) -> None:
-    """Record a fetched page: its final state, its place of the budget, its result."""
+    """Record a fetched page: its final state, its result, its place in the budget."""
     result = Result(
         ref=task.ref,
         url=task.url,
@@ -276,7 +271,7 @@ def _retry(turn: Turn, task: TaskRow, report: Report, not_before: float, is_excu
 
 
 def _settle_robots(turn: Turn, task: TaskRow, report: Report) -> None:
-    """Ask for a robots.txt again, follow where it was sent to, or judge its origin by it."""
+    """Request a robots.txt again, follow its redirect, or judge its origin."""
     again_at = gates.again_at(turn, task, report)
     if again_at is not None:
         gates.look_failed(turn, task, report)
@@ -289,7 +284,7 @@ def _settle_robots(turn: Turn, task: TaskRow, report: Report) -> None:
 
 
 def _redirect(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ...]) -> None:
-    """End a page that sends us elsewhere; where a seed sends us belongs to scope `same`."""
+    """End a page that redirects. The host that a seed redirects to joins scope `same`."""
     budget.give_back(turn, task, report.size_bytes)
     error = redirect_error(task, report.location, turn.policy)
     if error:

@@ -1,9 +1,9 @@
-"""What sitemaps lead to: which of them are read, and which of their entries count (sitemaps.org/protocol).
+"""The links in sitemaps: which sitemaps are read, and which of their entries count (sitemaps.org/protocol).
 
 A sitemap is found in a robots.txt, in an index, or in the job. It *serves* an origin: the one whose robots.txt named it
-or led to it, else its own. An entry counts if its host is the sitemap's or that of the origin served (which so vouches
-for a sitemap that lies elsewhere); for a sitemap that the job names, the job vouches. Pages have to be in the job's
-scope besides. That entries lie below the sitemap's folder is not asked for: hardly any site keeps to it.
+or led to it, else its own. An entry counts if its host is the sitemap's or that of the origin served, which so vouches
+for a sitemap on another host; the job vouches for the sitemaps that it names. Pages must also be in the job's scope.
+Entries need not be below the sitemap's folder: hardly any site follows that rule.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from crawlfleet.shared.web.urls import canonicalize, is_canonical, parts
 
 MAX_DEPTH = 2  # an index of indexes of sitemaps
 MAX_NAMED = 1_000  # by one robots.txt
-PRIORITY = 1_000  # before any page: what they list is ranked, too
+PRIORITY = 1_000  # before any page, since sitemaps rank pages
 
 
 def seed_link(url: str) -> Link:
@@ -39,7 +39,7 @@ def named_by(robots: TaskRow, report: Report, policy: Policy) -> list[Link]:
 
 
 def listed_in(sitemap: TaskRow, report: Report) -> list[Link]:
-    """Return what a sitemap lists: pages, as if they were seeds, and the sitemaps of an index, one step deeper."""
+    """Return the links of a sitemap: pages at depth 0, like seeds, and the sitemaps of an index, one step deeper."""
     links = [
         Link(url=entry.url, depth=0, found_on=sitemap.ref, priority=_ranked(entry.priority), lastmod=entry.lastmod)
         for entry in report.entries
@@ -50,7 +50,7 @@ def listed_in(sitemap: TaskRow, report: Report) -> list[Link]:
 
 
 def vouched_for(sitemap: TaskRow, links: Iterable[Link]) -> list[Link]:
-    """Return those of a sitemap's links, all canonical, that it may speak for."""
+    """Return those of a sitemap's links, all canonical, whose hosts it may list."""
     if sitemap.seed:
         return list(links)
     hosts = {parts(sitemap.url).host, parts(f"{sitemap.origin}/").host}
@@ -58,13 +58,13 @@ def vouched_for(sitemap: TaskRow, links: Iterable[Link]) -> list[Link]:
 
 
 def origin_served(url: str, origin: str) -> str:
-    """Return the origin that a sitemap serves, found through another origin: its own, if the host is the same."""
+    """Return the origin that a sitemap serves if found through `origin`: its own if both have the same host."""
     own = parts(url)
     return own.origin if own.host == parts(f"{origin}/").host else origin
 
 
 def _ranked(priority: int) -> int:
-    """Return a page's priority within what jobs may give: a worker is not believed a rank beyond all others."""
+    """Return a page's priority, bounded to what jobs may set: no worker may rank a page before all others."""
     return max(-PRIORITY, min(PRIORITY, priority))
 
 

@@ -1,11 +1,11 @@
-"""The life of a task as a table: a pair that is missing here cannot happen.
+"""The states of a task as a table: a pair that is missing here cannot happen.
 
     None ──ADMITTED──► PENDING ──GRANTED──► LEASED ──FETCHED, REDIRECTED, JUDGED, ...──► DONE
       └───REFUSED──► DROPPED ◄──REFUSED──┘  │ │ └──GAVE_UP, POISONED──► FAILED
                      ▲  └─REVIVED─► PENDING ◄─┴── LOST, RELEASED, RETRIED
                      └── UNWANTED (LEASED)
 
-A robots.txt alone is asked for again: RECHECKED takes its task from any final state back to PENDING.
+Only a robots.txt is requested again: RECHECKED takes its task from any final state back to PENDING.
 
 An expired lease stays current until its task is granted again, so a late report may still settle a PENDING task.
 """
@@ -55,11 +55,11 @@ TRANSITIONS: dict[tuple[TaskState | None, TaskEvent], TaskState] = {
 
 
 class ImpossibleTransition(Exception):
-    """A rule asked for what the table does not have: our bug."""
+    """A rule requested a transition that the table does not have: our bug."""
 
 
 def moved(task: TaskRow, event: TaskEvent, **changed: Any) -> TaskMoved:
-    """Let an event happen to a task; `changed` are its other new values."""
+    """Apply an event to a task; `changed` are its other new values."""
     after = TRANSITIONS.get((task.state, event))
     if after is None:
         raise ImpossibleTransition(f"{event} cannot happen to a {task.state} task: {task}")
@@ -67,5 +67,5 @@ def moved(task: TaskRow, event: TaskEvent, **changed: Any) -> TaskMoved:
 
 
 def born(event: TaskEvent, **values: Any) -> TaskMoved:
-    """Bring a task to life, as ADMITTED or REFUSED."""
+    """Create a task, as ADMITTED or REFUSED."""
     return TaskMoved(event=event, before=None, task=TaskRow(state=TRANSITIONS[None, event], **values))

@@ -1,13 +1,13 @@
-"""Traps: sites, or parts of them, that go on for ever.
+"""Traps: sites, or parts of sites, without an end.
 
-Only what is in scope and not known yet is looked at. Some traps show in one address: its length, and a sequence of path
-segments that repeats. Others show in numbers: how many addresses of a host differ only by their query, only by a date,
-or hold a session id, and how many origins one domain has. What passes a limit is dropped, and names it; what
-somebody listed (a seed, a sitemap's page) is not looked at.
+Only unknown URLs in scope are checked. Some traps show in a single URL: its length, or a sequence of path segments that
+repeats. Others show in numbers: how many URLs of a host differ only by their query, differ only by a date, or hold a
+session id, and how many origins one domain has. A URL beyond a limit is dropped with the limit as its reason. URLs that
+somebody listed (seeds, pages of sitemaps) are not checked.
 
-How often a pattern was seen is counted for each host by Misra and Gries ("Finding repeated elements", 1982): in little
-memory, never too high, and too low by at most the number of addresses counted over `SKETCH`. So a trap, which outgrows
-everything else, meets its limit, and no other page is refused for it.
+Patterns are counted for each host with the sketch of Misra and Gries ("Finding repeated elements", 1982): it takes
+little memory, never counts too high, and counts too low by at most the number of counted URLs divided by `SKETCH`. So a
+trap, which outgrows everything else, reaches its limit, and no other page is refused for it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _NUMBER = re.compile(r"\d+")
 
 
 class TrapPatterns(NamedTuple):
-    """The trap patterns that an address matches, by number (0: none), and whether it has a session id."""
+    """The trap patterns that a URL matches, by number (0: none), and whether it has a session id."""
 
     query: int
     calendar: int
@@ -46,14 +46,14 @@ class TrapPatterns(NamedTuple):
 
 
 def keys_of(turn: Turn, url: str) -> tuple[str, ...]:
-    """Name the rows that judging an address will look up."""
+    """Return the keys of the rows that judging a URL will look up."""
     origin, host, _ = parts(url)
     own = (host,) if patterns_of(url) is not None else ()
     return (*own, _domain_key(host)) if _is_another_origin(turn, origin, host) else own
 
 
 def refusal(turn: Turn, url: str) -> Refusal:
-    """Name the trap that an address, not known yet, belongs to, if any."""
+    """Return the trap limit that an unknown URL exceeds, if any."""
     limits = turn.policy.traps
     pure = shape(url, turn.policy)
     if pure:
@@ -76,7 +76,7 @@ def refusal(turn: Turn, url: str) -> Refusal:
 
 
 def shape(url: str, policy: Policy) -> Refusal:
-    """Name the trap that shows in an address alone, if any."""
+    """Return the trap limit that a URL exceeds by itself, if any."""
     limits = policy.traps
     if limits.url_length is not None and len(url) > limits.url_length:
         return Reason.TRAP_LENGTH
@@ -86,7 +86,7 @@ def shape(url: str, policy: Policy) -> Refusal:
 
 
 def count(turn: Turn, url: str) -> None:
-    """Count an address that is let in. To be called before its origin is made."""
+    """Count an admitted URL. Call this before its origin is created."""
     limits = turn.policy.traps
     origin, host, _ = parts(url)
     found = patterns_of(url)
@@ -105,7 +105,7 @@ def count(turn: Turn, url: str) -> None:
 
 @lru_cache(maxsize=8192)
 def patterns_of(url: str) -> TrapPatterns | None:
-    """Return the trap patterns that an address matches; None for most addresses."""
+    """Return the trap patterns that a URL matches; None for most URLs."""
     origin, _, path = parts(url)
     query = crc32(f"{origin}{path.partition('?')[0]}".encode()) | 1 << 32 if "?" in path else 0
     calendar = crc32(f"{origin}{_NUMBER.sub('#', path)}".encode()) | 1 << 33 if _has_date(path) else 0
@@ -120,7 +120,7 @@ def _has_date(path: str) -> bool:
 
 
 def repeats(path: str, limit: int) -> bool:
-    """Say whether a sequence of segments follows itself more than `limit` times, near the end of a path."""
+    """Say whether a sequence of segments repeats more than `limit` times in a row, near the end of a path."""
     if path.count("/") <= limit:
         return False
     segments = path.split("/")[1:][-LAST_SEGMENTS:]
@@ -136,7 +136,7 @@ def _repetition(limit: int) -> re.Pattern[str]:
 
 
 def counted(patterns: dict[int, int], pattern: int) -> dict[int, int]:
-    """Return a sketch that has seen a pattern once more."""
+    """Return a sketch that has counted a pattern once more."""
     seen = patterns.get(pattern)
     if seen is not None:
         return {**patterns, pattern: seen + 1}
@@ -150,7 +150,7 @@ def _is_full(limit: int | None, number: int) -> bool:
 
 
 def _is_another_origin(turn: Turn, origin: str, host: str) -> bool:
-    """Say whether an address would open an origin that the job does not name: of a subdomain, or at another port."""
+    """Say whether a URL would open an origin that the job does not name: of a subdomain, or at another port."""
     policy = turn.policy
     if policy.traps.subdomains is None or turn.origins[origin] is not None:
         return False

@@ -1,14 +1,14 @@
-"""A turn: what one decision may see, and what it decided.
+"""A turn: the rows that one decision sees, and what it decided.
 
     turn = Turn(reader, policy, now)
     host = turn.hosts["a.test"]              a row by its table and key; None if there is none
     turn.put(succeed(host, ready_at=5.0))    rules that come later in the turn see this row
-    turn.move(task, TaskEvent.GRANTED)       an event: it happened to the task, whose row follows from it
-    turn.batch()                             all of it, for the store to take or to refuse
+    turn.move(task, TaskEvent.GRANTED)       an event happened to the task, whose row follows from it
+    turn.batch()                             all changes, which the store takes or refuses
 
-A rule is a function of a turn. What it looks up is read at that moment if it was not read before: a *miss*, one call to
-the store for one key, which costs time and nothing else. Rules that know what they will look up read it in one call for
-all keys (`read`, `read_queues`). Both are counted, so that tests can show that a path has no misses.
+A rule is a function of a turn. A look-up of a key that was not read before is a *miss*: one call to the store for one
+key, which costs time and nothing else. Rules that know what they will look up read it in one call for all keys (`read`,
+`read_queues`). Both are counted, so that tests can show that a path has no misses.
 
 A turn has no clock: `now` is crawl time. The store does not change while it lasts.
 """
@@ -43,33 +43,33 @@ V = TypeVar("V")
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """What waits in a queue and may be granted now, by rank and age; and when the next of the others may be."""
+    """The tasks of a queue that may be granted now, by rank and age, and when the next of the others may be."""
 
     tasks: tuple[TaskRow, ...]
     next_at: float | None
 
 
 class Reader(Protocol):
-    """What a turn reads from: a store. Keys that have no row are left out of what is returned."""
+    """What a turn reads from: a store. Answers leave out keys without a row."""
 
     def ledger(self) -> LedgerRow:
         """Return the crawl's own numbers."""
         ...
 
     def rows(self, kind: type[R], keys: Collection[Any]) -> dict[Any, R]:
-        """Return those of the rows of a kind that exist."""
+        """Return the rows of a kind under these keys."""
         ...
 
     def depths(self, refs: Collection[bytes]) -> dict[bytes, int]:
-        """Return the depth of those of the tasks that exist: `rows` would tell as much, but costs more."""
+        """Return the depths of these tasks. `rows` holds them too, but costs more."""
         ...
 
     def strangers(self, refs: Set[bytes]) -> Set[bytes]:
-        """Return those that are no tasks. There are hardly ever any, and asking costs little."""
+        """Return the fingerprints that are no tasks. There are hardly ever any, and the call is cheap."""
         ...
 
     def ready(self, limits: Mapping[str, int], now: float) -> dict[str, Ready]:
-        """Return of each queue at most so many PENDING tasks whose `not_before` has come, by rank and order."""
+        """Return of each queue up to its limit of PENDING tasks whose `not_before` has come, by rank and order."""
         ...
 
     def leases_of(self, session: str) -> tuple[LeaseRow, ...]:
@@ -82,7 +82,7 @@ class Reader(Protocol):
 
 
 class Table(dict[K, V | None], Generic[K, V]):
-    """What a turn has seen under the keys of one table, as it left it. None: nothing is there."""
+    """The rows of one table that a turn has read or put. None: there is no row under the key."""
 
     __slots__ = ("_load", "first", "misses", "reads")
 
@@ -98,7 +98,7 @@ class Table(dict[K, V | None], Generic[K, V]):
         return self[key]
 
     def read(self, keys: Iterable[K]) -> None:
-        """Read what this table does not show yet, in one call."""
+        """Read the keys that this table does not hold yet, in one call."""
         wanted = set(keys) - self.keys()
         if wanted:
             self.reads += 1
@@ -107,7 +107,7 @@ class Table(dict[K, V | None], Generic[K, V]):
 
 
 class Turn:
-    """One decision over the rows of a store: see the head of this module."""
+    """One decision over the rows of a store: see the module's docstring."""
 
     __slots__ = (
         "_events",
@@ -149,12 +149,12 @@ class Turn:
 
     @property
     def misses(self) -> int:
-        """How many keys were looked up that nothing had read before."""
+        """How many keys were looked up without having been read before."""
         return self.depths.misses + sum(table.misses for table in self._tables.values())
 
     @property
     def reads(self) -> int:
-        """How many calls for rows and queues the store was asked for."""
+        """How many calls for rows and queues were made to the store."""
         return self.depths.reads + self._queue_reads + sum(table.reads for table in self._tables.values())
 
     def table(self, kind: type[StoreRow]) -> Table[Any, Any]:
@@ -162,7 +162,7 @@ class Turn:
         return self._tables[kind]
 
     def host(self, key: str) -> HostRow:
-        """Return a host that is known to exist, or the unit that it is asked as one with."""
+        """Return a host that is known to exist, or the unit that it has joined."""
         row = existing(self.hosts[key])
         return existing(self.hosts[row.unit]) if row.unit else row
 
@@ -173,7 +173,7 @@ class Turn:
         self.hosts.read(row.unit for row in map(self.hosts.__getitem__, wanted) if row is not None and row.unit)
 
     def strangers(self, refs: Set[bytes]) -> Set[bytes]:
-        """Return those fingerprints that are no tasks of the crawl."""
+        """Return the fingerprints that are no tasks of the crawl."""
         return self._reader.strangers(refs) if refs else refs
 
     def leases_of(self, session: str) -> tuple[LeaseRow, ...]:
@@ -184,7 +184,7 @@ class Turn:
         return leases
 
     def due(self, limit: int) -> tuple[HostRow, ...]:
-        """Return hosts that were to be looked at when the turn began, the longest due first."""
+        """Return hosts whose check was due when the turn began, the longest due first."""
         hosts = self._reader.due(self.now, limit)
         for host in hosts:
             self.hosts.setdefault(host.key, host)
@@ -202,7 +202,7 @@ class Turn:
                     self.tasks.setdefault(task.ref, task)
 
     def ready(self, queue: str, limit: int) -> Ready:
-        """Return what waits in a queue and may be granted now, less what this turn has moved since."""
+        """Return the tasks of a queue that may be granted now, without those that this turn has moved."""
         if queue not in self._queues:
             self.read_queues({queue: limit})
         found = self._queues[queue]
@@ -213,38 +213,38 @@ class Turn:
         return Ready(tuple(waiting), found.next_at)
 
     def put(self, row: StoreRow) -> None:
-        """Let a row that is new, or the successor of the one seen here, be the one that is there."""
+        """Store a new row, or the successor of the row seen here."""
         if type(row) is LedgerRow:
             self.ledger = row
             return
         table, key = self._tables[type(row)], row.key
         if key not in table.first:
-            # Who makes a first version has looked whether there is a row, or has made its key.
+            # Whoever creates a first version has looked up its key, or has created the key itself.
             table.first[key] = table[key] if row.version > 1 or key in table else None
         table[key] = row
 
     def end_lease(self, lease: LeaseRow, why: str) -> None:
-        """Let a lease be over: `settled`, `released` or `lost`. `lease` is its last row."""
+        """End a lease, of which `lease` is the last row, as `settled`, `released` or `lost`."""
         self.put(lease)
         self.leases[lease.id] = None
         self._gone[lease.id] = Gone(row=lease, why=why)
 
     def move(self, task: TaskRow, event: TaskEvent, **changed: Any) -> TaskRow:
-        """Let an event happen to a task, and return its row after it; `changed` are its other new values."""
+        """Apply an event to a task and return its new row; `changed` are its other new values."""
         return self._happen(moved(task, event, **changed))
 
     def bear(self, event: TaskEvent, **values: Any) -> TaskRow:
-        """Bring a task to life, as ADMITTED or REFUSED, next in the order of admission."""
+        """Create a task, as ADMITTED or REFUSED, next in the order of admission."""
         order = self.ledger.next_order
         self.put(succeed(self.ledger, next_order=order + 1))
         return self._happen(born(event, order=order, **values))
 
     def note(self, event: Accepted | Recorded) -> None:
-        """Note what happened beside the moves of tasks."""
+        """Add an event other than the move of a task."""
         self._events.append(event)
 
     def batch(self) -> list[Change]:
-        """Return what was decided: every event in order, then the last row of each kind and key."""
+        """Return the decided changes: every event in order, then the last row of each kind and key."""
         changes = self._events.copy()
         for table in self._tables.values():
             for key, before in table.first.items():
@@ -267,7 +267,7 @@ class Turn:
 
 
 def existing(row: R | None) -> R:
-    """Return a row that is known to exist. A rule that takes for known what is not has a bug."""
+    """Return a row that is known to exist: if it does not, the rule has a bug."""
     assert row is not None, "a rule looked up what is not there"
     return row
 

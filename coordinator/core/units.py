@@ -1,8 +1,8 @@
-"""Which hosts are asked as one: those of a registrable domain, or those that were found at one address.
+"""Units: hosts with one politeness, of one registrable domain or at one IP address.
 
-A host that has joined a unit keeps its row, which names the unit; all that politeness goes by is in the unit's row, and
-so are the origins of all hosts that joined. A domain is known at once, an address from a host's first answer on: until
-then each host is a unit of its own.
+A host that has joined a unit keeps its row, which names the unit. The unit's row holds all values of politeness, and
+the origins of all hosts that joined. A domain is known at once, an address from a host's first answer on: until then
+each host is its own unit.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from crawlfleet.shared.web.domains import registrable_domain
 
 
 def key_of_name(host: str, policy: Policy) -> str:
-    """Return the key of the unit that a host name alone puts it in."""
+    """Return the key of the unit that follows from a host's name."""
     return registrable_domain(host) if policy.politeness.unit is Unit.DOMAIN else host
 
 
 def key_of_address(address: str, policy: Policy) -> str:
-    """Return the key of the unit of an address, written as a host is in a URL; empty if the address does not count."""
+    """Return the key of the unit of an IP address, as a URL writes a host; empty if invalid or not wanted."""
     if policy.politeness.unit is not Unit.ADDRESS or not address:
         return ""
     try:
@@ -35,12 +35,12 @@ def key_of_address(address: str, policy: Policy) -> str:
 
 
 def new_host(key: str, policy: Policy) -> HostRow:
-    """Return a host of which nothing is known."""
+    """Return a host without a history."""
     return HostRow(key=key, delay_s=policy.politeness.delay_s, asked_s=0.0)
 
 
 def join(turn: Turn, name: str, key: str) -> None:
-    """Let a host be asked as one with those of a unit, unless it is in one."""
+    """Make a host join a unit, unless it is in one already."""
     host = turn.hosts[name] or new_host(name, turn.policy)
     unit = turn.hosts[key] or new_host(key, turn.policy)
     if key != name and not host.unit and not unit.unit:
@@ -49,7 +49,7 @@ def join(turn: Turn, name: str, key: str) -> None:
 
 
 def _merged(unit: HostRow, host: HostRow) -> HostRow:
-    """Return a unit with one host more. What waits under leases of before comes back: it may be too near now."""
+    """Return a unit with one more host. Planned starts under open leases come back: they may be too close now."""
     holders = _both(unit.holders, host.holders)
     newest = max((number for holder in holders for number, _ in holder.leases), default=unit.recalled_under)
     starts = [row.last_start_at for row in (unit, host) if row.last_start_at is not None]
