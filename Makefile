@@ -17,8 +17,8 @@ UNSERVED := -m 'not server and not compose and not long'
 # What runs every branch of the core and of what all share; the rest of the tests shows how parts fit together.
 # Tests that measure time, memory or imports would measure coverage with it.
 UNDISTURBED := tests/unit/test_extract_%.py tests/unit/test_command_line.py
-COVERED := $(filter-out $(UNDISTURBED),$(wildcard tests/unit/test_*.py)) tests/conformance/test_store.py \
-	tests/property/test_url_properties.py tests/integration/test_manager.py tests/fault/test_control_port.py
+COVERED := tests/conformance/test_store.py tests/fault/test_control_port.py tests/integration/test_manager.py \
+	tests/property/test_url_properties.py $(filter-out $(UNDISTURBED),$(wildcard tests/unit/test_*.py))
 
 .PHONY: help
 help: ## list the targets
