@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, TypeAlias
 
 from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.fetch.port import Fetched, Fetcher, ManyFetcher
@@ -25,42 +25,38 @@ class FetchedPage(NamedTuple):
     fetched: Fetched
 
 
-class PageQueue(Protocol):
-    """The queue to the parse threads; None ends one of them."""
-
-    def put(self, page: FetchedPage | None, block: bool = True, timeout: float | None = None) -> None: ...
-    def get(self, block: bool = True, timeout: float | None = None) -> FetchedPage | None: ...
-    def qsize(self) -> int: ...
-
-
-class Fetching(Protocol):
-    """What the pool starts and ends."""
-
-    @property
-    def pages(self) -> PageQueue:
-        """The queue to the parse threads."""
-        ...
-
-    def start(self) -> None:
-        """Start every thread."""
-        ...
-
-    def join(self, give_up_at: float) -> bool:
-        """Wait for every thread to end, once the agenda is closed; False if some still runs at that time."""
-        ...
-
-    def page_taken(self) -> None:
-        """Hear, from a parse thread, that it has taken a page."""
-        ...
-
-
+# The queue to the parse threads; None ends one of them.
+PageQueue: TypeAlias = "queue.Queue[FetchedPage | None] | queue.SimpleQueue[FetchedPage | None]"
 OnBug = Callable[[Attempt, Exception], None]
-# Hears of what ended a thread before its time; nothing else would notice, while leases go on being renewed.
+# Receives what ended a thread before its time; nothing else would notice, and leases would be renewed on and on.
 OnDeath = Callable[[Exception], None]
 
 
-class FetchThreads:
-    """Threads that wait in sockets; one that finds the queue full waits in it."""
+class Fetching:
+    """Some threads that fetch, and the queue that they put pages into."""
+
+    pages: PageQueue
+
+    def __init__(self, agenda: Agenda, threads: int, run: Callable[[], None], on_bug: OnBug, on_death: OnDeath) -> None:
+        self._agenda = agenda
+        self._on_bug = on_bug
+        self._threads = start_later("fetch", threads, lambda _: run(), on_death)
+
+    def start(self) -> None:
+        """Start every thread."""
+        for thread in self._threads:
+            thread.start()
+
+    def join(self, give_up_at: float) -> bool:
+        """Wait for every thread to end, once the agenda is closed; False if some still runs at that time."""
+        return join_all(self._threads, give_up_at)
+
+    def page_taken(self) -> None:
+        """Note that a parse thread has taken a page; called by that thread."""
+
+
+class FetchThreads(Fetching):
+    """Threads that wait in sockets. One that finds the queue full waits in it, and the queue itself wakes it."""
 
     def __init__(
         self,
@@ -71,23 +67,9 @@ class FetchThreads:
         on_bug: OnBug,
         on_death: OnDeath,
     ) -> None:
-        self.pages: queue.Queue[FetchedPage | None] = queue.Queue(pages_between)
-        self._agenda = agenda
+        super().__init__(agenda, threads, self._run, on_bug, on_death)
+        self.pages = queue.Queue(pages_between)
         self._open_fetcher = open_fetcher
-        self._on_bug = on_bug
-        self._threads = start_later("fetch", threads, lambda _: self._run(), on_death)
-
-    def start(self) -> None:
-        """Start every thread."""
-        for thread in self._threads:
-            thread.start()
-
-    def join(self, give_up_at: float) -> bool:
-        """See `Fetching`."""
-        return join_all(self._threads, give_up_at)
-
-    def page_taken(self) -> None:
-        """The queue itself wakes who waits in it."""
 
     def _run(self) -> None:
         fetcher = self._open_fetcher()
@@ -108,7 +90,7 @@ class FetchThreads:
         self.pages.put(FetchedPage(attempt, fetched))
 
 
-class FetchLoop:
+class FetchLoop(Fetching):
     """One thread that keeps up to `most` exchanges under way, as long as fewer than `pages_between` pages wait.
 
     It sleeps in the engine; tasks that come, and parse threads that have caught up, wake it there.
@@ -123,24 +105,18 @@ class FetchLoop:
         on_bug: OnBug,
         on_death: OnDeath,
     ) -> None:
-        self.pages: queue.SimpleQueue[FetchedPage | None] = queue.SimpleQueue()
-        self._agenda = agenda
+        super().__init__(agenda, 1, self._run, on_bug, on_death)
+        self.pages = queue.SimpleQueue()
         self._fetcher = fetcher
         self._most = most
         self._pages_between = pages_between
-        self._on_bug = on_bug
         self._running = 0
         self._held_back = False
-        (self._thread,) = start_later("fetch", 1, lambda _: self._run(), on_death)
 
     def start(self) -> None:
         """Start the thread."""
         self._agenda.listen(self._fetcher.wake)
-        self._thread.start()
-
-    def join(self, give_up_at: float) -> bool:
-        """See `Fetching`."""
-        return join_all((self._thread,), give_up_at)
+        super().start()
 
     def page_taken(self) -> None:
         """Wake the thread if it waits for this, and has room for several pages by now."""
@@ -186,7 +162,7 @@ class FetchLoop:
 
 
 def start_later(role: str, number: int, work: Callable[[int], None], on_death: OnDeath) -> tuple[threading.Thread, ...]:
-    """Make daemon threads: a process that was told to end at once does not wait for a slow server."""
+    """Make daemon threads: a process that has to end at once does not wait for a slow server."""
 
     def guarded(index: int) -> None:
         try:

@@ -70,15 +70,12 @@ def _execute(spec: HookSpec) -> ModuleType:
     try:
         exec(compile(spec.source, spec.path, "exec", dont_inherit=True), module.__dict__)
     except SyntaxError as error:
-        raise UsageError(f"{_syntax_place(spec, error)}: the hook is not Python: {error.msg}; correct it") from error
+        place = f"{error.filename or spec.path}:{error.lineno or 1}"
+        raise UsageError(f"{place}: the hook is not Python: {error.msg}; correct it") from error
     except (Exception, SystemExit) as error:  # the file's own code may raise anything
         place = f"{spec.path}:{_line(spec, error)}"
         raise UsageError(f"{place}: the hook does not import: {describe(error)}; correct it") from error
     return module
-
-
-def _syntax_place(spec: HookSpec, error: SyntaxError) -> str:
-    return f"{error.filename or spec.path}:{error.lineno or 1}"
 
 
 def _line(spec: HookSpec, error: BaseException) -> int:

@@ -15,7 +15,7 @@ FALLBACK = "cp1252"
 _FIRST_BYTES = 1024
 BEGINNINGS_REMEMBERED = 1_000
 
-_BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16-be"), (b"\xff\xfe", "utf-16-le"))
+MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16-be"), (b"\xff\xfe", "utf-16-le"))
 
 # Python codec: labels of the standard that stand for it. Left out: "replacement" encodings, x-user-defined.
 _LABELS = {
@@ -88,7 +88,7 @@ def codec_of(label: str) -> str | None:
 
 def declared_codec(body: bytes, content_type: str) -> tuple[str | None, int]:
     """Return the codec that mark, header or page declare (None if none does) and the length of the mark."""
-    for mark, codec in _BOMS:
+    for mark, codec in MARKS:
         if body.startswith(mark):
             return codec, len(mark)
     match = _HEADER_CHARSET.search(content_type)
@@ -124,7 +124,7 @@ def _prescan(head: bytes) -> str | None:
     if codec is None:
         match = _XML_ENCODING.match(head)
         codec = match and codec_of((match[1] or match[2] or b"").decode("latin-1"))
-    return codec and _readable(codec)
+    return "utf-8" if codec and codec.startswith("utf-16") else codec
 
 
 def _beginning(head: bytes) -> bytes:
@@ -146,10 +146,6 @@ def _codec_in_meta(markup: bytes) -> str | None:
 
 
 _codec_of_beginning = lru_cache(BEGINNINGS_REMEMBERED)(_codec_in_meta)
-
-
-def _readable(codec: str) -> str:
-    return "utf-8" if codec.startswith("utf-16") else codec
 
 
 def _meta_codec(source: bytes) -> str | None:

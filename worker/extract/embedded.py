@@ -77,11 +77,8 @@ def header_links(values: Iterable[str]) -> Iterator[HeaderLink]:
             position = link.end()
             parameters: dict[str, str] = {}
             for name, given in _PARAMETER.findall(link[2]):
-                parameters.setdefault(name.lower(), _unquoted(given))
+                text = re.sub(r"\\(.)", r"\1", given[1:].removesuffix('"')) if given.startswith('"') else given
+                parameters.setdefault(name.lower(), text)
             if "anchor" not in parameters:
                 rel, media_type = parameters.get("rel", ""), parameters.get("type", "")
                 yield HeaderLink(link[1].strip(), rel.lower(), media_type.lower())
-
-
-def _unquoted(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text[1:].removesuffix('"')) if text.startswith('"') else text

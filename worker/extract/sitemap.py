@@ -12,15 +12,16 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import chain
 from xml.parsers import expat
 
 from crawlfleet.shared.messages import SitemapEntry
 from crawlfleet.shared.web.urls import MAX_URL_CHARS, canonicalize
-from crawlfleet.worker.extract.charset import codec_of
+from crawlfleet.worker.extract.charset import MARKS, codec_of
 
 MAX_BYTES = 50 * 1024 * 1024
 MAX_ENTRIES = 50_000
@@ -32,7 +33,6 @@ BLOCK_BYTES = 1024 * 1024
 MAX_FIELD_CHARS = 4 * MAX_URL_CHARS
 
 _GZIP = b"\x1f\x8b"
-_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16-be"), (b"\xff\xfe", "utf-16-le"))
 _DECLARED = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([^\"'>]*)")
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 _YEAR_OR_MONTH = re.compile(r"([0-9]{4})(?:-([0-9]{2}))?")
@@ -151,7 +151,9 @@ class _Plain:
     def __init__(self, body: bytes, cut: bool) -> None:
         self.is_cut = cut
         self.is_xml = False
-        self._blocks = self._limited(_unpacked(body) if body.startswith(_GZIP) else _sliced(body))
+        starts = range(0, len(body), BLOCK_BYTES)
+        sliced = (body[start : start + BLOCK_BYTES] for start in starts)
+        self._blocks = self._limited(_unpacked(body) if body.startswith(_GZIP) else sliced)
         self._first = b""
         self._failure: Exception | None = None
         try:
@@ -166,7 +168,7 @@ class _Plain:
         codec, mark = _codec(self._first)
         decode = None if codec == "utf-8" else codecs.getincrementaldecoder(codec)("replace")
         begun = False
-        for block in _chained(self._first[mark:], self._blocks):
+        for block in chain((self._first[mark:],), self._blocks):
             text = block if decode is None else decode.decode(block).encode("utf-8", "replace")
             if not begun:
                 text = text.lstrip()
@@ -186,17 +188,8 @@ class _Plain:
             yield block
 
 
-def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
-
-
-def _sliced(body: bytes) -> Iterator[bytes]:
-    return (body[start : start + BLOCK_BYTES] for start in range(0, len(body), BLOCK_BYTES))
-
-
 def _unpacked(body: bytes) -> Iterator[bytes]:
-    """Yield what gzip data hold, in large blocks; what comes before broken data is yielded before they are told."""
+    """Yield what gzip data hold, in large blocks; what precedes broken data is yielded before they raise."""
     pieces: list[bytes] = []
     size = 0
     try:
@@ -215,7 +208,7 @@ def _unpacked(body: bytes) -> Iterator[bytes]:
 
 def _codec(head: bytes) -> tuple[str, int]:
     """Return the codec of a text that begins so, and the length of its mark. The protocol knows UTF-8 alone."""
-    for mark, codec in _MARKS:
+    for mark, codec in MARKS:
         if head.startswith(mark):
             return codec, len(mark)
     declared = _DECLARED.match(head.lstrip()[:200])
@@ -229,13 +222,14 @@ def _read(plain: _Plain, found: _Found) -> None:
     first = next(blocks, b"")
     if not first:
         raise _Refused("it is empty")
+    whole = chain((first,), blocks)
     if plain.is_xml:
-        _read_xml(_chained(first, blocks), found)
+        _XmlReader(found).read(whole)
     else:
-        _read_text(_chained(first, blocks), found)
+        _read_text(whole, found)
 
 
-def _read_text(blocks: Iterator[bytes], found: _Found) -> None:
+def _read_text(blocks: Iterable[bytes], found: _Found) -> None:
     """Read one address a line; other lines say nothing, but one line has to."""
     none = True
     for number, line in enumerate(_lines(blocks)):
@@ -250,25 +244,13 @@ def _read_text(blocks: Iterator[bytes], found: _Found) -> None:
         raise _Enough
 
 
-def _lines(blocks: Iterator[bytes]) -> Iterator[str]:
+def _lines(blocks: Iterable[bytes]) -> Iterator[str]:
     rest = b""
-    for block in blocks:
+    for block in chain(blocks, (b"\n",)):
         *whole, rest = re.split(rb"\r\n?|\n", rest + block)
         for line in whole:
-            yield _line(line)
+            yield line[: MAX_FIELD_CHARS + 1].decode("utf-8", "replace").strip()
         rest = rest[: MAX_FIELD_CHARS + 1]
-    yield _line(rest)
-
-
-def _line(line: bytes) -> str:
-    return line[: MAX_FIELD_CHARS + 1].decode("utf-8", "replace").strip()
-
-
-def _read_xml(blocks: Iterator[bytes], found: _Found) -> None:
-    reader = _XmlReader(found)
-    for block in blocks:
-        reader.feed(block)
-    reader.close()
 
 
 class _XmlReader:
@@ -286,18 +268,20 @@ class _XmlReader:
         self._chars = 0
         self._parser = parser = expat.ParserCreate("utf-8", namespace_separator=" ")
         parser.buffer_text = True
-        parser.StartDoctypeDeclHandler = _refuse_doctype
+        parser.StartDoctypeDeclHandler = self._refuse_doctype
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._take_text
 
-    def feed(self, block: bytes) -> None:
-        """Read on."""
-        self._parser.Parse(block, False)
-
-    def close(self) -> None:
-        """Read to the end."""
+    def read(self, blocks: Iterable[bytes]) -> None:
+        """Read a whole document."""
+        for block in blocks:
+            self._parser.Parse(block, False)
         self._parser.Parse(b"", True)
+
+    @staticmethod
+    def _refuse_doctype(*_: object) -> None:
+        raise _Refused("it has a DOCTYPE, which no sitemap needs")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
@@ -344,10 +328,6 @@ class _XmlReader:
         elif self._depth == self._form.depth - 1:
             item, self._item = self._item, None
             self._found.add(item, is_index=self._form.is_index)
-
-
-def _refuse_doctype(*_: object) -> None:
-    raise _Refused("it has a DOCTYPE, which no sitemap needs")
 
 
 def _priority(written: str) -> int:

@@ -206,8 +206,8 @@ class StrictResponse(http.client.HTTPResponse):
         return line
 
 
-class _Watched(HTTPConnection):
-    """What both kinds of connection share: the watch, the strict response, the bounded dialling."""
+class WatchedHTTP(HTTPConnection):
+    """A connection with a watch, a strict response and bounded dialling."""
 
     def __init__(self, host: str, port: int, watch: Watch, **tls: Any) -> None:
         super().__init__(host.strip("[]"), port=port, **tls)
@@ -235,17 +235,13 @@ class _Watched(HTTPConnection):
         raise problem
 
 
-class WatchedHTTP(_Watched):
-    """A connection without TLS."""
-
-
-class WatchedHTTPS(_Watched, HTTPSConnection):
-    """A connection with TLS, the certificate verified against the trusted authorities."""
+class WatchedHTTPS(WatchedHTTP, HTTPSConnection):
+    """The same with TLS, the certificate verified against the trusted authorities."""
 
 
 def resolve(host: str, port: int, watch: Watch) -> list[tuple[Any, ...]]:
     """Look a name up, within the watch: in a thread, since the system's resolver takes as long as it likes."""
-    if _is_address(host):
+    if ":" in host or host.rpartition(".")[2].isdigit():  # an address
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     answers: queue.SimpleQueue[list[tuple[Any, ...]] | OSError | UnicodeError] = queue.SimpleQueue()
     threading.Thread(target=_look_up, args=(host, port, answers), name="resolver", daemon=True).start()
@@ -265,10 +261,6 @@ def _look_up(host: str, port: int, answers: queue.SimpleQueue[list[tuple[Any, ..
         answers.put(error)
 
 
-def _is_address(host: str) -> bool:
-    return ":" in host or host.rpartition(".")[2].isdigit()
-
-
 @cache
 def tls_context(ca_pem: str) -> ssl.SSLContext:
     """Return the process's TLS context; loading the authorities takes milliseconds, so it is made once.
@@ -283,7 +275,7 @@ def tls_context(ca_pem: str) -> ssl.SSLContext:
     return context
 
 
-def open_connection(origin: str, watch: Watch, ca_pem: str = "") -> _Watched:
+def open_connection(origin: str, watch: Watch, ca_pem: str = "") -> WatchedHTTP:
     """Make the connection (not yet dialled) to a canonical origin: `scheme://host[:port]`."""
     scheme, _, authority = origin.partition("://")
     host, colon, port = authority.rpartition(":")

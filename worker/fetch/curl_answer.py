@@ -101,11 +101,11 @@ def read_head(lines: Sequence[bytes]) -> Head | None:
     ends = [index for index, line in enumerate(lines) if line in _BLANK]
     if not ends or (ends[-1] + 1 < len(lines) and lines[ends[-1] + 1].startswith(b"HTTP/")):
         if lines:
-            _status_line(lines[0])  # one that is broken is told as such
+            _status_line(lines[0])  # raises if it is broken
         return None
     begin = ends[-2] + 1 if len(ends) > 1 else 0
     first = _status_line(lines[begin])
-    if _is_interim(first):
+    if first.status < 200 and first.status != 101:  # an interim one
         return None
     headers = read_fields(lines[begin + 1 : ends[-1]])
     refuse_two_locations(first.status, headers)
@@ -120,7 +120,3 @@ def _status_of(line: bytes) -> int:
 def _status_line(line: bytes) -> StatusLine:
     """Read the first line of a head; HTTP/2 has none, and libcurl makes one where the connection speaks it."""
     return read_status_line(b"HTTP/1.1 " + line[7:] if line.startswith(b"HTTP/2 ") else line)
-
-
-def _is_interim(first: StatusLine) -> bool:
-    return first.status < 200 and first.status != 101

@@ -45,6 +45,7 @@ _EPOLL = {
     pycurl.POLL_OUT: select.EPOLLOUT,
     pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
 }
+_NO_HEAD = Head(0, Headers())
 _NOT_CONNECTED = frozenset({Reason.DNS, Reason.CONNECT})
 # From 8.20 on libcurl bounds a body by what it is once decoded, too; then nobody has to look at each of its blocks.
 _BOUNDS_DECODED = pycurl.version_info()[2] >= 0x081400
@@ -269,10 +270,7 @@ class CurlFetcher:
         try:
             fetched = self._fetched(handle, code, text)
         except Exception as error:  # noqa: BLE001  one exchange must not end the thread of all others
-            detail = f"{type(error).__name__}: {error}"
-            fetched = Fetched(
-                url=handle.url, failure=Outcome.INTERNAL_ERROR, reason=Reason.INTERNAL_ERROR, detail=detail
-            )
+            fetched = _failure(handle, _NO_HEAD, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
         self._multi.remove_handle(curl)
         self._ended.append((handle.mark, fetched))
         handle.forget()
@@ -287,7 +285,7 @@ class CurlFetcher:
             if head is None and code == OK:
                 raise BrokenAnswer(Reason.HEAD_TRUNCATED, "the connection ended inside the head of the answer")
         except BrokenAnswer as broken:
-            return _failure(handle, Head(0, Headers()), broken.reason, str(broken), elapsed_s, address)
+            return _failure(handle, _NO_HEAD, broken.reason, str(broken), elapsed_s, address)
         if code == OK and head is not None and handle.is_too_long(head.status):
             code = WRITE_ERROR
         if head is not None and (code == OK or truncated or not 200 <= head.status <= 299):
@@ -310,10 +308,12 @@ class CurlFetcher:
         if code == TIMED_OUT and not handle.lines:
             asked = handle.curl.getinfo(pycurl.REQUEST_SIZE) > 0
             reason = Reason.TIMEOUT_FIRST_BYTE if asked else Reason.TIMEOUT_CONNECT
-        return _failure(handle, head or Head(0, Headers()), reason, text, elapsed_s, address)
+        return _failure(handle, head or _NO_HEAD, reason, text, elapsed_s, address)
 
 
-def _failure(handle: _Handle, head: Head, reason: Reason, detail: str, elapsed_s: float, address: str) -> Fetched:
+def _failure(
+    handle: _Handle, head: Head, reason: Reason, detail: str, elapsed_s: float = 0.0, address: str = ""
+) -> Fetched:
     outcome = Outcome.TOO_LARGE if reason is Reason.BODY_TOO_LARGE else Outcome.NETWORK_ERROR
     return Fetched(
         url=handle.url,

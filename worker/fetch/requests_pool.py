@@ -134,8 +134,6 @@ class WatchedAdapter(HTTPAdapter):
         except Exception as error:
             connection.close()
             failure, address = _failure_of(error, _CONNECT_REASONS), connection.remote_address
-            if failure is None:
-                raise
             if failure.reason is Reason.CONNECT and address:
                 failure = failure._replace(reason=Reason.TLS)  # it was connected, and cut in the handshake
             raise _Failed(failure._replace(remote_address=address)) from error
@@ -177,8 +175,6 @@ class WatchedAdapter(HTTPAdapter):
             raw: HTTPResponse = connection.getresponse()
         except (OSError, BrokenAnswer) as error:
             failure = _failure_of(error, _EXCHANGE_REASONS)
-            if failure is None:
-                raise
             if failure.reason is Reason.TIMEOUT_TOTAL and not connection.watch.answered:
                 failure = failure._replace(reason=Reason.TIMEOUT_FIRST_BYTE)
             raise _Failed(failure) from error
@@ -215,10 +211,9 @@ class WatchedAdapter(HTTPAdapter):
         proxies: Any = None,  # noqa: ARG002 - and no proxies
     ) -> requests.Response:
         """Serve whoever uses the session; raise `requests.ConnectionError` on any failure."""
+        asked = _Request(request.method or "GET", request.url or "", dict(request.headers), request.body)
         try:
-            answer = self.exchange(
-                _Request(request.method or "GET", request.url or "", dict(request.headers), request.body)
-            )
+            answer = self.exchange(asked)
         except _Failed as failed:
             text = f"{failed.failure.reason}: {failed.failure.detail}"
             raise requests.ConnectionError(text, request=request) from failed
@@ -260,39 +255,33 @@ class RequestsFetcher:
             prepare(self.session)
 
     def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:
-        """GET a canonical URL; whatever happens is told in the value."""
+        """GET a canonical URL; a failure is part of the value."""
         started = time.monotonic()
         try:
             answer = self._adapter.exchange(_Request("GET", url, self._headers_for(url)), keep_bytes)
         except _Failed as failed:
             failure = failed.failure
+        except Exception as error:  # noqa: BLE001 - a fetch thread must outlive any page; the report has the type
+            failure = _Failure(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}", Outcome.INTERNAL_ERROR)
+        else:
             return Fetched(
                 url=url,
-                status=failure.status,
-                headers=failure.headers,
-                failure=failure.outcome,
-                reason=failure.reason,
-                detail=failure.detail,
+                status=answer.status,
+                headers=answer.headers,
+                body=answer.body,
+                truncated=answer.truncated,
                 elapsed_s=time.monotonic() - started,
-                remote_address=failure.remote_address,
-            )
-        except Exception as error:  # noqa: BLE001 - a fetch thread must outlive any page; the report tells the type
-            detail = f"{type(error).__name__}: {error}"
-            return Fetched(
-                url=url,
-                failure=Outcome.INTERNAL_ERROR,
-                reason=Reason.INTERNAL_ERROR,
-                detail=detail,
-                elapsed_s=time.monotonic() - started,
+                remote_address=answer.remote_address,
             )
         return Fetched(
             url=url,
-            status=answer.status,
-            headers=answer.headers,
-            body=answer.body,
-            truncated=answer.truncated,
+            status=failure.status,
+            headers=failure.headers,
+            failure=failure.outcome,
+            reason=failure.reason,
+            detail=failure.detail,
             elapsed_s=time.monotonic() - started,
-            remote_address=answer.remote_address,
+            remote_address=failure.remote_address,
         )
 
     def _headers_for(self, url: str) -> Mapping[str, str]:
@@ -307,8 +296,8 @@ class RequestsFetcher:
         self.session.close()
 
 
-def _failure_of(error: Exception, reasons: tuple[tuple[type[BaseException], Reason], ...]) -> _Failure | None:
-    """Map what a library raised to a failure; None for an error that no reason fits, which is a bug."""
+def _failure_of(error: Exception, reasons: tuple[tuple[type[BaseException], Reason], ...]) -> _Failure:
+    """Map what a library raised to a failure; raise an error that no reason fits again: it is a bug."""
     if isinstance(error, BrokenAnswer):
         return _Failure(error.reason, str(error))
     seen: BaseException = error
@@ -319,7 +308,7 @@ def _failure_of(error: Exception, reasons: tuple[tuple[type[BaseException], Reas
             if isinstance(seen, ssl.SSLCertVerificationError):
                 reason = _TLS_REASONS.get(seen.verify_code, reason)  # noqa: PLW2901  the narrower one
             return _Failure(reason, str(seen) or type(seen).__name__)
-    return None
+    raise error
 
 
 def _too_large(limit: int) -> _Failed:
@@ -328,10 +317,8 @@ def _too_large(limit: int) -> _Failed:
 
 def _read_body(raw: HTTPResponse, headers: Headers, limit: int) -> bytes:
     """Read a body, decoded, of at most `limit` bytes."""
-    coded = "content-encoding" in headers
-    if coded:
-        _refuse_coding(headers)
-    if not coded and (raw.length_remaining or 0) > limit:
+    _refuse_coding(headers)
+    if "content-encoding" not in headers and (raw.length_remaining or 0) > limit:
         raise _too_large(limit)
     blocks: list[bytes] = []
     left = limit
@@ -361,14 +348,11 @@ def _blocks(raw: HTTPResponse) -> Iterator[bytes]:
         while block := raw.read(READ_BYTES, decode_content=True):
             yield block
     except (foreign.HTTPError, OSError, BrokenAnswer) as error:
-        failure = _failure_of(error, _EXCHANGE_REASONS)
-        if failure is None:
-            raise
-        raise _Failed(failure) from error
+        raise _Failed(_failure_of(error, _EXCHANGE_REASONS)) from error
 
 
 def _refuse_coding(headers: Headers) -> None:
-    named = codings(headers)
+    named = codings(headers) if "content-encoding" in headers else ()
     if not _DECODABLE.issuperset(named):
         text = f"Content-Encoding is {', '.join(named)[:80]!r}, which was not asked for"
         raise _Failed(_Failure(Reason.BAD_ENCODING, text))
