@@ -79,11 +79,6 @@ class WorkerArguments:
     replaces: str = ""
     began: tuple[TaskKey, ...] = ()
 
-    @property
-    def hello(self) -> Hello:
-        """The first message to the coordinator."""
-        return Hello(session=self.session, worker=self.worker, replaces=self.replaces, began=self.began)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedState:
@@ -111,7 +106,10 @@ def serve(arguments: WorkerArguments, pipe: Connection, shared: SharedState, inh
     )
     manager = FleetManager.joining(arguments.token)
     quiet_s = STILL_TRYING_EVERY_S if arguments.index else 0.0
-    session = Session(partial(dial, manager), arguments.hello, SessionOptions(quiet_s=quiet_s))
+    hello = Hello(
+        session=arguments.session, worker=arguments.worker, replaces=arguments.replaces, began=arguments.began
+    )
+    session = Session(partial(dial, manager), hello, SessionOptions(quiet_s=quiet_s))
     with Signals([signal.SIGTERM]) as signals:
         listener = threading.Thread(target=listen, args=(pipe, signals, session.orders), name="node", daemon=True)
         listener.start()
@@ -179,7 +177,7 @@ def run_worker(
 def _open_engine(brief: Brief) -> FetchEngine:
     prepare = load_session(brief.hook) if brief.hook is not None else None
     engine = engine_for(brief.fetch, prepare)
-    # What cannot be opened is better told here than in every fetch thread.
+    # An engine that cannot be opened fails here once, not in every fetch thread.
     engine.open().close()
     return engine
 

@@ -123,7 +123,9 @@ class Lanes:
             self._schedule(lane)
             if attempt is not None:
                 return attempt
-            self._forget_if_idle(lane, now)
+            if not lane.waiting and not lane.running and lane.kept_until <= now:
+                lane.ticket = 0
+                del self._lanes[lane.host]
         return None
 
     def next_at(self) -> float | None:
@@ -224,11 +226,6 @@ class Lanes:
             return
         lane.ticket, lane.due_at = next(self._tickets), due_at
         heapq.heappush(self._heap, (due_at, lane.ticket, lane))
-
-    def _forget_if_idle(self, lane: _Lane, now: float) -> None:
-        if not lane.waiting and not lane.running and lane.kept_until <= now:
-            lane.ticket = 0
-            del self._lanes[lane.host]
 
 
 def _due_at(lane: _Lane) -> float:

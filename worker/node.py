@@ -53,7 +53,7 @@ _logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions:
-    """How many worker processes, how they start, and what each is told."""
+    """How many worker processes, how they start, and the options of each."""
 
     token: JoinToken
     processes: int
@@ -232,7 +232,8 @@ class Node:
         else:
             is_blameless = slot.failure is None and (bool(unfinished) or code == -signal.SIGKILL)
             self._count_death(slot, child, is_blameless=is_blameless)
-            self._plan_restart(slot, child, _cause(code))
+            cause = f"exit code {code}" if code is None or code > 0 else f"killed by {signal.Signals(-code).name}"
+            self._plan_restart(slot, child, cause)
 
     def _count_death(self, slot: _Slot, child: _Child, *, is_blameless: bool) -> None:
         """Count a death in the series that it belongs to; a long run ends a series."""
@@ -280,9 +281,3 @@ def _why_give_up(slot: _Slot) -> str:
     if slot.short_runs >= SHORT_RUNS:
         return f"died {SHORT_RUNS} times in a row within {LONG_RUN_S:.0f} s"
     return ""
-
-
-def _cause(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"killed by {signal.Signals(-code).name}"
-    return f"exit code {code}"

@@ -99,13 +99,13 @@ class Pool:
         return join_all(self._parsing, give_up_at)
 
     def _fetch_by(self, engine: FetchEngine, size: PoolSize) -> Fetching:
-        most, between, heard_by = size.fetches, size.pages_between, (self._report_bug, self._orders.abort)
-        if engine.many_at_once:
-            return FetchLoop(self._agenda, engine.open(), most, between, *heard_by)
-        return FetchThreads(self._agenda, engine.open, most, between, *heard_by)
+        def on_bug(attempt: Attempt, error: Exception) -> None:
+            self._outbox.put(_internal_error(attempt, error))
 
-    def _report_bug(self, attempt: Attempt, error: Exception) -> None:
-        self._outbox.put(_internal_error(attempt, error))
+        most, between, on_death = size.fetches, size.pages_between, self._orders.abort
+        if engine.many_at_once:
+            return FetchLoop(self._agenda, engine.open(), most, between, on_bug, on_death)
+        return FetchThreads(self._agenda, engine.open, most, between, on_bug, on_death)
 
     def _parse_all(self, thread: int) -> None:
         while (page := self._next_page(thread)) is not None:

@@ -71,14 +71,10 @@ def _only(job: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
 def _known_to(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Return a job without the keys that an older one did not have."""
     return {
-        key: _known_to(old[key], value) if _are_mappings(old[key], value) else value
+        key: _known_to(old[key], value) if isinstance(old[key], dict) and isinstance(value, dict) else value
         for key, value in new.items()
         if key in old
     }
-
-
-def _are_mappings(old: object, new: object) -> bool:
-    return isinstance(old, dict) and isinstance(new, dict)
 
 
 def _shown(value: Any) -> str:

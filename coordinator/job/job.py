@@ -50,15 +50,7 @@ from crawlfleet.coordinator.job.seeds import Seeds, pages_of, read_seeds, sitema
 from crawlfleet.coordinator.job.yaml_source import KeyPath
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES, names, that_prepare_sessions
 from crawlfleet.shared.errors import JobError
-from crawlfleet.shared.messages import (
-    Brief,
-    FetchSpec,
-    HookSpec,
-    LinkSpec,
-    ParseSpec,
-    ScopeSpec,
-    UrlSpec,
-)
+from crawlfleet.shared.messages import Brief, FetchSpec, HookSpec, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
 from crawlfleet.shared.web.urls import host_key
 
 Timeout = Annotated[float, duration("100ms", "10m")]
@@ -115,10 +107,7 @@ class PolitenessRules(Section):
     ignore_robots: Annotated[tuple[IgnoredRobots, ...], AfterValidator(_ignored)] = _POLITENESS.ignore_robots
 
 
-_HEADERS: TypeAdapter[dict[str, str]] = TypeAdapter(
-    dict[HeaderName, HeaderValue],
-    config=STRICT,
-)
+_HEADERS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[HeaderName, HeaderValue], config=STRICT)
 
 
 def _headers(value: object) -> tuple[tuple[str, str], ...]:
@@ -270,7 +259,8 @@ def as_data(job: Job) -> dict[str, Any]:
 
 def brief(job: Job) -> Brief:
     """Return what workers need to know of a job: its sections, and what is made of several."""
-    hosts = job.scope.hosts if isinstance(job.scope.hosts, tuple) else _hosts_of(job.seeds)
+    seeds = (*pages_of(job.seeds), *sitemaps_of(job.seeds))
+    hosts = job.scope.hosts if isinstance(job.scope.hosts, tuple) else tuple(dict.fromkeys(map(host_key, seeds)))
     return job.spec(
         Brief,
         job=job.name,
@@ -292,10 +282,6 @@ def policy(job: Job, work: Brief) -> Policy:
         extent=job.scope,
         politeness=job.politeness.spec(Politeness, ignore_robots=ignored),
     )
-
-
-def _hosts_of(seeds: Seeds) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(map(host_key, (*pages_of(seeds), *sitemaps_of(seeds)))))
 
 
 def _advise(path: KeyPath, key: str) -> str:

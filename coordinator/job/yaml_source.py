@@ -157,7 +157,8 @@ class _Builder:
         tag = getattr(event, "tag", None)
         if tag is not None:
             self.broken.add(path)
-            self._refuse(event, path, f"the tag {_tag_name(tag)} is not accepted: take it away")
+            name = tag.replace("tag:yaml.org,2002:", "!!")
+            self._refuse(event, path, f"the tag {name} is not accepted: take it away")
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(path)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -222,10 +223,6 @@ def _scalar(text: str) -> Value:
     if _WHOLE.match(text):
         return int(text)
     return float(text) if _DECIMAL.match(text) else text
-
-
-def _tag_name(tag: str) -> str:
-    return tag.replace("tag:yaml.org,2002:", "!!")
 
 
 def _syntax_problem(text: str, error: yaml.MarkedYAMLError) -> Problem:

@@ -28,7 +28,7 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 
 def add_crawl(parser: argparse.ArgumentParser) -> None:
-    """Define the folder that a command about an existing crawl reads."""
+    """Define the folder that a command about an existing crawl reads: all arguments that some commands have."""
     parser.add_argument("crawl", metavar="CRAWL", type=Path, help="the crawl's folder, such as crawls/demo")
 
 

@@ -6,10 +6,7 @@ import argparse
 
 from crawlfleet.commands.arguments import add_crawl
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Define the arguments of an audit."""
-    add_crawl(parser)
+add_arguments = add_crawl
 
 
 def execute(args: argparse.Namespace) -> int:

@@ -129,7 +129,7 @@ def list_path(number: int) -> str:
 
 def pages() -> dict[str, str]:
     """Make every page that answers 200, path → HTML; those that robots.txt forbids among them."""
-    return dict(chain(_plain_pages(), _lists(), _books(), _authors(), _tags(), _forbidden()))
+    return dict(chain(_plain_pages(), _lists(), _books(), _shelves()))
 
 
 def expected(base: str) -> Truth:
@@ -161,6 +161,8 @@ def _plain_pages() -> Iterator[tuple[str, str]]:
     yield SLOW_PATH, _page("Stock", f"<h1>Stock</h1>{prices}")
     events = f'<p>A reading every Thursday, if the lights hold. <a href="{DISALLOWED[1]}">Orders</a></p>'
     yield SHAKY_PATH, _page("Events", f"<h1>Events</h1>{events}")
+    for path in DISALLOWED:
+        yield path, _page("Staff only", "<h1>Staff only</h1>")
     yield _CHAIN_END, _page("Newsletter", "<h1>Newsletter</h1><p>You found the page that moved twice.</p>")
 
 
@@ -168,33 +170,24 @@ def _lists() -> Iterator[tuple[str, str]]:
     for number in range(1, LISTS + 1):
         shelf = _shelf(BOOKS[(number - 1) * BOOKS_A_LIST : number * BOOKS_A_LIST], up="..")
         title = f"Catalogue, page {number} of {LISTS}"
-        yield list_path(number), _page(title, f"<h1>{title}</h1>{shelf}{_pager(number)}")
+        back = f'<a rel="prev" href="page-{number - 1}.html">Back</a>' if number > 1 else ""
+        on = f'<a rel="next" href="page-{number + 1}.html">Next</a>' if number < LISTS else ""
+        yield list_path(number), _page(title, f'<h1>{title}</h1>{shelf}<p class="pager">{back} {on}</p>')
 
 
 def _books() -> Iterator[tuple[str, str]]:
     for book in BOOKS:
-        yield book.path, _page(book.title, _detail(book), crumbs=(("Catalogue", list_path(_list_of(book))),))
+        catalogue = ("Catalogue", list_path((book.number - 1) // BOOKS_A_LIST + 1))
+        yield book.path, _page(book.title, _detail(book), crumbs=(catalogue,))
 
 
-def _authors() -> Iterator[tuple[str, str]]:
+def _shelves() -> Iterator[tuple[str, str]]:
     for author in AUTHORS:
         shelf = _shelf([book for book in BOOKS if book.author == author], up="..")
         yield author_path(author), _page(author, f"<h1>{escape(author)}</h1>{shelf}")
-
-
-def _tags() -> Iterator[tuple[str, str]]:
     for tag in TAGS:
         shelf = _shelf([book for book in BOOKS if tag in book.tags], up="..")
         yield tag_path(tag), _page(f"Books about {tag}", f"<h1>Books about {tag}</h1>{shelf}")
-
-
-def _forbidden() -> Iterator[tuple[str, str]]:
-    for path in DISALLOWED:
-        yield path, _page("Staff only", "<h1>Staff only</h1>")
-
-
-def _list_of(book: Book) -> int:
-    return (book.number - 1) // BOOKS_A_LIST + 1
 
 
 def _shelf(books: Iterable[Book], up: str = ".") -> str:
@@ -210,18 +203,15 @@ def _cover(book: Book, size: str = "") -> str:
     return f'<div class="cover c{book.number % 6} {size}" aria-hidden="true">{escape(book.title)}</div>'
 
 
-def _pager(number: int) -> str:
-    back = f'<a rel="prev" href="page-{number - 1}.html">Back</a>' if number > 1 else ""
-    on = f'<a rel="next" href="page-{number + 1}.html">Next</a>' if number < LISTS else ""
-    return f'<p class="pager">{back} {on}</p>'
-
-
 def _detail(book: Book) -> str:
+    tags = "".join(f'<li><a class="tag" href="..{tag_path(tag)}">{tag}</a></li>' for tag in book.tags)
+    first = _first_edition_path(book)
+    first_edition = f'<p><a href="{first}">First edition</a></p>' if first in MISSING else ""
     return (
         f'<div class="detail">{_cover(book, "big")}<div><h1>{escape(book.title)}</h1>'
         f'<p>by <a class="author" href="..{author_path(book.author)}">{escape(book.author)}</a></p>'
         f'<p class="price">{book.price_text}</p><p class="availability">{book.availability}</p>'
-        f"{_facts(book)}{_book_tags(book)}{_first_edition(book)}"
+        f'{_facts(book)}<ul class="tags">{tags}</ul>{first_edition}'
         f'<p><a href="#top">To the top</a> · <a href="mailto:shop@loopback.invalid">Ask us</a></p>'
         f"</div></div>"
     )
@@ -237,31 +227,18 @@ def _facts(book: Book) -> str:
     return f'<table class="product">{rows}</table>'
 
 
-def _book_tags(book: Book) -> str:
-    items = "".join(f'<li><a class="tag" href="..{tag_path(tag)}">{tag}</a></li>' for tag in book.tags)
-    return f'<ul class="tags">{items}</ul>'
-
-
-def _first_edition(book: Book) -> str:
-    path = _first_edition_path(book)
-    return f'<p><a href="{path}">First edition</a></p>' if path in MISSING else ""
-
-
 def _page(title: str, body: str, crumbs: tuple[tuple[str, str], ...] = ()) -> str:
     trail = (("Home", "/"), *crumbs)
     items = "".join(f'<li><a href="{path}">{escape(name)}</a></li>' for name, path in trail)
+    tags = " ".join(f'<a href="{tag_path(tag)}">{tag}</a>' for tag in TAGS)
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="{STYLE_PATH}">'
         f'</head><body id="top">'
         f'<header><a class="brand" href="/">The Loopback Bookshop</a><nav>{_NAV}</nav></header>'
         f'<main><ul class="breadcrumb">{items}</ul>{body}</main>'
-        f'<footer>{_tag_links()}<p><a href="/admin/">Staff</a></p></footer></body></html>\n'
+        f'<footer><p>{tags}</p><p><a href="/admin/">Staff</a></p></footer></body></html>\n'
     )
-
-
-def _tag_links() -> str:
-    return "<p>" + " ".join(f'<a href="{tag_path(tag)}">{tag}</a>' for tag in TAGS) + "</p>"
 
 
 _NAV = (

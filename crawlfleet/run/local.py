@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -29,7 +29,7 @@ from crawlfleet.shared.pipe import receive, send
 
 if TYPE_CHECKING:
     from crawlfleet.screen.console import Console
-    from crawlfleet.screen.progress import Progress
+    from crawlfleet.shared.status import Status
 
 POLL_S = 0.25
 FAREWELL_S = 5.0
@@ -80,8 +80,8 @@ def _see_through(
     for notice in serving.notices:
         console.say(notice)
     interrupts.guard(console, node, coordinator)
-    with open_progress(console) as progress:
-        _watch(serving.token, node, coordinator, progress)
+    with open_progress(console) as show:
+        _watch(serving.token, node, coordinator, show)
     if node.exitcode == 0 and not interrupts.count:
         coordinator.join(FAREWELL_S)
     return _end(pipe, Path(serving.folder), node, coordinator, console)
@@ -184,7 +184,7 @@ def _receive(pipe: Connection) -> Serving | Ended | None:
     raise UsageError(message.text) if message.exit_code == UsageError.exit_code else CrawlfleetError(message.text)
 
 
-def _watch(token: str, node: BaseProcess, coordinator: BaseProcess, progress: Progress) -> None:
+def _watch(token: str, node: BaseProcess, coordinator: BaseProcess, show: Callable[[Status], None]) -> None:
     """Show how the crawl goes on, until one of its processes ends."""
     from crawlfleet.shared.wire.join_token import JoinToken
     from crawlfleet.shared.wire.manager import FleetManager
@@ -196,7 +196,7 @@ def _watch(token: str, node: BaseProcess, coordinator: BaseProcess, progress: Pr
             if control is None:
                 manager.connect()
                 control = manager.Control()
-            progress.show(control.status())
+            show(control.status())
         except Unreachable:
             pass
     manager.disconnect()

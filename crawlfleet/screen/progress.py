@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import Protocol, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.live import Live
 from rich.spinner import Spinner
@@ -19,23 +19,25 @@ RATE_WINDOW_S = 5.0
 NAMED = 2
 
 
-class Progress(Protocol):
-    """Shows statuses as they come, between enter and exit."""
+@contextmanager
+def open_progress(console: Console) -> Iterator[Callable[[Status], None]]:
+    """Provide what shows each status: one line that is updated on a terminal, a line every few seconds elsewhere."""
+    rate = Rate()
+    if console.is_terminal:
+        spinner = Spinner("dots", text="starting")
+        with Live(spinner, console=console, transient=True, refresh_per_second=8):
+            yield lambda status: spinner.update(text=words(status, rate.of(status)))
+        return
+    next_at = 0.0
 
-    def __enter__(self) -> Self: ...
+    def show(status: Status) -> None:
+        nonlocal next_at
+        pages_per_s = rate.of(status)
+        if time.monotonic() >= next_at:
+            next_at = time.monotonic() + PLAIN_EVERY_S
+            console.say(words(status, pages_per_s))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def show(self, status: Status) -> None:
-        """Show where the crawl is."""
-        ...
-
-
-def open_progress(console: Console) -> Progress:
-    """Return a live line for a terminal, plain lines for anything else."""
-    return LiveProgress(console) if console.is_terminal else PlainProgress(console)
+    yield show
 
 
 class Rate:
@@ -73,49 +75,3 @@ def words(status: Status, rate: float) -> str:
         parts.append(f"{waits} ({some})" if some else waits)
     workers = "1 worker" if status.sessions == 1 else f"{status.sessions} workers"
     return f"{status.job}: {' · '.join(parts)} · {workers} · {status.elapsed_s:,.0f} s"
-
-
-class LiveProgress:
-    """One line, updated in place."""
-
-    def __init__(self, console: Console) -> None:
-        self._rate = Rate()
-        self._spinner = Spinner("dots", text="starting")
-        self._live = Live(self._spinner, console=console, transient=True, refresh_per_second=8)
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
-
-    def show(self, status: Status) -> None:
-        """Update the line."""
-        self._spinner.update(text=words(status, self._rate.of(status)))
-
-
-class PlainProgress:
-    """A line every few seconds."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._rate = Rate()
-        self._next_at = 0.0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def show(self, status: Status) -> None:
-        """Print a line, unless the last one is recent."""
-        rate = self._rate.of(status)
-        if time.monotonic() >= self._next_at:
-            self._next_at = time.monotonic() + PLAIN_EVERY_S
-            self._console.say(words(status, rate))

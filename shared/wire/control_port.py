@@ -259,7 +259,8 @@ class FleetServer(managers.Server):
         try:
             greet_client(conn, self.authkey)
         except Exception as error:  # noqa: BLE001 - whatever a stranger sends ends here
-            self._reception.turn_away(conn, _greeting_reason(error))
+            reason = next((reason for kind, reason in _GREETING_REASONS if isinstance(error, kind)), "garbage")
+            self._reception.turn_away(conn, reason)
             return False
         self._reception.let_in(conn)
         return True
@@ -287,11 +288,10 @@ class FleetServer(managers.Server):
 
     def create(self, _c: object, typeid: str, /) -> tuple[str, tuple[str, ...]]:
         """Look up the one object of a type: its ident, and the methods that may be called."""
-        try:
-            _, exposed, _ = self.id_to_obj[self._ident(typeid)]
-        except KeyError:
-            raise RemoteError("UnknownObject", f"the coordinator shares no {typeid[:64]!r}") from None
-        return self._ident(typeid), tuple(sorted(exposed))
+        ident = self._ident(typeid)
+        if ident not in self.id_to_obj:
+            raise RemoteError("UnknownObject", f"the coordinator shares no {typeid[:64]!r}")
+        return ident, tuple(sorted(self.id_to_obj[ident][1]))
 
     def incref(self, c: object, ident: str) -> None:
         """Do nothing: the objects live as long as the server."""
@@ -311,10 +311,9 @@ class FleetServer(managers.Server):
             self._send(conn, self._answer(function, method, args, kwds), method)
 
     def _find(self, ident: str | None, method: str) -> Callable[..., Any]:
-        try:
-            referent, exposed, _ = self.id_to_obj[ident or ""]
-        except KeyError:
-            raise RemoteError("UnknownObject", f"this incarnation shares no {str(ident)[:64]!r}") from None
+        if ident not in self.id_to_obj:
+            raise RemoteError("UnknownObject", f"this incarnation shares no {str(ident)[:64]!r}")
+        referent, exposed, _ = self.id_to_obj[ident]
         if method not in exposed:
             raise RemoteError("UnknownMethod", f"{type(referent).__name__} has no method {method[:64]!r}")
         function: Callable[..., Any] = getattr(referent, method)
@@ -348,7 +347,3 @@ class FleetServer(managers.Server):
 
     def _ident(self, typeid: str) -> str:
         return f"{typeid}:{self.incarnation}"
-
-
-def _greeting_reason(error: Exception) -> str:
-    return next((reason for kind, reason in _GREETING_REASONS if isinstance(error, kind)), "garbage")

@@ -16,23 +16,13 @@ from multiprocessing.managers import State, dispatch  # type: ignore[attr-define
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 from crawlfleet.shared.errors import JoinError, Unreachable
-from crawlfleet.shared.messages import (
-    ExchangeAnswer,
-    ExchangeRequest,
-    Hello,
-    ResultPage,
-    Welcome,
-    decode,
-    encode,
-)
+from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, ResultPage, Welcome, decode, encode
 from crawlfleet.shared.status import Status
-from crawlfleet.shared.wire.control_port import Counters, FleetServer, OnBug, print_bug
+from crawlfleet.shared.wire.control_port import FleetServer, OnBug, print_bug
 from crawlfleet.shared.wire.frames import Address, WireConnection, register_client, register_server
 from crawlfleet.shared.wire.identity import Identity
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.shared.wire.payload import RETURN
-
-__all__ = ["EXPOSED", "Counters", "FleetManager", "FleetServer"]
 
 CALL_S = 30.0
 

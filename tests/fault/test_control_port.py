@@ -23,10 +23,11 @@ import pytest
 from crawlfleet.shared.errors import JoinError, RemoteError, Unreachable, WireError
 from crawlfleet.shared.wire import control_port
 from crawlfleet.shared.wire import frames as wire
+from crawlfleet.shared.wire.control_port import FleetServer
 from crawlfleet.shared.wire.frames import WireConnection, WireListener, connect
 from crawlfleet.shared.wire.identity import Identity, load_or_create
 from crawlfleet.shared.wire.join_token import JoinToken
-from crawlfleet.shared.wire.manager import FleetManager, FleetServer
+from crawlfleet.shared.wire.manager import FleetManager
 from crawlfleet.shared.wire.payload import ERROR
 
 PATIENCE_S = 20.0
@@ -517,6 +518,7 @@ STARVED = """
 import os, resource, sys, threading, time
 from pathlib import Path
 from crawlfleet.shared.wire.identity import load_or_create
+from crawlfleet.shared.wire.control_port import FleetServer
 from crawlfleet.shared.wire.manager import FleetManager
 
 class Queue:

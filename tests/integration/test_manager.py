@@ -26,10 +26,11 @@ from crawlfleet.shared.messages import (
     encode,
 )
 from crawlfleet.shared.status import Status
+from crawlfleet.shared.wire.control_port import FleetServer
 from crawlfleet.shared.wire.frames import WireConnection
 from crawlfleet.shared.wire.identity import Identity, load_or_create
 from crawlfleet.shared.wire.join_token import JoinToken
-from crawlfleet.shared.wire.manager import EXPOSED, FleetManager, FleetServer, QueueProxy
+from crawlfleet.shared.wire.manager import EXPOSED, FleetManager, QueueProxy
 
 WELCOME = Welcome(epoch=7, lease_s=15.0, brief=Brief(job="quotes", scope=ScopeSpec(hosts=("example.org",))))
 

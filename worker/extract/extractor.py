@@ -96,7 +96,8 @@ class Extractor:
     def _rule_rows(self, page: Page) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield what rules find, one after another: elements that lie in each other may hold much text many times."""
         if not self._rules and self._parse is None:
-            yield PAGE_ITEM, _page_fields(page)
+            values = (page.status, page.content_type, page.title, len(page.body), page.copy_of)
+            yield PAGE_ITEM, dict(zip(PAGE_FIELDS, values, strict=True))
         if self._rules and page.root is not None:
             yield from ((name, fields) for name, items in self._rules for fields in items(page.root))
 
@@ -141,8 +142,3 @@ def _reading(brief: Brief) -> Reading:
     agent = brief.fetch.user_agent
     names = {product_token(agent), agent.partition("/")[0].strip().lower()} - {""}
     return Reading(brief.links.assets, brief.links.obey_nofollow, frozenset(names))
-
-
-def _page_fields(page: Page) -> dict[str, Any]:
-    values = (page.status, page.content_type, page.title, len(page.body), page.copy_of)
-    return dict(zip(PAGE_FIELDS, values, strict=True))

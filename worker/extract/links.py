@@ -6,7 +6,7 @@ Most links of a site repeat from page to page, so that what became of (base, hre
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -93,7 +93,8 @@ class LinkReader:
         if self._follow is None and page.header_links:
             yield self._in_header(page)
         if page.is_html:
-            hrefs = list(dict.fromkeys(self._hrefs(page)))
+            links = page.survey.links if self._follow is None else self._followed(page, self._follow)
+            hrefs = list(dict.fromkeys(chain(links, page.survey.assets) if self._reading.assets else links))
             for start in range(0, len(hrefs), AT_A_TIME):
                 yield self._resolved(hrefs[start : start + AT_A_TIME], page.base)
 
@@ -104,11 +105,6 @@ class LinkReader:
             for link in page.header_links
             if leads_on(link.rel, link.media_type) and not (obey and is_untrusted(link.rel))
         ]
-
-    def _hrefs(self, page: Page) -> Iterable[str]:
-        survey = page.survey
-        links = survey.links if self._follow is None else self._followed(page, self._follow)
-        return chain(links, survey.assets) if self._reading.assets else links
 
     def _followed(self, page: Page, follow: tuple[str, ...]) -> Iterator[str]:
         engine = page.engine

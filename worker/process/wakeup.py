@@ -10,12 +10,8 @@ import signal
 import socket
 from collections.abc import Iterable
 from multiprocessing import connection
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any
-
-
-def _leave_it_to_the_socket(_number: int, _frame: FrameType | None) -> None:
-    pass
 
 
 class Signals:
@@ -32,7 +28,7 @@ class Signals:
         self._writer.setblocking(False)
         self._fd_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in self._numbers:
-            self._before[number] = signal.signal(number, _leave_it_to_the_socket)
+            self._before[number] = signal.signal(number, lambda *_: None)
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:

@@ -26,7 +26,7 @@ _logger = structlog.get_logger(__name__)
 
 
 class Metrics(Protocol):
-    """Who is told, on the control thread, how the worker is doing."""
+    """What counts, on the control thread, what the worker does."""
 
     def count(self, report: Report) -> None: ...
     def show(self, *, running: int, waiting: int) -> None: ...
@@ -103,7 +103,7 @@ class Client:
         return True
 
     def due_at(self) -> float:
-        """When the next exchange is due, as far as can be told now."""
+        """When the next exchange is due, as far as is known now."""
         soon = self._last_exchange_at + HURRIED_LINGER_S
         startable = self._agenda.waiting - self._agenda.deferred
         hungry = startable < self._demand.low_mark and self._want() > 0

@@ -103,7 +103,7 @@ class FleetPrimitives:
         return fence
 
     def _release(self, lock: LockPort, name: str) -> None:
-        """Give a lock back. That it is gone already is told to the log alone: what was done under it is done."""
+        """Give a lock back. That it is gone already is only logged: what was done under it is done."""
         try:
             self.patiently(lock.release)
         except ValueError as error:
