@@ -78,7 +78,7 @@ class QueueProxy(FleetProxy):
         return decode(self._callmethod("hello", (encode(hello),)), Welcome)
 
     def exchange(self, request: ExchangeRequest) -> ExchangeAnswer:
-        """Report, renew and ask for work in one turn; answered at once."""
+        """Report, renew and ask for work; answered at once."""
         return decode(self._callmethod("exchange", (encode(request),)), ExchangeAnswer)
 
     def goodbye(self, session: str) -> None:

@@ -162,7 +162,7 @@ class World:
         return self.do(lambda now: self.service.hello(hello, now))
 
     def exchange(self, request: ExchangeRequest) -> ExchangeAnswer:
-        """Take a turn; every ack must be what the mirror says it must be."""
+        """Exchange once; every ack must be what the mirror says it must be."""
         expected = [self._ack_of(report, request.session) for report in request.reports]
         before = self.mirror.changes
         answer = self.do(lambda now: self.service.exchange(request, now), flush=False)

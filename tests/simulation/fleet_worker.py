@@ -200,7 +200,7 @@ class _Way:
         return welcome
 
     def exchange(self, request: ExchangeRequest) -> ExchangeAnswer:
-        answer = self._call(self._machine.turn(request))
+        answer = self._call(self._machine.exchange_call(request))
         assert isinstance(answer, ExchangeAnswer)
         self.spacings.update((lease.host, lease.spacing_s) for lease in answer.leases)
         return answer

@@ -235,7 +235,7 @@ class Machine(World):
         """Return the call of a hello."""
         return lambda now: self.service.hello(hello, now)
 
-    def turn(self, request: ExchangeRequest) -> Callable[[float], ExchangeAnswer]:
+    def exchange_call(self, request: ExchangeRequest) -> Callable[[float], ExchangeAnswer]:
         """Return the call of an exchange; every ack must be what the mirror says it must be."""
 
         def call(now: float) -> ExchangeAnswer:
@@ -276,7 +276,7 @@ class Machine(World):
         self.last_start_at.clear()
 
     def _judge(self, request: ExchangeRequest, expected: list[str], acks: tuple[Ack, ...]) -> None:
-        """After commits were lost a report may be of a task that an earlier report of its turn brings back."""
+        """After commits were lost a report may be of a task that an earlier report of its request brings back."""
         if self.lost_by_power:
             for place, ack in enumerate(acks):
                 if (expected[place], ack.state) == (AckState.REJECTED, AckState.STALE):

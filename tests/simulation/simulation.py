@@ -258,7 +258,7 @@ class Simulation:
 
     def _tell(self, report: Report, session: str = "") -> None:
         request = ExchangeRequest(session=session or self._anyone().session, reports=(report,))
-        self._waiting.append((self._machine.turn(request), Future()))
+        self._waiting.append((self._machine.exchange_call(request), Future()))
 
     def _crash(self) -> None:
         self._machine.crash(Fault.CRASH_IDLE)
