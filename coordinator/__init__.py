@@ -1,4 +1,4 @@
-"""Decides and remembers: the only side that knows the frontier."""
+"""The coordinator decides and remembers: the only side that knows the frontier."""
 
 if __name__ != "crawlfleet.coordinator":
     raise ImportError(

@@ -1,4 +1,4 @@
-"""Puts a coordinator together: which store, sinks and server a job and its options ask for."""
+"""Assembles a coordinator: the store, the sinks and the server that a job and its options ask for."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def serve(options: Options, on_ready: Callable[[Crawl], None]) -> Summary:
-    """Serve a job to its end, in the main thread; `on_ready` is told when workers may join.
+    """Serve a job to its end, in the main thread; `on_ready` is called when workers may join.
 
     Raises `UsageError` for what the user has to change, `CrawlFailed` if a sink cannot be opened.
     """
-    # Rows and messages form no cycles: looking for some all the time takes a tenth of the coordinator's time.
+    # Rows and messages form no cycles: frequent collections would take a tenth of the coordinator's time.
     gc.set_threshold(*GC_THRESHOLDS)
     job = load(options.job)
     folder = CrawlFolder(options.crawls, job.name, fresh=options.fresh)
@@ -68,7 +68,7 @@ def serve(options: Options, on_ready: Callable[[Crawl], None]) -> Summary:
 
 
 def open_crawl(job: Job, folder: CrawlFolder, options: Options) -> Crawl:
-    """Open all that a job asks for, or nothing: an error closes what was opened."""
+    """Open everything that a job asks for; on an error, close what was opened."""
     work = brief(job)
     with ExitStack() as opened:
         store = store_for(job.durability).open(folder.path, power=job.durability == "power")
@@ -90,7 +90,7 @@ def open_crawl(job: Job, folder: CrawlFolder, options: Options) -> Crawl:
 
 
 def _open_follower(job: Job, folder: CrawlFolder, opened: ExitStack, store: Store) -> Follower:
-    """Open the job's sinks, each where the last run left it."""
+    """Open the job's sinks, each at the mark that the last run left."""
     marks = store.open_marks()
     opened.callback(marks.close)
     columns = columns_of(as_data(job))

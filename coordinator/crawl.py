@@ -1,7 +1,7 @@
 """One crawl while it is served, from its seeds to its summary.
 
-Order of the end: the crawl is over (or a signal came), workers hear of it and say goodbye, the server closes, the loop
-ends, the sinks are written to the end, the summary is left.
+Shutdown order: the crawl is finished or a signal came, workers hear of it and say goodbye, the server closes, the loop
+ends, the sinks are written to the end, the summary is written.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ FAILED = 1
 
 
 class CrawlParts(NamedTuple):
-    """What serves a crawl, open and not yet running. `listen` opens the server of the given objects.
+    """The parts of a crawl, open and not yet running. `listen` opens the server of the given objects.
 
-    `keep_job` keeps a job that has changed since the last run, together with the changes that it leads to.
+    `keep_job` stores a job that has changed since the last run, in the same commit as the changes that follow from it.
     """
 
     store: Store
@@ -55,7 +55,7 @@ class CrawlParts(NamedTuple):
 
 
 class Crawl:
-    """One coordinator: everything that serves one job, put together and not yet running."""
+    """One coordinator: it serves one job. `run` starts it."""
 
     def __init__(self, job: Job, folder: CrawlFolder, parts: CrawlParts) -> None:
         self.folder = folder
@@ -70,7 +70,7 @@ class Crawl:
         self._service = parts.service
         self._follower = parts.follower
         self._results = parts.results
-        self._loop = Loop(self._service, on_commit=self._look_up, began_at=self._began_at)
+        self._loop = Loop(self._service, on_commit=self._on_commit, began_at=self._began_at)
         control = Control(self.status, self.stop)
         self._server, self.token = parts.listen(referents(self._service, self._loop, self._results, control))
 
@@ -82,12 +82,12 @@ class Crawl:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Sentences about the job that its user must see."""
+        """Sentences about the job that the user must see."""
         ignored = self._job.politeness.ignore_robots
         return tuple(f"robots.txt of {entry.host} is ignored: {entry.reason}" for entry in ignored)
 
     def stop(self) -> None:
-        """Ask the crawl to stop before it is finished. Any thread, and a signal handler, may call this."""
+        """Request a stop before the crawl is finished. Any thread, and a signal handler, may call this."""
         self._stop.set()
 
     def status(self) -> Status:
@@ -95,7 +95,7 @@ class Crawl:
         return self._loop.call(self._status)
 
     def run(self) -> Summary:
-        """Serve until the crawl is finished or told to stop; return its summary."""
+        """Serve until the crawl is finished or stopped; return its summary."""
         for notice in self.notices:
             structlog.get_logger().warning(notice)
         self._follower.start()
@@ -120,7 +120,7 @@ class Crawl:
 
     @contextmanager
     def stopped_by_signals(self) -> Iterator[None]:
-        """Let SIGTERM and SIGINT stop the crawl."""
+        """Stop the crawl on SIGTERM and SIGINT while this is entered."""
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             self.stop()
@@ -137,27 +137,27 @@ class Crawl:
         self._service.add_seeds(pages_of(seeds), now, maps=sitemaps_of(seeds))
 
     def _go_by_new_job(self, keep: Callable[[], None], now: float) -> None:
-        """Judge the known URLs by the new job, and keep the job, in one commit."""
+        """Judge the known URLs by the new job, and store the job, in one commit."""
         self._service.reconsider(now)
         keep()
 
     def _wait(self) -> bool:
-        """Wait for the end; return whether the crawl is finished, rather than stopped or broken."""
-        self._over.clear()  # it had no tasks before its seeds
+        """Wait for the end; return True if the crawl is finished, False if it was stopped or has failed."""
+        self._over.clear()  # without tasks, before its seeds, the crawl was finished
         while not self._over.wait(0.05):
             is_broken = self._loop.failure is not None or self._follower.failure is not None
             if is_broken or self._stop.is_set():
                 return False
         return True
 
-    def _look_up(self) -> None:
-        """After a commit, in the loop's thread: wake the sinks, and see whether the crawl is finished."""
+    def _on_commit(self) -> None:
+        """After a commit, in the loop's thread: wake the sinks, and check whether the crawl is finished."""
         self._follower.nudge()
         if self._service.is_finished:
             self._over.set()
 
     def _farewell(self, finished: bool) -> None:
-        """Let workers hear that the crawl is over, and readers of the results read to the end."""
+        """Wait, for a limited time, until workers know that the crawl is over and readers have read all results."""
         over_at = time.monotonic()
         while finished and self._is_awaited(over_at, time.monotonic()) and not self._stop.wait(0.02):
             pass
@@ -191,7 +191,7 @@ class Crawl:
         )
 
     def _verdict(self, finished: bool, numbers: Numbers) -> tuple[str, str, int]:
-        """Return how the crawl ended, in a word, in a sentence, and as an exit code."""
+        """Return how the crawl ended: a word, a sentence, and an exit code."""
         failure = self._follower.failure or self._loop.failure
         if failure is not None:
             return "failed", str(failure), FAILED

@@ -1,4 +1,4 @@
-"""A crawl's folder: the places of its frontier, items, log, summary and keys, and the lock on it."""
+"""A crawl's folder, with its frontier, items, log, summary and keys, and the lock on it."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class CrawlFolder:
 
     @property
     def log(self) -> Path:
-        """Where all processes of the crawl on this machine log to."""
+        """The log file of all processes of the crawl on this machine."""
         return self.path / LOG
 
     @property
     def summary(self) -> Path:
-        """Where the summary is left at the end."""
+        """The file that the summary is written to at the end."""
         return self.path / SUMMARY
 
 
@@ -54,7 +54,7 @@ def _holds_results(folder: Path) -> bool:
 
 
 def refuse_if_running(folder: Path) -> None:
-    """Raise `UsageError` if a coordinator works in a folder."""
+    """Raise `UsageError` if a coordinator is using a folder."""
     try:
         descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -66,7 +66,7 @@ def refuse_if_running(folder: Path) -> None:
 
 
 def _move_aside(folder: Path) -> Path:
-    """Move a folder to a name of its own beside it, after making sure that no coordinator works there."""
+    """Rename a folder to an unused name beside it, after checking that no coordinator is using it."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
     target = folder.with_name(f"{folder.name}.{stamp}")
     try:
@@ -78,7 +78,7 @@ def _move_aside(folder: Path) -> Path:
 
 
 def _lock(folder: Path) -> int:
-    """Lock a folder for this process; raise `UsageError` naming the process that has it."""
+    """Lock a folder for this process; raise `UsageError`, which names the process that has it, if one does."""
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _flock(descriptor, fcntl.LOCK_EX, folder)

@@ -1,4 +1,4 @@
-"""Making the names in a folder survive a power cut: a file that is synced may still be gone if its folder is not."""
+"""Syncs the names in a folder: after a power cut a synced file may be missing if its folder was not synced."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the names in a folder; raise `OSError` if it cannot."""
+    """Wait until the names in a folder are on disk; raise `OSError` if that fails."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

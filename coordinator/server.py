@@ -1,6 +1,6 @@
-"""What the manager's server exposes: the task queue, the results, locks and values, and the controls.
+"""The objects that the manager's server exposes: the task queue, the results, locks, values, and the controls.
 
-Each method takes and returns plain values, checks what it is given, and asks the service through its loop.
+Each method takes and returns plain values, checks its arguments, and calls the service through its loop.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from crawlfleet.shared.status import Status
 
 
 class TaskQueue:
-    """`Queue`: the job's tasks, by lease and report."""
+    """`Queue`: tasks out as leases, reports in."""
 
     def __init__(self, service: Service, loop: Loop) -> None:
         self._service = service
@@ -28,7 +28,7 @@ class TaskQueue:
         return encode(self._loop.call(lambda now: self._service.hello(hello, now)))
 
     def exchange(self, message: bytes) -> bytes:
-        """Take one turn of a session's conversation."""
+        """Serve one exchange of a session."""
         request = decode(message, ExchangeRequest)
         return encode(self._loop.call(lambda now: self._service.exchange(request, now)))
 
@@ -37,7 +37,7 @@ class TaskQueue:
         self._loop.call(lambda now: self._service.goodbye(_text(session), now))
 
     def put(self, url: str) -> str:
-        """Admit a URL; return the name of the rule that refuses it, empty if none does."""
+        """Admit a URL; return the name of the rule that refuses it, or an empty string."""
         address = self._service.urls.canonicalize(_text(url))
         refusal = Reason.NOT_HTTP if address is None else self._loop.call(lambda now: self._service.put(address, now))
         return str(refusal)  # plain text may travel, a member of an enum may not
@@ -84,7 +84,7 @@ class ValueReferent:
 
 
 class Control:
-    """`Control`: looking at the crawl, and stopping it."""
+    """`Control`: the status of the crawl, and its stop."""
 
     def __init__(self, status: Callable[[], Status], stop: Callable[[], None]) -> None:
         self._status = status

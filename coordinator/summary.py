@@ -10,9 +10,9 @@ from crawlfleet.shared.status import Numbers
 
 
 class Summary(Numbers, frozen=True, kw_only=True):
-    """The end of a crawl. `ended` is `finished`, `interrupted` or `failed`, `detail` says why if it failed.
+    """How a crawl ended. `ended` is `finished`, `interrupted` or `failed`; `detail` says why it failed.
 
-    `fetched_before` of the `fetched` pages are of earlier runs.
+    `fetched_before` of the `fetched` pages were fetched by earlier runs.
     """
 
     ended: str
@@ -26,7 +26,7 @@ class Summary(Numbers, frozen=True, kw_only=True):
 
     @property
     def pages_per_s(self) -> float:
-        """The rate of this run alone."""
+        """The rate of this run only."""
         return (self.fetched - self.fetched_before) / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
 

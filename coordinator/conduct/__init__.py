@@ -1,1 +1,1 @@
-"""The conduct of one crawl: members, exchanges, turns, and the one thread that owns them."""
+"""How one crawl is conducted: members, exchanges, turns, and the one thread that owns them."""

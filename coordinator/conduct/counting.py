@@ -1,4 +1,4 @@
-"""Counts what a store has: the numbers for users, the same over restarts."""
+"""Counts the numbers for users from a store, so that they survive restarts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
 
 
 def count(store: Store, *, job: str, elapsed_s: float, robots_wait_s: float) -> Numbers:
-    """Count what a store has now."""
+    """Return the numbers of a store now."""
     verdicts, ledger = store.verdicts(), store.ledger()
     states = dict.fromkeys(TaskState, 0)
     reasons: dict[str, int] = {}
     for (state, reason), number in verdicts.items():
         states[state] += number
-        # A page that is done as usual has its outcome for a reason.
+        # The verdict of a page that is DONE without a reason is its outcome.
         if state in (TaskState.FAILED, TaskState.DROPPED) or (state is TaskState.DONE and reason not in _OUTCOMES):
             reasons[reason] = reasons.get(reason, 0) + number
     return Numbers(

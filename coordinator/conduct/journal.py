@@ -1,4 +1,4 @@
-"""A log line for what is unusual among the changes. It sees the very changes of the rules, so log and store agree."""
+"""Logs a line for each unusual change. It gets the same changes as the store, so log and store agree."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Journal:
             self._note_limit(task)
 
     def _note_limit(self, task: TaskRow) -> None:
-        """Tell of the first URL that a budget or a trap's limit drops, of each host if it is the host's own."""
+        """Log the first URL dropped by a limit: once a crawl, or once a host if the limit is the host's own."""
         key = (task.reason, task.host if task.reason in _HOST_LIMITS else "")
         if key not in self._limits:
             if len(self._limits) >= MAX_LIMITS_LOGGED:

@@ -1,8 +1,8 @@
 """The one thread that owns the service: calls from all connections, one after another, committed together.
 
-Calls that arrive while a commit is under way share the next one. A caller gets its answer after the commit. A refusal,
-an error that names what the caller must change, goes to its caller. Anything else that a call or a commit raises is a
-store that failed or a bug of ours, and ends the loop: what was not committed was not answered, so nothing is lost.
+Calls that arrive during a commit share the next one. A caller gets its answer after the commit. A refusal (an error
+that says what the caller must change) is raised at its caller. Any other error in a call or a commit is a failed store
+or a bug of ours, and ends the loop. What was not committed was not answered, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ class _Mistake(NamedTuple):
 
 
 class Loop:
-    """Runs calls against a service, at crawl times from `began_at` on. `on_commit` is called after each commit, in the
-    loop's thread."""
+    """Runs calls against a service, in crawl time from `began_at` on.
+
+    `on_commit` is called after each commit, in the loop's thread.
+    """
 
     def __init__(self, service: Service, on_commit: Callable[[], None], began_at: float = 0.0) -> None:
         self._service = service
@@ -42,11 +44,11 @@ class Loop:
         self.failure: BaseException | None = None
 
     def start(self) -> None:
-        """Begin to serve calls."""
+        """Start to serve calls."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Serve what has been called so far, then end the thread."""
+        """Serve the calls made so far, then end the thread."""
         self._calls.put(None)
         self._thread.join()
 
@@ -55,13 +57,13 @@ class Loop:
         return time.monotonic() - self._zero
 
     def call(self, step: Callable[[float], T]) -> T:
-        """Run `step(now)` in the loop's thread and return its answer once it is committed. For any other thread."""
+        """Run `step(now)` in the loop's thread; return its answer once committed. Any other thread may call this."""
         answer: Future[T] = Future()
         self._calls.put((step, answer))
         return answer.result()
 
     def ask(self, step: Callable[[float], T]) -> T:
-        """Like `call`, for a step in which a `ValueError` or `TypeError` is the caller's own mistake: raise it here."""
+        """Like `call`, for a step whose `ValueError` or `TypeError` is the caller's mistake: it is raised here."""
         answer = self.call(partial(_caught, step))
         if isinstance(answer, _Mistake):
             raise answer.error
@@ -84,12 +86,12 @@ class Loop:
                 return
 
     def _refuse_all(self, error: BaseException) -> None:
-        """Let no caller wait for an answer that will never come."""
+        """Raise an error at all callers, whose answers will never come."""
         while (call := self._calls.get()) is not None:
             call[1].set_exception(error)
 
     def _gather(self) -> tuple[list[Call], bool]:
-        """Wait for a call, or for the next tick; take all that have come. The flag says whether to go on."""
+        """Wait for a call or the next tick; return all calls that have come, and whether to continue."""
         batch: list[Call] = []
         try:
             call = self._calls.get(timeout=TICK_S)
@@ -101,7 +103,7 @@ class Loop:
         return batch, False
 
     def serve(self, batch: list[Call]) -> None:
-        """Make some calls and keep what they did by one commit; only then answer them."""
+        """Run some calls and commit their changes together; answer them afterwards."""
         now = self.now()
         answers: list[tuple[Future[Any], Any, Exception | None]] = []
         for step, answer in batch:

@@ -1,4 +1,4 @@
-"""The sessions that are members of the crawl now. They live in memory: what outlasts them is in their leases."""
+"""The sessions that are members of the crawl now. They are kept in memory only: their leases are in the store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from crawlfleet.shared.messages import ScopeSpec
 
 
 class Member:
-    """One session: until when it counts as alive, and which of its tasks are known to have begun."""
+    """One session: until when it counts as alive, and which of its tasks are known to have started."""
 
     __slots__ = ("_scope", "alive_until", "cleared_for_suspect", "id", "started", "worker")
 
@@ -22,12 +22,12 @@ class Member:
         self._scope: ScopeSpec | None = None
 
     def news_of(self, scope: ScopeSpec) -> ScopeSpec | None:
-        """Return the scope if this session has not been told of it yet."""
+        """Return the scope if this session has not got it yet, else None."""
         known, self._scope = self._scope, scope
         return None if known == scope else scope
 
     def forget_ended(self, open_leases: Collection[int]) -> None:
-        """Forget what began under leases that are over."""
+        """Forget the tasks that started under ended leases."""
         for lease in self.started.keys() - open_leases:
             del self.started[lease]
 
@@ -63,7 +63,7 @@ class Members:
         return member
 
     def part(self, session: str) -> Member | None:
-        """Take a session out; return it."""
+        """Remove a session and return its member, if it was one."""
         return self._by_id.pop(session, None)
 
     def overdue(self, now: float) -> list[Member]:
@@ -71,5 +71,5 @@ class Members:
         return [member for member in self._by_id.values() if member.alive_until <= now]
 
     def suspect_bearer(self) -> Member | None:
-        """Return the member that takes nothing new, so as to be empty for a suspect."""
+        """Return the member that is being cleared for a suspect, if any: it takes nothing new until it is empty."""
         return next((member for member in self._by_id.values() if member.cleared_for_suspect), None)

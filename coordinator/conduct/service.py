@@ -1,8 +1,8 @@
-"""The coordinator's conduct: who is a member, what an exchange does, when the crawl is over.
+"""The coordinator's service: who is a member, what an exchange does, when the crawl is over.
 
-It has no thread and no clock of its own: every call is given `now` in crawl time, never waits, and is made by one
-thread at a time, so that a simulator can drive the very thing that serves a crawl. What a call changes is durable, and
-its answer may leave, only after the next `flush`.
+It has no thread and no clock: every call gets `now` in crawl time, never waits, and is made by one thread at a time. So
+a simulator can drive the same code that serves a crawl. The changes of a call become durable with the next `flush`; its
+answer must not be sent before.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ EndLease = Callable[[Turn, LeaseRow, Collection[bytes]], None]
 
 
 class Service:
-    """One crawl's frontier, as its server and its simulator see it."""
+    """One crawl's frontier, as the server and the simulator call it."""
 
     def __init__(
         self, store: Frontier, policy: Policy, brief: Brief, epoch: int, journal: OnChanges, now: float = 0.0
@@ -76,11 +76,11 @@ class Service:
 
     @property
     def is_finished(self) -> bool:
-        """Whether every task is in a final state, for good: nothing waits, is leased, or is to be judged again."""
+        """Whether every task is final for good: none waits, is leased, or must be judged again."""
         return self.open_tasks() == 0 and not self._has_to_look_back
 
     def add_seeds(self, urls: Iterable[str], now: float, maps: Iterable[str] = ()) -> None:
-        """Admit URLs, canonical by the standard, at depth 0: of pages, and of sitemaps (`maps`)."""
+        """Admit URLs of pages, and of sitemaps (`maps`), at depth 0. They must be canonical by the standard."""
         seeds = dict.fromkeys(map(self.urls.apply, urls))
         links = [Link(url=url, depth=0, seed=True, always=True) for url in seeds]
         self.admit([*links, *map(sitemaps.seed_link, maps)], now)
@@ -95,7 +95,7 @@ class Service:
         self._turns.run(decide, now)
 
     def reconsider(self, now: float, reasons: Collection[str] = ()) -> None:
-        """Judge known pages again, by rules that have changed: all, or those that were dropped for certain reasons."""
+        """Judge known pages again after the rules have changed: all, or those that were dropped for certain reasons."""
         after = 0
         while rows := self._store.walk(after, RECONSIDERED_PER_TURN):
             pages = [row for row in rows if row.kind is Kind.PAGE and (not reasons or row.reason in reasons)]
@@ -104,7 +104,7 @@ class Service:
             after = rows[-1].order
 
     def put(self, url: str, now: float) -> str:
-        """Admit one canonical URL at depth 0; return the name of the rule that refuses it, if one does."""
+        """Admit a canonical URL at depth 0; return the name of the rule that refuses it, if any."""
         scope = admission.scope_of(self._policy.scope, self._store.ledger().scope_hosts)
         refusal = scope.refuses(url) if self.urls.is_canonical(url) else "not_canonical"
         if not refusal:
@@ -128,7 +128,7 @@ class Service:
         return Welcome(epoch=self._epoch, lease_s=self._policy.lease_s, brief=brief)
 
     def goodbye(self, session: str, now: float) -> None:
-        """Let a session go. What it still holds goes back, under no suspicion; but it may have begun just now."""
+        """End a session; release its leases without suspects. Its hosts rest: a request may just have started."""
         member = self._members.part(session)
         if member is not None:
             held = self._store.leases_of(session)
@@ -137,7 +137,7 @@ class Service:
         self.locks.free(session)
 
     def exchange(self, request: ExchangeRequest, now: float) -> ExchangeAnswer:
-        """Take reports, renew the session, grant what it may have. Answers at once."""
+        """Settle reports, renew the session, grant tasks. Answers at once."""
         member = self._members.get(request.session)
         if member is None:
             return ExchangeAnswer(known=False, idle_s=0.0)
@@ -162,7 +162,7 @@ class Service:
         )
 
     def flush(self, now: float) -> None:
-        """Take back what overdue sessions hold, drop what is beyond the budget, and commit."""
+        """Take back what overdue sessions hold, drop what is beyond a spent budget, and commit."""
         for member in self._members.overdue(now):
             self._lose_session(member.id, now)
         reason = budget.spent(self._store.ledger(), self._policy, now)
@@ -178,7 +178,7 @@ class Service:
         return self.locks.acquire(name, owner)
 
     def _settle(self, request: ExchangeRequest, now: float) -> tuple[Ack, ...]:
-        """Settle reports; note whether a seed's redirect let a host join the scope: what it refused is judged again."""
+        """Settle reports; if a seed's redirect adds a host to the scope, its refused pages must be judged again."""
         joined = self._store.ledger().scope_hosts
         acks: tuple[Ack, ...] = ()
         if request.reports:
@@ -189,14 +189,14 @@ class Service:
         return acks
 
     def _look_back(self, now: float) -> None:
-        """Judge again what was refused on hosts that have joined the scope since: once, when nothing else is left."""
+        """Judge pages refused for their host again, once, when nothing else is left and hosts have joined the scope."""
         if self._has_to_look_back and self.open_tasks() == 0:
             self._has_to_look_back = False
             if self._store.verdicts().get((TaskState.DROPPED, Reason.HOST)):
                 self.reconsider(now, frozenset({Reason.HOST}))
 
     def _reopen(self, now: float) -> None:
-        """Let leases of an earlier incarnation live on for one lease time: their workers may still report."""
+        """Renew the sessions of an earlier incarnation for one lease time: their workers may still report."""
         for session in self._store.holders():
             self._members.welcome(session, "", now + self._policy.lease_s)
 
@@ -215,7 +215,7 @@ class Service:
             self._end(leases.release, member.id, member, now, ids)
 
     def _lose_session(self, session: str, now: float) -> None:
-        """Take back all that a lost session holds."""
+        """Take back all leases and locks of a lost session."""
         self.locks.free(session)
         self._end(leases.lose, session, self._members.part(session), now)
 
@@ -239,12 +239,12 @@ class Service:
         return admission.scope_of(self._policy.scope, self._store.ledger().scope_hosts).spec
 
     def _as_messages(self, granted: Sequence[LeaseRow], now: float) -> tuple[Lease, ...]:
-        """Return leases as their worker sees them, their starts relative to now."""
+        """Return leases as messages, with starts relative to now."""
         rows = self._store.rows(TaskRow, [ref for lease in granted for ref in lease.refs]) if granted else {}
         return tuple(_as_message(lease, rows, now) for lease in granted)
 
     def _idle_s(self, now: float) -> float:
-        """Return how long a worker with nothing to say may wait before something may be due."""
+        """Return how long a worker without reports may wait until something may be due."""
         if self._count(TaskState.LEASED):
             return BUSY_IDLE_S
         due_at = self._store.next_due_at()

@@ -1,4 +1,4 @@
-"""Running turns: a rule decides over what the store has, the store takes what it decided, the journal logs it."""
+"""Running turns: a rule decides over the rows of the store, the store applies its changes, the journal logs them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OnChanges = Callable[[Sequence[Change]], None]
 
 
 class Turns:
-    """What every turn needs: the store, the policy, and who is told of the changes."""
+    """Runs rules over a store under a policy. `journal` is called with the changes that the store has taken."""
 
     def __init__(self, store: Frontier, policy: Policy, journal: OnChanges) -> None:
         self._store = store
@@ -25,10 +25,10 @@ class Turns:
         self._journal = journal
 
     def run(self, decide: Callable[[Turn], T], now: float) -> T:
-        """Apply what a rule decides, all or none, and tell the journal of these very changes; return its answer.
+        """Apply the changes that a rule decides, all or none, and journal them; return the rule's answer.
 
-        If the rows that it saw have changed since, it decides anew. Raise `Conflict` if the store never takes what it
-        decides: then it is the rule that is wrong, not the rows.
+        If the rows that it saw have changed in the meantime, the rule decides again. Raises `Conflict` if the store
+        refuses `TRIES` times: then the rule is wrong, not the rows.
         """
         for left in reversed(range(TRIES)):
             turn = Turn(self._store, self._policy, now)

@@ -1,7 +1,7 @@
-"""How long a crawl was away: by the clock since boot if the machine is still up, else by the clock on the wall.
+"""How long a crawl was not running: by the clock since boot if the machine was not rebooted, else by the wall clock.
 
-The clock since boot cannot be set, and goes on while the machine sleeps. The wall's may be set while nobody looks, so a
-gap over a reboot counts for no less than 0 and no more than a day.
+The clock since boot cannot be set, and runs while the machine sleeps. The wall clock may be set at any time, so a gap
+over a reboot counts as 0 at least and a day at most.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class ClockReading(NamedTuple):
-    """What a machine's clocks say: seconds of the epoch, which boot this is (empty: not known), seconds since it."""
+    """One reading of a machine's clocks: Unix time, the boot's id (empty: unknown), seconds since boot."""
 
     wall_s: float
     boot: str = ""
@@ -31,7 +31,7 @@ def read_clocks() -> ClockReading:
 
 
 def elapsed_s(before: ClockReading, now: ClockReading) -> float:
-    """Return the seconds between two readings, as far as they can be known."""
+    """Return the best estimate of the seconds between two readings."""
     if before.boot and before.boot == now.boot:
         return max(0.0, now.since_boot_s - before.since_boot_s)
     return min(max(0.0, now.wall_s - before.wall_s), LONGEST_GAP_S)

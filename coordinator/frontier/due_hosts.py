@@ -1,4 +1,4 @@
-"""The index of active hosts: which may be looked at now. The one index that a store keeps in memory."""
+"""The index of due hosts: which to check now. It is the only index that a store keeps in memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class DueHosts:
         self._heap: list[tuple[float, str]] = []
 
     def note(self, host: HostRow, before: HostRow | None) -> None:
-        """Take note of a host's new row, that of `before` being the last."""
+        """Add a host's new row; `before` is its previous one."""
         if host.ready_at is not None and (before is None or before.ready_at != host.ready_at):
             heappush(self._heap, (host.ready_at, host.key))
 
     def due(self, hosts: Mapping[str, HostRow], now: float, limit: int) -> tuple[HostRow, ...]:
-        """Return hosts whose time has come, the longest due first."""
+        """Return hosts whose time has come, the longest due first. They stay in the index."""
         found: dict[str, HostRow] = {}
         while self._heap and self._heap[0][0] <= now and len(found) < limit:
             at, key = heappop(self._heap)

@@ -1,10 +1,10 @@
-"""The port to the frontier's store: it stores, orders and is atomic; it decides nothing.
+"""The port to the frontier's store. A store stores and orders rows atomically; it decides nothing.
 
-All that `apply` took since the last `commit` becomes durable together. Reads see what was applied. One thread owns a
-store, except for `results` and `result`, which any thread may call and which see only what is committed.
+All changes that were applied since the last `commit` become durable together. Reads see applied changes. One thread
+owns a store, except for `results` and `result`: any thread may call these, and they see committed changes only.
 
-A store may lie behind a network. The calls that it answers from memory say so; any other may cost a round trip, so
-those that the crawl waits for take many keys.
+A store may be across a network. Calls that are answered from memory say so; any other may cost a round trip, so those
+that the crawl waits for take many keys.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from crawlfleet.shared.messages import Kind
 
 
 class Conflict(Exception):
-    """A batch was decided on rows that have changed since; nothing of it was applied."""
+    """A batch was decided on rows that have changed in the meantime; none of it was applied."""
 
 
 class Frontier(Reader, Protocol):
-    """Store rows and queues: what turns read, and what they decide. Its owner's thread alone may call it.
+    """Store rows and queues: what turns read and change. Only its owner's thread may call it.
 
-    `ledger`, `leases_of` and `due` of the reader are answered from memory.
+    `Reader.ledger`, `leases_of` and `due` are answered from memory.
     """
 
     def holders(self) -> frozenset[str]:
@@ -40,11 +40,11 @@ class Frontier(Reader, Protocol):
         ...
 
     def waiting(self, limit: int) -> tuple[TaskRow, ...]:
-        """Return some PENDING tasks, whatever they wait for."""
+        """Return up to `limit` PENDING tasks of any queue."""
         ...
 
     def walk(self, after: int, limit: int) -> tuple[TaskRow, ...]:
-        """Return some tasks, whatever their state, in the order of their admission, from order `after` + 1 on."""
+        """Return up to `limit` tasks of any state in the order of admission, from `after` + 1 on."""
         ...
 
     def counts(self) -> dict[tuple[Kind, TaskState], int]:
@@ -52,27 +52,27 @@ class Frontier(Reader, Protocol):
         ...
 
     def verdicts(self) -> dict[tuple[TaskState, str], int]:
-        """Return how many pages are in each state, by the reason or the outcome that led there, from memory."""
+        """Return how many pages are in each state, by reason or outcome, from memory."""
         ...
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """Take changes in order, all or none; raise `Conflict` if a row is not the predecessor of its change."""
+        """Apply changes in order, all or none; raise `Conflict` if a row does not precede its change."""
         ...
 
     def commit(self, now: float) -> None:
-        """Make durable all that was applied, and that crawl time has come to `now`; acks may leave then."""
+        """Make applied changes and the crawl time `now` durable; acks may be sent afterwards."""
         ...
 
     def close(self) -> None:
-        """Let go of what is open; what was not committed is gone."""
+        """Close the store; uncommitted changes are lost."""
         ...
 
 
 class ResultLog(Protocol):
-    """The committed results in the order of their commit, for any thread."""
+    """The committed results in the order of commit, for any thread."""
 
     def results(self, cursor: int, limit: int) -> Sequence[Result]:
-        """Return committed results from place `cursor` on, in the order of their commit."""
+        """Return up to `limit` committed results from place `cursor` on, in the order of commit."""
         ...
 
     def result(self, ref: bytes) -> Result | None:
@@ -85,9 +85,9 @@ class ResultLog(Protocol):
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """A sink that has the first `results` of the log in its first `size_bytes`.
+    """How far a sink is: its first `size_bytes` hold the first `results` results of the log.
 
-    `block_hash` is BLAKE2b (16 bytes) of what was written last, from `block_at` on.
+    `block_hash` is the BLAKE2b (16 bytes) of the last written block, from `block_at` on.
     """
 
     results: int = 0
@@ -97,10 +97,10 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Marks(Protocol):
-    """How far each sink is, by its name. One thread at a time calls it. Raises `CrawlFailed` if it cannot be used."""
+    """The marks of sinks by name. One thread at a time calls it. Raises `CrawlFailed` if it cannot be used."""
 
     def get(self, sink: str) -> Mark | None:
-        """Return a sink's mark, None if it never wrote."""
+        """Return a sink's mark; None if it never wrote."""
         ...
 
     def set(self, sink: str, mark: Mark) -> None:
@@ -108,12 +108,12 @@ class Marks(Protocol):
         ...
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the marks."""
         ...
 
 
 class Keeping(Protocol):
-    """What a store keeps of a crawl beside its rows."""
+    """What a store keeps of a crawl besides its rows."""
 
     @property
     def epoch(self) -> int:
@@ -126,31 +126,31 @@ class Keeping(Protocol):
         ...
 
     def kept(self, key: str) -> bytes | None:
-        """Return a value that was kept, None if there is none."""
+        """Return a kept value; None if there is none."""
         ...
 
     def keep(self, key: str, value: bytes) -> None:
-        """Keep a value: with the next commit if changes were applied since the last one, else at once."""
+        """Keep a value: durable with the next commit if changes were applied since the last one, else at once."""
         ...
 
     def open_marks(self) -> Marks:
-        """Open the marks of the crawl's sinks, to be closed by the caller."""
+        """Open the marks of the crawl's sinks; the caller closes them."""
         ...
 
 
 class Store(Frontier, ResultLog, Keeping, Protocol):
-    """What a backend implements, and the conformance suite checks."""
+    """What a backend implements and the conformance suite checks."""
 
 
 class StoreReader(Protocol):
-    """One consistent snapshot of a crawl that was stored, read from outside, during the crawl too. Writes nothing.
+    """A consistent, read-only snapshot of a stored crawl, taken from outside, also while the crawl runs.
 
     Raises `UsageError` if the store is damaged.
     """
 
     @property
     def job(self) -> dict[str, Any]:
-        """The job that the crawl was run with last, as plain data."""
+        """The job of the crawl's last run, as plain data."""
         ...
 
     @property
@@ -159,11 +159,11 @@ class StoreReader(Protocol):
         ...
 
     def tasks(self) -> Iterator[tuple[int, bytes, TaskRow]]:
-        """Yield the number and the fingerprint that each task is stored under, and its row."""
+        """Yield each task: the number and the fingerprint under which it is stored, and its row."""
         ...
 
     def name_of(self, number: int) -> str:
-        """Return the URL of a task, or what else it can be called by."""
+        """Return the URL of a task, or another name for a task without a row."""
         ...
 
     def story(self) -> Iterator[StoryLine]:
@@ -171,13 +171,13 @@ class StoreReader(Protocol):
         ...
 
     def results(self) -> Iterator[tuple[int, Result]]:
-        """Yield the number of each result's task, and the result, in the order of their commit."""
+        """Yield each result with the number of its task, in the order of commit."""
         ...
 
     def known(self, refs: Collection[bytes]) -> set[bytes]:
-        """Return those fingerprints that are tasks of the crawl."""
+        """Return the fingerprints that are tasks of the crawl."""
         ...
 
     def close(self) -> None:
-        """Let the snapshot go."""
+        """Close the snapshot."""
         ...

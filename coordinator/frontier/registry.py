@@ -1,4 +1,4 @@
-"""Which stores there are. A store is loaded only when a crawl asks for it."""
+"""The table of stores. A store is loaded only when a crawl asks for it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreEntry(Entry):
-    """A store. It is called with a crawl's folder and whether commits have to survive a power cut, for a `Store`.
+    """A store. Its place is a function of a crawl's folder, and of whether commits must survive a power cut.
 
-    `durabilities` are those of a job that it serves. `file` is what shows that a folder holds a crawl of this store;
-    empty if none outlasts its process. `snapshot` is where what reads it from outside is found.
+    `durabilities` are the durabilities of jobs that it serves. `file` is the file by which a folder is known to hold a
+    crawl of this store; empty if its crawls do not outlast the process. `snapshot` is the place of its `StoreReader`.
     """
 
     kind = "store"
@@ -59,12 +59,12 @@ def store_for(durability: str) -> StoreEntry:
 
 
 def stored_in(folder: Path) -> StoreEntry | None:
-    """Return the store of the crawl that a folder holds, None if it holds none that outlasted its process."""
+    """Return the store of the crawl in a folder; None if there is no stored crawl."""
     return next((entry for entry in STORES.values() if entry.file and (folder / entry.file).is_file()), None)
 
 
 def open_reader(folder: Path) -> StoreReader:
-    """Open a snapshot of the crawl in a folder. Raises `UsageError` if there is none that can be read."""
+    """Open a snapshot of the crawl in a folder. Raises `UsageError` if there is no readable one."""
     entry = stored_in(folder)
     if entry is None:
         files = " or ".join(entry.file for entry in STORES.values() if entry.file)

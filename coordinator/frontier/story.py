@@ -1,7 +1,7 @@
-"""The story: the log of every change of every task, in the order of their commit, as blocks of lines.
+"""The story: the log of every change of every task, in the order of commit, as blocks of lines.
 
-A block is what one commit adds, one row of the table. `verify` replays the lines. The numbers of events are part of the
-file's format: a new event of the table of transitions goes last.
+Each commit adds one block, a row of the table. `verify` replays the lines. The numbers of events are part of the file's
+format: a new event goes last.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ ACCEPTED = EVENT_NUMBERS["accepted"]
 
 
 class StoryLine(msgspec.Struct, frozen=True, array_like=True):
-    """What happened to one task, by the numbers of task and event; under which lease it is now.
+    """One event of one task, by the numbers of both, and the task's lease after it.
 
-    For `accepted` (a report counted) `outlinks` are the fingerprints of the page's outlinks, one after another, and
-    `start` is when its host was asked, if that has a delay.
+    For `accepted` (a report counted) `outlinks` joins the fingerprints of the page's outlinks, and `start` is the
+    request to its host, if the host has a delay.
     """
 
     task: int

@@ -1,4 +1,4 @@
-"""The check that makes `apply` safe: a change must follow on the very row that is stored."""
+"""The check that makes `apply` safe: a change must be the successor of the stored row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Key = bytes | str | int
 
 
 def check_versions(changes: Sequence[Change], stored: Callable[[type[StoreRow], Key], StoreRow | None]) -> None:
-    """Raise `Conflict` unless each change follows on what is stored, or on an earlier change of the batch."""
+    """Raise `Conflict` unless each change succeeds the stored row, or an earlier change of the batch."""
     versions: dict[tuple[type[StoreRow], Key], int] = {}
     for change in changes:
         if isinstance(change, TaskMoved):

@@ -1,1 +1,1 @@
-"""What can be told of a crawl from outside: proof, audit, export. Nothing here changes a crawl."""
+"""What can be learned about a crawl from outside: proof, audit, export. Nothing here changes a crawl."""

@@ -1,11 +1,11 @@
-"""`crawlfleet audit-politeness`: how far apart the requests to each host were, by what the crawl itself has logged.
+"""`crawlfleet audit-politeness`: how far apart the requests to each host were, according to the crawl's own log.
 
-Two starts of one session are held apart by its own clock. Between sessions, and where a session has no earlier start to
-tell of, the log's time counts: a start is there at the latest time at which it can have been, and whoever comes next is
-granted its start from then on. So neither is ever below what was allowed, unless a rule is broken.
+A session keeps its own starts apart by its own clock. Between sessions, and for the first start of a session, the log's
+time counts: it is the latest time at which the start can have happened, and the next session's starts are granted from
+then on. So neither gap is ever shorter than allowed, unless a rule is broken.
 
-What is not in the log: requests of workers that died before they told of them (their host then rests from the moment of
-the loss), and hosts without a delay.
+The log does not hold requests of workers that died before they reported them (their host then rests from the moment of
+the loss), nor hosts without a delay.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ ROUNDING_S = 1e-6
 
 
 class HostAudit(msgspec.Struct, frozen=True, kw_only=True):
-    """The starts on one host: how many, the gap that came nearest to what was allowed, and how many were too soon.
+    """The starts on one host: how many, the gap with the smallest margin, and how many came too soon.
 
-    `gap_s` None means that there are no two starts whose gap was bound by a delay.
+    `gap_s` is None if no two starts had to keep a delay.
     """
 
     host: str
@@ -37,7 +37,7 @@ class HostAudit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
-    """All hosts that have a delay, those first that were pressed most."""
+    """All hosts with a delay, smallest margin first."""
 
     hosts: tuple[HostAudit, ...]
 
@@ -48,7 +48,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def audit(folder: Path) -> Audit:
-    """Look through a crawl's log, during the crawl too; raise `UsageError` if there is none that can be read."""
+    """Audit a crawl's log, also while the crawl runs; raise `UsageError` if there is no readable one."""
     reader = open_reader(folder)
     try:
         hosts: dict[str, list[Start]] = {}
@@ -70,10 +70,10 @@ def audit_host(host: str, starts: Sequence[Start]) -> HostAudit:
 
 
 def _within_sessions(starts: Iterable[Start]) -> Iterator[tuple[float, float]]:
-    """Yield the gaps between starts of one session, each with the delay that it was bound to hold.
+    """Yield the gaps between starts of one session, each with the delay that it had to keep.
 
-    What began before a start that no clock of the session measured is in the log already, and at an earlier time; of
-    what is granted together with it, either may be told first. So may what was measured from it.
+    A start without a measured gap is compared with the session's last start in the log, unless that one is later, or
+    was itself measured from a start that the log does not hold yet: reports of one grant come in any order.
     """
     last_at: dict[int, float] = {}
     is_owed: dict[int, bool] = {}
@@ -92,8 +92,8 @@ def _within_sessions(starts: Iterable[Start]) -> Iterator[tuple[float, float]]:
 def _between_sessions(starts: Iterable[Start]) -> Iterator[tuple[float, float]]:
     """Yield the gaps between the last start of one session and the next one of another.
 
-    A start that was told late, under a lease that was over, names no sender: what is in the log before it may be of the
-    same session.
+    A start that was reported late, under an ended lease, has no sender: starts before it in the log may be of the same
+    session.
     """
     by_time = sorted(enumerate(starts), key=lambda numbered: numbered[1].at)
     for (place, before), (next_place, start) in pairwise(by_time):

@@ -1,4 +1,4 @@
-"""`crawlfleet export`: a crawl's rows, written from its log at any time, during the crawl too."""
+"""`crawlfleet export`: writes a crawl's rows from its log at any time, also while the crawl runs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ USUAL = ".jsonl"
 
 
 def export(folder: Path, target: Path | None, *, overwrite: bool = False) -> int:
-    """Write all committed rows to a file (standard output if None); return how many results they are of.
+    """Write all committed rows to a file (standard output if None); return the number of their results.
 
-    The file's ending says how, as it does for a sink; any other ending, or none, means JSON Lines. The file is there
-    whole or not at all. Raises `UsageError` if it exists already, `CrawlFailed` if it cannot be written.
+    The file's ending selects the format, as for a sink; any other ending, or none, means JSON Lines. The file is
+    written completely or not at all. Raises `UsageError` if it exists already, `CrawlFailed` if it cannot be written.
     """
     if target is not None and target.exists() and not overwrite:
         raise UsageError(f"{target} exists already: name another file, or replace it by --overwrite")

@@ -1,7 +1,7 @@
-"""`crawlfleet verify`: the proof that a crawl lost nothing and doubled nothing, from what it left on disk.
+"""`crawlfleet verify`: the proof, from a crawl's files, that it lost nothing and doubled nothing.
 
-The log of changes is replayed through the core's table of transitions; what comes out is compared with the tables, and
-the sinks' files themselves are read, not their cursors.
+The log of changes is replayed through the core's table of transitions, and the result is compared with the tables. The
+sinks' files are read themselves, not only their marks.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ SETTLED = frozenset(
 )
 
 
-# After these no report counts until the task is granted again.
+# After these events no report counts until the task is granted again.
 DISOWNED = frozenset({TaskEvent.RELEASED, TaskEvent.REFUSED, TaskEvent.POISONED, TaskEvent.RECHECKED})
 
 
 class Invariant(msgspec.Struct, kw_only=True):
-    """One thing that must hold: how often it was looked at, how often it did not hold, and where (some of it)."""
+    """A condition that must hold: how often it was checked, how often it did not hold, and some of the places."""
 
     name: str
     checked: int = 0
@@ -53,7 +53,7 @@ class Invariant(msgspec.Struct, kw_only=True):
     where: list[str] = []
 
     def check(self, holds: bool, where: str) -> None:
-        """Look at one case."""
+        """Count one case."""
         self.checked += 1
         if not holds:
             self.broken += 1
@@ -62,7 +62,7 @@ class Invariant(msgspec.Struct, kw_only=True):
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
-    """What `verify` found. `unfinished` counts tasks that are not in a final state (yet)."""
+    """The result of `verify`. `unfinished` counts tasks that are not final (yet)."""
 
     invariants: tuple[Invariant, ...]
     unfinished: int
@@ -74,7 +74,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Replay:
-    """The log of changes, played through the table of transitions: the state and the current lease of each task."""
+    """Replays the log of changes through the table of transitions: the state and the current lease of each task."""
 
     def __init__(self, name: Callable[[int], str]) -> None:
         self._name = name
@@ -85,7 +85,7 @@ class Replay:
         self.current = Invariant(name="every accepted report came from a lease that was current")
 
     def play(self, line: StoryLine) -> None:
-        """Let one line of the log happen."""
+        """Apply one line of the log."""
         if line.event == ACCEPTED:
             held = self._settling.pop(line.task, 0)
             self._check(self.current, line.lease == held != 0, line.task, f"lease {line.lease}, not {held}")
@@ -109,7 +109,7 @@ class Replay:
 
 
 def verify(folder: Path) -> Proof:
-    """Check a crawl's folder; raise `UsageError` if there is no crawl that can be read, or it runs now."""
+    """Check a crawl's folder; raise `UsageError` if it holds no readable crawl, or the crawl is running."""
     refuse_if_running(folder)
     reader = open_reader(folder)
     try:
@@ -129,7 +129,7 @@ def verify(folder: Path) -> Proof:
 
 
 def _check_outlinks(reader: StoreReader, replay: Replay) -> Invariant:
-    """Play the log, and look up every outlink of every accepted page."""
+    """Replay the log, and look up every outlink of every accepted page."""
     invariant = Invariant(name="every outlink of an accepted page is a task of the crawl")
     for line in reader.story():
         replay.play(line)
@@ -144,7 +144,7 @@ def _check_outlinks(reader: StoreReader, replay: Replay) -> Invariant:
 def _check_states(
     reader: StoreReader, replay: Replay, urls: dict[int, str], fetched: Counter[int]
 ) -> tuple[Invariant, int]:
-    """Compare the tasks' states with what the log says; note the pages that were fetched."""
+    """Compare the tasks' states with those of the log; collect the pages that were fetched in `urls` and `fetched`."""
     invariant = Invariant(name="every discovered URL is in the one state that its history leads to")
     unfinished = 0
     for number, ref, task in reader.tasks():
@@ -173,9 +173,9 @@ def _check_results(reader: StoreReader, urls: dict[int, str], fetched: Counter[i
 
 
 def _check_sink(reader: StoreReader, path: Path, *, whole: bool) -> Invariant:
-    """Compare what is in a sink with the rows of the results, each as often as it should be there.
+    """Compare the rows in a sink with the rows of the results; each must be there equally often.
 
-    While the crawl is not finished the sink may be behind the log, and its last row torn: both are mended on resuming.
+    Unless the crawl is finished, the sink may be behind the log and its last row torn: a resumed crawl repairs both.
     """
     entry = entry_for(path.name)
     if not entry.reads_back:

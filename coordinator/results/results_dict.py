@@ -1,4 +1,4 @@
-"""The shared dict's referent: read-only over the committed log, so it shows only what will still be there tomorrow."""
+"""The referent of the shared dict: a read-only view of the committed log, so what it shows never disappears."""
 
 from __future__ import annotations
 

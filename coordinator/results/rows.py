@@ -1,4 +1,4 @@
-"""Results as users see them: rows with the page's address, the rule's name, and the fields."""
+"""Results as users see them: rows with the page's URL, the rule's name, and the fields."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from crawlfleet.shared.messages import PAGE_FIELDS, VALUE_ITEM, Row
 
 
 def flat_rows(result: Result) -> Iterator[dict[str, Any]]:
-    """Yield what a sink writes: `url` and `item` first, then the fields."""
+    """Yield the rows that a sink writes: `url` and `item` first, then the fields."""
     for row in result.rows:
         yield {"url": result.url, "item": row.item, **row.fields}
 
 
 def columns_of(job: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys of a job's rows, as far as its rules tell: those of all rules, each once. A hook may add others.
+    """Return the keys of a job's rows according to its rules, each key once. A hook may add others.
 
-    The job is plain data, as the crawl keeps it.
+    `job` is plain data, as the store keeps it.
     """
     items = job.get("items", ())
     fields = dict.fromkeys(field for item in items for field in item["fields"])
@@ -28,7 +28,7 @@ def columns_of(job: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def as_value(rows: tuple[Row, ...]) -> Any:
-    """Return what the results dict holds for a page: what a user's worker put there, or a list of one dict a row."""
+    """Return a page's value in the results dict: what a user's worker set, or a list of one dict a row."""
     if len(rows) == 1 and rows[0].item == VALUE_ITEM:
         return rows[0].fields.get(VALUE_ITEM)
     return [{"item": row.item, **row.fields} for row in rows]

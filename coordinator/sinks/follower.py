@@ -1,4 +1,4 @@
-"""Follows the committed log into the sinks, in a thread of its own, so that a slow disk never holds the frontier up."""
+"""Writes the committed log to the sinks, in a thread of its own, so that a slow disk never delays the frontier."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GATHER_S = 0.05
 
 
 class Follower:
-    """Each sink, by its name in the job, at its own cursor. `failure` is the error that ended it early, if one did."""
+    """Writes to each sink, by its name in the job, from its own mark on. `failure` is the error that ended it early."""
 
     def __init__(self, log: ResultLog, sinks: Mapping[str, Sink], marks: Marks) -> None:
         self._results = log
@@ -29,25 +29,25 @@ class Follower:
         self.failure: CrawlFailed | None = None
 
     def restore(self) -> None:
-        """Bring back what sinks have lost; before `start`."""
+        """Restore what sinks have lost. Call this before `start`."""
         for name, sink in self._sinks.items():
             self._marks.set(name, sink.restore(self._log(), self._results.result_count()))
 
     def start(self) -> None:
-        """Begin to follow."""
+        """Start to follow the log."""
         self._wake.set()
         self._thread.start()
 
     def nudge(self) -> None:
-        """Say that something may have been committed. Cheap; may be called from any thread."""
+        """Signal that something may have been committed. This is cheap; any thread may call it."""
         self._wake.set()
 
     def is_at_end(self) -> bool:
-        """Say whether everything that is committed is in every sink for good."""
+        """Say whether every sink has all committed results."""
         return all(sink.mark.results == self._results.result_count() for sink in self._sinks.values())
 
     def stop(self) -> None:
-        """Write what is committed by now, close the sinks, end the thread."""
+        """Write what is committed so far, end the thread, close the sinks."""
         self._stopping.set()
         self._wake.set()
         self._thread.join()
@@ -66,12 +66,12 @@ class Follower:
         except CrawlFailed as error:
             self.failure = error
             structlog.get_logger().error("sink failed", detail=str(error))
-        except Exception as error:  # noqa: BLE001  # the top of a thread: nobody may take its silence for the end
+        except Exception as error:  # noqa: BLE001  # the top of a thread: its end must not go unnoticed
             self.failure = CrawlFailed(f"writing the items ended by a bug in crawlfleet: {error!r}")
             structlog.get_logger().error("sink failed", detail=str(self.failure), exc_info=error)
 
     def catch_up(self) -> None:
-        """Write what has been committed to each sink, and its mark after it."""
+        """Write new committed results to each sink, and then its mark."""
         for name, sink in self._sinks.items():
             while results := self._results.results(sink.mark.results, BATCH):
                 self._marks.set(name, sink.write(results))

@@ -1,11 +1,13 @@
-"""A file of lines that follows the committed log exactly: after any crash it is brought back to its mark.
+"""A file of lines that follows the committed log exactly. After a crash it is restored to its mark.
 
-longer than its mark     what is beyond was never committed: cut off, and written again from the log
-as long                  goes on
-shorter                  the machine lost what was not on disk: every line is compared with the log, and what is
-                         missing is written again
-other content            somebody else's: refused by name
-without a mark           ours only if all of it is what the log begins with: the mark was lost, or never written
+The file is
+
+longer than its mark     the rest was never committed: it is cut off, and written again from the log
+as long                  continues
+shorter                  the machine lost what was not on disk: every line is compared with the log, and the missing
+                         ones are written again
+other content            not this crawl's: refused by name
+without a mark           this crawl's only if the log begins with all of it: the mark was lost, or never written
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from crawlfleet.shared.errors import CrawlFailed, UsageError
 
 
 class LineFile:
-    """An append-only file under an exclusive lock. `mark` is what is in it for good."""
+    """An append-only file under an exclusive lock. `mark` says how much of it is final."""
 
     def __init__(self, path: Path, mark: Mark | None, *, power: bool) -> None:
         self._path = path
@@ -43,7 +45,8 @@ class LineFile:
             if self._is_regular:
                 self._check()
                 if power:
-                    self._sync_name()
+                    with self._mapped_errors():
+                        sync_folder(path.parent)
             else:
                 structlog.get_logger().warning(
                     "this sink is no regular file: rows may come twice after a crash", detail=str(path)
@@ -54,11 +57,11 @@ class LineFile:
 
     @property
     def is_to_restore(self) -> bool:
-        """Whether the file lost bytes that its mark speaks of, or has bytes and no mark: `restore` it first."""
+        """Whether the file is shorter than its mark, or has bytes and no mark: `restore` it first."""
         return self._is_unclaimed or (self._is_regular and self._size() < self.mark.size_bytes)
 
     def append(self, lines: bytes, results: int) -> Mark:
-        """Write the lines of so many further results; return the mark to commit."""
+        """Append the lines of `results` more results; return the mark to commit."""
         with self._mapped_errors():
             self._write(lines)
             if self._power and self._is_regular:
@@ -73,9 +76,9 @@ class LineFile:
         return self.mark
 
     def restore(self, log: Iterable[bytes]) -> Mark:
-        """Cut the file back to the last whole result that log and file share: `log` has the lines of each result.
+        """Cut the file back to the last whole result that log and file share. `log` yields the lines of each result.
 
-        Raise `UsageError` if it holds anything else, or more than the log and has no mark.
+        Raises `UsageError` if the file holds anything else, or if it has no mark and holds more than the log.
         """
         with self._mapped_errors(), self._path.open("rb") as file:
             kept = self._agreeing(file, log)
@@ -86,12 +89,12 @@ class LineFile:
         return kept
 
     def close(self) -> None:
-        """Close the file, and let it go."""
+        """Close the file and release its lock."""
         with self._mapped_errors():
             self._file.close()
 
     def _agreeing(self, file: IO[bytes], log: Iterable[bytes]) -> Mark:
-        """Return the mark of the longest run of whole results that the file holds as the log has them."""
+        """Return the mark of the longest run of whole results that file and log share."""
         kept = Mark(block_hash=_hash(b""))
         for lines in log:
             found = file.read(len(lines))
@@ -126,10 +129,6 @@ class LineFile:
 
     def _size(self) -> int:
         return os.fstat(self._file.fileno()).st_size
-
-    def _sync_name(self) -> None:
-        with self._mapped_errors():
-            sync_folder(self._path.parent)
 
     def _foreign(self) -> str:
         if self._is_unclaimed:

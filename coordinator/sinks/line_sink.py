@@ -1,4 +1,4 @@
-"""A sink that is a file: a head, then the lines of each result. What these are is a matter of its kind."""
+"""A sink that is a file: a head, then the lines of each result. Its kind defines both."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crawlfleet.coordinator.sinks.port import LineKind
 
 
 class Lines:
-    """Base of the kinds of such files. A kind has its own `lines_of`, and a `head` if its files have one."""
+    """Base of the kinds of files. A kind defines `lines_of`, and `head` if its files have one."""
 
     head = b""
 
@@ -33,7 +33,7 @@ class Lines:
         return list(io.BytesIO(self.lines_of(result)))
 
     def read(self, path: Path, *, whole: bool) -> Iterator[bytes]:
-        """Yield the lines of a file below its head, none if there is no file; unless `whole`, not a torn last one."""
+        """Yield the lines of a file below its head, none without a file. Unless `whole`, skip a torn last line."""
         try:
             with path.open("rb") as file:
                 if file.read(len(self.head)) != self.head:
@@ -44,7 +44,7 @@ class Lines:
 
 
 class LineSink:
-    """A file of results. `mark` is what is in it for good."""
+    """A file of results. `mark` says how much of it is final."""
 
     def __init__(self, kind: LineKind, file: LineFile) -> None:
         self._kind = kind
@@ -67,7 +67,7 @@ class LineSink:
         self._file.close()
 
     def _blocks(self, results: Iterable[Result], head: bytes) -> Iterator[bytes]:
-        """Yield what stands in the file for each result; the head belongs to the first."""
+        """Yield the bytes of each result in the file; the head belongs to the first."""
         for result in results:
             yield head + self._kind.lines_of(result)
             head = b""

@@ -11,10 +11,10 @@ from crawlfleet.coordinator.frontier.port import Mark
 
 
 class Sink(Protocol):
-    """Takes results in the order of their commit, exactly once: it knows how far it is, and says so by its mark.
+    """Takes results in the order of commit, exactly once. Its mark says how many it has.
 
-    One thread opens, restores and closes it, another writes, never both at once. It raises `CrawlFailed`, naming the
-    place, when it cannot write.
+    One thread opens, restores and closes it, another writes, never both at once. It raises `CrawlFailed`, which names
+    the place, when it cannot write.
     """
 
     @property
@@ -23,44 +23,44 @@ class Sink(Protocol):
         ...
 
     def restore(self, log: Iterator[Result], length: int) -> Mark:
-        """Go back to what is there of the whole log, which has `length` results; return the mark to commit.
+        """Restore the sink from the log, which has `length` results; return the mark to commit.
 
-        After a power cut the log may be shorter than the sink, as well as the sink shorter than its mark.
+        After a power cut the log may be shorter than the sink, and the sink may be shorter than its mark.
         """
         ...
 
     def write(self, results: Sequence[Result]) -> Mark:
-        """Take results; return the mark to commit, once they are handed to the operating system."""
+        """Write results; return the mark to commit once the operating system has them."""
         ...
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the sink."""
         ...
 
 
 class SinkKind(Protocol):
-    """How results are written to sinks of one kind, and read back. It is made with the columns of a job's rows."""
+    """Writes results to sinks of one kind, and reads them back. It is created with the columns of a job's rows."""
 
     def open(self, path: Path, mark: Mark | None, *, power: bool) -> Sink:
-        """Open a sink at its mark (None: it never wrote); with `power` what it takes survives a power cut.
+        """Open a sink at its mark (None: it never wrote). With `power` written results survive a power cut.
 
-        Raise `UsageError` if the place holds what is not this crawl's, `CrawlFailed` if it cannot be written.
+        Raises `UsageError` if the place holds anything that is not this crawl's, `CrawlFailed` if it cannot be written.
         """
         ...
 
     def rows_of(self, result: Result) -> list[bytes]:
-        """Return the rows of a result as `read` gives them."""
+        """Return the rows of a result as `read` yields them."""
         ...
 
     def read(self, path: Path, *, whole: bool) -> Iterator[bytes]:
-        """Yield the rows of a sink that nobody writes; unless it is to be `whole`, without what a crash has torn."""
+        """Yield the rows of a sink that nobody is writing. Unless it must be `whole`, skip a row torn by a crash."""
         ...
 
 
 class LineKind(SinkKind, Protocol):
-    """A kind of files: each has the head, then the lines of each result in the order of the log.
+    """A kind of files. Each holds the head, then the lines of each result in the order of the log.
 
-    A file without results is empty. `line_sink.Lines` makes a sink of a head and lines.
+    A file without results is empty. `line_sink.Lines` implements a kind from a head and lines.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""Which kinds of sinks there are, by the endings of their files. A kind is loaded only when a job asks for it."""
+"""The table of the kinds of sinks, by the endings of their files. A kind is loaded only when a job asks for it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkEntry(Entry):
-    """A kind of sinks. Its name is the ending of their files; it is called with the columns of rows for a `SinkKind`.
+    """A kind of sinks. Its name is the ending of their files; its place is a function of the columns of a job's rows.
 
-    It is a `LineKind` unless it is `transactional`: then a sink takes results whole or not at all, and keeps how many
-    it has beside them. `reads_back` says whether `verify` can read what it wrote.
+    It is a `LineKind` unless it is `transactional`: then a sink takes results whole or not at all, and stores how many
+    it has with them. `reads_back` says whether `verify` can read the rows back.
     """
 
     kind = "sink"
@@ -27,7 +27,7 @@ class SinkEntry(Entry):
     reads_back: bool = True
 
     def made_for(self, columns: tuple[str, ...]) -> SinkKind:
-        """Load the kind, for rows with these columns (and maybe others, of a hook)."""
+        """Load the kind, for rows with these columns, and maybe others from a hook."""
         made: SinkKind = self.load()(columns)
         return made
 

@@ -1,4 +1,4 @@
-"""A store in memory: dicts behind the port. What it remembers ends with its process."""
+"""A store in memory: dicts behind the port. Its contents end with its process."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class MemoryStore:
     def commit(self, now: float) -> None:  # noqa: ARG002  # nothing outlasts the process, nor does its time
         for result in self._applied:
             self._results.append(result)
-            # Last, since another thread may look for it at any moment.
+            # Last: another thread may look the result up at any time.
             self._place[result.ref] = len(self._results) - 1
         self._applied.clear()
 
@@ -195,7 +195,7 @@ class MemoryMarks:
 
 
 class _Queue:
-    """PENDING tasks by rank and order, and those that may not be tried again yet by their time."""
+    """PENDING tasks by rank and order; those that wait for a time, by that time."""
 
     def __init__(self) -> None:
         self._now: list[tuple[int, int, int, bytes]] = []
@@ -236,6 +236,6 @@ def _waits(task: TaskRow, version: int) -> bool:
     return task.state is TaskState.PENDING and task.version == version
 
 
-def open_store(folder: Path, *, power: bool) -> MemoryStore:  # noqa: ARG001  # nothing of it is in the folder
-    """Begin a store."""
+def open_store(folder: Path, *, power: bool) -> MemoryStore:  # noqa: ARG001  # it stores nothing in the folder
+    """Create a store."""
     return MemoryStore()

@@ -1,9 +1,9 @@
-"""Moving committed pages from the write-ahead log into the file, beside the crawl and not in its way.
+"""Copies committed pages from the write-ahead log into the file, concurrently with the crawl.
 
-A thread with a connection of its own copies pages while the store's owner goes on writing. Since the owner never
-pauses, the log would never be empty and so never begin anew; once it is long, the owner itself copies what little is
-left. The thread begins when there is enough to copy, so a small crawl has none. A power cut between two steps costs
-nothing: SQLite syncs the log before it touches the file, and the file before the log begins anew.
+A thread with its own connection copies pages while the store's owner keeps writing. Since the owner never pauses, the
+log would never be empty, and so never start over: once it is long, the owner itself copies the few pages left. The
+thread starts when there is enough to copy, so a small crawl has none. A power cut between two steps is harmless: SQLite
+syncs the log before it writes to the file, and the file before the log starts over.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LONG_LOG_PAGES = 32_000
 
 
 class Checkpointer:
-    """The thread, and how far it has come. Both methods are for the store's owner."""
+    """The thread and its progress. Only the store's owner calls the methods."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -30,7 +30,7 @@ class Checkpointer:
         self._failure: sqlite3.Error | None = None
 
     def committed(self, db: sqlite3.Connection, pages: int) -> None:
-        """Take note of a commit over `db` of about so many pages; raise `sqlite3.Error` if they cannot be copied."""
+        """Count a commit over `db` of about `pages` pages; raise `sqlite3.Error` if an earlier copy failed."""
         if self._failure is not None:
             raise self._failure
         if self._is_long:
@@ -42,7 +42,7 @@ class Checkpointer:
             self._ask()
 
     def close(self) -> None:
-        """Wait for the copy that is asked for, and end the thread."""
+        """Wait for the requested copy, and end the thread."""
         if self._thread is not None:
             self._asked.put(False)
             self._thread.join()
@@ -64,6 +64,6 @@ class Checkpointer:
 
 
 def _copy(db: sqlite3.Connection) -> int:
-    """Copy all that no reader holds back; return how many pages the log has by now."""
+    """Copy all pages that no reader still needs in the log; return how many pages the log has now."""
     _, pages, _ = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     return int(pages)

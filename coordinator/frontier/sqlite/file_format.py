@@ -1,15 +1,15 @@
-"""The file of the durable store: its tables, and the way from the tables of earlier versions to these.
+"""The file of the durable store: its tables, and the migrations from the tables of earlier versions.
 
     tasks    id (the admission order), ref, depth, row   appended in order; only the index of refs is random, and it
-                                                         alone tells which URLs are known, and how deep
+                                                         holds which URLs are known, and their depths
     ready    queue, rank, id                             PENDING and due: what `ready` reads
-    later    queue, not_before, id                       PENDING and waiting for a retry's time
+    later    queue, not_before, id                       PENDING and waiting for the time of a retry
     leases, hosts, origins, traps, ...                   key, row; a table for each of the other `KINDS`
     results  seq, task, row                              the committed log
     story    seq, lines                                  every change of every task, a block for each commit
     meta     the ledger, the counts, crawl time
 
-A file says in `user_version` which format it has. An older one is rewritten when it is opened for writing, in one
+`user_version` is the format of a file. An older one is migrated when the file is opened for writing, in one
 transaction; a newer one is refused.
 """
 
@@ -52,16 +52,16 @@ _EVENTS_1 = (
     *("admitted", "refused", "granted", "lost", "released", "retried", "fetched", "not_modified", "redirected"),
     *("judged", "gave_up", "poisoned", "revived", "lowered", "accepted"),
 )
-# Reasons of format 2 that have another name now.
+# Reasons of format 2 that have been renamed.
 _RENAMED = {"budget": "budget_pages"}
 
 _task = msgspec.msgpack.Decoder(TaskRow).decode
 
 
 def open_file(path: Path, *, power: bool) -> sqlite3.Connection:
-    """Open a store's file for writing, make it, or bring it up to date; refuse what is not ours to write.
+    """Open a store's file for writing: create it, or migrate it if it is older; refuse a newer one.
 
-    With `power` each commit waits until the disk has it.
+    With `power` each commit waits until it is on disk.
     """
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     try:
@@ -85,7 +85,7 @@ def open_file(path: Path, *, power: bool) -> sqlite3.Connection:
 
 
 def refuse_other_format(path: Path, found: int) -> None:
-    """Raise `UsageError` unless a file's format is the one of this version."""
+    """Raise `UsageError` unless a file has the format of this version."""
     if found != FORMAT:
         raise UsageError(
             f"{path} has format {found}, this version of crawlfleet reads format {FORMAT}: "
@@ -95,7 +95,7 @@ def refuse_other_format(path: Path, found: int) -> None:
 
 
 def _migrate(db: sqlite3.Connection, path: Path, found: int) -> None:
-    """Rewrite an older file, format by format, all in one transaction."""
+    """Migrate an older file, format by format, in one transaction."""
     if found not in _STEPS:
         refuse_other_format(path, found)
     db.execute("BEGIN IMMEDIATE")
@@ -111,7 +111,7 @@ def _migrate(db: sqlite3.Connection, path: Path, found: int) -> None:
 
 
 def _from_1(db: sqlite3.Connection) -> None:
-    """Tell depths by the index of fingerprints, rank by more than depth, and keep the story in blocks."""
+    """Add depths to the index of fingerprints, replace depth by rank in queues, and store the story in blocks."""
     db.create_function("depth_of", 1, lambda row: _task(row).depth, deterministic=True)
     db.execute("ALTER TABLE tasks RENAME TO tasks_1")
     db.execute(_TASKS)
@@ -131,7 +131,7 @@ def _from_1(db: sqlite3.Connection) -> None:
 
 
 def _from_2(db: sqlite3.Connection) -> None:
-    """Name the budget that was spent."""
+    """Replace the reason `budget` by the name of the budget that was spent."""
     for (kept,) in db.execute("SELECT value FROM meta WHERE key = 'verdicts'").fetchall():
         verdicts = msgspec.msgpack.decode(kept)
         if any(why in _RENAMED for _, why, _ in verdicts):
@@ -142,13 +142,13 @@ def _from_2(db: sqlite3.Connection) -> None:
 
 
 def _from_3(db: sqlite3.Connection) -> None:
-    """Call the key of every table of rows `key`."""
+    """Rename the key column of every table of rows to `key`."""
     db.execute("ALTER TABLE leases RENAME COLUMN id TO key")
     db.execute("ALTER TABLE origins RENAME COLUMN origin TO key")
 
 
 def _renamed(row: bytes) -> bytes:
-    """Return a task's row with the name that its reason has now."""
+    """Return a task's row with its reason renamed."""
     task = _task(row)
     if task.reason not in _RENAMED:
         return row

@@ -1,8 +1,8 @@
-"""How far each sink is, on disk: the durable cursors of a crawl's sinks.
+"""The marks of a crawl's sinks on disk: how far each sink is.
 
-A mark is committed after the bytes that it speaks of were handed to the file, so after a crash a file is never shorter
-than its mark says, unless the machine lost power or somebody cut it. The first mark of a sink waits for the disk in any
-case: without one, what is in the file would be nobody's.
+A mark is committed after its bytes were written to the file. So after a crash a file is never shorter than its mark
+says, unless the machine lost power or somebody truncated it. The first mark of a sink is always synced: without a mark,
+the contents of the file could not be recognised as the crawl's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS marks (sink TEXT PRIMARY KEY, mark BLOB NO
 
 
 class SqliteMarks:
-    """The marks of one crawl, by the name of the sink. Any call raises `CrawlFailed` if the file cannot be used."""
+    """The marks of one crawl by sink. Every call raises `CrawlFailed` if the file cannot be used."""
 
     def __init__(self, path: Path, *, power: bool) -> None:
         self._path = path
@@ -32,13 +32,16 @@ class SqliteMarks:
         with self._mapped_errors():
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            self._open()
+            with self._mapped_errors():
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute(_SCHEMA)
+                self._known = {name for (name,) in self._db.execute("SELECT sink FROM marks")}
         except BaseException:
             self._db.close()
             raise
 
     def get(self, sink: str) -> Mark | None:
-        """Return a sink's mark, None if it never wrote."""
+        """Return a sink's mark; None if it never wrote."""
         with self._mapped_errors():
             found = self._db.execute("SELECT mark FROM marks WHERE sink = ?", (sink,)).fetchone()
         return None if found is None else msgspec.msgpack.decode(found[0], type=Mark)
@@ -56,12 +59,6 @@ class SqliteMarks:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
-
-    def _open(self) -> None:
-        with self._mapped_errors():
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute(_SCHEMA)
-            self._known = {name for (name,) in self._db.execute("SELECT sink FROM marks")}
 
     @contextmanager
     def _mapped_errors(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The tables of queues, as a durable store changes them: gathered, and written in few statements."""
+"""Collects the changes to the tables of queues of a durable store, to write them in few statements."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from crawlfleet.coordinator.core.rows import TaskRow
 
 
 class QueueEdits:
-    """What one batch changes: who waits now, and who waits no more."""
+    """The changes of one batch: which tasks wait now, and which no longer do."""
 
     def __init__(self) -> None:
         self._edits: dict[tuple[str, int], TaskRow | None] = {}
@@ -17,26 +17,26 @@ class QueueEdits:
         self._ripe: list[TaskRow] = []
 
     def add(self, task: TaskRow) -> None:
-        """Let a task wait."""
+        """Add a waiting task."""
         self._edits[task.queue, task.order] = task
 
     def remove(self, task: TaskRow) -> None:
-        """Let a task wait no more."""
+        """Remove a task that no longer waits."""
         if self._edits.pop((task.queue, task.order), None) is None:
             self._gone.append(task)
 
     def ripen(self, task: TaskRow) -> None:
-        """Move a task from those that wait for a time to those that may be granted."""
+        """Move a task from `later` to `ready`."""
         self._gone.append(task)
         self._ripe.append(task)
 
     @property
     def filled(self) -> set[str]:
-        """The queues in which somebody waits now."""
+        """The queues to which tasks were added."""
         return {queue for queue, _ in self._edits}
 
     def write(self, db: sqlite3.Connection) -> int:
-        """Write it all; return how many more wait for a time than before."""
+        """Write all changes; return by how much the number of tasks in `later` has grown."""
         added = [task for task in self._edits.values() if task is not None]
         now = [*self._ripe, *(task for task in added if task.not_before <= 0)]
         later = _later(added)

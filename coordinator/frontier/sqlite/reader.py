@@ -1,4 +1,4 @@
-"""Reading a crawl's durable store from outside, during the crawl too: one consistent snapshot, nothing is written."""
+"""Reads a crawl's durable store from outside, also while the crawl runs: one consistent, read-only snapshot."""
 
 from __future__ import annotations
 
@@ -31,25 +31,22 @@ class SqliteReader:
         self._path = path
         self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
         try:
-            self._begin()
+            with self._mapped_errors():
+                (found,) = self._db.execute("PRAGMA user_version").fetchone()
+                refuse_other_format(self._path, found)
+                self._db.execute("BEGIN")
+                self._meta: dict[str, bytes] = dict(self._db.execute("SELECT key, value FROM meta"))
         except BaseException:
             self._db.close()
             raise
 
-    def _begin(self) -> None:
-        with self._mapped_errors():
-            (found,) = self._db.execute("PRAGMA user_version").fetchone()
-            refuse_other_format(self._path, found)
-            self._db.execute("BEGIN")
-            self._meta: dict[str, bytes] = dict(self._db.execute("SELECT key, value FROM meta"))
-
     def close(self) -> None:
-        """Let the snapshot go."""
+        """Close the snapshot."""
         self._db.close()
 
     @property
     def job(self) -> dict[str, Any]:
-        """The job that the crawl was run with last, as plain data."""
+        """The job of the crawl's last run, as plain data."""
         job: dict[str, Any] = msgspec.json.decode(self._meta["kept:job"])
         return job
 
@@ -60,7 +57,7 @@ class SqliteReader:
         return LedgerRow() if kept is None else msgspec.msgpack.decode(kept, type=LedgerRow)
 
     def tasks(self) -> Iterator[tuple[int, bytes, TaskRow]]:
-        """Yield the number and the fingerprint that each task is stored under, and its row."""
+        """Yield each task: the number and the fingerprint under which it is stored, and its row."""
         with self._mapped_errors():
             leases = (_lease(row) for (row,) in self._db.execute("SELECT row FROM leases"))
             leased = {ref: lease for lease in leases for ref in lease.refs}
@@ -69,7 +66,7 @@ class SqliteReader:
                 yield number, ref, under_lease(task, leased[ref]) if ref in leased else task
 
     def name_of(self, number: int) -> str:
-        """Return the URL of a task, or what else it can be called by."""
+        """Return the URL of a task, or another name for a task without a row."""
         with self._mapped_errors():
             found = self._db.execute("SELECT row FROM tasks WHERE id = ?", (number,)).fetchone()
         return f"task {number}" if found is None else _task(found[0]).url
@@ -81,13 +78,13 @@ class SqliteReader:
                 yield from decode_block(lines)
 
     def results(self) -> Iterator[tuple[int, Result]]:
-        """Yield the number of each result's task, and the result, in the order of their commit."""
+        """Yield each result with the number of its task, in the order of commit."""
         with self._mapped_errors():
             for task, row in self._db.execute("SELECT task, row FROM results ORDER BY seq"):
                 yield task, _result(row)
 
     def known(self, refs: Collection[bytes]) -> set[bytes]:
-        """Return those fingerprints that are tasks of the crawl."""
+        """Return the fingerprints that are tasks of the crawl."""
         found: set[bytes] = set()
         wanted = list(refs)
         with self._mapped_errors():

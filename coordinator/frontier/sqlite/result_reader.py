@@ -1,4 +1,4 @@
-"""Reading committed results from any thread: the latest from memory, the others each over a connection of its own."""
+"""Reads committed results from any thread: the latest from memory, older ones over a connection for each thread."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class ResultReader:
         self.count = 0
 
     def committed(self, results: Iterable[tuple[Result, int]]) -> None:
-        """Take note of results that the store's owner has committed, each with the size of its encoding.
+        """Add results that the store's owner has committed, each with its encoded size.
 
-        The latest are kept, since whoever follows the log wants them next.
+        The latest are kept in memory: followers of the log read them next.
         """
         with self._lock:
             for result, size in results:
@@ -65,7 +65,7 @@ class ResultReader:
             db.close()
 
     def _forget_half(self) -> None:
-        """Let go of the older results: many at once, so that each is moved up once only."""
+        """Forget the older results, many at once, so that each of the others moves up only once."""
         gone = 0
         while self._recent_bytes > RECENT_BYTES // 2:
             self._recent_bytes -= self._recent[gone][1]

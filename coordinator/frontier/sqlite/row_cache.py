@@ -1,5 +1,7 @@
-"""The rows that a durable store has in memory: those of open leases and active hosts, those read lately, and those
-that the next commit has to write."""
+"""The rows that a durable store holds in memory.
+
+They are the rows of open leases and active hosts, recently read rows, and rows that the next commit must write.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class RowCache:
-    """Rows by kind and key, and which of them are not written yet."""
+    """Rows by kind and key; it knows which of them are not written yet."""
 
     def __init__(self) -> None:
         self.rows: dict[type[StoreRow], dict[Any, Any]] = {kind: {} for kind in KINDS}
@@ -49,7 +51,9 @@ class RowCache:
     def load_active(self, db: sqlite3.Connection) -> None:
         """Read the open leases with their tasks, and the active hosts."""
         for (row,) in db.execute("SELECT row FROM leases ORDER BY key"):
-            self._hold(self._decode[LeaseRow](row))
+            lease = self._decode[LeaseRow](row)
+            self.leases[lease.id] = lease
+            self._sessions.setdefault(lease.session, {})[lease.id] = None
         for (row,) in db.execute("SELECT row FROM hosts WHERE active"):
             host = self._decode[HostRow](row)
             self.hosts[host.key] = host
@@ -60,7 +64,7 @@ class RowCache:
                 self._keep_task(under_lease(self._decode[TaskRow](row), lease))
 
     def keep(self, kind: type[StoreRow], encoded: bytes) -> None:
-        """Keep a row that was read, unless a newer one of its key is here."""
+        """Keep a row that was read, unless a newer one with its key is here."""
         row = self._decode[kind](encoded)
         if isinstance(row, TaskRow):
             self._keep_task(row)
@@ -70,7 +74,7 @@ class RowCache:
         self.rows[kind].setdefault(row.key, row)
 
     def put(self, row: StoreRow) -> None:
-        """Take the new row of any kind but a task's."""
+        """Take a new row of any kind but tasks."""
         kind = type(row)
         if isinstance(row, LedgerRow):
             self.ledger = row
@@ -85,7 +89,7 @@ class RowCache:
         self._new[kind].add(row.key)
 
     def put_task(self, task: TaskRow, *, implied_by_lease: bool = False) -> None:
-        """Take a task's new row; one that `under_lease` would come to need not be written."""
+        """Take a task's new row; one that `under_lease` can derive need not be written."""
         before = self.tasks.get(task.ref)
         if before is None:
             self._born.add(task.ref)
@@ -115,11 +119,11 @@ class RowCache:
         return frozenset(self._sessions)
 
     def stored(self, kind: type[StoreRow], key: Key) -> StoreRow | None:
-        """Return the row that a change of this key follows on, if there is one."""
+        """Return the row that a change of this key must succeed, if any."""
         return self.ledger if kind is LedgerRow else self.rows[kind].get(key)
 
     def write(self, db: sqlite3.Connection) -> int:
-        """Write what is new; return how many tasks that were: each touches about a page of the file."""
+        """Write the new rows; return how many of them are tasks: each touches about one page of the file."""
         written = self._write_tasks(db)
         for kind, keys in self._new.items():
             if kind is TaskRow or not keys:
@@ -137,7 +141,7 @@ class RowCache:
         return written
 
     def cut_back(self) -> None:
-        """Note that all is written, and forget what is neither open nor active if there is too much of it."""
+        """Mark all rows as written; forget rows that are neither open nor active if there are too many of them."""
         for new in (self._born, self._lowered, *self._new.values()):
             new.clear()
         if len(self.depths) > CACHED_DEPTHS:
@@ -151,7 +155,7 @@ class RowCache:
             active = [host for host in self.hosts.values() if is_active(host)]
             self.hosts.clear()
             self.hosts.update((host.key, host) for host in active)
-            # Active hosts have to stay: not to go through them at each commit, wait until as many more are there.
+            # Active hosts must stay. To avoid a pass over them at each commit, wait until their number has doubled.
             self._most_hosts = max(CACHED_HOSTS, 2 * len(self.hosts))
         if self._robots_bytes > CACHED_ROBOTS_BYTES:
             self.rows[OriginRow].clear()
@@ -176,15 +180,11 @@ class RowCache:
         self.by_id[task.order] = task.ref
         self.tasks.setdefault(task.ref, task)
 
-    def _hold(self, lease: LeaseRow) -> None:
-        self.leases[lease.id] = lease
-        self._sessions.setdefault(lease.session, {})[lease.id] = None
-
 
 def _order(task: TaskRow) -> int:
     return task.order
 
 
 def is_active(host: HostRow) -> bool:
-    """Say whether something may be granted on a host, or is."""
+    """Say whether tasks of a host may be granted, or are."""
     return host.ready_at is not None or bool(host.holders)

@@ -1,9 +1,9 @@
 """A durable store: SQLite in WAL mode, one file in the crawl's folder (its tables: see `file_format`).
 
-Rows are msgpack. What an exchange touches is kept in memory until `commit` writes it, so a row that is granted and
-settled between two commits is written once; the caches are cut back after a commit, so memory follows the active hosts.
-A grant writes the lease's row alone: that its tasks are leased is told by it. One connection writes; each thread that
-reads results has a connection of its own.
+Rows are msgpack. Changed rows stay in memory until `commit` writes them, so a row that is granted and settled between
+two commits is written once. The caches are cut back after a commit, so memory is proportional to the active hosts. A
+grant writes the lease's row only: it implies that its tasks are LEASED. One connection writes; each thread that reads
+results has its own connection.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ V = TypeVar("V")
 
 
 class SqliteStore:
-    """The port over one SQLite file. `power` makes each commit survive a power cut, not only a crash.
+    """The port over one SQLite file. With `power` each commit survives a power cut, not only a crash.
 
     Raises `UsageError` if the file is damaged or of another format, `CrawlFailed` if it cannot be written.
     """
@@ -73,7 +73,7 @@ class SqliteStore:
         self._story: list[tuple[object, ...]] = []
         self._found: list[tuple[int, int, bytes]] = []
         self._recorded: list[Result] = []
-        # How many tasks wait for a time, and queues in which none waits at all: most looks at a queue need no more.
+        # How many tasks wait for a time, and queues known to be empty: they save most reads of queues.
         self._later = 0
         self._empty: set[str] = set()
         try:
@@ -85,30 +85,30 @@ class SqliteStore:
 
     @property
     def epoch(self) -> int:
-        """The number of this incarnation: one more than the last one's."""
+        """The number of this incarnation: one more than that of the last."""
         return self._epoch
 
     def kept(self, key: str) -> bytes | None:
-        """Return a value that was kept beside the rows."""
+        """Return a value that was kept besides the rows."""
         found = self._db.execute("SELECT value FROM meta WHERE key = ?", (f"kept:{key}",)).fetchone()
         return None if found is None else bytes(found[0])
 
     def keep(self, key: str, value: bytes) -> None:
-        """Keep a value beside the rows, at once."""
+        """Keep a value besides the rows, at once unless changes wait for a commit."""
         with _mapped_errors(self._path):
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"kept:{key}", value))
 
     def open_marks(self) -> SqliteMarks:
-        """Open the marks of the crawl's sinks, in a file of their own: sinks commit apart from the frontier."""
+        """Open the marks of the crawl's sinks, in a separate file: sinks commit independently of the frontier."""
         return SqliteMarks(self._path.with_name(MARKS), power=self._power)
 
     @property
     def opened_at(self) -> float:
-        """Crawl time at which the store was opened: what was kept, and the time since, as `crawl_clock` knows it."""
+        """Crawl time at which the store was opened: the stored time plus the gap that `crawl_clock` estimates."""
         return self._opened_at
 
     def close(self) -> None:
-        """Close the file; what was not committed is gone."""
+        """Close the file; uncommitted changes are lost."""
         self._results.close()
         self._checkpointer.close()
         self._db.close()
@@ -173,7 +173,7 @@ class SqliteStore:
                 self._db.execute("BEGIN IMMEDIATE")
             queued = QueueEdits()
             for change in changes:
-                self._take(change, queued)
+                self._apply_one(change, queued)
             self._write(queued)
 
     def commit(self, now: float) -> None:
@@ -229,10 +229,10 @@ class SqliteStore:
         self._rows.load_active(self._db)
 
     def _begin_epoch(self, reading: ClockReading) -> None:
-        """Number this incarnation, and its leases apart from those of any other; note by which boot its time goes.
+        """Number this incarnation and store its clocks; its leases get numbers that no other incarnation uses.
 
-        That survives a power cut whatever the durability: workers may still hold leases of commits that are gone, and
-        must not take them for new ones.
+        This survives a power cut under any durability: workers may still hold leases of lost commits, and must not
+        confuse them with new ones.
         """
         (level,) = self._db.execute("PRAGMA synchronous").fetchone()
         self._db.execute("PRAGMA synchronous = FULL")
@@ -258,7 +258,7 @@ class SqliteStore:
         return Ready(tasks, next_at)
 
     def _ripen(self, queue: str, now: float) -> None:
-        """Move what may be tried again now to what is ready."""
+        """Move tasks of a queue whose time has come from `later` to `ready`."""
         if not self._later:
             return
         ripe = self._queued("later WHERE queue = ? AND not_before <= ?", (queue, now))
@@ -295,7 +295,7 @@ class SqliteStore:
         for (row,) in self._db.execute(query, values):
             self._rows.keep(kind, row)
 
-    def _take(self, change: Change, queued: QueueEdits) -> None:
+    def _apply_one(self, change: Change, queued: QueueEdits) -> None:
         match change:
             case TaskMoved():
                 self._move(change, queued)
@@ -332,13 +332,15 @@ class SqliteStore:
 
 
 def open_store(folder: Path, *, power: bool) -> SqliteStore:
-    """Open the store in a crawl's folder, or begin it."""
+    """Open the store in a crawl's folder, or create it."""
     return SqliteStore(folder / FRONTIER, power=power)
 
 
 def _runs(values: Iterable[V]) -> Iterator[list[V]]:
-    """Split values into runs that one statement can take. A run is filled up with its last value to one of a few
-    lengths, so that statements are prepared once."""
+    """Split values into runs for one statement each.
+
+    A run is padded with its last value to one of a few lengths, so that few statements are prepared.
+    """
     rest = iter(values)
     while some := list(islice(rest, _IN[-1])):
         length = next(length for length in _IN if len(some) <= length)
@@ -351,7 +353,7 @@ def _marks(values: Sequence[object]) -> str:
 
 @contextmanager
 def _mapped_errors(path: Path) -> Iterator[None]:
-    """Map SQLite's errors to ours, naming the file."""
+    """Map SQLite's errors to ours; they name the file."""
     try:
         yield
     except sqlite3.DatabaseError as error:
