@@ -121,7 +121,7 @@ def reopen_robots(turn: Turn, origin: str) -> TaskRow:
     task = turn.tasks[ref]
     if task is not None:
         return _recheck(turn, task, ())
-    task = _bear_robots(turn, origin)
+    task = _create_robots_task(turn, origin)
     awaken_host(turn, task.host)
     return task
 
@@ -175,7 +175,7 @@ def _admit_new(turn: Turn, link: Link) -> None:
     refusal = _refusal(turn, link)
     if refusal and not (link.always or refusal in _RECORDED):
         return
-    _bear(turn, link, refusal)
+    _create_task(turn, link, refusal)
     if refusal:
         return
     if link.kind is Kind.PAGE:
@@ -202,12 +202,12 @@ def _let_in(turn: Turn, url: str, depth: int = 0) -> None:
         gate = Gate.ALLOW if ignored else Gate.WAITING
         turn.put(OriginRow(origin=address.origin, host=address.host, gate=gate))
         if not ignored:
-            _bear_robots(turn, address.origin)
+            _create_robots_task(turn, address.origin)
     awaken_host(turn, address.host)
 
 
-def _bear_robots(turn: Turn, origin: str) -> TaskRow:
-    return _bear(turn, Link(url=robots.url_of(origin), depth=0, kind=Kind.ROBOTS, serves=origin))
+def _create_robots_task(turn: Turn, origin: str) -> TaskRow:
+    return _create_task(turn, Link(url=robots.url_of(origin), depth=0, kind=Kind.ROBOTS, serves=origin))
 
 
 def _revive_robots(turn: Turn, origin: str) -> None:
@@ -249,10 +249,10 @@ def _out_of_scope(turn: Turn, link: Link) -> Refusal:
     return scope.refuses(link.url)
 
 
-def _bear(turn: Turn, link: Link, refusal: str = "") -> TaskRow:
+def _create_task(turn: Turn, link: Link, refusal: str = "") -> TaskRow:
     """Create the task of a link."""
     origin, host, _ = parts(link.url)
-    return turn.bear(
+    return turn.create(
         TaskEvent.REFUSED if refusal else TaskEvent.ADMITTED,
         ref=link.ref,
         kind=link.kind,

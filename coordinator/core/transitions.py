@@ -66,6 +66,6 @@ def moved(task: TaskRow, event: TaskEvent, **changed: Any) -> TaskMoved:
     return TaskMoved(event=event, before=task.state, task=succeed(task, state=after, **changed))
 
 
-def born(event: TaskEvent, **values: Any) -> TaskMoved:
+def created(event: TaskEvent, **values: Any) -> TaskMoved:
     """Create a task, as ADMITTED or REFUSED."""
     return TaskMoved(event=event, before=None, task=TaskRow(state=TRANSITIONS[None, event], **values))

@@ -36,7 +36,7 @@ from crawlfleet.coordinator.core.rows import (
     TrapRow,
     succeed,
 )
-from crawlfleet.coordinator.core.transitions import born, moved
+from crawlfleet.coordinator.core.transitions import created, moved
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -233,11 +233,11 @@ class Turn:
         """Apply an event to a task and return its new row; `changed` are its other new values."""
         return self._happen(moved(task, event, **changed))
 
-    def bear(self, event: TaskEvent, **values: Any) -> TaskRow:
+    def create(self, event: TaskEvent, **values: Any) -> TaskRow:
         """Create a task, as ADMITTED or REFUSED, next in the order of admission."""
         order = self.ledger.next_order
         self.put(succeed(self.ledger, next_order=order + 1))
-        return self._happen(born(event, order=order, **values))
+        return self._happen(created(event, order=order, **values))
 
     def note(self, event: Accepted | Recorded) -> None:
         """Add an event other than the move of a task."""

@@ -24,7 +24,7 @@ from crawlfleet.coordinator.core.rows import (
     TrapRow,
     succeed,
 )
-from crawlfleet.coordinator.core.transitions import born
+from crawlfleet.coordinator.core.transitions import created
 from crawlfleet.coordinator.core.transitions import moved as move
 from crawlfleet.coordinator.frontier.port import Conflict, Mark, Store
 from crawlfleet.coordinator.frontier.registry import STORES, open_reader, store_for, stored_in
@@ -45,7 +45,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 def admitted(number: int, depth: int = 0, not_before: float = 0.0, queue: str = ORIGIN) -> TaskMoved:
     url = f"{ORIGIN}/{number}"
-    return born(
+    return created(
         TaskEvent.ADMITTED,
         ref=fingerprint(Kind.PAGE, "", url),
         kind=Kind.PAGE,

@@ -175,7 +175,7 @@ def test_tasks_are_born_next_in_the_order_of_admission_and_known_with_their_dept
     one, two = page("1", order=7, depth=2), page("2", order=8, state=DROPPED, reason="depth")
     for event, task in ((TaskEvent.ADMITTED, one), (TaskEvent.REFUSED, two)):
         values = {name: getattr(task, name) for name in task.__struct_fields__ if name not in ("order", "state")}
-        assert turn.bear(event, **values) == task
+        assert turn.create(event, **values) == task
     assert (turn.depths[one.ref], turn.tasks[one.ref], turn.misses) == (2, one, 0)
     assert turn.batch() == [born(one), born(two, TaskEvent.REFUSED), put(numbers(next_order=7), next_order=9)]
 
