@@ -23,8 +23,8 @@ from typing import Any
 from crawlfleet.shared.engines import PARSE_ENGINES
 from crawlfleet.shared.messages import Brief, FieldRule, ItemRule, Kind, ParseSpec, ScopeSpec, Task
 from crawlfleet.worker.extract.extractor import Extractor
+from crawlfleet.worker.extract.port import Source
 from crawlfleet.worker.extract.registry import open_engine
-from crawlfleet.worker.extract.source import Source
 from crawlfleet.worker.fetch.port import Fetched, Headers
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.pipeline import Pipeline

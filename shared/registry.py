@@ -34,12 +34,9 @@ class Entry:
         try:
             return getattr(import_module(module), attribute)
         except ImportError as error:
-            text = f"the {self.kind} {self.name} cannot be loaded ({error}): pip install {self._to_install}"
+            to_install = f"'crawlfleet[{self.extra}]'" if self.extra else self.package or "crawlfleet"
+            text = f"the {self.kind} {self.name} cannot be loaded ({error}): pip install {to_install}"
             raise UsageError(f"{text}, or {otherwise}" if otherwise else text) from error
-
-    @property
-    def _to_install(self) -> str:
-        return f"'crawlfleet[{self.extra}]'" if self.extra else self.package or "crawlfleet"
 
 
 AnyEntry = TypeVar("AnyEntry", bound=Entry)

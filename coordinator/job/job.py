@@ -27,9 +27,8 @@ from pydantic import (
 from crawlfleet.coordinator.core.policy import FetchLimits, Policy, Politeness
 from crawlfleet.coordinator.job import problems, yaml_source
 from crawlfleet.coordinator.job import values as job_values
-from crawlfleet.coordinator.job.ca_file import read_ca_file
-from crawlfleet.coordinator.job.hook_file import prepares_sessions, read_hook
 from crawlfleet.coordinator.job.items import Item, Selector, check_items
+from crawlfleet.coordinator.job.named_files import prepares_sessions, read_ca_file, read_hook
 from crawlfleet.coordinator.job.scope import PriorityRule, ScopeRules, TrapRules, UrlRules
 from crawlfleet.coordinator.job.section import (
     STRICT,

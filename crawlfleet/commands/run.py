@@ -20,15 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Run a job to its end; return the exit code."""
+    import msgspec
+
     from crawlfleet.run.local import run
     from crawlfleet.run.messages import RunOptions
 
-    options = RunOptions(
-        job=args.job,
-        crawls=args.crawls,
-        fresh=args.fresh,
-        accept_changes=args.accept_changes,
-        workers=args.workers,
-        threads=args.threads,
-    )
-    return run(options)
+    return run(msgspec.convert(args, RunOptions, from_attributes=True))

@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import FrameType
 
 from crawlfleet.demo import shop as demo_shop
 from crawlfleet.demo.shop import Truth
@@ -157,10 +156,7 @@ def _run_beside(command: Sequence[str]) -> int:
         print(f"demo site: cannot run {command[0]}: {error.strerror}", file=sys.stderr)
         return 2
 
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        child.send_signal(number)
-
     signal.signal(signal.SIGINT, lambda *_: None)
-    signal.signal(signal.SIGTERM, pass_on)
+    signal.signal(signal.SIGTERM, lambda number, _: child.send_signal(number))
     code = child.wait()
     return code if code >= 0 else 128 - code

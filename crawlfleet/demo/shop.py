@@ -84,14 +84,8 @@ def _book(number: int) -> Book:
     author = AUTHORS[index * 7 % len(AUTHORS)]
     tags = sorted({TAGS[(index * step + 3) % len(TAGS)] for step in (1, 5, 11)})
     price, copies = 499 + index * 137 % 3500, index * 5 % 23
-    return Book(
-        number=number,
-        title=f"The {quality} {thing}",
-        author=author,
-        price=price,
-        copies=copies,
-        tags=tuple(tags),
-    )
+    title = f"The {quality} {thing}"
+    return Book(number=number, title=title, author=author, price=price, copies=copies, tags=tuple(tags))
 
 
 AUTHORS = tuple(f"{first} {last}" for first in _FIRST for last in _LAST)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 
 import msgspec
+from msgspec.structs import replace
 
 from crawlfleet.coordinator.app import Options, serve
 from crawlfleet.coordinator.crawl import Crawl
@@ -20,13 +21,7 @@ from crawlfleet.shared.pipe import send
 def be_coordinator(options: RunOptions, pipe: Connection) -> int:
     """Be the coordinator of a run; return its exit code."""
     threading.Thread(target=_end_with_parent, args=(pipe,), name="parent", daemon=True).start()
-    served = Options(
-        job=options.job,
-        crawls=options.crawls,
-        fresh=options.fresh,
-        accept_changes=options.accept_changes,
-        log_to_console=False,
-    )
+    served = replace(msgspec.convert(options, Options, from_attributes=True), log_to_console=False)
 
     def tell(crawl: Crawl) -> None:
         folder, moved_to = str(crawl.folder.path), str(crawl.folder.moved_to or "")

@@ -7,7 +7,7 @@ were raised. It must not know connections or messages.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -28,6 +28,7 @@ ERROR = "#ERROR"
 
 Request = tuple[str | None, str, list[Any], dict[str, Any]]
 Answer = tuple[str, Any]
+T = TypeVar("T")
 
 _BUILTINS = (KeyError, ValueError, TypeError)
 _TREE = (CrawlfleetError, UsageError, JoinError, VersionError, CrawlFailed, WireError, Unreachable)
@@ -35,8 +36,8 @@ _BY_NAME: dict[str, type[Exception]] = {kind.__name__: kind for kind in (*_BUILT
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder()
-_request_decoder = msgspec.msgpack.Decoder(Request)
-_answer_decoder = msgspec.msgpack.Decoder(Answer)
+_request_decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_answer_decoder: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
 def refuse_odd(value: object, depth: int = DEPTH_LIMIT) -> None:
@@ -85,8 +86,7 @@ def loads(frame: bytes) -> Any:
 
 def loads_request(frame: bytes) -> Request:
     """Decode what a client sends: object, method, arguments; raise `WireError` if it is anything else."""
-    request: Request = _decode(_request_decoder, frame)
-    return request
+    return _decode(_request_decoder, frame)
 
 
 def loads_answer(frame: bytes) -> Answer:
@@ -94,10 +94,9 @@ def loads_answer(frame: bytes) -> Answer:
 
     Raise `WireError` if it is anything else.
     """
-    answer: Answer = _decode(_answer_decoder, frame)
-    kind, value = answer
+    kind, value = _decode(_answer_decoder, frame)
     if kind == RETURN:
-        return answer
+        return kind, value
     if kind == ERROR:
         return kind, _as_error(value)
     raise WireError(f"the other side sent an answer of unknown kind {kind[:64]!r}")
@@ -121,7 +120,7 @@ def _as_error(value: object) -> Exception:
             raise WireError("the other side sent an error without a name")
 
 
-def _decode(decoder: msgspec.msgpack.Decoder[Any], frame: bytes) -> Any:
+def _decode(decoder: msgspec.msgpack.Decoder[T], frame: bytes) -> T:
     try:
         return decoder.decode(frame)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:

@@ -11,8 +11,7 @@ from xml.parsers.expat import ExpatError
 
 from crawlfleet.shared.engines import FetchEntry, ParseEntry
 from crawlfleet.shared.messages import FetchSpec
-from crawlfleet.worker.extract.port import ParseFault
-from crawlfleet.worker.extract.source import Source
+from crawlfleet.worker.extract.port import ParseFault, Source
 from crawlfleet.worker.fetch.port import Fetched, Headers
 
 FETCH = FetchEntry(name="toy", place="tests.toys.engines:ToyFetcher")

@@ -21,7 +21,7 @@ from bs4.element import (
     TemplateString,
 )
 
-from crawlfleet.worker.extract.source import Source
+from crawlfleet.worker.extract.port import Source
 
 # Comments and the like are no text; what scripts and styles say is, as in a browser's `textContent`.
 _TEXTS = (NavigableString, CData, RubyParenthesisString, RubyTextString, Script, Stylesheet, TemplateString)

@@ -8,8 +8,7 @@ from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNod
 
 from crawlfleet.worker.extract.charset import as_utf8
 from crawlfleet.worker.extract.nesting import flattened
-from crawlfleet.worker.extract.port import ParseFault
-from crawlfleet.worker.extract.source import Source
+from crawlfleet.worker.extract.port import ParseFault, Source
 
 # Events would only copy what is chosen of a `select` into its `selectedcontent`, as a browser does to show it.
 _OPTIONS = int(LexborDocumentOptions.WO_EVENTS)

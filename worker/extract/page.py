@@ -1,6 +1,6 @@
 """One fetched page as rules and hooks see it: nothing is parsed before it is asked for, and nothing twice.
 
-It must not fetch, and knows no job: what belongs to the crawl is told to it as `keep`.
+It must not fetch, and knows no job: `keep` decides what belongs to the crawl.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from crawlfleet.worker.extract.directives import Directives, read_directives
 from crawlfleet.worker.extract.embedded import HeaderLink, header_links
 from crawlfleet.worker.extract.lazy import lazy
 from crawlfleet.worker.extract.lexbor_tree import LexborEngine, parse
-from crawlfleet.worker.extract.port import Element, ParseEngine
+from crawlfleet.worker.extract.port import Element, ParseEngine, Source
 from crawlfleet.worker.extract.registry import open_engine
-from crawlfleet.worker.extract.source import Source
 from crawlfleet.worker.extract.survey import DEFAULT_READING, Reading, Survey
 from crawlfleet.worker.fetch.port import Fetched, Headers
 
@@ -58,7 +57,7 @@ class Page:
 
     @lazy
     def content_type(self) -> str:
-        """The media type without its parameters, in lower case; empty if none was told."""
+        """The media type without its parameters, in lower case; empty if there is none."""
         return self._source.content_type.partition(";")[0].strip().lower()
 
     @lazy

@@ -9,9 +9,23 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
 from crawlfleet.shared.errors import CrawlfleetError
-from crawlfleet.worker.extract.source import Source
+from crawlfleet.worker.extract.charset import decode
+from crawlfleet.worker.extract.lazy import lazy
 
 Element: TypeAlias = Any
+
+
+class Source:
+    """What a page is parsed from: its body as it arrived, and the content type of its header with the parameters."""
+
+    def __init__(self, body: bytes, content_type: str) -> None:
+        self.body = body
+        self.content_type = content_type
+
+    @lazy
+    def text(self) -> str:
+        """The body as text, in the encoding that it declares."""
+        return decode(self.body, self.content_type)
 
 
 class ParseFault(CrawlfleetError):

@@ -154,21 +154,14 @@ class _Plain:
         starts = range(0, len(body), BLOCK_BYTES)
         sliced = (body[start : start + BLOCK_BYTES] for start in starts)
         self._blocks = self._limited(_unpacked(body) if body.startswith(_GZIP) else sliced)
-        self._first = b""
-        self._failure: Exception | None = None
-        try:
-            self._first = next(self._blocks, b"")
-        except (OSError, EOFError, zlib.error) as broken:
-            self._failure = broken
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the blocks; raise what gzip raises for broken data."""
-        if self._failure is not None:
-            raise self._failure
-        codec, mark = _codec(self._first)
+        first = next(self._blocks, b"")
+        codec, mark = _codec(first)
         decode = None if codec == "utf-8" else codecs.getincrementaldecoder(codec)("replace")
         begun = False
-        for block in chain((self._first[mark:],), self._blocks):
+        for block in chain((first[mark:],), self._blocks):
             text = block if decode is None else decode.decode(block).encode("utf-8", "replace")
             if not begun:
                 text = text.lstrip()

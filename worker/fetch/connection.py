@@ -244,7 +244,14 @@ def resolve(host: str, port: int, watch: Watch) -> list[tuple[Any, ...]]:
     if ":" in host or host.rpartition(".")[2].isdigit():  # an address
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     answers: queue.SimpleQueue[list[tuple[Any, ...]] | OSError | UnicodeError] = queue.SimpleQueue()
-    threading.Thread(target=_look_up, args=(host, port, answers), name="resolver", daemon=True).start()
+
+    def look_up() -> None:
+        try:
+            answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answers.put(error)
+
+    threading.Thread(target=look_up, name="resolver", daemon=True).start()
     try:
         answer = answers.get(timeout=watch.left_s())
     except queue.Empty:
@@ -252,13 +259,6 @@ def resolve(host: str, port: int, watch: Watch) -> list[tuple[Any, ...]]:
     if isinstance(answer, Exception):
         raise answer
     return answer
-
-
-def _look_up(host: str, port: int, answers: queue.SimpleQueue[list[tuple[Any, ...]] | OSError | UnicodeError]) -> None:
-    try:
-        answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    except (OSError, UnicodeError) as error:
-        answers.put(error)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Checks a hook file without running it: it can be read, it compiles, it defines `parse`.
+"""The files that a job names: its hook, which is compiled but never run here, and certificates that it trusts.
 
 Must not import the hook: that happens in workers. Every refusal is a `ValueError` with one sentence.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import io
+import ssl
 import tokenize
 import warnings
 from pathlib import Path
@@ -19,7 +20,9 @@ _PARSE = frozenset(("parse", "*"))
 
 def read_hook(path: Path) -> str:
     """Return the text of a hook that defines `parse`; raise `ValueError` naming file and line at fault."""
-    source = _decode(path, _read(path))
+    if path.suffix != ".py":
+        raise ValueError(f"{path.name!r} is no Python file: its name must end in .py")
+    source = _decode(path, _read(path, "move data out of it"))
     tree = _compile(path, source)
     parse = next((node for node in tree.body if not _PARSE.isdisjoint(_defined(node))), None)
     if parse is None:
@@ -35,9 +38,22 @@ def prepares_sessions(source: str) -> bool:
     return any(isinstance(node, ast.FunctionDef) and node.name == "session" for node in ast.parse(source).body)
 
 
-def _read(path: Path) -> bytes:
-    if path.suffix != ".py":
-        raise ValueError(f"{path.name!r} is no Python file: its name must end in .py")
+def read_ca_file(path: Path) -> str:
+    """Return the text of a file of certificates (PEM); raise `ValueError` if it is unreadable or holds none."""
+    try:
+        text = _read(path, "leave out what is not needed").decode("ascii")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no PEM: write the certificates as text") from error
+    if "PRIVATE KEY-----" in text:
+        raise ValueError(f"{path} holds a private key, which workers would be sent: take it out")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError) as error:
+        raise ValueError(f"{path} holds no certificates in PEM: check it with openssl x509 -in {path.name}") from error
+    return text
+
+
+def _read(path: Path, make_smaller: str) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -47,7 +63,7 @@ def _read(path: Path) -> bytes:
         reason = getattr(error, "strerror", None) or str(error)
         raise ValueError(f"{path} cannot be read ({reason}): check it and its permissions") from error
     if len(data) > MAX_BYTES:
-        raise ValueError(f"{path} is larger than {MAX_BYTES // 1024} KiB: move data out of it")
+        raise ValueError(f"{path} is larger than {MAX_BYTES // 1024} KiB: {make_smaller}")
     return data
 
 
