@@ -1,7 +1,7 @@
 """A hook that uses what the whole fleet shares: one login at a time, and a count of all pages.
 
-In a job: `hooks: login_hook.py`. Locks and values are for coordination; they are no part of the promise that each
-result is recorded exactly once, since a page may be parsed again after a worker died.
+In a job: `hooks: login_hook.py`. Locks and values are for coordination; they are not covered by the promise that each
+result is recorded exactly once, because a page may be parsed again after a worker died.
 """
 
 from collections.abc import Iterator

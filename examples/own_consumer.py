@@ -1,4 +1,4 @@
-"""A consumer of one's own, for a crawl that runs: python examples/own_consumer.py cf1:..."""
+"""A user's own consumer, for a running crawl: python examples/own_consumer.py cf1:..."""
 
 import sys
 

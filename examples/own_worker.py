@@ -1,4 +1,4 @@
-"""A worker of one's own: python examples/own_worker.py cf1:..."""
+"""A user's own worker: python examples/own_worker.py cf1:..."""
 
 import sys
 from contextlib import suppress
