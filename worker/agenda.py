@@ -1,7 +1,7 @@
-"""The agenda: what may start here and when (see `worker.lanes`), for the many threads of a worker.
+"""The agenda: which tasks may start here and when (see `worker.lanes`), for the many threads of a worker.
 
-Puts a clock and a lock around the lanes, and wakes who waits for them; it decides nothing itself. All times are seconds
-of one monotonic clock.
+It adds a clock and a lock to the lanes, and wakes threads that wait for them; it decides nothing itself. All times are
+seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from crawlfleet.worker.lanes import Attempt, Lanes, News
 class Agenda:
     """`Lanes` for many threads: fetch threads block in `take`, the control thread calls the rest.
 
-    One waiting thread at most (the leader) wakes by time; all others sleep until they are needed.
+    At most one waiting thread, the leader, wakes by time; all others sleep until they are needed.
     """
 
     def __init__(
@@ -25,8 +25,7 @@ class Agenda:
         clock: Callable[[], float] = time.monotonic,
         on_low: Callable[[], None] = lambda: None,
     ) -> None:
-        """Call `on_low`, without the lock, after a start that leaves fewer than `low_mark` tasks that are
-        not deferred."""
+        """Call `on_low`, without the lock, after a start that leaves fewer than `low_mark` undeferred tasks."""
         self.low_mark = 0
         self._clock = clock
         self._on_low = on_low
@@ -44,7 +43,7 @@ class Agenda:
         self._on_change()
 
     def take(self, timeout_s: float | None = None) -> Attempt | None:
-        """Wait for a task that may start, and start it; None once closed, or when the time is over."""
+        """Wait for a task that may start, and start it; None once closed, or after `timeout_s`."""
         give_up_at = None if timeout_s is None else self._clock() + timeout_s
         with self._changed:
             attempt = self._await_ready(give_up_at)
@@ -56,9 +55,9 @@ class Agenda:
         return attempt
 
     def start_ready(self, most: int) -> tuple[list[Attempt], float | None]:
-        """Start what may start now, `most` tasks at most; say in how many seconds to ask again, None if not by time.
+        """Start up to `most` tasks that may start now; return them, and the seconds until the next (None: unknown).
 
-        For a thread that has more to wait for than this: see `listen`.
+        This is for a thread that waits for other events too: see `listen`.
         """
         with self._changed:
             attempts: list[Attempt] = []
@@ -74,7 +73,7 @@ class Agenda:
         return attempts, None if next_at is None else max(0.0, next_at - now)
 
     def listen(self, on_change: Callable[[], None]) -> None:
-        """Call this whenever a task may have come, and at the end; from any thread."""
+        """Set a function to call whenever a task may have come, and at the end. Any thread may call it."""
         self._on_change = on_change
 
     def done(self, attempt: Attempt) -> None:
@@ -115,7 +114,7 @@ class Agenda:
             return self._lanes.take_news()
 
     def close(self) -> None:
-        """Let no more task start: every `take`, now and later, returns None."""
+        """Start no more tasks: every `take`, now and later, returns None."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -133,7 +132,7 @@ class Agenda:
 
     @property
     def deferred(self) -> int:
-        """How many of those belong to hosts with a spacing, and so mostly wait for a time."""
+        """How many of the waiting tasks belong to spaced hosts, and so mostly wait for a time."""
         return self._lanes.deferred
 
     @property
@@ -166,6 +165,6 @@ class Agenda:
             self._leader = None
 
     def _hand_over(self) -> None:
-        """The next start may have moved: let a thread that is woken now look, and lead."""
+        """The next start may have moved: wake a thread that becomes the leader."""
         self._leader = None
         self._changed.notify()

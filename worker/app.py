@@ -1,7 +1,7 @@
-"""One worker process: puts the concrete parts together and runs them until the crawl or the drain is over.
+"""One worker process: assembles its parts and runs them until the crawl or the drain is over.
 
-The main thread is the control thread (`talk.client`). A small thread listens to the node: a drain order, SIGTERM,
-or the node's death, upon which this process ends at once (its leases then expire).
+The main thread is the control thread (`talk.client`). A small thread listens for a drain order of the node, for
+SIGTERM, and for the node's death: then this process ends at once, and its leases expire.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ _logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """What may be set for each worker process; several may share one `log_file`.
+    """The options of a worker process; several may share one `log_file`.
 
-    `fetches` is how many pages are fetched at once, None for what suits the engine.
+    `fetches` is how many pages are fetched at once; None for the engine's default.
     """
 
     fetches: int | None = None
@@ -67,8 +67,10 @@ class WorkerOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerArguments:
-    """What one worker process is started with: coordinator, names, options, how much memory it may take (0: any), which
-    session it replaces, and what of that had begun."""
+    """The arguments of one worker process: coordinator, names, options, limit of memory (0: none).
+
+    `replaces` is the session of a dead process, `began` the tasks that it is known to have started.
+    """
 
     token: JoinToken
     options: WorkerOptions
@@ -89,10 +91,10 @@ class SharedState:
 
 
 def serve(arguments: WorkerArguments, pipe: Connection, shared: SharedState, inherited: tuple[Connection, ...]) -> None:
-    """Be a worker process of a node, and end it.
+    """Run as a worker process of a node, and end the process.
 
-    It starts with SIGINT and SIGTERM blocked. `inherited` are the node's own pipe ends, which a forked process has
-    to let go of: they would hide the node's death.
+    It starts with SIGINT and SIGTERM blocked. `inherited` are the node's own pipe ends. A forked process must close
+    them: they would hide the node's death.
     """
     for pipe_end in inherited:
         pipe_end.close()
@@ -115,14 +117,14 @@ def serve(arguments: WorkerArguments, pipe: Connection, shared: SharedState, inh
         listener.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
         code = _run_and_report(arguments, pipe, partial(run_worker, arguments, shared, manager, session))
-        # The listener must not see the descriptors close; the process is over anyway.
+        # Exit without cleanup: the listener must not see the descriptors close.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
 def listen(pipe: Connection, signals: Signals, orders: Orders) -> None:
-    """Turn what comes from outside into orders; end the process if the node is gone, or at a second SIGTERM."""
+    """Turn signals and messages into orders; end the process if the node is gone, or at a second SIGTERM."""
     while True:
         for source in connection.wait([pipe, signals.fileno()]):
             if source is not pipe:
@@ -143,9 +145,9 @@ def run_worker(
     session: Session,
     joined: Callable[[], object] = lambda: None,
 ) -> None:
-    """Work for a coordinator until it has finished or the drain is complete; `joined` is called after hello.
+    """Work for a coordinator until the crawl is finished or the drain is complete; `joined` is called after hello.
 
-    Raise `UsageError` if the token, the version or the job's hook makes it pointless to try again.
+    Raises `UsageError` if a retry is pointless because of the token, the version or the job's hook.
     """
     welcome = session.join()
     if welcome is None:
@@ -183,7 +185,7 @@ def _open_engine(brief: Brief) -> FetchEngine:
 
 
 def _run_and_report(arguments: WorkerArguments, pipe: Connection, run: Callable[[Callable[[], object]], None]) -> int:
-    """Run the worker; tell the node in one sentence if it could not."""
+    """Run the worker; if it fails, send the node the reason in one sentence."""
     try:
         run(lambda: send(pipe, Joined()))
     except CrawlfleetError as error:

@@ -1,7 +1,7 @@
-"""The fetching half of a worker: what the agenda gives out goes through an engine to the parse threads.
+"""The fetching half of a worker: it takes tasks from the agenda, fetches them, and passes pages to the parse threads.
 
-Two ways, one for each kind of engine: many threads with one exchange each (`FetchThreads`), or one thread with many
-exchanges (`FetchLoop`). Both take nothing new while too many pages wait for the parse threads.
+There is one way for each kind of engine: many threads with one exchange each (`FetchThreads`), or one thread with many
+exchanges (`FetchLoop`). Both take no new task while too many pages wait for the parse threads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from crawlfleet.worker.pipeline import enough_bytes
 
 
 class FetchedPage(NamedTuple):
-    """What was fetched, on its way to a parse thread."""
+    """A fetched page on its way to a parse thread."""
 
     attempt: Attempt
     fetched: Fetched
@@ -28,12 +28,12 @@ class FetchedPage(NamedTuple):
 # The queue to the parse threads; None ends one of them.
 PageQueue: TypeAlias = "queue.Queue[FetchedPage | None] | queue.SimpleQueue[FetchedPage | None]"
 OnBug = Callable[[Attempt, Exception], None]
-# Receives what ended a thread before its time; nothing else would notice, and leases would be renewed on and on.
+# Receives the error that ended a thread early. Nothing else would notice, and leases would be renewed for ever.
 OnDeath = Callable[[Exception], None]
 
 
 class Fetching:
-    """Some threads that fetch, and the queue that they put pages into."""
+    """Threads that fetch, and the queue that they put pages into."""
 
     pages: PageQueue
 
@@ -48,15 +48,15 @@ class Fetching:
             thread.start()
 
     def join(self, give_up_at: float) -> bool:
-        """Wait for every thread to end, once the agenda is closed; False if some still runs at that time."""
+        """Wait for every thread to end, once the agenda is closed; False if one still runs at `give_up_at`."""
         return join_all(self._threads, give_up_at)
 
     def page_taken(self) -> None:
-        """Note that a parse thread has taken a page; called by that thread."""
+        """Record that a parse thread has taken a page; that thread calls this."""
 
 
 class FetchThreads(Fetching):
-    """Threads that wait in sockets. One that finds the queue full waits in it, and the queue itself wakes it."""
+    """Threads that wait in sockets. One that finds the queue full blocks in `put`."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class FetchThreads(Fetching):
 class FetchLoop(Fetching):
     """One thread that keeps up to `most` exchanges under way, as long as fewer than `pages_between` pages wait.
 
-    It sleeps in the engine; tasks that come, and parse threads that have caught up, wake it there.
+    It sleeps in the engine; new tasks, and parse threads that have caught up, wake it there.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class FetchLoop(Fetching):
         super().start()
 
     def page_taken(self) -> None:
-        """Wake the thread if it waits for this, and has room for several pages by now."""
+        """Wake the thread if it waits for room, and there is room for several pages now."""
         if self._held_back and self.pages.qsize() <= self._pages_between // 2:
             self._fetcher.wake()
 
@@ -136,7 +136,7 @@ class FetchLoop(Fetching):
             self._fetcher.close()
 
     def _room(self) -> int:
-        # Set before the look, so that whoever takes a page after it sees it.
+        # Set before the check, so that a thread that takes a page afterwards sees it.
         self._held_back = True
         if self.pages.qsize() >= self._pages_between:
             return 0
@@ -162,7 +162,7 @@ class FetchLoop(Fetching):
 
 
 def start_later(role: str, number: int, work: Callable[[int], None], on_death: OnDeath) -> tuple[threading.Thread, ...]:
-    """Make daemon threads: a process that has to end at once does not wait for a slow server."""
+    """Create daemon threads: a process that must end at once does not wait for a slow server."""
 
     def guarded(index: int) -> None:
         try:
@@ -176,7 +176,7 @@ def start_later(role: str, number: int, work: Callable[[int], None], on_death: O
 
 
 def join_all(threads: tuple[threading.Thread, ...], give_up_at: float) -> bool:
-    """Wait for threads to end; False if some still runs at that time."""
+    """Wait for threads to end; False if one still runs at `give_up_at`."""
     for thread in threads:
         thread.join(max(0.0, give_up_at - time.monotonic()))
     return not any(thread.is_alive() for thread in threads)

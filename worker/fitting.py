@@ -1,7 +1,7 @@
-"""Reports that fit: each is small enough to travel, and holds only what can travel.
+"""Makes reports fit: each is small enough to be sent, and holds only values that can be sent.
 
-What does not fit becomes the report of a failure; the report of a sitemap is split into parts. Owns no judgement of
-answers: that is `worker.pipeline`'s.
+A report that does not fit becomes the report of a failure; the report of a sitemap is split into parts. Answers are
+judged in `worker.pipeline`, not here.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.talk.outbox import Delivery
 
 MAX_DETAIL_CHARS = 500
-# So many addresses the coordinator admits at once without making others wait.
+# The coordinator admits this many URLs at once without delaying others.
 PART_ENTRIES = 2_000
 
 T = TypeVar("T")
 
 
 def internal_error(attempt: Attempt, error: BaseException) -> Delivery:
-    """Report a bug of ours as the end of the attempt that it showed in."""
+    """Return the report of an attempt that ended with a bug of ours."""
     detail = detail_of(f"{type(error).__name__}: {error}")
     lease_id, ref = attempt.key
     report = Report(
@@ -34,7 +34,7 @@ def internal_error(attempt: Attempt, error: BaseException) -> Delivery:
 
 
 def fit(attempt: Attempt, report: Report, max_bytes: int) -> Delivery:
-    """Make a report fit: a value that may not travel is an extract error, too many bytes a bare failure."""
+    """Make a report fit: a value that cannot be sent becomes an extract error, too many bytes a bare failure."""
     try:
         size = len(encode(report))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -49,7 +49,7 @@ def fit(attempt: Attempt, report: Report, max_bytes: int) -> Delivery:
 
 
 def in_parts(attempt: Attempt, report: Report, max_bytes: int) -> Delivery:
-    """Split the report of a sitemap into some that may travel: all but the last say that there is more."""
+    """Split the report of a sitemap into parts that can be sent; all but the last say that there is more."""
     pages = _split(report.entries, lambda entry: len(entry.url) + 16, max_bytes // 2)
     indexed = _split(report.sitemaps, lambda url: len(url) + 8, max_bytes // 2)
     bare = replace(report, entries=(), sitemaps=())
@@ -61,7 +61,7 @@ def in_parts(attempt: Attempt, report: Report, max_bytes: int) -> Delivery:
 
 
 def _split(values: tuple[T, ...], size_of: Callable[[T], int], max_bytes: int) -> list[tuple[T, ...]]:
-    """Split values, in order, into runs that are small enough to be told at once."""
+    """Split values, in order, into runs small enough for one report each."""
     runs: list[tuple[T, ...]] = []
     run: list[T] = []
     size = 0
@@ -75,15 +75,15 @@ def _split(values: tuple[T, ...], size_of: Callable[[T], int], max_bytes: int) -
 
 
 def extract_error(report: Report, detail: str) -> Report:
-    """Return a report that fails for what its page holds."""
+    """Return a report that fails because of the page's content."""
     return replace(report, outcome=Outcome.EXTRACT_ERROR, reason=Reason.EXTRACT_ERROR, detail=detail_of(detail))
 
 
 def printable(text: str) -> str:
-    """Replace what UTF-8 cannot carry (lone surrogates)."""
+    """Replace characters that UTF-8 cannot encode (lone surrogates)."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def detail_of(text: str) -> str:
-    """Return a report's `detail`: text as it can travel, cut to a length."""
+    """Return text as a report's `detail`: it can be sent, and is cut to a length."""
     return printable(text[:MAX_DETAIL_CHARS])

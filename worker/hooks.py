@@ -1,4 +1,4 @@
-"""Loads a job's Python hook by the place of its file. The only room that runs code of the user's at load time."""
+"""Loads a job's Python hook from its file. Only this module runs the user's code at load time."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ MODULE_NAME = "crawlfleet_hook"
 
 
 def load_hook(spec: HookSpec) -> Parse:
-    """Return the hook's `parse`; raise `UsageError` naming file and line if it does not import or has none.
+    """Return the hook's `parse`; raise `UsageError`, with file and line, if the hook does not import or has none.
 
-    If the same file lies here too, its folder is appended to `sys.path`, last, so that it can import its neighbours
-    but hide nothing. Otherwise its text is what was sent, under the path that it has at the coordinator.
+    If the same file is at the same place here, its folder is appended to `sys.path`: last, so that it can import its
+    neighbours but hide nothing. Otherwise the text that was sent is used, under its path at the coordinator.
     """
     if _lies_here(spec):
         folder = str(Path(spec.path).resolve().parent)
         if folder not in sys.path:
             sys.path.append(folder)
     else:
-        # For tracebacks; without a time of change it is never checked against a file.
+        # For tracebacks. Without a modification time it is never checked against a file.
         linecache.cache[spec.path] = (len(spec.source), None, spec.source.splitlines(True), spec.path)
     module = _execute(spec)
     parse = getattr(module, "parse", None)
@@ -65,7 +65,7 @@ def _lies_here(spec: HookSpec) -> bool:
 def _execute(spec: HookSpec) -> ModuleType:
     module = ModuleType(MODULE_NAME)
     module.__file__ = spec.path
-    # Dataclasses and the like look their module up by name.
+    # Dataclasses, for example, look up their module by name.
     sys.modules[MODULE_NAME] = module
     try:
         exec(compile(spec.source, spec.path, "exec", dont_inherit=True), module.__dict__)

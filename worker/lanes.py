@@ -1,9 +1,9 @@
-"""The lanes of the agenda: tasks that wait in the worker for their earliest start, host by host.
+"""The lanes of the agenda: tasks that wait in the worker for their earliest start, by host.
 
-Owns when a task may start here: each host has a lane (tasks in order of arrival, a number of slots, a spacing between
-starts), and the lanes lie in a heap by the time at which their first task may start, so that thousands of waiting hosts
-cost nothing. A task never starts under a lease that is over. It decides no politeness: slots, spacing and earliest
-starts come with the leases. Pure: `now` goes in, in seconds of one monotonic clock.
+They decide when a task may start here. Each host has a lane: tasks in order of arrival, a number of slots, a spacing
+between starts. The lanes are in a heap by the time at which their first task may start, so that thousands of waiting
+hosts cost nothing. A task never starts under an ended lease. Politeness is not decided here: slots, spacing and
+earliest starts come with the leases. Pure: `now` is a parameter, in seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import msgspec
 
 from crawlfleet.shared.messages import Lease, Task, TaskKey
 
-# A spaced host is remembered for longer than any start granted ahead can take to arrive, so that its gap is known.
+# A spaced host is remembered for longer than starts are granted ahead, so that its gap is known.
 KEPT_S = 10.0
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One start of one task: what is fetched now, and under which lease.
+    """One start of one task, under its lease.
 
-    `gap_s` is the time since the last start on a host that is spaced, if there is one that is remembered.
+    `gap_s` is the time since the last start on the host, if the host is spaced and the start is remembered.
     """
 
     lease_id: int
@@ -38,12 +38,12 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> TaskKey:
-        """The task, as the coordinator names it."""
+        """The key of the task at the coordinator."""
         return TaskKey(self.lease_id, self.task.ref)
 
 
 class News(NamedTuple):
-    """What happened since the last look: tasks that started, tasks dropped because their lease was over."""
+    """What happened since the last call: tasks that started, and tasks dropped because their lease had ended."""
 
     started: tuple[TaskKey, ...]
     overdue: tuple[TaskKey, ...]
@@ -59,7 +59,7 @@ class _Waiting:
 
 @dataclass(slots=True, eq=False)
 class _Holding:
-    """A lease: when it is over, whether its host is spaced, and those of its tasks that have not started."""
+    """A lease: when it ends, whether its host is spaced, and which of its tasks have not started."""
 
     until: float
     spaced: bool
@@ -68,8 +68,10 @@ class _Holding:
 
 @dataclass(slots=True, eq=False)
 class _Lane:
-    """One host. `ticket` names the lane's one valid entry in the heap (0: none), `due_at` is its time; an empty lane is
-    remembered until `kept_until`."""
+    """One host. `ticket` is the number of the lane's only valid entry in the heap (0: none), `due_at` its time.
+
+    An empty lane is remembered until `kept_until`.
+    """
 
     host: str
     slots: int = 1
@@ -82,7 +84,7 @@ class _Lane:
 
 
 class Lanes:
-    """All lanes, and the leases that their tasks came with."""
+    """All lanes, and the leases of their tasks."""
 
     def __init__(self) -> None:
         self.waiting = 0
@@ -96,8 +98,10 @@ class Lanes:
         self._overdue: list[TaskKey] = []
 
     def add(self, lease: Lease, received_at: float, until: float) -> None:
-        """Take in a lease that is over at `until`; its slots count for the host from now on, its spacing for the time
-        before each of its own tasks."""
+        """Add a lease that ends at `until`.
+
+        Its slots apply to the host from now on, its spacing to the time before each of its own tasks.
+        """
         lane = self._lanes.get(lease.host)
         if lane is None:
             lane = self._lanes[lease.host] = _Lane(lease.host)
@@ -112,7 +116,7 @@ class Lanes:
         self._schedule(lane)
 
     def pop_ready(self, now: float) -> Attempt | None:
-        """Start the task that may start first, if there is one that may start now."""
+        """Start the first task that may start now, if any."""
         while self._heap and self._heap[0][0] <= now:
             _, ticket, lane = heapq.heappop(self._heap)
             if ticket != lane.ticket:
@@ -129,25 +133,25 @@ class Lanes:
         return None
 
     def next_at(self) -> float | None:
-        """When to ask again at the latest; None if nothing waits for a time."""
+        """When to call `pop_ready` again at the latest; None if nothing waits for a time."""
         while self._heap and self._heap[0][1] != self._heap[0][2].ticket:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def behind_s(self, now: float) -> float:
-        """How long the task that should start first has been waiting for a thread; 0 if none does."""
+        """How long the first task that may start has been waiting for a thread; 0 if none is."""
         next_at = self.next_at()
         return max(0.0, now - next_at) if next_at is not None and self.waiting else 0.0
 
     def done(self, attempt: Attempt) -> None:
-        """Give back the slot of an attempt that ended."""
+        """Free the slot of an attempt that ended."""
         lane = self._lanes[attempt.host]
         lane.running -= 1
         self.running -= 1
         self._schedule(lane)
 
     def drop(self, lease_ids: Iterable[int]) -> tuple[TaskKey, ...]:
-        """Forget leases; return those of their tasks that had not started, which never will."""
+        """Forget leases; return those of their tasks that had not started, and never will."""
         dropped: list[TaskKey] = []
         for lease_id in lease_ids:
             holding = self._leases.pop(lease_id, None)
@@ -157,22 +161,22 @@ class Lanes:
         return tuple(dropped)
 
     def renew(self, lease_ids: Iterable[int], until: float) -> None:
-        """Move the end of leases to `until`, never to an earlier time; unknown leases are passed over."""
+        """Move the end of leases to `until`, never to an earlier time; unknown leases are ignored."""
         for lease_id in lease_ids:
             holding = self._leases.get(lease_id)
             if holding is not None:
                 holding.until = max(holding.until, until)
 
     def leases(self) -> tuple[int, ...]:
-        """Name the leases that have tasks waiting here."""
+        """Return the leases with waiting tasks."""
         return tuple(self._leases)
 
     def hosts(self) -> int:
-        """Count the hosts that are remembered: those with tasks, or with a start not long ago."""
+        """Return how many hosts are remembered: those with tasks or a recent start."""
         return len(self._lanes)
 
     def take_news(self) -> News:
-        """Return and forget what started and what fell due since the last call."""
+        """Return and forget the tasks that started, or were dropped, since the last call."""
         news = News(tuple(self._started), tuple(self._overdue))
         self._started, self._overdue = [], []
         return news
@@ -191,7 +195,7 @@ class Lanes:
         return Attempt(lease_id=head.lease_id, host=lane.host, task=head.task, started_at=now, gap_s=gap_s)
 
     def _clear_head(self, lane: _Lane, now: float) -> None:
-        """Remove what was dropped, and what is overdue, from the front of a lane."""
+        """Remove dropped and overdue tasks from the front of a lane."""
         while lane.waiting:
             head = lane.waiting[0]
             holding = self._leases.get(head.lease_id)
@@ -204,7 +208,7 @@ class Lanes:
                 self._overdue.append(TaskKey(head.lease_id, head.task.ref))
 
     def _retire(self, waiting: _Waiting) -> None:
-        """Take a task out of its lease; a lease without waiting tasks is of no more concern here."""
+        """Remove a task from its lease; forget a lease without waiting tasks."""
         holding = self._leases[waiting.lease_id]
         del holding.waiting[waiting.task.ref]
         if not holding.waiting:
@@ -217,7 +221,7 @@ class Lanes:
             self.deferred += more
 
     def _schedule(self, lane: _Lane) -> None:
-        """Put a lane in the heap if time is all it waits for; an empty one waits for its end."""
+        """Put a lane into the heap if it waits only for a time; an empty one waits for its removal."""
         if lane.running >= lane.slots or (lane.running and not lane.waiting):
             lane.ticket = 0
             return

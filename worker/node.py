@@ -1,4 +1,4 @@
-"""The node: starts a machine's worker processes and looks after them.
+"""The node: starts a machine's worker processes and supervises them.
 
     start ──► running ──► ended well ──► done
                  │  ▲
@@ -6,11 +6,11 @@
                to be restarted            a fatal error, three deaths before hello, or ten
                                           short runs in a row ──► the node ends with it
 
-A page that kills whoever reads it costs up to five processes before the coordinator sets it aside, and there may be
-many such pages: a run that ended while a page was parsed, or by a SIGKILL from outside, is not among the ten.
-It runs no thread, so that forking is safe: one loop waits for pipes, sentinels and signals together. The first SIGTERM
-or SIGINT asks every worker to drain, the second kills them. It talks to no coordinator itself.
-A node that is itself a child process ends when its parent does.
+A page that kills its reader costs up to five processes before the coordinator quarantines it, and there may be many
+such pages. So a run that ended while a page was parsed, or by a SIGKILL from outside, does not count among the ten. The
+node has no threads, so that forking is safe: one loop waits for pipes, sentinels and signals together. The first
+SIGTERM or SIGINT drains every worker, the second kills them. The node itself does not talk to the coordinator. A node
+that is a child process ends when its parent does.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class _Child:
 
 @dataclass(slots=True)
 class _Slot:
-    """The place of one worker in the node: its process now, and what became of those before."""
+    """The slot of one worker in the node: its process, and the record of earlier processes."""
 
     index: int
     child: _Child | None = None
@@ -91,7 +91,7 @@ class _Slot:
 def run_node(options: NodeOptions) -> int:
     """Run a node in the main thread until all its workers are done; return the exit code."""
     with Signals(SIGNALS) as signals:
-        # Whoever started this may have blocked them until now, so that none is lost.
+        # The parent may have blocked them until now, so that none is lost.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         return Node(options, signals).run()
 
@@ -141,7 +141,7 @@ class Node:
         process = self._context.Process(  # type: ignore[attr-defined]  # every concrete context has it
             target=serve, args=(arguments, theirs, self._shared, self._inherited(ours)), name=f"worker-{slot.index}"
         )
-        # A signal that comes meanwhile waits: for us until here, for the child until it knows what to do with it.
+        # A signal that comes in between waits: for us until here, for the child until its handlers are set.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             process.start()
@@ -165,13 +165,13 @@ class Node:
         )
 
     def _inherited(self, ours: Connection) -> tuple[Connection, ...]:
-        """The pipe ends that a forked child gets a copy of; the other start methods copy none."""
+        """Return the pipe ends of which a forked child gets a copy; the other start methods copy none."""
         if self._context.get_start_method() != "fork":
             return ()
         return (ours, *(slot.child.pipe for slot in self._slots if slot.child is not None))
 
     def _wait(self) -> None:
-        """Sleep until something happens, and see to it."""
+        """Sleep until something happens, and handle it."""
         children = [(slot, slot.child) for slot in self._slots if slot.child is not None]
         sources: list[Connection | int] = [self._signals.fileno(), *self._parent_sentinel]
         for _, child in children:
@@ -205,7 +205,7 @@ class Node:
                 send(slot.child.pipe, Drain())
 
     def _receive_all(self, slot: _Slot, child: _Child) -> bool:
-        """Read all messages of a worker; False if its end of the pipe is closed, as only death does."""
+        """Read all messages of a worker; False if its end of the pipe is closed: it has died."""
         while child.pipe.poll():
             message = receive(child.pipe, FROM_WORKER)
             if message is None:
@@ -217,7 +217,7 @@ class Node:
         return True
 
     def _reap(self, slot: _Slot, child: _Child) -> None:
-        """Collect a process that has ended: its worker is done, to be started again, or the end of the node."""
+        """Collect a process that has ended: its worker is done, is restarted, or ends the node."""
         child.process.join()
         code = child.process.exitcode
         child.process.close()
@@ -236,7 +236,7 @@ class Node:
             self._plan_restart(slot, child, cause)
 
     def _count_death(self, slot: _Slot, child: _Child, *, is_blameless: bool) -> None:
-        """Count a death in the series that it belongs to; a long run ends a series."""
+        """Count a death in its series; a long run ends a series."""
         ran_long = self._clock() - child.started_at >= LONG_RUN_S
         slot.early_deaths += not slot.joined
         slot.deaths = 1 if ran_long else slot.deaths + 1
@@ -260,7 +260,7 @@ class Node:
         )
 
     def _give_up(self, failure: Failed) -> None:
-        """End the node, by the failure of the first worker for which there is no point in going on."""
+        """End the node with the failure of the first worker for which a restart is pointless."""
         if self._exit_code is None:
             print(f"crawlfleet: {failure.text}", file=sys.stderr, flush=True)
             self._exit_code = failure.exit_code
@@ -275,7 +275,7 @@ class Node:
 
 
 def _why_give_up(slot: _Slot) -> str:
-    """Say in what way the workers of a slot keep dying; empty if they do not."""
+    """Return how the workers of a slot keep dying; empty if they do not."""
     if slot.early_deaths >= EARLY_DEATHS:
         return f"died {EARLY_DEATHS} times before it reached the coordinator"
     if slot.short_runs >= SHORT_RUNS:

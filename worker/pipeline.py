@@ -1,7 +1,7 @@
-"""From what was fetched to what is reported: the worker's judgement of one attempt, as a value.
+"""Turns a fetched answer into a report: the worker's judgement of one attempt, as a value.
 
-Owns the mapping of answers to outcomes. It fetches nothing, follows nothing, retries nothing; whether an
-outcome is final is decided at the coordinator.
+It maps answers to outcomes. It fetches, follows and retries nothing; the coordinator decides whether an outcome is
+final.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MAX_AGE = re.compile(r'max-age="?([0-9]{1,10})"?')
 
 
 class PageExtractor(Protocol):
-    """What turns a page into rows and outlinks, a sitemap into entries; `worker.extract.Extractor` is one."""
+    """Turns a page into rows and outlinks, and a sitemap into entries: see `worker.extract.extractor`."""
 
     def extract(self, fetched: Fetched) -> Extracted: ...
     def read_sitemap(self, fetched: Fetched) -> Sitemap: ...
@@ -47,7 +47,7 @@ class PageExtractor(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
-    """Settles attempts; `wall_clock` only serves a Retry-After date that has no Date beside it."""
+    """Settles attempts. `wall_clock` is used only for a Retry-After date in an answer without a Date."""
 
     extractor: PageExtractor
     max_report_bytes: int
@@ -62,7 +62,7 @@ class Pipeline:
         return cls(extractor=extractor, max_report_bytes=brief.max_report_bytes, types=brief.fetch.types, urls=urls)
 
     def settle(self, attempt: Attempt, fetched: Fetched) -> Delivery:
-        """Turn one attempt into its report. What is raised is a bug of ours: see `fitting.internal_error`."""
+        """Turn one attempt into its report. An exception is a bug of ours: see `fitting.internal_error`."""
         task = attempt.task
         report = self._judge(task, _outline(attempt, fetched), fetched)
         if task.kind is Kind.ROBOTS and fetched.failure is None:
@@ -97,22 +97,22 @@ class Pipeline:
 
 
 def enough_bytes(task: Task) -> int | None:
-    """Return how much of a body a task needs at most, None if the whole.
+    """Return how much of a body a task needs at most; None if all of it.
 
-    A robots.txt is cut (RFC 9309, 2.5), and so is a sitemap that is larger than its protocol allows.
+    A robots.txt is cut (RFC 9309, 2.5), and so is a sitemap larger than its protocol allows.
     """
     return _ENOUGH_BYTES.get(task.kind)
 
 
 def _is_wanted(content_type: str, types: tuple[str, ...] | None) -> bool:
-    """Say whether a page of a content type is read; one that names none always is."""
+    """Say whether pages of a content type are read; those without one always are."""
     if types is None or not content_type:
         return True
     return content_type in types or f"{content_type.partition('/')[0]}/*" in types
 
 
 def is_a_part(fetched: Fetched) -> bool:
-    """Say whether an answer is a part that nobody asked for: 206 (RFC 9110, 15.3.7) with less than all there is."""
+    """Say whether an answer is an unrequested part: 206 (RFC 9110, 15.3.7) with less than the whole."""
     if fetched.status != 206:
         return False
     match = _ALL_OF_IT.fullmatch(fetched.headers.get("content-range", "").strip())
@@ -120,20 +120,20 @@ def is_a_part(fetched: Fetched) -> bool:
 
 
 def retry_after_s(fetched: Fetched, wall_clock: Callable[[], float]) -> float | None:
-    """Read Retry-After (RFC 9110, 10.2.3) as seconds from now: 0 for a date in the past, None for garbage."""
+    """Read Retry-After (RFC 9110, 10.2.3) as seconds from now: 0 for a past date, None if absent or invalid."""
     value = fetched.headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(value):
         return float(value)
     until = _timestamp(value)
     if until is None:
         return None
-    # The server's own clock tells best how far away its date is.
+    # The server's own clock is the best reference for its date.
     now = _timestamp(fetched.headers.get("date", ""))
     return max(0.0, until - (now if now is not None else wall_clock()))
 
 
 def fresh_s(fetched: Fetched) -> float | None:
-    """Read from Cache-Control how long an answer may be kept (RFC 9111, 5.2.2): None if that is not said."""
+    """Read from Cache-Control how long an answer may be kept (RFC 9111, 5.2.2); None if not given."""
     cache_control = ",".join(fetched.headers.get_all("cache-control")).lower()
     directives = [directive.strip() for directive in cache_control.split(",")]
     if "no-store" in directives or "no-cache" in directives:
@@ -143,7 +143,7 @@ def fresh_s(fetched: Fetched) -> float | None:
 
 
 def _outline(attempt: Attempt, fetched: Fetched) -> Report:
-    """Fill in what every report of an answer has; the outcome is the one that claims least."""
+    """Return the fields that every report of an answer has, with an outcome to replace."""
     content_type = fetched.headers.get("content-type", "").partition(";")[0].strip().lower()
     return Report(
         lease=attempt.lease_id,
@@ -158,7 +158,7 @@ def _outline(attempt: Attempt, fetched: Fetched) -> Report:
 
 
 def _redirect(outline: Report, fetched: Fetched, urls: UrlPolicy) -> Report:
-    """Name the canonical target; where there is none, say in which way it is missing."""
+    """Add the canonical target of a redirect, or the reason why there is none."""
     location = _location(fetched)
     target = urls.canonicalize(location, fetched.url) if location else None
     if target is not None:
@@ -170,7 +170,7 @@ def _redirect(outline: Report, fetched: Fetched, urls: UrlPolicy) -> Report:
 
 
 def _location(fetched: Fetched) -> str:
-    """The Location field; header bytes are decoded as Latin-1, but in an address they are mostly UTF-8."""
+    """Return the Location field. Header bytes are decoded as Latin-1, but in URLs they are mostly UTF-8."""
     value = fetched.headers.get("location", "").strip()
     try:
         return value.encode("latin-1").decode("utf-8")
@@ -179,7 +179,7 @@ def _location(fetched: Fetched) -> str:
 
 
 def _robots_lines(fetched: Fetched) -> bytes:
-    """Return a robots.txt without the line that its limit cut in two: half a rule is another rule."""
+    """Return a robots.txt without the line that its limit cut in two: half a rule is a different rule."""
     body = fetched.body[:MAX_ROBOTS_BYTES]
     if not fetched.truncated and len(body) == len(fetched.body):
         return body

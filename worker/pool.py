@@ -1,16 +1,15 @@
-"""The threads of a worker: one or more that fetch (`worker.fetching`), and parse threads that run in C.
+"""The threads of a worker: one or more fetch threads (`worker.fetching`), and parse threads, which run in C.
 
     agenda ──► fetching ──► bounded queue ──► parse threads ──► outbox
 
-One parse thread reads nearly all pages: two would mostly wait for each other (measured: see the decision on processes
-and threads). The others stand in while all before them are held up, by a large page or a hook that waits.
+One parse thread parses nearly all pages: two would mostly wait for each other (measured: see the decision on processes
+and threads). The others work only while all before them are held up by a large page or a hook that waits.
 
-Back-pressure: nothing is fetched while the queue is full. A page never ends a thread: what breaks is reported as an
-internal error of that attempt. What ends a thread all the same ends the worker: see `Orders.abort`.
+Back-pressure: nothing is fetched while the queue is full. A page never ends a thread: an exception is reported as an
+internal error of its attempt. An error that ends a thread nevertheless ends the worker: see `Orders.abort`.
 
-The order of a stop: the agenda is closed, so no task starts any more; fetching ends with what it
-has; then one end mark for each parse thread goes through the queue behind the last page; then the parse
-threads end. After that every report is in the outbox.
+Stop order: the agenda is closed, so that no task starts any more; fetching ends its exchanges; one end mark for each
+parse thread goes through the queue behind the last page; the parse threads end. Then every report is in the outbox.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from crawlfleet.worker.process.current_pages import WorkerPages
 from crawlfleet.worker.talk.outbox import Delivery
 from crawlfleet.worker.talk.session import Session
 
-# Whoever has been at one page for longer is held up.
+# A parse thread that has been at one page for longer is held up.
 HELD_UP_S = 0.25
 
 _logger = structlog.get_logger(__name__)
@@ -49,7 +48,7 @@ class PoolSize:
 
 
 class Pool:
-    """Fetches and parses what the agenda gives out, until stopped."""
+    """Fetches and parses the tasks of the agenda until stopped."""
 
     def __init__(
         self,
@@ -68,7 +67,7 @@ class Pool:
         self._pipeline = pipeline
         self._fetching = self._fetch_by(engine, size)
         self._pages = self._fetching.pages
-        # Since when each parse thread has been at its page: without end for one that has none.
+        # Since when each parse thread has been at its page; infinity for one without a page.
         self._began_at = [math.inf] * size.parse_threads
         self._ending = threading.Event()
         self._parsing = start_later("parse", size.parse_threads, self._parse_all, self._orders.abort)
@@ -85,7 +84,7 @@ class Pool:
         self._fetching.start()
 
     def stop(self, patience_s: float) -> bool:
-        """End every thread in order; False if some still ran after `patience_s`: they are left behind."""
+        """End every thread in order; False if some still run after `patience_s`: they are abandoned."""
         give_up_at = time.monotonic() + patience_s
         self._agenda.close()
         if not self._fetching.join(give_up_at):
@@ -118,9 +117,9 @@ class Pool:
             self._outbox.put(delivery)
 
     def _next_page(self, thread: int) -> FetchedPage | None:
-        """Wait for a page, and, but for the first thread, until one is needed; None at the end."""
+        """Wait for a page, and, except in the first thread, until this thread is needed; None at the end."""
         while thread and not self._ending.is_set():
-            # All threads before this one have been at their page for too long.
+            # All threads before this one are held up.
             if max(self._began_at[:thread]) < time.monotonic() - HELD_UP_S:
                 with suppress(queue.Empty):
                     return self._pages.get(timeout=HELD_UP_S)

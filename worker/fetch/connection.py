@@ -1,11 +1,10 @@
-"""Connections of the requests engine: urllib3's, with one deadline over a whole exchange and a strict head.
+"""Connections of the requests engine: urllib3's, with one deadline for a whole exchange and a strict head.
 
-Stock urllib3 and http.client time out per `recv`, take the end of the stream for the end of the head, and skip
-any number of interim answers. Here every `recv` gets only what is left of the exchange's time, a head ends with
-an empty line or is an error, and all of it, interim answers included, fits in `MAX_HEAD_BYTES`. What is wrong with
-a head is judged in `worker.fetch.head`.
+urllib3 and http.client apply a timeout to each `recv`, accept the end of the stream as the end of the head, and skip
+any number of interim answers. Here every `recv` gets only the remaining time of the exchange, a head ends with an empty
+line or is an error, and with all interim answers it must fit in `MAX_HEAD_BYTES`. `worker.fetch.head` judges heads.
 
-It must not decide anything about URLs, redirects or retries.
+It decides nothing about URLs, redirects or retries.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _BODYLESS = frozenset({101, 204, 304})
 
 
 class Limits(NamedTuple):
-    """Seconds from the start of an exchange until it has to be connected, has to be answered, has to be over."""
+    """Seconds from the start of an exchange until it must be connected, must be answered, and must be over."""
 
     connect_s: float
     first_byte_s: float
@@ -56,7 +55,7 @@ class Limits(NamedTuple):
 
 
 class Watch:
-    """The time limits of the exchange that a connection is in, and how far it has come."""
+    """The time limits of a connection's current exchange, and its phase."""
 
     __slots__ = ("_limits", "_started_at", "answered", "connected", "heard")
 
@@ -72,7 +71,7 @@ class Watch:
         self.answered = False
 
     def left_s(self) -> float:
-        """Return the time left of the phase that the exchange is in; raise `TimeoutError` if there is none."""
+        """Return the time left in the current phase; raise `TimeoutError` if there is none."""
         allowed = self._limits.total_s
         if not self.answered:
             allowed = min(allowed, self._limits.first_byte_s)
@@ -85,7 +84,7 @@ class Watch:
 
 
 class WatchedReader(io.RawIOBase):
-    """A socket's incoming bytes, each `recv` bounded by the exchange's deadline."""
+    """A socket's incoming bytes; the exchange's deadline bounds each `recv`."""
 
     def __init__(self, sock: socket.socket, watch: Watch) -> None:
         super().__init__()
@@ -109,10 +108,10 @@ class WatchedReader(io.RawIOBase):
 
 
 class StrictResponse(http.client.HTTPResponse):
-    """An answer whose head is read whole, or not at all; else `begin` raises `BrokenAnswer` or `OSError`."""
+    """An answer with a complete head; otherwise `begin` raises `BrokenAnswer` or `OSError`."""
 
     fp: io.BufferedReader
-    # What the type stubs leave out of http.client.
+    # Attributes of http.client that the type stubs lack.
     _method: str | None
     _check_close: Callable[[], bool]
     _close_conn: Callable[[], None]
@@ -147,15 +146,15 @@ class StrictResponse(http.client.HTTPResponse):
         self.chunk_left = None
         self.length = None if self.chunked else content_length(fields)
         if self.chunked:
-            del self.headers["content-length"]  # it counts for nothing (RFC 9112, 6.3), and urllib3 would log it
+            del self.headers["content-length"]  # it must be ignored (RFC 9112, 6.3), and urllib3 would log it
         if self.status in _BODYLESS or self._method == "HEAD":
             self.chunked, self.length = False, 0
         self.will_close = self._check_close() or (self.length is None and not self.chunked) or self.status == 101
 
     def _get_chunk_left(self) -> int | None:
-        """Return what is left of the chunk that is being read or comes next, None after the last one.
+        """Return the bytes left of the current or next chunk; None after the last one.
 
-        As in the standard library, but every line that it would skip has to be there, and be what it should be.
+        As in the standard library, but every line that it would skip must be present and valid.
         """
         if not self.chunk_left:
             if self.chunk_left is not None:
@@ -176,7 +175,7 @@ class StrictResponse(http.client.HTTPResponse):
             raise BrokenAnswer(Reason.BAD_FRAMING, f"a chunk does not end where its size says: {end!r}")
 
     def _read_next_chunk_size(self) -> int:
-        """Read a chunk's size (RFC 9112, 7.1); the standard library would take signs and underscores too."""
+        """Read a chunk's size (RFC 9112, 7.1); the standard library would accept signs and underscores too."""
         line = self.fp.readline(MAX_CHUNK_LINE_BYTES)
         if not line.endswith(b"\n") and len(line) < MAX_CHUNK_LINE_BYTES:
             raise http.client.IncompleteRead(b"")
@@ -236,11 +235,11 @@ class WatchedHTTP(HTTPConnection):
 
 
 class WatchedHTTPS(WatchedHTTP, HTTPSConnection):
-    """The same with TLS, the certificate verified against the trusted authorities."""
+    """The same over TLS; the certificate is verified against the trusted authorities."""
 
 
 def resolve(host: str, port: int, watch: Watch) -> list[tuple[Any, ...]]:
-    """Look a name up, within the watch: in a thread, since the system's resolver takes as long as it likes."""
+    """Look up a name within the watch: in a thread, since the system's resolver has no time limit."""
     if ":" in host or host.rpartition(".")[2].isdigit():  # an address
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     answers: queue.SimpleQueue[list[tuple[Any, ...]] | OSError | UnicodeError] = queue.SimpleQueue()
@@ -263,9 +262,9 @@ def resolve(host: str, port: int, watch: Watch) -> list[tuple[Any, ...]]:
 
 @cache
 def tls_context(ca_pem: str) -> ssl.SSLContext:
-    """Return the process's TLS context; loading the authorities takes milliseconds, so it is made once.
+    """Return the process's TLS context, created once: loading the authorities takes milliseconds.
 
-    `ca_pem` holds certificates of authorities that are trusted beside the usual ones.
+    `ca_pem` holds certificates of authorities that are trusted in addition to the usual ones.
     """
     # As libcurl judges, on every Python: from 3.13 on urllib3 refuses authorities that lack a key usage.
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED, verify_flags=ssl.VERIFY_DEFAULT)
@@ -276,7 +275,7 @@ def tls_context(ca_pem: str) -> ssl.SSLContext:
 
 
 def open_connection(origin: str, watch: Watch, ca_pem: str = "") -> WatchedHTTP:
-    """Make the connection (not yet dialled) to a canonical origin: `scheme://host[:port]`."""
+    """Create a connection, not yet dialled, to a canonical origin: `scheme://host[:port]`."""
     scheme, _, authority = origin.partition("://")
     host, colon, port = authority.rpartition(":")
     if not colon or port.endswith("]"):

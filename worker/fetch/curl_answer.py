@@ -1,6 +1,6 @@
-"""From what libcurl hands over to what the port tells: the lines of a head, the blocks of a body, a result code.
+"""Translates libcurl's output for the port: the lines of a head and result codes.
 
-The one seam at which libcurl's errors get our names. It takes numbers and bytes, and knows no handle.
+Only here do libcurl's errors get our names. It takes numbers and bytes, and knows no handle.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TOO_LONG = 63
 # CURLcode (curl/curl.h) to reason; `_BY_TEXT` refines it.
 _REASONS = {
     1: Reason.BAD_STATUS_LINE,  # UNSUPPORTED_PROTOCOL: HTTP/0.9, or another version
-    3: Reason.DNS,  # URL_MALFORMAT: a host that libcurl takes for none
+    3: Reason.DNS,  # URL_MALFORMAT: a host that libcurl rejects
     6: Reason.DNS,  # COULDNT_RESOLVE_HOST
     7: Reason.CONNECT,  # COULDNT_CONNECT
     8: Reason.BAD_FRAMING,  # WEIRD_SERVER_REPLY
@@ -73,7 +73,7 @@ class Head(NamedTuple):
 
 
 def reason_of(code: int, text: str) -> Reason:
-    """Name a result other than OK."""
+    """Return the reason of a result other than OK."""
     for refined, fragment, reason in _BY_TEXT:
         if refined == code and fragment in text:
             return reason
@@ -81,7 +81,7 @@ def reason_of(code: int, text: str) -> Reason:
 
 
 def first_status(lines: Sequence[bytes]) -> int:
-    """Return the status of the head that came last, past interim ones, once its body begins; 0 if its line is none."""
+    """Return the status of the last head, past interim ones, once its body begins; 0 if its line is invalid."""
     status = _status_of(lines[0])
     for before, line in pairwise(lines):
         if not 100 <= status < 200:
@@ -92,9 +92,9 @@ def first_status(lines: Sequence[bytes]) -> int:
 
 
 def read_head(lines: Sequence[bytes]) -> Head | None:
-    """Read the final head of an answer; None if it has not arrived whole. Raise `BrokenAnswer`.
+    """Read the final head of an answer; None if it is incomplete. Raises `BrokenAnswer`.
 
-    `lines` are those of every head, interim ones and trailer fields included, each head with the empty line at its end.
+    `lines` are the lines of all heads, with interim ones and trailer fields, and the empty line at the end of each.
     """
     if sum(map(len, lines)) > MAX_HEAD_BYTES:
         raise BrokenAnswer(Reason.HEAD_TOO_LARGE, f"the head of the answer passes {MAX_HEAD_BYTES} bytes")
@@ -118,5 +118,5 @@ def _status_of(line: bytes) -> int:
 
 
 def _status_line(line: bytes) -> StatusLine:
-    """Read the first line of a head; HTTP/2 has none, and libcurl makes one where the connection speaks it."""
+    """Read the first line of a head. HTTP/2 has none: libcurl writes one."""
     return read_status_line(b"HTTP/1.1 " + line[7:] if line.startswith(b"HTTP/2 ") else line)

@@ -1,8 +1,8 @@
-"""The curl engine: hundreds of exchanges at once in one thread, by libcurl's multi interface.
+"""The curl engine: hundreds of exchanges at once in one thread, with libcurl's multi interface.
 
-libcurl says which sockets it waits for and until when; they lie in one epoll, beside an eventfd by which other
-threads wake this one. (`CurlMulti.select` would spin once a descriptor passes 1,023.) Handles are used again: only
-what differs between two requests is set anew. libcurl keeps connections, TLS sessions and addresses.
+libcurl says which sockets it waits for and until when. They are in one epoll, together with an eventfd by which other
+threads wake this one. (`CurlMulti.select` would spin once a descriptor passes 1,023.) Handles are reused: only options
+that differ between requests are set again. libcurl caches connections, TLS sessions and addresses.
 
 It must not follow redirects, keep cookies, read the environment or decide anything about retries of a task.
 """
@@ -47,12 +47,12 @@ _EPOLL = {
 }
 _NO_HEAD = Head(0, Headers())
 _NOT_CONNECTED = frozenset({Reason.DNS, Reason.CONNECT})
-# From 8.20 on libcurl bounds a body by what it is once decoded, too; then nobody has to look at each of its blocks.
+# From 8.20 on libcurl also bounds the decoded size of a body, so that its blocks need not be checked here.
 _BOUNDS_DECODED = pycurl.version_info()[2] >= 0x081400
 
 
 class _Handle:
-    """One easy handle, and the exchange that it carries out at the moment."""
+    """One easy handle, and its current exchange."""
 
     __slots__ = ("blocks", "bounded", "curl", "keep", "left", "lines", "mark", "origin", "started_at", "url")
 
@@ -65,7 +65,7 @@ class _Handle:
         self.mark: object = None
 
     def begin(self, url: str, keep: int | None, limit: int, mark: object) -> None:
-        """Begin an exchange. How much comes in is bounded by libcurl, nearly, or where it cannot by `write`."""
+        """Begin an exchange. libcurl bounds the size of the body approximately; where it cannot, `write` does."""
         self.url = url
         self.keep = keep
         self.left = limit
@@ -75,22 +75,22 @@ class _Handle:
         if bounded is not self.bounded:
             self.bounded = bounded
             self.curl.setopt(pycurl.WRITEFUNCTION, self.blocks.append if bounded else self.write)
-        # What is longer on its way cannot be short enough once decoded; it is not even begun.
+        # A body that is longer in transit cannot be short enough once decoded: it is not read at all.
         self.curl.setopt(pycurl.MAXFILESIZE_LARGE, limit + limit // 8 + 4096 if keep is None else 0)
 
     def is_too_long(self, status: int) -> bool:
-        """Say whether a body that came in whole is longer than it may be; `write` would have seen it."""
+        """Say whether a complete body exceeds the limit; `write`, where in use, would have noticed."""
         limit = self.left if 200 <= status <= 299 else SPARE_BYTES
         return bool(self.bounded) and sum(map(len, self.blocks)) > limit
 
     def forget(self) -> None:
-        """Let go of what came in the last exchange: it may be long until the next."""
+        """Free the data of the last exchange: the next may be far off."""
         self.mark = None
         self.lines.clear()
         self.blocks.clear()
 
     def write(self, block: bytes) -> int | None:
-        """Take a block of the body, decoded; libcurl ends the exchange if the answer is not None."""
+        """Take a decoded block of the body; libcurl ends the exchange unless this returns None."""
         if not self.blocks and not 200 <= first_status(self.lines) <= 299:
             self.left, self.keep = SPARE_BYTES, None
         self.left -= len(block)
@@ -109,7 +109,7 @@ class _Deadline(NamedTuple):
 
 
 class CurlFetcher:
-    """The engine behind both ports of `worker.fetch`."""
+    """The engine, with both ports of `worker.fetch`."""
 
     def __init__(self, spec: FetchSpec) -> None:
         self._spec = spec
@@ -142,7 +142,7 @@ class CurlFetcher:
                     return fetched
 
     def start(self, url: str, keep_bytes: int | None, mark: Any) -> None:
-        """Begin to GET a canonical URL."""
+        """Begin to GET a canonical URL; see the port."""
         handle = self._idle.pop() if self._idle else self._new_handle()
         limit = self._spec.max_size_bytes if keep_bytes is None else keep_bytes
         handle.begin(url, keep_bytes, limit, mark)
@@ -158,7 +158,7 @@ class CurlFetcher:
             self._unheard.append(_Deadline(handle.started_at + self._first_byte_s, handle, mark))
 
     def wait(self, timeout_s: float | None) -> list[tuple[Any, Fetched]]:
-        """Carry exchanges on until some have ended, the time is over, or another thread calls `wake`."""
+        """Run exchanges until some have ended, `timeout_s` is over, or another thread calls `wake`."""
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             woken = self._turn(until)
@@ -167,13 +167,13 @@ class CurlFetcher:
                 return ended
 
     def wake(self) -> None:
-        """Let `wait` return; for any thread."""
+        """Make `wait` return. Any thread may call this."""
         with self._bell_lock:
             if self._bell >= 0:
                 os.eventfd_write(self._bell, 1)
 
     def close(self) -> None:
-        """End what runs, and close every connection."""
+        """End all exchanges, and close every connection."""
         for curl in self._running:
             self._multi.remove_handle(curl)
         for handle in (*self._running.values(), *self._idle):
@@ -188,7 +188,7 @@ class CurlFetcher:
         self._authorities.close()
 
     def _new_handle(self) -> _Handle:
-        """Make a handle, with all that is the same for every request."""
+        """Create a handle with the options that are the same for every request."""
         spec, curl = self._spec, pycurl.Curl()
         handle = _Handle(curl)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
@@ -206,7 +206,7 @@ class CurlFetcher:
         return handle
 
     def _watch(self, what: int, descriptor: int, _multi: object, _data: object) -> None:
-        """Keep a socket in the epoll as libcurl wants it."""
+        """Update a socket in the epoll as libcurl asks."""
         events = _EPOLL.get(what)
         if events is None:
             if self._watched.pop(descriptor, None) is not None:
@@ -223,7 +223,7 @@ class CurlFetcher:
         self._timer_at = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000
 
     def _turn(self, until: float | None) -> bool:
-        """Wait once for sockets, bell or time, and let libcurl act; say whether the bell rang."""
+        """Wait once for sockets, bell or time, and let libcurl act; return whether the bell rang."""
         woken = False
         for descriptor, events in self._epoll.poll(self._patience_s(until), EVENTS_AT_ONCE):
             if descriptor == self._bell:
@@ -256,7 +256,7 @@ class CurlFetcher:
                 self._end(curl, code, text)
 
     def _give_up_unheard(self, now: float) -> None:
-        """End exchanges that have had no answer for too long; the oldest is the first in line."""
+        """End exchanges that got no answer in time; the oldest is the first in order."""
         while self._unheard:
             at, handle, mark = self._unheard[0]
             if handle.mark is mark and not handle.lines and handle.curl in self._running:
@@ -304,7 +304,7 @@ class CurlFetcher:
             code, text = TOO_LONG, f"the body passes the limit of {self._spec.max_size_bytes} bytes"
         reason = reason_of(code, text)
         if code == TOO_LONG and head is None:
-            reason = Reason.BAD_FRAMING  # a Content-Length that is no number of bytes
+            reason = Reason.BAD_FRAMING  # an invalid Content-Length
         if code == TIMED_OUT and not handle.lines:
             asked = handle.curl.getinfo(pycurl.REQUEST_SIZE) > 0
             reason = Reason.TIMEOUT_FIRST_BYTE if asked else Reason.TIMEOUT_CONNECT

@@ -1,7 +1,7 @@
-"""The head of an answer, judged: one set of rules for every engine, so that they agree on what is broken.
+"""Judges the head of an answer: one set of rules for every engine, so that they agree on what is broken.
 
-Takes lines as they arrived; opens nothing, waits for nothing. Whatever is wrong is a `BrokenAnswer`, whose reason is
-one of those that `worker.fetch` lists.
+It takes lines as they arrived, opens nothing and waits for nothing. Every error is a `BrokenAnswer`, with a reason of
+`shared.reasons`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.fetch.port import Headers
 
 MAX_HEAD_BYTES = 256 * 1024
-# What libcurl allows; the other engines do not differ.
+# libcurl's limits, for the other engines too.
 MAX_LINE_BYTES = 100 * 1024
 MAX_FIELDS = 5_000
 MAX_CODINGS = 2
@@ -24,7 +24,7 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 class BrokenAnswer(Exception):
-    """The server broke HTTP, in the way that `reason` names."""
+    """The server violated HTTP; `reason` says how."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -49,7 +49,7 @@ def read_status_line(line: bytes) -> StatusLine:
 
 
 def read_fields(lines: Sequence[bytes]) -> Headers:
-    """Read field lines, the empty one left out (RFC 9112, 5); what says where the body ends has to make sense."""
+    """Read field lines without the empty one (RFC 9112, 5); the fields that frame the body must be valid."""
     data = b"".join(lines)
     if b"\0" in data or data.count(b"\r") != data.count(b"\r\n"):
         raise BrokenAnswer(Reason.BAD_HEADER, "a field of the head holds a NUL or a carriage return")
@@ -68,7 +68,7 @@ def read_fields(lines: Sequence[bytes]) -> Headers:
 
 
 def is_chunked(headers: Headers) -> bool:
-    """Say whether the body comes in chunks; nothing else is known of transfer codings."""
+    """Say whether the body is chunked; no other transfer coding is supported."""
     coding = ",".join(headers.get_all("transfer-encoding")).strip().lower()
     if coding not in ("", "chunked", "identity"):
         raise BrokenAnswer(Reason.BAD_FRAMING, f"Transfer-Encoding is {coding[:60]!r}, and only chunked is known")
@@ -76,7 +76,7 @@ def is_chunked(headers: Headers) -> bool:
 
 
 def content_length(headers: Headers) -> int | None:
-    """Return the length of the body that the head declares, or None (RFC 9112, 6.3)."""
+    """Return the declared length of the body, or None (RFC 9112, 6.3)."""
     lengths = {length.strip() for field in headers.get_all("content-length") for length in field.split(",")}
     if not lengths:
         return None
@@ -87,13 +87,13 @@ def content_length(headers: Headers) -> int | None:
 
 
 def refuse_two_locations(status: int, headers: Headers) -> None:
-    """Refuse a redirect that leads to two places: libcurl does, and each of us would go another way."""
+    """Refuse a redirect with two targets: libcurl does, and engines would follow different ones."""
     if 300 <= status <= 399 and len(set(headers.get_all("location"))) > 1:
         raise BrokenAnswer(Reason.BAD_HEADER, "the answer tells more than one Location")
 
 
 def codings(headers: Headers) -> list[str]:
-    """Return the content codings in the order that they were applied in; more than two are an attack."""
+    """Return the content codings in the order of application; more than two are an attack."""
     fields = headers.get_all("content-encoding")
     found = [coding.strip().lower() for field in fields for coding in field.split(",") if coding.strip()]
     if len(found) > MAX_CODINGS:
@@ -104,7 +104,7 @@ def codings(headers: Headers) -> list[str]:
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:
-    """Split fields; a line that starts with a blank continues the last one."""
+    """Split fields; a line that starts with whitespace continues the one before."""
     name, value = "", ""
     for line in text.split("\n")[:-1]:
         if line[:1] in (" ", "\t") and name:
@@ -121,7 +121,7 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _decoded(line: bytes) -> str:
-    """Decode a field line: ASCII by the standard, UTF-8 in the addresses of many servers, else bytes as they are."""
+    """Decode a field line: ASCII by the standard, UTF-8 in the URLs of many servers, else Latin-1."""
     try:
         return line.decode()
     except UnicodeDecodeError:

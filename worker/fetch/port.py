@@ -1,9 +1,9 @@
-"""The port to HTTP: what a fetch gives back, and what an engine must do.
+"""The port to HTTP: what a fetch returns, and what an engine must do.
 
-It names no HTTP library. The web's misbehaviour is a value here (`Fetched.failure` and `.reason`), never an exception.
+It names no HTTP library. Misbehaviour of the web is a value here (`Fetched.failure` and `.reason`), never an exception.
 
-The reasons of a failure are those in `shared.reasons` up to BODY_TOO_LARGE, and INTERNAL_ERROR. The reason of a timeout
-tells how far the exchange had come.
+The reasons of failures are those in `shared.reasons` up to BODY_TOO_LARGE, and INTERNAL_ERROR. The reason of a timeout
+says in which phase the exchange was.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from crawlfleet.shared.messages import FetchSpec, Outcome
 
 DEFAULT_USER_AGENT = "crawlfleet"
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-# How much of a body is kept where the head is the answer. It is read, so that the connection can serve another request;
-# of a longer one an engine may read more, up to what a page may have.
+# How much of a body is kept if only the head matters. It is read so that the connection can serve another request; of a
+# longer body an engine may read more, up to the limit of a page.
 SPARE_BYTES = 64 * 1024
 
 
 class Headers(Mapping[str, str]):
-    """The header fields of an answer: names in any case, in the order of their arrival, repeats kept.
+    """The header fields of an answer, in order of arrival, with repeats; names are case-insensitive.
 
-    As a mapping it holds the first value of each name (names in lower case); `get_all` has every one.
+    As a mapping it holds the first value of each name, in lower case; `get_all` returns every value.
     """
 
     __slots__ = ("_values", "pairs")
@@ -61,11 +61,11 @@ class Headers(Mapping[str, str]):
 class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     """How one request ended.
 
-    `failure` None means that an answer arrived whole, whatever its `status`. Otherwise `reason` names what went
-    wrong, `detail` says it in words, the body is empty, and `status` is 0 unless a head had arrived whole.
-    `body` is decoded (no Content-Encoding left); `truncated` says that it is the beginning of a longer one. Outside of
-    2xx the head is the answer: a body that is long or broken is left out, and is no failure. `remote_address` is the IP
-    address that was connected to, "" if none was.
+    `failure` is None if a complete answer arrived, of any `status`. Otherwise `reason` names the error, `detail`
+    describes it, the body is empty, and `status` is 0 unless a complete head had arrived.
+    `body` is decoded (no Content-Encoding is left); `truncated` says that it is the beginning of a longer one. Outside
+    of 2xx only the head matters: a long or broken body is left out, without a failure. `remote_address` is the IP
+    address of the connection, or an empty string.
     """
 
     url: str
@@ -81,13 +81,13 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fetcher(Protocol):
-    """An engine with its connections. It belongs to one thread."""
+    """An engine with its connections, used by one thread."""
 
     def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:
-        """GET a canonical URL within the limits; follow no redirect, raise nothing for what the web does.
+        """GET a canonical URL within the limits; follow no redirect; raise no exception for errors of the web.
 
-        With `keep_bytes` the beginning of a body is enough: that many decoded bytes are read at most, in place of the
-        limit of size, and what follows them is left unread and may be broken.
+        With `keep_bytes` the beginning of a body is enough: at most that many decoded bytes are read, instead of the
+        limit of size. The rest is not read, and may be broken.
         """
         ...
 
@@ -97,26 +97,26 @@ class Fetcher(Protocol):
 
 
 class ManyFetcher(Fetcher, Protocol):
-    """An engine that carries out many exchanges at once, in the one thread that it belongs to."""
+    """An engine that runs many exchanges at once in one thread."""
 
     def start(self, url: str, keep_bytes: int | None, mark: Any, /) -> None:
-        """Begin what `fetch` does; `wait` gives the answer back with the mark."""
+        """Begin a `fetch`; `wait` returns its answer with the mark."""
         ...
 
     def wait(self, timeout_s: float | None, /) -> list[tuple[Any, Fetched]]:
-        """Carry exchanges on until some have ended, the time is over, or another thread calls `wake`."""
+        """Run exchanges until some have ended, `timeout_s` is over, or another thread calls `wake`."""
         ...
 
     def wake(self) -> None:
-        """Let `wait` return; for any thread."""
+        """Make `wait` return. Any thread may call this."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FetchEngine:
-    """An engine made ready for a job: `open` gives a `ManyFetcher` if it carries out `many_at_once`, else a `Fetcher`.
+    """An engine configured for a job. `open` returns a `ManyFetcher` if `many_at_once`, else a `Fetcher`.
 
-    `fetches` is how many exchanges a worker has under way by default.
+    `fetches` is a worker's default number of simultaneous exchanges.
     """
 
     open: Callable[[], Any]
@@ -124,12 +124,12 @@ class FetchEngine:
     fetches: int = 16
 
 
-# What a hook does to each `requests.Session` before it is used.
+# A hook's function that configures each `requests.Session` before its use.
 Prepare = Callable[[Any], None]
 
 
 def request_headers(spec: FetchSpec) -> dict[str, str]:
-    """Return the header fields of every request but those that each engine sets itself."""
+    """Return the header fields of every request, except those that engines set themselves."""
     headers = {"User-Agent": spec.user_agent or DEFAULT_USER_AGENT, "Accept": ACCEPT}
     own = {name.lower() for name in headers}
     for name, value in spec.headers:

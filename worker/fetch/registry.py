@@ -1,4 +1,4 @@
-"""Finds the fetch engine that a job names in the table of engines, and loads it."""
+"""Finds a job's fetch engine in the table of engines, and loads it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from crawlfleet.worker.fetch.port import FetchEngine, Fetcher, Prepare
 
 
 def engine_for(spec: FetchSpec, prepare: Prepare | None = None) -> FetchEngine:
-    """Find the engine that the spec names; `auto` is the first that can prepare sessions, if that is asked for.
+    """Return the engine that the spec names; `auto` is the first one, with `prepare` the first that prepares sessions.
 
-    Raise `UsageError` if there is none of that name, or not on this machine.
+    Raises `UsageError` if there is no such engine, or it cannot be used.
     """
     able = list(FETCH_ENGINES.values()) if prepare is None else that_prepare_sessions()
     entry = able[0] if spec.engine == AUTO else FETCH_ENGINES.get(spec.engine)
@@ -30,6 +30,6 @@ def engine_for(spec: FetchSpec, prepare: Prepare | None = None) -> FetchEngine:
 
 
 def open_fetcher(spec: FetchSpec) -> Fetcher:
-    """Make one fetcher of the engine that the spec names; raise `UsageError` as `engine_for` does."""
+    """Open one fetcher of the engine that the spec names; raise `UsageError` as `engine_for` does."""
     fetcher: Fetcher = engine_for(spec).open()
     return fetcher

@@ -1,7 +1,7 @@
-"""The requests engine: one `requests.Session` for each fetch thread, over connections that are watched.
+"""The requests engine: one `requests.Session` for each fetch thread, over connections with a watch.
 
-`fetch` calls the session's adapter directly: `Session.send` would add cookies, redirects, hooks and a rewriting
-of the URL, and takes three times the CPU. Whoever uses `.session` goes over the same adapter and limits.
+`fetch` calls the session's adapter directly: `Session.send` would add cookies, redirects, hooks and a changed URL, and
+takes three times the CPU. Requests through `.session` use the same adapter and limits.
 It must not follow redirects, keep cookies, read the environment or decide anything about retries of a task.
 """
 
@@ -36,10 +36,10 @@ READ_BYTES = 64 * 1024
 _ACCEPT_ENCODING = make_headers(accept_encoding=True)["accept-encoding"]
 _DECODABLE = frozenset(_ACCEPT_ENCODING.split(",")) | {"x-gzip", "identity", "none"}
 
-# What a library raises, by phase, to the reason that a report tells; the first that fits.
+# Maps the exceptions of libraries, by phase, to the reasons of reports; the first match counts.
 _CONNECT_REASONS: tuple[tuple[type[BaseException], Reason], ...] = (
     (socket.gaierror, Reason.DNS),
-    (UnicodeError, Reason.DNS),  # a label that is too long for the resolver
+    (UnicodeError, Reason.DNS),  # a label too long for the resolver
     (TimeoutError, Reason.TIMEOUT_CONNECT),
     (ssl.SSLCertVerificationError, Reason.TLS_UNTRUSTED),
     (ssl.SSLError, Reason.TLS),
@@ -56,12 +56,12 @@ _EXCHANGE_REASONS: tuple[tuple[type[BaseException], Reason], ...] = (
     (foreign.SSLError, Reason.TLS),
     (OSError, Reason.RESET),
 )
-# Results of OpenSSL's X509_verify_cert; any other one means that nobody who is trusted has signed.
+# Results of OpenSSL's X509_verify_cert; any other one means that no trusted authority has signed.
 _TLS_REASONS = {9: Reason.TLS_EXPIRED, 10: Reason.TLS_EXPIRED, 62: Reason.TLS_WRONG_HOST, 64: Reason.TLS_WRONG_HOST}
 
 
 class _Failure(NamedTuple):
-    """How an exchange failed. `status` and `headers` are those of the head, if it had arrived."""
+    """How an exchange failed. `status` and `headers` are those of the head, if one had arrived."""
 
     reason: Reason
     detail: str
@@ -96,9 +96,9 @@ class _Answer(NamedTuple):
 
 
 class WatchedAdapter(HTTPAdapter):
-    """A transport of requests: the URL byte for byte, and limits of time and size over the whole exchange.
+    """A transport of requests: it keeps the URL byte for byte, and limits time and size of the whole exchange.
 
-    It keeps one idle connection for each origin, of the origins used last.
+    It keeps one idle connection for each of the most recent origins.
     """
 
     def __init__(self, spec: FetchSpec) -> None:
@@ -109,7 +109,7 @@ class WatchedAdapter(HTTPAdapter):
         self._idle: OrderedDict[str, Any] = OrderedDict()
 
     def exchange(self, request: _Request, keep_bytes: int | None = None) -> _Answer:
-        """Send one request and read its answer, the first `keep_bytes` if that is enough; raise `_Failed`."""
+        """Send one request and read its answer, or its first `keep_bytes`; raise `_Failed`."""
         origin = origin_of(request.url)
         watch = Watch(self._limits)
         connection = self._idle.pop(origin, None)
@@ -118,7 +118,7 @@ class WatchedAdapter(HTTPAdapter):
             try:
                 return self._converse(origin, connection, request, keep_bytes)
             except _Failed as failed:
-                # The server closed the idle connection while the request was on its way: once more, anew.
+                # The server closed the idle connection while the request was in transit: retry on a new one.
                 is_reset = failed.failure.reason is Reason.RESET and not connection.watch.heard
                 if not is_reset or request.method not in ("GET", "HEAD"):
                     raise
@@ -135,12 +135,12 @@ class WatchedAdapter(HTTPAdapter):
             connection.close()
             failure, address = _failure_of(error, _CONNECT_REASONS), connection.remote_address
             if failure.reason is Reason.CONNECT and address:
-                failure = failure._replace(reason=Reason.TLS)  # it was connected, and cut in the handshake
+                failure = failure._replace(reason=Reason.TLS)  # it was connected, and cut during the handshake
             raise _Failed(failure._replace(remote_address=address)) from error
         return connection
 
     def _converse(self, origin: str, connection: Any, request: _Request, keep_bytes: int | None) -> _Answer:
-        """Carry one exchange out on a connection; keep it if it can serve another, else close it."""
+        """Run one exchange on a connection; keep the connection if it can serve another, else close it."""
         try:
             raw = self._ask(connection, request)
             try:
@@ -190,7 +190,7 @@ class WatchedAdapter(HTTPAdapter):
             else:
                 body = _read_body(raw, headers, self._max_size_bytes if wanted else SPARE_BYTES)
         except _Failed as failed:
-            # What a redirect or an error says stands in its head, whatever becomes of its body.
+            # Of a redirect or an error only the head matters: its body may fail.
             if wanted:
                 raise _Failed(failed.failure._replace(status=raw.status, headers=headers)) from failed
         return _Answer(raw.status, raw.reason or "", headers, body, truncated=truncated)
@@ -210,14 +210,14 @@ class WatchedAdapter(HTTPAdapter):
         cert: Any = None,  # noqa: ARG002 - there are no client certificates
         proxies: Any = None,  # noqa: ARG002 - and no proxies
     ) -> requests.Response:
-        """Serve whoever uses the session; raise `requests.ConnectionError` on any failure."""
+        """Serve requests through the session; raise `requests.ConnectionError` on any failure."""
         asked = _Request(request.method or "GET", request.url or "", dict(request.headers), request.body)
         try:
             answer = self.exchange(asked)
         except _Failed as failed:
             text = f"{failed.failure.reason}: {failed.failure.detail}"
             raise requests.ConnectionError(text, request=request) from failed
-        # The body is whole and decoded, whatever the fields say of it.
+        # The body is complete and decoded, so these fields no longer apply.
         pairs = [(name, value) for name, value in answer.headers.pairs if name.lower() != "content-encoding"]
         raw = HTTPResponse(
             io.BytesIO(answer.body),
@@ -237,7 +237,7 @@ class WatchedAdapter(HTTPAdapter):
 
 
 class RequestsFetcher:
-    """The engine behind the port of `worker.fetch`; `prepare` is given the session, to set its headers and auth."""
+    """The engine, with the port of `worker.fetch`; `prepare` gets the session, to set its headers and auth."""
 
     def __init__(self, spec: FetchSpec, prepare: Prepare | None = None) -> None:
         self.session = requests.Session()
@@ -255,7 +255,7 @@ class RequestsFetcher:
             prepare(self.session)
 
     def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:
-        """GET a canonical URL; a failure is part of the value."""
+        """GET a canonical URL; see the port."""
         started = time.monotonic()
         try:
             answer = self._adapter.exchange(_Request("GET", url, self._headers_for(url)), keep_bytes)
@@ -297,7 +297,7 @@ class RequestsFetcher:
 
 
 def _failure_of(error: Exception, reasons: tuple[tuple[type[BaseException], Reason], ...]) -> _Failure:
-    """Map what a library raised to a failure; raise an error that no reason fits again: it is a bug."""
+    """Map a library's error to a failure; re-raise an error without a reason: it is a bug."""
     if isinstance(error, BrokenAnswer):
         return _Failure(error.reason, str(error))
     seen: BaseException = error
@@ -316,7 +316,7 @@ def _too_large(limit: int) -> _Failed:
 
 
 def _read_body(raw: HTTPResponse, headers: Headers, limit: int) -> bytes:
-    """Read a body, decoded, of at most `limit` bytes."""
+    """Read and decode a body of at most `limit` bytes."""
     _refuse_coding(headers)
     if "content-encoding" not in headers and (raw.length_remaining or 0) > limit:
         raise _too_large(limit)
@@ -331,7 +331,7 @@ def _read_body(raw: HTTPResponse, headers: Headers, limit: int) -> bytes:
 
 
 def _read_beginning(raw: HTTPResponse, headers: Headers, keep_bytes: int) -> tuple[bytes, bool]:
-    """Read the first `keep_bytes` of a body, decoded; say whether it goes on."""
+    """Read and decode the first `keep_bytes` of a body; return them, and whether there is more."""
     _refuse_coding(headers)
     blocks: list[bytes] = []
     size = 0

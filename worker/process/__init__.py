@@ -1,1 +1,1 @@
-"""What a worker process shares with its node: pipes, shared memory, signals, its part of the memory."""
+"""The parts of a worker process that concern its node: pipes, shared memory, signals, limits of memory."""

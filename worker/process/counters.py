@@ -1,7 +1,7 @@
-"""Live counters of a node's workers, in memory that the node and they share.
+"""Live counters of a node's workers, in memory shared with the node.
 
-Each worker process owns one row and is its only writer (from one thread), so there is no lock: a reader may
-see one number a moment before another. A restarted worker counts on in its predecessor's row.
+Each worker process owns one row and is its only writer, from one thread, so there is no lock: a reader may see one
+number a moment before another. A restarted worker continues its predecessor's row.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _GOOD = frozenset({Outcome.FETCHED, Outcome.NOT_MODIFIED, Outcome.REDIRECTED})
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Attempts that ended well and badly, bytes read, and how many tasks are in which place now."""
+    """Attempts that succeeded and failed, bytes read, and how many tasks run, wait and are parsed now."""
 
     fetched: int = 0
     failed: int = 0
@@ -34,7 +34,7 @@ _FETCHED, _FAILED, _SIZE_BYTES, _RUNNING, _WAITING, _PARSING = range(_WIDTH)
 
 
 class NodeCounters:
-    """One row of figures for each worker of a node; travels to child processes as they start."""
+    """One row of figures for each worker of a node; it is passed to child processes at their start."""
 
     def __init__(self, context: BaseContext, workers: int) -> None:
         self.workers = workers
@@ -42,22 +42,22 @@ class NodeCounters:
         self._cells: Any = context.RawArray(c_uint64, workers * _WIDTH)
 
     def of(self, worker: int) -> WorkerCounters:
-        """Give a worker its row to write."""
+        """Return the row that a worker writes."""
         return WorkerCounters(self._cells, worker * _WIDTH)
 
     def read(self, worker: int) -> Figures:
-        """Look at one worker's row."""
+        """Return the figures in one worker's row."""
         start = worker * _WIDTH
         return Figures(*self._cells[start : start + _WIDTH])
 
     def total(self) -> Figures:
-        """Add up all rows."""
+        """Return the sum of all rows."""
         rows = (astuple(self.read(worker)) for worker in range(self.workers))
         return Figures(*(sum(column) for column in zip(*rows, strict=True)))
 
 
 class WorkerCounters:
-    """One worker's row, written from its control thread; `parsing` is asked for its share of the figures."""
+    """One worker's row, written from its control thread; `parsing` returns how many pages are being parsed."""
 
     def __init__(self, cells: Any, start: int) -> None:
         self._cells = cells
@@ -70,7 +70,7 @@ class WorkerCounters:
         self._cells[self._start + _SIZE_BYTES] += report.size_bytes
 
     def show(self, *, running: int, waiting: int) -> None:
-        """Tell how many tasks run and wait for their start now."""
+        """Set how many tasks run, and how many wait for their start."""
         self._cells[self._start + _RUNNING] = running
         self._cells[self._start + _WAITING] = waiting
         self._cells[self._start + _PARSING] = self.parsing()

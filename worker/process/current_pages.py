@@ -1,8 +1,8 @@
-"""Which page each parse thread reads now, in memory that outlives a crash of the worker process.
+"""Which page each parse thread is reading, in memory that survives a crash of the worker process.
 
-A page that crashes a parser at once dies before its start could be told. So each parse thread notes here what it is
-about to read, and the node, once the process is dead, has the next one name it in its hello. One writer for each
-record and no reader while it lives, so there is no lock.
+A page that crashes the parser at once does so before its start could be reported. So each parse thread records here
+what it is about to read. When the process is dead, the node has the next one name these tasks in its hello. Each record
+has one writer, and no reader while the writer lives, so there is no lock.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _RECORD_BYTES = _COUNTS.size + _KEY.size
 
 
 class CurrentPages:
-    """A record for each parse thread of each worker of a node; travels to child processes as they start."""
+    """A record for each parse thread of each worker of a node; it is passed to child processes at their start."""
 
     def __init__(self, context: BaseContext, workers: int, threads: int) -> None:
         self._threads = threads
@@ -31,11 +31,11 @@ class CurrentPages:
         self._records: Any = context.RawArray(c_ubyte, workers * threads * _RECORD_BYTES)
 
     def of(self, worker: int) -> WorkerPages:
-        """Give a worker its records to write."""
+        """Return the records that a worker writes."""
         return WorkerPages(self._records, worker * self._threads * _RECORD_BYTES)
 
     def take_all(self, worker: int) -> tuple[TaskKey, ...]:
-        """Return, and forget, what a dead worker was reading."""
+        """Return and forget the tasks that a dead worker was reading."""
         pages = self.of(worker)
         return tuple(key for thread in range(self._threads) if (key := pages.take(thread)) is not None)
 
@@ -48,17 +48,17 @@ class WorkerPages:
         self._start = start
 
     def begin(self, thread: int, key: TaskKey) -> None:
-        """Note what a thread is about to read."""
+        """Record the task that a thread is about to read."""
         at = self._at(thread)
         _KEY.pack_into(self._records, at + _COUNTS.size, key.lease_id, len(key.ref), key.ref)
         _COUNTS.pack_into(self._records, at, True)
 
     def end(self, thread: int) -> None:
-        """Note that it has been read."""
+        """Record that the thread has finished its task."""
         _COUNTS.pack_into(self._records, self._at(thread), False)
 
     def take(self, thread: int) -> TaskKey | None:
-        """Return, and forget, what a thread was reading."""
+        """Return and forget the task that a thread was reading."""
         at = self._at(thread)
         if not _COUNTS.unpack_from(self._records, at)[0]:
             return None

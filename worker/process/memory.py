@@ -1,4 +1,4 @@
-"""What the C library and the interpreter are told about memory."""
+"""Memory settings of the C library, the interpreter and the system."""
 
 from __future__ import annotations
 
@@ -9,37 +9,36 @@ import resource
 from contextlib import suppress
 from pathlib import Path
 
-# Of malloc.h, for mallopt(3).
+# From malloc.h, for mallopt(3).
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 M_ARENA_MAX = -8
-# What a few large pages take, trees and all, stays at hand: what is given back to the system has to be asked for again,
-# page by page, in every page.
+# Memory for a few large pages and their trees stays allocated: memory returned to the system would have to be allocated
+# again for every page.
 KEPT_BYTES = 32 * 1024 * 1024
 LARGE_BLOCK_BYTES = 4 * 1024 * 1024
-# What all workers of a machine may take of its memory, and what each may in any case.
+# The share of a machine's memory that all its workers may use, and what each may use in any case.
 SHARE = 0.5
 LEAST_BYTES = 512 * 1024 * 1024
 _GROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-# A page makes a thousand objects that form no cycles. A tree of BeautifulSoup, which does, has some thousands. A large
-# one grows old while it is made, and is garbage of the oldest generation, which has to be looked at in time.
+# A page creates a thousand objects without cycles. A tree of BeautifulSoup has cycles and some thousands of objects. A
+# large one reaches the oldest generation while it is built, so this one must be collected often enough.
 GC_THRESHOLDS = (5_000, 5, 3)
 
 
 def look_for_cycles_less() -> None:
-    """Let the garbage collector look at more objects at a time; call it once in a process."""
+    """Make the garbage collector run less often. Call this once in a process."""
     gc.set_threshold(*GC_THRESHOLDS)
-    # What was imported stays.
+    # Imported modules stay for ever.
     gc.freeze()
 
 
 def keep_what_pages_take() -> None:
-    """Let all threads allocate from one arena that does not shrink after each page (glibc); call it before there are
-    threads.
+    """Make all threads allocate from one arena that does not shrink after each page (glibc).
 
-    With one arena for each thread, what the largest pages took is kept several times: measured, a fifth of a worker's
-    memory. Where the arena shrinks at each page, parsing takes up to twice as long. C libraries without `mallopt` have
-    nothing to be told.
+    Call this before there are threads. With one arena for each thread, the memory of the largest pages is kept several
+    times: measured, a fifth of a worker's memory. If the arena shrinks after each page, parsing takes up to twice as
+    long. C libraries without `mallopt` are left alone.
     """
     with suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -49,15 +48,15 @@ def keep_what_pages_take() -> None:
 
 
 def share_of(processes: int) -> int:
-    """Return how many bytes each of so many workers may take: of the machine's memory, or of what its container has."""
+    """Return how many bytes each of `processes` workers may use, of the memory of the machine or its container."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(LEAST_BYTES, int(min(machine, *_group_limits(machine)) * SHARE / processes))
 
 
 def take_no_more_than(size_bytes: int) -> None:
-    """Let an allocation beyond so much fail (setrlimit(2), RLIMIT_DATA), unless whoever started this has set a limit.
+    """Make allocations beyond `size_bytes` fail (setrlimit(2), RLIMIT_DATA), unless the parent has set a limit.
 
-    Some kilobytes of markup can make a parser build a tree of gigabytes: that is to cost its page, not the machine.
+    Some kilobytes of markup can make a parser build a tree of gigabytes: the page must fail, not the machine.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if soft == resource.RLIM_INFINITY:
@@ -66,7 +65,7 @@ def take_no_more_than(size_bytes: int) -> None:
 
 
 def _group_limits(machine: int) -> tuple[int, ...]:
-    """Read what control groups (v2, v1) allow; `machine` where one allows anything."""
+    """Return the limits of control groups (v2, v1); `machine` for one without a limit."""
     texts = []
     for path in _GROUP_LIMITS:
         with suppress(OSError):

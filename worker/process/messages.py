@@ -1,4 +1,4 @@
-"""What a node and its worker processes tell each other over their pipe."""
+"""The messages between a node and its worker processes, over their pipes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from crawlfleet.shared.pipe import PipeMessage
 
 
 class Joined(PipeMessage, frozen=True, kw_only=True):
-    """Worker to node: the coordinator has said welcome."""
+    """Worker to node: the coordinator has welcomed the session."""
 
 
 class Failed(PipeMessage, frozen=True, kw_only=True):
-    """Worker to node: why this process ends. `fatal`: another one would end the same way."""
+    """Worker to node: why this process ends. `fatal`: a new process would end the same way."""
 
     text: str
     exit_code: int

@@ -1,7 +1,7 @@
-"""Signals as something to wait for: a file descriptor that becomes readable, instead of code that interrupts.
+"""Signals as a file descriptor that becomes readable, instead of code that interrupts.
 
-A handler that ran between two bytecodes of the main thread could meet a lock that this thread holds. So the handlers
-do nothing; the interpreter writes the signal's number into a socket, and a loop reads it when it has time.
+A handler that runs between two bytecodes of the main thread may need a lock that this thread holds. So the handlers do
+nothing; the interpreter writes the signal's number into a socket, and a loop reads it when it has time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Signals:
-    """Catches some signals while it is entered, in the main thread; `fileno` is readable when one has come."""
+    """Catches signals while it is entered, in the main thread; `fileno` becomes readable when one has come."""
 
     def __init__(self, numbers: Iterable[signal.Signals]) -> None:
         self._numbers = tuple(numbers)
@@ -39,11 +39,11 @@ class Signals:
         self._writer.close()
 
     def fileno(self) -> int:
-        """Return the descriptor to wait for."""
+        """Return the descriptor to wait on."""
         return self._reader.fileno()
 
     def take(self) -> tuple[signal.Signals, ...]:
-        """Return the caught signals since the last call, in order; never waits."""
+        """Return the signals caught since the last call, in order; never wait."""
         try:
             numbers = self._reader.recv(4096)
         except BlockingIOError:
@@ -51,6 +51,6 @@ class Signals:
         return tuple(signal.Signals(number) for number in numbers if number in self._numbers)
 
     def wait(self, timeout_s: float) -> tuple[signal.Signals, ...]:
-        """Wait for a signal, for so long at most."""
+        """Wait for a signal, for `timeout_s` at most."""
         connection.wait([self.fileno()], timeout_s)
         return self.take()

@@ -1,1 +1,1 @@
-"""The session with the coordinator: what is sent, what is held, what was acknowledged."""
+"""The session with the coordinator: what it holds, sends, and gets acknowledged."""

@@ -1,7 +1,7 @@
-"""The session's conversation with the coordinator, led by one control thread.
+"""The session's conversation with the coordinator, run by one control thread.
 
-Owns when an exchange is due and what its answer changes here; after a failure it says hello again under the
-same session and sends again what was not acked. It fetches nothing and decides no politeness.
+It decides when an exchange is due and applies the answer. After a failure it says hello again under the same session
+and resends what was not acked. It fetches nothing and decides no politeness.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _logger = structlog.get_logger(__name__)
 
 
 class Metrics(Protocol):
-    """What counts, on the control thread, what the worker does."""
+    """Counts the worker's activity, on the control thread."""
 
     def count(self, report: Report) -> None: ...
     def show(self, *, running: int, waiting: int) -> None: ...
 
 
 class NoMetrics:
-    """Metrics of a session that keeps none."""
+    """Metrics that are not kept."""
 
     def count(self, report: Report) -> None:
         """Ignore it."""
@@ -43,11 +43,11 @@ class NoMetrics:
 
 
 class JobChanged(CrawlfleetError):
-    """The coordinator came back with another job: this worker ends, and a fresh one takes its place."""
+    """The coordinator came back with another job: this worker ends, and a new one replaces it."""
 
 
 class Client:
-    """The control thread's work: one exchange after another, until the crawl is over or the drain complete."""
+    """The work of the control thread: one exchange after another until the crawl is over or the drain complete."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Client:
         on_scope: Callable[[ScopeSpec], None] = lambda _: None,
         on_ack: Callable[[Ack], None] = lambda _: None,
     ) -> None:
-        """`session` has joined, and was greeted with `welcome`."""
+        """`session` has joined and got `welcome`."""
         self._line = session.line
         self._outstanding = session.outstanding
         self._agenda = session.agenda
@@ -84,13 +84,13 @@ class Client:
         return self._finished
 
     def run(self) -> None:
-        """Converse until the coordinator calls the crawl finished, or the drain is complete; say goodbye."""
+        """Exchange until the coordinator says that the crawl is finished, or the drain is complete; say goodbye."""
         while self.step():
             pass
         self._line.goodbye()
 
     def step(self) -> bool:
-        """Look once at what is going on, then exchange or wait; False when there is nothing left to do."""
+        """Handle what has happened, then exchange or wait once; False when nothing is left to do."""
         self._orders.check()
         self._take_up()
         if self._finished or (self._orders.draining and self._outstanding.is_clear):
@@ -120,7 +120,7 @@ class Client:
         return min(times)
 
     def exchange_once(self) -> bool:
-        """Send what is outstanding and take in the answer; False when the way to the coordinator was given up."""
+        """Send what is outstanding and apply the answer; False when the coordinator was given up."""
         self._take_deliveries()
         self._take_up()
         sent_at = self._clock()
@@ -151,13 +151,13 @@ class Client:
         if answer.scope is not None:
             self._on_scope(answer.scope)
         self._news_at = None
-        # The pause is meant for a session that was granted less than it wanted.
+        # The pause is for a session that got less than it wanted.
         granted = sum(len(lease.tasks) for lease in answer.leases)
         self._idle_s = answer.idle_s if granted < request.want else 0.0
         self._finished = answer.finished
 
     def _rejoin(self) -> bool:
-        """Say hello again; when draining, only for as long as the leases may still be ours."""
+        """Say hello again; when draining, only as long as the leases may still be ours."""
         lost_at = self._clock()
         welcome = self._line.open(lambda: self._keeps_trying(lost_at))
         if welcome is None:
@@ -182,11 +182,11 @@ class Client:
             self._outstanding.forget_links()
         self._epoch, self._lease_s = welcome.epoch, welcome.lease_s
         self._on_scope(welcome.brief.scope)
-        # What was not acked is due at once.
+        # Unacked reports are due at once.
         self._last_exchange_at = self._clock() - self._lease_s
 
     def _take_up(self) -> None:
-        """Take note of what happened in the agenda; show how many tasks run and wait."""
+        """Apply the news of the agenda; show how many tasks run and wait."""
         news = self._agenda.take_news()
         self._outstanding.start(news.started)
         self._outstanding.drop(news.overdue)
@@ -199,7 +199,7 @@ class Client:
         self._metrics.show(running=self._agenda.running, waiting=self._agenda.waiting)
 
     def _take_deliveries(self) -> None:
-        """Take up what is ready to leave; before `_take_up`, so that the start of each will be known."""
+        """Take reports from the outbox. Call this before `_take_up`, so that the start of each is known."""
         deliveries = self._outbox.take_all()
         for delivery in deliveries:
             self._metrics.count(delivery.report)

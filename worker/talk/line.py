@@ -1,8 +1,7 @@
-"""The line to the coordinator: connect, say hello, and do both again after a failure.
+"""The line to the coordinator: connect, say hello, and repeat both after a failure.
 
-Owns the connection (its proxies never leave the control thread) and the patience: exponential backoff
-with jitter, one log line when the coordinator is lost and one when it is back. What is said over the line
-is `worker.talk.client`'s.
+It owns the connection, whose proxies never leave the control thread, and the retries: exponential backoff with jitter,
+one log line when the coordinator is lost and one when it is back. `worker.talk.client` decides what is sent.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _logger = structlog.get_logger(__name__)
 
 
 class Coordinator(Protocol):
-    """What the control thread calls: the job's queue at the coordinator; `Unreachable` if that is gone."""
+    """The job's queue at the coordinator, as the control thread calls it; raises `Unreachable` if it is gone."""
 
     def hello(self, hello: Hello) -> Welcome: ...
     def exchange(self, request: ExchangeRequest) -> ExchangeAnswer: ...
@@ -35,15 +34,15 @@ class Coordinator(Protocol):
 
 
 def dial(manager: FleetManager) -> Coordinator:
-    """Find the coordinator and return the job's queue there."""
+    """Connect to the coordinator and return the job's queue there."""
     manager.connect()
     return manager.Queue()
 
 
 class Line:
-    """The connection: dials, says hello, and does both again after a failure.
+    """The connection: dials, says hello, and repeats both after a failure.
 
-    `dial` returns a connected coordinator; it raises `Unreachable` to be tried again, all else is final.
+    `dial` returns a connected coordinator. If it raises `Unreachable` it is retried; any other error is final.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class Line:
         chance: Callable[[], float] = random.random,
         quiet_s: float = 0.0,
     ) -> None:
-        """For `quiet_s` nothing is logged while nobody answers."""
+        """For `quiet_s` a coordinator that does not answer is not logged."""
         self._dial = dial
         self._hello = hello
         self._wait = wait
@@ -67,8 +66,8 @@ class Line:
         self._logged_at = clock() + quiet_s - STILL_TRYING_EVERY_S
 
     def open(self, keep_trying: Callable[[], bool]) -> Welcome | None:
-        """Connect and say hello, as often as it takes; None once `keep_trying` says no."""
-        # After a failure even the first try waits: a coordinator that greets and then breaks is not hammered.
+        """Connect and say hello until it succeeds; None once `keep_trying` returns False."""
+        # After a failure even the first try waits, so as not to flood a coordinator that breaks after each hello.
         delay_s = FIRST_RETRY_S if self._was_open else 0.0
         while self._rest(delay_s * (0.5 + self._chance() / 2), keep_trying):
             try:
@@ -79,7 +78,7 @@ class Line:
         return None
 
     def exchange(self, request: ExchangeRequest) -> ExchangeAnswer:
-        """Send a request and return the answer; raise `Unreachable` if the connection is or gets lost."""
+        """Send a request and return the answer; raise `Unreachable` if the connection is lost."""
         if self._coordinator is None:
             raise Unreachable("the connection to the coordinator is not open")
         try:
@@ -88,7 +87,7 @@ class Line:
             self._lose(error)
 
     def goodbye(self) -> None:
-        """End the session, if the coordinator is there to hear it."""
+        """End the session, if the coordinator is reachable."""
         if self._coordinator is None:
             return
         try:
@@ -104,7 +103,7 @@ class Line:
         if self._was_open:
             _logger.info("the coordinator is back", session=self._hello.session)
         self._was_open = True
-        # The dead session is gone for good once it was named.
+        # The dead session has been taken back once it was named.
         self._hello = replace(self._hello, replaces="")
         return welcome
 
@@ -115,14 +114,14 @@ class Line:
         raise Unreachable(str(error)) from error
 
     def _log_absence(self, error: CrawlfleetError) -> None:
-        """Say that nobody answers, once a minute."""
+        """Log that nobody answers, once a minute."""
         now = self._clock()
         if now - self._logged_at >= STILL_TRYING_EVERY_S:
             self._logged_at = now
             _logger.warning("no coordinator answers, trying on", reason=str(error))
 
     def _rest(self, delay_s: float, keep_trying: Callable[[], bool]) -> bool:
-        """Wait between two tries; the wait may be woken early, so look at the clock."""
+        """Wait between two tries. The wait may be woken early, so check the clock."""
         until = self._clock() + delay_s
         while keep_trying():
             left_s = until - self._clock()

@@ -1,4 +1,4 @@
-"""What is asked of a session from outside its control thread: to drain, or to end with an error."""
+"""Orders to a session from outside its control thread: drain, or end with an error."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Orders:
-    """May be given and read by any thread; `wake` makes the control thread look."""
+    """Orders that any thread may give and read; `wake` makes the control thread check them."""
 
     def __init__(self, wake: Callable[[], None] = lambda: None) -> None:
         self._wake = wake
@@ -19,16 +19,16 @@ class Orders:
         return self._draining
 
     def drain(self) -> None:
-        """Ask for the end, in good order."""
+        """Request an orderly end."""
         self._draining = True
         self._wake()
 
     def abort(self, error: Exception) -> None:
-        """Ask for the end at once, since an error makes it pointless to go on; the first error counts."""
+        """Request an immediate end because of an error; the first error counts."""
         self._error = self._error or error
         self._wake()
 
     def check(self) -> None:
-        """Raise the error of `abort`, if there is one; for the control thread."""
+        """Raise the error of `abort`, if any, in the control thread."""
         if self._error is not None:
             raise self._error

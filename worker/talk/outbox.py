@@ -1,7 +1,7 @@
-"""The outbox: what the parse threads hand to the control thread, and the bell that wakes it.
+"""The outbox: the parse threads put reports in, the control thread takes them out.
 
-Owns nothing but the hand-over. The control thread sleeps in `wait`; it is woken by the first delivery
-after an empty outbox, by a full batch, and by `ring`.
+The control thread sleeps in `wait`; it is woken by the first delivery into an empty outbox, by a full batch, and by
+`ring`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from crawlfleet.worker.lanes import Attempt
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """The report of an attempt, ready to leave, and what goes ahead of it, in order: the earlier parts of a sitemap.
+    """The report of an attempt, ready to send. `ahead` are the earlier parts of a sitemap, in order.
 
-    `wire_bytes` is the size of the largest of them once encoded.
+    `wire_bytes` is the encoded size of the largest of them.
     """
 
     attempt: Attempt
@@ -30,7 +30,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bell(Protocol):
-    """What the control thread sleeps in until another thread sets it: a `threading.Event`."""
+    """The event in which the control thread sleeps: a `threading.Event`."""
 
     def set(self) -> object: ...
     def clear(self) -> object: ...
@@ -49,7 +49,7 @@ class Outbox:
         self._first_at: float | None = None
 
     def put(self, delivery: Delivery) -> None:
-        """Add a delivery; wake the control thread if that makes a difference to it."""
+        """Add a delivery; wake the control thread if the outbox was empty or the batch is full."""
         with self._lock:
             self._ready.append(delivery)
             ready = len(self._ready)
@@ -69,12 +69,12 @@ class Outbox:
         self._bell.set()
 
     def wait(self, timeout_s: float) -> None:
-        """Sleep until the bell rings or the time is over."""
+        """Sleep until the bell rings, for `timeout_s` at most."""
         self._bell.wait(timeout_s)
         self._bell.clear()
 
     def due_at(self, linger_s: float) -> float | None:
-        """When the oldest delivery should leave: `linger_s` after it came, at once if the batch is full."""
+        """When to send the oldest delivery: `linger_s` after it came, or at once if the batch is full."""
         with self._lock:
             if self._first_at is None:
                 return None

@@ -1,8 +1,8 @@
-"""What is outstanding between a session and the coordinator: held, not acked, not sent yet.
+"""What is outstanding between a session and the coordinator: held, unacked, or unsent.
 
-Owns the leases with unsettled tasks, the reports that are not acked yet (kept, and sent again unchanged, until they
-are), the starts and releases that were not sent yet, and the links that need not be sent again. It is pure: no clock,
-no thread, no connection; `worker.talk.client` drives it from one thread.
+It owns the leases with unsettled tasks, the reports that are not acked yet (kept, and resent unchanged until they are),
+the unsent starts and releases, and the links that need not be sent again. It is pure: no clock, no thread, no
+connection; `worker.talk.client` drives it from one thread.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ MAX_SENT_CHARS = 512
 
 
 class SentLinks:
-    """Links that an acked report has named, with the smallest depth they were named at, and their fingerprints.
+    """Links in acked reports, with the smallest depth at which they were sent, and their fingerprints.
 
-    Leaving them out of later reports only saves time: when the bound is reached, all are forgotten, and what is longer
-    than most is not remembered at all.
+    To leave them out of later reports only saves time. So when the bound is reached all are forgotten, and very long
+    links are not remembered.
     """
 
     def __init__(self, limit: int = MAX_SENT_LINKS) -> None:
         self._limit = limit
-        # Their fingerprints, and depths apart from them: those are looked at only where one may be too deep.
+        # Fingerprints and depths are separate: depths are checked only where one may be too large.
         self._refs: dict[str, bytes] = {}
         self._depths: dict[str, int] = {}
         self._deepest = 0
 
     def split(self, links: tuple[str, ...], depth: int) -> tuple[tuple[str, ...], bytes]:
-        """Return the links that were not sent yet at this depth or a smaller one, and fingerprints of the others."""
+        """Return the links not yet sent at this depth or a smaller one, and the joined fingerprints of the others."""
         refs, depths, any_depth = self._refs, self._depths, self._deepest <= depth
         unsent, known = [], []
         for link in links:
@@ -62,7 +62,7 @@ class SentLinks:
                 self._depths[link] = depth
 
     def forget(self) -> None:
-        """Forget all; another incarnation of the coordinator may not know what was sent to the last one."""
+        """Forget all links: another incarnation of the coordinator may not know what was sent to the last one."""
         self._refs.clear()
         self._depths.clear()
         self._deepest = 0
@@ -70,7 +70,7 @@ class SentLinks:
 
 @dataclass(slots=True)
 class _Held:
-    """A lease: its unsettled tasks, and those of them that were dropped here before they started."""
+    """A lease: its unsettled tasks, and those that were dropped here before they started."""
 
     open: set[bytes]
     dropped: set[bytes] = field(default_factory=set)
@@ -94,12 +94,12 @@ class Outstanding:
 
     @property
     def unacked(self) -> int:
-        """How many reports wait to be sent, or sent again."""
+        """How many reports wait to be sent or resent."""
         return len(self._unacked)
 
     @property
     def has_news(self) -> bool:
-        """Whether there is a start or a release to send."""
+        """Whether a start or a release is unsent."""
         return bool(self._started or self._released)
 
     @property
@@ -108,12 +108,12 @@ class Outstanding:
         return not (self._held or self._unacked or self._released)
 
     def hold(self, leases: Iterable[Lease]) -> None:
-        """Take note of new leases."""
+        """Add new leases."""
         for lease in leases:
             self._held[lease.id] = _Held({task.ref for task in lease.tasks})
 
     def deliver(self, deliveries: Iterable[Delivery]) -> None:
-        """Take up reports; links that need not be sent again are left out now, once and for all."""
+        """Add reports, without the links that need not be sent again."""
         for delivery in deliveries:
             report, key = delivery.report, delivery.attempt.key
             outlinks, known = self._sent_links.split(report.outlinks, delivery.attempt.task.depth + 1)
@@ -123,11 +123,11 @@ class Outstanding:
             )
 
     def start(self, keys: Iterable[TaskKey]) -> None:
-        """Take note of tasks that started; a report implies the start of its own task."""
+        """Record tasks that started; a report implies the start of its own task."""
         self._started.update((key, None) for key in keys if key not in self._unacked)
 
     def drop(self, keys: Iterable[TaskKey]) -> None:
-        """Take note of tasks that will never start here; a lease that has no others left is given back."""
+        """Record tasks that will never start here; a lease without other tasks is released."""
         for key in keys:
             held = self._held.get(key.lease_id)
             if held is not None and key.ref in held.open:
@@ -135,7 +135,7 @@ class Outstanding:
                 self._close(key.lease_id, held)
 
     def compose(self, want: int, now: float) -> ExchangeRequest:
-        """Write the next request: as many reports as fit, ages as of `now`."""
+        """Return the next request, with as many reports as fit, and ages as of `now`."""
         return ExchangeRequest(
             session=self._session,
             reports=self._next_reports(now),
@@ -146,7 +146,7 @@ class Outstanding:
         )
 
     def settle(self, request: ExchangeRequest, answer: ExchangeAnswer) -> None:
-        """Take in the answer to a request that the coordinator knew the session of."""
+        """Apply the answer to a request whose session the coordinator knew."""
         for key in request.started:
             self._started.pop(key, None)
         for lease_id in request.released:
@@ -191,7 +191,7 @@ class Outstanding:
             self._close(ack.lease, held)
 
     def _close(self, lease_id: int, held: _Held) -> None:
-        """Let go of a lease that is settled; or release one whose unsettled tasks were all dropped."""
+        """Forget a settled lease, or release one whose unsettled tasks were all dropped."""
         if held.open != held.dropped:
             return
         del self._held[lease_id]

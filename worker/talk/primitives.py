@@ -1,11 +1,11 @@
-"""What a hook gets as `page.fleet`: locks and numbers that the whole fleet shares, by name.
+"""The object `page.fleet` of a hook: locks and numbers that the whole fleet shares, by name.
 
     with page.fleet.lock("login"):
         ...
     page.fleet.value("seen").add(1)
 
-Owns the waiting: nothing blocks at the coordinator, so a lock is asked for again and again, with growing pauses. The
-owner of a lock is a thread of this session; what a lost session held passes on. None of this is part of the
+Waiting is done here: no call blocks at the coordinator, so a lock is requested repeatedly, with growing pauses. The
+owner of a lock is a thread of this session; the locks of a lost session are freed. None of this is part of the
 exactly-once promise: a page that is fetched twice may count twice.
 """
 
@@ -34,7 +34,7 @@ _logger = structlog.get_logger(__name__)
 
 
 class LockPort(Protocol):
-    """A lock at the coordinator, asked for by one owner; `acquire` gives its fencing number, 0 if it is taken."""
+    """A lock at the coordinator for one owner; `acquire` returns its fencing number, 0 if the lock is taken."""
 
     def acquire(self) -> int: ...
     def release(self) -> None: ...
@@ -49,7 +49,7 @@ class ValuePort(Protocol):
 
 
 class PrimitivesPort(Protocol):
-    """Where primitives come from: `shared.manager.FleetManager`, which gives each thread its own connection."""
+    """The source of primitives: a `FleetManager`, which gives each thread its own connection."""
 
     def Lock(self, name: str, owner: str) -> LockPort: ...
     def Value(self, name: str) -> ValuePort: ...
@@ -66,9 +66,9 @@ class FleetPrimitives:
 
     @contextmanager
     def lock(self, name: str) -> Iterator[int]:
-        """Hold the fleet's lock of that name, waiting for as long as it takes; the value is its fencing number.
+        """Hold the fleet's lock of that name; wait until it is free. The value is its fencing number.
 
-        Raise `RuntimeError` if this thread holds it already, `Unreachable` if the coordinator stays away for a minute.
+        Raises `RuntimeError` if this thread holds it already, `Unreachable` if the coordinator is away for a minute.
         """
         owner = f"{self._session}/{os.getpid()}/{threading.get_ident()}"
         if (name, owner) in self._held:
@@ -87,7 +87,7 @@ class FleetPrimitives:
         return FleetValue(self.patiently(lambda: self._manager.Value(name)), self)
 
     def patiently(self, call: Callable[[], T]) -> T:
-        """Make a call that may be repeated, as often as it takes while the coordinator is away."""
+        """Make a call that may be repeated; repeat it while the coordinator is away."""
         for _ in range(round(AWAY_PATIENCE_S / AWAY_PAUSE_S)):
             try:
                 return call()
@@ -103,7 +103,7 @@ class FleetPrimitives:
         return fence
 
     def _release(self, lock: LockPort, name: str) -> None:
-        """Give a lock back. That it is gone already is only logged: what was done under it is done."""
+        """Free a lock. If it was lost already, only log that: the work under it is done."""
         try:
             self.patiently(lock.release)
         except ValueError as error:
@@ -118,13 +118,13 @@ class FleetValue:
         self._fleet = fleet
 
     def get(self) -> Number:
-        """Read it."""
+        """Return the number."""
         return self._fleet.patiently(self._value.get)
 
     def set(self, number: Number) -> None:
-        """Replace it."""
+        """Set the number."""
         self._fleet.patiently(lambda: self._value.set(number))
 
     def add(self, number: Number) -> Number:
-        """Add to it and return the sum. Not repeated: after `Unreachable` nobody knows whether it was added."""
+        """Add to the number and return the sum. Never retried: after `Unreachable` the sum is unknown."""
         return self._value.add(number)

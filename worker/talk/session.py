@@ -1,6 +1,6 @@
-"""A session with the coordinator, put together: the one place that does it, for a worker, a user's program and tests.
+"""Assembles a session with the coordinator: the only place that does, for a worker, a user's program and tests.
 
-Owns which part gets which other part. What a session does is `worker.talk.client`'s.
+It connects the parts to each other. `worker.talk.client` runs the session.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from crawlfleet.worker.talk.outstanding import MAX_SENT_LINKS, Outstanding, Sent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOptions:
-    """In what sessions differ.
+    """The options of a session.
 
-    Exchanges are at most `heartbeat_s` apart, or a third of the lease time; a coordinator that is away for longer than
-    `patience_s` is given up. A `batch` of reports leaves at once. `sent_links` are remembered, so that they are not
-    sent again. For `quiet_s` nothing is logged while nobody answers, as another worker of this machine logs it.
+    Exchanges are at most `heartbeat_s` apart, or a third of the lease time. A coordinator that is away for longer than
+    `patience_s` is given up. A `batch` of reports is sent at once. Up to `sent_links` links are remembered, so that
+    they are not sent again. For `quiet_s` an absent coordinator is not logged: another worker of the machine logs it.
     """
 
     heartbeat_s: float = math.inf
@@ -36,7 +36,7 @@ class SessionOptions:
 
 
 class Session:
-    """The parts of one session. The control thread uses all of them; which of them others may use, each part says."""
+    """The parts of one session. The control thread uses all of them; each part says what other threads may call."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Session:
         bell: Bell | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`clock`, `bell` (what the control thread sleeps in) and `chance` are given where time is simulated."""
+        """`clock`, `bell` (in which the control thread sleeps) and `chance` are parameters for simulations."""
         self.options = options
         self.clock = clock
         self.outbox = Outbox(clock, options.batch, bell)
@@ -58,6 +58,6 @@ class Session:
         self.line = Line(dial, hello, wait=self.outbox.wait, clock=clock, chance=chance, quiet_s=options.quiet_s)
 
     def join(self) -> Welcome | None:
-        """Say hello until a coordinator answers; None if a drain is asked for, or patience ends, before one does."""
+        """Say hello until a coordinator answers; None if a drain is requested or patience ends before."""
         give_up_at = self.clock() + self.options.patience_s
         return self.line.open(lambda: not self.orders.draining and self.clock() < give_up_at)
