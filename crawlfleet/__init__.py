@@ -1,4 +1,4 @@
-"""crawlfleet: a distributed crawler. Here are the names that programs and hooks import, and in `crawlfleet.errors`."""
+"""crawlfleet: a distributed crawler. Programs and hooks import names from here and from `crawlfleet.errors`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load the public names when they are asked for: the command line must not pay for them."""
+    """Import a public name on first use, so that the command line starts without them."""
     if name == "__version__":
         from importlib import metadata
 

@@ -1,4 +1,4 @@
-"""The command line: one command a file, in `crawlfleet.commands`."""
+"""The command line. Each command has a file in `crawlfleet.commands`."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def command_line(named: Collection[str]) -> argparse.ArgumentParser:
 
 
 def run_and_exit() -> NoReturn:
-    """Be the command of this process. It ends at once: to take apart all that a crawl has loaded takes a while."""
+    """Run a command and end the process at once, because an orderly interpreter shutdown takes time."""
     os._exit(main())
 
 
 class _Version(argparse.Action):
-    """Prints the version, which takes a look into the installed metadata."""
+    """Prints the version, which it reads from the installed metadata."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from crawlfleet import __version__

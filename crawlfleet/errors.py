@@ -1,4 +1,4 @@
-"""The errors that a program on the fleet can catch. Their tree is drawn in `crawlfleet.shared.errors`."""
+"""The errors that a user's program can catch. `crawlfleet.shared.errors` shows their tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both sides agree on: messages, addresses, scope, the wire. No I/O but the wire."""
+"""The contract between coordinator and worker: messages, addresses, scope, the wire. No I/O except the wire."""
 
 if __name__ != "crawlfleet.shared":
     raise ImportError("`shared` is a folder of the project, not a package of its own: import crawlfleet.shared")

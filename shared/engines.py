@@ -16,11 +16,10 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchEntry(Entry):
-    """A fetch engine. It is called with the job's `FetchSpec`, and gives a fetcher.
+    """A fetch engine. It is called with the job's `FetchSpec`, and returns a fetcher.
 
-    One that `prepares_sessions` is called with the hook's `session` as well, None if there is none. With `many_at_once`
-    the fetcher carries out many exchanges in one thread. `fetches` is how many pages a worker fetches at once by
-    default.
+    An engine that `prepares_sessions` is also called with the hook's `session`, or None. With `many_at_once` the
+    fetcher fetches many pages at once in one thread. `fetches` is how many pages a worker fetches at once by default.
     """
 
     kind = "fetch engine"
@@ -59,7 +58,7 @@ PARSE_ENGINES = table(
 
 
 def names(entries: Iterable[Entry]) -> tuple[str, ...]:
-    """Return the names that a job may give for one of some engines."""
+    """Return the names by which a job may choose one of these engines."""
     return AUTO, *(entry.name for entry in entries)
 
 

@@ -1,35 +1,36 @@
 """The tree of errors that cross a boundary of the project.
 
-    CrawlfleetError                what a user can be told in one sentence
+    CrawlfleetError                an error that one sentence explains to a user
     ├── UsageError                 exit 2: the command line, an address, a key, a version
     │   ├── JobError               exit 2: the job file; holds every problem found
     │   ├── JoinError              exit 2: the token is malformed, or the coordinator refuses it
     │   └── VersionError           exit 2: the two sides speak different protocol versions
     ├── CrawlFailed                exit 1: no seed gave a page, or a sink or the store failed
-    ├── WireError                  the other process broke the protocol; its connection ends
-    ├── Unreachable                no coordinator answers there (now); a worker tries again
-    └── RemoteError                the coordinator refused one call, by name; the connection goes on
 
-The web's misbehaviour is not here: it is an `Outcome` in a report. Bugs of ours are not here either; they raise loudly.
+    ├── WireError                  the other process violated the protocol; its connection ends
+    ├── Unreachable                no coordinator answers at the moment; a worker tries again
+    └── RemoteError                the coordinator refused one call, by name; the connection stays open
+
+Misbehaviour of the web is not an error here but an `Outcome` in a report. Bugs in crawlfleet raise other exceptions.
 """
 
 from __future__ import annotations
 
 
 class CrawlfleetError(Exception):
-    """Base of all errors that are told to a user in one sentence."""
+    """Base of all errors that one sentence explains to a user."""
 
     exit_code = 1
 
 
 class UsageError(CrawlfleetError):
-    """The user asked for something that cannot be; the text says what, where and what to do."""
+    """The user asked for something impossible; the text says what, where and what to do."""
 
     exit_code = 2
 
 
 class JoinError(UsageError):
-    """The join token is malformed, or its secret or fingerprint does not fit the coordinator."""
+    """The join token is malformed, or its secret or fingerprint does not match the coordinator's."""
 
 
 class VersionError(UsageError):
@@ -37,7 +38,7 @@ class VersionError(UsageError):
 
 
 class JobError(UsageError):
-    """A job file has problems: `problems` is one line each, `file:line:column: what, and what to do`."""
+    """A job file has problems: `problems` has one line for each, `file:line:column: what, and what to do`."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
@@ -45,11 +46,11 @@ class JobError(UsageError):
 
 
 class CrawlFailed(CrawlfleetError):
-    """The crawl ended without doing its work."""
+    """The crawl ended without completing its work."""
 
 
 class WireError(CrawlfleetError):
-    """The other side sent what the protocol does not allow."""
+    """The other side sent something that the protocol does not allow."""
 
 
 class Unreachable(CrawlfleetError):

@@ -1,4 +1,4 @@
-"""How a command ends: what its user is told, and its exit code. The one place that prints errors."""
+"""How a command ends: the error message for its user, and its exit code. The only place that prints errors."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ INTERRUPTED = 130
 
 
 def exit_code_of(command: Callable[[], int]) -> int:
-    """Run a command; tell its error in one sentence (a job's problems in a line each); return its exit code.
+    """Run a command; print its error as one sentence (a job's problems as one line each); return its exit code.
 
-    What it printed has left this process then, or the code is not 0.
+    If the code is 0, everything that the command printed has been written.
     """
     code = _code_of(command)
     try:
-        if sys.stdout is not None:  # as it is where a shell has closed it
+        if sys.stdout is not None:  # None if a shell has closed it
             sys.stdout.flush()
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
@@ -45,5 +45,5 @@ def _code_of(command: Callable[[], int]) -> int:
 
 
 def _let_go_of_output() -> None:
-    """Whoever read our output has gone, or has no room; what Python still has for it must not fail again at exit."""
+    """The reader of the output is gone, or its disk is full; what Python has buffered must not fail again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Loading no more than a process needs. For whole processes of ours: a program that uses us loads what it likes."""
+"""Loading no more than a process needs. Only for crawlfleet's own processes, not for programs that use crawlfleet."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from importlib import import_module
 
 
 def load_structlog() -> None:
-    """Import structlog without rich, which it looks for to print tracebacks that nobody here has it print.
+    """Import structlog without rich, which structlog would import to print tracebacks in a way that is not used here.
 
-    That is 8 MB and 30 ms of every process. To be called before anything else imports structlog; rich can be imported
-    afterwards as ever.
+    This saves 8 MB and 30 ms in every process. Call it before anything else imports structlog; rich can still be
+    imported afterwards.
     """
     if "structlog" in sys.modules or "rich" in sys.modules:
         return
-    # What is None here cannot be imported.
+    # A module that is None here cannot be imported.
     sys.modules["rich"] = None  # type: ignore[assignment]  # None in place of a module makes its import fail
     try:
         import_module("structlog")

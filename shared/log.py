@@ -1,6 +1,6 @@
-"""Logging for all processes: pretty on a terminal, JSON lines elsewhere, and JSON lines into the crawl's log file.
+"""Logging for all processes: formatted on a terminal, else JSON lines, and JSON lines into the crawl's log file.
 
-Fixed keys: `event` (what happened, a constant), `level`, `at` (UTC), and as they apply `job`, `url`, `host`, `lease`,
+Fixed keys: `event` (what happened, a constant), `level`, `at` (UTC), and if they apply `job`, `url`, `host`, `lease`,
 `session`, `worker`, `reason`, `detail`. Nothing is logged per link.
 """
 
@@ -53,7 +53,7 @@ def _drop(_logger: object, _method: str, _event: Event) -> NoReturn:
 
 
 def _escape(_logger: object, _method: str, event: Event) -> Event:
-    """Make control characters visible: what comes from the web must not drive a terminal."""
+    """Make control characters visible: text from the web must not control a terminal."""
     for key, value in event.items():
         if isinstance(value, str) and key != "exception" and _CONTROL.search(value):
             event[key] = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", value)
@@ -61,7 +61,7 @@ def _escape(_logger: object, _method: str, event: Event) -> Event:
 
 
 class _Tee:
-    """Writes every event to a file as well, as one JSON line. A full disk costs log lines, never more."""
+    """Also writes every event to a file, as one JSON line. If the disk is full, only log lines are lost."""
 
     def __init__(self, file: Path) -> None:
         self._file = file.open("a", encoding="utf-8", buffering=1)

@@ -1,8 +1,8 @@
-"""What travels between coordinator and worker, as frozen values.
+"""The messages between coordinator and worker, as frozen values.
 
 Every message is msgpack, decoded with its type: an unknown field or a wrong type is refused (`decode` raises
-`WireError`). Optional fields have defaults, so that a minor version may add some. Times are seconds and always
-relative (`_s`: a duration, `age_s`: how long ago), since no two machines share a clock.
+`WireError`). Optional fields have defaults, so that a minor version may add fields. Times are seconds and always
+relative (`_s`: a duration, `age_s`: how long ago), because the clocks of two machines differ.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ PROTOCOL_MAJOR = 1
 PROTOCOL_MINOR = 0
 
 VALUE_ITEM = "value"
-# What a page's own row is called, and has, where a job has neither rules nor a hook.
+# The name and the fields of a page's row in a job that has neither rules nor a hook.
 PAGE_ITEM = "page"
 PAGE_FIELDS = ("status", "content_type", "title", "size", "canonical")
 MAX_OUTLINKS = 10_000
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """Base of all that travels."""
+    """Base of all messages and of the values in them."""
 
 
 class TaskKey(NamedTuple):
-    """A task under a lease: the lease's id and the task's fingerprint. Travels as an array of the two."""
+    """A task under a lease: the lease's id and the task's fingerprint. It is sent as an array of the two."""
 
     lease_id: int
     ref: bytes
@@ -60,7 +60,7 @@ class Outcome(StrEnum):
 
 
 class AckState(StrEnum):
-    """What the coordinator made of a report."""
+    """The coordinator's answer to a report."""
 
     OK = "ok"
     STALE = "stale"
@@ -79,7 +79,7 @@ class Task(Message, frozen=True, kw_only=True):
 
 
 class Lease(Message, frozen=True, kw_only=True):
-    """The right to fetch these tasks of one host until the lease time is over, unless renewed.
+    """The right to fetch these tasks of one host until the lease time is over, unless it is renewed.
 
     `spacing_s` is the least time between two starts on the host, `slots` how many may run at once in this session
     (over all its leases on that host).
@@ -104,8 +104,8 @@ class Row(Message, frozen=True, kw_only=True):
 
 
 class SitemapEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A page that a sitemap lists: its canonical URL, its priority (0 is the usual, higher comes earlier), and when it
-    was changed last, in seconds since 1970 (0: not said)."""
+    """A page that a sitemap lists: its canonical URL, its priority (0: default, higher comes earlier), and when it was
+    last modified, in seconds since 1970 (0: unknown)."""
 
     url: str
     priority: int = 0
@@ -115,17 +115,18 @@ class SitemapEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
 class Report(Message, frozen=True, kw_only=True):
     """How one task ended.
 
-    `age_s` is how long ago, when this is sent, the attempt started; None if it never started. `reason` names the error
-    (`timeout_total`, `http_404`, ...; empty if none; `noindex` of a page that was fetched, but wants no rows), `detail`
-    says it in words. `outlinks` are canonical and in scope. `known` are the fingerprints, one after another, of further
-    outlinks: those that an earlier, acked report of this session has told at the same or a smaller depth. `location` is
-    the canonical target of a redirect. `body` is only filled for robots.txt, and so is `fresh_s`, how long its
-    Cache-Control lets it be kept (None: it does not say). `address` is the one that was connected to. `gap_s` is how
-    long before this attempt the last one on its host started in this session, by the worker's own clock; None if there
-    was none lately, or the host has no delay.
+    `age_s` is how long before this report is sent the attempt started; None if it never started. `reason` names the
+    error (`timeout_total`, `http_404`, ...; empty if none; `noindex` for a fetched page that asks for no rows),
+    `detail` describes it. `outlinks` are canonical and in scope. `known` are the concatenated fingerprints of further
+    outlinks, which an earlier, acked report of this session contained at the same or a smaller depth. `location` is
+    the canonical target of a redirect. `body` is only set for robots.txt, and so is `fresh_s`, how long its
+    Cache-Control allows to keep it (None: not specified). `address` is the address that was connected to. `gap_s` is
+    the time between the start of the previous attempt on this host in this session and the start of this one, by the
+    worker's own clock; None if there was no recent attempt, or the host has no delay.
 
-    `entries` are the pages that a sitemap lists, in scope, `sitemaps` the sitemaps of an index. A large one is told in
-    several reports under one lease, each sent when the one before it was acked; all but the last say `more`.
+    `entries` are the pages in scope that a sitemap lists, `sitemaps` the sitemaps of an index. A large sitemap is
+    reported in several reports under one lease, each sent after the previous one was acked; all except the last set
+    `more`.
     """
 
     lease: int
@@ -159,7 +160,7 @@ class Report(Message, frozen=True, kw_only=True):
 
 
 class Ack(Message, frozen=True, kw_only=True):
-    """The answer to one report. After STALE or REJECTED the report changed nothing."""
+    """The answer to one report. With STALE or REJECTED, the report changed nothing."""
 
     lease: int
     ref: bytes
@@ -173,9 +174,9 @@ class Ack(Message, frozen=True, kw_only=True):
 
 
 class Hello(Message, frozen=True, kw_only=True):
-    """A session opens. `session` is chosen by the worker and stays the same over reconnects; `replaces` names the
-    session of a worker process that is known to be dead, so that its tasks return at once; `began` those of its tasks
-    that are known to have begun, beyond what it told itself."""
+    """A session opens. `session` is chosen by the worker and stays the same across reconnects; `replaces` names the
+    session of a worker process that is known to be dead, so that its tasks return at once; `began` names those of its
+    tasks that are known to have begun although it did not report that."""
 
     session: str
     protocol_major: int = PROTOCOL_MAJOR
@@ -188,8 +189,8 @@ class Hello(Message, frozen=True, kw_only=True):
 class FetchSpec(Message, frozen=True, kw_only=True):
     """How to fetch: engine, time and size limits, what to send.
 
-    All times count from the start of an exchange. `types` are the content types of the pages that are read, None for
-    all. `ca_pem` holds certificates of authorities that are trusted beside the usual ones.
+    All times count from the start of a fetch. `types` are the content types of the pages that are read, None for
+    all. `ca_pem` contains certificates of authorities that are trusted in addition to the usual ones.
     """
 
     engine: str = AUTO
@@ -204,7 +205,7 @@ class FetchSpec(Message, frozen=True, kw_only=True):
 
 
 class FieldRule(Message, frozen=True, kw_only=True):
-    """One field of an item: what is selected, what is taken, whether one or all.
+    """One field of an item: what is selected, what is taken of it, and whether of one match or of all.
 
     `take` is `text` or `attr`; then `attr` names the attribute. A nested field has `fields` (and `selector` as its
     `each`); `many` asks for a list.
@@ -236,7 +237,7 @@ class ScopeSpec(Message, frozen=True, kw_only=True):
 
 
 class UrlSpec(Message, frozen=True, kw_only=True):
-    """What is taken for one address: see `shared.web.url_policy`. `drop_query` are globs of parameter names."""
+    """Which addresses count as the same: see `shared.web.url_policy`. `drop_query` are globs of parameter names."""
 
     drop_query: tuple[str, ...] = ()
     sort_query: bool = False
@@ -245,7 +246,7 @@ class UrlSpec(Message, frozen=True, kw_only=True):
 
 
 class LinkSpec(Message, frozen=True, kw_only=True):
-    """Which links count beside those to other pages (`assets`), and whether a page's own wishes are heeded."""
+    """Which links count in addition to those to other pages (`assets`), and whether a page's directives are obeyed."""
 
     assets: bool = False
     obey_nofollow: bool = True
@@ -259,14 +260,14 @@ class ParseSpec(Message, frozen=True, kw_only=True):
 
 
 class HookSpec(Message, frozen=True, kw_only=True):
-    """A job's Python hook: where its file lies at the coordinator, and its text for workers that do not have it."""
+    """A job's Python hook: the path of its file at the coordinator, and its text for workers without the file."""
 
     path: str
     source: str
 
 
 class Brief(Message, frozen=True, kw_only=True):
-    """All that a worker has to know of a job. `follow` None means every link that leads on to another page."""
+    """Everything that a worker needs to know about a job. `follow` None means every link to another page."""
 
     job: str
     scope: ScopeSpec
@@ -283,7 +284,7 @@ class Brief(Message, frozen=True, kw_only=True):
 
 
 class Welcome(Message, frozen=True, kw_only=True):
-    """The answer to `Hello`. `epoch` is the coordinator's incarnation."""
+    """The answer to `Hello`. `epoch` identifies this run of the coordinator."""
 
     epoch: int
     lease_s: float
@@ -295,8 +296,8 @@ class Welcome(Message, frozen=True, kw_only=True):
 class ExchangeRequest(Message, frozen=True, kw_only=True):
     """The session's half of an exchange; it also renews every lease in `holding`.
 
-    `started` names the tasks whose fetch began since the last exchange; `released` the leases that are given
-    back: what is unsettled of them was not started. `want` is how many tasks more are wished for.
+    `started` names the tasks whose fetch began since the last exchange; `released` names the leases that are
+    returned: their unsettled tasks were not started. `want` is the number of further tasks that the session asks for.
     """
 
     session: str
@@ -310,10 +311,10 @@ class ExchangeRequest(Message, frozen=True, kw_only=True):
 class ExchangeAnswer(Message, frozen=True, kw_only=True):
     """Acks in the order of the reports; new leases; when to ask again at the latest.
 
-    `lost` names leases in `holding` that are no longer this session's: what has not started under them must not start.
-    `recalled` names leases of which that is to be given back, since their host wants to be left alone for longer.
-    `scope` is sent again when it grew. After `finished` there will never be another lease. `known` False means that the
-    coordinator has no such session: say hello again.
+    `lost` names leases in `holding` that no longer belong to this session: tasks that have not started under them must
+    not start. `recalled` names leases whose tasks that have not started are to be returned, because their host needs a
+    longer pause. `scope` is sent again after it has grown. After `finished` there will be no more leases. `known` False
+    means that the coordinator does not have this session: say hello again.
     """
 
     acks: tuple[Ack, ...] = ()
@@ -340,7 +341,7 @@ _decoders: dict[type[Message], msgspec.msgpack.Decoder[Any]] = {}
 
 
 def encode(message: Message) -> bytes:
-    """Encode a message; raise `TypeError` naming the type of a value that may not travel."""
+    """Encode a message; raise a `TypeError` that names the type of a value that cannot be sent."""
     return _encoder.encode(message)
 
 

@@ -1,6 +1,6 @@
 """Messages over a pipe between processes of one machine: msgpack bytes, never pickles.
 
-Who talks over a pipe defines its messages, and a decoder of them.
+The processes that use a pipe define its messages, and a decoder for them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 
 
 class PipeMessage(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Base of all messages; the name of its class travels with it."""
+    """Base of all messages; the name of its class is sent with it."""
 
 
 M = TypeVar("M", bound=PipeMessage)
@@ -21,7 +21,7 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def send(pipe: Connection, message: PipeMessage) -> bool:
-    """Send a message; False if nobody is there any more to read it."""
+    """Send a message; return False if the other side has ended."""
     try:
         pipe.send_bytes(_encoder.encode(message))
     except OSError:
@@ -30,7 +30,7 @@ def send(pipe: Connection, message: PipeMessage) -> bool:
 
 
 def receive(pipe: Connection, decoder: msgspec.msgpack.Decoder[M]) -> M | None:
-    """Read the next message, waiting for it; None if the other side has ended."""
+    """Wait for the next message and return it; None if the other side has ended."""
     try:
         return decoder.decode(pipe.recv_bytes())
     except (EOFError, OSError):

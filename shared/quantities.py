@@ -1,6 +1,6 @@
-"""Durations and sizes as people write them: `250ms`, `1.5s`, `10MiB`.
+"""Durations and sizes as a job writes them: `250ms`, `1.5s`, `10MiB`.
 
-Pure; every refusal is a `ValueError` with one sentence.
+Pure; an invalid value raises a `ValueError` with one sentence.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def duration_text(duration_s: float) -> str:
 
 
 def size_bytes(value: object, low: str, high: str) -> int:
-    """Return a size in bytes. Raise `ValueError` if it is no size, or not from low to high."""
+    """Return a size in bytes. Raise `ValueError` if it is invalid, or not from low to high."""
     return int(_within(value, low, high, _BYTES, "a size such as 500KB or 10MiB"))
 
 

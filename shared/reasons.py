@@ -82,7 +82,7 @@ class Reason(StrEnum):
     OTHER = "other", "Retries for any reason beyond the first hundred different ones."
 
 
-# What a rule answers that may refuse: the reason, or the empty string.
+# The answer of a rule that may refuse: the reason, or the empty string if it does not.
 Refusal = Reason | Literal[""]
 
 HOST_BUDGETS = frozenset({Reason.BUDGET_HOST_PAGES, Reason.BUDGET_HOST_BYTES, Reason.BUDGET_HOST_TIME})

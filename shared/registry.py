@@ -1,7 +1,7 @@
 """The shape that the tables of backends share: sinks, stores, fetch engines, parse engines.
 
-A table is a dict of frozen entries by name. Whoever accepts a name, lists the known ones, tells what a backend can do
-or runs its conformance suite asks the table. What an entry leads to is imported when it is chosen, not before.
+A table is a dict of frozen entries by name. Code that accepts a name, lists the known names, needs to know what a
+backend can do, or runs its conformance suite uses the table. A backend is imported when it is chosen, not before.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from crawlfleet.shared.errors import UsageError
 class Entry:
     """One backend. `place` is where it is found: `module:attribute`.
 
-    `package` is the distribution that it needs, `extra` the extra of crawlfleet that brings it; both are empty for what
-    needs nothing but the standard library. A table's own entries add what its backends differ in.
+    `package` is the distribution that it needs, `extra` the extra of crawlfleet that installs it; both are empty for a
+    backend that needs only the standard library. The entries of each table add the properties of its backends.
     """
 
     kind: ClassVar[str] = "backend"
@@ -29,7 +29,7 @@ class Entry:
     extra: str = ""
 
     def load(self, otherwise: str = "") -> Any:
-        """Import the backend; raise `UsageError` that says what to install, or what to do `otherwise`."""
+        """Import the backend; raise a `UsageError` that says what to install, or what to do `otherwise`."""
         module, _, attribute = self.place.partition(":")
         try:
             return getattr(import_module(module), attribute)

@@ -1,4 +1,4 @@
-"""How far a crawl is: the numbers that users are told, while it goes on and at its end."""
+"""The progress of a crawl: the numbers for users, during the crawl and at its end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Numbers(Message, frozen=True, kw_only=True):
 
 
 class Status(Numbers, frozen=True, kw_only=True):
-    """A look at a crawl that is being served: its numbers, its sessions, and whether it is finished."""
+    """The state of a crawl that is being served: its numbers, its sessions, and whether it is finished."""
 
     sessions: int = 0
     finished: bool = False

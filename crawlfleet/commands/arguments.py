@@ -14,7 +14,7 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept-changes",
         action="store_true",
-        help="go on although the job's seeds, scope, traps or urls have changed",
+        help="resume although the job's seeds, scope, traps or urls have changed",
     )
     parser.add_argument(
         "--crawls", metavar="DIR", type=Path, default=Path("crawls"), help="where crawls are kept (default: crawls)"
@@ -23,7 +23,7 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """Define how many pages a worker process fetches at once."""
-    text = "pages that each fetches at once (default: 256 by curl, 16 by requests)"
+    text = "pages that each worker fetches at once (default: 256 with curl, 16 with requests)"
     parser.add_argument("--threads", metavar="N", type=count, help=text)
 
 

@@ -1,4 +1,4 @@
-"""`crawlfleet check`: tell every problem of a job file."""
+"""`crawlfleet check`: report every problem of a job file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Load a job and tell what it is; raise `JobError` with all of its problems."""
+    """Load a job and print what it contains; raise a `JobError` with all of its problems."""
     from crawlfleet.coordinator.job.job import load
 
     job = load(args.job)

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Serve a job as the arguments say; return the exit code. Raise `UsageError` for what cannot be done."""
+    """Serve a job as the arguments say; return the exit code. Raise `UsageError` if that is impossible."""
     from crawlfleet.shared.lean import load_structlog
 
     load_structlog()
@@ -69,7 +69,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """Split `HOST:PORT` (IPv6 hosts in brackets); raise `UsageError` saying what is wrong."""
+    """Split `HOST:PORT` (IPv6 hosts in brackets); raise a `UsageError` that says what is wrong."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
         raise UsageError(f"--bind {text}: expected HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:7320")

@@ -1,6 +1,6 @@
-"""Which commands there are. Only the modules of commands that are asked for are loaded, so that `--help` is quick.
+"""The table of commands. Only the module of the command that is run is imported, so that `--help` is fast.
 
-A module of a command has `add_arguments(parser)` and `execute(args)`, which returns the exit code.
+The module of a command has `add_arguments(parser)` and `execute(args)`, which returns the exit code.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Command(NamedTuple):
     module: str
 
     def define(self, parser: argparse.ArgumentParser) -> None:
-        """Load the command's module, and give a parser its arguments and what executes them."""
+        """Import the command's module, and add its arguments and its `execute` function to a parser."""
         module = import_module(self.module)
         module.add_arguments(parser)
         parser.set_defaults(execute=module.execute)
@@ -31,7 +31,7 @@ COMMANDS = [
     Command("run", "crawl a job with a coordinator and workers on this machine", "crawlfleet.commands.run"),
     Command("coordinator", "serve a job to workers, here or on other machines", "crawlfleet.commands.coordinator"),
     Command("worker", "fetch and parse for a coordinator", "crawlfleet.commands.worker"),
-    Command("check", "tell every problem of a job file", "crawlfleet.commands.check"),
+    Command("check", "report every problem of a job file", "crawlfleet.commands.check"),
     Command("verify", "prove from a crawl's folder that nothing was lost or doubled", "crawlfleet.commands.verify"),
     Command(
         "audit-politeness",
@@ -43,7 +43,7 @@ COMMANDS = [
 
 
 def add_commands(parser: argparse.ArgumentParser, named: Collection[str]) -> None:
-    """Give a parser all commands, with the arguments of those that are named."""
+    """Add all commands to a parser, with the arguments of those that are named."""
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         subparser = subparsers.add_parser(command.name, help=command.help)

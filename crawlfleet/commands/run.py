@@ -6,7 +6,7 @@ import argparse
 
 from crawlfleet.commands.arguments import add_job_arguments, add_threads, cores, count
 
-# With more, the coordinator would be what they wait for.
+# With more workers, the coordinator would be the bottleneck.
 MOST_WORKERS = 8
 
 

@@ -1,6 +1,6 @@
 """`crawlfleet worker`, or `python -m crawlfleet.worker`: a node on this machine.
 
-What a node needs is imported once it is asked for, so that `--help` is quick.
+The modules of a node are imported only when it is run, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the arguments of a node."""
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--join", metavar="TOKEN", help="the join token that the coordinator printed")
-    where.add_argument("--join-file", metavar="FILE", type=Path, help="a file with it; waited for if need be")
+    where.add_argument(
+        "--join-file",
+        metavar="FILE",
+        type=Path,
+        help="a file with the join token; if it does not exist yet, wait for it",
+    )
     parser.add_argument(
         "--processes", metavar="N", type=count, default=cores(), help="worker processes (default: cores)"
     )
@@ -60,7 +65,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def await_token(path: Path, signals: Signals) -> JoinToken | None:
-    """Read a token from a file, waiting until it is there and not empty; None if a signal came before."""
+    """Wait until a file exists and is not empty; return its token, or None if a signal came before."""
     import structlog
 
     from crawlfleet.shared.wire.join_token import read_token

@@ -25,7 +25,7 @@ _CONTENT_TYPES = {demo_shop.ROBOTS_PATH: "text/plain", demo_shop.STYLE_PATH: "te
 
 
 class DemoSite(ThreadingHTTPServer):
-    """The shop, listening. `hits` counts the requests for each path the shop knows, whatever the answers."""
+    """The shop as a listening server. `hits` counts the requests for each known path, whatever the answers."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -41,15 +41,15 @@ class DemoSite(ThreadingHTTPServer):
 
     @property
     def base(self) -> str:
-        """The URL of the home page, as the server itself would name it."""
+        """The URL of the home page, as the server itself writes it."""
         return f"http://{self.server_address[0]!s}:{self.server_port}/"
 
     def expected(self) -> Truth:
-        """Tell how every URL of this server must end in a crawl."""
+        """Return how every URL of this server must end in a crawl."""
         return demo_shop.expected(self.base)
 
     def count(self, path: str) -> int:
-        """Count a request; tell how many there were for this path, this one included."""
+        """Count a request; return how many there were for this path, including this one."""
         if path not in self.pages and path not in demo_shop.REDIRECTS and path not in demo_shop.MISSING:
             return 0
         with self._lock:
@@ -62,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "demo-site"
     disable_nagle_algorithm = True
-    wbufsize = -1  # head and body leave in one packet
+    wbufsize = -1  # head and body are sent in one packet
     timeout = 60
 
     def do_GET(self) -> None:
@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def log_message(self, *args: object) -> None:
-        """Stay silent: the crawl that runs beside it owns the terminal."""
+        """Log nothing: the crawl that runs at the same time uses the terminal."""
 
     def _refuse(self, status: HTTPStatus, words: str) -> None:
         self._answer(status, demo_shop.error_page(status, words).encode())
@@ -101,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def serve(host: str = "127.0.0.1", port: int = 0, slow_s: float = 1.0) -> DemoSite:
-    """Serve the shop from a thread of its own; raise `OSError` if the address is taken.
+    """Serve the shop from a thread of its own; raise `OSError` if the address is in use.
 
     End it with `shutdown()` and `server_close()`.
     """
@@ -111,12 +111,12 @@ def serve(host: str = "127.0.0.1", port: int = 0, slow_s: float = 1.0) -> DemoSi
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until a signal comes; or while a command runs, whose exit code is then ours."""
+    """Serve until a signal comes, or while a command runs; then return the command's exit code."""
     args = _parser().parse_args(argv)
     try:
         site = serve(args.host, args.port)
     except OSError as error:
-        # Beside a command the port is not free to choose: what is run, such as a job, goes there.
+        # With a command the port is fixed: the command, such as the crawl of a job, uses it.
         advice = "stop what listens there" if args.command else "choose another --port"
         print(f"demo site: cannot listen on {args.host}:{args.port}: {error.strerror}; {advice}", file=sys.stderr)
         return 2
@@ -145,7 +145,7 @@ def _until_signal(site: DemoSite) -> int:
 
 
 def _run_beside(command: Sequence[str]) -> int:
-    """Run a command and give back its exit code (128 + n after signal n); SIGTERM is passed on to it.
+    """Run a command and return its exit code (128 + n after signal n); SIGTERM is forwarded to it.
 
     A Ctrl-C reaches the command from the terminal; here it must only not end the site first. It is caught,
     not ignored, since the command would inherit that.

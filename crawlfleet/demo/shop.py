@@ -1,4 +1,4 @@
-"""The pages of the demo bookshop: pure text, the same in every run, and the truth about a crawl of it.
+"""The pages of the demo bookshop: pure text, the same in every run, and the expected result of a crawl of it.
 
 Owns what is for sale, how pages link to each other and how they look. Must not listen, wait, count or use
 chance: the server is `crawlfleet.demo.server`.
@@ -91,7 +91,7 @@ def _book(number: int) -> Book:
 AUTHORS = tuple(f"{first} {last}" for first in _FIRST for last in _LAST)
 BOOKS = tuple(_book(number) for number in range(1, LISTS * BOOKS_A_LIST + 1))
 
-# A page that no link names: only this chain leads to it.
+# A page that no link names: it can be reached only through this chain.
 _CHAIN_END = "/newsletter.html"
 REDIRECTS: Mapping[str, tuple[int, str]] = MappingProxyType(
     {
@@ -107,27 +107,27 @@ ROBOTS = "User-agent: *\nDisallow: /admin/\n"
 
 
 def author_path(author: str) -> str:
-    """Where an author's page is."""
+    """Return the path of an author's page."""
     return f"/author/{_slug(author)}.html"
 
 
 def tag_path(tag: str) -> str:
-    """Where the list of a tag's books is."""
+    """Return the path of the list of a tag's books."""
     return f"/tag/{tag}.html"
 
 
 def list_path(number: int) -> str:
-    """Where the given list of the catalogue is; `number` starts at 1."""
+    """Return the path of a list of the catalogue; `number` starts at 1."""
     return f"/catalogue/page-{number}.html"
 
 
 def pages() -> dict[str, str]:
-    """Make every page that answers 200, path → HTML; those that robots.txt forbids among them."""
+    """Return every page that answers 200, path → HTML, including those that robots.txt forbids."""
     return dict(chain(_plain_pages(), _lists(), _books(), _shelves()))
 
 
 def expected(base: str) -> Truth:
-    """Tell how each URL must end; `base` is the site's root, such as `http://127.0.0.1:8765/`."""
+    """Return how each URL must end; `base` is the site's root, such as `http://127.0.0.1:8765/`."""
 
     def urls(paths: Iterable[str]) -> frozenset[str]:
         return frozenset(base.rstrip("/") + path for path in paths)
@@ -141,7 +141,7 @@ def expected(base: str) -> Truth:
 
 
 def error_page(status: int, words: str) -> str:
-    """Make the page that goes with an error status."""
+    """Return the page of an error status."""
     return _page(words, f'<h1>{status}</h1><p class="lead">{escape(words)}</p>')
 
 

@@ -1,13 +1,13 @@
-"""A person's own code on a crawl: the task queue, the results, and the fleet's locks and numbers.
+"""A crawl for a user's own code: the task queue, the results, and the fleet's locks and numbers.
 
     fleet = connect("cf1:...")
     queue, results = fleet.Queue(), fleet.dict()
-    url = queue.get()                 # a lease on it, renewed behind the scenes
+    url = queue.get()                 # leased; the lease is renewed automatically
     queue.put("/next")                # an outlink of it
     results[url] = {"title": ...}     # staged
     queue.task_done()                 # value, outlinks and state settled in one report
 
-Robots, rates and retries are the coordinator's: `get` returns a URL when its host may be asked.
+The coordinator handles robots.txt, delays and retries: `get` returns a URL when its host may be requested.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ PATIENCE_S = 60.0
 
 
 def connect(token: str | Path, patience_s: float = PATIENCE_S) -> Fleet:
-    """Connect to a coordinator, by its join token or a file that holds it.
+    """Connect to a coordinator, by its join token or a file that contains it.
 
-    A coordinator that is away for longer than `patience_s` later on is given up: whatever waits then raises
+    If the coordinator is later unreachable for longer than `patience_s`, the calls that wait for it raise
     `Unreachable`. Raise `JoinError` if the token is malformed or refused, `Unreachable` if no coordinator answers now.
     """
     if not structlog.is_configured():
@@ -52,7 +52,7 @@ def connect(token: str | Path, patience_s: float = PATIENCE_S) -> Fleet:
 
 
 class Fleet:
-    """A connection to one crawl. Any thread may use it; it is a context manager that closes itself."""
+    """A connection to one crawl. Any thread may use it. It is a context manager, which closes it at the end."""
 
     def __init__(self, manager: FleetManager, patience_s: float) -> None:
         self._manager = manager
@@ -63,7 +63,7 @@ class Fleet:
         self._primitives: FleetPrimitives | None = None
 
     def Queue(self) -> Queue:
-        """Return the job's task queue. The first call opens a session, which holds what `get` returns."""
+        """Return the job's task queue. The first call opens a session, which holds the URLs that `get` returns."""
         return Queue(self._manager.Queue(), self._open_session())
 
     def dict(self) -> Results:
@@ -71,7 +71,7 @@ class Fleet:
         return Results(self._manager.dict(), lambda: self._session)
 
     def lock(self, name: str) -> AbstractContextManager[int]:
-        """Return a lock of the whole fleet, to be held by `with`; its value is a fencing number that only grows."""
+        """Return a lock of the whole fleet, for a `with` statement; its value is a fencing number that only grows."""
         return self._open_primitives().lock(name)
 
     def value(self, name: str) -> FleetValue:
@@ -79,11 +79,11 @@ class Fleet:
         return self._open_primitives().value(name)
 
     def status(self) -> Status:
-        """Return how far the crawl is."""
+        """Return the progress of the crawl."""
         return self._manager.Control().status()
 
     def close(self) -> None:
-        """Give back what is held and end the session."""
+        """Return the URLs that are held, and end the session."""
         with self._opening:
             if self._session is not None:
                 self._session.close()
@@ -95,7 +95,7 @@ class Fleet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close. What this thread holds when an error ends it has failed: it may be the cause."""
+        """Close. If an error ends the block, the URL that this thread holds has failed: it may be the cause."""
         if isinstance(error, Exception) and self._session is not None:
             self._session.abandon()
         self.close()
@@ -108,7 +108,7 @@ class Fleet:
             return self._session
 
     def _open_primitives(self) -> FleetPrimitives:
-        """Return the primitives; a lock belongs to a session, so that it passes on if this process dies."""
+        """Return the primitives. A lock belongs to a session, so that it is released if this process dies."""
         self._open_session()
         if self._primitives is None:
             self._primitives = FleetPrimitives(self._manager, self._id)

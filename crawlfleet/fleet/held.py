@@ -1,4 +1,4 @@
-"""What a person's thread holds: a task, with its outlinks and its value so far."""
+"""What a thread of a user's program holds: a task, with its outlinks and its value so far."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class Held:
         self._rows: tuple[Row, ...] = ()
 
     def stage(self, value: Any) -> None:
-        """Keep a value, as it is now, until the task is settled.
+        """Keep a copy of a value until the task is settled.
 
-        Raise `TypeError` naming the type of what cannot travel, `ValueError` for a number or a depth that cannot.
+        Raise a `TypeError` that names a type that cannot be sent, `ValueError` for such a number or depth.
         """
         value = plain(value)
-        # As deep as it will lie in the answer to who reads it.
+        # Nested as deeply as in the answer to a reader of the results.
         payload.refuse_odd([[value]])
         self._rows = (Row(item=VALUE_ITEM, index=0, fields={VALUE_ITEM: msgspec.Raw(payload.dumps(value))}),)
 
     def delivery(self, outcome: Outcome, reason: str, max_bytes: int) -> Delivery:
-        """Return the report that settles the task; one that is too large to travel says that it failed."""
+        """Return the report that settles the task; if it is too large to be sent, a report that the task failed."""
         report = Report(lease=self.key.lease_id, ref=self.key.ref, outcome=outcome, reason=reason)
         if outcome is Outcome.FETCHED:
             report = replace(report, status=200, rows=self._rows, outlinks=tuple(self.outlinks))

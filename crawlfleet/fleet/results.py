@@ -1,4 +1,4 @@
-"""The job's results as a mapping: what is committed, read in pages; writing stages a value for a held URL."""
+"""The job's results as a mapping. Reads return committed results, in batches; a write stages a value of a held URL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PAGE = 200
 
 
 class Results(Mapping[str, Any]):
-    """URL -> value. Of pages that crawlfleet's workers fetched, the value is a list of rows, a dict each."""
+    """A mapping from URL to value. For pages that crawlfleet's workers fetched, the value is a list of rows (dicts)."""
 
     def __init__(self, proxy: DictProxy, session: Callable[[], FleetSession | None]) -> None:
         self._proxy = proxy
@@ -28,8 +28,8 @@ class Results(Mapping[str, Any]):
     def __setitem__(self, url: str, value: Any) -> None:
         """Stage the value of a URL that is held: `task_done` commits it.
 
-        What changes in the value afterwards is not noticed. Raise `KeyError` if the URL is not held here, `TypeError`
-        naming the type of a value that cannot travel, `ValueError` for a number or a depth that cannot.
+        Later changes of the value have no effect. Raise `KeyError` if the URL is not held here, a `TypeError` that
+        names a type that cannot be sent, `ValueError` for such a number or depth.
         """
         session = self._session()
         held = session.held_by_url(session.urls.canonicalize(url) or url) if session is not None else None
@@ -44,7 +44,7 @@ class Results(Mapping[str, Any]):
         return self._proxy.size()
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the URLs in the order of their commit, up to what is committed when the end is reached."""
+        """Yield the URLs in the order of their commit, including those committed during the iteration."""
         return (url for url, _ in self.pairs())
 
     def items(self) -> ItemsView[str, Any]:

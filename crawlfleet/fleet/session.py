@@ -1,8 +1,8 @@
-"""The session behind a person's queue: what is held, and the thread that converses with the coordinator.
+"""The session of a user's queue: the tasks that are held, and the thread that communicates with the coordinator.
 
-It is the worker's own conversation, with these differences: it asks for a task only while a `get` waits for one, it
-tells each `task_done` what became of its report, it gives a coordinator up that stays away, and it stays a member
-after the end of the crawl, so that the coordinator knows that somebody may still read.
+It uses the worker's conversation, with these differences: it asks for a task only while a `get` waits for one, it
+returns the ack of each report to `task_done`, it gives up a coordinator that stays unreachable, and it remains a
+member after the end of the crawl, so that the coordinator knows that somebody may still read.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ class FleetSession:
         return self._held.get(threading.current_thread())
 
     def held_by_url(self, url: str) -> Held | None:
-        """Return the held task of a canonical URL, whichever thread has it."""
+        """Return the held task of a canonical URL, of any thread."""
         with self._news:
             return next((held for held in self._held.values() if held.url == url), None)
 
     def get(self, timeout_s: float | None) -> Held | None:
-        """Wait for a page and hold it; None if the time is over or the crawl is (see `is_over`)."""
+        """Wait for a page and hold it; None if the time or the crawl is over (see `is_over`)."""
         self._check_process()
         self._ask(1)
         try:
@@ -92,15 +92,15 @@ class FleetSession:
 
     @property
     def is_over(self) -> bool:
-        """Whether the conversation has ended; raise what ended it, if it was not the crawl's own end."""
+        """Whether the conversation has ended; raise the error that ended it, if any."""
         if self._error is not None:
             raise self._error
         return self._over
 
     def settle(self, outcome: Outcome, reason: str = "") -> bool:
-        """Report what the calling thread holds and wait for the ack; say whether the report counts.
+        """Report the task that the calling thread holds and wait for the ack; say whether the report counts.
 
-        Raise `ValueError` if nothing is held, or if the report is too large to travel: the task has failed then.
+        Raise `ValueError` if nothing is held, or if the report is too large to be sent: the task has failed then.
         """
         self._check_process()
         with self._news:
@@ -116,14 +116,14 @@ class FleetSession:
         return state is AckState.OK
 
     def abandon(self) -> None:
-        """Report what the calling thread holds as failed, and do not wait for the ack."""
+        """Report the task that the calling thread holds as failed, without waiting for the ack."""
         with self._news:
             held = self._held.pop(threading.current_thread(), None)
         if held is not None:
             self._deliver_abandoned(held)
 
     def close(self) -> None:
-        """Give back what is held, and end the session."""
+        """Return the tasks that are held, and end the session."""
         with self._news:
             held, self._held = self._held, {}
             self._given_back += [each.key for each in held.values()]
@@ -150,7 +150,7 @@ class FleetSession:
         return Client(self._session, welcome, self, on_scope=self._set_scope, on_ack=self._note_ack)
 
     def _serve(self) -> None:
-        """Be the control thread: converse to the end, tell everyone, and leave when the session is closed."""
+        """Run the control thread: converse to the end, notify waiting threads, and end when the session is closed."""
         try:
             self._converse()
         except BaseException as error:  # noqa: BLE001  # the top of a thread: whoever waits must hear of it
@@ -175,7 +175,7 @@ class FleetSession:
             raise self._given_up()
 
     def _return_unwanted(self) -> None:
-        """Give back what was closed upon, what nobody asks for any more, and what a thread that ended still held."""
+        """Return tasks that were held at `close`, tasks that no `get` wants, and tasks of threads that ended."""
         with self._news:
             keys, self._given_back = self._given_back, []
             is_unasked = not self._getters and time.monotonic() > self._asked_at + KEEP_UNASKED_S
@@ -194,7 +194,7 @@ class FleetSession:
         self._session.outbox.ring()
 
     def _take_page(self, timeout_s: float | None) -> Attempt | None:
-        """Wait for a task; let what is no page be fetched by a thread of its own meanwhile."""
+        """Wait for a page; meanwhile fetch tasks that are not pages in threads of their own."""
         give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             attempt = self._agenda.take(None if give_up_at is None else give_up_at - time.monotonic())
@@ -204,7 +204,7 @@ class FleetSession:
             self._session.outbox.ring()
 
     def _fetch(self, attempt: Attempt) -> None:
-        """Do a task that is no page: a robots.txt or a sitemap."""
+        """Carry out a task that is not a page: a robots.txt or a sitemap."""
         try:
             fetcher = open_fetcher(self.brief.fetch)
             fetched = fetcher.fetch(attempt.task.url, enough_bytes(attempt.task))

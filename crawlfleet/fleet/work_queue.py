@@ -1,4 +1,4 @@
-"""The job's task queue with the methods of `queue.Queue`, and what holds behind them: a lease, not an element."""
+"""The job's task queue with the methods of `queue.Queue`. `get` leases a URL instead of removing an element."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class JobFinished(queue.Empty):
 
 
 class Queue:
-    """`get` a URL, `put` what it links to, `task_done`. Each thread holds one URL at a time."""
+    """`get` a URL, `put` its outlinks, call `task_done`. Each thread holds one URL at a time."""
 
     def __init__(self, proxy: QueueProxy, session: FleetSession) -> None:
         self._proxy = proxy
@@ -45,13 +45,13 @@ class Queue:
         raise queue.Empty
 
     def get_nowait(self) -> str:
-        """Return a URL if there is one at once: see `get`."""
+        """Return a URL if one is available at once: see `get`."""
         return self.get(block=False)
 
     def put(self, url: str, block: bool = True, timeout: float | None = None) -> None:  # noqa: ARG002  # queue.Queue's
         """Admit a URL: as an outlink of the URL that this thread holds (and relative to it), else as a seed.
 
-        What is known already is no error. Raise `ValueError`, naming the rule, if it is out of scope.
+        A known URL is not an error. Raise a `ValueError` that names the rule if the URL is out of scope.
         """
         held = self._session.held
         address = self._session.urls.canonicalize(url, held.url if held is not None else None)

@@ -1,4 +1,4 @@
-"""The coordinator of `crawlfleet run`, as a process of its own."""
+"""The coordinator of `crawlfleet run`, as a separate process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from crawlfleet.shared.pipe import send
 
 
 def be_coordinator(options: RunOptions, pipe: Connection) -> int:
-    """Be the coordinator of a run; return its exit code."""
+    """Run the coordinator of `crawlfleet run`; return its exit code."""
     threading.Thread(target=_end_with_parent, args=(pipe,), name="parent", daemon=True).start()
     served = replace(msgspec.convert(options, Options, from_attributes=True), log_to_console=False)
 
@@ -38,7 +38,7 @@ def be_coordinator(options: RunOptions, pipe: Connection) -> int:
 
 
 def _end_with_parent(pipe: Connection) -> None:
-    """End this process as SIGTERM would when the one that started it is gone: it never says a word."""
+    """End this process as by SIGTERM when the process that started it has ended. That process sends nothing."""
     with suppress(EOFError, OSError):
         pipe.recv_bytes()
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""`crawlfleet run`: a coordinator and a node on this machine, as processes of their own, and what a user sees of them.
+"""`crawlfleet run`: a coordinator and a node on this machine, as separate processes, and their output for the user.
 
 Ctrl-C: the node drains (what is in flight is reported), then the coordinator stops. A second one ends both at once.
 The two processes have process groups of their own, so that the order is kept; each ends when this process dies.
@@ -36,9 +36,9 @@ FAREWELL_S = 5.0
 
 
 def run(options: RunOptions) -> int:
-    """Run a job to its end; return the exit code. Raises `UsageError` for what the user has to change."""
-    # Most of what a start takes is imports. What both processes need is loaded here; they are forked, while there is
-    # no thread, and load the rest side by side.
+    """Run a job to its end; return the exit code. Raise `UsageError` if the user has to change something."""
+    # Imports take most of the start-up time. Modules that both processes need are imported here; then the processes are
+    # forked, while there is no thread, and import the rest in parallel.
     from crawlfleet.shared.lean import load_structlog
 
     load_structlog()
@@ -49,7 +49,7 @@ def run(options: RunOptions) -> int:
     ours, theirs = context.Pipe()
     nodes, to_node = context.Pipe(duplex=False)
     with Interrupts() as interrupts:
-        # Each lets go of the ends that are not its own: they would hide the death of this process.
+        # Each process closes the pipe ends that are not its own: they would hide the death of this process.
         coordinator = context.Process(
             target=coordinator_process, args=(options, theirs, (ours, nodes, to_node)), name="coordinator"
         )
@@ -61,7 +61,7 @@ def run(options: RunOptions) -> int:
         nodes.close()
         try:
             serving = _await_serving(ours, coordinator)
-            send(to_node, serving)  # if it is dead, that is seen below
+            send(to_node, serving)  # if the node is dead, that is detected below
         finally:
             to_node.close()
         return _see_through(serving, ours, node, coordinator, interrupts)
@@ -70,7 +70,7 @@ def run(options: RunOptions) -> int:
 def _see_through(
     serving: Serving, pipe: Connection, node: BaseProcess, coordinator: BaseProcess, interrupts: Interrupts
 ) -> int:
-    """Show a run that has begun, to its end."""
+    """Show the progress of a run to its end."""
     from crawlfleet.screen.console import Console
     from crawlfleet.screen.progress import open_progress
 
@@ -88,20 +88,20 @@ def _see_through(
 
 
 def coordinator_process(options: RunOptions, pipe: Connection, inherited: Iterable[Connection]) -> None:
-    """Be the coordinator of a run; end with its exit code."""
+    """Run the coordinator in this process; end with its exit code."""
     _become_a_child(inherited)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     from crawlfleet.run.coordinator_process import be_coordinator
 
     code = be_coordinator(options, pipe)
-    # All is closed, and to take a crawl's memory apart takes longer than anything else at its end.
+    # Everything is closed, and freeing a crawl's memory would take longer than anything else at its end.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
 def node_process(options: RunOptions, pipe: Connection, inherited: Iterable[Connection]) -> None:
-    """Be the node of a run; end with its exit code. SIGTERM waits until it knows how to drain."""
+    """Run the node in this process; end with its exit code. SIGTERM is blocked until the node can drain."""
     _become_a_child(inherited)
     from crawlfleet.run.node_process import be_node
 
@@ -110,7 +110,7 @@ def node_process(options: RunOptions, pipe: Connection, inherited: Iterable[Conn
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Start processes with signals blocked: one that imports yet would die of a Ctrl-C that is meant for us."""
+    """Start processes with signals blocked: a Ctrl-C for this process would kill them during their imports."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
     try:
         yield
@@ -119,7 +119,7 @@ def _signals_blocked() -> Iterator[None]:
 
 
 def _become_a_child(inherited: Iterable[Connection]) -> None:
-    """Let go of what is another process's: its ends of pipes, its signals, and Ctrl-C, even if one has come already."""
+    """Close the pipe ends of other processes, and restore the signals; ignore Ctrl-C, even one that came already."""
     for pipe_end in inherited:
         pipe_end.close()
     os.setpgid(0, 0)
@@ -129,7 +129,7 @@ def _become_a_child(inherited: Iterable[Connection]) -> None:
 
 
 class Interrupts:
-    """What Ctrl-C and SIGTERM do to a run: the first one drains the node, the second ends both processes."""
+    """Handles Ctrl-C and SIGTERM in a run: the first one drains the node, the second ends both processes."""
 
     def __init__(self) -> None:
         self._console: Console | None = None
@@ -147,7 +147,7 @@ class Interrupts:
             signal.signal(number, handler)
 
     def guard(self, console: Console, node: BaseProcess, coordinator: BaseProcess) -> None:
-        """Name the processes that are told, and where the user is."""
+        """Set the processes to signal, and the console for the user."""
         self._console = console
         self._node, self._all = node, (node, coordinator)
         if self.count:
@@ -166,7 +166,7 @@ class Interrupts:
 
 
 def _await_serving(pipe: Connection, coordinator: BaseProcess) -> Serving:
-    """Wait until the coordinator serves; raise what keeps it from it."""
+    """Wait until the coordinator serves; raise the error that prevents it."""
     message = _receive(pipe)
     if isinstance(message, Serving):
         return message
@@ -185,7 +185,7 @@ def _receive(pipe: Connection) -> Serving | Ended | None:
 
 
 def _watch(token: str, node: BaseProcess, coordinator: BaseProcess, show: Callable[[Status], None]) -> None:
-    """Show how the crawl goes on, until one of its processes ends."""
+    """Show the progress of the crawl until one of its processes ends."""
     from crawlfleet.shared.wire.join_token import JoinToken
     from crawlfleet.shared.wire.manager import FleetManager
 
@@ -203,7 +203,7 @@ def _watch(token: str, node: BaseProcess, coordinator: BaseProcess, show: Callab
 
 
 def _ended(*processes: BaseProcess) -> bool:
-    """Wait a moment; say whether one of these has ended, which then has an exit code."""
+    """Wait a moment; say whether one of these processes has ended. It then has an exit code."""
     ready = connection.wait([process.sentinel for process in processes], timeout=POLL_S)
     for process in processes:
         if process.sentinel in ready:
@@ -212,9 +212,9 @@ def _ended(*processes: BaseProcess) -> bool:
 
 
 def _end(pipe: Connection, folder: Path, node: BaseProcess, coordinator: BaseProcess, console: Console) -> int:
-    """See both processes off in order; show what the crawl came to; return the exit code."""
+    """End both processes in order; show the summary; return the exit code."""
     if coordinator.exitcode is not None and coordinator.exitcode < 0:
-        node.kill()  # its workers have nobody to report to, and end with it
+        node.kill()  # its workers cannot report to anyone, and end with it
     elif coordinator.exitcode is not None:
         node.join(FAREWELL_S)
     for process in (coordinator, node):

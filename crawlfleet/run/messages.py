@@ -1,4 +1,4 @@
-"""What `crawlfleet run` and its two processes tell each other."""
+"""The messages between `crawlfleet run` and its two processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crawlfleet.shared.pipe import PipeMessage
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `crawlfleet run` was asked for."""
+    """The options of `crawlfleet run`."""
 
     job: Path
     crawls: Path
@@ -21,7 +21,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Serving(PipeMessage, frozen=True, kw_only=True):
-    """The coordinator serves: its token and its folder, where an earlier run was moved to, and what is to be known."""
+    """The coordinator serves: its token and folder, the place of a moved earlier run, and notices for the user."""
 
     token: str
     folder: str
@@ -30,7 +30,7 @@ class Serving(PipeMessage, frozen=True, kw_only=True):
 
 
 class Refused(PipeMessage, frozen=True, kw_only=True):
-    """The coordinator cannot do what was asked; `problems` are those of the job, if it is that."""
+    """The coordinator cannot start; `problems` are those of the job, if it has any."""
 
     text: str
     exit_code: int

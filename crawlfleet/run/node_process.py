@@ -1,4 +1,4 @@
-"""The node of `crawlfleet run`, as a process of its own. It starts beside the coordinator, and waits for its token."""
+"""The node of `crawlfleet run`, as a separate process. It starts beside the coordinator and waits for its token."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crawlfleet.worker.node import NodeOptions, run_node
 
 
 def be_node(options: RunOptions, pipe: Connection) -> int:
-    """Be the node of a run; return its exit code, 0 at once if the coordinator never serves."""
+    """Run the node of `crawlfleet run`; return its exit code, which is 0 if the coordinator never serves."""
     serving = receive(pipe, FROM_COORDINATOR)
     if serving is None:
         return 0

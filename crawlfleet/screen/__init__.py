@@ -1,1 +1,1 @@
-"""What a person sees in a terminal. The only room that knows rich."""
+"""Output for a user in a terminal. The only package that imports rich."""

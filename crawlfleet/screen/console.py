@@ -1,4 +1,4 @@
-"""Where a person reads: a terminal, or the file that it is redirected to."""
+"""Where a user reads: a terminal, or the file to which the output is redirected."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import rich.console
 
 
 class Console(rich.console.Console):
-    """rich's console, with a way to print a sentence as it is."""
+    """rich's console, with a method that prints a sentence unchanged."""
 
     def say(self, sentence: str, style: str | None = None) -> None:
-        """Print a sentence: nothing in it is markup, no number is coloured, no line is broken but by the terminal."""
+        """Print a sentence without interpreting markup, colouring numbers or breaking lines."""
         self.print(sentence, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -21,7 +21,7 @@ NAMED = 2
 
 @contextmanager
 def open_progress(console: Console) -> Iterator[Callable[[Status], None]]:
-    """Provide what shows each status: one line that is updated on a terminal, a line every few seconds elsewhere."""
+    """Provide an object that shows each status: one updated line on a terminal, a line every few seconds elsewhere."""
     rate = Rate()
     if console.is_terminal:
         spinner = Spinner("dots", text="starting")
@@ -56,7 +56,7 @@ class Rate:
 
 
 def words(status: Status, rate: float) -> str:
-    """Say where a crawl is, in one line."""
+    """Return the progress of a crawl as one line."""
     parts = [
         f"{status.fetched:,} pages",
         f"{rate:,.0f}/s",

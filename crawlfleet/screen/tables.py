@@ -42,7 +42,7 @@ def show_summary(summary: Summary, console: Console) -> None:
 
 
 def show_proof(proof: Proof, console: Console) -> None:
-    """Print the invariants that `verify` checked: how often, and where one is broken."""
+    """Print the invariants that `verify` checked: how often each was checked, and where one is violated."""
     table = Table(title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right")
@@ -76,12 +76,12 @@ def show_audit(audit: Audit, console: Console) -> None:
 
 
 def hosts(number: int) -> str:
-    """Say how many hosts, in words."""
+    """Return a number of hosts in words."""
     return "1 host" if number == 1 else f"{number:,} hosts"
 
 
 def _robots_lines(summary: Summary) -> list[str]:
-    """Name the hosts that were left out for an unavailable robots.txt, and the setting that decided it."""
+    """Name the hosts that were given up because of an unavailable robots.txt, and the setting that decided it."""
     lines = []
     if summary.robots_given_up:
         some = ", ".join(summary.robots_given_up_on)

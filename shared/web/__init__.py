@@ -1,1 +1,1 @@
-"""The web as both sides see it: URLs, which of them belong together, and what a crawler is called. Pure."""
+"""The web as both sides see it: URLs, which of them belong together, and the name of a crawler. Pure."""

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=8192)
 def registrable_domain(host: str) -> str:
-    """Return the domain of a canonical host name that somebody registered; an address is its own.
+    """Return the registrable domain of a canonical host name; an address is its own domain.
 
-    A suffix that the list does not have is one label long, as the list's own rules say.
+    A suffix that the list does not have is one label long, as the rules of the list say.
     """
     last = host.rpartition(".")[2]
     if last == host or last.isdecimal() or host.startswith("["):
-        return host  # one label, or an address: no canonical name ends in a number. The list takes long to load.
+        return host  # one label, or an address: no canonical name ends in a number. Loading the list takes long.
     found = _extractor().extract_str(host)
     if found.suffix:
         return found.top_domain_under_public_suffix or host
@@ -29,6 +29,6 @@ def registrable_domain(host: str) -> str:
 
 @cache
 def _extractor() -> tldextract.TLDExtract:
-    import tldextract  # with it comes an HTTP client, which would take a third of a coordinator's start
+    import tldextract  # it imports an HTTP client, which would take a third of a coordinator's start-up time
 
     return tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)

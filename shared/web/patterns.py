@@ -1,7 +1,7 @@
-"""Patterns over path and query of canonical URLs: globs, and regular expressions behind `re:`. Pure.
+"""Patterns over path and query of canonical URLs: globs, and regular expressions after `re:`. Pure.
 
-In a glob `*` is any run of characters, `?` stands for itself, a leading `/` anchors it at the path's start, and
-otherwise it may match anywhere. The first place where a part of a glob matches is as good as any later one, so every
+In a glob `*` matches any characters, `?` matches itself, a leading `/` anchors it at the path's start, and
+otherwise it may match anywhere. If a part of a glob matches at several places, the first one is sufficient, so every
 part is an atomic group and no glob can backtrack for long. Regular expressions run on RE2, whose time is linear.
 """
 
@@ -18,7 +18,7 @@ MAX_PATTERNS_BYTES = 64 * 1024 * 1024
 
 
 class Patterns:
-    """Some patterns, ready to be asked about many URLs. Raise `ValueError` for a regular expression that is none."""
+    """Compiled patterns, to be matched with many URLs. Raise `ValueError` for an invalid regular expression."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         patterns = tuple(patterns)
@@ -39,7 +39,7 @@ class Patterns:
 
 
 def check_regex(text: str) -> None:
-    """Raise `ValueError`, with what is wrong, unless RE2 can run a regular expression in little memory."""
+    """Raise a `ValueError` that says what is wrong, unless RE2 can run a regular expression in little memory."""
     try:
         re2.compile(text, options=_options(MAX_PATTERN_BYTES))
     except re2.error as error:

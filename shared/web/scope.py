@@ -13,7 +13,7 @@ from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, parts
 
 
 class Scope:
-    """A scope, ready to judge many URLs."""
+    """A scope, compiled to judge many URLs."""
 
     def __init__(self, spec: ScopeSpec) -> None:
         self.spec = spec
@@ -23,7 +23,7 @@ class Scope:
 
     @property
     def is_of_hosts_alone(self) -> bool:
-        """Whether nothing but the host (and the length) of a URL decides."""
+        """Whether only the host (and the length) of a URL decides."""
         return not (self._include or self._exclude)
 
     def refuses(self, url: str) -> Refusal:

@@ -1,7 +1,7 @@
-"""What a job takes for one and the same address, beyond the standard: parameters left out, queries sorted.
+"""Which addresses count as the same in a job, in addition to the standard: parameters removed, queries sorted.
 
-Worker and coordinator apply the same policy, on top of `shared.web.urls`: it gives the job's canonical URL, which
-is the key of a task and what goes over the wire. Applying it again changes nothing.
+Worker and coordinator apply the same policy, on top of `shared.web.urls`. The result is the job's canonical URL, which
+identifies the task and is requested. Applying the policy again changes nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PATH_SEGMENT = re.compile(r"/\((?:[A-Z]\([0-9A-Za-z]{24}\))+\)(?=/|\Z)")
 
 
 class UrlPolicy:
-    """A policy, ready to be applied to many URLs."""
+    """A compiled policy, to be applied to many URLs."""
 
     def __init__(self, spec: UrlSpec) -> None:
         self.spec = spec
@@ -40,21 +40,21 @@ class UrlPolicy:
         self._index_pages = frozenset(spec.index_pages)
 
     def canonicalize(self, href: str, base: str | None = None) -> str | None:
-        """Return the job's canonical URL of `href` (seen on the page `base`), or None if it is no http(s) URL."""
+        """Return the job's canonical URL of `href` (found on the page `base`), or None if it is not an http(s) URL."""
         url = canonicalize(href, base)
         return url if url is None else self.apply(url)
 
     def apply(self, url: str) -> str:
-        """Return the job's canonical URL of one that is canonical by the standard."""
+        """Return the job's canonical URL of a URL that is canonical by the standard."""
         if self.is_plain:
             return url
         while (after := self._step(url)) != url:
-            # What was left out may have hidden dot segments.
+            # The removed parts may have hidden dot segments.
             url = canonicalize(after) or after
         return url
 
     def is_canonical(self, url: str) -> bool:
-        """Say whether a URL is what it claims to be; a worker's word is not taken for it."""
+        """Say whether a URL is the job's canonical one. The coordinator does not trust workers in this."""
         return is_canonical(url) and self.apply(url) == url
 
     def _step(self, url: str) -> str:
@@ -88,18 +88,18 @@ class UrlPolicy:
 
 
 def is_session_id(parameter: str) -> bool:
-    """Say whether `name=value` of a query carries a session id."""
+    """Say whether `name=value` of a query is a session id."""
     return _SESSIONS.fullmatch(_name(parameter)) is not None or _SHORT_SESSION.fullmatch(parameter) is not None
 
 
 def holds_session_id(path: str) -> bool:
-    """Say whether a path with its query carries a session id, in its plain writing."""
+    """Say whether a path with its query contains a session id that is not escaped."""
     return ("?" in path or ";" in path or "(" in path) and _SESSION_MARK.search(path) is not None
 
 
 @lru_cache(maxsize=8)
 def policy_of(spec: UrlSpec) -> UrlPolicy:
-    """Return the policy of a spec, made once."""
+    """Return the policy of a spec; it is cached."""
     return UrlPolicy(spec)
 
 
@@ -109,13 +109,13 @@ def _name(parameter: str) -> str:
 
 
 def _names(globs: Iterable[str]) -> re.Pattern[str] | None:
-    """Compile globs of parameter names: `*` is any run of characters, and case does not count."""
+    """Compile globs of parameter names: `*` matches any characters, and case does not count."""
     alternatives = [_translate(glob.lower()) for glob in globs]
     return re.compile("|".join(alternatives), re.DOTALL) if alternatives else None
 
 
 def _translate(glob: str) -> str:
-    """Every part but the last is as good at the first place where it matches, so that nothing backtracks for long."""
+    """Match every part except the last at the first possible place, so that nothing backtracks for long."""
     head, *rest = map(re.escape, glob.split("*"))
     if not rest:
         return head

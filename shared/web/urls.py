@@ -1,4 +1,4 @@
-"""Addresses: the one place that parses URLs, by the WHATWG URL Standard (ada), for joining, keys and scope alike.
+"""Addresses: the only place that parses URLs, by the WHATWG URL Standard (ada), for joining, keys and scope.
 
 The canonical form of an http(s) URL: parsed and serialised by the standard (host in lower case and punycode, default
 port dropped, dot segments resolved, path case kept), no fragment, no user info, percent-escapes in upper case.
@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import ada_url
 
-# What is longer is taken for a trap unless a job says otherwise; nothing is ever as long as the second.
+# A longer URL counts as a trap unless a job sets another limit; no URL is longer than the second value.
 MAX_URL_CHARS = 2_083
 LONGEST_URL_CHARS = 8_192
 FINGERPRINT_BYTES = 16
-# So many are taken apart at once.
+# Up to so many are unpacked at once.
 _FEW_FINGERPRINTS = 512
 _PAGE = blake2b(b"page\n\n", digest_size=FINGERPRINT_BYTES)
 
@@ -40,7 +40,7 @@ class Parts(NamedTuple):
 
 
 def canonicalize(href: str, base: str | None = None) -> str | None:
-    """Return the canonical URL of `href` (seen on the page `base`), or None if it is no http(s) URL."""
+    """Return the canonical URL of `href` (found on the page `base`), or None if it is not an http(s) URL."""
     try:
         url: str = ada_url.join_url(base, href) if base is not None else ada_url.normalize_url(href)
     except (ValueError, UnicodeEncodeError):
@@ -56,7 +56,7 @@ def canonicalize(href: str, base: str | None = None) -> str | None:
 
 
 def is_canonical(url: str) -> bool:
-    """Say whether a text is what `canonicalize` makes of it; quick for URLs of the plain kind."""
+    """Say whether `canonicalize` leaves a text unchanged; fast for plain URLs."""
     slash = url.find("/", 8)
     is_plain = slash > 0 and _PLAIN.fullmatch(url, slash) is not None and _is_canonical_origin(url[:slash])
     return is_plain or canonicalize(url) == url
@@ -70,8 +70,8 @@ def _is_canonical_origin(origin: str) -> bool:
 def join_plain(folder: str, href: str) -> str | None:
     """Join a relative address with a canonical URL that ends in a slash, as `canonicalize` does, but faster.
 
-    Return None if it is not of the plain kind that most links are of: names without an escape or a leading dot, after
-    a `/` or some `../`, and perhaps a query.
+    Return None if it is not plain, as most links are: names without an escape or a leading dot, after a `/` or some
+    `../`, optionally with a query.
     """
     if not _PLAIN.fullmatch(href):
         return None
@@ -84,14 +84,14 @@ def join_plain(folder: str, href: str) -> str | None:
 
 
 def has_other_scheme(href: str) -> bool:
-    """Say whether an address plainly has a scheme other than http and https; then it is none for `canonicalize`."""
+    """Say whether an address clearly has a scheme other than http and https; `canonicalize` returns None for it."""
     return _OTHER_SCHEME.match(href) is not None
 
 
 def plain_host(href: str) -> str | None:
-    """Return the host that an absolute address plainly names, as it is written there; None if it names none so.
+    """Return the host of an absolute address, as it is written there; None if it is not in plain form.
 
-    The address of anything on that host is canonical by what `canonicalize` makes of the host.
+    The canonical host of the address is the one that `canonicalize` makes of the returned host.
     """
     match = _PLAIN_HOST.match(href)
     return match[1] if match else None
@@ -111,29 +111,29 @@ def parts(url: str) -> Parts:
 
 
 def host_key(url: str) -> str:
-    """The unit of politeness that a canonical URL belongs to: its host name, whatever the port or scheme."""
+    """Return the host name of a canonical URL, to which politeness applies, regardless of port and scheme."""
     return parts(url).host
 
 
 def origin(url: str) -> str:
-    """The unit of robots.txt that a canonical URL belongs to: scheme, host and port (RFC 6454)."""
+    """Return the origin of a canonical URL, to which a robots.txt applies: scheme, host and port (RFC 6454)."""
     return parts(url).origin
 
 
 def page_fingerprint(url: str) -> bytes:
-    """The key of a page, by its canonical URL: what `fingerprint` returns, at half its cost."""
+    """Return the key of a page, by its canonical URL: the same as `fingerprint`, at half its cost."""
     digest = _PAGE.copy()
     digest.update(url.encode())
     return digest.digest()
 
 
 def fingerprint(kind: str, serves: str, url: str) -> bytes:
-    """The key of a task: 16 bytes of BLAKE2b over kind, the origin it serves, and canonical URL."""
+    """Return the key of a task: 16 bytes of BLAKE2b over kind, the origin it serves, and canonical URL."""
     return blake2b(f"{kind}\n{serves}\n{url}".encode(), digest_size=FINGERPRINT_BYTES).digest()
 
 
 def split_fingerprints(joined: bytes) -> Sequence[bytes]:
-    """Return the fingerprints that stand one after another; what is left at the end is none."""
+    """Split concatenated fingerprints; ignore an incomplete one at the end."""
     count = len(joined) // FINGERPRINT_BYTES
     if count <= _FEW_FINGERPRINTS:
         return _layout(count).unpack_from(joined)

@@ -1,4 +1,4 @@
-"""The name that a crawler goes by, as sites write it: taken from its user agent. Pure."""
+"""The name of a crawler in robots.txt files, taken from its user agent. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _COMPATIBLE = re.compile(r"\(compatible; *([A-Za-z_-]+)", re.IGNORECASE)
 def product_token(user_agent: str) -> str:
     """Return the name by which robots.txt files call a user agent, in lower case; empty if it has none.
 
-    It is the first word of letters, `_` and `-` (RFC 9309, 2.2.1); where that only claims to be Mozilla, the word
-    after `(compatible;`.
+    It is the first word of letters, `_` and `-` (RFC 9309, 2.2.1); if the user agent has `(compatible;`, it is the word
+    after that.
     """
     match = _COMPATIBLE.search(user_agent) or _TOKEN.match(user_agent)
     return match[match.lastindex or 0].lower() if match else ""

@@ -1,8 +1,8 @@
 """The control port: the coordinator's end of the wire, as a `multiprocessing.managers.Server`.
 
-Owns the accept loop, one thread for each connection, and who may call what. It must not know what the referents
-do. Unlike the standard server it looks objects up by fixed names and counts no references, sends no traceback,
-cannot be stopped by a client, and lives on when descriptors or threads run out.
+Owns the accept loop, one thread for each connection, and the check of what may be called. It must not know what the
+referents do. Unlike the standard server it looks up objects by fixed names and counts no references, sends no
+traceback, cannot be stopped by a client, and continues when descriptors or threads run out.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from crawlfleet.shared.wire.payload import ERROR, RETURN, Answer, refusal, refus
 
 GREETING_LIMIT = 64
 CONNECTION_LIMIT = 4096
-# How long a connection may be silent before it has to make room for another one.
+# How long a connection may stay unauthenticated before it may be closed to make room for a new one.
 GRACE_S = 0.2
 STOP_S = 2.0
 
 _PAUSE_S = 0.05
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _REFUSALS = (CrawlfleetError, ValueError, KeyError, TypeError)
-# Why an opening failed; the first that fits counts.
+# Why an opening failed; the first matching entry counts.
 _GREETING_REASONS: tuple[tuple[type[Exception], str], ...] = (
     (TimeoutError, "deadline"),
     (AuthenticationError, "secret"),
@@ -54,7 +54,7 @@ OnBug = Callable[[BaseException], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """Connections let in so far, refused so far by reason, and open now (let in or not)."""
+    """Connections accepted so far, refused so far by reason, and open now (authenticated or not)."""
 
     accepted: int
     refused: Mapping[str, int]
@@ -62,14 +62,14 @@ class Counters:
 
 
 def print_bug(error: BaseException) -> None:
-    """Tell an error of our own on stderr, with its traceback."""
+    """Print an error in crawlfleet itself on stderr, with its traceback."""
     traceback.print_exception(error, file=sys.stderr)
 
 
 class Reception:
-    """Who is connected, and who has yet to prove that he may be. Safe to use from any thread.
+    """The connections, and those among them that are not authenticated yet. Safe to use from any thread.
 
-    A full anteroom does not keep others out: who has been silent there for longest has to go.
+    Too many unauthenticated connections do not block new ones: the oldest of them is closed.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Reception:
         self._refused: Counter[str] = Counter()
 
     def enter(self, connection: WireConnection, thread: threading.Thread) -> bool:
-        """Take in a new connection, once there is room (within `GRACE_S`); False if the house is full."""
+        """Add a new connection as soon as there is room (within `GRACE_S`); return False if there are too many."""
         with self._changed:
             if len(self._open) >= CONNECTION_LIMIT:
                 self._refused["full"] += 1
@@ -108,7 +108,7 @@ class Reception:
             self._changed.notify()
 
     def turn_away(self, connection: WireConnection, reason: str) -> None:
-        """Count a refusal, unless the connection is counted as evicted already."""
+        """Count a refusal, unless the connection is already counted as evicted."""
         with self._changed:
             if self._greeting.pop(connection, None) is not None:
                 self._refused[reason] += 1
@@ -134,13 +134,13 @@ class Reception:
 
 
 class FleetServer(managers.Server):
-    """Serve fixed referents to whoever holds the join token. Listens from its construction on.
+    """Serve fixed referents to everyone who has the join token. It listens as soon as it is constructed.
 
-    Raise `UsageError` if the address cannot be taken. `start` serves from threads of its own, `serve_forever`
-    until `stop` is called from elsewhere.
+    Raise `UsageError` if the address cannot be bound. `start` serves in threads of its own, `serve_forever`
+    until another thread calls `stop`.
     """
 
-    # The standard class's own, which its type information leaves out.
+    # Attributes of the standard class that its type information omits.
     address: Address
     authkey: bytes
     listener: WireListener
@@ -166,11 +166,11 @@ class FleetServer(managers.Server):
         self.id_to_obj = {self._ident(typeid): (referents[typeid], registry[typeid][1], {}) for typeid in referents}
 
     def start(self) -> None:
-        """Accept connections in a thread of its own from now on."""
+        """Start to accept connections, in a thread of its own."""
         self._accepting.start()
 
     def serve_forever(self) -> None:
-        """Serve until `stop` is called; then return, where the standard server ends the process."""
+        """Serve until `stop` is called; then return (the standard server would end the process)."""
         if not self._accepting.is_alive():
             self.start()
         self.stop_event.wait()
@@ -188,7 +188,7 @@ class FleetServer(managers.Server):
                 thread.join(max(0.0, until - time.monotonic()))
 
     def join_token(self, addresses: Sequence[str] | None = None) -> JoinToken:
-        """The token that lets workers in, with these hosts or else all that this server can be reached at."""
+        """Return the token for workers, with these hosts, or with all hosts at which this server can be reached."""
         host, port = self.address
         own = own_addresses(ipv6=":" in host) if self._wildcard else (host,)
         return JoinToken(
@@ -203,7 +203,7 @@ class FleetServer(managers.Server):
         return self._reception.counters()
 
     def accepter(self) -> None:
-        """Accept until stopped, whatever happens to single connections."""
+        """Accept until stopped, even if single connections fail."""
         while not self.stop_event.is_set():
             try:
                 self._receive(self.listener.accept())
@@ -214,7 +214,7 @@ class FleetServer(managers.Server):
                 self.stop_event.wait(_PAUSE_S)
 
     def _accept_failed(self, error: OSError) -> None:
-        """Count it, and pause unless it is the client's doing: who waits would be tried again at once."""
+        """Count the failure. Pause unless the client caused it: a waiting client would be tried again at once."""
         if self.stop_event.is_set():
             return
         if isinstance(error, ConnectionAbortedError):
@@ -247,7 +247,7 @@ class FleetServer(managers.Server):
             self._reception.count_refused("protocol")
             self._say_last(conn, error)
         except (EOFError, OSError):
-            return  # the client is gone, which is how connections end
+            return  # the client is gone: the normal end of a connection
         except Exception as error:  # noqa: BLE001 - top of a thread
             self._on_bug(error)
         finally:
@@ -255,7 +255,7 @@ class FleetServer(managers.Server):
             conn.close()
 
     def _greet(self, conn: WireConnection) -> bool:
-        """Let a client in; on any failure say nothing, and count why."""
+        """Authenticate a client; after a failure send nothing, and count the reason."""
         try:
             greet_client(conn, self.authkey)
         except Exception as error:  # noqa: BLE001 - whatever a stranger sends ends here
@@ -270,7 +270,7 @@ class FleetServer(managers.Server):
             conn.within(1.0)
             conn.send((ERROR, refusal(error)))
         except (EOFError, OSError):
-            return  # the client did not wait to hear it
+            return  # the client did not wait for it
 
     def _handle_request(self, conn: WireConnection) -> None:
         """Answer the first request: a call to the server itself."""
@@ -283,11 +283,11 @@ class FleetServer(managers.Server):
             self.serve_client(conn)
 
     def accept_connection(self, _c: object, _name: str) -> str:  # type: ignore[override]  # serves later
-        """Tell the client which incarnation it speaks to; its proxies' calls follow on the connection."""
+        """Return which incarnation of the server the client is connected to; calls of its proxies follow."""
         return self.incarnation
 
     def create(self, _c: object, typeid: str, /) -> tuple[str, tuple[str, ...]]:
-        """Look up the one object of a type: its ident, and the methods that may be called."""
+        """Look up the only object of a type: return its ident, and the methods that may be called."""
         ident = self._ident(typeid)
         if ident not in self.id_to_obj:
             raise RemoteError("UnknownObject", f"the coordinator shares no {typeid[:64]!r}")
@@ -320,7 +320,7 @@ class FleetServer(managers.Server):
         return function
 
     def _answer(self, function: Callable[..., Any], name: str, args: list[Any], kwds: dict[str, Any]) -> Answer:
-        """Call, and make an answer of what comes of it: a value, a refusal, or a word about a bug of ours."""
+        """Call a function, and return an answer: a value, a refusal, or a short error about a bug in crawlfleet."""
         try:
             refuse_odd(args)
             if kwds:
@@ -332,7 +332,7 @@ class FleetServer(managers.Server):
             return ERROR, self._own_bug(error, name)
 
     def _send(self, conn: WireConnection, answer: Answer, name: str) -> None:
-        """Send an answer, or in its place why it cannot be sent."""
+        """Send an answer or, if it cannot be sent, the reason."""
         try:
             frame = conn.pack(answer)
         except WireError as error:

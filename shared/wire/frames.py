@@ -1,13 +1,13 @@
-"""The wire: frames of msgpack over TLS, in the shape that `multiprocessing.managers` asks of a serializer.
+"""The wire: frames of msgpack over TLS, with the interface that `multiprocessing.managers` requires of a serializer.
 
 Theory of operation. A connection opens with a TLS 1.3 handshake. The client compares the SHA-256 of the
-server's certificate with the one in its join token before it says anything more; then the two sides prove to
-each other that they know the secret, with the standard HMAC challenge of `multiprocessing.connection` (which
-alone would bind nothing to the channel and sign for anyone, hence TLS first). Until then a connection has a
-deadline and may carry small frames only. A frame is its length (4 bytes, big-endian) and so many bytes of
-msgpack. Lengths are checked before memory is taken, on the way out and on the way in.
+server's certificate with the one in its join token before it sends anything more; then the two sides prove to
+each other that they know the secret, with the standard HMAC challenge of `multiprocessing.connection` (which alone
+is not bound to the channel and answers any challenge, hence TLS first). Until then a connection has a deadline and
+may transport only small frames. A frame is its length (4 bytes, big-endian) and as many bytes of msgpack. Lengths
+are checked before memory is allocated, for sending and for receiving.
 
-Owns connections. Knows nothing of tasks, typeids or messages; never unpickles anything.
+Owns connections. It does not know tasks, typeids or messages, and never unpickles anything.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ Address = tuple[str, int]
 
 
 class WireSocket(ssl.SSLSocket):
-    """A socket that closes itself when it is forgotten: a proxy's connection ends with the thread that made it."""
+    """A socket that is closed when it is garbage: the connection of a proxy ends with the thread that made it."""
 
     def __del__(self) -> None:
         self.close()
 
 
 class WireConnection:
-    """One TLS connection that carries frames.
+    """One TLS connection that transports frames.
 
     Belongs to one thread at a time; only `abort` may be called from another. Reading and writing raise
     `EOFError` or `OSError` when the other side is gone, `TimeoutError` past the deadline, `WireError` for a
@@ -78,17 +78,17 @@ class WireConnection:
         self.within(GREETING_S)
 
     def within(self, seconds: float | None) -> None:
-        """Let all that follows end within `seconds` from now, taken together; None lets it take any time."""
+        """Limit the time of all following operations together to `seconds` from now; None removes the limit."""
         if seconds is None:
             self._sock.settimeout(None)
         self._deadline = None if seconds is None else time.monotonic() + seconds
 
     def trust(self) -> None:
-        """Allow frames of full size: the other side has proved who it is."""
+        """Allow frames of full size, because the other side is authenticated."""
         self._limit = FRAME_LIMIT
 
     def refuse_plain(self) -> None:
-        """Raise `WireError` if the client's first byte is no TLS handshake, before anything answers it."""
+        """Raise `WireError` if the client's first byte does not begin a TLS handshake, before anything is sent."""
         self._arm()
         first = socket.socket.recv(self._sock, 1, socket.MSG_PEEK)
         if not first:
@@ -101,11 +101,11 @@ class WireConnection:
         self._sock.do_handshake()
 
     def fingerprint(self) -> bytes:
-        """SHA-256 of the certificate that the other side holds the key of."""
+        """Return the SHA-256 of the certificate whose key the other side has."""
         return hashlib.sha256(self._sock.getpeercert(binary_form=True) or b"").digest()
 
     def pack(self, value: object) -> bytes:
-        """Make the frame of a value; raise `TypeError`, `ValueError` or `WireError` if it may not be sent."""
+        """Return the frame of a value; raise `TypeError`, `ValueError` or `WireError` if it cannot be sent."""
         return self._frame(dumps(value))
 
     def write(self, frame: bytes) -> None:
@@ -140,7 +140,7 @@ class WireConnection:
         return body
 
     def abort(self) -> None:
-        """End the connection from another thread: the one that uses it gets an error, and closes it."""
+        """End the connection from another thread: the thread that uses it gets an error, and closes it."""
         try:
             # Not the SSLSocket's own method: that one takes the TLS object away from the thread that uses it.
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
@@ -156,7 +156,7 @@ class WireConnection:
         return len(body).to_bytes(_HEADER_BYTES) + body
 
     def _fill(self, size: int) -> None:
-        """Read until the buffer holds `size` bytes; it grows only by what has really come."""
+        """Read until the buffer has `size` bytes; it grows only by the bytes that have been received."""
         while len(self._buffer) < size:
             self._arm()
             chunk = self._sock.recv(_READ_BYTES)
@@ -174,7 +174,7 @@ class WireConnection:
 
 
 class WireListener:
-    """A listening socket. Its connections have yet to shake hands, so that no client holds `accept` up."""
+    """A listening socket. Its connections shake hands later, so that no client blocks `accept`."""
 
     def __init__(self, context: ssl.SSLContext, address: Address, backlog: int = BACKLOG) -> None:
         self._context = context
@@ -182,7 +182,7 @@ class WireListener:
         self.address: Address = self._socket.getsockname()[:2]
 
     def accept(self) -> WireConnection:
-        """Wait for a client; raise `ConnectionAbortedError` if it is gone again, `OSError` if that fails."""
+        """Wait for a client; raise `ConnectionAbortedError` if it has gone again, `OSError` if accepting fails."""
         sock, _ = self._socket.accept()
         try:
             _keep_alive(sock)
@@ -203,7 +203,7 @@ class WireListener:
 
 
 def greet_client(connection: WireConnection, secret: bytes) -> None:
-    """Do the server's half of the opening; whatever it raises, close the connection without a word."""
+    """Do the server's half of the opening. After any error, close the connection without an answer."""
     connection.refuse_plain()
     connection.handshake()
     deliver_challenge(connection, secret)  # type: ignore[arg-type]  # needs a part of it only
@@ -215,8 +215,8 @@ def greet_client(connection: WireConnection, secret: bytes) -> None:
 def connect(pin: bytes, address: Address, authkey: bytes) -> WireConnection:
     """Open a connection to the coordinator whose certificate has the SHA-256 `pin`, within five seconds.
 
-    Raise `Unreachable` if nothing answers there now, `JoinError` if it is another coordinator or refuses the
-    secret.
+    Raise `Unreachable` if nothing answers now, `JoinError` if another coordinator answers or the secret is
+    refused.
     """
     where = f"{address[0]}:{address[1]}"
     try:
@@ -262,19 +262,19 @@ def _greet_server(sock: socket.socket, pin: bytes, secret: bytes) -> WireConnect
 
 
 def serializer_name(fingerprint: bytes) -> str:
-    """The name under which `multiprocessing` finds the wire of one coordinator identity."""
+    """Return the name by which `multiprocessing` finds the wire of one coordinator identity."""
     return f"crawlfleet-{fingerprint.hex()}"
 
 
 def register_client(fingerprint: bytes) -> str:
-    """Make the client's side of an identity known to `multiprocessing`; return its serializer's name."""
+    """Register the client's side of an identity in `multiprocessing`; return the name of its serializer."""
     name = serializer_name(fingerprint)
     listener_client.setdefault(name, (_no_listener, functools.partial(connect, fingerprint)))
     return name
 
 
 def register_server(identity: Identity) -> str:
-    """Make both sides of an identity known to `multiprocessing`; return its serializer's name."""
+    """Register both sides of an identity in `multiprocessing`; return the name of its serializer."""
     name = serializer_name(identity.fingerprint)
     listener = functools.partial(WireListener, _server_context(identity))
     listener_client[name] = (listener, functools.partial(connect, identity.fingerprint))
@@ -318,7 +318,7 @@ def _server_context(identity: Identity) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.sslsocket_class = WireSocket
     context.num_tickets = 0
-    # The ssl module loads keys from files only; this one lies in memory and ends with its descriptor.
+    # The ssl module loads keys only from files; this file is in memory and ends with its descriptor.
     descriptor = os.memfd_create("identity")
     try:
         with os.fdopen(os.dup(descriptor), "wb") as file:
@@ -333,7 +333,7 @@ def _server_context(identity: Identity) -> ssl.SSLContext:
 
 @functools.cache
 def _client_context() -> ssl.SSLContext:
-    """Verify by fingerprint alone (see `connect`): names and authorities mean nothing here."""
+    """Verify only the fingerprint (see `connect`): names and authorities are not used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.sslsocket_class = WireSocket

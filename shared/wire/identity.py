@@ -1,7 +1,7 @@
-"""Who a coordinator is: its certificate, its private key, and the secret that lets workers in.
+"""The identity of a coordinator: its certificate, its private key, and the secret that admits workers.
 
-Owns the three files in a crawl's folder and nothing else. The certificate is self-made and trusted by its
-fingerprint alone, so that its names and dates mean nothing.
+Owns the three files in a crawl's folder and nothing else. The certificate is self-signed and trusted only by its
+fingerprint, so its names and dates have no meaning.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KEY_FILE = "coordinator.key"
 SECRET_FILE = "secret"  # noqa: S105  # its name
 IDENTITY_FILES = (CERTIFICATE_FILE, KEY_FILE, SECRET_FILE)
 
-# A container's secrets are bind mounts whose mode is not the user's to choose.
+# A container's secrets are bind mounts; users cannot choose their mode.
 _EXEMPT_FOLDER = Path("/run/secrets")
 _VALID_FROM = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 _VALID_UNTIL = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
@@ -43,7 +43,7 @@ class Identity:
 
 
 def load_or_create(folder: Path) -> Identity:
-    """Read the identity kept in `folder`, or make one at the first start.
+    """Read the identity in `folder`, or create one at the first start.
 
     Raise `UsageError` if a file is missing, damaged, or readable by others than its owner.
     """
@@ -57,7 +57,7 @@ def load_or_create(folder: Path) -> Identity:
 
 
 def refuse_public(path: Path) -> None:
-    """Raise `UsageError` if a file that holds a secret can be read by group or others."""
+    """Raise `UsageError` if a file with a secret can be read by group or others."""
     if path.resolve().is_relative_to(_EXEMPT_FOLDER):
         return
     if path.stat().st_mode & 0o077:
@@ -65,7 +65,7 @@ def refuse_public(path: Path) -> None:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file of mode 0600 that is there whole or not at all."""
+    """Write a file of mode 0600 atomically: it exists completely or not at all."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -80,7 +80,7 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def _create(folder: Path) -> None:
-    """Write the certificate last: where it stands, the other two are whole."""
+    """Write the certificate last: if it exists, the other two files are complete."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / SECRET_FILE).exists():
@@ -125,7 +125,7 @@ def _read_secret(path: Path) -> bytes:
 
 def _make_certificate() -> tuple[bytes, bytes]:
     """Make a self-signed certificate and its key (EC P-256), both in PEM."""
-    # Imported here, since a coordinator needs it once in its life and it costs a tenth of a second.
+    # Imported here, because a coordinator needs it only once, and the import takes a tenth of a second.
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

@@ -1,8 +1,8 @@
-"""The join token: the one line that lets a worker find a coordinator, know it, and be let in.
+"""The join token: one line with which a worker finds a coordinator, verifies it, and is admitted.
 
 `cf1:` and base64url of msgpack (addresses, port, fingerprint, secret) followed by four bytes of BLAKE2b. It
-is a secret: whoever has it may work for the crawl and read its results. Owns its form and its file, and never
-opens a connection.
+is a secret: anyone who has it may work for the crawl, read its results and stop it. Owns the token's form and its
+file, and never opens a connection.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class JoinToken:
 
     @classmethod
     def parse(cls, text: str) -> JoinToken:
-        """Read a token, whatever blanks a terminal put into it; raise `JoinError` if it is none."""
+        """Parse a token, ignoring blanks and line breaks; raise `JoinError` if it is invalid."""
         compact = "".join(text.split())
         if not compact.startswith(PREFIX):
             raise JoinError(_not_a_token(compact))
@@ -63,7 +63,7 @@ class JoinToken:
 def read_token(path: Path) -> JoinToken:
     """Read a token from a file of mode 0600 (any mode below `/run/secrets`).
 
-    Raise `JoinError` if there is none in it, `UsageError` if others can read the file.
+    Raise `JoinError` if it contains no valid token, `UsageError` if others can read the file.
     """
     try:
         refuse_public(path)
@@ -79,7 +79,7 @@ def read_token(path: Path) -> JoinToken:
 
 
 def write_token(token: JoinToken, path: Path) -> None:
-    """Write a token to a file that only its owner can read, whole or not at all; raise `CrawlFailed`."""
+    """Write a token atomically to a file that only its owner can read; raise `CrawlFailed` if that fails."""
     try:
         write_private(path, token.encode().encode("ascii") + b"\n")
     except OSError as error:

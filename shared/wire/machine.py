@@ -1,4 +1,4 @@
-"""This machine as others reach it: its addresses, asked of the kernel. Sends nothing, asks no name server."""
+"""The addresses of this machine, from the kernel. It sends nothing and uses no name server."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 _SIOCGIFADDR = 0x8915
 _IPV6_TABLE = Path("/proc/net/if_inet6")
-# Set aside for documentation (RFC 5737, RFC 3849): routed like any other address, and nothing is sent there.
+# Reserved for documentation (RFC 5737, RFC 3849): routed like any other address, and nothing is sent there.
 _FAR_AWAY = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
 
 def own_addresses(*, ipv6: bool = False) -> tuple[str, ...]:
-    """The addresses that others may reach this machine at: that of the default route first, loopback last."""
+    """Return the addresses at which others may reach this machine: that of the default route first, loopback last."""
     wanted = [family for family in (socket.AF_INET, socket.AF_INET6) if ipv6 or family == socket.AF_INET]
     found = [_towards(address, family) for family, address in _FAR_AWAY if family in wanted]
     found += [_address_of(name) for _, name in socket.if_nameindex()]
@@ -25,7 +25,7 @@ def own_addresses(*, ipv6: bool = False) -> tuple[str, ...]:
 
 
 def _towards(address: str, family: socket.AddressFamily) -> str:
-    """The address that packets to `address` would leave from; empty if there is no route."""
+    """Return the source address of packets to `address`; empty if there is no route."""
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         try:
             sock.connect((address, 9))
@@ -35,7 +35,7 @@ def _towards(address: str, family: socket.AddressFamily) -> str:
 
 
 def _address_of(interface: str) -> str:
-    """The IPv4 address of a network interface; empty if it has none."""
+    """Return the IPv4 address of a network interface; empty if it has none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
             request = struct.pack("256s", interface.encode()[:15])

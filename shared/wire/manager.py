@@ -1,8 +1,8 @@
-"""The manager: the coordinator's shared objects, by name, from anywhere.
+"""The manager: the coordinator's shared objects, by name, for any machine.
 
 A real `multiprocessing` `BaseManager`: `FleetManager.serving(...)` has the server, `FleetManager.joining(token)`
-the proxies. Owns the list of what may be called, the proxies' types, and the mapping of a lost connection to
-`Unreachable`. It must not decide anything about a crawl.
+the proxies. Owns the list of methods that may be called, the types of the proxies, and the mapping of a lost
+connection to `Unreachable`. It must not decide anything about a crawl.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ P = TypeVar("P", bound="FleetProxy")
 
 
 class FleetProxy(managers.BaseProxy):
-    """A coordinator's shared object, as a client sees it. Any thread may use it: each has its connection.
+    """A coordinator's shared object, as a client sees it. Any thread may use it: each has its own connection.
 
-    Any call may raise `Unreachable` (the connection is lost; the next call connects anew), `RemoteError` or an
-    error of the project (the coordinator refuses), `TypeError` or `ValueError` (an argument cannot travel),
-    `WireError` (it is too large). It can be handed to a child process that is being started, and not be pickled
+    Any call may raise `Unreachable` (the connection is lost; the next call connects again), `RemoteError` or another
+    error of crawlfleet (the coordinator refuses), `TypeError` or `ValueError` (an argument cannot be sent),
+    `WireError` (it is too large). It can be passed to a child process that is being started, but cannot be pickled
     otherwise.
     """
 
@@ -65,7 +65,7 @@ class FleetProxy(managers.BaseProxy):
         return self._fleet.call(self.typeid, methodname, self._names + tuple(args))
 
     def _incref(self) -> None:
-        """Do nothing: the objects live as long as the server. Called after a fork too."""
+        """Do nothing: the objects live as long as the server. Also called after a fork."""
 
 
 class QueueProxy(FleetProxy):
@@ -86,12 +86,12 @@ class QueueProxy(FleetProxy):
         self._callmethod("goodbye", (session,))
 
     def put(self, url: str) -> str:
-        """Admit a URL; return the name of the rule that refuses it, or nothing if it is (or was) in."""
+        """Admit a URL; return the name of the rule that refuses it, empty if it is admitted or already known."""
         rule: str = self._callmethod("put", (url,))
         return rule
 
     def size(self) -> int:
-        """How many tasks are not final."""
+        """Return how many tasks are not final."""
         count: int = self._callmethod("size")
         return count
 
@@ -102,7 +102,7 @@ class DictProxy(FleetProxy):
     typeid = "dict"
 
     def get(self, url: str) -> list[Any] | None:
-        """`[value]` of a page, or None if there is no result for it."""
+        """Return `[value]` of a page, or None if there is no result for it."""
         found: list[Any] | None = self._callmethod("get", (url,))
         return found
 
@@ -111,22 +111,22 @@ class DictProxy(FleetProxy):
         return known
 
     def size(self) -> int:
-        """How many pages have a result."""
+        """Return how many pages have a result."""
         count: int = self._callmethod("size")
         return count
 
     def page(self, cursor: int, limit: int) -> ResultPage:
-        """Up to `limit` results after `cursor` (0: from the start), in the order of their commit."""
+        """Return up to `limit` results after `cursor` (0: from the start), in the order of their commit."""
         return decode(self._callmethod("page", (cursor, limit)), ResultPage)
 
 
 class LockProxy(FleetProxy):
-    """A lock of the whole fleet, by name, asked for by one owner."""
+    """A lock of the whole fleet, by name, for one owner."""
 
     typeid = "Lock"
 
     def acquire(self) -> int:
-        """Try to take it: a fencing number that grows with each owner, or 0 if another has it. Never waits."""
+        """Try to take the lock; return a fencing number that grows with each owner, 0 if it is taken. Never waits."""
         fence: int = self._callmethod("acquire")
         return fence
 
@@ -147,7 +147,7 @@ class ValueProxy(FleetProxy):
         self._callmethod("set", (number,))
 
     def add(self, number: int | float) -> int | float:
-        """Add, and return the sum. After `Unreachable` nobody knows whether it was added."""
+        """Add, and return the sum. After `Unreachable` it is unknown whether the number was added."""
         total: int | float = self._callmethod("add", (number,))
         return total
 
@@ -166,14 +166,14 @@ class ControlProxy(FleetProxy):
 
 
 class FleetManager(managers.BaseManager):
-    """Shares a coordinator's objects. Made by `serving` at the coordinator and by `joining` anywhere else."""
+    """Shares a coordinator's objects. Created by `serving` at the coordinator and by `joining` anywhere else."""
 
     token: JoinToken
     timeout_s: float
     _serve: functools.partial[FleetServer]
     _local: util.ForkAwareLocal
 
-    # The standard class's own, which its type information leaves out.
+    # Attributes of the standard class that its type information omits.
     _address: Address
     _authkey: bytes
     _serializer: str
@@ -194,9 +194,9 @@ class FleetManager(managers.BaseManager):
         port: int,
         on_bug: OnBug = print_bug,
     ) -> FleetManager:
-        """Prepare to share `referents`, by typeid; `get_server` then takes the address.
+        """Prepare to share `referents`, by typeid; `get_server` then binds the address.
 
-        `on_bug` gets, in any thread, what a referent raises that is no refusal.
+        `on_bug` is called, in any thread, with exceptions of a referent that are not refusals.
         """
         manager = cls((host, port), identity.secret, register_server(identity))
         manager._serve = functools.partial(FleetServer, cls._registry, (host, port), identity, referents, on_bug)
@@ -213,7 +213,7 @@ class FleetManager(managers.BaseManager):
         return manager
 
     def get_server(self) -> FleetServer:
-        """Take the address and return the server; raise `UsageError` if it cannot be taken."""
+        """Bind the address and return the server; raise `UsageError` if it cannot be bound."""
         return self._serve()
 
     def start(self, *_args: object, **_kwds: object) -> NoReturn:
@@ -223,7 +223,7 @@ class FleetManager(managers.BaseManager):
     def connect(self) -> None:
         """Find the coordinator at one of the token's addresses.
 
-        Raise `Unreachable` if none answers, `JoinError` if what answers is another one or refuses the secret.
+        Raise `Unreachable` if none answers, `JoinError` if another server answers or the secret is refused.
         """
         failures: list[JoinError | Unreachable] = []
         for host in self.token.addresses:
@@ -233,11 +233,11 @@ class FleetManager(managers.BaseManager):
                 failures.append(error)
             else:
                 return
-        # A private address may be another machine's here, so a stranger there is no reason to stop looking.
+        # A private address may belong to another machine here, so another server there does not end the search.
         raise next((failure for failure in failures if isinstance(failure, JoinError)), failures[0])
 
     def disconnect(self) -> None:
-        """Close the calling thread's connection; its next call connects anew."""
+        """Close the calling thread's connection; its next call connects again."""
         connection: WireConnection | None = self._local.__dict__.pop("connection", None)
         if connection is not None:
             connection.close()
@@ -272,7 +272,7 @@ class FleetManager(managers.BaseManager):
 
     @property
     def host(self) -> str:
-        """The coordinator's host: that of the last `connect`, or the token's first."""
+        """The coordinator's host: that of the last `connect`, or the first of the token."""
         return self._address[0]
 
     @property
@@ -291,7 +291,7 @@ class FleetManager(managers.BaseManager):
         self._state.value = State.STARTED
 
     def _proxy(self, kind: type[P], *names: str) -> P:
-        """Ask the coordinator whether it shares such an object, and make a proxy of it."""
+        """Check that the coordinator shares such an object, and return a proxy of it."""
         with _lost_is_unreachable(self._address):
             token, _ = self._create(kind.typeid)
         return kind(token, self, names)
@@ -308,7 +308,7 @@ class FleetManager(managers.BaseManager):
         return connection
 
     def _trip(self, connection: WireConnection, frame: bytes) -> Any:
-        """Send one frame and wait for one; a connection on which that was cut short is never used again."""
+        """Send one frame and receive one; a connection on which that was interrupted is never used again."""
         try:
             with _lost_is_unreachable(self._address):
                 connection.write(frame)
@@ -327,14 +327,14 @@ def _lost_is_unreachable(address: Address) -> Iterator[None]:
 
 
 def _rebuild(kind: type[P], token: JoinToken, host: str, timeout_s: float, names: tuple[str, ...]) -> P:
-    """Make a proxy in a child process that was handed one."""
+    """Recreate a proxy in the child process that it was passed to."""
     manager = _joined(token, host, timeout_s)
     return kind(managers.Token(kind.typeid, manager.address, kind.typeid), manager, names)
 
 
 @functools.lru_cache(maxsize=8)
 def _joined(token: JoinToken, host: str, timeout_s: float) -> FleetManager:
-    """One manager, and so one connection a thread, for all proxies that a child was handed."""
+    """Return one manager, and so one connection for each thread, for all proxies that a child received."""
     manager = FleetManager.joining(token, timeout_s)
     manager._address = (host, token.port)
     manager._state.value = State.STARTED

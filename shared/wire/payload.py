@@ -1,7 +1,7 @@
-"""What may travel over the wire, and how it is written: plain values and refusals, as msgpack.
+"""Which values may be sent over the wire, and their encoding: plain values and refusals, as msgpack.
 
-Owns the list of types, the shape of a request and of an answer, and the names of the errors that arrive as they
-were raised. It must not know connections or messages.
+Owns the list of types, the form of a request and of an answer, and the names of the errors that are raised again as
+the same type. It must not know connections or messages.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _answer_decoder: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answe
 
 
 def refuse_odd(value: object, depth: int = DEPTH_LIMIT) -> None:
-    """Raise `TypeError` or `ValueError` unless a value may travel.
+    """Raise `TypeError` or `ValueError` unless a value may be sent.
 
-    May travel: None, bool, int of 64 bits, finite float, str, bytes, and lists, tuples and dicts (keys: str)
+    Allowed are None, bool, int of 64 bits, finite float, str, bytes, and lists, tuples and dicts (keys: str)
     of these, to a depth of 64. A tuple arrives as a list.
     """
     kind = type(value)
@@ -71,7 +71,7 @@ def _refuse_odd_dict(value: dict[Any, Any], depth: int) -> None:
 
 
 def dumps(value: object) -> bytes:
-    """Encode what may travel; raise `TypeError` naming the type, or `ValueError`, for anything else."""
+    """Encode a value; raise a `TypeError` that names the type, or a `ValueError`, if it may not be sent."""
     refuse_odd(value)
     try:
         return _encoder.encode(value)
@@ -80,19 +80,19 @@ def dumps(value: object) -> bytes:
 
 
 def loads(frame: bytes) -> Any:
-    """Decode plain values; raise `WireError` if it is anything else."""
+    """Decode plain values; raise `WireError` for anything else."""
     return _decode(_decoder, frame)
 
 
 def loads_request(frame: bytes) -> Request:
-    """Decode what a client sends: object, method, arguments; raise `WireError` if it is anything else."""
+    """Decode a request of a client: object, method, arguments; raise `WireError` for anything else."""
     return _decode(_request_decoder, frame)
 
 
 def loads_answer(frame: bytes) -> Answer:
-    """Decode what a server sends: a kind of answer and a value, which is an exception if the kind is ERROR.
+    """Decode an answer of a server: its kind and a value, which is an exception if the kind is ERROR.
 
-    Raise `WireError` if it is anything else.
+    Raise `WireError` for anything else.
     """
     kind, value = _decode(_answer_decoder, frame)
     if kind == RETURN:
@@ -103,7 +103,7 @@ def loads_answer(frame: bytes) -> Answer:
 
 
 def refusal(error: Exception) -> tuple[str, str]:
-    """The name and text by which an error travels."""
+    """Return the name and text with which an error is sent."""
     if isinstance(error, RemoteError):
         return error.name, error.text
     builtin = next((kind.__name__ for kind in _BUILTINS if isinstance(error, kind)), None)
