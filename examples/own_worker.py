@@ -23,6 +23,6 @@ with connect(sys.argv[1]) as fleet, suppress(JobFinished):
         soup = BeautifulSoup(response.content, "lxml")
         for link in soup.find_all("a", href=True):
             with suppress(ValueError):  # out of the crawl's scope
-                queue.put(link["href"])
+                queue.put(str(link["href"]))
         results[url] = {"title": soup.title.get_text() if soup.title else None}
         queue.task_done()

@@ -30,6 +30,7 @@ from crawlfleet import Fleet, Page, connect
 def parse(page: Page) -> None:
     reveal_type(page)
     reveal_type(page.title)
+    reveal_type(page.fleet.value("n").add(1))
 
 def look(fleet: Fleet) -> None:
     reveal_type(fleet.status())
@@ -43,6 +44,7 @@ look(connect("cf1:"))
 TYPES = (
     "crawlfleet.worker.extract.page.Page",
     "str | None",
+    "int | float",
     "crawlfleet.shared.status.Status",
     "int",
     "crawlfleet.worker.talk.primitives.FleetValue",

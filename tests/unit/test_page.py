@@ -19,7 +19,7 @@ def page(body: bytes, content_type: str = "text/html; charset=utf-8", **more: ob
 
 def test_a_page_tells_what_was_fetched() -> None:
     made = page("<title> é\n x</title>".encode(), fleet="fleet")
-    assert (made.url, made.status, made.fleet) == ("http://h/dir/p", 200, "fleet")
+    assert (made.url, made.status, str(made.fleet)) == ("http://h/dir/p", 200, "fleet")
     assert made.headers["content-type"] == "text/html; charset=utf-8"
     assert (made.content_type, made.is_html, made.title) == ("text/html", True, "é x")
     assert made.text == "<title> é\n x</title>"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from crawlfleet.shared.web.urls import canonicalize
 from crawlfleet.worker.extract.directives import Directives, read_directives
@@ -22,6 +22,8 @@ from crawlfleet.worker.fetch.port import Fetched, Headers
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
     from selectolax.lexbor import LexborHTMLParser
+
+    from crawlfleet.worker.talk.primitives import FleetPrimitives
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _SNIFF_BYTES = 512
@@ -48,7 +50,8 @@ class Page:
         self.status = fetched.status
         self.headers: Headers = fetched.headers
         self.body = fetched.body
-        self.fleet = fleet
+        #: What hooks use in a crawl. Outside of one it is None, whatever its type says.
+        self.fleet = cast("FleetPrimitives", fleet)
         self.followed: list[str] = []
         self.engine = engine if engine is not None else open_engine()
         self._source = Source(fetched.body, fetched.headers.get("content-type", ""))
