@@ -1,1 +1,1 @@
-"""Bytes in, values out: links, items by rules, and what the job's hook adds. Pure but for the hook."""
+"""Extracts values from bytes: links, items by rules, and a hook's rows. Pure except for the hook."""

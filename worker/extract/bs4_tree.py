@@ -1,7 +1,7 @@
-"""The bs4 engine: BeautifulSoup over lxml, selectors by soupsieve: for rules and links what `page.soup` is for hooks.
+"""The bs4 engine: BeautifulSoup over lxml, with selectors by soupsieve, as in `page.soup` for hooks.
 
-lxml does not parse as the HTML5 standard says. Where that loses content, or shows what no browser shows, the tree is
-put right here; what else differs is listed in `docs/conformance.md`.
+lxml does not follow the HTML5 standard. Where that loses content, or shows content that no browser shows, the tree is
+corrected here; `docs/conformance.md` lists the other differences.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from bs4.element import (
 
 from crawlfleet.worker.extract.port import Source
 
-# Comments and the like are no text; what scripts and styles say is, as in a browser's `textContent`.
+# Comments and the like are not text; scripts and styles are, as in a browser's `textContent`.
 _TEXTS = (NavigableString, CData, RubyParenthesisString, RubyTextString, Script, Stylesheet, TemplateString)
 
 
 def parse(text: str, **options: Any) -> BeautifulSoup:
     """Parse a page's text with lxml."""
-    # The newline, which does not count, keeps BeautifulSoup from warning of a text that looks like XML, as a page of
-    # XHTML does, or like the name of a file.
+    # The newline has no effect but that BeautifulSoup does not warn about text that looks like XML, as XHTML does, or
+    # like a file name.
     return BeautifulSoup("\n" + text, "lxml", **options)
 
 
 class Bs4Engine:
-    """The engine behind the port of `worker.extract.port`."""
+    """The engine, with the port of `worker.extract.port`."""
 
     tag = staticmethod(attrgetter("name"))
 
     @staticmethod
     def root(source: Source) -> Tag:
-        # Attributes as they stand: not as lists of words, which a hook's soup has for some.
+        # Attributes unchanged: not as lists of words, as some are in a hook's soup.
         soup = parse(source.text, multi_valued_attributes=None)
         for template in soup.find_all("template") if "<template" in source.text.lower() else ():
-            # What is in it is no part of the page until a script takes it out.
+            # Its content is no part of the page until a script inserts it.
             template.clear()
         return _one_root(soup)
 
@@ -55,7 +55,7 @@ class Bs4Engine:
 
     @staticmethod
     def named(root: Tag, *tags: str) -> list[Tag]:
-        # In a fourth of the time that `find_all` takes, which would also look at prefixes of names: lxml makes none.
+        # A fourth of the time of `find_all`, which also checks prefixes of names: lxml has none.
         wanted = frozenset(tags)
         return [node for node in root.descendants if isinstance(node, Tag) and node.name in wanted]
 
@@ -74,7 +74,7 @@ class Bs4Engine:
     @staticmethod
     def parent(element: Tag) -> Tag | None:
         above = element.parent
-        # The document itself is no element.
+        # The document itself is not an element.
         return None if above is None or above.parent is None else above
 
     @staticmethod
@@ -87,7 +87,7 @@ class Bs4Engine:
 
 
 def _one_root(soup: BeautifulSoup) -> Tag:
-    """Return the element `html`, empty if there is nothing, with what lxml found after its end put into its body."""
+    """Return the element `html`, maybe empty; content that lxml found after its end is moved into its body."""
     roots = [node for node in soup.contents if isinstance(node, Tag)]
     if len(roots) > 1:
         place = roots[0].find("body", recursive=False)

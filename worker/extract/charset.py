@@ -1,4 +1,4 @@
-"""Which encoding a page is in, and its text. Pure; it never raises, whatever a header or a page claims.
+"""Finds the encoding of a page, and decodes it. Pure; it never raises for any header or page.
 
 Only labels of the WHATWG Encoding Standard count, so that no name from the network reaches Python's own codecs (`idna`,
 `zlib_codec`, ...). Order: byte order mark, header, the page's own `<meta>`, UTF-8 if it is valid, windows-1252.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-# A browser scans one kilobyte before it parses, and begins anew when it meets a `<meta>` later. We look so far at once.
+# A browser scans one kilobyte before it parses, and starts over at a later `<meta>`. Here this much is scanned at once.
 PRESCAN_BYTES = 64 * 1024
 FALLBACK = "cp1252"
 _FIRST_BYTES = 1024
@@ -17,7 +17,7 @@ BEGINNINGS_REMEMBERED = 1_000
 
 MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16-be"), (b"\xff\xfe", "utf-16-le"))
 
-# Python codec: labels of the standard that stand for it. Left out: "replacement" encodings, x-user-defined.
+# Python codec: its labels in the standard. Left out: "replacement" encodings, x-user-defined.
 _LABELS = {
     "utf-8": "unicode-1-1-utf-8 unicode11utf8 unicode20utf8 utf-8 utf8 x-unicode20utf8",
     "cp866": "866 cp866 csibm866 ibm866",
@@ -68,8 +68,8 @@ _HEADER_CHARSET = re.compile(r"charset\s*+=\s*+[\"']?\s*+([^\s\"';,]+)", re.IGNO
 _CONTENT_CHARSET = re.compile(r"charset\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s;\"'][^\s;]*))", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"<\?xml[^>]*?[\s\"']encoding\s*=\s*(?:\"([^\">]*)\"|'([^'>]*)')")
 
-# One step of the prescan (HTML, 13.2.3.2): a comment, a tag with its attributes, or other markup; what is not closed
-# ends the scan. Repeats are possessive, so that nothing is looked at twice.
+# One step of the prescan (HTML, 13.2.3.2): a comment, a tag with its attributes, or other markup; unclosed markup ends
+# the scan. Repeats are possessive, so that nothing is scanned twice.
 _VALUE = rb"(?:\"([^\"]*+)(?:\"|\Z)|'([^']*+)(?:'|\Z)|([^\s>\"'][^\s>]*+)|(?=>))"
 _ATTRIBUTE = rb"[\s/]*+([^\s/>][^\s/>=]*+)(?:\s*+=\s*+" + _VALUE + rb")?+"
 _STEP = re.compile(
@@ -82,12 +82,12 @@ _ATTRIBUTES = re.compile(_ATTRIBUTE)
 
 
 def codec_of(label: str) -> str | None:
-    """Return the Python codec that a label of the standard stands for, or None if it is no such label."""
+    """Return the Python codec of a label of the standard; None if it is not one."""
     return _CODECS.get(label.strip(" \t\r\n\f").lower())
 
 
 def declared_codec(body: bytes, content_type: str) -> tuple[str | None, int]:
-    """Return the codec that mark, header or page declare (None if none does) and the length of the mark."""
+    """Return the codec that mark, header or page declare, or None, and the length of the mark."""
     for mark, codec in MARKS:
         if body.startswith(mark):
             return codec, len(mark)
@@ -96,7 +96,7 @@ def declared_codec(body: bytes, content_type: str) -> tuple[str | None, int]:
 
 
 def as_utf8(body: bytes, content_type: str = "") -> bytes:
-    """Return a body in UTF-8, the body itself if it is; of one that claims to be, not all may be."""
+    """Return a body in UTF-8; one declared as UTF-8 only loses its mark, even if not all of it is valid."""
     codec, mark = declared_codec(body, content_type)
     if codec == "utf-8":
         return body[mark:]
@@ -106,7 +106,7 @@ def as_utf8(body: bytes, content_type: str = "") -> bytes:
 
 
 def decode(body: bytes, content_type: str = "") -> str:
-    """Return the text of a body; what does not fit its encoding becomes U+FFFD."""
+    """Return the text of a body; bytes that are invalid in its encoding become U+FFFD."""
     codec, mark = declared_codec(body, content_type)
     if codec is not None:
         return body[mark:].decode(codec, "replace")
@@ -117,7 +117,7 @@ def decode(body: bytes, content_type: str = "") -> str:
 
 
 def _prescan(head: bytes) -> str | None:
-    """Find the encoding in `<meta>`, or in the XML declaration. A page that can be read that far is not in UTF-16."""
+    """Find the encoding in `<meta>` or the XML declaration. If either is readable, the page is not in UTF-16."""
     codec = _codec_of_beginning(_beginning(head))
     if codec is None and b"charset" in head.lower():
         codec = _codec_in_meta(head)
@@ -128,10 +128,10 @@ def _prescan(head: bytes) -> str | None:
 
 
 def _beginning(head: bytes) -> bytes:
-    """Return what mostly holds the `<meta>` and is the same in all pages of a site; empty if it is not there.
+    """Return the beginning that usually holds the `<meta>` and is the same in all pages of a site; empty if absent.
 
-    It ends with a `>`. If that belongs to a value or a comment, the cut leaves it open: no `<meta>` is found that the
-    whole would not have.
+    It ends with a `>`. If this belongs to a value or a comment, the cut leaves that open, so that no `<meta>` is found
+    that the whole page does not have.
     """
     named = head.find(b"charset", 0, _FIRST_BYTES)
     return head[: head.find(b">", named, _FIRST_BYTES) + 1] if named >= 0 else b""

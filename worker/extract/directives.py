@@ -1,7 +1,7 @@
-"""What a page asks of crawlers by `<meta name=robots>` and X-Robots-Tag: not to follow or not to index it. Pure.
+"""The directives of a page for crawlers, in `<meta name=robots>` and X-Robots-Tag: nofollow and noindex. Pure.
 
-Where several of them speak to us, to everyone or by name, all count: the most restrictive wins. Directives that are
-about a search engine's display (`noarchive`, `max-snippet`, `unavailable_after`, ...) change nothing here.
+All directives for us, by name or for everyone, are combined: the most restrictive wins. Directives for the display of
+search engines (`noarchive`, `max-snippet`, `unavailable_after`, ...) have no effect here.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 EVERYONE = "robots"
 
-# Directives that have a value; any other name before a colon is that of a crawler.
+# Directives with a value; any other name before a colon is that of a crawler.
 _VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 _CRAWLER = re.compile(r"\s*([a-z*][a-z0-9_.-]*)\s*:(.*)", re.DOTALL)
 _BLANK_OR_COMMA = re.compile(r"[,\s]+")
 
 
 class Directives(NamedTuple):
-    """What a page asks for."""
+    """The directives of a page."""
 
     nofollow: bool = False
     noindex: bool = False
@@ -29,9 +29,9 @@ _NOTHING = Directives()
 
 
 def read_directives(metas: Iterable[str], headers: Iterable[str], names: frozenset[str]) -> Directives:
-    """Read the contents of `<meta>` tags that are meant for us, and the values of X-Robots-Tag.
+    """Read the contents of `<meta>` tags for us, and the values of X-Robots-Tag.
 
-    `names` are those by which a header may call us, in lower case.
+    `names` are our names in headers, in lower case.
     """
     words = {word for content in metas for word in _BLANK_OR_COMMA.split(content.lower())}
     words.update(word for value in headers for word in _of_header(value.lower(), names))
@@ -42,7 +42,7 @@ def read_directives(metas: Iterable[str], headers: Iterable[str], names: frozens
 
 
 def _of_header(value: str, names: frozenset[str]) -> Iterator[str]:
-    """Yield the directives for us. A crawler's name holds for what follows it, until the next name."""
+    """Yield the directives for us. A crawler's name applies to the directives after it, up to the next name."""
     for_us = True
     for part in value.split(","):
         directive = part

@@ -1,4 +1,4 @@
-"""Addresses that stand inside of a value: in `srcset`, in a refresh, in the header field Link. Pure."""
+"""Addresses inside of values: `srcset`, a refresh, the header field Link. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 _CANDIDATE = re.compile(r"[\t\n\f\r ,]*([^\t\n\f\r ]+)")
-# What follows a candidate's address, to the comma outside of brackets that ends it.
+# The rest of a candidate after its address, up to the comma outside of brackets that ends it.
 _DESCRIPTORS = re.compile(r"((?:[^,(]|\([^)]*(?:\)|\Z))*),?")
 _DESCRIPTOR = re.compile(r"(?:\([^)]*(?:\)|\Z)|[^\t\n\f\r (])+")
 _WIDTH = re.compile(r"0*[1-9][0-9]*w")
@@ -20,7 +20,7 @@ _REFRESH = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
-# RFC 8288, section 3: `<address>` and its parameters, to the comma outside of quotes that ends them.
+# RFC 8288, section 3: `<address>` and its parameters, up to the comma outside of quotes that ends them.
 _QUOTED = r'"(?:[^"\\]|\\.)*(?:"|\Z)'
 _LINK = re.compile(rf'[\s,]*<([^>]*)>((?:{_QUOTED}|[^",])*)', re.DOTALL)
 _PARAMETER = re.compile(rf';\s*([^\s=;,"]+)\s*(?:=\s*({_QUOTED}|[^\s;,"]*))?', re.DOTALL)
@@ -35,7 +35,7 @@ class HeaderLink(NamedTuple):
 
 
 def srcset_addresses(value: str) -> Iterator[str]:
-    """Yield the addresses of a `srcset`, as they stand (HTML, 4.8.4.2.2); candidates that it calls wrong are none."""
+    """Yield the addresses of a `srcset`, unchanged (HTML, 4.8.4.2.2), without invalid candidates."""
     position = 0
     while candidate := _CANDIDATE.match(value, position):
         position = candidate.end()
@@ -61,7 +61,7 @@ def _are_valid(descriptors: list[str]) -> bool:
 
 
 def refresh_address(content: str) -> str | None:
-    """Return where `<meta http-equiv=refresh>` leads (HTML, 4.2.5.3), as it stands; None if only to its own page."""
+    """Return the target of a `<meta http-equiv=refresh>` (HTML, 4.2.5.3), unchanged; None if it only reloads."""
     match = _REFRESH.match(content)
     if match is None:
         return None
@@ -70,7 +70,7 @@ def refresh_address(content: str) -> str | None:
 
 
 def header_links(values: Iterable[str]) -> Iterator[HeaderLink]:
-    """Yield the links in the values of Link that are about the page itself."""
+    """Yield the links in values of Link whose context is the page itself."""
     for value in values:
         position = 0
         while link := _LINK.match(value, position):

@@ -1,6 +1,6 @@
-"""Reads pages as a job's brief says: links, items by rules, and what the job's hook adds. Pure but for the hook.
+"""Extracts links, items by rules, and a hook's rows from pages, as a job's brief says. Pure except for the hook.
 
-One `Extractor` serves all parse threads of a worker: it keeps nothing of a page but a memo of links.
+One `Extractor` serves all parse threads of a worker: it keeps nothing of a page except a cache of links.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from crawlfleet.worker.extract.sitemap import Sitemap, read_sitemap
 from crawlfleet.worker.extract.survey import Reading
 from crawlfleet.worker.fetch.port import Fetched
 
-URL_OVERHEAD = 5  # what msgpack takes for a text, beside its bytes
+URL_OVERHEAD = 5  # the bytes that msgpack adds to a text
 
 
 class Extracted(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page holds. `outlinks` are canonical, in scope, in the order of `survey`, without repeats or the
-    page itself.
+    """The contents of a page.
 
-    `capped` says that rows or outlinks were left out for the brief's limits, `noindex` that all rows were, since the
-    page asks for it. `error` is empty, or one sentence about the hook or what the page takes; then there are no rows.
+    `outlinks` are canonical, in scope, in the order of `survey`, without repeats or the page itself. `capped` says that
+    rows or outlinks were left out because of the brief's limits, `noindex` that all rows were because the page asks for
+    it. `error` is empty, or one sentence about a failed hook or parser; then there are no rows.
     """
 
     rows: tuple[Row, ...] = ()
@@ -42,7 +42,7 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Extractor:
-    """Reads pages as a brief says. Raise `UsageError` for a selector that cannot be used."""
+    """Extracts as a brief says. Raises `UsageError` for an invalid selector."""
 
     def __init__(self, brief: Brief, parse: Parse | None = None, fleet: object | None = None) -> None:
         self._brief = brief
@@ -62,11 +62,11 @@ class Extractor:
         return self._links.scope
 
     def set_scope(self, scope: ScopeSpec) -> None:
-        """Judge the pages to come by another scope."""
+        """Use another scope for the next pages."""
         self._links = LinkReader(scope, self._brief.follow, self._brief.urls, self._reading)
 
     def extract(self, fetched: Fetched) -> Extracted:
-        """Read one page that arrived whole. Whatever its bytes are, this does not raise for them."""
+        """Extract one complete page. Its bytes never make this raise."""
         try:
             return self._extract(fetched)
         except (ParseFault, MemoryError) as error:
@@ -90,11 +90,11 @@ class Extractor:
         return Extracted(rows=rows, outlinks=outlinks, capped=links_capped or rows_capped, error=error, noindex=noindex)
 
     def read_sitemap(self, fetched: Fetched) -> Sitemap:
-        """Read a sitemap; pages out of scope are left out."""
+        """Read a sitemap, without pages out of scope."""
         return read_sitemap(fetched.body, fetched.url, self._links.keep, cut=fetched.truncated)
 
     def _rule_rows(self, page: Page) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield what rules find, one after another: elements that lie in each other may hold much text many times."""
+        """Yield the items of rules one by one: nested elements may repeat much text."""
         if not self._rules and self._parse is None:
             values = (page.status, page.content_type, page.title, len(page.body), page.copy_of)
             yield PAGE_ITEM, dict(zip(PAGE_FIELDS, values, strict=True))
@@ -102,7 +102,7 @@ class Extractor:
             yield from ((name, fields) for name, items in self._rules for fields in items(page.root))
 
     def _outlinks(self, links: LinkReader, page: Page) -> tuple[tuple[str, ...], bool, int]:
-        """Return the outlinks, whether some were left out, and their size; they fill half a report at most."""
+        """Return the outlinks, whether some were left out, and their size: at most half a report."""
         kept: dict[str | None, None] = {None: None, page.url: None}
         for urls in chain(links.read(page), [list[str | None](page.followed)]):
             kept.update(dict.fromkeys(urls))
@@ -121,7 +121,7 @@ class Extractor:
         return tuple(urls), capped, size
 
     def _rows(self, found: Iterable[tuple[str, dict[str, Any]]], taken_bytes: int) -> tuple[tuple[Row, ...], bool]:
-        """Number the rows of each kind; leave out those that pass the limits of number and size."""
+        """Number the rows of each kind; leave out rows beyond the limits of number and size."""
         rows: list[Row] = []
         counts: dict[str, int] = {}
         left = self._brief.max_report_bytes * 15 // 16 - taken_bytes

@@ -1,6 +1,6 @@
-"""What a hook's `parse(page)` gives, made into rows; what is wrong with it, told with file and line.
+"""Turns the values of a hook's `parse(page)` into rows; errors name file and line.
 
-It must not let anything of the user's code escape as an exception, nor let a value through that cannot travel.
+No exception of the user's code may escape, and no value that cannot be sent may pass.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _INT_RANGE = range(-(2**63), 2**64)
 
 
 class HookFault(CrawlfleetError):
-    """A hook raised, or gave what cannot be a row. The text is one sentence with file and line."""
+    """A hook raised, or returned an invalid row. The text is one sentence with file and line."""
 
 
 def harvest(parse: Parse, page: Page, limit: int) -> list[tuple[str, dict[str, Any]]]:
-    """Return (item, fields) of at most `limit` rows of the hook; raise `HookFault`, or `ParseFault` of its page."""
+    """Return (item, fields) of up to `limit` rows of the hook; raise `HookFault`, or its page's `ParseFault`."""
     try:
         given = parse(page)
         return [_row(parse, value) for value in islice(_values(parse, given), limit)]
     except (HookFault, ParseFault):
         raise
-    except BaseException as error:  # the user's code may raise anything; its page fails, the worker lives
+    except BaseException as error:  # the user's code may raise anything: the page fails, the worker does not
         place = where_raised(parse, error.__traceback__)
         raise HookFault(f"the hook raised {describe(error)} at {place}") from error
 
@@ -47,7 +47,7 @@ def describe(error: BaseException) -> str:
 
 
 def where_raised(parse: Parse, trace: TracebackType | None) -> str:
-    """Return `file:line` of the innermost line of the hook's own file that a traceback passes."""
+    """Return `file:line` of the innermost line of a traceback in the hook's own file."""
     file, line = _definition(parse)
     for frame in traceback.extract_tb(trace):
         if frame.filename == file and frame.lineno is not None:
@@ -89,7 +89,7 @@ def _row(parse: Parse, value: object) -> tuple[str, dict[str, Any]]:
 
 
 def _stays_home(value: object, where: str, depth: int) -> str:
-    """Say why a value cannot travel, once made plain; empty if it can: scalars, and lists, tuples and dicts of such."""
+    """Return why a plain value cannot be sent; empty for scalars, and lists, tuples and dicts of them."""
     if isinstance(value, str):
         return "" if value.isascii() or _is_unicode(value) else f"{where} holds half a surrogate pair"
     if isinstance(value, int) and not _INT_RANGE.start <= value < _INT_RANGE.stop:

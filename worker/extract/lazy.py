@@ -1,4 +1,4 @@
-"""A property that is computed when it is first asked for, and kept."""
+"""A property that is computed at its first use, and kept."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 else:
 
     class lazy:
-        """What `functools.cached_property` is from Python 3.12 on.
+        """The `functools.cached_property` of Python 3.12.
 
-        The one of Python 3.11 holds a lock of all instances while it computes, so that no two threads could parse.
+        That of Python 3.11 holds one lock for all instances while it computes, so that no two threads could parse.
         """
 
         def __init__(self, compute: Callable[[Any], Any]) -> None:

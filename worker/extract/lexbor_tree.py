@@ -1,4 +1,4 @@
-"""The lexbor engine: selectolax over lexbor, a tree as an HTML5 browser would make it."""
+"""The lexbor engine: selectolax over lexbor, with the tree of an HTML5 browser."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from crawlfleet.worker.extract.charset import as_utf8
 from crawlfleet.worker.extract.nesting import flattened
 from crawlfleet.worker.extract.port import ParseFault, Source
 
-# Events would only copy what is chosen of a `select` into its `selectedcontent`, as a browser does to show it.
+# Events would only copy the chosen option of a `select` into its `selectedcontent`, as browsers do for display.
 _OPTIONS = int(LexborDocumentOptions.WO_EVENTS)
 
 
 def parse(source: Source) -> LexborHTMLParser:
-    """Parse a body in the encoding that it declares; raise `ParseFault` if there is no memory for its tree."""
-    # The parser reads UTF-8; what is no UTF-8 becomes U+FFFD where it is asked for.
+    """Parse a body in its declared encoding; raise `ParseFault` if there is no memory for the tree."""
+    # The parser reads UTF-8; invalid bytes become U+FFFD in the texts that are read.
     try:
         return LexborHTMLParser(flattened(as_utf8(source.body, source.content_type)), options=_OPTIONS)
     except (SelectolaxError, MemoryError) as error:
@@ -24,7 +24,7 @@ def parse(source: Source) -> LexborHTMLParser:
 
 
 class LexborEngine:
-    """The engine behind the port of `worker.extract.port`."""
+    """The engine, with the port of `worker.extract.port`."""
 
     # Of its two signatures the one without a default.
     first: staticmethod[[LexborNode, str], LexborNode | None] = staticmethod(LexborNode.css_first)
@@ -42,7 +42,7 @@ class LexborEngine:
     @staticmethod
     def select(element: LexborNode, css: str) -> list[LexborNode]:
         found = element.css(css)
-        # An element that several selectors of a list match is found once for each.
+        # An element that matches several selectors of a list is found several times.
         return found if "," not in css else list({node.mem_id: node for node in found}.values())
 
     @staticmethod

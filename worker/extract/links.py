@@ -1,6 +1,6 @@
-"""Where a page leads: canonical URLs in scope, in the order of `survey`. Pure.
+"""The links of a page: canonical URLs in scope, in the order of `survey`. Pure.
 
-Most links of a site repeat from page to page, so that what became of (base, href) is remembered.
+Most links of a site repeat from page to page, so results for (base, href) are cached.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ from crawlfleet.worker.extract.survey import (
 
 MEMO_SIZE = 100_000
 HOSTS_REMEMBERED = 4_096
-# What is longer is not remembered, so that a hostile page cannot fill the memory.
+# Longer ones are not cached, so that a hostile page cannot fill the memory.
 MEMO_CHARS = 512
 AT_A_TIME = 1_000
-# Escaping makes an address longer and dot segments shorter; what is far over the limit is not worth parsing.
+# Escapes make an address longer, dot segments shorter; an address far over the limit is not parsed.
 MAX_HREF_CHARS = 4 * MAX_URL_CHARS
 
-# An address does not depend on the last segment and the query of its base, unless it begins by keeping them: it is
-# empty, a query, or `http:` without slashes. What has blanks that the standard removes is not looked at closer.
+# An address depends on the last segment and the query of its base only if it keeps them: if it is empty, a query, or
+# `http:` without slashes. Addresses with whitespace that the standard removes are not examined.
 _NEEDS_WHOLE_BASE = re.compile(r"\Z|[\0-\x20?]|https?:(?![/\\])|[^\t\n\r]*[\t\n\r]", re.IGNORECASE)
 
 
 class _Folder(NamedTuple):
-    """What is known of the addresses on pages of one folder, by how they stand there.
+    """The cached results for addresses, as written, on the pages of one folder.
 
-    `url` ends in a slash. With `keeps_all` whatever lies on its host is in scope, and the standard's canonical form is
+    `url` ends in a slash. With `keeps_all` every URL of its host is in scope, and the standard's canonical form is also
     the job's.
     """
 
@@ -59,7 +59,7 @@ class _Folder(NamedTuple):
 
 
 class LinkReader:
-    """Reads links for one scope. `follow` names the elements whose links count; None means all that lead on."""
+    """Reads links for one scope. `follow` names the elements whose links count; None means all that lead to pages."""
 
     def __init__(
         self,
@@ -78,16 +78,16 @@ class LinkReader:
 
     @property
     def scope(self) -> ScopeSpec:
-        """The scope that is read for."""
+        """The scope of the links."""
         return self._scope.spec
 
     def keep(self, url: str) -> str | None:
-        """Return the job's canonical URL of one that is canonical by the standard; None if it is out of scope."""
+        """Return the job's form of a URL that is canonical by the standard; None if it is out of scope."""
         url = self._urls.apply(url)
         return None if self._scope.refuses(url) else url
 
     def read(self, page: Page) -> Iterator[list[str | None]]:
-        """Yield the page's links, many at a time; repeats, the page itself and None may be among them."""
+        """Yield the page's links in batches; they may hold repeats, the page itself and None."""
         if self._reading.obey_nofollow and page.directives.nofollow:
             return
         if self._follow is None and page.header_links:
@@ -117,15 +117,15 @@ class LinkReader:
                         yield from map(without_fragment, own_addresses(engine, link))
 
     def _resolved(self, hrefs: list[str], base: str) -> list[str | None]:
-        """Join addresses with the base; those that are remembered cost one look each."""
+        """Join addresses with the base; a cached one costs one look-up."""
         folder = self._folder_of(base)
         known = folder.known
         return [known[href] if href in known else self._learn(folder, href, base) for href in hrefs]
 
     def _folder_of(self, base: str) -> _Folder:
-        """Return what is known of a base's folder; if all that is known grows too much, forget it."""
+        """Return the cache of a base's folder; clear all caches if they are too large."""
         if self._remembered > MEMO_SIZE:
-            # Made anew, since another thread may still read the old one.
+            # A new dict, since another thread may still read the old one.
             self._folders, self._remembered = {}, 0
         url = base.partition("?")[0].rpartition("/")[0] + "/"
         folder = self._folders.get(url)
@@ -152,7 +152,7 @@ class LinkReader:
         return url
 
     def _leads_out(self, href: str) -> bool:
-        """Say whether an address is out of scope by what it begins with: to see that is as quick as to remember it."""
+        """Say whether an address is out of scope by its beginning: that check is as fast as the cache."""
         if has_other_scheme(href):
             return True
         host = plain_host(href)

@@ -1,13 +1,14 @@
-"""Keeps markup from being nested so deep that parsing it takes hours. Pure.
+"""Flattens markup that is nested so deep that parsing would take hours. Pure.
 
-An HTML5 parser walks up its stack of open elements at many tags, so that time grows with tags times depth: measured,
-50,000 open `div` take 2 s, ten megabytes of them an hour. Browsers flatten what is deeper than some hundred levels;
-here, where there are many tags, those beyond `MAX_DEPTH` become comments before the parser sees them, and texts and
-links stay. What is opened and closed within a few levels is passed over, and stays: it is no depth.
+An HTML5 parser walks up its stack of open elements at many tags, so its time grows with tags times depth: measured,
+50,000 open `div` take 2 s, ten megabytes of them an hour. Browsers flatten markup deeper than some hundred levels.
+Here, in pages with many tags, tags deeper than `MAX_DEPTH` become comments before the parser sees them; texts and links
+stay. Elements that are opened and closed within a few levels are skipped, and stay: they do not add to the depth.
 
-What an end tag closes is guessed: the nearest element of its name, with all that is open in it. A parser may see it
-otherwise and leave elements open. So those that were closed with another's end are counted, and those that end in what
-may be a quoted value, and after `MAX_GUESSED` of them such an end closes nothing: the depth is bounded in any case.
+Which element an end tag closes is a guess: the nearest one of its name, with all elements open in it. A parser may
+decide otherwise and leave elements open. So two kinds of guesses are counted: elements closed by the end of another
+one, and ends inside of a possible quoted value. After `MAX_GUESSED` of them such an end closes nothing, so that the
+depth is bounded in any case.
 """
 
 from __future__ import annotations
@@ -17,52 +18,54 @@ from functools import cache
 
 MAX_DEPTH = 1_000
 MAX_GUESSED = 2_000
-# To look at every tag takes longer than to parse it. So few cannot do much harm (measured: 0.6 s at worst), and nearly
-# all pages have less; of some more it is enough to count, and of many, too (2 s and 10 s at worst).
+# To examine every tag takes longer than to parse it. Up to FEW_TAGS, as in nearly all pages, little harm is possible
+# (measured: 0.6 s at worst). Up to SOME_TAGS and MANY_TAGS counts are enough (2 s and 10 s at worst).
 FEW_TAGS = 4_000
 SOME_TAGS = 10_000
 MANY_TAGS = 200_000
-TAG_BYTES = 3  # the least that a tag takes
+TAG_BYTES = 3  # the size of the shortest tag
 BLOCK_BYTES = 8 * 1024
-# How far up the element is looked for that an end tag closes.
+# How far up the element that an end tag closes is searched for.
 NEARBY = 64
-# What is closed within so many levels is passed over at once.
+# Elements closed within this many levels are skipped at once.
 CLOSED_LEVELS = 3
 
 _NAME = rb"[a-zA-Z][^\s/><]*+"
-# So plain that no parser can see its end elsewhere.
+# So plain that no parser can see its end in another place.
 _ATTRIBUTES = rb"(?:\s++[^\s\"'<>/=]++(?:=(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\s\"'=<>`]++))?+)*+\s*+>"
-# Void, or there only once, or closed by the next of their kind: however many there are, they do not nest by themselves.
+# Void, or present only once, or closed by the next of their kind: in any number, they do not nest by themselves.
 _FLAT = frozenset(b"body br embed head hr img meta p".split())
-# Nor do these, but in SVG and MathML, where they have no meaning. (The others are the end of SVG and MathML.)
+# Nor do these, except in SVG and MathML, where they have no meaning. (The others end SVG and MathML.)
 _FLAT_IN_HTML = frozenset(b"a area base col html input link option param source td th tr track wbr".split())
 _FOREIGN = frozenset({b"svg", b"math"})
-# Items close the one before, but for that of an outer list.
+# Items close the one before, except one of an outer list.
 _ITEMS = {b"li": (b"li",), b"dd": (b"dd", b"dt"), b"dt": (b"dd", b"dt")}
 _LISTS = frozenset(b"dir dl menu ol table ul".split())
 _NOWHERE: frozenset[bytes] = frozenset()
-# Of those, the ones that stand alone everywhere.
+# Those of them that are void everywhere.
 _VOID = re.compile(rb"<(?:br|embed|hr|img|meta)[\s/>]", re.IGNORECASE)
-# What is opened again in all that comes, until it is closed (HTML, 13.2.4.3: "active formatting elements").
+# Elements that are reopened in all that follows until they are closed (HTML, 13.2.4.3: "active formatting elements").
 _LASTING = re.compile(rb"<(/?)[bcefinstuBCEFINSTU](?:|ig|ode|m|ont|obr|mall|trike|trong|t|[A-Z]{1,5})[\s/>]")
 
 
 def flattened(body: bytes) -> bytes:
-    """Return markup in UTF-8, without its deepest tags if it has many: nearly always the body itself."""
+    """Return markup in UTF-8, without its deepest tags if it has many; nearly always the body itself."""
     if len(body) <= FEW_TAGS * TAG_BYTES:
         return body
     tags = [body.count(b"<", start, start + BLOCK_BYTES) for start in range(0, len(body), BLOCK_BYTES)]
     if sum(tags) <= FEW_TAGS:
         return body
-    # Not to count what is void is quicker, and mostly enough.
+    # A count without void elements is faster, and mostly enough.
     if sum(tags) > MANY_TAGS or (_may_be_deep(body, tags) and _may_be_deep(body, tags, without_void=True)):
         return without_deep_tags(body)
     return body
 
 
 def _may_be_deep(body: bytes, tags: list[int], without_void: bool = False) -> bool:
-    """Estimate the depth from above by counting alone: as if every end tag closed something. `tags` tells how many are
-    in each block."""
+    """Estimate an upper bound of the depth by counts: as if every end tag closed something.
+
+    `tags` is the number of tags in each block.
+    """
     with_lasting = sum(tags) > SOME_TAGS
     depth = lasting = 0
     for number, within in enumerate(tags):
@@ -81,11 +84,10 @@ def _may_be_deep(body: bytes, tags: list[int], without_void: bool = False) -> bo
 
 @cache
 def _tag() -> re.Pattern[bytes]:
-    """Match a tag, and before it all elements that lie side by side and are closed: whatever they are, and wherever
-    they lie, no parser leaves one of them open.
+    """Return a pattern that matches a tag, and before it all closed sibling elements, which no parser leaves open.
 
-    The tag itself is without its attributes, so that no quoting can hide another; all is possessive, so that nothing is
-    searched twice. Compiled when needed: few pages are walked.
+    The tag is matched without its attributes, so that no quoting can hide another; all is possessive, so that nothing
+    is searched twice. It is compiled when needed: few pages are walked.
     """
     element = b""
     for level in range(CLOSED_LEVELS):
@@ -95,7 +97,7 @@ def _tag() -> re.Pattern[bytes]:
 
 
 def without_deep_tags(body: bytes) -> bytes:
-    """Return markup with no tags deeper than `MAX_DEPTH`: the body itself if there are none."""
+    """Return markup without tags deeper than `MAX_DEPTH`; the body itself if there are none."""
     kept: list[bytes] = []
     done = 0
     for start in _Depth().deep_tags(body):
@@ -106,19 +108,19 @@ def without_deep_tags(body: bytes) -> bytes:
 
 
 class _Depth:
-    """The names of the elements that are open, and how many more may be, since their end was guessed."""
+    """The names of the open elements, and how many more may be open because their end was guessed."""
 
     def __init__(self) -> None:
         self._names: list[bytes] = []
         self._guessed = 0
 
     def deep_tags(self, body: bytes) -> list[int]:  # noqa: C901  # one loop, whose state is clearer in one place
-        """Return where tags begin that are too deep."""
+        """Return the positions of tags that are too deep."""
         names = self._names
         deep: list[int] = []
         beyond = 0
-        foreign = MAX_DEPTH  # how many elements are open around the SVG or MathML that is
-        quoted = 0  # where a value ends that may hide markup
+        foreign = MAX_DEPTH  # the number of elements open around the current SVG or MathML
+        quoted = 0  # the end of a value that may hide markup
         for tag in _tag().finditer(body):
             if not tag["name"]:
                 continue
@@ -146,7 +148,7 @@ class _Depth:
         return deep
 
     def _close(self, wanted: tuple[bytes, ...], stops: frozenset[bytes], doubt: int = 0) -> None:
-        """Close the nearest of some elements, and what is open in it."""
+        """Close the nearest of the `wanted` elements, and all elements open in it."""
         names = self._names
         for up in range(1, min(len(names), NEARBY) + 1):
             if names[-up] in wanted:
@@ -161,7 +163,7 @@ class _Depth:
 
 
 def _end_of_quote(body: bytes, start: int) -> int:
-    """Return where the value ends that is still open at the first `>` of a tag; 0 if none is."""
+    """Return the end of the value that is still open at the first `>` of a tag; 0 if none is."""
     end = body.find(b">", start)
     for quote in (b"'", b'"'):
         if end > 0 and body.count(quote, start, end) % 2:

@@ -1,4 +1,4 @@
-"""One fetched page as rules and hooks see it: nothing is parsed before it is asked for, and nothing twice.
+"""A fetched page as rules and hooks see it: each part is parsed at its first use, and only once.
 
 It must not fetch, and knows no job: `keep` decides what belongs to the crawl.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _SNIFF_BYTES = 512
-# The tags by which a body without a content type is taken for HTML (WHATWG MIME Sniffing, 7.1).
+# The tags by which a body without a content type is recognised as HTML (WHATWG MIME Sniffing, 7.1).
 _HTML_STARTS = tuple(
     b"<" + tag
     for tag in b"!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|!--".split(b"|")
@@ -35,7 +35,7 @@ _HTML_STARTS = tuple(
 
 
 class Page:
-    """A fetched page. `url` is canonical; `headers` is a mapping in any case; `fleet` is None outside of a crawl."""
+    """A fetched page. `url` is canonical; names in `headers` are case-insensitive; `fleet` is None outside a crawl."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Page:
         engine: ParseEngine | None = None,
         reading: Reading = DEFAULT_READING,
     ) -> None:
-        """`engine` parses what rules and links need (default: the fastest); `reading` says what to look for."""
+        """`engine` parses for rules and links (default: the fastest); `reading` says what to search for."""
         self.url = fetched.url
         self.status = fetched.status
         self.headers: Headers = fetched.headers
@@ -73,20 +73,20 @@ class Page:
 
     @lazy
     def text(self) -> str:
-        """The body as text, in the encoding that it declares."""
+        """The body as text, in its declared encoding."""
         return self._source.text
 
     @lazy
     def tree(self) -> LexborHTMLParser:
         """The page parsed by selectolax (lexbor), as an HTML5 browser would."""
-        # The parse engine's own tree, where it is one of lexbor.
+        # The parse engine's own tree, if that is lexbor.
         root = self.root if isinstance(self.engine, LexborEngine) else None
         return parse(self._source) if root is None else root.parser
 
     @lazy
     def soup(self) -> BeautifulSoup:
-        """The page parsed by BeautifulSoup with lxml: some forty times the CPU time of `tree`."""
-        # Loaded when asked for: it takes long, and most jobs do without.
+        """The page parsed by BeautifulSoup with lxml: about forty times the CPU time of `tree`."""
+        # Imported at the first use: the import takes long, and most jobs do not need it.
         from crawlfleet.worker.extract import bs4_tree
 
         return bs4_tree.parse(self.text)
@@ -98,20 +98,20 @@ class Page:
 
     @lazy
     def survey(self) -> Survey:
-        """What the page says of where it leads."""
+        """The addresses and directives that the page holds."""
         return Survey(self.engine, self.root, self._reading)
 
     @lazy
     def title(self) -> str | None:
-        """The text of the first `title`, whitespace folded; None if there is none or the page is not HTML."""
+        """The text of the first `title`, with whitespace folded; None without one, or if the page is not HTML."""
         node = self.engine.first(self.root, "title") if self.root is not None else None
         return None if node is None else " ".join(self.engine.text(node).split())
 
     @lazy
     def base(self) -> str:
-        """The address that links are relative to: the first `base[href]`, or the page's own (HTML, 2.4.3)."""
+        """The base of relative links: the first `base[href]`, or the page's URL (HTML, 2.4.3)."""
         href = self.survey.base
-        # A base of another scheme gives no URL here; the standard ignores `data:` and `javascript:`.
+        # A base with another scheme gives no URL here; the standard ignores `data:` and `javascript:`.
         return (href is not None and canonicalize(href, self.url)) or self.url
 
     @lazy
@@ -127,7 +127,7 @@ class Page:
 
     @lazy
     def canonical(self) -> str | None:
-        """The address that the page says it belongs to, in `<link rel=canonical>` or Link: a hint, and maybe its own.
+        """The canonical address that the page names, in `<link rel=canonical>` or Link: a hint, maybe its own URL.
 
         None if it names none, or several.
         """
@@ -138,13 +138,13 @@ class Page:
 
     @property
     def copy_of(self) -> str | None:
-        """The canonical address if it is another than the page's own."""
+        """The canonical address if it differs from the page's URL."""
         url = self.canonical
         is_own = url is None or url == self.url or (self._keep is not None and self._keep(url) == self.url)
         return None if is_own else url
 
     def json(self) -> Any:
-        """Return the body as JSON; raise `ValueError` if it is none."""
+        """Return the body parsed as JSON; raise `ValueError` if it is invalid."""
         return json.loads(self.text)
 
     def follow(self, href: str) -> str | None:

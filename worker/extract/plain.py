@@ -1,7 +1,7 @@
-"""Makes values of a user's code plain: what is a kind of str, number, list or dict becomes just that.
+"""Makes values of a user's code plain: instances of subclasses of str, numbers, list or dict become the plain type.
 
-Libraries give such kinds (BeautifulSoup's strings, for one), and neither wire nor disk knows them. What is nothing of
-the sort is left as it is: whether a value may travel is judged by who sends it.
+Libraries return such subclasses (BeautifulSoup's strings, for example), which cannot be sent or stored. Values of other
+types are left unchanged: the sender judges whether they can be sent.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ _AS_THEY_ARE = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def plain(value: Any, depth: int = DEPTH_LIMIT) -> Any:
-    """Return a value with its subclasses of plain types made plain, as a copy if it is a list, a tuple or a dict.
+    """Return a value with instances of subclasses made plain; lists, tuples and dicts are copied.
 
-    Raise `ValueError` if it is nested deeper than 64 levels.
+    Raises `ValueError` if it is nested deeper than 64 levels.
     """
     if type(value) in _AS_THEY_ARE:
         return value
@@ -29,7 +29,7 @@ def plain(value: Any, depth: int = DEPTH_LIMIT) -> Any:
 
 
 def _scalar(value: Any) -> Any:
-    """Call the plain type's own method: what a subclass overrides need not give its value."""
+    """Convert a scalar by the plain type's own method: a method of the subclass may not return its value."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):

@@ -1,6 +1,6 @@
-"""The port to a parser of HTML: what links and rules need of a tree.
+"""The port to an HTML parser: the operations on a tree that links and rules need.
 
-An engine's elements are its own; nobody else looks at them.
+Elements are opaque: only their engine inspects them.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ class ParseFault(CrawlfleetError):
 
 
 class ParseEngine(Protocol):
-    """A parser. It keeps nothing of a page, and serves many threads."""
+    """A parser. It keeps nothing of a page, and many threads may use it."""
 
     def root(self, source: Source, /) -> Element:
-        """Return the page's element `html`, which any page has; raise `ParseFault` if there is no memory for its tree.
+        """Return the page's element `html`, which any page has; raise `ParseFault` if there is no memory for the tree.
 
-        Whatever its bytes are, this raises nothing else.
+        It raises nothing else for any bytes.
         """
         ...
 
     def select(self, element: Element, css: str, /) -> list[Element]:
-        """Return what a selector matches, the element itself and those below it, in document order, each once."""
+        """Return the matches of a selector, among `element` and its descendants, in document order, each once."""
         ...
 
     def first(self, element: Element, css: str, /) -> Element | None:
-        """Return the first of them, or None."""
+        """Return the first match of `select`, or None."""
         ...
 
     def named(self, root: Element, /, *tags: str) -> list[Element]:
-        """Return the elements of some names, in lower case, below the page's element `html`, in document order."""
+        """Return the elements with these names (in lower case) below the page's `html`, in document order."""
         ...
 
     def tag(self, element: Element, /) -> str:
@@ -59,17 +59,17 @@ class ParseEngine(Protocol):
         ...
 
     def attributes(self, element: Element, /) -> Mapping[str, str | None]:
-        """Return an element's attributes by names in lower case, as they stand; None is for one without a value."""
+        """Return an element's attributes, unchanged, by names in lower case; None for one without a value."""
         ...
 
     def text(self, element: Element, /) -> str:
-        """Return the text of an element and of all below it."""
+        """Return the text of an element and of all elements below it."""
         ...
 
     def parent(self, element: Element, /) -> Element | None:
-        """Return the element that this one lies in."""
+        """Return the parent of an element."""
         ...
 
     def check(self, css: str, /) -> bool:
-        """Tell whether a selector can be used."""
+        """Say whether a selector is valid."""
         ...

@@ -1,4 +1,4 @@
-"""Finds the parse engine that a job names in the table of engines, and loads it."""
+"""Finds a job's parse engine in the table of engines, and loads it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from crawlfleet.worker.extract.port import ParseEngine
 
 
 def open_engine(name: str = AUTO) -> ParseEngine:
-    """Load the engine of that name, `auto` for the first; raise `UsageError` if there is none, or none here."""
+    """Load the named engine (`auto`: the first); raise `UsageError` if it does not exist or is not installed."""
     able = list(PARSE_ENGINES.values())
     entry = able[0] if name == AUTO else PARSE_ENGINES.get(name)
     if entry is None:

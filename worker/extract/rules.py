@@ -1,7 +1,7 @@
 """Items by CSS rules: the fields that `ItemRule` describes, read from a parsed page. Pure.
 
-A missing single value is None, a missing list is empty. Texts are those of the whole element, whitespace folded;
-attributes are as they stand.
+A missing single value is None, a missing list is empty. Text is that of the whole element, with whitespace folded;
+attributes are unchanged.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Select = Callable[[Element], list[Element]]
 
 
 class RuleCompiler:
-    """Makes functions of rules, for one parse engine. Its methods raise `UsageError` for a broken selector."""
+    """Compiles rules into functions, for one parse engine. Its methods raise `UsageError` for an invalid selector."""
 
     def __init__(self, engine: ParseEngine) -> None:
         self._engine = engine
 
     def item(self, rule: ItemRule) -> Callable[[Element], Iterator[dict[str, Any]]]:
-        """Make a function from a page's root to the fields of its items."""
+        """Return a function from a page's root to the fields of its items."""
         select = self._selection(rule.each, f"items.{rule.name}.each")
         readers = self._readers(rule.fields, f"items.{rule.name}.fields")
 
@@ -35,7 +35,7 @@ class RuleCompiler:
         return items
 
     def check(self, selector: str, where: str) -> None:
-        """Refuse a selector that cannot be parsed; `where` is its key in the job."""
+        """Raise `UsageError` for an invalid selector; `where` is its key in the job."""
         if not self._engine.check(selector):
             raise UsageError(f"{where}: {selector!r} is no CSS selector that can be used; correct it")
 
@@ -74,5 +74,5 @@ class RuleCompiler:
 
 
 def _attribute(attributes: Mapping[str, str | None], name: str) -> str | None:
-    # One without a value has, by the standard, an empty one.
+    # By the standard, an attribute without a value has an empty one.
     return (attributes[name] or "") if name in attributes else None

@@ -1,8 +1,8 @@
-"""Sitemaps (sitemaps.org/protocol) and feeds: bytes in, addresses out. Pure; whatever the bytes, it does not raise.
+"""Reads the addresses in sitemaps (sitemaps.org/protocol) and feeds. Pure; it does not raise for any bytes.
 
-XML is read by expat as a stream: `urlset`, `sitemapindex`, RSS 2.0 and 1.0, Atom, in any namespace. A DOCTYPE ends the
-reading, so that there are no entities but those of XML itself. A text has one address a line. gzip is known by its
-first bytes, whatever a name or a header says. What is beyond the protocol's limits is left out.
+expat reads XML as a stream: `urlset`, `sitemapindex`, RSS 2.0 and 1.0, Atom, in any namespace. A DOCTYPE ends the
+reading, so that there are no entities except XML's own. A text file has one address a line. gzip is recognised by its
+first bytes, regardless of names and headers. Entries beyond the protocol's limits are left out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_ENTRIES = 50_000
 MAX_DEPTH = 64
 MAX_LINES = 4 * MAX_ENTRIES
 MAX_ELEMENTS = 50 * MAX_ENTRIES
-# expat reads a token that is not complete yet again with each block: large blocks make that cheap.
+# With each block, expat reads an incomplete token again from its start: large blocks make that cheap.
 BLOCK_BYTES = 1024 * 1024
 MAX_FIELD_CHARS = 4 * MAX_URL_CHARS
 
@@ -40,10 +40,10 @@ _YEAR_OR_MONTH = re.compile(r"([0-9]{4})(?:-([0-9]{2}))?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sitemap:
-    """What a sitemap lists: `pages` in scope, the newest first, and, of an index, further `sitemaps`.
+    """The contents of a sitemap: `pages` in scope, newest first, and further `sitemaps` if it is an index.
 
-    All addresses are canonical, without repeats. `capped` says that something was left out for the limits. `error` is
-    empty, or one sentence about why the reading ended early; what was read until then counts.
+    All addresses are canonical, without repeats. `capped` says that entries were left out because of the limits.
+    `error` is empty, or one sentence about why the reading ended early; what was read before counts.
     """
 
     pages: tuple[SitemapEntry, ...] = ()
@@ -53,7 +53,7 @@ class Sitemap:
 
 
 class _Refused(Exception):
-    """The reading ends here, for the reason in the message."""
+    """The reading ends; the message is the reason."""
 
 
 class _Enough(Exception):
@@ -62,7 +62,7 @@ class _Enough(Exception):
 
 @dataclass(slots=True)
 class _Item:
-    """One entry as it is written."""
+    """One entry as written."""
 
     url: str = ""
     changed: str = ""
@@ -71,7 +71,7 @@ class _Item:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """A kind of XML: which element is an entry, how deep below the root, and what its fields are called."""
+    """A kind of XML: the element of an entry, its depth below the root, and the names of its fields."""
 
     item: str
     depth: int = 2
@@ -91,10 +91,10 @@ _FORMS = {
 
 
 def read_sitemap(body: bytes, base: str, keep: Callable[[str], str | None], *, cut: bool = False) -> Sitemap:
-    """Read a sitemap that was found at `base`.
+    """Read a sitemap at `base`.
 
-    `keep` returns what the job takes for the canonical URL of one that is canonical by the standard, None if it is out
-    of scope. `cut` says that `body` is the beginning of a longer one.
+    `keep` returns the job's form of a URL that is canonical by the standard, None if it is out of scope. `cut` says
+    that `body` is the beginning of a longer one.
     """
     found = _Found(base, keep)
     plain = _Plain(body, cut)
@@ -106,7 +106,7 @@ def read_sitemap(body: bytes, base: str, keep: Callable[[str], str | None], *, c
     except _Enough:
         capped = True
     except expat.ExpatError as broken:
-        # What was cut by a limit breaks off; that is no fault of the site's.
+        # A body cut by a limit is incomplete, which is not the site's fault.
         error = "" if plain.is_cut else f"the XML is broken: {broken}"
     except (OSError, EOFError, zlib.error) as broken:
         error = "" if plain.is_cut else f"the gzip data are broken: {broken}"
@@ -114,7 +114,7 @@ def read_sitemap(body: bytes, base: str, keep: Callable[[str], str | None], *, c
 
 
 class _Found:
-    """The entries that count, so far."""
+    """The entries found so far."""
 
     def __init__(self, base: str, keep: Callable[[str], str | None]) -> None:
         self._base = base
@@ -124,7 +124,7 @@ class _Found:
         self._seen = 0
 
     def add(self, item: _Item, *, is_index: bool) -> None:
-        """Take an entry in; raise `_Enough` for one too many."""
+        """Add an entry; raise `_Enough` if there are too many."""
         if self._seen >= MAX_ENTRIES:
             raise _Enough
         self._seen += 1
@@ -140,13 +140,13 @@ class _Found:
             self._pages[kept] = SitemapEntry(kept, _priority(item.priority), _timestamp(item.changed))
 
     def sitemap(self, *, capped: bool, error: str) -> Sitemap:
-        """Return all that was found."""
+        """Return the entries as a sitemap."""
         newest_first = sorted(self._pages.values(), key=lambda entry: -entry.lastmod)
         return Sitemap(pages=tuple(newest_first), sitemaps=tuple(self._sitemaps), capped=capped, error=error)
 
 
 class _Plain:
-    """A body in blocks of UTF-8, without gzip, byte order mark or blanks before it; at most `MAX_BYTES` of it."""
+    """A body as blocks of UTF-8, at most `MAX_BYTES`, without gzip, byte order mark and leading whitespace."""
 
     def __init__(self, body: bytes, cut: bool) -> None:
         self.is_cut = cut
@@ -156,7 +156,7 @@ class _Plain:
         self._blocks = self._limited(_unpacked(body) if body.startswith(_GZIP) else sliced)
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the blocks; raise what gzip raises for broken data."""
+        """Yield the blocks; raise the errors of gzip for broken data."""
         first = next(self._blocks, b"")
         codec, mark = _codec(first)
         decode = None if codec == "utf-8" else codecs.getincrementaldecoder(codec)("replace")
@@ -182,7 +182,7 @@ class _Plain:
 
 
 def _unpacked(body: bytes) -> Iterator[bytes]:
-    """Yield what gzip data hold, in large blocks; what precedes broken data is yielded before they raise."""
+    """Yield unpacked gzip data in large blocks; data before a broken part are yielded before it raises."""
     pieces: list[bytes] = []
     size = 0
     try:
@@ -200,13 +200,13 @@ def _unpacked(body: bytes) -> Iterator[bytes]:
 
 
 def _codec(head: bytes) -> tuple[str, int]:
-    """Return the codec of a text that begins so, and the length of its mark. The protocol knows UTF-8 alone."""
+    """Return the codec of a text with this beginning, and the length of its mark. The protocol allows UTF-8 only."""
     for mark, codec in MARKS:
         if head.startswith(mark):
             return codec, len(mark)
     declared = _DECLARED.match(head.lstrip()[:200])
     named = codec_of(declared[1].decode("latin-1")) if declared else None
-    # A declaration that can be read that far is not in UTF-16.
+    # If the declaration is readable, it is not in UTF-16.
     return ("utf-8" if named is None or named.startswith("utf-16") else named), 0
 
 
@@ -223,7 +223,7 @@ def _read(plain: _Plain, found: _Found) -> None:
 
 
 def _read_text(blocks: Iterable[bytes], found: _Found) -> None:
-    """Read one address a line; other lines say nothing, but one line has to."""
+    """Read one address a line; other lines are ignored, but one line must be an address."""
     none = True
     for number, line in enumerate(_lines(blocks)):
         if number >= MAX_LINES:
@@ -247,7 +247,7 @@ def _lines(blocks: Iterable[bytes]) -> Iterator[str]:
 
 
 class _XmlReader:
-    """What expat calls, element by element. `_field` is the field of an entry that is being read, "" between them."""
+    """The handlers that expat calls for elements. `_field` is the current field of an entry; empty between fields."""
 
     def __init__(self, found: _Found) -> None:
         self._found = found
@@ -309,7 +309,7 @@ class _XmlReader:
             self._text.append(text)
             self._chars += len(text)
 
-    def _end(self, name: str) -> None:  # noqa: ARG002  # expat names what it closes
+    def _end(self, name: str) -> None:  # noqa: ARG002  # expat passes the name
         assert self._form is not None
         self._depth -= 1
         if self._item is None:
@@ -324,7 +324,7 @@ class _XmlReader:
 
 
 def _priority(written: str) -> int:
-    """Return what 0.0 to 1.0 is as a priority, -5 to 5: 0 for the default of 0.5, and for what is none."""
+    """Return a priority of 0.0 to 1.0 as -5 to 5: 0 for the default of 0.5 and for invalid values."""
     try:
         value = float(written)
     except ValueError:
@@ -333,7 +333,7 @@ def _priority(written: str) -> int:
 
 
 def _timestamp(written: str) -> int:
-    """Return a date (W3C profile of ISO 8601; RFC 822, as in RSS) as seconds since 1970, 0 for what is none."""
+    """Return a date (W3C profile of ISO 8601, or RFC 822 in RSS) as seconds since 1970; 0 if invalid."""
     text = written.strip()[:64]
     short = _YEAR_OR_MONTH.fullmatch(text)
     try:

@@ -1,4 +1,4 @@
-"""A look over a page for all that is said of where it leads and what it asks for, as it stands. Pure."""
+"""Collects all addresses and directives of a page, as written. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crawlfleet.worker.extract.port import Element, ParseEngine
 
 LINKS_BELOW = "a[href],area[href],iframe[src],frame[src]"
 
-# So many refreshes are looked at, since each is a walk up the tree.
+# At most this many refreshes are checked, since each is a walk up the tree.
 MAX_REFRESHES = 100
 
 _LINK_TYPES = frozenset({"next", "prev", "canonical", "alternate"})
@@ -19,14 +19,14 @@ _ASSET_TYPES = frozenset({"stylesheet", "icon"})
 _NO_PAGE_TYPES = frozenset({"stylesheet"})
 _PAGE_MEDIA = frozenset({"", "text/html", "application/xhtml+xml"})
 _UNTRUSTED = frozenset({"nofollow", "ugc", "sponsored"})
-_PLACES = {  # tag: attributes that hold an address of a page
+_PLACES = {  # tag: attributes with the address of a page
     "a": ("href",),
     "area": ("href",),
     "link": ("href",),
     "iframe": ("src",),
     "frame": ("src",),
 }
-_ASSETS = {  # tag: attributes that hold an address of what a page is made of
+_ASSETS = {  # tag: attributes with the address of an asset
     "img": ("src", "srcset"),
     "source": ("src", "srcset"),
     "script": ("src",),
@@ -38,9 +38,9 @@ _ASSETS = {  # tag: attributes that hold an address of what a page is made of
 
 
 class Reading(NamedTuple):
-    """What to look for. `names` are those by which a page may call the crawler, in lower case.
+    """What to collect. `names` are the crawler's names in directives, in lower case.
 
-    With `obey_nofollow`, what a page asks not to follow is left out.
+    With `obey_nofollow`, links that the page asks not to follow are left out.
     """
 
     assets: bool = False
@@ -52,12 +52,13 @@ DEFAULT_READING = Reading()
 
 
 class Survey:
-    """What a page says. Addresses are as they stand; they may repeat. They come kind by kind, each in document order:
-    first those of elements that mostly stand in the head.
+    """The addresses and directives of a page.
 
-    Those of `links` and `assets` have lost their fragments, which most links of some pages differ in alone.
-    `base` is the first `base[href]`. `links` lead on, `assets` are what the page is made of, `canonicals` are the pages
-    that it says it is a copy of. `refresh` is where it leads by itself. `robots` are contents of `<meta>` for us.
+    Addresses are unchanged and may repeat. They are ordered by kind of element, first those that are mostly in the
+    head, and by document order within a kind. Fragments are removed in `links` and `assets`: on some pages most links
+    differ only in these. `base` is the first `base[href]`. `links` lead to other pages, `assets` are parts of the page,
+    `canonicals` the pages that it says it is a copy of. `refresh` is the target of its refresh. `robots` are the
+    contents of `<meta>` tags for us.
     """
 
     __slots__ = ("_engine", "_reading", "_refreshes", "assets", "base", "canonicals", "links", "refresh", "robots")
@@ -76,7 +77,7 @@ class Survey:
             self._walk(root)
 
     def _walk(self, root: Element) -> None:
-        """Look for elements by their names, for all that are rare at once: measured, that is the quickest."""
+        """Find elements by name, all rare names at once: measured, that is fastest."""
         engine = self._engine
         late = _WITH_ASSETS if self._reading.assets else _IN_BODY
         rare: dict[str, list[Element]] = {}
@@ -133,7 +134,7 @@ class Survey:
         if (attributes.get("http-equiv") or "").lower() == "refresh":
             address = refresh_address(content)
             self._refreshes += address is not None
-            # What stands in `noscript` is for a browser that cannot do what the page would do instead.
+            # The content of `noscript` is for browsers that do not run the page's scripts.
             if address is not None and not self._lies_in_noscript(element):
                 self.refresh = address
                 self.links.append(without_fragment(address))
@@ -158,19 +159,19 @@ _WITH_ASSETS: _Readers = _IN_BODY | dict.fromkeys(_ASSETS, Survey._read_asset)
 
 
 def without_fragment(address: str) -> str:
-    """Return an address as it stands before its `#`."""
+    """Return an address up to its `#`."""
     return address.partition("#")[0]
 
 
 def is_untrusted(rel: str | None) -> bool:
-    """Tell whether a link's relation types ask not to follow it."""
+    """Say whether a link's relation types ask not to follow it."""
     return rel is not None and not _UNTRUSTED.isdisjoint(rel.lower().split())
 
 
 def leads_on(rel: str, media_type: str) -> bool:
-    """Tell whether `<link>` or Link names a page to go to: relation types in lower case, and the type of media.
+    """Say whether a `<link>` or Link with these relation types (in lower case) and media type leads to a page.
 
-    A style sheet and a feed can be alternates, too.
+    Style sheets and feeds can be alternates, too.
     """
     types = rel.split()
     if _LINK_TYPES.isdisjoint(types) or not _NO_PAGE_TYPES.isdisjoint(types):
@@ -179,13 +180,13 @@ def leads_on(rel: str, media_type: str) -> bool:
 
 
 def own_addresses(engine: ParseEngine, element: Element) -> list[str]:
-    """Return the addresses that an element holds itself, whatever kind it is of."""
+    """Return the addresses in an element's own attributes, for any kind of element."""
     tag = engine.tag(element)
     return list(addresses(engine, element, (*_PLACES.get(tag, ()), *_ASSETS.get(tag, ()))))
 
 
 def addresses(engine: ParseEngine, element: Element, names: tuple[str, ...]) -> Iterator[str]:
-    """Yield the addresses in some attributes of an element."""
+    """Yield the addresses in the given attributes of an element."""
     attributes = engine.attributes(element)
     for name in names:
         if name not in attributes:
