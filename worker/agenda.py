@@ -76,11 +76,7 @@ class Agenda:
         """Set a function to call whenever a task may have come, and at the end. Any thread may call it."""
         self._on_change = on_change
 
-    def done(self, attempt: Attempt) -> None:
-        """See `Lanes.done`."""
-        self.done_all((attempt,))
-
-    def done_all(self, attempts: Iterable[Attempt]) -> None:
+    def done(self, *attempts: Attempt) -> None:
         """See `Lanes.done`."""
         with self._changed:
             for attempt in attempts:

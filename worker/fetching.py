@@ -156,7 +156,7 @@ class FetchLoop(Fetching):
         if not ended:
             return
         self._running -= len(ended)
-        self._agenda.done_all(attempt for attempt, _ in ended)
+        self._agenda.done(*(attempt for attempt, _ in ended))
         for attempt, fetched in ended:
             self.pages.put(FetchedPage(attempt, fetched))
 

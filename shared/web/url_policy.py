@@ -7,7 +7,6 @@ identifies the task and is requested. Applying the policy again changes nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import unquote_plus
 
@@ -36,7 +35,9 @@ class UrlPolicy:
     def __init__(self, spec: UrlSpec) -> None:
         self.spec = spec
         self.is_plain = spec == UrlSpec()
-        self._dropped = _names(spec.drop_query)
+        # Globs of names: `*` is any run of characters, and case does not count.
+        dropped = "|".join(_translate(glob.lower()) for glob in spec.drop_query)
+        self._dropped = re.compile(dropped, re.DOTALL) if dropped else None
         self._index_pages = frozenset(spec.index_pages)
 
     def canonicalize(self, href: str, base: str | None = None) -> str | None:
@@ -106,12 +107,6 @@ def policy_of(spec: UrlSpec) -> UrlPolicy:
 def _name(parameter: str) -> str:
     name = parameter.partition("=")[0]
     return (unquote_plus(name) if "%" in name or "+" in name else name).lower()
-
-
-def _names(globs: Iterable[str]) -> re.Pattern[str] | None:
-    """Compile globs of parameter names: `*` matches any characters, and case does not count."""
-    alternatives = [_translate(glob.lower()) for glob in globs]
-    return re.compile("|".join(alternatives), re.DOTALL) if alternatives else None
 
 
 def _translate(glob: str) -> str:

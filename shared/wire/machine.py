@@ -20,7 +20,8 @@ def own_addresses(*, ipv6: bool = False) -> tuple[str, ...]:
     found = [_towards(address, family) for family, address in _FAR_AWAY if family in wanted]
     found += [_address_of(name) for _, name in socket.if_nameindex()]
     found += _ipv6_addresses() if ipv6 else []
-    useful = [address for address in dict.fromkeys(found) if address and _is_useful(address)]
+    parsed = [ipaddress.ip_address(address) for address in dict.fromkeys(found) if address]
+    useful = [str(own) for own in parsed if not (own.is_loopback or own.is_link_local or own.is_unspecified)]
     return (*useful, "127.0.0.1")
 
 
@@ -51,8 +52,3 @@ def _ipv6_addresses() -> list[str]:
     except OSError:
         return []
     return [str(ipaddress.IPv6Address(bytes.fromhex(line.split()[0]))) for line in lines]
-
-
-def _is_useful(address: str) -> bool:
-    parsed = ipaddress.ip_address(address)
-    return not (parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified)

@@ -96,7 +96,11 @@ class LinkReader:
             links = page.survey.links if self._follow is None else self._followed(page, self._follow)
             hrefs = list(dict.fromkeys(chain(links, page.survey.assets) if self._reading.assets else links))
             for start in range(0, len(hrefs), AT_A_TIME):
-                yield self._resolved(hrefs[start : start + AT_A_TIME], page.base)
+                some = hrefs[start : start + AT_A_TIME]
+                # A cached address costs one look-up.
+                folder = self._folder_of(page.base)
+                known = folder.known
+                yield [known[href] if href in known else self._learn(folder, href, page.base) for href in some]
 
     def _in_header(self, page: Page) -> list[str | None]:
         obey = self._reading.obey_nofollow
@@ -115,12 +119,6 @@ class LinkReader:
                 for link in [element] if holds else engine.select(element, LINKS_BELOW):
                     if not (obey and is_untrusted(engine.attributes(link).get("rel"))):
                         yield from map(without_fragment, own_addresses(engine, link))
-
-    def _resolved(self, hrefs: list[str], base: str) -> list[str | None]:
-        """Join addresses with the base; a cached one costs one look-up."""
-        folder = self._folder_of(base)
-        known = folder.known
-        return [known[href] if href in known else self._learn(folder, href, base) for href in hrefs]
 
     def _folder_of(self, base: str) -> _Folder:
         """Return the cache of a base's folder; clear all caches if they are too large."""

@@ -155,7 +155,10 @@ class WatchedAdapter(HTTPAdapter):
             connection.close()
             raise
         if ended and not connection.is_closed:
-            self._keep(origin, connection)
+            self._idle[origin] = connection
+            if len(self._idle) > IDLE_CONNECTIONS:
+                _, oldest = self._idle.popitem(last=False)
+                oldest.close()
         else:
             connection.close()
         return answer._replace(remote_address=connection.remote_address)
@@ -194,12 +197,6 @@ class WatchedAdapter(HTTPAdapter):
             if wanted:
                 raise _Failed(failed.failure._replace(status=raw.status, headers=headers)) from failed
         return _Answer(raw.status, raw.reason or "", headers, body, truncated=truncated)
-
-    def _keep(self, origin: str, connection: Any) -> None:
-        self._idle[origin] = connection
-        if len(self._idle) > IDLE_CONNECTIONS:
-            _, oldest = self._idle.popitem(last=False)
-            oldest.close()
 
     def send(
         self,
