@@ -48,7 +48,7 @@ test: $(INSTALLED) ## run all tests that need no installed server
 
 # CI runs `coverage` and `test-uncovered` for `test`: each test once.
 .PHONY: coverage
-coverage: $(INSTALLED) ## run the tests of the core and of what all share, and fail if a branch is not run
+coverage: $(INSTALLED) ## run the tests of the core and of shared, and fail if a branch is not run
 	$(BIN)/python -m pytest $(UNSERVED) --cov --cov-report=term $(COVERED)
 
 .PHONY: test-uncovered
@@ -57,7 +57,7 @@ test-uncovered: $(INSTALLED) ## run those of `make test` that `make coverage` le
 
 # On the Python of .venv `make test` runs them all.
 .PHONY: test-pythons
-test-pythons: $(INSTALLED) ## run the tests, without the simulator, on each other Python from 3.11 to 3.14 that is found
+test-pythons: $(INSTALLED) ## run the tests, without the simulator, on every other Python from 3.11 to 3.14 that is found
 	$(BIN)/nox --no-error-on-missing-interpreters --session tests --pythons $$($(BIN)/python -c \
 		'import sys; print(*(f"3.{minor}" for minor in range(11, 15) if minor != sys.version_info[1]))')
 
@@ -78,11 +78,11 @@ test-compose: $(INSTALLED) ## run the test that crawls from containers
 	$(BIN)/python -m pytest -m compose
 
 .PHONY: torture
-torture: $(INSTALLED) ## kill coordinator and workers at random in N runs (each once; goes on where it was)
+torture: $(INSTALLED) ## kill coordinator and workers at random in N runs (each once; resumes where it stopped)
 	$(BIN)/python -m tests.fault.torture --runs $(or $(N),50) --out .make/torture.jsonl
 
 .PHONY: simulate
-simulate: $(INSTALLED) ## run SEEDS seeds of the simulated crawl (goes on where it was)
+simulate: $(INSTALLED) ## run SEEDS seeds of the simulated crawl (resumes where it stopped)
 	$(BIN)/python -m tests.simulation --seeds 0:$(or $(SEEDS),2000) --least 100 --processes $$(nproc) \
 		--state .make/simulation-$(or $(SEEDS),2000).json
 
@@ -113,14 +113,14 @@ bench-concurrency: $(BENCH_INSTALLED) ## crawl 50 slow pages by a loop, threads,
 
 # For the oldest Python that an image may have, whatever the one here is.
 .PHONY: wheels
-wheels: $(INSTALLED) ## put all wheels into .wheels, for an image that is built without an index
+wheels: $(INSTALLED) ## put all wheels into .wheels, for an image built without a package index
 	rm -rf .wheels build
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir .wheels .
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check --only-binary=:all: --python-version 3.11.0 \
 		--dest .wheels .wheels/crawlfleet-*.whl
 
 .PHONY: compose-secret
-compose-secret: .secrets/fleet_secret ## make the secret that the containers share
+compose-secret: .secrets/fleet_secret ## create the secret that the containers share
 
 # The folder keeps other users out; the file itself must be readable by the containers' own user.
 .secrets/fleet_secret:
@@ -138,5 +138,5 @@ compose-down: ## remove the containers, their network and their volumes
 	$(COMPOSE) down --volumes --remove-orphans
 
 .PHONY: clean
-clean: ## remove what make has made, but not crawls/
+clean: ## remove the files that make has created, but not crawls/
 	rm -rf $(VENV) .nox .make .wheels build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

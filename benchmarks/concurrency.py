@@ -2,7 +2,7 @@
 
     python -m benchmarks.concurrency [--runs 5] [--pages 50] [--latency-ms 160] [--only WORD ...] [--write-docs]
 
-Two times are told for each. *Work* is from the first request to the last result; for a pool it begins before the pool
+Two times are shown for each. *Work* is from the first request to the last result; for a pool it begins before the pool
 is started, for the fleet it begins with the request for robots.txt (which only the fleet makes) and ends when the last
 row is in the file. *Command* is all of it, from typing it to its end. A speed-up compares with the loop; its limit is
 the number of pages, when all of them are waited for at once and nothing else takes time.

@@ -2,7 +2,7 @@
 
 The site has `HOSTS` hosts; every page has 20 outlinks of which one is new, fourteen are popular or recent, as
 navigation is, and five lie anywhere among all that was known at the start: no cache can hold those. As every worker
-does, this one names what it has told before by fingerprint.
+does, this one names what it has sent before by fingerprint.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ POPULAR = 100
 RECENT = 2_000
 ANYWHERE = 5
 DEPTH = 1
-# What a page tells, and the fingerprints of what was told before.
+# What a page tells, and the fingerprints of what was sent before.
 _Links: TypeAlias = tuple[tuple[str, ...], bytes]
 _ROWS = (Row(item="page", index=0, fields={"title": "A title of usual length, as pages have them"}),)
 

@@ -120,8 +120,8 @@ def run(name: str, folder: Path, known: int, pages: int) -> Figures:
         child.kill()
     if name != "memory":
         for how in ("killed", "closed"):
-            told = subprocess.run([*inside, "--inside", "reopen"], stdout=subprocess.PIPE, check=True, text=True)
-            figures[f"reopen_{how}_s"] = round(json.loads(told.stdout)["opened_s"], 3)
+            done = subprocess.run([*inside, "--inside", "reopen"], stdout=subprocess.PIPE, check=True, text=True)
+            figures[f"reopen_{how}_s"] = round(json.loads(done.stdout)["opened_s"], 3)
     print(json.dumps(figures), flush=True)
     return figures
 

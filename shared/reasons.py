@@ -1,6 +1,6 @@
 """Why a task was not fetched, was dropped or was tried again: every reason by name, with a sentence for users.
 
-Reasons travel and are stored as plain text. Two kinds of reasons are no members: `http_NNN` (see `of_status`), and the
+Reasons are sent and stored as plain text. Two kinds of reasons are not members: `http_NNN` (see `of_status`), and the
 words that a user's own worker passes to `task_failed`.
 """
 

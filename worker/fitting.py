@@ -38,7 +38,7 @@ def fit(attempt: Attempt, report: Report, max_bytes: int) -> Delivery:
     try:
         size = len(encode(report))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        report = extract_error(replace(report, rows=()), f"a row cannot travel: {error}")
+        report = extract_error(replace(report, rows=()), f"a row cannot be sent: {error}")
         size = len(encode(report))
     if size > max_bytes:
         detail = f"the report takes {size} bytes, {max_bytes} are allowed: extract less from this page"

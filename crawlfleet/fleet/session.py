@@ -153,7 +153,7 @@ class FleetSession:
         """Run the control thread: converse to the end, notify waiting threads, and end when the session is closed."""
         try:
             self._converse()
-        except BaseException as error:  # noqa: BLE001  # the top of a thread: whoever waits must hear of it
+        except BaseException as error:  # noqa: BLE001  # the top of a thread: waiting threads must get it
             self._error = error
         with self._news:
             self._over = True

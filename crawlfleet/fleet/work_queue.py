@@ -56,7 +56,7 @@ class Queue:
         held = self._session.held
         address = self._session.urls.canonicalize(url, held.url if held is not None else None)
         if address is None:
-            raise ValueError(f"{url!r} is no http(s) URL")
+            raise ValueError(f"{url!r} is not an http(s) URL")
         refusal = self._session.scope.refuses(address) if held is not None else self._proxy.put(address)
         if refusal:
             raise ValueError(f"{address} is out of the crawl's scope ({refusal})")
@@ -71,8 +71,8 @@ class Queue:
         """Settle the URL that this thread holds as fetched: its value, its outlinks and its state, in one report.
 
         Wait for the coordinator's word. Return whether the report counts: False means that the lease had been lost
-        meanwhile and somebody else has the URL, so nothing was recorded. Raise `ValueError` if nothing is held, or if
-        value and outlinks are too large to travel: the URL has failed then. Raise `Unreachable` if the coordinator is
+        meanwhile and another worker has the URL, so nothing was recorded. Raise `ValueError` if nothing is held, or if
+        value and outlinks are too large to be sent: the URL has failed then. Raise `Unreachable` if the coordinator is
         given up.
         """
         return self._session.settle(Outcome.FETCHED)

@@ -29,7 +29,7 @@ def be_coordinator(options: RunOptions, pipe: Connection) -> int:
 
     try:
         end = serve(served, tell)
-        send(pipe, Ended(summary=msgspec.msgpack.encode(end)))  # it lies in the folder too, if nobody is there
+        send(pipe, Ended(summary=msgspec.msgpack.encode(end)))  # also written to the folder, if nobody receives it
         return end.exit_code
     except CrawlfleetError as error:
         problems = error.problems if isinstance(error, JobError) else ()

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 SHOWN_HOSTS = 50
 
 _WHAT_NEXT = {
-    True: "Nothing is lost: the same command goes on from here.",
-    False: "The items so far are kept. The next run starts afresh, with --fresh.",
+    True: "Nothing is lost: the same command resumes the crawl.",
+    False: "The items so far are kept. The next run has to start again, with --fresh.",
 }
 
 

@@ -232,7 +232,7 @@ def connect(pin: bytes, address: Address, authkey: bytes) -> WireConnection:
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError, TimeoutError, EOFError, ConnectionError) as error:
         raise Unreachable(f"the coordinator at {where} did not take the connection: {error}") from error
     except (ssl.SSLError, WireError) as error:
-        raise JoinError(f"what listens at {where} is no crawlfleet coordinator: look at the port") from error
+        raise JoinError(f"the server at {where} is not a crawlfleet coordinator: check the port") from error
     except OSError as error:
         raise Unreachable(f"the connection to {where} broke: {error}") from error
 

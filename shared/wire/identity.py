@@ -109,7 +109,7 @@ def _read_certificate(path: Path) -> bytes:
     try:
         ssl.PEM_cert_to_DER_cert(certificate.decode("ascii"))
     except ValueError as error:
-        raise UsageError(f"{path} is no PEM certificate: put it back, or delete it to make a new one") from error
+        raise UsageError(f"{path} is not a PEM certificate: put it back, or delete it to make a new one") from error
     return certificate
 
 

@@ -58,7 +58,7 @@ class FleetProxy(managers.BaseProxy):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if context.get_spawning_popen() is None:
-            raise TypeError("a proxy holds the crawl's secret: it travels to a child process only as that starts")
+            raise TypeError("a proxy has the crawl's secret: it can be passed to a child process only when that starts")
         return _rebuild, (type(self), self._fleet.token, self._fleet.host, self._fleet.timeout_s, self._names)
 
     def _callmethod(self, methodname: str, args: tuple[Any, ...] = (), _kwds: object = None) -> Any:

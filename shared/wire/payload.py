@@ -50,23 +50,23 @@ def refuse_odd(value: object, depth: int = DEPTH_LIMIT) -> None:
     if kind is str or kind is bytes or kind is int or kind is bool or value is None:
         return
     if depth == 0:
-        raise ValueError(f"a value nested deeper than {DEPTH_LIMIT} levels cannot travel")
+        raise ValueError(f"a value nested deeper than {DEPTH_LIMIT} levels cannot be sent")
     if isinstance(value, float) and kind is float:
         if not math.isfinite(value):
-            raise ValueError(f"{value} cannot travel: a number must be finite")
+            raise ValueError(f"{value} cannot be sent: a number must be finite")
     elif isinstance(value, list | tuple) and kind in (list, tuple):
         for part in value:
             refuse_odd(part, depth - 1)
     elif isinstance(value, dict) and kind is dict:
         _refuse_odd_dict(value, depth)
     else:
-        raise TypeError(f"a value of type {kind.__module__}.{kind.__qualname__} cannot travel")
+        raise TypeError(f"a value of type {kind.__module__}.{kind.__qualname__} cannot be sent")
 
 
 def _refuse_odd_dict(value: dict[Any, Any], depth: int) -> None:
     for key, part in value.items():
         if type(key) is not str:
-            raise TypeError(f"a dict with a key of type {type(key).__qualname__} cannot travel: keys are str")
+            raise TypeError(f"a dict with a key of type {type(key).__qualname__} cannot be sent: keys are str")
         refuse_odd(part, depth - 1)
 
 
@@ -76,7 +76,7 @@ def dumps(value: object) -> bytes:
     try:
         return _encoder.encode(value)
     except OverflowError as error:
-        raise ValueError("an integer of more than 64 bits cannot travel") from error
+        raise ValueError("an integer of more than 64 bits cannot be sent") from error
 
 
 def loads(frame: bytes) -> Any:
@@ -124,4 +124,4 @@ def _decode(decoder: msgspec.msgpack.Decoder[T], frame: bytes) -> T:
     try:
         return decoder.decode(frame)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise WireError(f"the other side sent what is no message: {error}") from error
+        raise WireError(f"the other side sent an invalid message: {error}") from error

@@ -47,9 +47,9 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
-    """Assert that a command ended with a code and told some words, and no traceback."""
-    told = done.stdout + done.stderr
-    assert done.returncode == code, told
-    assert "Traceback" not in told
+    """Assert that a command ended with a code and printed some words, and no traceback."""
+    printed = done.stdout + done.stderr
+    assert done.returncode == code, printed
+    assert "Traceback" not in printed
     for word in words:
-        assert word in told, told
+        assert word in printed, printed

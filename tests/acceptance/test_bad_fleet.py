@@ -31,7 +31,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.parametrize("token", ["", "cf1:", "cf1:AAAA", "cf9:AAAA", "hello"])
-def test_a_token_that_is_none_is_told(token: str, tmp_path: Path) -> None:
+def test_a_token_that_is_none_is_reported(token: str, tmp_path: Path) -> None:
     assert_refused(run(tmp_path, "worker", "--join", token), 2, "token")
 
 
@@ -78,8 +78,8 @@ def test_a_port_where_nobody_listens_is_told_once_for_all_workers_and_tried_on(t
         _wait_for_line(tmp_path / "out.txt", f"no coordinator answers at 127.0.0.1:{port}", worker)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(timeout=30) == 0
-    told = [line for line in (tmp_path / "out.txt").read_text().splitlines() if "no coordinator answers" in line]
-    assert len(told) == 1
+    found = [line for line in (tmp_path / "out.txt").read_text().splitlines() if "no coordinator answers" in line]
+    assert len(found) == 1
 
 
 def test_strangers_on_the_control_port_change_nothing(tmp_path: Path, site: DemoSite) -> None:

@@ -62,7 +62,7 @@ def test_every_problem_of_a_job_is_told_at_once(tmp_path: Path) -> None:
     assert_refused(run(tmp_path, "check", job), 2, "bad.yaml:1:", "bad.yaml:2:", "bad.yaml:3:", "politeness")
 
 
-def test_a_job_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_job_that_is_not_there_is_reported(tmp_path: Path) -> None:
     assert_refused(run(tmp_path, "run", "none.yaml"), 2, "none.yaml")
 
 
@@ -138,7 +138,7 @@ def test_a_finished_crawl_that_is_run_again_asks_for_nothing_and_changes_nothing
     assert (items.read_bytes(), sum(site.hits.values())) == (kept, hits)
 
 
-def test_a_crawls_folder_that_cannot_be_made_is_told(tmp_path: Path, site: DemoSite) -> None:
+def test_a_crawls_folder_that_cannot_be_made_is_reported(tmp_path: Path, site: DemoSite) -> None:
     (tmp_path / "file").write_text("in the way")
     job = whole_site_job(tmp_path, "nowhere", site.base)
     assert_refused(run(tmp_path, "run", job, "--crawls", tmp_path / "file"), 2, str(tmp_path / "file"))
@@ -146,7 +146,7 @@ def test_a_crawls_folder_that_cannot_be_made_is_told(tmp_path: Path, site: DemoS
 
 @pytest.mark.parametrize("command", ["run", "coordinator"])
 @pytest.mark.parametrize("where", ["", "crawls", "crawls/locked"])
-def test_a_folder_that_may_not_be_written_is_told(where: str, command: str, tmp_path: Path) -> None:
+def test_a_folder_that_may_not_be_written_is_reported(where: str, command: str, tmp_path: Path) -> None:
     job = whole_site_job(tmp_path, "locked", "http://127.0.0.1/")
     (tmp_path / where).mkdir(parents=True, exist_ok=True)
     (tmp_path / where).chmod(0o500)
@@ -170,12 +170,12 @@ def _without_privileges() -> list[str]:
     return ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
 
 
-def test_a_port_in_use_is_told(tmp_path: Path, taken_port: int) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path, taken_port: int) -> None:
     job = whole_site_job(tmp_path, "busy", "http://127.0.0.1/")
     assert_refused(run(tmp_path, "coordinator", job, "--bind", f"127.0.0.1:{taken_port}"), 2, str(taken_port))
 
 
 @pytest.mark.parametrize("address", ["203.0.113.7:0", "no port", "127.0.0.1:99999", "127.0.0.1:x"])
-def test_an_address_that_cannot_be_bound_is_told(address: str, tmp_path: Path) -> None:
+def test_an_address_that_cannot_be_bound_is_reported(address: str, tmp_path: Path) -> None:
     job = whole_site_job(tmp_path, "nowhere", "http://127.0.0.1/")
     assert_refused(run(tmp_path, "coordinator", job, "--bind", address), 2, address.partition(":")[0])

@@ -63,7 +63,7 @@ def dead() -> Iterator[str]:
 def test_every_kind_of_robots_txt_means_what_the_rfc_says(tmp_path: Path, dead: str) -> None:
     with robots_hosts(*HOSTS) as hosts:
         seeds = [f"{base}/" for base in (*(host.base for host in hosts.values()), dead)]
-        told = crawl(tmp_path, job(tmp_path, *seeds))
+        output = crawl(tmp_path, job(tmp_path, *seeds))
         got = {name: fetched(tmp_path, host.base) for name, host in hosts.items()}
         asked = {name: set(host.asked) & ALL for name, host in hosts.items()}
     assert got == {name: set(pages) for name, (_, pages) in HOSTS.items()}
@@ -74,15 +74,15 @@ def test_every_kind_of_robots_txt_means_what_the_rfc_says(tmp_path: Path, dead: 
     assert summary["reasons"] == {"robots": summary["reasons"]["robots"], "robots_unreachable": len(shut) + 1}
     assert (
         f"could not be had within politeness.robots_wait (4s), so nothing was fetched from {len(shut) + 1} hosts"
-        in told
+        in output
     )
 
 
 def test_whoever_runs_a_crawl_sees_that_it_waits_for_robots_txt_and_what_came_of_it(tmp_path: Path, dead: str) -> None:
-    told = crawl(tmp_path, job(tmp_path, f"{dead}/"))
-    assert f"waiting for robots.txt of 1 host, 4s at most ({dead} (connect))" in told
-    assert f"within politeness.robots_wait (4s), so nothing was fetched from 1 host: {dead} (connect)" in told
-    assert "No seed gave a page (robots_unreachable)" in told
+    output = crawl(tmp_path, job(tmp_path, f"{dead}/"))
+    assert f"waiting for robots.txt of 1 host, 4s at most ({dead} (connect))" in output
+    assert f"within politeness.robots_wait (4s), so nothing was fetched from 1 host: {dead} (connect)" in output
+    assert "No seed gave a page (robots_unreachable)" in output
     assert end(tmp_path)["elapsed_s"] >= 4.0
 
 
@@ -97,11 +97,11 @@ def test_an_ignored_robots_txt_is_named_with_its_reason_and_never_asked_for(tmp_
     with robots_hosts("closed", "rules", first=100) as hosts:
         ignored, other = hosts["closed"], hosts["rules"]
         listed = "ignore_robots: [{host: 127.0.9.100, reason: we own it}]"
-        told = crawl(tmp_path, job(tmp_path, f"{ignored.base}/", f"{other.base}/", politeness=listed))
+        output = crawl(tmp_path, job(tmp_path, f"{ignored.base}/", f"{other.base}/", politeness=listed))
         assert fetched(tmp_path, ignored.base) == ALL
         assert "/robots.txt" not in ignored.asked
         assert other.asked.count("/robots.txt") == 1
-    first, *_, last = [line for line in told.splitlines() if "is ignored" in line]
+    first, *_, last = [line for line in output.splitlines() if "is ignored" in line]
     assert first == last == "robots.txt of 127.0.9.100 is ignored: we own it"
     assert end(tmp_path)["notices"] == [first]
 
@@ -115,8 +115,8 @@ def test_an_interrupted_wait_goes_on_with_the_next_run(tmp_path: Path) -> None:
         )
         until(lambda: _looks(host) == 2)
         process.terminate()
-        told, _ = process.communicate(timeout=PATIENCE_S)
-        assert "still waited for robots.txt" in told
+        output, _ = process.communicate(timeout=PATIENCE_S)
+        assert "still waited for robots.txt" in output
         assert end(tmp_path)["robots_waiting"] == 1
         crawl(tmp_path, path)
         assert fetched(tmp_path, host.base) == RULED

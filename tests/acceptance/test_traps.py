@@ -34,8 +34,8 @@ def crawled(folder: Path, *seeds: str, more: str = "") -> dict[str, Any]:
     assert done.returncode == 0, done.stdout + done.stderr
     summary: dict[str, Any] = json.loads((folder / "crawls/trapped/summary.json").read_text())
     assert summary["ended"] == "finished"
-    told = {line.get("reason") for line in lines(folder / "crawls/trapped/log.jsonl")}
-    assert {reason for reason in summary["reasons"] if reason.startswith(("trap_", "budget_"))} <= told
+    logged = {line.get("reason") for line in lines(folder / "crawls/trapped/log.jsonl")}
+    assert {reason for reason in summary["reasons"] if reason.startswith(("trap_", "budget_"))} <= logged
     return summary
 
 

@@ -55,8 +55,8 @@ TYPES = (
 
 def test_the_installed_packages_are_those_of_the_wheel(installed: Path, tmp_path: Path) -> None:
     code = "import crawlfleet; print(crawlfleet.__file__)"
-    told = subprocess.check_output([installed / "python", "-c", code], cwd=tmp_path, text=True)
-    assert Path(told.strip()).is_relative_to(installed.parent)
+    place = subprocess.check_output([installed / "python", "-c", code], cwd=tmp_path, text=True)
+    assert Path(place.strip()).is_relative_to(installed.parent)
 
 
 def test_the_installed_command_crawls_outside_the_checkout(installed: Path, tmp_path: Path, site: DemoSite) -> None:

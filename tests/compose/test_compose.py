@@ -116,5 +116,5 @@ def test_three_workers_in_containers_finish_the_demo_crawl(fleet: Fleet) -> None
 
 
 def test_the_image_runs_as_a_user_without_rights(fleet: Fleet) -> None:
-    told = fleet.compose("run", "--rm", "--no-deps", "--entrypoint", "id", "site", "-u", timeout_s=10 * MINUTE_S)
-    assert told.splitlines()[-1] == "10001"
+    printed = fleet.compose("run", "--rm", "--no-deps", "--entrypoint", "id", "site", "-u", timeout_s=10 * MINUTE_S)
+    assert printed.splitlines()[-1] == "10001"

@@ -169,7 +169,7 @@ def test_real_pages_give_the_same(engine: str) -> None:
     assert number > 500
 
 
-def test_an_engine_that_does_not_exist_is_told() -> None:
+def test_an_engine_that_does_not_exist_is_reported() -> None:
     with pytest.raises(UsageError, match=r"parse\.engine to one of auto, lexbor, bs4"):
         open_engine("html5lib")
     assert type(open_engine("auto")) is type(open_engine("lexbor"))

@@ -68,9 +68,9 @@ def test_an_answer_comes_whole(get: Get) -> None:
     assert 0 < fetched.elapsed_s < 10
 
 
-def test_the_address_that_answered_is_told(get: Get, fetcher: Fetcher) -> None:
-    told = [get(path).remote_address for path in ("/ok", "/gzip", "/length-short", "/end")]
-    assert told == ["127.0.0.1"] * 4
+def test_the_address_that_answered_is_reported(get: Get, fetcher: Fetcher) -> None:
+    addresses = [get(path).remote_address for path in ("/ok", "/gzip", "/length-short", "/end")]
+    assert addresses == ["127.0.0.1"] * 4
     assert fetcher.fetch(f"http://{'a' * 70}.invalid/").remote_address == ""
 
 
@@ -354,18 +354,18 @@ def test_the_environment_is_not_read(engine: str, site: HostileSite, monkeypatch
         assert fetcher.fetch(site.origin + "/ok").status == 200
 
 
-def test_a_closed_port_is_told(fetcher: Fetcher) -> None:
+def test_a_closed_port_is_reported(fetcher: Fetcher) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     fetched = fetcher.fetch(f"http://127.0.0.1:{port}/")
     assert (fetched.failure, fetched.reason, fetched.status) == (Outcome.NETWORK_ERROR, "connect", 0)
 
 
-def test_a_name_that_cannot_be_is_told(fetcher: Fetcher) -> None:
+def test_a_name_that_cannot_be_is_reported(fetcher: Fetcher) -> None:
     assert fetcher.fetch(f"http://{'a' * 70}.invalid/").reason == "dns"
 
 
-def test_plain_http_on_a_tls_port_is_told(fetcher: Fetcher) -> None:
+def test_plain_http_on_a_tls_port_is_reported(fetcher: Fetcher) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         answering = threading.Thread(target=_answer_in_plain, args=(listener,))
         answering.start()

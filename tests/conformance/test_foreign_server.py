@@ -49,11 +49,11 @@ def data(fetched: Fetched) -> Any:
 
 
 def test_what_is_sent_is_what_the_server_reads(get: Get, origin: str) -> None:
-    told = data(get("/get?a=1&b=%C3%BC"))
-    assert told["args"] == {"a": "1", "b": "ü"}
-    assert told["url"] == f"{origin}/get?a=1&b=ü"
-    assert told["headers"]["User-Agent"] == "crawlfleet-test/1"
-    assert told["headers"]["Host"] == origin.removeprefix("http://")
+    echoed = data(get("/get?a=1&b=%C3%BC"))
+    assert echoed["args"] == {"a": "1", "b": "ü"}
+    assert echoed["url"] == f"{origin}/get?a=1&b=ü"
+    assert echoed["headers"]["User-Agent"] == "crawlfleet-test/1"
+    assert echoed["headers"]["Host"] == origin.removeprefix("http://")
 
 
 @pytest.mark.parametrize(("path", "mark"), [("/gzip", "gzipped"), ("/deflate", "deflated")])

@@ -189,7 +189,7 @@ def test_a_wrong_secret_is_refused_and_counted(server: FleetServer, identity: Id
     assert server.counters.refused == {"secret": 1}
 
 
-def test_a_wrong_port_is_told() -> None:
+def test_a_wrong_port_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as web, ThreadPoolExecutor(1) as pool:
 
         def answer() -> None:
@@ -199,7 +199,7 @@ def test_a_wrong_port_is_told() -> None:
                 client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
         answering = pool.submit(answer)
-        with pytest.raises(JoinError, match="no crawlfleet coordinator: look at the port"):
+        with pytest.raises(JoinError, match="not a crawlfleet coordinator: check the port"):
             connect(bytes(32), web.getsockname()[:2], bytes(32))
         answering.result(PATIENCE_S)
 
@@ -631,9 +631,9 @@ def test_a_bug_is_printed_with_where_it_is(capsys: pytest.CaptureFixture[str]) -
         raise ZeroDivisionError("a bug")
     except ZeroDivisionError as error:
         control_port.print_bug(error)
-    told = capsys.readouterr().err
-    assert "ZeroDivisionError: a bug" in told
-    assert __file__ in told
+    printed = capsys.readouterr().err
+    assert "ZeroDivisionError: a bug" in printed
+    assert __file__ in printed
 
 
 def test_a_client_that_does_not_wait_to_hear_why_is_forgotten(

@@ -259,9 +259,9 @@ def test_an_argument_that_cannot_travel_never_leaves(fleet: Fleet, manager: Flee
     queue = manager.Queue()
     assert queue.size() == 3
     let_in = fleet.server.counters.accepted
-    with pytest.raises(TypeError, match="object cannot travel"):
+    with pytest.raises(TypeError, match="object cannot be sent"):
         queue.put(object())  # type: ignore[arg-type]  # on purpose
-    with pytest.raises(ValueError, match="nan cannot travel"):
+    with pytest.raises(ValueError, match="nan cannot be sent"):
         manager.Value("n").set(float("nan"))
     with pytest.raises(WireError, match="cannot be sent"):
         queue.put("x" * (16 * 1024 * 1024))
@@ -423,12 +423,12 @@ def test_a_server_on_all_addresses_names_them(identity: Identity) -> None:
         ("no..host", 0, "cannot listen"),
     ],
 )
-def test_an_address_that_cannot_be_taken_is_told(identity: Identity, host: str, port: int, says: str) -> None:
+def test_an_address_that_cannot_be_taken_is_reported(identity: Identity, host: str, port: int, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         FleetManager.serving({}, identity, host, port).get_server()
 
 
-def test_a_port_in_use_is_told(fleet: Fleet) -> None:
+def test_a_port_in_use_is_reported(fleet: Fleet) -> None:
     port = fleet.server.address[1]
     with pytest.raises(UsageError, match=f"port {port} of 127.0.0.1 is in use"):
         fleet.serve(port)

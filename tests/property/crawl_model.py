@@ -51,7 +51,7 @@ TOLERANCE_S = 1e-6
 
 
 class Mirror:
-    """What the journal was told, folded into rows. It checks each change against the one before."""
+    """What the journal received, folded into rows. It checks each change against the one before."""
 
     def __init__(self) -> None:
         self.tasks: dict[bytes, TaskRow] = {}

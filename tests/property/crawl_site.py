@@ -46,7 +46,7 @@ class SitePage:
 
 @dataclass(frozen=True)
 class Site:
-    """Pages by number, each host's robots.txt, and what a sitemap lists, which is told in parts; none if that is
+    """Pages by number, each host's robots.txt, and what a sitemap lists, which is reported in parts; none if that is
     nothing."""
 
     pages: tuple[SitePage, ...]
@@ -116,15 +116,15 @@ class Site:
         return tuple(dict.fromkeys(self.url(number) for number in self.page(url).links))
 
     def reachable(
-        self, failed: Collection[str], refused: Collection[str], depth: int | None, told: Collection[str] = ()
+        self, failed: Collection[str], refused: Collection[str], depth: int | None, listed: Collection[str] = ()
     ) -> set[str]:
         """Return the pages that every crawl fetches, but for those that end as `failed` or are `refused`.
 
-        Breadth first; a redirect costs no depth. What failed or is refused leads nowhere. `told` are the pages that are
-        known from the sitemap.
+        Breadth first; a redirect costs no depth. What failed or is refused leads nowhere. `listed` are the pages
+        that are known from the sitemap.
         """
         best: dict[str, int] = {}
-        found = deque((url, 0) for url in (*self.seeds(), *told))
+        found = deque((url, 0) for url in (*self.seeds(), *listed))
         fetched = set()
         while found:
             url, far = found.popleft()
@@ -178,14 +178,14 @@ MISFORTUNES: dict[str, dict[str, object]] = {
 
 def misfortune(name: str, honest: Report) -> Report:
     """Return what a worker reports if this happens to it in place of what the site would have answered."""
-    told: dict[str, object] = {"lease": honest.lease, "ref": honest.ref, "reason": name, **MISFORTUNES[name]}
+    listed: dict[str, object] = {"lease": honest.lease, "ref": honest.ref, "reason": name, **MISFORTUNES[name]}
     if name in ("bad hook", "unwanted type") and (
         honest.outcome is not Outcome.FETCHED or honest.body or honest.entries
     ):
         return honest  # a hook sees only pages, and only of pages the type is asked
     if name == "bad hook":
-        told["outlinks"] = honest.outlinks
-    return Report(**told)  # type: ignore[arg-type]  # the table above fits the fields
+        listed["outlinks"] = honest.outlinks
+    return Report(**listed)  # type: ignore[arg-type]  # the table above fits the fields
 
 
 def lie(honest: Report) -> Report:

@@ -86,7 +86,7 @@ def run_seed(seed: int, chronicle: Chronicle) -> str:
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         try:
             Simulation(seed, Path(folder), chronicle).run()
-        except Exception:  # noqa: BLE001  # whatever it is, it is told with its seed
+        except Exception:  # noqa: BLE001  # any error is reported with its seed
             return traceback.format_exc()
     return ""
 
@@ -161,8 +161,8 @@ def _save(path: Path | None, state: State) -> None:
 
 def _conclude(tally: Tally, chronicle: Chronicle, least: int) -> int:
     figures = ", ".join(f"{number:,} {name}" for name, number in sorted(chronicle.figures.items()))
-    told = f"{chronicle.faults.total():,} faults, {figures}"
-    print(f"{tally.seeds:,} seeds held in {tally.seconds:,.0f} s of one core: {told}")
+    summary = f"{chronicle.faults.total():,} faults, {figures}"
+    print(f"{tally.seeds:,} seeds held in {tally.seconds:,.0f} s of one core: {summary}")
     rare = chronicle.too_rare(least)
     for line in rare:
         print(f"fewer than {least} times: {line}")

@@ -52,7 +52,7 @@ class Fuse:
 
 
 class FragileStore(SqliteStore):
-    """The durable store. `on_commit` is told of each commit that is done."""
+    """The durable store. `on_commit` is called after each commit."""
 
     def __init__(
         self, path: Path, fuse: Fuse, on_commit: Callable[[], None], *, power: bool, clocks: Callable[[], ClockReading]

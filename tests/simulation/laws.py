@@ -19,11 +19,11 @@ class Laws:
         self._begun: set[tuple[int, bytes]] = set()
 
     def begin_epoch(self) -> None:
-        """Forget what a coordinator that is gone was told of starts."""
+        """Forget the starts that were reported to an earlier coordinator."""
         self._begun.clear()
 
-    def told(self, begun: Iterable[tuple[int, bytes]]) -> None:
-        """Note that the coordinator was told that tasks have begun under their leases."""
+    def note_begun(self, begun: Iterable[tuple[int, bytes]]) -> None:
+        """Note that it was reported to the coordinator that tasks have begun under their leases."""
         self._begun.update(begun)
 
     def before(self, changes: Sequence[Change], mirror: Mirror) -> None:

@@ -243,7 +243,7 @@ class Machine(World):
             lost = {report.lease for report in request.reports} - self.mirror.leases.keys()
             answer = self.service.exchange(request, now)
             if answer.known:
-                self.laws.told(request.started)
+                self.laws.note_begun(request.started)
                 self._judge(request, expected, answer.acks)
                 self._check_recalled(request.session, answer)
                 self._note_late(request, expected, lost)
@@ -252,7 +252,7 @@ class Machine(World):
         return call
 
     def begun(self, session: str, attempt: Attempt, spacing_s: float) -> None:
-        """Note an attempt that begins now, spaced as the session was last told; its lease must be its session's."""
+        """Note an attempt that begins now, spaced as the session last heard; its lease must be its session's."""
         if self.timeline.now < self.amnesia_until:
             return
         lease = self.mirror.leases.get(attempt.lease_id)
@@ -320,9 +320,9 @@ class Machine(World):
         mirror = Mirror()
         for commit in self.history:
             mirror(commit.changes)
-        told = self.store.ledger().next_lease
-        assert told >= mirror.ledger.next_lease
-        mirror.ledger = msgspec.structs.replace(mirror.ledger, next_lease=told)
+        stored = self.store.ledger().next_lease
+        assert stored >= mirror.ledger.next_lease
+        mirror.ledger = msgspec.structs.replace(mirror.ledger, next_lease=stored)
         return mirror
 
     def _open_sinks(self, power: bool) -> None:

@@ -192,8 +192,8 @@ def _run(copy: Path, seeds: int) -> str:
         return "caught (never ends)"
     if done.returncode == 0:
         return "SURVIVED"
-    told = [line for line in done.stdout.splitlines() if line.startswith("seed ") and " failed;" in line]
-    return f"caught by {told[-1].partition(' failed')[0]}" if told else "caught at once"
+    failures = [line for line in done.stdout.splitlines() if line.startswith("seed ") and " failed;" in line]
+    return f"caught by {failures[-1].partition(' failed')[0]}" if failures else "caught at once"
 
 
 if __name__ == "__main__":

@@ -36,13 +36,13 @@ class LoopbackHost:
 
     def gap_after(self, status: int) -> float:
         """Return how long the host was left alone after an answer."""
-        at = next(at for at, _, told in self.requests if told == status)
+        at = next(at for at, _, content in self.requests if content == status)
         return min(later for later, _, _ in self.requests if later > at) - at
 
     def _page(self, path: str, number: int) -> tuple[int, str, Mapping[str, str]]:
         if path == "/robots.txt":
-            told = f"User-agent: *\nCrawl-delay: {self.crawl_delay_s}\n" if self.crawl_delay_s else ""
-            return 200, told, {"Content-Type": "text/plain"}
+            content = f"User-agent: *\nCrawl-delay: {self.crawl_delay_s}\n" if self.crawl_delay_s else ""
+            return 200, content, {"Content-Type": "text/plain"}
         if number == self.busy_at:
             return 429, "", {"Retry-After": str(self.busy_s)}
         links = "".join(f'<a href="/{page}">{page}</a>' for page in range(PAGES)) if path == "/" else ""

@@ -72,9 +72,9 @@ class CoreCrawl:
         return [(lease, task) for lease in leases for task in lease.tasks]
 
     def settle(self, lease: Lease, task: Task, session: str = "s", **report: object) -> AckState:
-        """Report a task, as FETCHED unless told otherwise, and return the ack."""
-        told = {"lease": lease.id, "ref": task.ref, "outcome": Outcome.FETCHED, "status": 200, "age_s": 0.0, **report}
-        return self.turn(session, reports=(Report(**told),)).acks[0].state  # type: ignore[arg-type]  # as above
+        """Report a task, as FETCHED by default, and return the ack."""
+        values = {"lease": lease.id, "ref": task.ref, "outcome": Outcome.FETCHED, "status": 200, "age_s": 0.0, **report}
+        return self.turn(session, reports=(Report(**values),)).acks[0].state  # type: ignore[arg-type]  # as above
 
     def open_gates(self, session: str = "s", body: bytes = b"", status: int = 404) -> None:
         """Settle every robots.txt that can be had; call it before anything else is granted."""

@@ -43,17 +43,17 @@ PENDING, LEASED, DONE, FAILED, DROPPED = TaskState
 
 
 def page(name: str, at: str = ORIGIN, **values: Any) -> TaskRow:
-    """Return the task of a page; PENDING unless told otherwise."""
+    """Return the task of a page; PENDING by default."""
     return _task(Kind.PAGE, f"{at}/{name}", at, **values)
 
 
 def robots(at: str = ORIGIN, url: str = "", **values: Any) -> TaskRow:
-    """Return the task of an origin's robots.txt, or of where that was redirected to; PENDING unless told otherwise."""
+    """Return the task of an origin's robots.txt, or of where that was redirected to; PENDING by default."""
     return _task(Kind.ROBOTS, url or robots_rules.url_of(at), at, **values)
 
 
 def sitemap(url: str = f"{ORIGIN}/map.xml", serves: str = ORIGIN, **values: Any) -> TaskRow:
-    """Return the task of a sitemap; PENDING unless told otherwise."""
+    """Return the task of a sitemap; PENDING by default."""
     return _task(Kind.SITEMAP, url, serves, **{"priority": 1_000, **values})
 
 
@@ -91,7 +91,7 @@ def numbers(**values: Any) -> LedgerRow:
 
 
 def report(task: TaskRow, number: int | None = None, **values: Any) -> Report:
-    """Return the report of a task under its lease: FETCHED unless told otherwise."""
+    """Return the report of a task under its lease: FETCHED by default."""
     return Report(**{"lease": task.lease if number is None else number, "ref": task.ref, **_FETCHED, **values})
 
 

@@ -260,7 +260,7 @@ def test_take_gives_up_at_its_timeout() -> None:
     assert agenda.take(timeout_s=0.0) is None
 
 
-def test_a_start_that_leaves_little_to_start_is_told() -> None:
+def test_a_start_that_leaves_little_to_start_is_reported() -> None:
     rings: list[int] = []
     agenda = Agenda(clock=lambda: 0.0, on_low=lambda: rings.append(agenda.waiting))
     agenda.low_mark = 2

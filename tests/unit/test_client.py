@@ -69,7 +69,7 @@ class Clock:
 
 
 class Script:
-    """A coordinator that answers as told: a value is returned, an error raised. By default it acks and has nothing."""
+    """A coordinator that answers as set: a value is returned, an error raised. By default it acks and has nothing."""
 
     def __init__(self) -> None:
         self.welcome = Welcome(epoch=1, lease_s=LEASE_S, brief=BRIEF)
@@ -102,7 +102,7 @@ class Script:
 
 @dataclass
 class Counted:
-    """What the client told about the worker."""
+    """What the client reported about the worker."""
 
     reports: list[Report] = field(default_factory=list)
 

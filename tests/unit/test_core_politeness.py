@@ -20,8 +20,8 @@ def lease(number: int, slots: int, session: str = "s") -> LeaseRow:
 
 
 def refused(number: int, ref: bytes) -> Report:
-    told = {"outcome": Outcome.HTTP_ERROR, "status": 429, "retry_after_s": 30.0}
-    return Report(lease=number, ref=ref, age_s=0.0, **told)  # type: ignore[arg-type]  # the table fits the fields
+    values = {"outcome": Outcome.HTTP_ERROR, "status": 429, "retry_after_s": 30.0}
+    return Report(lease=number, ref=ref, age_s=0.0, **values)  # type: ignore[arg-type]  # the table fits the fields
 
 
 def _wait_for_tasks(crawl: CoreCrawl) -> list[tuple[Lease, Task]]:
@@ -61,7 +61,7 @@ def test_what_a_session_may_still_run_counts_until_its_older_leases_are_over() -
     small, large = lease(1, slots=1), lease(2, slots=4)
     host = politeness.granted(politeness.granted(host, small, [0.0]), large, [0.0])
     host = politeness.lease_over(host, large, 1.0)
-    # The session was told of four slots, and may have filled them with tasks of its first lease.
+    # The session was given four slots, and may have filled them with tasks of its first lease.
     assert [holder.slots for holder in host.holders] == [4]
     assert politeness.lease_over(host, small, 1.0).holders == ()
 

@@ -39,8 +39,8 @@ def answered(crawl: CoreCrawl, **report: Any) -> None:
     crawl.settle(*granted(crawl), **report)
 
 
-def report(**told: object) -> Report:
-    return Report(lease=1, ref=b"r", **{"outcome": Outcome.FETCHED, "status": 200, **told})  # type: ignore[arg-type]  # fields of a test
+def report(**values: object) -> Report:
+    return Report(lease=1, ref=b"r", **{"outcome": Outcome.FETCHED, "status": 200, **values})  # type: ignore[arg-type]  # fields of a test
 
 
 def test_a_host_that_answers_fast_is_never_slowed() -> None:

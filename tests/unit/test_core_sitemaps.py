@@ -1,4 +1,4 @@
-"""Sitemaps at the coordinator: which are read, which of their entries count, and how a large one is told in parts."""
+"""Sitemaps at the coordinator: which are read, which of their entries count, and how large ones are reported."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ def test_the_same_sitemap_named_by_the_job_and_by_robots_txt_is_one() -> None:
 
 def test_entries_are_pages_at_depth_zero_with_their_priority_and_date() -> None:
     crawl = with_map(depth=0)
-    told = (SitemapEntry("http://a.test/low", -5, 7), SitemapEntry("http://a.test/high", 5))
-    crawl.settle(*only_map(crawl), entries=told)
+    listed = (SitemapEntry("http://a.test/low", -5, 7), SitemapEntry("http://a.test/high", 5))
+    crawl.settle(*only_map(crawl), entries=listed)
     low = crawl.task("http://a.test/low")
     assert (low.depth, low.priority, low.lastmod, low.seed) == (0, -5, 7, False)
     assert low.found_on == sitemap(crawl).ref
@@ -136,8 +136,8 @@ def test_a_sitemap_elsewhere_counts_for_the_host_whose_robots_txt_names_it() -> 
     crawl = by_robots(away)
     while not (found := [(lease, task) for lease, task in crawl.ask() if task.url == away]):
         pass_gate(crawl)
-    told = entries("http://a.test/1", "http://b.test/1", "http://cdn.test/1")
-    crawl.settle(*found[0], entries=told, sitemaps=("http://cdn.test/a/2.xml", "http://b.test/3.xml"))
+    listed = entries("http://a.test/1", "http://b.test/1", "http://cdn.test/1")
+    crawl.settle(*found[0], entries=listed, sitemaps=("http://cdn.test/a/2.xml", "http://b.test/3.xml"))
     assert crawl.knows("http://a.test/1")
     assert not crawl.knows("http://b.test/1")
     assert not crawl.knows("http://cdn.test/1")
@@ -205,12 +205,12 @@ def test_a_sitemap_that_cannot_be_had_is_tried_again_and_fails_with_its_reason()
 def test_what_a_broken_sitemap_lists_counts() -> None:
     crawl = with_map()
     lease, task = only_map(crawl)
-    told: dict[str, Any] = {
+    listed: dict[str, Any] = {
         "outcome": Outcome.EXTRACT_ERROR,
         "reason": "sitemap_broken",
         "entries": entries("http://a.test/1"),
     }
-    crawl.settle(lease, task, **told)
+    crawl.settle(lease, task, **listed)
     assert (sitemap(crawl).state, sitemap(crawl).reason) == (TaskState.FAILED, "sitemap_broken")
     assert crawl.knows("http://a.test/1")
 
@@ -278,8 +278,8 @@ def test_every_part_tells_the_story_of_its_outlinks() -> None:
     lease, task = only_map(crawl)
     crawl.settle(lease, task, entries=entries("http://a.test/1"), more=True)
     crawl.settle(lease, task, entries=entries("http://a.test/2"))
-    told = [change.outlinks for change in crawl.changes if isinstance(change, Accepted) and change.ref == task.ref]
-    assert told == [crawl.task("http://a.test/1").ref, crawl.task("http://a.test/2").ref]
+    listed = [change.outlinks for change in crawl.changes if isinstance(change, Accepted) and change.ref == task.ref]
+    assert listed == [crawl.task("http://a.test/1").ref, crawl.task("http://a.test/2").ref]
 
 
 def test_when_its_worker_is_lost_between_two_parts_a_sitemap_is_read_again() -> None:
@@ -314,8 +314,8 @@ def test_more_entries_than_a_report_may_have_are_left_out(count: int) -> None:
     crawl.service.add_seeds((), 0.0, maps=(MAP,))
     crawl.hello("s")
     crawl.open_gates()
-    told = entries(*(f"http://a.test/{number}" for number in range(count)))
-    crawl.settle(*only_map(crawl), entries=told)
+    listed = entries(*(f"http://a.test/{number}" for number in range(count)))
+    crawl.settle(*only_map(crawl), entries=listed)
     assert [crawl.knows(f"http://a.test/{number}") for number in range(3)] == [True, True, False]
     assert crawl.store.rows(OriginRow, ["http://a.test"])["http://a.test"].gate is not Gate.WAITING
 

@@ -187,8 +187,8 @@ def test_an_address_is_written_as_in_a_url(address: str, key: str) -> None:
 
 def test_a_job_says_what_it_wants_of_politeness(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
-    told = "{delay: 2s, per_host: 3, unit: domain, adaptive: false, max_delay: 5m, patience: 7}"
-    path.write_text(f"name: own\nseeds: [http://a.test/]\npoliteness: {told}\n")
+    keys = "{delay: 2s, per_host: 3, unit: domain, adaptive: false, max_delay: 5m, patience: 7}"
+    path.write_text(f"name: own\nseeds: [http://a.test/]\npoliteness: {keys}\n")
     job = load(path)
     wanted = policy(job, brief(job))
     assert (wanted.politeness.delay_s, wanted.politeness.per_host, wanted.politeness.unit) == (2.0, 3, Unit.DOMAIN)

@@ -167,10 +167,10 @@ def test_a_command_that_a_signal_ended_is_told_as_the_shell_tells_it() -> None:
 
 def test_a_port_in_use_is_told_in_one_sentence(site: DemoSite, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--port", str(site.server_port)]) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert f"127.0.0.1:{site.server_port}" in told
-    assert "--port" in told
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert f"127.0.0.1:{site.server_port}" in printed
+    assert "--port" in printed
 
 
 def test_sigterm_ends_the_site_in_peace() -> None:

@@ -24,19 +24,19 @@ def command(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("output", "code", "told"),
+    ("output", "code", "message"),
     [
         ("> /dev/null", 0, ""),
         (">&-", 0, ""),
         ("> /dev/full", 1, "crawlfleet: cannot write to the standard output: No space left on device\n"),
     ],
 )
-def test_output_that_cannot_be_written_is_told(command: str, output: str, code: int, told: str) -> None:
+def test_output_that_cannot_be_written_is_reported(command: str, output: str, code: int, message: str) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(
         f"{command} {output}", shell=True, env=environment, stderr=subprocess.PIPE, text=True, check=False
     )
-    assert (done.returncode, done.stderr) == (code, told)
+    assert (done.returncode, done.stderr) == (code, message)
 
 
 class Output:
@@ -62,7 +62,7 @@ def raising(error: BaseException) -> Callable[[], int]:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"),
+    ("error", "code", "message"),
     [
         (UsageError("no such file: name another"), 2, "crawlfleet: no such file: name another\n"),
         (JobError(("job.yaml:1: no seeds", "job.yaml:2: no name")), 2, "job.yaml:1: no seeds\njob.yaml:2: no name\n"),
@@ -70,26 +70,26 @@ def raising(error: BaseException) -> Callable[[], int]:
     ],
 )
 def test_an_error_is_told_in_its_own_words(
-    error: BaseException, code: int, told: str, capsys: pytest.CaptureFixture[str]
+    error: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_code_of(raising(error)) == code
-    assert capsys.readouterr().err == told
+    assert capsys.readouterr().err == message
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (BrokenPipeError(), ""),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device\n"),
     ],
 )
 def test_what_is_still_to_be_written_does_not_fail_again_at_exit(
-    error: OSError, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: OSError, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = Output(error)
     monkeypatch.setattr(sys, "stdout", output)
     assert exit_code_of(lambda: 0) == 1
-    assert capsys.readouterr().err.rpartition(": ")[2] == told
+    assert capsys.readouterr().err.rpartition(": ")[2] == message
     assert os.write(output.fileno(), b"the rest") == 8
     os.close(output.fileno())
 

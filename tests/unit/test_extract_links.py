@@ -108,7 +108,7 @@ def test_other_content_has_no_links() -> None:
     assert links("<htmlx><a href=x>x</a>", headers=Headers()) == []
 
 
-def test_links_over_the_limits_are_left_out_and_told() -> None:
+def test_links_over_the_limits_are_left_out_and_reported() -> None:
     body = "".join(f"<a href={index}>x</a>" for index in range(10))
     fetched = Fetched(url=URL, status=200, headers=HTML, body=body.encode())
     by_number = Extractor(brief(max_outlinks=3)).extract(fetched)
@@ -205,8 +205,8 @@ def test_the_header_has_links_too_of_any_content() -> None:
         headers = Headers((("Content-Type", content_type), link, ("link", "</c>; rel=canonical")))
         assert links("<base href=/up/>", headers=headers) == ["http://h.example/dir/next?p=2", "http://h.example/c"]
         assert links("", headers=headers, follow=()) == []
-    told = Headers((("Link", "</x>; rel=next"), ("X-Robots-Tag", "nofollow")))
-    assert links("", headers=told) == []
+    answer_fields = Headers((("Link", "</x>; rel=next"), ("X-Robots-Tag", "nofollow")))
+    assert links("", headers=answer_fields) == []
 
 
 def test_follow_takes_what_holds_an_address_itself() -> None:

@@ -102,7 +102,7 @@ def test_a_job_with_items_has_no_rows_of_other_content() -> None:
     assert extract(rule, headers=Headers((("content-type", "image/png"),))).rows == ()
 
 
-def test_rows_over_the_limits_are_left_out_and_told() -> None:
+def test_rows_over_the_limits_are_left_out_and_reported() -> None:
     body = b"<p>0123456789</p>" * 20
     rule = ItemRule(name="p", each="p", fields=(FieldRule(name="t"),))
     by_number = extract(rule, body=body, max_rows=5)

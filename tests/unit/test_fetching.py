@@ -143,7 +143,7 @@ def test_a_bug_costs_its_attempt_and_not_the_thread() -> None:
         bench.fetcher.end(*bench.begun(1))
 
 
-def test_what_ends_the_thread_is_told() -> None:
+def test_what_ends_the_thread_is_reported() -> None:
     bench = Bench(most=4, pages_between=4)
     bench.loop.start()
     bench.add("death")

@@ -1,4 +1,4 @@
-"""Hooks: how their file is found, what they may give, and how their errors are told."""
+"""Hooks: how their file is found, what they may give, and how their errors are reported."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_hook_adds_outlinks_and_sees_the_fleet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "sentence"),
     [
         (
             "def parse(page):\n    x = 1\n    raise ValueError('bad\\npage')",
@@ -135,9 +135,9 @@ def test_a_hook_adds_outlinks_and_sees_the_fleet() -> None:
         ("def parse(page):\n    return {'item': 5}", "whose 'item' is int"),
     ],
 )
-def test_what_a_hook_does_wrong_is_one_sentence_with_file_and_line(source: str, told: str) -> None:
+def test_what_a_hook_does_wrong_is_one_sentence_with_file_and_line(source: str, sentence: str) -> None:
     extracted = run(source)
-    assert told in extracted.error
+    assert sentence in extracted.error
     assert "/nowhere/hook.py:" in extracted.error
     assert "\n" not in extracted.error
     assert extracted.rows == ()
@@ -150,7 +150,7 @@ def test_an_endless_hook_is_cut_at_the_limit_of_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "sentence"),
     [
         ("def parse(page:\n    pass", "/nowhere/hook.py:1: the hook is not Python: "),
         (
@@ -164,10 +164,10 @@ def test_an_endless_hook_is_cut_at_the_limit_of_rows() -> None:
         ("parse = 5", "/nowhere/hook.py: the hook has no function parse(page)"),
     ],
 )
-def test_a_hook_that_cannot_be_loaded_is_a_usage_error(source: str, told: str) -> None:
+def test_a_hook_that_cannot_be_loaded_is_a_usage_error(source: str, sentence: str) -> None:
     with pytest.raises(UsageError) as raised:
         load_hook(spec(source))
-    assert told in str(raised.value)
+    assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
 
 

@@ -94,14 +94,14 @@ def test_a_missing_file_is_told_and_not_made_anew(tmp_path: Path, name: str) -> 
     ("name", "content"),
     [(SECRET_FILE, "no digits"), (SECRET_FILE, "abcd"), (SECRET_FILE, ""), (CERTIFICATE_FILE, "\xff no PEM")],
 )
-def test_a_damaged_file_is_told(tmp_path: Path, name: str, content: str) -> None:
+def test_a_damaged_file_is_reported(tmp_path: Path, name: str, content: str) -> None:
     load_or_create(tmp_path)
     (tmp_path / name).write_bytes(content.encode("latin-1"))
     with pytest.raises(UsageError, match=str(tmp_path / name)):
         load_or_create(tmp_path)
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot write"):
         load_or_create(tmp_path / "file" / "crawl")

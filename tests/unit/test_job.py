@@ -1,4 +1,4 @@
-"""A job file becomes a frozen job, or every problem in it is told at once."""
+"""A job file becomes a frozen job, or every problem in it is reported at once."""
 
 from __future__ import annotations
 
@@ -450,11 +450,11 @@ class TestHooks:
             ("", "hooks: is empty"),
         ],
     )
-    def test_hook_that_is_no_file_is_told(self, folder: Path, path: str, said: str) -> None:
+    def test_hook_that_is_no_file_is_reported(self, folder: Path, path: str, said: str) -> None:
         (folder / "dir.py").mkdir()
         assert said in problem(HEAD + f"hooks: {path}\n")
 
-    def test_an_engine_without_sessions_to_prepare_is_told(self, folder: Path) -> None:
+    def test_an_engine_without_sessions_to_prepare_is_reported(self, folder: Path) -> None:
         (folder / "hook.py").write_text("def parse(page): ...\ndef session(session): ...\n")
         for engine in ("auto", "requests"):
             assert job(HEAD + f"hooks: hook.py\nfetch: {{engine: {engine}}}\n").fetch.engine == engine
@@ -486,7 +486,7 @@ class TestProblems:
         nested = f"{{name: a, fields: {{each: {{each: h, fields: {{b: {inner}}}}}}}}}"
         assert "known here are each, fields" in problem(HEAD + f"items: [{nested}]\n")
 
-    def test_missing_keys_are_told(self) -> None:
+    def test_missing_keys_are_reported(self) -> None:
         assert problems("lease: 15s\n") == (
             "job.yaml:1:1: name: is missing: add it",
             "job.yaml:1:1: seeds: is missing: add it",
@@ -504,7 +504,7 @@ class TestProblems:
             ("a: b: c\n", "1:5: this is not YAML"),
         ],
     )
-    def test_file_that_holds_no_mapping_is_told(self, text: str, said: str) -> None:
+    def test_file_that_holds_no_mapping_is_reported(self, text: str, said: str) -> None:
         assert problem(text).startswith(said)
 
     def test_missing_file_is_told_by_its_name(self) -> None:

@@ -45,7 +45,7 @@ def test_a_changed_limit_of_traps_is_refused() -> None:
         check_change(old, new, accept=False)
 
 
-def test_a_harmless_change_is_taken_and_told() -> None:
+def test_a_harmless_change_is_taken_and_reported() -> None:
     new = changed(fetch={"timeout": 5.0, "retries": 3})
 
     assert check_change(JOB, new, accept=False) == ("- fetch.timeout: 20.0", "+ fetch.timeout: 5.0")

@@ -1,4 +1,4 @@
-"""What of the changes is told in the log."""
+"""Which changes are logged."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_page_that_failed_is_told_once_with_its_reason(logged: list[EventDict]
     assert (entry["event"], entry["url"], entry["reason"], entry["status"]) == ("page failed", SEED, "http_404", 404)
 
 
-def test_a_seed_out_of_scope_is_told(logged: list[EventDict]) -> None:
+def test_a_seed_out_of_scope_is_reported(logged: list[EventDict]) -> None:
     crawl = CoreCrawl("http://x.test/", scope=ScopeSpec(hosts=("a.test",)))
     journalled(crawl)
     (entry,) = warnings(logged)
@@ -59,7 +59,7 @@ def test_a_lost_lease_is_told_with_its_session_and_host(logged: list[EventDict])
     assert (entry["event"], entry["session"], entry["host"], entry["tasks"]) == ("lease lost", "s", "a.test", 1)
 
 
-def test_an_origin_whose_robots_txt_cannot_be_had_is_told(logged: list[EventDict]) -> None:
+def test_an_origin_whose_robots_txt_cannot_be_had_is_reported(logged: list[EventDict]) -> None:
     crawl = CoreCrawl(retries=0, robots_wait_s=10.0)
     crawl.hello("s")
     for _ in range(2):
@@ -67,9 +67,12 @@ def test_an_origin_whose_robots_txt_cannot_be_had_is_told(logged: list[EventDict
             crawl.settle(lease, task, outcome=Outcome.HTTP_ERROR, status=500, reason="http_500")
         crawl.pass_time(10.0)
     journalled(crawl)
-    told = [(entry["event"], entry["url"], entry["reason"], entry["waits"]) for entry in warnings(logged)]
+    logged_lines = [(entry["event"], entry["url"], entry["reason"], entry["waits"]) for entry in warnings(logged)]
     url = "http://a.test/robots.txt"
-    assert told == [("robots unreachable", url, "http_500", True), ("robots unreachable", url, "http_500", False)]
+    assert logged_lines == [
+        ("robots unreachable", url, "http_500", True),
+        ("robots unreachable", url, "http_500", False),
+    ]
 
 
 def test_a_page_that_went_well_and_its_links_are_not_told(logged: list[EventDict]) -> None:

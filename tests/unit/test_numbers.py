@@ -83,11 +83,11 @@ def test_every_number_is_counted(numbers: Numbers) -> None:
 
 
 def test_status_and_summary_have_every_number(numbers: Numbers, tmp_path: Path) -> None:
-    told = msgspec.structs.asdict(numbers)
-    summary = Summary(**told, **END)
-    assert told.items() <= msgspec.structs.asdict(Status(**told)).items()
-    assert told.items() <= msgspec.structs.asdict(summary).items()
+    values = msgspec.structs.asdict(numbers)
+    summary = Summary(**values, **END)
+    assert values.items() <= msgspec.structs.asdict(Status(**values)).items()
+    assert values.items() <= msgspec.structs.asdict(summary).items()
     write(summary, tmp_path / "summary.json")
     left = json.loads((tmp_path / "summary.json").read_text())
     assert msgspec.convert(left, Summary) == summary
-    assert told.keys() | END.keys() == left.keys() - {"detail", "notices"}
+    assert values.keys() | END.keys() == left.keys() - {"detail", "notices"}

@@ -286,10 +286,10 @@ SITEMAP = Task(ref=b"r", kind=Kind.SITEMAP, url="http://a/sitemap.xml", depth=1)
 def settle_sitemap(sitemap: Sitemap, max_report_bytes: int = 1 << 20) -> Delivery:
     pipeline = Pipeline(extractor=GivenSitemap(sitemap), max_report_bytes=max_report_bytes)
     delivery = pipeline.settle(attempt(SITEMAP), answer(200, b"xml"))
-    told = (*delivery.ahead, delivery.report)
-    assert delivery.wire_bytes == max(len(encode(report)) for report in told) <= max_report_bytes
-    assert [report.more for report in told] == [True] * len(delivery.ahead) + [False]
-    assert {(report.lease, report.ref, report.status) for report in told} == {(7, b"r", 200)}
+    parts = (*delivery.ahead, delivery.report)
+    assert delivery.wire_bytes == max(len(encode(report)) for report in parts) <= max_report_bytes
+    assert [report.more for report in parts] == [True] * len(delivery.ahead) + [False]
+    assert {(report.lease, report.ref, report.status) for report in parts} == {(7, b"r", 200)}
     return delivery
 
 
@@ -317,10 +317,10 @@ def test_a_large_sitemap_is_told_in_parts_that_miss_nothing_and_repeat_nothing()
     pages = tuple(SitemapEntry(f"http://a/{number}") for number in range(50_000))
     sitemaps = tuple(f"http://a/{number}.xml" for number in range(5_000))
     delivery = settle_sitemap(Sitemap(pages=pages, sitemaps=sitemaps))
-    told = (*delivery.ahead, delivery.report)
-    assert tuple(entry for report in told for entry in report.entries) == pages
-    assert tuple(url for report in told for url in report.sitemaps) == sitemaps
-    assert all(len(report.entries) + len(report.sitemaps) <= 2_000 for report in told)
+    parts = (*delivery.ahead, delivery.report)
+    assert tuple(entry for report in parts for entry in report.entries) == pages
+    assert tuple(url for report in parts for url in report.sitemaps) == sitemaps
+    assert all(len(report.entries) + len(report.sitemaps) <= 2_000 for report in parts)
 
 
 def test_parts_of_long_addresses_fit_into_a_report() -> None:

@@ -154,8 +154,8 @@ def mentioned(text: str) -> set[KeyPath]:
         found |= {place_of(path) for path in document(block).keys}
     text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     for section, part in re.findall(r"^## `(\w+)`$(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE):
-        told = {section, *re.findall(r"`([\w.]+)[^`]*`", part)}
-        found |= {place for place in PLACES if place[0] == section and forms(place) & told}
+        documented = {section, *re.findall(r"`([\w.]+)[^`]*`", part)}
+        found |= {place for place in PLACES if place[0] == section and forms(place) & documented}
     return found
 
 

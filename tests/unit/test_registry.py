@@ -68,8 +68,8 @@ def test_every_entry_stands_under_its_name_and_can_be_loaded(section: str, entry
 @each_named_entry
 def test_every_entry_is_told_in_the_reference_of_its_key(section: str, entry: Entry) -> None:
     reference = (ROOT / "docs/reference/jobs.md").read_text(encoding="utf-8")
-    told = reference.partition(f"\n## `{section}`\n")[2].partition("\n## ")[0]
-    assert re.search(rf"(?<![\w.-]){re.escape(entry.name)}(?![\w.-])", told)
+    documented = reference.partition(f"\n## `{section}`\n")[2].partition("\n## ")[0]
+    assert re.search(rf"(?<![\w.-]){re.escape(entry.name)}(?![\w.-])", documented)
 
 
 @each_entry

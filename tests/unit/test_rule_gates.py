@@ -106,7 +106,7 @@ def test_a_robots_txt_that_is_overdue_is_asked_for_again(turns: Turns) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "told", "policy", "at"),
+    ("row", "sent", "policy", "at"),
     [
         (WAITING, {}, {}, None),
         (WAITING, NOT_THERE, {}, None),
@@ -124,10 +124,10 @@ def test_a_robots_txt_that_is_overdue_is_asked_for_again(turns: Turns) -> None:
     ],
 )
 def test_when_a_robots_txt_that_could_not_be_had_is_asked_for_again(
-    turns: Turns, row: OriginRow, told: dict[str, Any], policy: dict[str, Any], at: float | None
+    turns: Turns, row: OriginRow, sent: dict[str, Any], policy: dict[str, Any], at: float | None
 ) -> None:
     turn = turns(TASK, row, FREE, now=5.0, **policy)
-    assert gates.again_at(turn, TASK, report(TASK, **told)) == at
+    assert gates.again_at(turn, TASK, report(TASK, **sent)) == at
     assert turn.batch() == []
 
 
@@ -142,10 +142,10 @@ def test_what_may_pass_soon_is_asked_for_soon(turns: Turns, row: OriginRow) -> N
 def test_a_server_that_says_to_come_back_after_the_wait_is_not_waited_for(
     turns: Turns, hold_until: float, is_waited_for: bool
 ) -> None:
-    for told in (DOWN, FINAL):
+    for sent in (DOWN, FINAL):
         held = host(origins=(ORIGIN,), hold_until=hold_until)
         turn = turns(TASK, WAITING, held, now=5.0, robots_wait_s=95.0, retry_max_s=20.0)
-        assert (gates.again_at(turn, TASK, report(TASK, **told)) is not None) is is_waited_for
+        assert (gates.again_at(turn, TASK, report(TASK, **sent)) is not None) is is_waited_for
 
 
 # Looks that failed
@@ -185,7 +185,7 @@ def test_five_origins_that_wait_are_named_and_all_are_counted(turns: Turns) -> N
 
 
 @pytest.mark.parametrize(
-    ("told", "gate"),
+    ("sent", "gate"),
     [
         ({"body": RULES}, {"gate": Gate.RULES, "robots": RULES, "asked_delay_s": 9.0}),
         ({"body": b"User-agent: *\nRequest-rate: 1/9\n"}, {"gate": Gate.RULES, "asked_delay_s": 9.0}),
@@ -196,11 +196,11 @@ def test_five_origins_that_wait_are_named_and_all_are_counted(turns: Turns) -> N
     ids=["rules", "rate", "not there", "forbidden", "sent on for ever"],
 )
 def test_an_answer_opens_the_gate_for_a_day_and_sets_the_delay(
-    turns: Turns, told: dict[str, Any], gate: dict[str, Any]
+    turns: Turns, sent: dict[str, Any], gate: dict[str, Any]
 ) -> None:
     turn = turns(OVER, WAITING, FREE, now=5.0)
-    gates.judge(turn, OVER, report(OVER, **told))
-    robots_text = told.get("body", b"") if gate["gate"] is Gate.RULES else b""
+    gates.judge(turn, OVER, report(OVER, **sent))
+    robots_text = sent.get("body", b"") if gate["gate"] is Gate.RULES else b""
     opened = {"expires_at": DAY_S + 5.0, "robots": robots_text, **gate}
     slowed = put(FREE, delay_s=9.0, asked_s=9.0, next_start_at=14.0)
     assert turn.batch() == [*([slowed] if "asked_delay_s" in gate else []), put(WAITING, **opened)]
@@ -249,22 +249,22 @@ def test_an_idle_host_is_looked_at_when_its_gate_opens(turns: Turns) -> None:
 # Not had
 
 
-def closed(told: Report | str, turns: Turns, row: OriginRow, **ledger: Any) -> list[Any]:
+def closed(sent: Report | str, turns: Turns, row: OriginRow, **ledger: Any) -> list[Any]:
     """Return what is decided of an origin whose robots.txt could not be had, asked by either rule."""
     task: TaskRow = robots(state=FAILED, lease=3)
     turn = turns(task, row, FREE, numbers(**ledger), now=5.0)
-    if isinstance(told, str):
-        gates.cannot_be_had(turn, task, told)
+    if isinstance(sent, str):
+        gates.cannot_be_had(turn, task, sent)
     else:
-        gates.judge(turn, task, told)
+        gates.judge(turn, task, sent)
     return turn.batch()
 
 
-@pytest.mark.parametrize("told", [report(OVER, **DOWN), "connect"], ids=["a report", "a loss"])
-def test_an_origin_whose_robots_txt_cannot_be_had_is_closed_for_a_day(turns: Turns, told: Report | str) -> None:
+@pytest.mark.parametrize("sent", [report(OVER, **DOWN), "connect"], ids=["a report", "a loss"])
+def test_an_origin_whose_robots_txt_cannot_be_had_is_closed_for_a_day(turns: Turns, sent: Report | str) -> None:
     failing = origin(gate=Gate.WAITING, failing_since=1.0, failed_looks=2, why="dns")
     shut = {"gate": Gate.DISALLOW, "expires_at": DAY_S + 5.0, "failing_since": None, "failed_looks": 0}
-    assert closed(told, turns, failing, robots_waits=waits(waiting=1)) == [
+    assert closed(sent, turns, failing, robots_waits=waits(waiting=1)) == [
         put(failing, **shut, why="connect"),
         put(numbers(robots_waits=waits(waiting=1)), robots_waits=waits(given_up=1)),
     ]

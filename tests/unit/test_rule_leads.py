@@ -19,11 +19,11 @@ HONEST = leads.BadRefs()
 MOVED: dict[str, Any] = {"outcome": Outcome.REDIRECTED, "status": 301}
 
 
-def of_page(turns: Turns, told: Report, bad: leads.BadRefs = HONEST) -> tuple[list[Link], bytes]:
+def of_page(turns: Turns, sent: Report, bad: leads.BadRefs = HONEST) -> tuple[list[Link], bytes]:
     turn = turns(TASK, SAME, NEARER, DEEP)
-    refs = leads.outlink_refs(told, 9)
+    refs = leads.outlink_refs(sent, 9)
     turn.depths.read(refs)
-    found = leads.leads_of_page(turn, TASK, told, refs, bad)
+    found = leads.leads_of_page(turn, TASK, sent, refs, bad)
     assert (turn.batch(), turn.misses) == ([], 0)
     return found
 
@@ -33,40 +33,40 @@ def link(task: TaskRow) -> Link:
 
 
 def test_links_that_are_new_or_nearer_now_are_told_apart_from_those_known_as_they_are(turns: Turns) -> None:
-    told = report(TASK, outlinks=tuple(task.url for task in (SAME, NEW, NEARER, DEEP)))
-    assert of_page(turns, told) == ([link(NEW), link(DEEP)], SAME.ref + NEARER.ref)
+    sent = report(TASK, outlinks=tuple(task.url for task in (SAME, NEW, NEARER, DEEP)))
+    assert of_page(turns, sent) == ([link(NEW), link(DEEP)], SAME.ref + NEARER.ref)
 
 
 def test_what_is_named_by_fingerprint_comes_first_and_as_it_came_but_for_what_is_cut_off(turns: Turns) -> None:
-    told = report(TASK, outlinks=(SAME.url,), known=NEARER.ref + DEEP.ref + b"cut")
-    assert of_page(turns, told) == ([], NEARER.ref + DEEP.ref + SAME.ref)
+    sent = report(TASK, outlinks=(SAME.url,), known=NEARER.ref + DEEP.ref + b"cut")
+    assert of_page(turns, sent) == ([], NEARER.ref + DEEP.ref + SAME.ref)
 
 
 def test_a_workers_word_is_not_taken_for_strangers(turns: Turns) -> None:
-    told = report(TASK, known=NEARER.ref + NEW.ref + DEEP.ref)
-    assert of_page(turns, told, leads.BadRefs(strangers={NEW.ref})) == ([], NEARER.ref + DEEP.ref)
+    sent = report(TASK, known=NEARER.ref + NEW.ref + DEEP.ref)
+    assert of_page(turns, sent, leads.BadRefs(strangers={NEW.ref})) == ([], NEARER.ref + DEEP.ref)
 
 
 def test_what_is_not_what_it_claims_to_be_leads_nowhere(turns: Turns) -> None:
-    told = report(TASK, outlinks=(NEW.url, SAME.url))
-    assert of_page(turns, told, leads.BadRefs(unsound={NEW.ref})) == ([], SAME.ref)
+    sent = report(TASK, outlinks=(NEW.url, SAME.url))
+    assert of_page(turns, sent, leads.BadRefs(unsound={NEW.ref})) == ([], SAME.ref)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.HTTP_ERROR, Outcome.TOO_LARGE, Outcome.NOT_MODIFIED])
 def test_a_report_that_failed_names_no_outlinks(turns: Turns, outcome: Outcome) -> None:
-    told = report(TASK, outcome=outcome, outlinks=(NEW.url,), known=SAME.ref)
-    assert [*leads.outlink_refs(told, 9), *leads.known_refs(told)] == []
-    assert of_page(turns, told) == ([], b"")
+    sent = report(TASK, outcome=outcome, outlinks=(NEW.url,), known=SAME.ref)
+    assert [*leads.outlink_refs(sent, 9), *leads.known_refs(sent)] == []
+    assert of_page(turns, sent) == ([], b"")
 
 
 def test_a_page_whose_extraction_failed_names_its_outlinks_up_to_the_cap() -> None:
-    told = report(TASK, outcome=Outcome.EXTRACT_ERROR, outlinks=(NEW.url, SAME.url), known=DEEP.ref + NEARER.ref)
-    assert leads.outlink_refs(told, 1) == [NEW.ref]
-    assert list(leads.known_refs(told)) == [DEEP.ref, NEARER.ref]
+    sent = report(TASK, outcome=Outcome.EXTRACT_ERROR, outlinks=(NEW.url, SAME.url), known=DEEP.ref + NEARER.ref)
+    assert leads.outlink_refs(sent, 1) == [NEW.ref]
+    assert list(leads.known_refs(sent)) == [DEEP.ref, NEARER.ref]
 
 
 @pytest.mark.parametrize(
-    ("task", "told", "led_to"),
+    ("task", "sent", "led_to"),
     [
         (robots(), {"body": b"Sitemap: /1.xml\nSitemap: /2.xml\n"}, ["1.xml"]),
         (robots(), {"outcome": Outcome.HTTP_ERROR, "body": b"Sitemap: /1.xml\n"}, []),
@@ -80,8 +80,8 @@ def test_a_page_whose_extraction_failed_names_its_outlinks_up_to_the_cap() -> No
     ],
     ids=["robots", "no robots", "a map", "an index", "broken", "not there", "too deep", "redirect", "loop"],
 )
-def test_what_else_is_discovered_up_to_the_cap(task: TaskRow, told: dict[str, Any], led_to: list[str]) -> None:
-    found = leads.other_leads(task, report(task, 3, **told), policy_with(POLICY, sitemaps=True), 1)
+def test_what_else_is_discovered_up_to_the_cap(task: TaskRow, sent: dict[str, Any], led_to: list[str]) -> None:
+    found = leads.other_leads(task, report(task, 3, **sent), policy_with(POLICY, sitemaps=True), 1)
     assert [each.url for each in found] == [f"{ORIGIN}/{name}" for name in led_to]
 
 

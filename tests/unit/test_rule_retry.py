@@ -75,5 +75,5 @@ def test_attempts_that_were_excused_make_pauses_longer_all_the_same() -> None:
 def test_how_long_a_server_can_hold_its_host(
     outcome: Outcome, status: int, asked_s: float | None, held_s: float
 ) -> None:
-    told = report(page("1"), outcome=outcome, status=status, retry_after_s=asked_s)
-    assert retry.hold_s(POLICY, page("1"), told) == held_s
+    sent = report(page("1"), outcome=outcome, status=status, retry_after_s=asked_s)
+    assert retry.hold_s(POLICY, page("1"), sent) == held_s

@@ -56,14 +56,14 @@ GONE: dict[str, Any] = {"outcome": Outcome.HTTP_ERROR, "status": 404, "reason": 
 MOVED: dict[str, Any] = {"outcome": Outcome.REDIRECTED, "status": 301}
 
 
-def tell(turn: Turn, told: Report, strangers: Set[bytes] = NONE, unsound: Set[bytes] = NONE) -> None:
+def tell(turn: Turn, sent: Report, strangers: Set[bytes] = NONE, unsound: Set[bytes] = NONE) -> None:
     """Let a report happen that counts."""
-    settle.settle(turn, told, outlink_refs(told, turn.policy.max_outlinks), BadRefs(strangers, unsound))
+    settle.settle(turn, sent, outlink_refs(sent, turn.policy.max_outlinks), BadRefs(strangers, unsound))
 
 
-def ended(event: TaskEvent, task: TaskRow, told: Report, **changed: Any) -> Any:
+def ended(event: TaskEvent, task: TaskRow, sent: Report, **changed: Any) -> Any:
     """Return that a task came to its end by a report."""
-    last = {"outcome": told.outcome, "status": told.status, "settled": (*task.settled, told.lease), "reserved": False}
+    last = {"outcome": sent.outcome, "status": sent.status, "settled": (*task.settled, sent.lease), "reserved": False}
     return moved(event, task, **{**last, "state": DONE, **changed})
 
 
@@ -121,11 +121,11 @@ def test_what_does_not_count_changes_nothing_and_acks_come_in_order(turns: Turns
 
 def test_a_fetched_page_is_recorded_its_links_admitted_and_its_lease_over(turns: Turns) -> None:
     turn = turns(ONE, lease(3, ONE), HELD, origin(), NUMBERS, now=5.0)
-    told = report(ONE, outlinks=(THREE.url,), age_s=1.0, size_bytes=7)
-    assert settle.take(turn, "s", [told]) == (Ack(lease=3, ref=ONE.ref, state=AckState.OK),)
+    sent = report(ONE, outlinks=(THREE.url,), age_s=1.0, size_bytes=7)
+    assert settle.take(turn, "s", [sent]) == (Ack(lease=3, ref=ONE.ref, state=AckState.OK),)
     counted = {"pages_reserved": 0, "pages_fetched": 1, "bytes_received": 7, "seeds_fetched": 1}
     assert turn.batch() == [
-        ended(TaskEvent.FETCHED, ONE, told),
+        ended(TaskEvent.FETCHED, ONE, sent),
         result(ONE, size_bytes=7),
         born(THREE),
         accepted(ONE, THREE.ref),
@@ -170,7 +170,7 @@ def test_a_late_report_of_a_lost_task_counts_without_its_lease(turns: Turns) -> 
 
 
 @pytest.mark.parametrize(
-    ("told", "event", "state", "reason"),
+    ("sent", "event", "state", "reason"),
     [
         (GONE, TaskEvent.GAVE_UP, FAILED, "http_404"),
         ({"outcome": Outcome.TOO_LARGE}, TaskEvent.GAVE_UP, FAILED, "too_large"),
@@ -182,23 +182,23 @@ def test_a_late_report_of_a_lost_task_counts_without_its_lease(turns: Turns) -> 
     ids=["not there", "too large", "never passes", "not modified", "unwanted", "denied"],
 )
 def test_a_page_that_is_not_fetched_gives_its_place_back(
-    turns: Turns, told: dict[str, Any], event: TaskEvent, state: Any, reason: str
+    turns: Turns, sent: dict[str, Any], event: TaskEvent, state: Any, reason: str
 ) -> None:
     turn = turns(ONE, FREE, origin(), NUMBERS)
-    tell(turn, report(ONE, **told, size_bytes=9))
+    tell(turn, report(ONE, **sent, size_bytes=9))
     assert turn.batch() == [
-        ended(event, ONE, report(ONE, **told), state=state, reason=reason),
+        ended(event, ONE, report(ONE, **sent), state=state, reason=reason),
         accepted(ONE),
         put(NUMBERS, pages_reserved=0, bytes_received=9),
     ]
 
 
 def test_links_of_a_page_whose_extraction_failed_are_followed(turns: Turns) -> None:
-    told = report(ONE, outcome=Outcome.EXTRACT_ERROR, outlinks=(THREE.url,))
+    sent = report(ONE, outcome=Outcome.EXTRACT_ERROR, outlinks=(THREE.url,))
     turn = turns(ONE, FREE, origin(), NUMBERS)
-    tell(turn, told)
+    tell(turn, sent)
     assert turn.batch() == [
-        ended(TaskEvent.GAVE_UP, ONE, told, state=FAILED, reason="extract_error"),
+        ended(TaskEvent.GAVE_UP, ONE, sent, state=FAILED, reason="extract_error"),
         born(THREE),
         accepted(ONE, THREE.ref),
         put(FREE, ready_at=0.0),
@@ -278,12 +278,12 @@ def test_a_host_with_a_budget_counts_what_came_of_it(turns: Turns) -> None:
 
 def test_where_a_seed_redirects_to_takes_its_place_and_its_host_joins_the_scope(turns: Turns) -> None:
     seed = leased(page("1", seed=True, priority=4), 3)
-    told = report(seed, **MOVED, location=f"{ORIGIN}/2")
+    sent = report(seed, **MOVED, location=f"{ORIGIN}/2")
     target = page("2", order=5, found_on=seed.ref, hops=(seed.url,), seed=True, priority=4)
     turn = turns(seed, FREE, origin(), NUMBERS, now=5.0)
-    tell(turn, told)
+    tell(turn, sent)
     assert turn.batch() == [
-        ended(TaskEvent.REDIRECTED, seed, told),
+        ended(TaskEvent.REDIRECTED, seed, sent),
         born(target),
         accepted(seed, target.ref),
         put(FREE, ready_at=5.0),
@@ -371,10 +371,10 @@ def test_a_page_tells_of_all_its_links_but_of_strangers(turns: Turns) -> None:
 def test_under_a_depth_limit_a_page_keeps_its_links_and_passes_its_depth_on(turns: Turns) -> None:
     deep, known = page("2", depth=3), page("4", depth=3, outlinks=(page("5").ref,))
     turn = turns(ONE, deep, known, page("5", depth=4), FREE, NUMBERS, depth=5)
-    told = report(ONE, outlinks=(deep.url,), known=known.ref)
-    tell(turn, told)
+    sent = report(ONE, outlinks=(deep.url,), known=known.ref)
+    tell(turn, sent)
     assert turn.batch()[:-1] == [
-        ended(TaskEvent.FETCHED, ONE, told, outlinks=(deep.ref, known.ref)),
+        ended(TaskEvent.FETCHED, ONE, sent, outlinks=(deep.ref, known.ref)),
         result(ONE, at=0.0),
         moved(TaskEvent.LOWERED, known, depth=1),
         moved(TaskEvent.LOWERED, deep, depth=1),
@@ -394,7 +394,7 @@ def test_what_a_report_names_by_fingerprint_is_looked_up_together_and_lowered(tu
 
 
 @pytest.mark.parametrize(
-    ("told", "held", "at"),
+    ("sent", "held", "at"),
     [
         ({"age_s": None}, lease(3, ONE), None),
         ({"age_s": 2.0}, None, 8.0),
@@ -406,8 +406,8 @@ def test_what_a_report_names_by_fingerprint_is_looked_up_together_and_lowered(tu
     ],
     ids=["never", "lease over", "no time travel", "all at once", "no starts", "not before its start", "its age"],
 )
-def test_when_an_attempt_started_at_the_latest(told: dict[str, Any], held: LeaseRow | None, at: float | None) -> None:
-    assert settle.start_at(report(ONE, **told), held, 10.0) == at
+def test_when_an_attempt_started_at_the_latest(sent: dict[str, Any], held: LeaseRow | None, at: float | None) -> None:
+    assert settle.start_at(report(ONE, **sent), held, 10.0) == at
 
 
 def test_the_log_keeps_a_start_on_a_delayed_host(turns: Turns) -> None:
@@ -462,14 +462,14 @@ def test_a_host_joins_the_unit_of_the_address_that_it_was_found_at(turns: Turns)
 
 def test_a_robots_txt_that_was_had_opens_its_gate(turns: Turns) -> None:
     task, waiting = leased(robots(), 3), origin(gate=Gate.WAITING, expires_at=0.0)
-    told = report(task, body=b"User-agent: *\nCrawl-delay: 2\n")
+    sent = report(task, body=b"User-agent: *\nCrawl-delay: 2\n")
     turn = turns(task, FREE, waiting, now=5.0)
-    tell(turn, told)
+    tell(turn, sent)
     assert turn.batch() == [
-        ended(TaskEvent.JUDGED, task, told),
+        ended(TaskEvent.JUDGED, task, sent),
         accepted(task),
         put(FREE, delay_s=2.0, asked_s=2.0, next_start_at=7.0, ready_at=7.0),
-        put(waiting, gate=Gate.RULES, robots=told.body, expires_at=86_405.0, asked_delay_s=2.0),
+        put(waiting, gate=Gate.RULES, robots=sent.body, expires_at=86_405.0, asked_delay_s=2.0),
     ]
 
 
@@ -485,12 +485,12 @@ def test_a_robots_txt_that_cannot_be_had_is_asked_for_again_and_no_attempt_is_ex
 
 def test_a_robots_txt_that_is_sent_elsewhere_is_asked_for_there_and_its_gate_stays(turns: Turns) -> None:
     task, waiting = leased(robots(), 3), origin(gate=Gate.WAITING)
-    told = report(task, **MOVED, location=f"{OTHER}/rules")
+    sent = report(task, **MOVED, location=f"{OTHER}/rules")
     target = robots(url=f"{OTHER}/rules", order=5, hops=(task.url,), found_on=task.ref)
     turn = turns(task, FREE, waiting, numbers(next_order=5), now=5.0)
-    tell(turn, told)
+    tell(turn, sent)
     assert turn.batch() == [
-        ended(TaskEvent.JUDGED, task, told),
+        ended(TaskEvent.JUDGED, task, sent),
         born(target),
         accepted(task, target.ref),
         new(host(OTHER_HOST, origins=(OTHER,), ready_at=5.0)),
@@ -534,13 +534,13 @@ def test_sitemaps_that_a_robots_txt_names_are_read_if_the_job_asks_for_them(turn
 
 def test_a_sitemap_leads_to_pages_and_an_index_to_sitemaps(turns: Turns) -> None:
     task = leased(sitemap(), 3)
-    told = report(task, entries=(SitemapEntry(f"{ORIGIN}/1", 2**40, 7),), sitemaps=(f"{ORIGIN}/2.xml", "nonsense"))
+    sent = report(task, entries=(SitemapEntry(f"{ORIGIN}/1", 2**40, 7),), sitemaps=(f"{ORIGIN}/2.xml", "nonsense"))
     one = page("1", order=5, found_on=task.ref, priority=1_000, lastmod=7)
     two = sitemap(f"{ORIGIN}/2.xml", order=6, depth=1, found_on=task.ref)
     turn = turns(task, FREE, origin(), numbers(next_order=5))
-    tell(turn, told)
+    tell(turn, sent)
     assert turn.batch() == [
-        ended(TaskEvent.JUDGED, task, told),
+        ended(TaskEvent.JUDGED, task, sent),
         born(one),
         born(two),
         accepted(task, one.ref + two.ref),
@@ -561,8 +561,8 @@ def test_a_sitemap_speaks_for_its_own_host_unless_the_job_names_it(turns: Turns,
     task = leased(sitemap(seed=seed), 3)
     turn = turns(task, FREE, host(OTHER_HOST, origins=(OTHER,)), origin(), origin(OTHER))
     tell(turn, report(task, entries=(SitemapEntry(f"{ORIGIN}/1"), SitemapEntry(f"{OTHER}/1"))))
-    told = (page("1").ref, page("1", OTHER).ref)[:number]
-    assert accepted(task, b"".join(told)) in turn.batch()
+    sent = (page("1").ref, page("1", OTHER).ref)[:number]
+    assert accepted(task, b"".join(sent)) in turn.batch()
 
 
 def test_a_part_of_a_sitemap_leads_on_and_its_task_stays_leased(turns: Turns) -> None:
@@ -589,9 +589,9 @@ def test_a_sitemap_that_is_not_there_is_given_up_and_costs_nothing(turns: Turns)
 
 def test_a_sitemap_that_is_sent_elsewhere_serves_whom_it_served(turns: Turns) -> None:
     task = leased(sitemap(), 3)
-    told = report(task, **MOVED, location=f"{OTHER}/map.xml")
+    sent = report(task, **MOVED, location=f"{OTHER}/map.xml")
     target = sitemap(f"{OTHER}/map.xml", serves=ORIGIN, order=5, hops=(task.url,), found_on=task.ref)
     away = host(OTHER_HOST, origins=(OTHER,))
     turn = turns(task, FREE, away, origin(), origin(OTHER), numbers(next_order=5))
-    tell(turn, told)
-    assert turn.batch()[:3] == [ended(TaskEvent.REDIRECTED, task, told), born(target), accepted(task, target.ref)]
+    tell(turn, sent)
+    assert turn.batch()[:3] == [ended(TaskEvent.REDIRECTED, task, sent), born(target), accepted(task, target.ref)]

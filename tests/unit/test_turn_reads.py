@@ -50,7 +50,7 @@ def begun(task: TaskRow, number: int, two: int = 0, **policy: Any) -> list[Store
     return [*rows, host(name, unit=unit.key), unit]
 
 
-def told(task: TaskRow, number: int, **values: Any) -> Report:
+def sent(task: TaskRow, number: int, **values: Any) -> Report:
     return Report(lease=number + 1, ref=task.ref, **{**OK, "address": f"10.0.0.{number}", **values})
 
 
@@ -73,7 +73,7 @@ def test_reports_of_pages_miss_nothing_and_read_no_more_for_many_than_for_one(
         reports = []
         for number, task in enumerate(tasks):
             links = (f"{ORIGINS[number]}/two", f"{ORIGINS[number]}/new?day=1", f"http://{NEW_HOSTS[number]}/2031/04/")
-            reports.append(told(task, number, outlinks=links, known=page("two", ORIGINS[number]).ref + b"?" * 16))
+            reports.append(sent(task, number, outlinks=links, known=page("two", ORIGINS[number]).ref + b"?" * 16))
         misses, number_of_reads = taken(turns, tasks, reports, **policy)
         reads.add(number_of_reads)
         assert misses == 0
@@ -97,7 +97,7 @@ def test_what_else_a_page_may_come_to_misses_nothing(
     turns: Turns, values: dict[str, Any], policy: dict[str, Any]
 ) -> None:
     task = page("one", ORIGINS[0])
-    assert taken(turns, [task], [told(task, 0, **values)], **policy)[0] == 0
+    assert taken(turns, [task], [sent(task, 0, **values)], **policy)[0] == 0
 
 
 def test_redirects_of_many_pages_read_no_more_than_those_of_one(turns: Turns) -> None:
@@ -105,7 +105,7 @@ def test_redirects_of_many_pages_read_no_more_than_those_of_one(turns: Turns) ->
     for count in (1, 64):
         tasks = [page("one", at) for at in ORIGINS[:count]]
         moves = [{**MOVED, "location": f"http://{name}/"} for name in NEW_HOSTS]
-        reports = [told(task, number, **moves[number]) for number, task in enumerate(tasks)]
+        reports = [sent(task, number, **moves[number]) for number, task in enumerate(tasks)]
         reads.append(taken(turns, tasks, reports))
     assert reads[0] == reads[1]
 
@@ -135,7 +135,7 @@ def test_reports_of_robots_txt_miss_nothing(
         gates = [row for row in rows if not isinstance(row, LeaseRow) and row.key != robots(ORIGINS[0]).ref]
         rows = [*gates, *begun(task, 1, **extra)]
     turn = turns(*rows, numbers(next_order=1_000), scope=SCOPE, **extra)
-    assert settle.take(turn, "s", [told(task, int(is_away), **values)])[0].state is AckState.OK
+    assert settle.take(turn, "s", [sent(task, int(is_away), **values)])[0].state is AckState.OK
     assert turn.misses == 0
 
 
@@ -152,7 +152,7 @@ def test_reports_of_robots_txt_miss_nothing(
 )
 def test_reports_of_sitemaps_miss_nothing(turns: Turns, values: dict[str, Any], policy: dict[str, Any]) -> None:
     task = sitemap(f"{ORIGINS[0]}/map.xml", ORIGINS[0])
-    assert taken(turns, [task], [told(task, 0, **values)], **policy)[0] == 0
+    assert taken(turns, [task], [sent(task, 0, **values)], **policy)[0] == 0
 
 
 # Grants, ends, admission

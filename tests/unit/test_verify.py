@@ -181,7 +181,7 @@ def test_a_crawl_that_goes_on_holds_so_far(tmp_path: Path) -> None:
     assert proof.unfinished == 2
 
 
-def test_a_folder_without_a_crawl_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_crawl_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no crawl that can be read"):
         verify(tmp_path)
 

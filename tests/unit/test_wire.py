@@ -89,7 +89,7 @@ def test_plain_values_arrive_as_they_left(value: object) -> None:
     ],
 )
 def test_other_values_raise_a_type_error_that_names_the_type(value: object, name: str) -> None:
-    with pytest.raises(TypeError, match=rf"\b{name}\b.*cannot travel"):
+    with pytest.raises(TypeError, match=rf"\b{name}\b.*cannot be sent"):
         dumps([value])
 
 
@@ -292,7 +292,7 @@ def test_only_small_frames_pass_before_the_secret_is_proved(listener: WireListen
         server.close()
 
 
-def test_an_identity_whose_key_is_another_ones_is_told(identity: Identity, tmp_path: Path) -> None:
+def test_an_identity_whose_key_is_another_ones_is_reported(identity: Identity, tmp_path: Path) -> None:
     other = load_or_create(tmp_path)
     mixed = Identity(certificate=identity.certificate, key=other.key, secret=identity.secret)
     with pytest.raises(errors.UsageError, match="do not belong together"):

@@ -102,7 +102,7 @@ def test_an_addition_is_never_repeated() -> None:
     assert (value.add(2), value.get()) == (2, 2)
 
 
-def test_a_coordinator_that_stays_away_is_told() -> None:
+def test_a_coordinator_that_stays_away_is_reported() -> None:
     pauses: list[float] = []
     coordinator = HandPrimitives(away=1_000)
     with pytest.raises(Unreachable):

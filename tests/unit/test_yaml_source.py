@@ -126,7 +126,7 @@ def test_alias_bomb_is_refused_without_growing() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "\n\n", "---\n# x\n", "~\n"])
-def test_empty_file_is_told(text: str) -> None:
+def test_empty_file_is_reported(text: str) -> None:
     assert texts(text) == ["the file is empty: describe a crawl, beginning with name and seeds"]
 
 
@@ -191,7 +191,7 @@ def test_bad_bytes_are_told_with_their_line(tmp_path: Path) -> None:
     assert read(path).problems[0].place == (2, 1)
 
 
-def test_missing_file_and_folder_are_told(tmp_path: Path) -> None:
+def test_missing_file_and_folder_are_reported(tmp_path: Path) -> None:
     assert read(tmp_path / "no.yaml").problems[0].text == "there is no such file: check the path"
     assert read(tmp_path).problems[0].text == "this is a folder: name the file in it"
     assert "cannot be read" in read(tmp_path / "a\0b").problems[0].text

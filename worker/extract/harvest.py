@@ -80,7 +80,7 @@ def _row(parse: Parse, value: object) -> tuple[str, dict[str, Any]]:
         raise _fault(parse, f"gave {type(value).__name__} for a row: give a dict")
     problem = _stays_home(value, "the row", MAX_NESTING)
     if problem:
-        raise _fault(parse, f"gave a row that cannot travel: {problem}")
+        raise _fault(parse, f"gave a row that cannot be sent: {problem}")
     fields: dict[str, Any] = plain(value)
     item = fields.pop("item", DEFAULT_ITEM)
     if not isinstance(item, str):

@@ -21,7 +21,7 @@ def plain(value: Any, depth: int = DEPTH_LIMIT) -> Any:
         return value
     if isinstance(value, (dict, list, tuple)):
         if depth == 0:
-            raise ValueError(f"a value nested deeper than {DEPTH_LIMIT} levels cannot travel")
+            raise ValueError(f"a value nested deeper than {DEPTH_LIMIT} levels cannot be sent")
         if isinstance(value, dict):
             return {plain(key): plain(part, depth - 1) for key, part in value.items()}
         return [plain(part, depth - 1) for part in value]
