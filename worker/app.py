@@ -33,7 +33,7 @@ from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.pool import Pool, PoolSize
 from crawlfleet.worker.process.counters import NodeCounters
 from crawlfleet.worker.process.current_pages import CurrentPages
-from crawlfleet.worker.process.memory import keep_what_pages_take, look_for_cycles_less, take_no_more_than
+from crawlfleet.worker.process.memory import collect_less_often, keep_freed_memory, limit_memory
 from crawlfleet.worker.process.messages import FROM_NODE, Drain, Failed, Joined
 from crawlfleet.worker.process.wakeup import Signals
 from crawlfleet.worker.talk.client import Client
@@ -98,10 +98,10 @@ def serve(arguments: WorkerArguments, pipe: Connection, shared: SharedState, inh
     """
     for pipe_end in inherited:
         pipe_end.close()
-    keep_what_pages_take()
+    keep_freed_memory()
     if arguments.memory_bytes:
-        take_no_more_than(arguments.memory_bytes)
-    look_for_cycles_less()
+        limit_memory(arguments.memory_bytes)
+    collect_less_often()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log.configure(
         arguments.options.log_file, level=arguments.options.log_level, console=arguments.options.log_to_console

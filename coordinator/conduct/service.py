@@ -60,7 +60,7 @@ class Service:
         self.urls = policy_of(policy.urls)
         self._members = Members()
         self._turns = Turns(store, policy, journal)
-        self._has_to_look_back = bool(store.ledger().scope_hosts)
+        self._has_to_rejudge = bool(store.ledger().scope_hosts)
         self._reopen(now)
         self.locks = Locks()
         self.values = Values()
@@ -77,7 +77,7 @@ class Service:
     @property
     def is_finished(self) -> bool:
         """Whether every task is final for good: none waits, is leased, or must be judged again."""
-        return self.open_tasks() == 0 and not self._has_to_look_back
+        return self.open_tasks() == 0 and not self._has_to_rejudge
 
     def add_seeds(self, urls: Iterable[str], now: float, maps: Iterable[str] = ()) -> None:
         """Admit URLs of pages, and of sitemaps (`maps`), at depth 0. They must be canonical by the standard."""
@@ -168,7 +168,7 @@ class Service:
         reason = budget.spent(self._store.ledger(), self._policy, now)
         if reason:
             self._turns.run(lambda turn: budget.drop(turn, self._store.waiting(DROPPED_PER_FLUSH), reason), now)
-        self._look_back(now)
+        self._rejudge(now)
         self._store.commit(now)
 
     def acquire(self, name: str, owner: str) -> int:
@@ -184,14 +184,14 @@ class Service:
         if request.reports:
             acks = self._turns.run(lambda turn: settle.take(turn, request.session, request.reports), now)
         if self._store.ledger().scope_hosts is not joined:
-            self._has_to_look_back = True
-        self._look_back(now)
+            self._has_to_rejudge = True
+        self._rejudge(now)
         return acks
 
-    def _look_back(self, now: float) -> None:
+    def _rejudge(self, now: float) -> None:
         """Judge pages refused for their host again, once, when nothing else is left and hosts have joined the scope."""
-        if self._has_to_look_back and self.open_tasks() == 0:
-            self._has_to_look_back = False
+        if self._has_to_rejudge and self.open_tasks() == 0:
+            self._has_to_rejudge = False
             if self._store.verdicts().get((TaskState.DROPPED, Reason.HOST)):
                 self.reconsider(now, frozenset({Reason.HOST}))
 

@@ -25,7 +25,8 @@ _GOOD = frozenset({Outcome.FETCHED, Outcome.NOT_MODIFIED, Outcome.REDIRECTED, Ou
 
 def heard(host: HostRow, report: Report, start_at: float, policy: Policy, now: float) -> HostRow:
     """Return a host after the answer to a request that began at `start_at`."""
-    is_good, is_refusal = _is_good(report), report.status in BUSY and start_at > host.pressed_at
+    is_good = report.status not in BUSY and (report.outcome in _GOOD or 400 <= report.status < 500)
+    is_refusal = report.status in BUSY and start_at > host.pressed_at
     latency_s = host.latency_s + WEIGHT * (min(LONGEST_S, max(0.0, report.elapsed_s)) - host.latency_s)
     wanted_s, adaptive_s = _wanted_by(latency_s, policy), host.adaptive_s
     if is_refusal:
@@ -54,7 +55,3 @@ def _recovered(adaptive_s: float, wanted_s: float) -> float:
     if lower < wanted_s:
         return adaptive_s
     return lower if lower >= NO_DELAY_S else 0.0
-
-
-def _is_good(report: Report) -> bool:
-    return report.status not in BUSY and (report.outcome in _GOOD or 400 <= report.status < 500)

@@ -55,7 +55,7 @@ def _merged(unit: HostRow, host: HostRow) -> HostRow:
     starts = [row.last_start_at for row in (unit, host) if row.last_start_at is not None]
     delay_s, last_start_at = max(unit.delay_s, host.delay_s), max(starts, default=None)
     rested_at = last_start_at + delay_s if last_start_at is not None else 0.0
-    looks = [row.ready_at for row in (unit, host) if row.ready_at is not None]
+    checks = [row.ready_at for row in (unit, host) if row.ready_at is not None]
     return succeed(
         unit,
         delay_s=delay_s,
@@ -65,7 +65,7 @@ def _merged(unit: HostRow, host: HostRow) -> HostRow:
         next_start_at=max(unit.next_start_at, host.next_start_at, rested_at),
         last_start_at=last_start_at,
         hold_until=max(unit.hold_until, host.hold_until),
-        ready_at=min(looks, default=None),
+        ready_at=min(checks, default=None),
         pressed_at=max(unit.pressed_at, host.pressed_at),
         refusals=max(unit.refusals, host.refusals),
         holders=holders,

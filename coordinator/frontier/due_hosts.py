@@ -33,11 +33,10 @@ class DueHosts:
 
     def next_at(self, hosts: Mapping[str, HostRow]) -> float | None:
         """Return the earliest time of any host."""
-        while self._heap and not self._counts(hosts, *self._heap[0]):
+        while self._heap:
+            at, key = self._heap[0]
+            host = hosts.get(key)
+            if host is not None and host.ready_at == at:
+                return at
             heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
-
-    @staticmethod
-    def _counts(hosts: Mapping[str, HostRow], at: float, key: str) -> bool:
-        host = hosts.get(key)
-        return host is not None and host.ready_at == at
+        return None

@@ -21,9 +21,9 @@ from pathlib import Path
 from crawlfleet.shared.messages import Brief, ScopeSpec
 from crawlfleet.worker.extract.extractor import Extractor
 from crawlfleet.worker.fetch.port import Fetched, Headers
-from crawlfleet.worker.process.memory import take_no_more_than
+from crawlfleet.worker.process.memory import limit_memory
 
-take_no_more_than(400 * 2**20)
+limit_memory(400 * 2**20)
 html = Headers((("Content-Type", "text/html"),))
 bomb = "<p>" + "".join(f"<b id={number}></x>" for number in range(990)) + "</p>" + "<p>x</x>" * 9_000
 
@@ -50,8 +50,8 @@ def test_a_page_whose_tree_takes_too_much_memory_fails_alone() -> None:
 
 def test_a_limit_that_is_set_already_is_kept() -> None:
     code = (
-        "import resource; from crawlfleet.worker.process.memory import take_no_more_than;"
-        "resource.setrlimit(resource.RLIMIT_DATA, (2**31, resource.RLIM_INFINITY)); take_no_more_than(2**30);"
+        "import resource; from crawlfleet.worker.process.memory import limit_memory;"
+        "resource.setrlimit(resource.RLIMIT_DATA, (2**31, resource.RLIM_INFINITY)); limit_memory(2**30);"
         "print(resource.getrlimit(resource.RLIMIT_DATA)[0])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -78,7 +78,7 @@ def _values(parse: Parse, given: object) -> Iterator[object]:
 def _row(parse: Parse, value: object) -> tuple[str, dict[str, Any]]:
     if not isinstance(value, dict):
         raise _fault(parse, f"gave {type(value).__name__} for a row: give a dict")
-    problem = _stays_home(value, "the row", MAX_NESTING)
+    problem = _why_refused(value, "the row", MAX_NESTING)
     if problem:
         raise _fault(parse, f"gave a row that cannot be sent: {problem}")
     fields: dict[str, Any] = plain(value)
@@ -88,7 +88,7 @@ def _row(parse: Parse, value: object) -> tuple[str, dict[str, Any]]:
     return item, fields
 
 
-def _stays_home(value: object, where: str, depth: int) -> str:
+def _why_refused(value: object, where: str, depth: int) -> str:
     """Return why a plain value cannot be sent; empty for scalars, and lists, tuples and dicts of them."""
     if isinstance(value, str):
         return "" if value.isascii() or _is_unicode(value) else f"{where} holds half a surrogate pair"
@@ -99,18 +99,18 @@ def _stays_home(value: object, where: str, depth: int) -> str:
     if depth == 0:
         return f"{where} is nested too deep"
     if isinstance(value, dict):
-        return _dict_stays_home(value, where, depth)
+        return _why_dict_is_refused(value, where, depth)
     if isinstance(value, (list, tuple)):
         parts = ((f"{where}[{index}]", part) for index, part in enumerate(value))
-        return next(filter(None, (_stays_home(part, name, depth - 1) for name, part in parts)), "")
+        return next(filter(None, (_why_refused(part, name, depth - 1) for name, part in parts)), "")
     return f"{where} is {type(value).__name__}"
 
 
-def _dict_stays_home(value: dict[object, object], where: str, depth: int) -> str:
+def _why_dict_is_refused(value: dict[object, object], where: str, depth: int) -> str:
     for key, part in value.items():
         if not isinstance(key, str) or not _is_unicode(key):
             return f"{where} has the key {key!r}, which is no str of Unicode"
-        problem = _stays_home(part, f"{where}[{key!r}]", depth - 1)
+        problem = _why_refused(part, f"{where}[{key!r}]", depth - 1)
         if problem:
             return problem
     return ""

@@ -161,7 +161,7 @@ class CurlFetcher:
         """Run exchanges until some have ended, `timeout_s` is over, or another thread calls `wake`."""
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
-            woken = self._turn(until)
+            woken = self._wait_once(until)
             if self._ended or woken or (until is not None and time.monotonic() >= until):
                 ended, self._ended = self._ended, []
                 return ended
@@ -222,7 +222,7 @@ class CurlFetcher:
     def _set_timer(self, timeout_ms: int) -> None:
         self._timer_at = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000
 
-    def _turn(self, until: float | None) -> bool:
+    def _wait_once(self, until: float | None) -> bool:
         """Wait once for sockets, bell or time, and let libcurl act; return whether the bell rang."""
         woken = False
         for descriptor, events in self._epoll.poll(self._patience_s(until), EVENTS_AT_ONCE):
@@ -239,7 +239,7 @@ class CurlFetcher:
             self._timer_at = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
         self._collect()
-        self._give_up_unheard(now)
+        self._end_unanswered(now)
         return woken
 
     def _patience_s(self, until: float | None) -> float | None:
@@ -255,7 +255,7 @@ class CurlFetcher:
             for curl, code, text in bad:
                 self._end(curl, code, text)
 
-    def _give_up_unheard(self, now: float) -> None:
+    def _end_unanswered(self, now: float) -> None:
         """End exchanges that got no answer in time; the oldest is the first in order."""
         while self._unheard:
             at, handle, mark = self._unheard[0]

@@ -26,14 +26,14 @@ _GROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/
 GC_THRESHOLDS = (5_000, 5, 3)
 
 
-def look_for_cycles_less() -> None:
+def collect_less_often() -> None:
     """Make the garbage collector run less often. Call this once in a process."""
     gc.set_threshold(*GC_THRESHOLDS)
     # Imported modules stay for ever.
     gc.freeze()
 
 
-def keep_what_pages_take() -> None:
+def keep_freed_memory() -> None:
     """Make all threads allocate from one arena that does not shrink after each page (glibc).
 
     Call this before there are threads. With one arena for each thread, the memory of the largest pages is kept several
@@ -53,7 +53,7 @@ def share_of(processes: int) -> int:
     return max(LEAST_BYTES, int(min(machine, *_group_limits(machine)) * SHARE / processes))
 
 
-def take_no_more_than(size_bytes: int) -> None:
+def limit_memory(size_bytes: int) -> None:
     """Make allocations beyond `size_bytes` fail (setrlimit(2), RLIMIT_DATA), unless the parent has set a limit.
 
     Some kilobytes of markup can make a parser build a tree of gigabytes: the page must fail, not the machine.

@@ -92,7 +92,7 @@ class Client:
     def step(self) -> bool:
         """Handle what has happened, then exchange or wait once; False when nothing is left to do."""
         self._orders.check()
-        self._take_up()
+        self._apply_news()
         if self._finished or (self._orders.draining and self._outstanding.is_clear):
             return False
         now = self._clock()
@@ -122,7 +122,7 @@ class Client:
     def exchange_once(self) -> bool:
         """Send what is outstanding and apply the answer; False when the coordinator was given up."""
         self._take_deliveries()
-        self._take_up()
+        self._apply_news()
         sent_at = self._clock()
         request = self._outstanding.compose(self._want(), sent_at)
         self._last_exchange_at = sent_at
@@ -185,7 +185,7 @@ class Client:
         # Unacked reports are due at once.
         self._last_exchange_at = self._clock() - self._lease_s
 
-    def _take_up(self) -> None:
+    def _apply_news(self) -> None:
         """Apply the news of the agenda; show how many tasks run and wait."""
         news = self._agenda.take_news()
         self._outstanding.start(news.started)
@@ -199,7 +199,7 @@ class Client:
         self._metrics.show(running=self._agenda.running, waiting=self._agenda.waiting)
 
     def _take_deliveries(self) -> None:
-        """Take reports from the outbox. Call this before `_take_up`, so that the start of each is known."""
+        """Take reports from the outbox. Call this before `_apply_news`, so that the start of each is known."""
         deliveries = self._outbox.take_all()
         for delivery in deliveries:
             self._metrics.count(delivery.report)
