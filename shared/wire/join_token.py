@@ -45,10 +45,16 @@ class JoinToken:
         compact = "".join(text.split())
         if not compact.startswith(PREFIX):
             raise JoinError(_not_a_token(compact))
-        token = _token(_checked_payload(compact.removeprefix(PREFIX)))
-        if not token._is_sound():
-            raise JoinError("the join token makes no sense: copy it again from the coordinator's output")
-        return token
+        try:
+            fields = loads(_checked_payload(compact.removeprefix(PREFIX)))
+        except WireError as error:
+            raise JoinError("the join token is damaged: copy it again, whole") from error
+        match fields:
+            case [list(addresses), int(port), bytes(fingerprint), bytes(secret)]:
+                token = cls(addresses=tuple(addresses), port=port, fingerprint=fingerprint, secret=secret)
+                if token._is_sound():
+                    return token
+        raise JoinError("the join token makes no sense: copy it again from the coordinator's output")
 
     def _is_sound(self) -> bool:
         return (
@@ -95,18 +101,6 @@ def _checked_payload(encoded: str) -> bytes:
     if check != _check(payload):
         raise JoinError("the join token is mistyped or cut off: copy it again, whole")
     return payload
-
-
-def _token(payload: bytes) -> JoinToken:
-    try:
-        fields = loads(payload)
-    except WireError as error:
-        raise JoinError("the join token is damaged: copy it again, whole") from error
-    match fields:
-        case [list(addresses), int(port), bytes(fingerprint), bytes(secret)]:
-            return JoinToken(addresses=tuple(addresses), port=port, fingerprint=fingerprint, secret=secret)
-        case _:
-            raise JoinError("the join token makes no sense: copy it again from the coordinator's output")
 
 
 def _check(payload: bytes) -> bytes:
