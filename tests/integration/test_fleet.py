@@ -158,13 +158,13 @@ def test_what_is_out_of_scope_is_refused_by_the_name_of_the_rule(site: SmallSite
                 tasks.put("http://elsewhere.example/")
             with pytest.raises(ValueError, match=r"/c .* \(exclude\)"):
                 tasks.put(f"{site.base}/c")
-            with pytest.raises(ValueError, match=r"'mailto:me' is no http\(s\) URL"):
+            with pytest.raises(ValueError, match=r"'mailto:me' is not an http\(s\) URL"):
                 tasks.put("mailto:me")
 
 
 def test_an_address_is_relative_to_the_url_that_is_held(fleet: Fleet, site: SmallSite) -> None:
     tasks = fleet.Queue()
-    with pytest.raises(ValueError, match="'a' is no http"):
+    with pytest.raises(ValueError, match="'a' is not an http"):
         tasks.put("a")
     tasks.get(timeout=10)
     tasks.put("a#part")
