@@ -57,6 +57,11 @@ ASKED_FOR = "equivalent but for speed: a host that nothing is due on is read fro
 STANDS_STILL = "never too soon: over a reboot crawl time stands still; found by tests/unit/test_sqlite_store.py"
 ONE_DECIDES = "a second lock: one thread decides, so no conflict can be; found by tests/conformance/test_store.py"
 AFTER_POISON = "needs three deaths alone, then word of the dead; found by tests/unit/test_core_leases.py"
+NEVER_OPENED = (
+    "a second lock: a gate that was never opened is not looked behind; found by tests/unit/test_rule_gates.py"
+)
+STILL_ASKED = "needs a start under an old lease after a newer one; found by tests/unit/test_rule_granting.py"
+NOT_HELD = "no law knows what a site asked for but the host's row; found by tests/unit/test_rule_settle.py"
 SLOWED_TOO = "a refusal slows its host as well, which recalls; found by tests/unit/test_core_politeness.py"
 
 MUTANTS = (
@@ -71,7 +76,12 @@ MUTANTS = (
     Mutant(SETTLE, "admission.admit(turn, links, nearer)", "admission.admit(turn, links[1:], nearer)"),
     Mutant(SETTLE, "    awaken_host(turn, task.host, not_before)\n", "    pass\n", AWAKE),
     Mutant(GATES, "    awaken_host(turn, after.host)\n", "    pass\n"),
-    Mutant(GATES, "origin.gate is not Gate.WAITING and not origin.rechecking and", "not origin.rechecking and"),
+    Mutant(
+        GATES,
+        "origin.gate is not Gate.WAITING and not origin.rechecking and",
+        "not origin.rechecking and",
+        NEVER_OPENED,
+    ),
     Mutant(GATES, "    if before.gate is Gate.WAITING and before.failing_since is not None:", "    if False:"),
     Mutant(POLITENESS, "slowed(host, delay_s, now)\n", "succeed(host, delay_s=delay_s)\n"),
     Mutant(LEADS, "    if strangers:\n", "    if False:\n"),
@@ -86,9 +96,9 @@ MUTANTS = (
     Mutant(GRANTING, "- open_tasks\n", "\n"),
     Mutant(LEASES, "            gates.cannot_be_had(turn, task, Reason.POISON)\n", "            pass\n"),
     Mutant(POLITENESS, "return 0 if others or _is_slowing(host)", "return 0 if _is_slowing(host)"),
-    Mutant(POLITENESS, "return 0 if others or _is_slowing(host)", "return 0 if others"),
+    Mutant(POLITENESS, "return 0 if others or _is_slowing(host)", "return 0 if others", STILL_ASKED),
     Mutant(POLITENESS, "return lease.id <= host.recalled_under", "return False"),
-    Mutant(POLITENESS, "hold_until=until, ", ""),
+    Mutant(POLITENESS, "hold_until=until, ", "", NOT_HELD),
     Mutant(POLITENESS, "hold_until=until, recalled_under=_newest_lease(host)", "hold_until=until", SLOWED_TOO),
     Mutant(POLITENESS, "first = max(now, host.next_start_at, host.hold_until)", "first = max(now, host.hold_until)"),
     Mutant(POLITENESS, "first = max(now, host.next_start_at, host.hold_until)", "first = max(now, host.next_start_at)"),
