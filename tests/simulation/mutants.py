@@ -52,7 +52,6 @@ OUTSTANDING = "worker/talk/outstanding.py"
 # Why a mutant may live.
 AWAKE = "equivalent: while its host has holders the end of their leases looks at it, else it is due already"
 OPEN = "a second lock: a lease's `refs` are its open tasks, as the invariants check after every step"
-OWN_CLOCK = "a second lock: a worker ends its leases by its own clock, before the coordinator loses them"
 ASKED_FOR = "equivalent but for speed: a host that nothing is due on is read from its table when it is asked for"
 STANDS_STILL = "never too soon: over a reboot crawl time stands still; found by tests/unit/test_sqlite_store.py"
 ONE_DECIDES = "a second lock: one thread decides, so no conflict can be; found by tests/conformance/test_store.py"
@@ -116,7 +115,7 @@ MUTANTS = (
     Mutant(SERVICE, "        self._reopen(now)\n", "        pass\n"),
     Mutant(SERVICE, "member.alive_until = now + self._policy.lease_s", "pass"),
     Mutant(SERVICE, "if lease.id not in holding]", "if False]"),
-    Mutant(SERVICE, "lost=tuple(holding - {lease.id for lease in mine})", "lost=()", OWN_CLOCK),
+    Mutant(SERVICE, "lost=tuple(holding - {lease.id for lease in mine})", "lost=()"),
     Mutant(
         SERVICE,
         "return self.open_tasks() == 0 and",
