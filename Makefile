@@ -46,14 +46,9 @@ run: $(INSTALLED) ## serve the demo site and crawl it with one coordinator and t
 test: $(INSTALLED) ## run all tests that need no installed server
 	$(BIN)/python -m pytest $(UNSERVED)
 
-# CI runs `coverage` and `test-uncovered` for `test`: each test once.
 .PHONY: coverage
 coverage: $(INSTALLED) ## run the tests of the core and of shared, and fail if a branch is not run
 	$(BIN)/python -m pytest $(UNSERVED) --cov --cov-report=term $(COVERED)
-
-.PHONY: test-uncovered
-test-uncovered: $(INSTALLED) ## run those of `make test` that `make coverage` leaves out
-	$(BIN)/python -m pytest $(UNSERVED) $(addprefix --ignore=,$(COVERED))
 
 # On the Python of .venv `make test` runs them all.
 .PHONY: test-pythons

@@ -7,15 +7,13 @@ takes the first entry that can do what the job asks for.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from crawlfleet.shared.registry import Entry, table
 
 AUTO = "auto"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchEntry(Entry):
+class FetchEntry(Entry, frozen=True, kw_only=True):
     """A fetch engine. It is called with the job's `FetchSpec`, and returns a fetcher.
 
     An engine that `prepares_sessions` is also called with the hook's `session`, or None. With `many_at_once` the
@@ -29,8 +27,7 @@ class FetchEntry(Entry):
     fetches: int = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParseEntry(Entry):
+class ParseEntry(Entry, frozen=True, kw_only=True):
     """A parse engine: a class that is called without arguments."""
 
     kind = "parse engine"

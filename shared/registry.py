@@ -6,15 +6,15 @@ backend can do, or runs its conformance suite uses the table. A backend is impor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar, TypeVar
+
+import msgspec
 
 from crawlfleet.shared.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One backend. `place` is where it is found: `module:attribute`.
 
     `package` is the distribution that it needs, `extra` the extra of crawlfleet that installs it; both are empty for a

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
     from crawlfleet.coordinator.frontier.port import Store, StoreReader
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreEntry(Entry):
+class StoreEntry(Entry, frozen=True, kw_only=True):
     """A store. Its place is a function of a crawl's folder, and of whether commits must survive a power cut.
 
     `durabilities` are the durabilities of jobs that it serves. `file` is the file by which a folder is known to hold a

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
     from crawlfleet.coordinator.sinks.port import SinkKind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SinkEntry(Entry):
+class SinkEntry(Entry, frozen=True, kw_only=True):
     """A kind of sinks. Its name is the ending of their files; its place is a function of the columns of a job's rows.
 
     It is a `LineKind` unless it is `transactional`: then a sink takes results whole or not at all, and stores how many

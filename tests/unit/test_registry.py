@@ -28,7 +28,7 @@ each_entry = pytest.mark.parametrize("entry", [entry for _, entry in ENTRIES], i
 each_named_entry = pytest.mark.parametrize(("section", "entry"), ENTRIES)
 
 
-class _Toy(Entry):
+class _Toy(Entry, frozen=True):
     kind = "toy"
 
 
