@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import gc
 import multiprocessing
+import os
 import pickle
 import socket
 import ssl
@@ -573,11 +575,13 @@ def crowd_of_strangers(address: tuple[str, int], count: int) -> None:
 def test_strangers_leave_neither_threads_nor_descriptors_behind(server: FleetServer) -> None:
     assert size_by_a_real_client(server.join_token()) == 3
     _until(lambda: server.counters.open == 0)
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    gc.collect()  # what an earlier test left to the collector is not counted
+    before = len(os.listdir("/proc/self/fd"))
     crowd_of_strangers(server.address, 300)
     _until(lambda: server.counters.open == 0 and sum(server.counters.refused.values()) >= 300)
     _until(lambda: not [t for t in threading.enumerate() if t.name == "control-connection"])
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    # A collection in between may close what was open before, never open anything.
+    assert len(os.listdir("/proc/self/fd")) <= before
     assert size_by_a_real_client(server.join_token()) == 3
 
 
