@@ -31,7 +31,6 @@ from crawlfleet.worker.fetch.registry import engine_for
 from crawlfleet.worker.hooks import load_hook, load_session
 from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.pool import Pool, PoolSize
-from crawlfleet.worker.process.counters import NodeCounters
 from crawlfleet.worker.process.current_pages import CurrentPages
 from crawlfleet.worker.process.memory import collect_less_often, keep_freed_memory, limit_memory
 from crawlfleet.worker.process.messages import FROM_NODE, Drain, Failed, Joined
@@ -82,15 +81,9 @@ class WorkerArguments:
     began: tuple[TaskKey, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharedState:
-    """The memory that a node and its workers share."""
-
-    counters: NodeCounters
-    current_pages: CurrentPages
-
-
-def serve(arguments: WorkerArguments, pipe: Connection, shared: SharedState, inherited: tuple[Connection, ...]) -> None:
+def serve(
+    arguments: WorkerArguments, pipe: Connection, current_pages: CurrentPages, inherited: tuple[Connection, ...]
+) -> None:
     """Run as a worker process of a node, and end the process.
 
     It starts with SIGINT and SIGTERM blocked. `inherited` are the node's own pipe ends. A forked process must close
@@ -116,7 +109,7 @@ def serve(arguments: WorkerArguments, pipe: Connection, shared: SharedState, inh
         listener = threading.Thread(target=listen, args=(pipe, signals, session.orders), name="node", daemon=True)
         listener.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
-        code = _run_and_report(arguments, pipe, partial(run_worker, arguments, shared, manager, session))
+        code = _run_and_report(arguments, pipe, partial(run_worker, arguments, current_pages, manager, session))
         # Exit without cleanup: the listener must not see the descriptors close.
         sys.stdout.flush()
         sys.stderr.flush()
@@ -140,7 +133,7 @@ def listen(pipe: Connection, signals: Signals, orders: Orders) -> None:
 
 def run_worker(
     arguments: WorkerArguments,
-    shared: SharedState,
+    current_pages: CurrentPages,
     manager: FleetManager,
     session: Session,
     joined: Callable[[], object] = lambda: None,
@@ -163,11 +156,9 @@ def run_worker(
         engine=engine,
         pipeline=Pipeline.of(brief, extractor),
         size=PoolSize(fetches=fetches, parse_threads=options.parse_threads, pages_between=min(fetches, PAGES_BETWEEN)),
-        current_pages=shared.current_pages.of(arguments.index),
+        current_pages=current_pages.of(arguments.index),
     )
-    counters = shared.counters.of(arguments.index)
-    counters.parsing = lambda: pool.parsing
-    client = Client(session, welcome, FetchDemand.for_fetches(fetches), counters, on_scope=extractor.set_scope)
+    client = Client(session, welcome, FetchDemand.for_fetches(fetches), on_scope=extractor.set_scope)
     pool.start()
     try:
         client.run()

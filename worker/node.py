@@ -34,8 +34,7 @@ import structlog
 from crawlfleet.shared.messages import TaskKey
 from crawlfleet.shared.pipe import receive, send
 from crawlfleet.shared.wire.join_token import JoinToken
-from crawlfleet.worker.app import ORPHANED, SharedState, WorkerArguments, WorkerOptions, serve
-from crawlfleet.worker.process.counters import NodeCounters
+from crawlfleet.worker.app import ORPHANED, WorkerArguments, WorkerOptions, serve
 from crawlfleet.worker.process.current_pages import CurrentPages
 from crawlfleet.worker.process.memory import share_of
 from crawlfleet.worker.process.messages import FROM_WORKER, Drain, Failed, Joined
@@ -104,20 +103,12 @@ class Node:
         self._signals = signals
         self._clock = clock
         self._context: BaseContext = multiprocessing.get_context(options.start_method)
-        self._shared = SharedState(
-            counters=NodeCounters(self._context, options.processes),
-            current_pages=CurrentPages(self._context, options.processes, options.worker.parse_threads),
-        )
+        self._current_pages = CurrentPages(self._context, options.processes, options.worker.parse_threads)
         self._slots = [_Slot(index) for index in range(options.processes)]
         self._draining = False
         parent = multiprocessing.parent_process()
         self._parent_sentinel = () if parent is None else (parent.sentinel,)
         self._exit_code: int | None = None
-
-    @property
-    def counters(self) -> NodeCounters:
-        """The workers' live figures."""
-        return self._shared.counters
 
     def run(self) -> int:
         """Start the workers and supervise them to the end."""
@@ -139,7 +130,9 @@ class Node:
         ours, theirs = self._context.Pipe()
         arguments = self._arguments(slot)
         process = self._context.Process(  # type: ignore[attr-defined]  # every concrete context has it
-            target=serve, args=(arguments, theirs, self._shared, self._inherited(ours)), name=f"worker-{slot.index}"
+            target=serve,
+            args=(arguments, theirs, self._current_pages, self._inherited(ours)),
+            name=f"worker-{slot.index}",
         )
         # A signal that comes in between waits: for us until here, for the child until its handlers are set.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -223,7 +216,7 @@ class Node:
         child.process.close()
         child.pipe.close()
         slot.child = None
-        unfinished = self._shared.current_pages.take_all(slot.index)
+        unfinished = self._current_pages.take_all(slot.index)
         slot.began += unfinished
         if code == 0 or self._draining:
             slot.done = True

@@ -72,11 +72,6 @@ class Pool:
         self._ending = threading.Event()
         self._parsing = start_later("parse", size.parse_threads, self._parse_all, self._orders.abort)
 
-    @property
-    def parsing(self) -> int:
-        """How many fetched pages wait for a parse thread."""
-        return self._pages.qsize()
-
     def start(self) -> None:
         """Start every thread."""
         for thread in self._parsing:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -100,27 +99,12 @@ class Script:
         self.goodbyes.append(session)
 
 
-@dataclass
-class Counted:
-    """What the client reported about the worker."""
-
-    reports: list[Report] = field(default_factory=list)
-
-    def count(self, report: Report) -> None:
-        self.reports.append(report)
-
-    def show(self, *, running: int, waiting: int) -> None:
-        assert running >= 0
-        assert waiting >= 0
-
-
 class Bench:
     """A client with everything around it given."""
 
     def __init__(self, options: SessionOptions = PLAIN, chance: Callable[[], float] = lambda: 1.0) -> None:
         self.clock = Clock()
         self.script = Script()
-        self.counted = Counted()
         self.scopes: list[ScopeSpec] = []
         hello = Hello(session="s", worker="w", replaces="dead")
         self.session = Session(self.script.dial, hello, options, clock=self.clock, bell=self.clock, chance=chance)
@@ -130,7 +114,7 @@ class Bench:
     def client(self, demand: FetchDemand = FEW) -> Client:
         welcome = self.session.join()
         assert welcome is not None
-        return Client(self.session, welcome, demand, self.counted, on_scope=self.scopes.append)
+        return Client(self.session, welcome, demand, on_scope=self.scopes.append)
 
     def grant(self, *leases: Lease, **fields: Any) -> None:
         """Answer the next exchange with leases."""
@@ -215,7 +199,6 @@ def test_leases_are_asked_for_held_and_settled() -> None:
     client.exchange_once()
     client.exchange_once()
     assert bench.script.requests[3].holding == ()
-    assert len(bench.counted.reports) == 2
 
 
 def test_a_start_is_told_once_and_a_report_tells_its_own() -> None:

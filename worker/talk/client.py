@@ -7,13 +7,12 @@ and resends what was not acked. It fetches nothing and decides no politeness.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import structlog
 from msgspec.structs import replace
 
 from crawlfleet.shared.errors import CrawlfleetError, Unreachable
-from crawlfleet.shared.messages import Ack, ExchangeAnswer, ExchangeRequest, Report, ScopeSpec, Welcome
+from crawlfleet.shared.messages import Ack, ExchangeAnswer, ExchangeRequest, ScopeSpec, Welcome
 from crawlfleet.worker.talk.demand import Demand
 from crawlfleet.worker.talk.session import Session
 
@@ -23,23 +22,6 @@ STARTS_LINGER_S = 0.05
 TICK_S = 0.05
 
 _logger = structlog.get_logger(__name__)
-
-
-class Metrics(Protocol):
-    """Counts the worker's activity, on the control thread."""
-
-    def count(self, report: Report) -> None: ...
-    def show(self, *, running: int, waiting: int) -> None: ...
-
-
-class NoMetrics:
-    """Metrics that are not kept."""
-
-    def count(self, report: Report) -> None:
-        """Ignore it."""
-
-    def show(self, *, running: int, waiting: int) -> None:
-        """Ignore them."""
 
 
 class JobChanged(CrawlfleetError):
@@ -54,7 +36,6 @@ class Client:
         session: Session,
         welcome: Welcome,
         demand: Demand,
-        metrics: Metrics = NoMetrics(),  # noqa: B008  # it has no state
         *,
         on_scope: Callable[[ScopeSpec], None] = lambda _: None,
         on_ack: Callable[[Ack], None] = lambda _: None,
@@ -68,7 +49,6 @@ class Client:
         self._options = session.options
         self._clock = session.clock
         self._demand = demand
-        self._metrics = metrics
         self._on_scope = on_scope
         self._on_ack = on_ack
         self._agenda.low_mark = demand.low_mark
@@ -186,7 +166,6 @@ class Client:
         self._last_exchange_at = self._clock() - self._lease_s
 
     def _apply_news(self) -> None:
-        """Apply the news of the agenda; show how many tasks run and wait."""
         news = self._agenda.take_news()
         self._outstanding.start(news.started)
         self._outstanding.drop(news.overdue)
@@ -196,14 +175,10 @@ class Client:
             self._news_at = None
         elif self._news_at is None:
             self._news_at = self._clock()
-        self._metrics.show(running=self._agenda.running, waiting=self._agenda.waiting)
 
     def _take_deliveries(self) -> None:
         """Take reports from the outbox. Call this before `_apply_news`, so that the start of each is known."""
-        deliveries = self._outbox.take_all()
-        for delivery in deliveries:
-            self._metrics.count(delivery.report)
-        self._outstanding.deliver(deliveries)
+        self._outstanding.deliver(self._outbox.take_all())
 
     def _want(self) -> int:
         if self._orders.draining:
