@@ -55,6 +55,7 @@ class Outcome(StrEnum):
     TOO_LARGE = "too_large"
     DENIED = "denied"
     EXTRACT_ERROR = "extract_error"
+    HOOK_WAITED = "hook_waited"
     REPORT_TOO_LARGE = "report_too_large"
     INTERNAL_ERROR = "internal_error"
 
@@ -259,6 +260,12 @@ class ParseSpec(Message, frozen=True, kw_only=True):
     engine: str = AUTO
 
 
+class LimitSpec(Message, frozen=True, kw_only=True):
+    """What a hook may use: `hook_wait_s` is how long one of its calls may wait for an object that the fleet shares."""
+
+    hook_wait_s: float = 60.0
+
+
 class HookSpec(Message, frozen=True, kw_only=True):
     """A job's Python hook: the path of its file at the coordinator, and its text for workers without the file."""
 
@@ -281,6 +288,7 @@ class Brief(Message, frozen=True, kw_only=True):
     urls: UrlSpec = UrlSpec()
     links: LinkSpec = LinkSpec()
     parse: ParseSpec = ParseSpec()
+    limits: LimitSpec = LimitSpec()
 
 
 class Welcome(Message, frozen=True, kw_only=True):

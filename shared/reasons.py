@@ -47,6 +47,7 @@ class Reason(StrEnum):
     TOO_MANY_REDIRECTS = "too_many_redirects", "The chain of redirects is longer than 10 hops, or 5 for robots.txt."
 
     EXTRACT_ERROR = "extract_error", "The page could not be parsed, or its hook failed."
+    HOOK_WAITED = "hook_waited", "A call of the hook waited longer than `limits.hook_wait`."
     SITEMAP_BROKEN = "sitemap_broken", "The sitemap could not be read to its end."
     REPORT_TOO_LARGE = "report_too_large", "The rows and links of the page are too large to be reported."
     INTERNAL_ERROR = "internal_error", "A bug in crawlfleet; the log has the details."

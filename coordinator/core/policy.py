@@ -52,7 +52,8 @@ class Politeness(msgspec.Struct, frozen=True, kw_only=True):
     """How much load the whole fleet puts on one host, and whose robots.txt applies.
 
     `max_delay_s` bounds how far a host can raise `delay_s`, by its robots.txt or by its answers. `patience` is how
-    often in a row a host, and how often in total a page, may answer that it is busy before that counts as an attempt.
+    often in a row a host, and how often in total a page, may answer that it is busy before that counts as an attempt;
+    attempts whose hook waited too long are excused within the same number of the page.
     Pages wait for an unavailable robots.txt for `robots_wait_s` at most. `ignore_robots` are host names.
     """
 

@@ -20,7 +20,16 @@ WEIGHT = 0.25
 HEADROOM = 1.25
 RECOVERY = 0.9
 BUSY = frozenset({429, 503})
-_GOOD = frozenset({Outcome.FETCHED, Outcome.NOT_MODIFIED, Outcome.REDIRECTED, Outcome.EXTRACT_ERROR})
+# The host has answered as it should, whatever the worker made of that.
+_GOOD = frozenset(
+    {
+        Outcome.FETCHED,
+        Outcome.NOT_MODIFIED,
+        Outcome.REDIRECTED,
+        Outcome.EXTRACT_ERROR,
+        Outcome.HOOK_WAITED,
+    }
+)
 
 
 def heard(host: HostRow, report: Report, start_at: float, policy: Policy, now: float) -> HostRow:

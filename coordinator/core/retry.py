@@ -36,7 +36,9 @@ def is_refusal(report: Report) -> bool:
 
 
 def is_excused(report: Report, task: TaskRow, host: HostRow, policy: Policy) -> bool:
-    """Say whether an attempt does not count, since the host was busy. `patience` limits how often."""
+    """Say whether an attempt does not count: the host was busy, or the hook waited. `patience` limits how often."""
+    if report.outcome is Outcome.HOOK_WAITED:
+        return task.refusals < policy.politeness.patience
     if task.kind is Kind.ROBOTS or not is_refusal(report):
         return False
     return task.refusals < policy.politeness.patience and host.refusals <= policy.politeness.patience

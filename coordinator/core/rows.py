@@ -79,7 +79,7 @@ class TaskRow(StoreRow, frozen=True, kw_only=True):
     #: Set with `status` by the last report that counted.
     outcome: Outcome | None = None
     status: int = 0
-    #: Attempts that counted. An attempt refused by a busy host adds to `refusals` instead.
+    #: Attempts that counted. An excused one (a busy host, a hook that waited) adds to `refusals` instead.
     attempt: int = 0
     #: How often a session was lost with it: in all, and while it was `alone`.
     losses: int = 0

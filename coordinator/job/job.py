@@ -49,7 +49,7 @@ from crawlfleet.coordinator.job.seeds import Seeds, pages_of, read_seeds, sitema
 from crawlfleet.coordinator.job.yaml_source import KeyPath
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES, names, that_prepare_sessions
 from crawlfleet.shared.errors import JobError
-from crawlfleet.shared.messages import Brief, FetchSpec, HookSpec, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
+from crawlfleet.shared.messages import Brief, FetchSpec, HookSpec, LimitSpec, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
 from crawlfleet.shared.web.urls import host_key
 
 Timeout = Annotated[float, duration("100ms", "10m")]
@@ -62,6 +62,7 @@ _POLITENESS = defaults(Politeness)
 _FETCH = defaults(FetchSpec, FetchLimits)
 _LINKS = defaults(LinkSpec)
 _PARSE = defaults(ParseSpec)
+_LIMITS = defaults(LimitSpec)
 
 
 def default_user_agent() -> str:
@@ -170,6 +171,12 @@ class ParseRules(Section):
     engine: Annotated[str, one_of(lambda: names(PARSE_ENGINES.values()))] = _PARSE.engine
 
 
+class LimitRules(Section):
+    """What hooks may use."""
+
+    hook_wait_s: Annotated[float, duration("100ms", "1h")] = _LIMITS.hook_wait_s
+
+
 def _hook(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str):
         return given(value)
@@ -203,6 +210,7 @@ class Job(Section):
     links: LinkRules = LinkRules()
     parse: ParseRules = ParseRules()
     hooks: Annotated[Path | None, BeforeValidator(_hook)] = None
+    limits: LimitRules = LimitRules()
     sinks: Annotated[tuple[Annotated[str, AfterValidator(job_values.sink)], ...], AfterValidator(_sinks)] = (
         "items.jsonl",
     )

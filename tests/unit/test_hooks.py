@@ -17,6 +17,7 @@ from crawlfleet.shared.messages import Brief, FetchSpec, FieldRule, HookSpec, It
 from crawlfleet.worker.extract.extractor import Extracted, Extractor
 from crawlfleet.worker.fetch.port import Fetched, Headers
 from crawlfleet.worker.fetch.registry import engine_for
+from crawlfleet.worker.hook_waited import HookWaited
 from crawlfleet.worker.hooks import load_hook, load_session
 from tests.site.hostile_site import HostileSite
 
@@ -142,6 +143,38 @@ def test_what_a_hook_does_wrong_is_one_sentence_with_file_and_line(source: str, 
     assert "\n" not in extracted.error
     assert extracted.rows == ()
     assert extracted.outlinks == ("http://h/a", "http://h/b")
+
+
+class Busy:
+    """A fleet whose shared objects are never free."""
+
+    def __init__(self) -> None:
+        self.freed = 0
+
+    def lock(self, name: str) -> None:
+        raise HookWaited(f"waited 60 s for the lock {name!r}")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "page.follow('/c')\n    page.fleet.lock('login')",
+        "yield {'a': 1}\n    page.fleet.lock('login')",
+        "yield {'a': 1}\n    try: page.fleet.lock('login')\n    except Exception: pass",
+    ],
+)
+def test_a_hook_that_waited_too_long_gives_neither_rows_nor_outlinks_and_cannot_go_on_by_mistake(body: str) -> None:
+    rule = ItemRule(name="head", fields=(FieldRule(name="h", selector="h1"),))
+    extracted = run(f"def parse(page):\n    {body}", Busy(), items=(rule,))
+    error = "the hook waited 60 s for the lock 'login' at /nowhere/hook.py:3"
+    assert extracted == Extracted(error=error, has_waited=True)
+
+
+def test_a_hook_that_waited_too_long_may_tidy_up() -> None:
+    fleet = Busy()
+    body = "try: page.fleet.lock('login')\n    finally: page.fleet.freed += 1"
+    assert run(f"def parse(page):\n    {body}", fleet).has_waited
+    assert fleet.freed == 1
 
 
 def test_an_endless_hook_is_cut_at_the_limit_of_rows() -> None:

@@ -124,6 +124,12 @@ def test_a_failing_hook_costs_the_rows_and_not_the_outlinks() -> None:
     assert (report.detail, report.rows, report.outlinks) == ("hook.py:3: boom", (), LINKS)
 
 
+def test_a_page_whose_hook_waited_too_long_gives_nothing_yet() -> None:
+    report = settle(answer(200), page=Extracted(error="the hook waited at hook.py:3", has_waited=True))
+    assert (report.outcome, report.status, report.reason) == (Outcome.HOOK_WAITED, 200, "hook_waited")
+    assert (report.detail, report.rows, report.outlinks) == ("the hook waited at hook.py:3", (), ())
+
+
 @pytest.mark.parametrize("task", [PAGE, ROBOTS])
 def test_an_error_status_is_named_and_extracts_nothing(task: Task) -> None:
     page = Extracted(rows=(ROW,), outlinks=LINKS)

@@ -6,7 +6,7 @@ import pytest
 
 from crawlfleet.coordinator.core import retry
 from crawlfleet.shared.messages import Outcome, Report
-from tests.unit.rule_turns import POLICY, numbers, page, report
+from tests.unit.rule_turns import POLICY, host, numbers, page, report
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,24 @@ from tests.unit.rule_turns import POLICY, numbers, page, report
         (Outcome.TOO_LARGE, 200, False),
         (Outcome.DENIED, 0, False),
         (Outcome.EXTRACT_ERROR, 200, False),
+        (Outcome.HOOK_WAITED, 200, False),
         (Outcome.REPORT_TOO_LARGE, 200, False),
         (Outcome.INTERNAL_ERROR, 0, False),
     ],
 )
 def test_only_what_may_pass_is_tried_again(outcome: Outcome, status: int, again: bool) -> None:
     assert retry.is_passing(Report(lease=1, ref=b"", outcome=outcome, status=status)) is again
+
+
+@pytest.mark.parametrize(
+    ("refusals", "host_refusals", "is_excused"), [(0, 0, True), (19, 0, True), (20, 0, False), (0, 99, True)]
+)
+def test_an_attempt_whose_hook_waited_is_excused_by_the_count_of_its_page_alone(
+    refusals: int, host_refusals: int, is_excused: bool
+) -> None:
+    task = page("1", refusals=refusals)
+    sent = report(task, outcome=Outcome.HOOK_WAITED, status=200)
+    assert retry.is_excused(sent, task, host(refusals=host_refusals), POLICY) is is_excused
 
 
 def test_a_worker_cannot_make_up_any_number_of_reasons() -> None:
@@ -69,6 +81,7 @@ def test_attempts_that_were_excused_make_pauses_longer_all_the_same() -> None:
         (Outcome.REDIRECTED, 302, 30.0, 30.0),
         (Outcome.HTTP_ERROR, 503, None, 0.0),
         (Outcome.FETCHED, 200, 30.0, 0.0),
+        (Outcome.HOOK_WAITED, 200, 30.0, 0.0),
         (Outcome.HTTP_ERROR, 404, 30.0, 0.0),
     ],
 )

@@ -266,6 +266,38 @@ def test_patience_with_a_busy_host_has_an_end(turns: Turns, refusals: int, host_
     assert turn.batch()[0] == ended(TaskEvent.GAVE_UP, last, report(last, **BUSY), state=FAILED, reason="http_429")
 
 
+WAITED: dict[str, Any] = {"outcome": Outcome.HOOK_WAITED, "status": 200, "reason": "hook_waited"}
+
+
+def test_an_attempt_whose_hook_waited_does_not_count_leads_nowhere_and_does_not_touch_its_host(turns: Turns) -> None:
+    turn = turns(ONE, FREE, origin(), NUMBERS, now=5.0)
+    tell(turn, report(ONE, **WAITED, retry_after_s=30.0, outlinks=(THREE.url,)))
+    at = 5.0 + retry.backoff_s(turn.policy, ONE.ref, 0)
+    again = {"state": PENDING, "refusals": 1, "not_before": at, "lease": 0, "reason": "hook_waited"}
+    assert turn.batch() == [
+        ended(TaskEvent.RETRIED, ONE, report(ONE, **WAITED), **again),
+        accepted(ONE),
+        put(FREE, ready_at=at),
+        put(NUMBERS, pages_reserved=0, retries=1, retried={"hook_waited": 1}),
+    ]
+
+
+def test_a_host_whose_pages_wait_in_a_hook_is_not_slowed_and_counts_as_answering(turns: Turns) -> None:
+    pressed = host(origins=(ORIGIN,), delay_s=2.0, adaptive_s=2.0, refusals=3, holders=held_by(3))
+    turn = turns(ONE, pressed, origin(), NUMBERS, lease(3, ONE), now=5.0)
+    settle.take(turn, "s", (report(ONE, **WAITED, age_s=1.0),))
+    after = turn.host(HOST)
+    assert (after.refusals, after.hold_until) == (0, 0.0)
+    assert after.delay_s < 2.0
+
+
+def test_a_page_whose_hook_always_waits_has_failed_in_the_end_whatever_retries_are_left(turns: Turns) -> None:
+    last = leased(page("1", refusals=20), 3)
+    turn = turns(last, FREE, NUMBERS)
+    tell(turn, report(last, **WAITED))
+    assert turn.batch()[0] == ended(TaskEvent.GAVE_UP, last, report(last, **WAITED), state=FAILED, reason="hook_waited")
+
+
 def test_a_host_with_a_budget_counts_what_came_of_it(turns: Turns) -> None:
     mine = host(origins=(ORIGIN,), pages_reserved=1)
     turn = turns(ONE, mine, NUMBERS, host_budget=Budget(pages=9))

@@ -31,7 +31,8 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
 
     `outlinks` are canonical, in scope, in the order of `survey`, without repeats or the page itself. `capped` says that
     rows or outlinks were left out because of the brief's limits, `noindex` that all rows were because the page asks for
-    it. `error` is empty, or one sentence about a failed hook or parser; then there are no rows.
+    it. `error` is empty, or one sentence about a failed hook or parser; then there are no rows. With `has_waited`, the
+    hook waited too long: there are no outlinks either, since the page is tried again.
     """
 
     rows: tuple[Row, ...] = ()
@@ -39,6 +40,7 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
     capped: bool = False
     error: str = ""
     noindex: bool = False
+    has_waited: bool = False
 
 
 class Extractor:
@@ -83,6 +85,8 @@ class Extractor:
                 # Rules come first: a hook may change the tree.
                 found = [*islice(found, most), *harvest(self._parse, page, most)]
             except HookFault as fault:
+                if fault.has_waited:
+                    return Extracted(error=str(fault), has_waited=True)
                 error, found = str(fault), []
         noindex = self._brief.links.obey_noindex and page.directives.noindex
         outlinks, links_capped, links_bytes = self._outlinks(links, page)

@@ -15,6 +15,7 @@ from crawlfleet.shared.errors import CrawlfleetError
 from crawlfleet.worker.extract.page import Page
 from crawlfleet.worker.extract.plain import plain
 from crawlfleet.worker.extract.port import ParseFault
+from crawlfleet.worker.hook_waited import HookWaited
 
 Parse = Callable[[Page], object]
 
@@ -25,7 +26,14 @@ _INT_RANGE = range(-(2**63), 2**64)
 
 
 class HookFault(CrawlfleetError):
-    """A hook raised, or returned an invalid row. The text is one sentence with file and line."""
+    """A hook raised, or returned an invalid row. The text is one sentence with file and line.
+
+    `has_waited` says that one of its calls waited too long: another attempt may succeed.
+    """
+
+    def __init__(self, text: str, *, has_waited: bool = False) -> None:
+        super().__init__(text)
+        self.has_waited = has_waited
 
 
 def harvest(parse: Parse, page: Page, limit: int) -> list[tuple[str, dict[str, Any]]]:
@@ -35,6 +43,9 @@ def harvest(parse: Parse, page: Page, limit: int) -> list[tuple[str, dict[str, A
         return [_row(parse, value) for value in islice(_values(parse, given), limit)]
     except (HookFault, ParseFault):
         raise
+    except HookWaited as waited:
+        place = where_raised(parse, waited.__traceback__)
+        raise HookFault(f"the hook {waited} at {place}", has_waited=True) from waited
     except BaseException as error:  # the user's code may raise anything: the page fails, the worker does not
         place = where_raised(parse, error.__traceback__)
         raise HookFault(f"the hook raised {describe(error)} at {place}") from error
