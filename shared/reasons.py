@@ -86,18 +86,9 @@ class Reason(StrEnum):
 # The answer of a rule that may refuse: the reason, or the empty string if it does not.
 Refusal = Reason | Literal[""]
 
-HOST_BUDGETS = frozenset({Reason.BUDGET_HOST_PAGES, Reason.BUDGET_HOST_BYTES, Reason.BUDGET_HOST_TIME})
-BUDGETS = HOST_BUDGETS | {Reason.BUDGET_PAGES, Reason.BUDGET_BYTES, Reason.BUDGET_TIME}
-TRAPS = frozenset(
-    {
-        Reason.TRAP_LENGTH,
-        Reason.TRAP_REPETITION,
-        Reason.TRAP_QUERY,
-        Reason.TRAP_CALENDAR,
-        Reason.TRAP_SESSION,
-        Reason.TRAP_SUBDOMAIN,
-    }
-)
+BUDGETS = frozenset(reason for reason in Reason if reason.startswith("budget_"))
+HOST_BUDGETS = frozenset(reason for reason in BUDGETS if reason.startswith("budget_host_"))
+TRAPS = frozenset(reason for reason in Reason if reason.startswith("trap_"))
 
 
 def of_status(status: int) -> str:

@@ -9,6 +9,8 @@ In WAITING the robots task itself waits for the next look. Later, the next page 
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from crawlfleet.coordinator.core import politeness, retry, robots
@@ -47,8 +49,7 @@ def again_at(turn: Turn, task: TaskRow, report: Report) -> float | None:
     soon = now + retry.pause_s(policy, task) if _is_tried_soon(task, report, policy) else None
     if origin.gate is not Gate.WAITING:
         return soon
-    since = origin.failing_since if origin.failing_since is not None else now
-    give_up_at = since + policy.politeness.robots_wait_s
+    give_up_at = _failing_since(origin, now) + policy.politeness.robots_wait_s
     held_until = turn.host(task.host).hold_until
     if soon is not None and held_until <= max(give_up_at, now + policy.tuning.retry_max_s):
         return soon
@@ -65,7 +66,7 @@ def look_failed(turn: Turn, task: TaskRow, report: Report) -> None:
     turn.put(
         succeed(
             origin,
-            failing_since=origin.failing_since if origin.failing_since is not None else turn.now,
+            failing_since=_failing_since(origin, turn.now),
             failed_looks=origin.failed_looks + (not _is_tried_soon(task, report, turn.policy)),
             why=report.reason,
         )
@@ -88,33 +89,21 @@ def judge(turn: Turn, task: TaskRow, report: Report) -> None:
         failed_looks=0,
         why="",
     )
-    asked_s = max(robots.crawl_delay_s(had, agent), robots.request_interval_s(had, agent))
-    _decided(turn, origin, msgspec.structs.replace(had, asked_delay_s=asked_s))
+    _decided(turn, origin, msgspec.structs.replace(had, asked_delay_s=robots.asked_delay_s(had, agent)))
 
 
 def cannot_be_had(turn: Turn, task: TaskRow, why: str) -> None:
     """Judge an origin whose robots task ended without an answer: known rules stay in force, else nothing is allowed."""
     origin = _origin(turn, task)
+    verdict: dict[str, Any]
     if origin.gate in (Gate.RULES, Gate.ALLOW):
-        after = succeed(
-            origin,
-            rechecking=False,
-            expires_at=turn.now + _kept_s(turn, origin, _pause_s(origin, turn.policy)),
-            failing_since=origin.failing_since if origin.failing_since is not None else turn.now,
-            failed_looks=origin.failed_looks + 1,
-            why=why,
-        )
+        again_s = _pause_s(origin, turn.policy)
+        verdict = {"failing_since": _failing_since(origin, turn.now), "failed_looks": origin.failed_looks + 1}
     else:
-        after = succeed(
-            origin,
-            gate=Gate.DISALLOW,
-            rechecking=False,
-            expires_at=turn.now + _kept_s(turn, origin, turn.policy.tuning.robots_fresh_s),
-            failing_since=None,
-            failed_looks=0,
-            why=why,
-        )
-    _decided(turn, origin, after)
+        again_s = turn.policy.tuning.robots_fresh_s
+        verdict = {"failing_since": None, "failed_looks": 0, "gate": Gate.DISALLOW}
+    expires_at = turn.now + _kept_s(turn, origin, again_s)
+    _decided(turn, origin, succeed(origin, rechecking=False, expires_at=expires_at, why=why, **verdict))
 
 
 def _decided(turn: Turn, before: OriginRow, after: OriginRow) -> None:
@@ -140,6 +129,10 @@ def _decided(turn: Turn, before: OriginRow, after: OriginRow) -> None:
 def _origin(turn: Turn, task: TaskRow) -> OriginRow:
     """Return the origin that a robots task serves."""
     return existing(turn.origins[task.origin])
+
+
+def _failing_since(origin: OriginRow, now: float) -> float:
+    return origin.failing_since if origin.failing_since is not None else now
 
 
 def _is_tried_soon(task: TaskRow, report: Report, policy: Policy) -> bool:

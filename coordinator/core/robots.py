@@ -16,7 +16,6 @@ from crawlfleet.shared.reasons import Reason, Refusal
 from crawlfleet.shared.web.urls import fingerprint, parts
 from crawlfleet.shared.web.user_agent import product_token
 
-_NO_ANSWER_YET = frozenset({429})
 # Parsed rules take about forty times the memory of their text: cache many small files and a few large ones.
 _SMALL_BYTES = 8 * 1024
 _SMALL_KEPT = 1024
@@ -42,11 +41,8 @@ def gate_of(report: Report) -> Gate:
     """Return the gate that follows from the last answer for a robots.txt."""
     if report.outcome is Outcome.FETCHED:
         return Gate.RULES
-    if report.outcome is Outcome.REDIRECTED:
-        return Gate.ALLOW
-    if 400 <= report.status < 500 and report.status not in _NO_ANSWER_YET:
-        return Gate.ALLOW
-    return Gate.DISALLOW
+    has_none = 400 <= report.status < 500 and report.status != 429
+    return Gate.ALLOW if has_none or report.outcome is Outcome.REDIRECTED else Gate.DISALLOW
 
 
 def refuses(origin: OriginRow, url: str, policy: Policy) -> Refusal:
@@ -58,30 +54,18 @@ def refuses(origin: OriginRow, url: str, policy: Policy) -> Refusal:
     return "" if origin.gate is Gate.ALLOW else Reason.ROBOTS_UNREACHABLE
 
 
-def crawl_delay_s(origin: OriginRow, user_agent: str) -> float:
-    """Return the seconds between requests that `Crawl-delay` asks for, 0 if none."""
+def asked_delay_s(origin: OriginRow, user_agent: str) -> float:
+    """Return the seconds between requests that `Crawl-delay` or `Request-rate` asks for, 0 if neither does."""
     if origin.gate is not Gate.RULES:
         return 0.0
-    return _read(origin.robots, user_agent).crawl_delay_s()
-
-
-def request_interval_s(origin: OriginRow, user_agent: str) -> float:
-    """Return the seconds between requests that `Request-rate` asks for, 0 if none."""
-    if origin.gate is not Gate.RULES:
-        return 0.0
-    return _read(origin.robots, user_agent).request_interval_s()
+    rules = _read(origin.robots, user_agent)
+    return max(rules.crawl_delay_s(), rules.request_interval_s())
 
 
 def _read(text: bytes, user_agent: str) -> RobotsFile:
     read = _read_small if len(text) <= _SMALL_BYTES else _read_large
-    return read(text, user_agent)
+    return read(text, product_token(user_agent))
 
 
-@lru_cache(maxsize=_SMALL_KEPT)
-def _read_small(text: bytes, user_agent: str) -> RobotsFile:
-    return RobotsFile(text, product_token(user_agent))
-
-
-@lru_cache(maxsize=_LARGE_KEPT)
-def _read_large(text: bytes, user_agent: str) -> RobotsFile:
-    return RobotsFile(text, product_token(user_agent))
+_read_small = lru_cache(maxsize=_SMALL_KEPT)(RobotsFile)
+_read_large = lru_cache(maxsize=_LARGE_KEPT)(RobotsFile)

@@ -19,7 +19,16 @@ from crawlfleet.coordinator.core.rows import TaskRow, TaskState, succeed
 
 PENDING, LEASED, DONE, FAILED, DROPPED = TaskState
 
-
+# Where a report leads, under a lease or after its loss.
+SETTLING = {
+    TaskEvent.FETCHED: DONE,
+    TaskEvent.NOT_MODIFIED: DONE,
+    TaskEvent.REDIRECTED: DONE,
+    TaskEvent.JUDGED: DONE,
+    TaskEvent.RETRIED: PENDING,
+    TaskEvent.GAVE_UP: FAILED,
+    TaskEvent.UNWANTED: DROPPED,
+}
 TRANSITIONS: dict[tuple[TaskState | None, TaskEvent], TaskState] = {
     (None, TaskEvent.ADMITTED): PENDING,
     (None, TaskEvent.REFUSED): DROPPED,
@@ -39,19 +48,7 @@ TRANSITIONS: dict[tuple[TaskState | None, TaskEvent], TaskState] = {
     (DONE, TaskEvent.RECHECKED): PENDING,
     (FAILED, TaskEvent.RECHECKED): PENDING,
     (DROPPED, TaskEvent.RECHECKED): PENDING,
-} | {
-    (state, event): final
-    for state in (LEASED, PENDING)
-    for event, final in {
-        TaskEvent.FETCHED: DONE,
-        TaskEvent.NOT_MODIFIED: DONE,
-        TaskEvent.REDIRECTED: DONE,
-        TaskEvent.JUDGED: DONE,
-        TaskEvent.RETRIED: PENDING,
-        TaskEvent.GAVE_UP: FAILED,
-        TaskEvent.UNWANTED: DROPPED,
-    }.items()
-}
+} | {(state, event): final for state in (LEASED, PENDING) for event, final in SETTLING.items()}
 
 
 class ImpossibleTransition(Exception):

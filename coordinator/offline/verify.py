@@ -14,7 +14,7 @@ import msgspec
 
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import FINAL, TaskState
-from crawlfleet.coordinator.core.transitions import TRANSITIONS
+from crawlfleet.coordinator.core.transitions import SETTLING, TRANSITIONS
 from crawlfleet.coordinator.crawl_folder import refuse_if_running
 from crawlfleet.coordinator.frontier.port import StoreReader
 from crawlfleet.coordinator.frontier.registry import open_reader
@@ -27,19 +27,6 @@ from crawlfleet.shared.web.urls import split_fingerprints
 
 SHOWN = 10
 SHOWN_BYTES = 200
-SETTLED = frozenset(
-    {
-        TaskEvent.FETCHED,
-        TaskEvent.NOT_MODIFIED,
-        TaskEvent.REDIRECTED,
-        TaskEvent.JUDGED,
-        TaskEvent.RETRIED,
-        TaskEvent.GAVE_UP,
-        TaskEvent.UNWANTED,
-    }
-)
-
-
 # After these events no report counts until the task is granted again.
 DISOWNED = frozenset({TaskEvent.RELEASED, TaskEvent.REFUSED, TaskEvent.POISONED, TaskEvent.RECHECKED})
 
@@ -95,7 +82,7 @@ class Replay:
         after = TRANSITIONS.get((before, event))
         self._check(self.legal, after is not None, line.task, f"{event} when {before or 'new'}")
         self.states[line.task] = after if after is not None else before
-        if event in SETTLED:
+        if event in SETTLING:
             self._settling[line.task] = self._lease.pop(line.task, 0)
         elif event is TaskEvent.PART:
             self._settling[line.task] = self._lease.get(line.task, 0)
@@ -166,8 +153,7 @@ def _check_results(reader: StoreReader, urls: dict[int, str], fetched: Counter[i
     for number in fetched.keys() | found.keys():
         name = urls.get(number) or reader.name_of(number)
         invariant.check(
-            found[number] == fetched[number] == 1,
-            f"{name}: {found[number]} results, fetched {fetched[number]} times",
+            found[number] == fetched[number] == 1, f"{name}: {found[number]} results, fetched {fetched[number]} times"
         )
     return invariant
 

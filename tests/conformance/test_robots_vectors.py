@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from crawlfleet.coordinator.core.robots import crawl_delay_s, refuses, request_interval_s
+from crawlfleet.coordinator.core.robots import asked_delay_s, refuses
 from crawlfleet.coordinator.core.robots_file import MAX_BYTES, RobotsFile, lines_for
 from crawlfleet.coordinator.core.rows import Gate, OriginRow
 from crawlfleet.shared.messages import ScopeSpec
@@ -252,14 +252,18 @@ def test_rules_hold_for_the_token_of_the_whole_user_agent() -> None:
     scope = ScopeSpec()
     assert refuses(origin, "http://h/x", make_policy(user_agent=agent, scope=scope)) == "robots"
     assert refuses(origin, "http://h/x", make_policy(user_agent="otherbot/1", scope=scope)) == ""
-    assert (crawl_delay_s(origin, agent), request_interval_s(origin, agent)) == (7.0, 120.0)
-    assert (crawl_delay_s(origin, "otherbot/1"), request_interval_s(origin, "otherbot/1")) == (0.0, 0.0)
+    assert (asked_delay_s(origin, agent), asked_delay_s(origin, "otherbot/1")) == (120.0, 0.0)
+
+
+@pytest.mark.parametrize(("delay", "rate", "asked_s"), [(7, "1/2m", 120.0), (150, "1/2m", 150.0)])
+def test_the_longer_of_the_two_delays_counts(delay: int, rate: str, asked_s: float) -> None:
+    assert asked_delay_s(_origin(f"User-agent: *\nCrawl-delay: {delay}\nRequest-rate: {rate}\n"), US) == asked_s
 
 
 @pytest.mark.parametrize("gate", [Gate.ALLOW, Gate.DISALLOW])
 def test_where_there_are_no_rules_there_is_no_delay(gate: Gate) -> None:
     origin = _origin("User-agent: *\nCrawl-delay: 7\nRequest-rate: 1/7", gate)
-    assert (crawl_delay_s(origin, US), request_interval_s(origin, US)) == (0.0, 0.0)
+    assert asked_delay_s(origin, US) == 0.0
 
 
 @pytest.mark.parametrize(
