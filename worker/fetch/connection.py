@@ -25,18 +25,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
 from crawlfleet.shared.reasons import Reason
-from crawlfleet.worker.fetch import authorities
-from crawlfleet.worker.fetch.head import (
-    MAX_FIELDS,
-    MAX_HEAD_BYTES,
-    MAX_LINE_BYTES,
-    BrokenAnswer,
-    content_length,
-    is_chunked,
-    read_fields,
-    read_status_line,
-    refuse_two_locations,
-)
+from crawlfleet.worker.fetch import authorities, head
 from crawlfleet.worker.fetch.port import Headers
 
 MAX_CHUNK_LINE_BYTES = 4096
@@ -121,17 +110,17 @@ class StrictResponse(http.client.HTTPResponse):
         self.fp.close()
         self.fp = io.BufferedReader(WatchedReader(sock, watch), BUFFER_BYTES)
         self.watch = watch
-        self._head_left = MAX_HEAD_BYTES
-        self._fields_left = MAX_FIELDS
+        self._head_left = head.MAX_HEAD_BYTES
+        self._fields_left = head.MAX_FIELDS
 
     def begin(self) -> None:
         """Read the head of the final answer, past any interim ones (RFC 9110, 15.2)."""
         status = 100
         while 100 <= status < 200 and status != 101:
-            status, reason, minor = read_status_line(self._read_line())
+            status, reason, minor = head.read_status_line(self._read_line())
             self.watch.answered = True
-            fields = read_fields(list(self._field_lines()))
-        refuse_two_locations(status, fields)
+            fields = head.read_fields(list(self._field_lines()))
+        head.refuse_two_locations(status, fields)
         self.code = self.status = status
         self.reason = reason
         self.version = 11 if minor else 10
@@ -142,9 +131,9 @@ class StrictResponse(http.client.HTTPResponse):
 
     def _frame(self, fields: Headers) -> None:
         """Decide where the body ends (RFC 9112, 6.3)."""
-        self.chunked = is_chunked(fields)
+        self.chunked = head.is_chunked(fields)
         self.chunk_left = None
-        self.length = None if self.chunked else content_length(fields)
+        self.length = None if self.chunked else head.content_length(fields)
         if self.chunked:
             del self.headers["content-length"]  # it must be ignored (RFC 9112, 6.3), and urllib3 would log it
         if self.status in _BODYLESS or self._method == "HEAD":
@@ -172,7 +161,7 @@ class StrictResponse(http.client.HTTPResponse):
         if end not in (b"\r\n", b"\n"):
             if len(end) < 2:
                 raise http.client.IncompleteRead(b"")
-            raise BrokenAnswer(Reason.BAD_FRAMING, f"a chunk does not end where its size says: {end!r}")
+            raise head.BrokenAnswer(Reason.BAD_FRAMING, f"a chunk does not end where its size says: {end!r}")
 
     def _read_next_chunk_size(self) -> int:
         """Read a chunk's size (RFC 9112, 7.1); the standard library would accept signs and underscores too."""
@@ -181,27 +170,29 @@ class StrictResponse(http.client.HTTPResponse):
             raise http.client.IncompleteRead(b"")
         match = _CHUNK_LINE.fullmatch(line)
         if match is None:
-            raise BrokenAnswer(Reason.BAD_FRAMING, f"a chunk's size is no number: {line[:60]!r}")
+            raise head.BrokenAnswer(Reason.BAD_FRAMING, f"a chunk's size is no number: {line[:60]!r}")
         return int(match[1], 16)
 
     def _field_lines(self) -> Iterator[bytes]:
         while (line := self._read_line()) not in (b"\r\n", b"\n"):
             self._fields_left -= 1
             if self._fields_left < 0:
-                raise BrokenAnswer(Reason.HEAD_TOO_LARGE, f"the head of the answer passes {MAX_FIELDS} fields")
+                raise head.BrokenAnswer(
+                    Reason.HEAD_TOO_LARGE, f"the head of the answer passes {head.MAX_FIELDS} fields"
+                )
             yield line
 
     def _read_line(self) -> bytes:
-        line = self.fp.readline(min(self._head_left, MAX_LINE_BYTES) + 1)
+        line = self.fp.readline(min(self._head_left, head.MAX_LINE_BYTES) + 1)
         self._head_left -= len(line)
-        if self._head_left < 0 or len(line) > MAX_LINE_BYTES:
-            raise BrokenAnswer(Reason.HEAD_TOO_LARGE, f"the head of the answer passes {MAX_HEAD_BYTES} bytes")
+        if self._head_left < 0 or len(line) > head.MAX_LINE_BYTES:
+            raise head.BrokenAnswer(Reason.HEAD_TOO_LARGE, f"the head of the answer passes {head.MAX_HEAD_BYTES} bytes")
         if not line.endswith(b"\n"):
             if not self.watch.answered:
                 raise ConnectionResetError("the server closed the connection without an answer")
             if self.headers is not None:
                 raise http.client.IncompleteRead(b"")
-            raise BrokenAnswer(Reason.HEAD_TRUNCATED, "the connection ended inside the head of the answer")
+            raise head.BrokenAnswer(Reason.HEAD_TRUNCATED, "the connection ended inside the head of the answer")
         return line
 
 

@@ -10,14 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from crawlfleet.shared.reasons import Reason
-from crawlfleet.worker.fetch.head import (
-    MAX_HEAD_BYTES,
-    BrokenAnswer,
-    StatusLine,
-    read_fields,
-    read_status_line,
-    refuse_two_locations,
-)
+from crawlfleet.worker.fetch import head
 from crawlfleet.worker.fetch.port import Headers
 
 OK = 0
@@ -96,8 +89,8 @@ def read_head(lines: Sequence[bytes]) -> Head | None:
 
     `lines` are the lines of all heads, with interim ones and trailer fields, and the empty line at the end of each.
     """
-    if sum(map(len, lines)) > MAX_HEAD_BYTES:
-        raise BrokenAnswer(Reason.HEAD_TOO_LARGE, f"the head of the answer passes {MAX_HEAD_BYTES} bytes")
+    if sum(map(len, lines)) > head.MAX_HEAD_BYTES:
+        raise head.BrokenAnswer(Reason.HEAD_TOO_LARGE, f"the head of the answer passes {head.MAX_HEAD_BYTES} bytes")
     ends = [index for index, line in enumerate(lines) if line in _BLANK]
     if not ends or (ends[-1] + 1 < len(lines) and lines[ends[-1] + 1].startswith(b"HTTP/")):
         if lines:
@@ -107,8 +100,8 @@ def read_head(lines: Sequence[bytes]) -> Head | None:
     first = _status_line(lines[begin])
     if first.status < 200 and first.status != 101:  # an interim one
         return None
-    headers = read_fields(lines[begin + 1 : ends[-1]])
-    refuse_two_locations(first.status, headers)
+    headers = head.read_fields(lines[begin + 1 : ends[-1]])
+    head.refuse_two_locations(first.status, headers)
     return Head(first.status, headers)
 
 
@@ -117,6 +110,6 @@ def _status_of(line: bytes) -> int:
     return int(word[0]) if word and word[0].isdigit() else 0
 
 
-def _status_line(line: bytes) -> StatusLine:
+def _status_line(line: bytes) -> head.StatusLine:
     """Read the first line of a head. HTTP/2 has none: libcurl writes one."""
-    return read_status_line(b"HTTP/1.1 " + line[7:] if line.startswith(b"HTTP/2 ") else line)
+    return head.read_status_line(b"HTTP/1.1 " + line[7:] if line.startswith(b"HTTP/2 ") else line)

@@ -189,9 +189,9 @@ class WatchedAdapter(HTTPAdapter):
         body, truncated = b"", False
         try:
             if wanted and keep_bytes is not None:
-                body, truncated = _read_beginning(raw, headers, keep_bytes)
+                body, truncated = _read_body(raw, headers, keep_bytes, is_enough=True)
             else:
-                body = _read_body(raw, headers, self._max_size_bytes if wanted else SPARE_BYTES)
+                body, _ = _read_body(raw, headers, self._max_size_bytes if wanted else SPARE_BYTES)
         except _Failed as failed:
             # Of a redirect or an error only the head matters: its body may fail.
             if wanted:
@@ -308,36 +308,29 @@ def _failure_of(error: Exception, reasons: tuple[tuple[type[BaseException], Reas
     raise error
 
 
-def _too_large(limit: int) -> _Failed:
-    return _Failed(_Failure(Reason.BODY_TOO_LARGE, f"the body passes the limit of {limit} bytes", Outcome.TOO_LARGE))
+def _read_body(raw: HTTPResponse, headers: Headers, limit: int, is_enough: bool = False) -> tuple[bytes, bool]:
+    """Read and decode at most `limit` bytes of a body; return them, and whether there is more.
 
-
-def _read_body(raw: HTTPResponse, headers: Headers, limit: int) -> bytes:
-    """Read and decode a body of at most `limit` bytes."""
-    _refuse_coding(headers)
-    if "content-encoding" not in headers and (raw.length_remaining or 0) > limit:
-        raise _too_large(limit)
-    blocks: list[bytes] = []
-    left = limit
-    for block in _blocks(raw):
-        left -= len(block)
-        if left < 0:
-            raise _too_large(limit)
-        blocks.append(block)
-    return blocks[0] if len(blocks) == 1 else b"".join(blocks)
-
-
-def _read_beginning(raw: HTTPResponse, headers: Headers, keep_bytes: int) -> tuple[bytes, bool]:
-    """Read and decode the first `keep_bytes` of a body; return them, and whether there is more."""
-    _refuse_coding(headers)
+    A longer body is a failure, unless so much of it `is_enough`.
+    """
+    named = codings(headers) if "content-encoding" in headers else ()
+    if not _DECODABLE.issuperset(named):
+        text = f"Content-Encoding is {', '.join(named)[:80]!r}, which was not asked for"
+        raise _Failed(_Failure(Reason.BAD_ENCODING, text))
     blocks: list[bytes] = []
     size = 0
-    for block in _blocks(raw):
-        blocks.append(block)
-        size += len(block)
-        if size > keep_bytes:
-            break
-    return b"".join(blocks)[:keep_bytes], size > keep_bytes
+    declared = 0 if "content-encoding" in headers else raw.length_remaining or 0
+    if is_enough or declared <= limit:
+        for block in _blocks(raw):
+            blocks.append(block)
+            size += len(block)
+            if size > limit:
+                break
+    if not is_enough and max(size, declared) > limit:
+        text = f"the body passes the limit of {limit} bytes"
+        raise _Failed(_Failure(Reason.BODY_TOO_LARGE, text, Outcome.TOO_LARGE))
+    body = blocks[0] if len(blocks) == 1 else b"".join(blocks)
+    return body[:limit], size > limit
 
 
 def _blocks(raw: HTTPResponse) -> Iterator[bytes]:
@@ -346,10 +339,3 @@ def _blocks(raw: HTTPResponse) -> Iterator[bytes]:
             yield block
     except (foreign.HTTPError, OSError, BrokenAnswer) as error:
         raise _Failed(_failure_of(error, _EXCHANGE_REASONS)) from error
-
-
-def _refuse_coding(headers: Headers) -> None:
-    named = codings(headers) if "content-encoding" in headers else ()
-    if not _DECODABLE.issuperset(named):
-        text = f"Content-Encoding is {', '.join(named)[:80]!r}, which was not asked for"
-        raise _Failed(_Failure(Reason.BAD_ENCODING, text))
