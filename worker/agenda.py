@@ -20,11 +20,7 @@ class Agenda:
     At most one waiting thread, the leader, wakes by time; all others sleep until they are needed.
     """
 
-    def __init__(
-        self,
-        clock: Callable[[], float] = time.monotonic,
-        on_low: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, on_low: Callable[[], None] = lambda: None) -> None:
         """Call `on_low`, without the lock, after a start that leaves fewer than `low_mark` undeferred tasks."""
         self.low_mark = 0
         self._clock = clock

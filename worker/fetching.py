@@ -97,13 +97,7 @@ class FetchLoop(Fetching):
     """
 
     def __init__(
-        self,
-        agenda: Agenda,
-        fetcher: ManyFetcher,
-        most: int,
-        pages_between: int,
-        on_bug: OnBug,
-        on_death: OnDeath,
+        self, agenda: Agenda, fetcher: ManyFetcher, most: int, pages_between: int, on_bug: OnBug, on_death: OnDeath
     ) -> None:
         super().__init__(agenda, 1, self._run, on_bug, on_death)
         self.pages = queue.SimpleQueue()

@@ -22,7 +22,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -98,10 +97,9 @@ def run_node(options: NodeOptions) -> int:
 class Node:
     """The supervisor of some worker processes."""
 
-    def __init__(self, options: NodeOptions, signals: Signals, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, options: NodeOptions, signals: Signals) -> None:
         self._options = options
         self._signals = signals
-        self._clock = clock
         self._context: BaseContext = multiprocessing.get_context(options.start_method)
         self._current_pages = CurrentPages(self._context, options.processes, options.worker.parse_threads)
         self._slots = [_Slot(index) for index in range(options.processes)]
@@ -121,7 +119,7 @@ class Node:
         return self._exit_code or 0
 
     def _start_due(self) -> None:
-        now = self._clock()
+        now = time.monotonic()
         for slot in self._slots:
             if slot.child is None and not slot.done and slot.restart_at <= now:
                 self._start(slot)
@@ -143,7 +141,7 @@ class Node:
         theirs.close()
         slot.joined = False
         slot.failure = None
-        slot.child = _Child(process=process, pipe=ours, session=arguments.session, started_at=self._clock())
+        slot.child = _Child(process=process, pipe=ours, session=arguments.session, started_at=time.monotonic())
 
     def _arguments(self, slot: _Slot) -> WorkerArguments:
         return WorkerArguments(
@@ -182,7 +180,7 @@ class Node:
 
     def _pause_s(self) -> float | None:
         waiting = [slot.restart_at for slot in self._slots if slot.child is None and not slot.done]
-        return max(0.0, min(waiting) - self._clock()) if waiting else None
+        return max(0.0, min(waiting) - time.monotonic()) if waiting else None
 
     def _handle_signal(self, number: signal.Signals) -> None:
         if self._draining:
@@ -230,7 +228,7 @@ class Node:
 
     def _count_death(self, slot: _Slot, child: _Child, *, is_blameless: bool) -> None:
         """Count a death in its series; a long run ends a series."""
-        ran_long = self._clock() - child.started_at >= LONG_RUN_S
+        ran_long = time.monotonic() - child.started_at >= LONG_RUN_S
         slot.early_deaths += not slot.joined
         slot.deaths = 1 if ran_long else slot.deaths + 1
         if ran_long:
@@ -245,7 +243,7 @@ class Node:
             text = f"worker {slot.index} {why} ({cause})"
             self._give_up(slot.failure or Failed(text=text, exit_code=1, fatal=True))
             return
-        now = self._clock()
+        now = time.monotonic()
         pause_s = min(FIRST_PAUSE_S * 2 ** (slot.deaths - 1), LAST_PAUSE_S)
         slot.restart_at = now + pause_s
         _logger.warning(

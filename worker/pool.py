@@ -51,13 +51,7 @@ class Pool:
     """Fetches and parses the tasks of the agenda until stopped."""
 
     def __init__(
-        self,
-        *,
-        session: Session,
-        engine: FetchEngine,
-        pipeline: Pipeline,
-        size: PoolSize,
-        current_pages: WorkerPages,
+        self, *, session: Session, engine: FetchEngine, pipeline: Pipeline, size: PoolSize, current_pages: WorkerPages
     ) -> None:
         """Open one fetcher of the engine, or one in each fetch thread; `pipeline` is used by all parse threads."""
         self._current_pages = current_pages

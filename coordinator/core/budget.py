@@ -56,9 +56,7 @@ def give_back(turn: Turn, task: TaskRow, size_bytes: int = 0) -> None:
         return
     ledger = turn.ledger
     after = succeed(
-        ledger,
-        pages_reserved=ledger.pages_reserved - task.reserved,
-        bytes_received=ledger.bytes_received + size_bytes,
+        ledger, pages_reserved=ledger.pages_reserved - task.reserved, bytes_received=ledger.bytes_received + size_bytes
     )
     turn.put(after)
     _count(turn, task, fetched=0, size_bytes=size_bytes)

@@ -14,12 +14,7 @@ from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Kind, Outcome, Report
 from crawlfleet.shared.reasons import Reason, Refusal
 from crawlfleet.shared.web.url_policy import policy_of
-from crawlfleet.shared.web.urls import (
-    FINGERPRINT_BYTES,
-    is_canonical,
-    page_fingerprint,
-    split_fingerprints,
-)
+from crawlfleet.shared.web.urls import FINGERPRINT_BYTES, is_canonical, page_fingerprint, split_fingerprints
 
 WITH_OUTLINKS = frozenset({Outcome.FETCHED, Outcome.EXTRACT_ERROR})
 

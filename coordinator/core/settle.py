@@ -9,19 +9,9 @@ from collections.abc import Sequence
 from itertools import chain
 from zlib import crc32
 
-from crawlfleet.coordinator.core import admission, budget, gates, politeness, pressure, retry, robots, sitemaps
+from crawlfleet.coordinator.core import admission, budget, gates, leads, politeness, pressure, retry, robots, sitemaps
 from crawlfleet.coordinator.core.admission import Link, awaken_host
 from crawlfleet.coordinator.core.changes import Accepted, Recorded, Start, TaskEvent
-from crawlfleet.coordinator.core.leads import (
-    WITH_OUTLINKS,
-    BadRefs,
-    is_sound,
-    known_refs,
-    leads_of_page,
-    other_leads,
-    outlink_refs,
-    redirect_error,
-)
 from crawlfleet.coordinator.core.leases import settle_some
 from crawlfleet.coordinator.core.policy import Unit
 from crawlfleet.coordinator.core.rows import FINAL, HostRow, LeaseRow, Result, TaskRow, queue_of, succeed
@@ -35,7 +25,7 @@ from crawlfleet.shared.web.urls import host_key, page_fingerprint, split_fingerp
 
 def take(turn: Turn, session: str, reports: Sequence[Report]) -> tuple[Ack, ...]:
     """Settle the reports of a session; return their acks in order."""
-    outlinks = [outlink_refs(report, turn.policy.max_outlinks) for report in reports]
+    outlinks = [leads.outlink_refs(report, turn.policy.max_outlinks) for report in reports]
     bad = _want(turn, reports, outlinks)
     acks = []
     settled: dict[int, set[bytes]] = {}
@@ -66,7 +56,7 @@ def ack_if_ignored(turn: Turn, session: str, report: Report) -> AckState | None:
     return AckState.STALE if lease is not None and lease.session != session else None
 
 
-def settle(turn: Turn, report: Report, refs: Sequence[bytes], bad: BadRefs) -> None:
+def settle(turn: Turn, report: Report, refs: Sequence[bytes], bad: leads.BadRefs) -> None:
     """Apply an accepted report to everything but its lease. `refs` are the outlinks that it names by URL."""
     task, policy = existing(turn.tasks[report.ref]), turn.policy
     links, known = _leads(turn, task, report, refs, bad)
@@ -116,10 +106,10 @@ def start_at(report: Report, lease: LeaseRow | None, now: float) -> float | None
     return max([at, *(start for ref, start in lease.starts if ref == report.ref)])
 
 
-def _want(turn: Turn, reports: Sequence[Report], outlinks: Sequence[Sequence[bytes]]) -> BadRefs:
+def _want(turn: Turn, reports: Sequence[Report], outlinks: Sequence[Sequence[bytes]]) -> leads.BadRefs:
     """Read what settling these reports will look up, in few calls for each table; return fingerprints to ignore."""
     policy = turn.policy
-    known = set(chain.from_iterable(map(known_refs, reports)))
+    known = set(chain.from_iterable(map(leads.known_refs, reports)))
     named = {page_fingerprint(each.location): each.location for each in reports if each.outcome is Outcome.REDIRECTED}
     for report, refs in zip(reports, outlinks, strict=True):
         named.update(zip(refs, report.outlinks, strict=False))
@@ -131,7 +121,7 @@ def _want(turn: Turn, reports: Sequence[Report], outlinks: Sequence[Sequence[byt
     unsound = {ref for ref, url in fresh.items() if not is_canonical(url)}
     _want_hosts(turn, reports)
     admission.want_places(turn, [url for ref, url in fresh.items() if ref not in unsound])
-    return BadRefs(turn.strangers(known), unsound)
+    return leads.BadRefs(turn.strangers(known), unsound)
 
 
 def _want_hosts(turn: Turn, reports: Sequence[Report]) -> None:
@@ -145,22 +135,24 @@ def _want_hosts(turn: Turn, reports: Sequence[Report]) -> None:
     turn.origins.read(chain(served, *(turn.host(key).origins for key in served.values())))
 
 
-def _leads(turn: Turn, task: TaskRow, report: Report, refs: Sequence[bytes], bad: BadRefs) -> tuple[list[Link], bytes]:
+def _leads(
+    turn: Turn, task: TaskRow, report: Report, refs: Sequence[bytes], bad: leads.BadRefs
+) -> tuple[list[Link], bytes]:
     """Return the links in a report, and the joined fingerprints of its known outlinks that need no link.
 
     Only unknown links are checked for a canonical URL.
     """
     if task.kind is Kind.PAGE and report.outcome is not Outcome.REDIRECTED:
-        return leads_of_page(turn, task, report, refs, bad)
-    links = other_leads(task, report, turn.policy, turn.policy.max_outlinks)
+        return leads.leads_of_page(turn, task, report, refs, bad)
+    links = leads.other_leads(task, report, turn.policy, turn.policy.max_outlinks)
     turn.depths.read(link.ref for link in links)
     turn.tasks.read(link.ref for link in links if link.kind is Kind.ROBOTS)
     fresh = [link for link in links if turn.depths[link.ref] is None]
-    unsound = {link.ref for link in fresh if not is_sound(link, turn.policy)}
+    unsound = {link.ref for link in fresh if not leads.is_sound(link, turn.policy)}
     if unsound:
         links = [link for link in links if link.ref not in unsound]
     admission.want_places(turn, [link.url for link in fresh if link.ref not in unsound])
-    if task.kind is Kind.SITEMAP and report.outcome in WITH_OUTLINKS:
+    if task.kind is Kind.SITEMAP and report.outcome in leads.WITH_OUTLINKS:
         links = sitemaps.vouched_for(task, links)
     return links, b""
 
@@ -211,12 +203,7 @@ def _event_of(report: Report) -> TaskEvent:
 
 
 def _end(
-    turn: Turn,
-    task: TaskRow,
-    event: TaskEvent,
-    report: Report,
-    outlinks: tuple[bytes, ...] = (),
-    reason: str = "",
+    turn: Turn, task: TaskRow, event: TaskEvent, report: Report, outlinks: tuple[bytes, ...] = (), reason: str = ""
 ) -> None:
     turn.move(
         task,
@@ -278,7 +265,7 @@ def _settle_robots(turn: Turn, task: TaskRow, report: Report) -> None:
         _retry(turn, task, report, again_at)
         return
     _end(turn, task, TaskEvent.JUDGED, report, (), report.reason)
-    follows = report.outcome is Outcome.REDIRECTED and not redirect_error(task, report.location, turn.policy)
+    follows = report.outcome is Outcome.REDIRECTED and not leads.redirect_error(task, report.location, turn.policy)
     if not follows:
         gates.judge(turn, task, report)
 
@@ -286,7 +273,7 @@ def _settle_robots(turn: Turn, task: TaskRow, report: Report) -> None:
 def _redirect(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ...]) -> None:
     """End a page that redirects. The host that a seed redirects to joins scope `same`."""
     budget.give_back(turn, task, report.size_bytes)
-    error = redirect_error(task, report.location, turn.policy)
+    error = leads.redirect_error(task, report.location, turn.policy)
     if error:
         _end(turn, task, TaskEvent.GAVE_UP, report, (), error)
         return

@@ -58,8 +58,7 @@ def _form(value: object) -> str:
 # A seed's validator turns one text into several, which its type cannot say. The tags show up in the paths of complaints
 # and are left out of them by `problems`.
 _Seed = Annotated[
-    Annotated[str, AfterValidator(expand), Tag("(page)")] | Annotated[_Sitemaps, Tag("(sitemap)")],
-    Discriminator(_form),
+    Annotated[str, AfterValidator(expand), Tag("(page)")] | Annotated[_Sitemaps, Tag("(sitemap)")], Discriminator(_form)
 ]
 _WRITTEN: TypeAdapter[Any] = TypeAdapter(tuple[_Seed, ...], config=STRICT)
 

@@ -68,10 +68,7 @@ class LineFile:
                 os.fsync(self._file.fileno())
         size = self.mark.size_bytes
         self.mark = Mark(
-            results=self.mark.results + results,
-            size_bytes=size + len(lines),
-            block_at=size,
-            block_hash=_hash(lines),
+            results=self.mark.results + results, size_bytes=size + len(lines), block_at=size, block_hash=_hash(lines)
         )
         return self.mark
 

@@ -20,22 +20,18 @@ class Sink(Protocol):
     @property
     def mark(self) -> Mark:
         """How far the sink is."""
-        ...
 
     def restore(self, log: Iterator[Result], length: int) -> Mark:
         """Restore the sink from the log, which has `length` results; return the mark to commit.
 
         After a power cut the log may be shorter than the sink, and the sink may be shorter than its mark.
         """
-        ...
 
     def write(self, results: Sequence[Result]) -> Mark:
         """Write results; return the mark to commit once the operating system has them."""
-        ...
 
     def close(self) -> None:
         """Close the sink."""
-        ...
 
 
 class SinkKind(Protocol):
@@ -46,15 +42,12 @@ class SinkKind(Protocol):
 
         Raises `UsageError` if the place holds anything that is not this crawl's, `CrawlFailed` if it cannot be written.
         """
-        ...
 
     def rows_of(self, result: Result) -> list[bytes]:
         """Return the rows of a result as `read` yields them."""
-        ...
 
     def read(self, path: Path, *, whole: bool) -> Iterator[bytes]:
         """Yield the rows of a sink that nobody is writing. Unless it must be `whole`, skip a row torn by a crash."""
-        ...
 
 
 class LineKind(SinkKind, Protocol):
@@ -66,8 +59,6 @@ class LineKind(SinkKind, Protocol):
     @property
     def head(self) -> bytes:
         """What precedes the lines of the first result."""
-        ...
 
     def lines_of(self, result: Result) -> bytes:
         """Return the lines of one result, each with its end."""
-        ...

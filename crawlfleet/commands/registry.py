@@ -34,9 +34,7 @@ COMMANDS = [
     Command("check", "report every problem of a job file", "crawlfleet.commands.check"),
     Command("verify", "prove from a crawl's folder that nothing was lost or doubled", "crawlfleet.commands.verify"),
     Command(
-        "audit-politeness",
-        "show how far apart the requests to each host were",
-        "crawlfleet.commands.audit_politeness",
+        "audit-politeness", "show how far apart the requests to each host were", "crawlfleet.commands.audit_politeness"
     ),
     Command("export", "write a crawl's rows, during the crawl too", "crawlfleet.commands.export"),
 ]

@@ -212,11 +212,7 @@ def _detail(book: Book) -> str:
 
 
 def _facts(book: Book) -> str:
-    facts = (
-        ("Number", f"{book.number:05}"),
-        ("Pages", str(120 + book.number * 13 % 400)),
-        ("Language", "English"),
-    )
+    facts = (("Number", f"{book.number:05}"), ("Pages", str(120 + book.number * 13 % 400)), ("Language", "English"))
     rows = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in facts)
     return f'<table class="product">{rows}</table>'
 

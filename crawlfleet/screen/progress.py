@@ -57,12 +57,7 @@ class Rate:
 
 def words(status: Status, rate: float) -> str:
     """Return the progress of a crawl as one line."""
-    parts = [
-        f"{status.fetched:,} pages",
-        f"{rate:,.0f}/s",
-        f"{status.unfinished:,} to go",
-        f"{status.rows:,} rows",
-    ]
+    parts = [f"{status.fetched:,} pages", f"{rate:,.0f}/s", f"{status.unfinished:,} to go", f"{status.rows:,} rows"]
     if status.failed:
         parts.append(f"{status.failed:,} failed")
     if status.dropped:

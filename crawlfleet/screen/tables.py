@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 
 SHOWN_HOSTS = 50
 
-_WHAT_NEXT = {
-    True: "Nothing is lost: the same command resumes the crawl.",
-    False: "The items so far are kept. The next run has to start again, with --fresh.",
-}
-
 
 def show_summary(summary: Summary, console: Console) -> None:
     """Print a summary as a table; then its sinks, its notices and what to do next."""
@@ -37,8 +32,10 @@ def show_summary(summary: Summary, console: Console) -> None:
         console.say(line)
     if summary.detail:
         console.say(summary.detail, style="bold red")
-    if summary.ended == "interrupted":
-        console.say(_WHAT_NEXT[summary.resumable])
+    if summary.ended == "interrupted" and summary.resumable:
+        console.say("Nothing is lost: the same command resumes the crawl.")
+    elif summary.ended == "interrupted":
+        console.say("The items so far are kept. The next run has to start again, with --fresh.")
 
 
 def show_proof(proof: Proof, console: Console) -> None:

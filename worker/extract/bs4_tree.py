@@ -12,14 +12,7 @@ from typing import Any, cast
 
 import soupsieve
 from bs4 import BeautifulSoup, CData, Tag
-from bs4.element import (
-    NavigableString,
-    RubyParenthesisString,
-    RubyTextString,
-    Script,
-    Stylesheet,
-    TemplateString,
-)
+from bs4.element import NavigableString, RubyParenthesisString, RubyTextString, Script, Stylesheet, TemplateString
 
 from crawlfleet.worker.extract.port import Source
 

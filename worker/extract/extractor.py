@@ -58,11 +58,6 @@ class Extractor:
         self._reading = _reading(brief)
         self._links = LinkReader(brief.scope, brief.follow, brief.urls, self._reading)
 
-    @property
-    def scope(self) -> ScopeSpec:
-        """The scope that outlinks are judged by."""
-        return self._links.scope
-
     def set_scope(self, scope: ScopeSpec) -> None:
         """Use another scope for the next pages."""
         self._links = LinkReader(scope, self._brief.follow, self._brief.urls, self._reading)

@@ -22,16 +22,8 @@ from crawlfleet.shared.web.urls import (
     join_plain,
     plain_host,
 )
+from crawlfleet.worker.extract import survey
 from crawlfleet.worker.extract.page import Page
-from crawlfleet.worker.extract.survey import (
-    DEFAULT_READING,
-    LINKS_BELOW,
-    Reading,
-    is_untrusted,
-    leads_on,
-    own_addresses,
-    without_fragment,
-)
 
 MEMO_SIZE = 100_000
 HOSTS_REMEMBERED = 4_096
@@ -66,7 +58,7 @@ class LinkReader:
         scope: ScopeSpec,
         follow: tuple[str, ...] | None,
         urls: UrlSpec,
-        reading: Reading = DEFAULT_READING,
+        reading: survey.Reading = survey.DEFAULT_READING,
     ) -> None:
         self._scope = Scope(scope)
         self._urls = policy_of(urls)
@@ -75,11 +67,6 @@ class LinkReader:
         self._folders: dict[str, _Folder] = {}
         self._remembered = 0
         self._refuses_host = lru_cache(HOSTS_REMEMBERED)(self._judge_host)
-
-    @property
-    def scope(self) -> ScopeSpec:
-        """The scope of the links."""
-        return self._scope.spec
 
     def keep(self, url: str) -> str | None:
         """Return the job's form of a URL that is canonical by the standard; None if it is out of scope."""
@@ -107,7 +94,7 @@ class LinkReader:
         return [
             self._in_scope(canonicalize(link.address, page.url))
             for link in page.header_links
-            if leads_on(link.rel, link.media_type) and not (obey and is_untrusted(link.rel))
+            if survey.leads_on(link.rel, link.media_type) and not (obey and survey.is_untrusted(link.rel))
         ]
 
     def _followed(self, page: Page, follow: tuple[str, ...]) -> Iterator[str]:
@@ -115,10 +102,10 @@ class LinkReader:
         obey = self._reading.obey_nofollow
         for selector in follow:
             for element in engine.select(page.root, selector):
-                holds = own_addresses(engine, element)
-                for link in [element] if holds else engine.select(element, LINKS_BELOW):
-                    if not (obey and is_untrusted(engine.attributes(link).get("rel"))):
-                        yield from map(without_fragment, own_addresses(engine, link))
+                holds = survey.own_addresses(engine, element)
+                for link in [element] if holds else engine.select(element, survey.LINKS_BELOW):
+                    if not (obey and survey.is_untrusted(engine.attributes(link).get("rel"))):
+                        yield from map(survey.without_fragment, survey.own_addresses(engine, link))
 
     def _folder_of(self, base: str) -> _Folder:
         """Return the cache of a base's folder; clear all caches if they are too large."""

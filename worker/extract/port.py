@@ -40,36 +40,27 @@ class ParseEngine(Protocol):
 
         It raises nothing else for any bytes.
         """
-        ...
 
     def select(self, element: Element, css: str, /) -> list[Element]:
         """Return the matches of a selector, among `element` and its descendants, in document order, each once."""
-        ...
 
     def first(self, element: Element, css: str, /) -> Element | None:
         """Return the first match of `select`, or None."""
-        ...
 
     def named(self, root: Element, /, *tags: str) -> list[Element]:
         """Return the elements with these names (in lower case) below the page's `html`, in document order."""
-        ...
 
     def tag(self, element: Element, /) -> str:
         """Return an element's name, in lower case."""
-        ...
 
     def attributes(self, element: Element, /) -> Mapping[str, str | None]:
         """Return an element's attributes, unchanged, by names in lower case; None for one without a value."""
-        ...
 
     def text(self, element: Element, /) -> str:
         """Return the text of an element and of all elements below it."""
-        ...
 
     def parent(self, element: Element, /) -> Element | None:
         """Return the parent of an element."""
-        ...
 
     def check(self, css: str, /) -> bool:
         """Say whether a selector is valid."""
-        ...

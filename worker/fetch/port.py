@@ -89,11 +89,9 @@ class Fetcher(Protocol):
         With `keep_bytes` the beginning of a body is enough: at most that many decoded bytes are read, instead of the
         limit of size. The rest is not read, and may be broken.
         """
-        ...
 
     def close(self) -> None:
         """Close every connection."""
-        ...
 
 
 class ManyFetcher(Fetcher, Protocol):
@@ -101,15 +99,12 @@ class ManyFetcher(Fetcher, Protocol):
 
     def start(self, url: str, keep_bytes: int | None, mark: Any, /) -> None:
         """Begin a `fetch`; `wait` returns its answer with the mark."""
-        ...
 
     def wait(self, timeout_s: float | None, /) -> list[tuple[Any, Fetched]]:
         """Run exchanges until some have ended, `timeout_s` is over, or another thread calls `wake`."""
-        ...
 
     def wake(self) -> None:
         """Make `wait` return. Any thread may call this."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
