@@ -68,10 +68,10 @@ def await_token(path: Path, signals: Signals) -> JoinToken | None:
     """Wait until a file exists and is not empty; return its token, or None if a signal came before."""
     import structlog
 
-    from crawlfleet.shared.wire.join_token import read_token
+    from crawlfleet.shared.wire.join_token import is_written, read_token
 
     looks = 0
-    while not (path.is_file() and path.stat().st_size):
+    while not is_written(path):
         if looks % round(STILL_WAITING_EVERY_S / LOOK_EVERY_S) == 0:
             structlog.get_logger(__name__).info("waiting for the join token", reason=f"{path} is not there yet")
         looks += 1

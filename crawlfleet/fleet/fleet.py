@@ -22,13 +22,13 @@ from typing import Self
 
 import structlog
 
+from crawlfleet.fleet.arrival import await_coordinator
 from crawlfleet.fleet.results import Results
 from crawlfleet.fleet.session import FleetSession
 from crawlfleet.fleet.work_queue import JobFinished, Queue
 from crawlfleet.shared import log
 from crawlfleet.shared.messages import Hello
 from crawlfleet.shared.status import Status
-from crawlfleet.shared.wire.join_token import JoinToken, read_token
 from crawlfleet.shared.wire.manager import FleetManager
 from crawlfleet.worker.talk.primitives import FleetPrimitives, FleetValue
 
@@ -40,15 +40,13 @@ PATIENCE_S = 60.0
 def connect(token: str | Path, patience_s: float = PATIENCE_S) -> Fleet:
     """Connect to a coordinator, by its join token or a file that contains it.
 
-    If the coordinator is later unreachable for longer than `patience_s`, the calls that wait for it raise
-    `Unreachable`. Raise `JoinError` if the token is malformed or refused, `Unreachable` if no coordinator answers now.
+    Wait for a coordinator that does not answer yet, or a file that is not there yet. If that takes longer than
+    `patience_s`, raise `Unreachable`; so do later calls that wait for the coordinator for longer than that. Raise
+    `JoinError` at once if the token is malformed or refused.
     """
     if not structlog.is_configured():
         log.configure(level="warning")  # to standard error: standard output is the program's
-    parsed = read_token(token) if isinstance(token, Path) else JoinToken.parse(token)
-    manager = FleetManager.joining(parsed)
-    manager.connect()
-    return Fleet(manager, patience_s)
+    return Fleet(await_coordinator(token, patience_s), patience_s)
 
 
 class Fleet:

@@ -66,6 +66,16 @@ class JoinToken:
         )
 
 
+def is_written(path: Path) -> bool:
+    """Say whether the file of a token is there and has content. What else is wrong with it, `read_token` tells."""
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
 def read_token(path: Path) -> JoinToken:
     """Read a token from a file of mode 0600 (any mode below `/run/secrets`).
 

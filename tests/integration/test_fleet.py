@@ -6,12 +6,14 @@ import itertools
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +24,7 @@ import structlog
 from crawlfleet import Fleet, JobFinished, connect
 from crawlfleet.fleet.work_queue import Queue
 from crawlfleet.shared.errors import JoinError, Unreachable
+from crawlfleet.shared.wire.join_token import write_token
 from tests.site.served_crawl import ServedCrawl, served
 from tests.site.small_site import SmallSite, page, serving
 
@@ -534,14 +537,52 @@ def test_a_coordinator_that_stays_away_is_told_to_all_who_wait(crawl: ServedCraw
 
 
 def test_a_token_that_does_not_fit_is_told_at_once(crawl: ServedCrawl) -> None:
+    began_at = time.monotonic()
     with pytest.raises(JoinError):
         connect("cf1:nonsense")
     other = crawl.token[:-6] + ("AAAAAA" if crawl.token[-6:] != "AAAAAA" else "BBBBBB")
     with pytest.raises(JoinError):
         connect(other)
+    assert time.monotonic() < began_at + 1
     crawl.stop()
-    with pytest.raises(Unreachable, match="no coordinator answers"):
-        connect(crawl.token)
+    with pytest.raises(Unreachable, match=r"no coordinator answers .*; tried for 0\.2 s: see whether"):
+        connect(crawl.token, patience_s=0.2)
+
+
+def test_a_coordinator_that_comes_later_is_waited_for(
+    site: SmallSite, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mine, identity = tmp_path / "later", tmp_path / "identity"
+    mine.mkdir()
+    with served(tmp_path, f"{site.base}/", identity=identity) as earlier:
+        port = earlier.crawl.address[1]
+    with ThreadPoolExecutor(1) as pool:
+        connecting = pool.submit(connect, earlier.token, 20)
+        eventually(lambda: "waiting for the coordinator" in capfd.readouterr().err)
+        assert not connecting.done()
+        with served(mine, f"{site.base}/", port=port, identity=identity), connecting.result(10) as fleet:
+            assert fleet.Queue().get(timeout=10) == f"{site.base}/"
+    assert "waiting" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("is_stale", [False, True], ids=["no file", "of an earlier run"])
+def test_the_file_of_a_token_is_waited_for(
+    is_stale: bool, site: SmallSite, crawl: ServedCrawl, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "token"
+    if is_stale:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            write_token(replace(crawl.crawl.token, port=listener.getsockname()[1]), path)
+    reason = "no coordinator answers" if is_stale else f"the join token is not in {path} yet"
+    with pytest.raises(Unreachable, match=f"{reason}.*; tried for 0.1 s"):
+        connect(path, patience_s=0.1)
+    with ThreadPoolExecutor(1) as pool:
+        capfd.readouterr()
+        connecting = pool.submit(connect, path, 20)
+        eventually(lambda: reason in capfd.readouterr().err)
+        write_token(crawl.crawl.token, path)
+        with connecting.result(10) as fleet:
+            assert fleet.Queue().get(timeout=10) == f"{site.base}/"
 
 
 def test_a_connection_from_before_a_fork_is_refused(fleet: Fleet) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from crawlfleet.coordinator.app import Options, open_crawl
 from crawlfleet.coordinator.crawl import Crawl
@@ -50,10 +51,11 @@ def write_job(folder: Path, *seeds: str, more: str = "") -> Path:
 
 
 @contextmanager
-def served(folder: Path, *seeds: str, more: str = "") -> Iterator[ServedCrawl]:
-    """Serve a job while the block runs."""
+def served(folder: Path, *seeds: str, more: str = "", **options: Any) -> Iterator[ServedCrawl]:
+    """Serve a job while the block runs; `options` are further ones of the coordinator."""
     job = load(write_job(folder, *seeds, more=more))
-    crawl = ServedCrawl(open_crawl(job, CrawlFolder(folder / "crawls", job.name, fresh=False), Options(job=folder)))
+    place = CrawlFolder(folder / "crawls", job.name, fresh=False)
+    crawl = ServedCrawl(open_crawl(job, place, Options(job=folder, **options)))
     try:
         yield crawl
     finally:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crawlfleet.shared.errors import CrawlFailed, JoinError, UsageError
 from crawlfleet.shared.wire import identity as identity_files
-from crawlfleet.shared.wire.join_token import JoinToken, _check, read_token, write_token
+from crawlfleet.shared.wire.join_token import JoinToken, _check, is_written, read_token, write_token
 from crawlfleet.shared.wire.machine import own_addresses
 from crawlfleet.shared.wire.payload import dumps
 
@@ -150,6 +150,18 @@ def test_a_file_without_a_token_is_named(tmp_path: Path, content: bytes) -> None
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(JoinError, match=str(tmp_path / "none")):
         read_token(tmp_path / "none")
+
+
+def test_only_a_file_that_may_still_come_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    assert not is_written(path)
+    path.touch()
+    assert not is_written(path)
+    path.write_text("anything")
+    assert is_written(path)
+    assert is_written(path / "below")
+    with pytest.raises(JoinError, match="Not a directory"):
+        read_token(path / "below")
 
 
 @pytest.mark.parametrize("ipv6", [False, True])

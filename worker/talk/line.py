@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn, Protocol
 
 import structlog
@@ -37,6 +37,17 @@ def dial(manager: FleetManager) -> Coordinator:
     """Connect to the coordinator and return the job's queue there."""
     manager.connect()
     return manager.Queue()
+
+
+def pauses(first_s: float, chance: Callable[[], float] = random.random) -> Iterator[float]:
+    """Yield the pauses between tries: they double from `FIRST_RETRY_S` to `LAST_RETRY_S`; jitter takes off up to half.
+
+    The first is `first_s`.
+    """
+    pause_s = first_s
+    while True:
+        yield pause_s * (0.5 + chance() / 2)
+        pause_s = min(max(2 * pause_s, FIRST_RETRY_S), LAST_RETRY_S)
 
 
 class Line:
@@ -68,13 +79,12 @@ class Line:
     def open(self, keep_trying: Callable[[], bool]) -> Welcome | None:
         """Connect and say hello until it succeeds; None once `keep_trying` returns False."""
         # After a failure even the first try waits, so as not to flood a coordinator that breaks after each hello.
-        delay_s = FIRST_RETRY_S if self._was_open else 0.0
-        while self._rest(delay_s * (0.5 + self._chance() / 2), keep_trying):
+        waits = pauses(FIRST_RETRY_S if self._was_open else 0.0, self._chance)
+        while self._rest(next(waits), keep_trying):
             try:
                 return self._greet()
             except (Unreachable, WireError) as error:
                 self._log_absence(error)
-            delay_s = min(max(2 * delay_s, FIRST_RETRY_S), LAST_RETRY_S)
         return None
 
     def exchange(self, request: ExchangeRequest) -> ExchangeAnswer:
