@@ -60,23 +60,16 @@ _EXCHANGE_REASONS: tuple[tuple[type[BaseException], Reason], ...] = (
 _TLS_REASONS = {9: Reason.TLS_EXPIRED, 10: Reason.TLS_EXPIRED, 62: Reason.TLS_WRONG_HOST, 64: Reason.TLS_WRONG_HOST}
 
 
-class _Failure(NamedTuple):
+class _Failed(Exception):
     """How an exchange failed. `status` and `headers` are those of the head, if one had arrived."""
 
-    reason: Reason
-    detail: str
-    outcome: Outcome = Outcome.NETWORK_ERROR
-    status: int = 0
-    headers: Headers = Headers()
-    remote_address: str = ""
+    status = 0
+    headers = Headers()
+    remote_address = ""
 
-
-class _Failed(Exception):
-    """An exchange that failed."""
-
-    def __init__(self, failure: _Failure) -> None:
-        super().__init__(failure.detail)
-        self.failure = failure
+    def __init__(self, reason: Reason, detail: str, outcome: Outcome = Outcome.NETWORK_ERROR) -> None:
+        super().__init__(detail)
+        self.reason, self.detail, self.outcome = reason, detail, outcome
 
 
 class _Request(NamedTuple):
@@ -119,7 +112,7 @@ class WatchedAdapter(HTTPAdapter):
                 return self._converse(origin, connection, request, keep_bytes)
             except _Failed as failed:
                 # The server closed the idle connection while the request was in transit: retry on a new one.
-                is_reset = failed.failure.reason is Reason.RESET and not connection.watch.heard
+                is_reset = failed.reason is Reason.RESET and not connection.watch.heard
                 if not is_reset or request.method not in ("GET", "HEAD"):
                     raise
         elif connection is not None:
@@ -133,10 +126,11 @@ class WatchedAdapter(HTTPAdapter):
             connection.watch.connected = True
         except Exception as error:
             connection.close()
-            failure, address = _failure_of(error, _CONNECT_REASONS), connection.remote_address
-            if failure.reason is Reason.CONNECT and address:
-                failure = failure._replace(reason=Reason.TLS)  # it was connected, and cut during the handshake
-            raise _Failed(failure._replace(remote_address=address)) from error
+            failed = _failure_of(error, _CONNECT_REASONS)
+            failed.remote_address = connection.remote_address
+            if failed.reason is Reason.CONNECT and failed.remote_address:
+                failed.reason = Reason.TLS  # it was connected, and cut during the handshake
+            raise failed from error
         return connection
 
     def _converse(self, origin: str, connection: Any, request: _Request, keep_bytes: int | None) -> _Answer:
@@ -148,11 +142,10 @@ class WatchedAdapter(HTTPAdapter):
             finally:
                 ended = raw.isclosed()
                 raw.close()
-        except _Failed as failed:
+        except BaseException as error:
             connection.close()
-            raise _Failed(failed.failure._replace(remote_address=connection.remote_address)) from failed
-        except BaseException:
-            connection.close()
+            if isinstance(error, _Failed):
+                error.remote_address = connection.remote_address
             raise
         if ended and not connection.is_closed:
             self._idle[origin] = connection
@@ -177,10 +170,10 @@ class WatchedAdapter(HTTPAdapter):
             )
             raw: HTTPResponse = connection.getresponse()
         except (OSError, BrokenAnswer) as error:
-            failure = _failure_of(error, _EXCHANGE_REASONS)
-            if failure.reason is Reason.TIMEOUT_TOTAL and not connection.watch.answered:
-                failure = failure._replace(reason=Reason.TIMEOUT_FIRST_BYTE)
-            raise _Failed(failure) from error
+            failed = _failure_of(error, _EXCHANGE_REASONS)
+            if failed.reason is Reason.TIMEOUT_TOTAL and not connection.watch.answered:
+                failed.reason = Reason.TIMEOUT_FIRST_BYTE
+            raise failed from error
         return raw
 
     def _receive(self, raw: HTTPResponse, keep_bytes: int | None) -> _Answer:
@@ -195,7 +188,8 @@ class WatchedAdapter(HTTPAdapter):
         except _Failed as failed:
             # Of a redirect or an error only the head matters: its body may fail.
             if wanted:
-                raise _Failed(failed.failure._replace(status=raw.status, headers=headers)) from failed
+                failed.status, failed.headers = raw.status, headers
+                raise
         return _Answer(raw.status, raw.reason or "", headers, body, truncated=truncated)
 
     def send(
@@ -212,8 +206,7 @@ class WatchedAdapter(HTTPAdapter):
         try:
             answer = self.exchange(asked)
         except _Failed as failed:
-            text = f"{failed.failure.reason}: {failed.failure.detail}"
-            raise requests.ConnectionError(text, request=request) from failed
+            raise requests.ConnectionError(f"{failed.reason}: {failed.detail}", request=request) from failed
         # The body is complete and decoded, so these fields no longer apply.
         pairs = [(name, value) for name, value in answer.headers.pairs if name.lower() != "content-encoding"]
         raw = HTTPResponse(
@@ -256,10 +249,10 @@ class RequestsFetcher:
         started = time.monotonic()
         try:
             answer = self._adapter.exchange(_Request("GET", url, self._headers_for(url)), keep_bytes)
-        except _Failed as failed:
-            failure = failed.failure
+        except _Failed as error:
+            failed = error
         except Exception as error:  # noqa: BLE001 - a fetch thread must outlive any page; the report has the type
-            failure = _Failure(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}", Outcome.INTERNAL_ERROR)
+            failed = _Failed(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}", Outcome.INTERNAL_ERROR)
         else:
             return Fetched(
                 url=url,
@@ -272,13 +265,13 @@ class RequestsFetcher:
             )
         return Fetched(
             url=url,
-            status=failure.status,
-            headers=failure.headers,
-            failure=failure.outcome,
-            reason=failure.reason,
-            detail=failure.detail,
+            status=failed.status,
+            headers=failed.headers,
+            failure=failed.outcome,
+            reason=failed.reason,
+            detail=failed.detail,
             elapsed_s=time.monotonic() - started,
-            remote_address=failure.remote_address,
+            remote_address=failed.remote_address,
         )
 
     def _headers_for(self, url: str) -> Mapping[str, str]:
@@ -293,10 +286,10 @@ class RequestsFetcher:
         self.session.close()
 
 
-def _failure_of(error: Exception, reasons: tuple[tuple[type[BaseException], Reason], ...]) -> _Failure:
+def _failure_of(error: Exception, reasons: tuple[tuple[type[BaseException], Reason], ...]) -> _Failed:
     """Map a library's error to a failure; re-raise an error without a reason: it is a bug."""
     if isinstance(error, BrokenAnswer):
-        return _Failure(error.reason, str(error))
+        return _Failed(error.reason, str(error))
     seen: BaseException = error
     if isinstance(error, foreign.ProtocolError) and error.__cause__ is not None:
         seen = error.__cause__
@@ -304,7 +297,7 @@ def _failure_of(error: Exception, reasons: tuple[tuple[type[BaseException], Reas
         if isinstance(seen, kind):
             if isinstance(seen, ssl.SSLCertVerificationError):
                 reason = _TLS_REASONS.get(seen.verify_code, reason)  # noqa: PLW2901  the narrower one
-            return _Failure(reason, str(seen) or type(seen).__name__)
+            return _Failed(reason, str(seen) or type(seen).__name__)
     raise error
 
 
@@ -316,7 +309,7 @@ def _read_body(raw: HTTPResponse, headers: Headers, limit: int, is_enough: bool 
     named = codings(headers) if "content-encoding" in headers else ()
     if not _DECODABLE.issuperset(named):
         text = f"Content-Encoding is {', '.join(named)[:80]!r}, which was not asked for"
-        raise _Failed(_Failure(Reason.BAD_ENCODING, text))
+        raise _Failed(Reason.BAD_ENCODING, text)
     blocks: list[bytes] = []
     size = 0
     declared = 0 if "content-encoding" in headers else raw.length_remaining or 0
@@ -327,8 +320,7 @@ def _read_body(raw: HTTPResponse, headers: Headers, limit: int, is_enough: bool 
             if size > limit:
                 break
     if not is_enough and max(size, declared) > limit:
-        text = f"the body passes the limit of {limit} bytes"
-        raise _Failed(_Failure(Reason.BODY_TOO_LARGE, text, Outcome.TOO_LARGE))
+        raise _Failed(Reason.BODY_TOO_LARGE, f"the body passes the limit of {limit} bytes", Outcome.TOO_LARGE)
     body = blocks[0] if len(blocks) == 1 else b"".join(blocks)
     return body[:limit], size > limit
 
@@ -338,4 +330,4 @@ def _blocks(raw: HTTPResponse) -> Iterator[bytes]:
         while block := raw.read(READ_BYTES, decode_content=True):
             yield block
     except (foreign.HTTPError, OSError, BrokenAnswer) as error:
-        raise _Failed(_failure_of(error, _EXCHANGE_REASONS)) from error
+        raise _failure_of(error, _EXCHANGE_REASONS) from error
