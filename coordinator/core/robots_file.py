@@ -26,20 +26,11 @@ _MARK = re.compile(rb"\A(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)")
 _AGENT = "User-agent"
 _RULES = ("Allow", "Disallow")
 _FIELDS = {  # with the misspellings that Google's parser and protego accept
-    b"user-agent": _AGENT,
-    b"useragent": _AGENT,
-    b"user agent": _AGENT,
+    **dict.fromkeys((b"user-agent", b"useragent", b"user agent"), _AGENT),
     b"allow": "Allow",
-    b"disallow": "Disallow",
-    b"dissallow": "Disallow",
-    b"dissalow": "Disallow",
-    b"disalow": "Disallow",
-    b"diasllow": "Disallow",
-    b"disallaw": "Disallow",
-    b"crawl-delay": "Crawl-delay",
-    b"crawl delay": "Crawl-delay",
-    b"request-rate": "Request-rate",
-    b"request rate": "Request-rate",
+    **dict.fromkeys((b"disallow", b"dissallow", b"dissalow", b"disalow", b"diasllow", b"disallaw"), "Disallow"),
+    **dict.fromkeys((b"crawl-delay", b"crawl delay"), "Crawl-delay"),
+    **dict.fromkeys((b"request-rate", b"request rate"), "Request-rate"),
 }
 _RECORD = re.compile(rb"(%b)(?:\s*:|\s)\s*(.*)" % b"|".join(_FIELDS), re.IGNORECASE | re.DOTALL)
 

@@ -35,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Serve a job as the arguments say; return the exit code. Raise `UsageError` if that is impossible."""
+    import msgspec
+
     from crawlfleet.shared.lean import load_structlog
 
     load_structlog()
@@ -43,7 +45,7 @@ def execute(args: argparse.Namespace) -> int:
     from crawlfleet.screen.tables import show_summary
 
     console = Console()
-    host, port = parse_address(args.bind)
+    args.host, args.port = parse_address(args.bind)
 
     def tell(crawl: Crawl) -> None:
         console.say(f"coordinator for {args.job} on {crawl.address[0]}:{crawl.address[1]}")
@@ -52,18 +54,7 @@ def execute(args: argparse.Namespace) -> int:
         console.say("start workers, here or on other machines, with:")
         print(f"crawlfleet worker --join {crawl.token.encode()}", flush=True)
 
-    options = Options(
-        job=args.job,
-        crawls=args.crawls,
-        host=host,
-        port=port,
-        advertise=tuple(args.advertise),
-        fresh=args.fresh,
-        accept_changes=args.accept_changes,
-        identity=args.identity,
-        join_file=args.join_file,
-    )
-    end = serve(options, tell)
+    end = serve(msgspec.convert(args, Options, from_attributes=True), tell)
     show_summary(end, console)
     return end.exit_code
 

@@ -19,13 +19,8 @@ _ASSET_TYPES = frozenset({"stylesheet", "icon"})
 _NO_PAGE_TYPES = frozenset({"stylesheet"})
 _PAGE_MEDIA = frozenset({"", "text/html", "application/xhtml+xml"})
 _UNTRUSTED = frozenset({"nofollow", "ugc", "sponsored"})
-_PLACES = {  # tag: attributes with the address of a page
-    "a": ("href",),
-    "area": ("href",),
-    "link": ("href",),
-    "iframe": ("src",),
-    "frame": ("src",),
-}
+# Tag: attributes with the address of a page.
+_PLACES = dict.fromkeys(("a", "area", "link"), ("href",)) | dict.fromkeys(("iframe", "frame"), ("src",))
 _ASSETS = {  # tag: attributes with the address of an asset
     "img": ("src", "srcset"),
     "source": ("src", "srcset"),
