@@ -35,7 +35,10 @@ GC_THRESHOLDS = (50_000, 20, 100)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How to serve a job. `advertise` are the addresses that the join token names (default: this machine's)."""
+    """How to serve a job. `advertise` are the addresses that the join token names (default: this machine's).
+
+    With `wait` the crawl stays open for programs, and may have no seeds.
+    """
 
     job: Path
     crawls: Path = Path("crawls")
@@ -47,6 +50,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     identity: Path | None = None
     join_file: Path | None = None
     log_to_console: bool = True
+    wait: bool = False
 
 
 def serve(options: Options, on_ready: Callable[[Crawl], None]) -> Summary:
@@ -56,7 +60,7 @@ def serve(options: Options, on_ready: Callable[[Crawl], None]) -> Summary:
     """
     # Rows and messages form no cycles: frequent collections would take a tenth of the coordinator's time.
     gc.set_threshold(*GC_THRESHOLDS)
-    job = load(options.job)
+    job = load(options.job, needs_seeds=not options.wait)
     folder = CrawlFolder(options.crawls, job.name, fresh=options.fresh)
     log.configure(folder.log, console=options.log_to_console)
     crawl = open_crawl(job, folder, options)
@@ -75,6 +79,8 @@ def open_crawl(job: Job, folder: CrawlFolder, options: Options) -> Crawl:
         opened.callback(store.close)
         keep_job = take_job(store, as_data(job), accept=options.accept_changes)
         service = Service(store, policy(job, work), work, store.epoch, Journal(), store.opened_at)
+        if options.wait:
+            service.wait_for_programs()
         follower = _open_follower(job, folder, opened, store)
         results = ResultsDict(store, policy_of(work.urls))
 

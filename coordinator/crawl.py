@@ -173,7 +173,12 @@ class Crawl:
 
     def _status(self, now: float) -> Status:
         numbers = asdict(self._numbers(now - self._began_at))
-        return Status(**numbers, sessions=self._service.sessions, finished=self._service.is_finished)
+        return Status(
+            **numbers,
+            sessions=self._service.sessions,
+            finished=self._service.is_finished,
+            awaits_programs=self._service.awaits_programs,
+        )
 
     def _summary(self, finished: bool, elapsed_s: float) -> Summary:
         numbers = self._numbers(elapsed_s)
@@ -199,7 +204,7 @@ class Crawl:
             return "interrupted", "", INTERRUPTED
         if not self._follower.is_at_end():
             return "failed", "A sink is behind the crawl's log: run the job again.", FAILED
-        if self._store.ledger().seeds_fetched == 0:
+        if self._job.seeds and self._store.ledger().seeds_fetched == 0:
             reasons = ", ".join(sorted(numbers.reasons))
             why = f" ({reasons})" if reasons else ""
             return "failed", f"No seed gave a page{why}: see {self.folder.log}.", FAILED

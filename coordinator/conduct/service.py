@@ -13,6 +13,7 @@ from functools import partial
 import msgspec
 
 from crawlfleet.coordinator.conduct.members import Member, Members
+from crawlfleet.coordinator.conduct.programs import Programs
 from crawlfleet.coordinator.conduct.turns import OnChanges, Turns
 from crawlfleet.coordinator.core import admission, budget, leases, settle, sitemaps
 from crawlfleet.coordinator.core.admission import Link
@@ -59,6 +60,7 @@ class Service:
         self._epoch = epoch
         self.urls = policy_of(policy.urls)
         self._members = Members()
+        self._programs = Programs()
         self._turns = Turns(store, policy, journal)
         self._has_to_rejudge = bool(store.ledger().scope_hosts)
         self._reopen(now)
@@ -76,8 +78,23 @@ class Service:
 
     @property
     def is_finished(self) -> bool:
-        """Whether every task is final for good: none waits, is leased, or must be judged again."""
-        return self.open_tasks() == 0 and not self._has_to_rejudge
+        """Whether no program is awaited, and every task is final for good: none waits, is leased, or must be judged."""
+        return self.open_tasks() == 0 and not self._has_to_rejudge and not self.awaits_programs
+
+    @property
+    def awaits_programs(self) -> bool:
+        """Whether the crawl is kept open for programs."""
+        return self._programs.is_awaited
+
+    def wait_for_programs(self) -> None:
+        """Keep the crawl open until a program has opened a named object, and all that did have gone."""
+        self._programs.wait()
+
+    def program_opened(self, session: str) -> None:
+        """Note that a program has opened a named object; raise `Unreachable` if its session is no member."""
+        if self._members.get(session) is None:
+            raise Unreachable("only a session that has said hello can open an object: this one is not known (any more)")
+        self._programs.opened(session)
 
     def add_seeds(self, urls: Iterable[str], now: float, maps: Iterable[str] = ()) -> None:
         """Admit URLs of pages, and of sitemaps (`maps`), at depth 0. They must be canonical by the standard."""
@@ -134,6 +151,7 @@ class Service:
             held = self._store.leases_of(session)
             member.note_started((lease.id, ref) for lease in held for ref in lease.refs)
             self._release({lease.id for lease in held}, member, now)
+        self._programs.gone(session)
         self.locks.free(session)
 
     def exchange(self, request: ExchangeRequest, now: float) -> ExchangeAnswer:
@@ -216,6 +234,7 @@ class Service:
 
     def _lose_session(self, session: str, now: float) -> None:
         """Take back all leases and locks of a lost session."""
+        self._programs.gone(session)
         self.locks.free(session)
         self._end(leases.lose, session, self._members.part(session), now)
 

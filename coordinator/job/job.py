@@ -194,11 +194,18 @@ def _sinks(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _enough_seeds(seeds: Seeds, info: ValidationInfo) -> Seeds:
+    if not seeds and (info.context is None or info.context["needs_seeds"]):
+        text = "holds no seed: write an address such as https://example.org/, or serve programs alone with --wait"
+        raise ValueError(text)
+    return seeds
+
+
 class Job(Section):
     """A whole job. `seeds` are canonical URLs and sitemaps, ranges expanded; `hooks` is the hook's resolved path."""
 
     name: Annotated[str, AfterValidator(job_values.job_name)]
-    seeds: Annotated[Seeds, PlainValidator(read_seeds)]
+    seeds: Annotated[Seeds, PlainValidator(read_seeds), AfterValidator(_enough_seeds)]
     scope: ScopeRules = ScopeRules()
     traps: TrapRules = TrapRules()
     urls: UrlRules = UrlRules()
@@ -244,13 +251,14 @@ class Job(Section):
         return self
 
 
-def load(path: Path) -> Job:
+def load(path: Path, *, needs_seeds: bool = True) -> Job:
     """Read and validate a job file; raise `JobError` with every problem found."""
     document = yaml_source.read(path)
     found = list(document.problems)
     if document.complete:
         try:
-            job = Job.model_validate(document.value, context={"folder": path.parent, "hook": ""})
+            context = {"folder": path.parent, "hook": "", "needs_seeds": needs_seeds}
+            job = Job.model_validate(document.value, context=context)
         except ValidationError as error:
             found += problems.judge(document, error.errors(include_url=False), _advise, _known)
         else:

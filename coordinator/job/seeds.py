@@ -43,10 +43,7 @@ def read_seeds(value: object) -> Seeds:
     if wanted > MAX_SEEDS:
         raise ValueError(f"make {wanted} addresses: {MAX_SEEDS} at most are accepted")
     expanded = _WRITTEN.validate_python(value)
-    seeds = tuple(dict.fromkeys(seed for written in expanded for seed in _each(written)))
-    if not seeds:
-        raise ValueError("holds no seed: write an address such as https://example.org/")
-    return seeds
+    return tuple(dict.fromkeys(seed for written in expanded for seed in _each(written)))
 
 
 def _form(value: object) -> str:

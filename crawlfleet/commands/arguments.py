@@ -17,6 +17,11 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
         help="resume although the job's seeds, scope, traps or urls have changed",
     )
     parser.add_argument(
+        "--wait",
+        action="store_true",
+        help="stay open until the last program that opened a named object has gone; such a job needs no seeds",
+    )
+    parser.add_argument(
         "--crawls", metavar="DIR", type=Path, default=Path("crawls"), help="where crawls are kept (default: crawls)"
     )
 

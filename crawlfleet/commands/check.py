@@ -15,8 +15,10 @@ def execute(args: argparse.Namespace) -> int:
     """Load a job and print what it contains; raise a `JobError` with all of its problems."""
     from crawlfleet.coordinator.job.job import load
 
-    job = load(args.job)
+    job = load(args.job, needs_seeds=False)
     seeds = "1 seed" if len(job.seeds) == 1 else f"{len(job.seeds):,} seeds"
+    if not job.seeds:
+        seeds = "no seeds (run it with --wait)"
     rules = "1 item rule" if len(job.items) == 1 else f"{len(job.items)} item rules"
     print(f"{args.job}: job {job.name!r} is fine: {seeds}, {rules}, into {', '.join(job.sinks)}")
     return 0

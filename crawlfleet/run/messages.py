@@ -18,6 +18,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     accept_changes: bool
     workers: int
     threads: int | None
+    wait: bool
 
 
 class Serving(PipeMessage, frozen=True, kw_only=True):

@@ -68,5 +68,7 @@ def words(status: Status, rate: float) -> str:
             f"waiting for robots.txt of {hosts(status.robots_waiting)}, {duration_text(status.robots_wait_s)} at most"
         )
         parts.append(f"{waits} ({some})" if some else waits)
+    if status.awaits_programs and not status.unfinished:
+        parts.append("waiting for programs")
     workers = "1 worker" if status.sessions == 1 else f"{status.sessions} workers"
     return f"{status.job}: {' · '.join(parts)} · {workers} · {status.elapsed_s:,.0f} s"

@@ -46,14 +46,14 @@ def write_job(folder: Path, *seeds: str, more: str = "") -> Path:
     delay = "" if "politeness" in more else "politeness: {delay: 0s, per_host: 8}\n"
     lines = "".join(f"  - {seed}\n" for seed in seeds)
     path = folder / "own.yaml"
-    path.write_text(f"name: own\nseeds:\n{lines}{delay}sinks: [items.jsonl]\n{more}")
+    path.write_text(f"name: own\nseeds: {'' if seeds else '[]'}\n{lines}{delay}sinks: [items.jsonl]\n{more}")
     return path
 
 
 @contextmanager
 def served(folder: Path, *seeds: str, more: str = "", **options: Any) -> Iterator[ServedCrawl]:
     """Serve a job while the block runs; `options` are further ones of the coordinator."""
-    job = load(write_job(folder, *seeds, more=more))
+    job = load(write_job(folder, *seeds, more=more), needs_seeds=not options.get("wait"))
     place = CrawlFolder(folder / "crawls", job.name, fresh=False)
     crawl = ServedCrawl(open_crawl(job, place, Options(job=folder, **options)))
     try:

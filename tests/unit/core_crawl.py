@@ -32,7 +32,8 @@ POLICY = make_policy(user_agent="bot", scope=ScopeSpec(hosts=("a.test", "b.test"
 class CoreCrawl:
     """One crawl and its time; every call is flushed, as the loop does it."""
 
-    def __init__(self, *seeds: str, store: Store | None = None, **policy: object) -> None:
+    def __init__(self, *seeds: str, store: Store | None = None, wait: bool = False, **policy: object) -> None:
+        self.wait = wait
         self.policy = policy_with(POLICY, **policy)
         self.store = store if store is not None else MemoryStore()
         self.changes: list[Change] = []
@@ -46,6 +47,8 @@ class CoreCrawl:
         """Go on with the same store, by a policy that may have changed."""
         self.policy = policy_with(self.policy, **policy)
         self.service = Service(self.store, self.policy, self.brief, 7, self.changes.extend, self.now)
+        if self.wait:
+            self.service.wait_for_programs()
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass and the loop tick."""

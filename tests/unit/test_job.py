@@ -168,6 +168,13 @@ class TestSeeds:
     def test_seeds_are_a_list_of_at_least_one(self, seeds: str, said: str) -> None:
         assert said in problem(f"name: t\nseeds: {seeds}\n")
 
+    def test_a_job_for_programs_alone_needs_no_seeds_but_the_key(self) -> None:
+        assert "or serve programs alone with --wait" in problem("name: t\nseeds: []\n")
+        assert load(Path("job.yaml"), needs_seeds=False).seeds == ()
+        Path("job.yaml").write_text("name: t\n")
+        with pytest.raises(JobError, match="seeds"):
+            load(Path("job.yaml"), needs_seeds=False)
+
 
 @pytest.mark.usefixtures("folder")
 class TestValues:
