@@ -25,7 +25,7 @@ from crawlfleet.coordinator.frontier.sqlite.marks import SqliteMarks
 from crawlfleet.coordinator.sinks.port import LineKind, SinkKind
 from crawlfleet.coordinator.sinks.registry import SINKS, entry_for
 from crawlfleet.shared.errors import CrawlFailed, UsageError
-from crawlfleet.shared.messages import Row
+from tests.results import result
 from tests.toys.sinks import LINES, TABLE
 
 ENTRIES = (*SINKS.values(), LINES, TABLE)
@@ -34,21 +34,6 @@ TRANSACTIONAL = [entry for entry in ENTRIES if entry.transactional]
 COLUMNS = ("url", "item", "n", "text")
 NAME = "items"
 MARKS = "sinks.db"
-
-
-def result(number: int, rows: int = 1) -> Result:
-    return Result(
-        ref=number.to_bytes(16, "big"),
-        url=f"http://a.test/{number}",
-        status=200,
-        depth=0,
-        content_type="text/html",
-        size_bytes=1,
-        elapsed_s=0.0,
-        at=0.0,
-        hops=(),
-        rows=tuple(Row(item="quote", index=place, fields={"n": number, "text": "ü"}) for place in range(rows)),
-    )
 
 
 LOG = (result(1), result(2, rows=0), result(3, rows=2), result(4))

@@ -10,14 +10,15 @@ from msgspec.structs import replace
 
 from crawlfleet.coordinator.core.changes import Accepted, Put
 from crawlfleet.coordinator.core.politeness import asked
-from crawlfleet.coordinator.core.rows import Gate, OriginRow, Result, TaskRow, TaskState
+from crawlfleet.coordinator.core.rows import Gate, OriginRow, TaskRow, TaskState
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.coordinator.offline.verify import verify
 from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
-from crawlfleet.shared.messages import Kind, Outcome, Row
+from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.urls import fingerprint
+from tests.results import result
 from tests.unit.core_crawl import SEED, CoreCrawl, all_of
 
 
@@ -93,14 +94,15 @@ def test_pages_do_not_wait_for_ever_for_a_robots_txt_that_kills_whoever_fetches_
 def test_a_sink_that_is_ahead_of_a_log_cut_short_goes_back_to_it(tmp_path: Path) -> None:
     path = tmp_path / "items.jsonl"
     sink = JsonLines(()).open(path, None, power=False)
-    mark = sink.write([_result("/0"), _result("/1")])
+    mark = sink.write([result(0), result(1)])
     sink.close()
     reopened = JsonLines(()).open(path, mark, power=False)
-    mark = reopened.restore(iter([_result("/0")]), 1)
-    reopened.write([_result("/2")])
+    mark = reopened.restore(iter([result(0)]), 1)
+    reopened.write([result(2)])
     reopened.close()
     assert mark.results == 1
-    assert [msgspec.json.decode(line)["url"] for line in path.read_bytes().splitlines()] == ["/0", "/2"]
+    urls = [msgspec.json.decode(line)["url"] for line in path.read_bytes().splitlines()]
+    assert urls == [result(0).url, result(2).url]
 
 
 def test_a_page_that_is_dropped_for_its_content_type_has_an_accepted_report(tmp_path: Path) -> None:
@@ -114,18 +116,3 @@ def test_a_page_that_is_dropped_for_its_content_type_has_an_accepted_report(tmp_
         assert crawl.task().state is TaskState.DROPPED
     proof = verify(tmp_path)
     assert [invariant for invariant in proof.invariants if invariant.broken] == []
-
-
-def _result(url: str) -> Result:
-    return Result(
-        ref=url.encode(),
-        url=url,
-        status=200,
-        depth=0,
-        content_type="text/html",
-        size_bytes=1,
-        elapsed_s=0.0,
-        at=0.0,
-        hops=(),
-        rows=(Row(item="page", index=0, fields={"n": 1}),),
-    )

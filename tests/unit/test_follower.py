@@ -17,22 +17,7 @@ from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
 from crawlfleet.coordinator.sinks.port import Sink
 from crawlfleet.shared.errors import CrawlFailed
-from crawlfleet.shared.messages import Row
-
-
-def result(number: int, rows: int = 1) -> Result:
-    return Result(
-        ref=number.to_bytes(16, "big"),
-        url=f"http://a.test/{number}",
-        status=200,
-        depth=0,
-        content_type="text/html",
-        size_bytes=1,
-        elapsed_s=0.0,
-        at=0.0,
-        hops=(),
-        rows=tuple(Row(item="quote", index=place, fields={"n": number, "text": "ü"}) for place in range(rows)),
-    )
+from tests.results import result
 
 
 def record(store: MemoryStore, *results: Result) -> None:
