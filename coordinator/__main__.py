@@ -1,7 +1,5 @@
 """`python -m crawlfleet.coordinator`: the `coordinator` command as a program of its own."""
 
-from __future__ import annotations
-
 import sys
 
 from crawlfleet.commands.registry import run_alone

@@ -1,7 +1,5 @@
 """The errors that a user's program can catch. `crawlfleet.shared.errors` shows their tree."""
 
-from __future__ import annotations
-
 from crawlfleet.shared.errors import (
     CrawlFailed,
     CrawlfleetError,

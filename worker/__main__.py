@@ -1,7 +1,5 @@
 """`python -m crawlfleet.worker`: the `worker` command as a program of its own."""
 
-from __future__ import annotations
-
 import multiprocessing
 import sys
 

@@ -51,10 +51,7 @@ class Agenda:
         return attempt
 
     def start_ready(self, most: int) -> tuple[list[Attempt], float | None]:
-        """Start up to `most` tasks that may start now; return them, and the seconds until the next (None: unknown).
-
-        This is for a thread that waits for other events too: see `listen`.
-        """
+        """Start up to `most` tasks that may start now; return them, and the seconds until the next (None: unknown)."""
         with self._changed:
             attempts: list[Attempt] = []
             if self._closed or most < 1:

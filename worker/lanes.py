@@ -98,10 +98,7 @@ class Lanes:
         self._overdue: list[TaskKey] = []
 
     def add(self, lease: Lease, received_at: float, until: float) -> None:
-        """Add a lease that ends at `until`.
-
-        Its slots apply to the host from now on, its spacing to the time before each of its own tasks.
-        """
+        """Add a lease that ends at `until`. Its slots apply to the host from now on, its spacing to its own tasks."""
         lane = self._lanes.get(lease.host)
         if lane is None:
             lane = self._lanes[lease.host] = _Lane(lease.host)

@@ -37,7 +37,7 @@ from crawlfleet.worker.app import ORPHANED, WorkerArguments, WorkerOptions, serv
 from crawlfleet.worker.process.current_pages import CurrentPages
 from crawlfleet.worker.process.memory import share_of
 from crawlfleet.worker.process.messages import FROM_WORKER, Drain, Failed, Joined
-from crawlfleet.worker.process.wakeup import Signals
+from crawlfleet.worker.process.wakeup import Signals, signals_blocked
 
 FIRST_PAUSE_S = 0.1
 LAST_PAUSE_S = 10.0
@@ -133,11 +133,8 @@ class Node:
             name=f"worker-{slot.index}",
         )
         # A signal that comes in between waits: for us until here, for the child until its handlers are set.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        try:
+        with signals_blocked(SIGNALS):
             process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
         slot.joined = False
         slot.failure = None

@@ -37,7 +37,9 @@ def heard(host: HostRow, report: Report, start_at: float, policy: Policy, now: f
     is_good = report.status not in BUSY and (report.outcome in _GOOD or 400 <= report.status < 500)
     is_refusal = report.status in BUSY and start_at > host.pressed_at
     latency_s = host.latency_s + WEIGHT * (min(LONGEST_S, max(0.0, report.elapsed_s)) - host.latency_s)
-    wanted_s, adaptive_s = _wanted_by(latency_s, policy), host.adaptive_s
+    # This leaves a slow host idle for its share of the time, for any number of slots.
+    wanted_s = IDLE_SHARE * latency_s / policy.politeness.per_host if latency_s > SLOW_S else 0.0
+    adaptive_s = host.adaptive_s
     if is_refusal:
         adaptive_s = max(LEAST_DELAY_S, 2 * max(host.delay_s, adaptive_s))
     elif is_good:
@@ -51,11 +53,6 @@ def heard(host: HostRow, report: Report, start_at: float, policy: Policy, now: f
         pressed_at=now if is_refusal else host.pressed_at,
         refusals=0 if is_good else host.refusals + is_refusal,
     )
-
-
-def _wanted_by(latency_s: float, policy: Policy) -> float:
-    """Return the delay that leaves a slow host idle for its share of the time, for any number of slots."""
-    return IDLE_SHARE * latency_s / policy.politeness.per_host if latency_s > SLOW_S else 0.0
 
 
 def _recovered(adaptive_s: float, wanted_s: float) -> float:

@@ -18,8 +18,8 @@ from crawlfleet.shared.web.user_agent import product_token
 
 # Parsed rules take about forty times the memory of their text: cache many small files and a few large ones.
 _SMALL_BYTES = 8 * 1024
-_SMALL_KEPT = 1024
-_LARGE_KEPT = 16
+_read_small = lru_cache(maxsize=1024)(RobotsFile)
+_read_large = lru_cache(maxsize=16)(RobotsFile)
 
 
 def url_of(origin: str) -> str:
@@ -65,7 +65,3 @@ def asked_delay_s(origin: OriginRow, user_agent: str) -> float:
 def _read(text: bytes, user_agent: str) -> RobotsFile:
     read = _read_small if len(text) <= _SMALL_BYTES else _read_large
     return read(text, product_token(user_agent))
-
-
-_read_small = lru_cache(maxsize=_SMALL_KEPT)(RobotsFile)
-_read_large = lru_cache(maxsize=_LARGE_KEPT)(RobotsFile)

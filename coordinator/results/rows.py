@@ -16,10 +16,7 @@ def flat_rows(result: Result) -> Iterator[dict[str, Any]]:
 
 
 def columns_of(job: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys of a job's rows according to its rules, each key once. A hook may add others.
-
-    `job` is plain data, as the store keeps it.
-    """
+    """Return the keys of a job's rows according to its rules, each key once. A hook may add others."""
     items = job.get("items", ())
     fields = dict.fromkeys(field for item in items for field in item["fields"])
     if not items and job.get("hooks") is None:

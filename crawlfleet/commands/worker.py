@@ -1,7 +1,4 @@
-"""`crawlfleet worker`, or `python -m crawlfleet.worker`: a node on this machine.
-
-The modules of a node are imported only when it is run, so that `--help` is fast.
-"""
+"""`crawlfleet worker`, or `python -m crawlfleet.worker`: a node on this machine."""
 
 from __future__ import annotations
 

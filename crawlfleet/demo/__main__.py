@@ -1,7 +1,5 @@
 """`python -m crawlfleet.demo`: serve the demo site."""
 
-from __future__ import annotations
-
 import sys
 
 from crawlfleet.demo.server import main

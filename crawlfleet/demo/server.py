@@ -101,10 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def serve(host: str = "127.0.0.1", port: int = 0, slow_s: float = 1.0) -> DemoSite:
-    """Serve the shop from a thread of its own; raise `OSError` if the address is in use.
-
-    End it with `shutdown()` and `server_close()`.
-    """
+    """Serve the shop in a thread, until `shutdown()` and `server_close()`; raise `OSError` if the address is in use."""
     site = DemoSite(host, port, slow_s)
     threading.Thread(target=site.serve_forever, args=(0.05,), name="demo-site", daemon=True).start()
     return site

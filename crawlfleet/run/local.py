@@ -10,8 +10,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -26,6 +25,7 @@ from crawlfleet.run.messages import FROM_COORDINATOR, Ended, Refused, RunOptions
 from crawlfleet.shared.errors import CrawlfleetError, JobError, Unreachable, UsageError
 from crawlfleet.shared.exits import INTERRUPTED
 from crawlfleet.shared.pipe import receive, send
+from crawlfleet.worker.process.wakeup import signals_blocked
 
 if TYPE_CHECKING:
     from crawlfleet.screen.console import Console
@@ -54,7 +54,8 @@ def run(options: RunOptions) -> int:
             target=coordinator_process, args=(options, theirs, (ours, nodes, to_node)), name="coordinator"
         )
         node = context.Process(target=node_process, args=(options, nodes, (ours, theirs, to_node)), name="node")
-        with _signals_blocked():
+        # A Ctrl-C for this process would kill them during their imports.
+        with signals_blocked([signal.SIGINT, signal.SIGTERM]):
             coordinator.start()
             node.start()
         theirs.close()
@@ -106,16 +107,6 @@ def node_process(options: RunOptions, pipe: Connection, inherited: Iterable[Conn
     from crawlfleet.run.node_process import be_node
 
     raise SystemExit(be_node(options, pipe))
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Start processes with signals blocked: a Ctrl-C for this process would kill them during their imports."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _become_a_child(inherited: Iterable[Connection]) -> None:

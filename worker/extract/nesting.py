@@ -41,7 +41,6 @@ _FOREIGN = frozenset({b"svg", b"math"})
 # Items close the one before, except one of an outer list.
 _ITEMS = {b"li": (b"li",), b"dd": (b"dd", b"dt"), b"dt": (b"dd", b"dt")}
 _LISTS = frozenset(b"dir dl menu ol table ul".split())
-_NOWHERE: frozenset[bytes] = frozenset()
 # Those of them that are void everywhere.
 _VOID = re.compile(rb"<(?:br|embed|hr|img|meta)[\s/>]", re.IGNORECASE)
 # Elements that are reopened in all that follows until they are closed (HTML, 13.2.4.3: "active formatting elements").
@@ -62,10 +61,7 @@ def flattened(body: bytes) -> bytes:
 
 
 def _may_be_deep(body: bytes, tags: list[int], without_void: bool = False) -> bool:
-    """Estimate an upper bound of the depth by counts: as if every end tag closed something.
-
-    `tags` is the number of tags in each block.
-    """
+    """Estimate an upper bound of the depth by `tags`, their number in each block, as if every end closed something."""
     with_lasting = sum(tags) > SOME_TAGS
     depth = lasting = 0
     for number, within in enumerate(tags):
@@ -140,14 +136,14 @@ class _Depth:
                 names.append(name)
                 quoted = max(quoted, _end_of_quote(body, tag.end()))
             elif start < quoted:
-                self._close((name,), _NOWHERE, 1)
+                self._close((name,), doubt=1)
             elif names and names[-1] == name:
                 names.pop()
             else:
-                self._close((name,), _NOWHERE)
+                self._close((name,))
         return deep
 
-    def _close(self, wanted: tuple[bytes, ...], stops: frozenset[bytes], doubt: int = 0) -> None:
+    def _close(self, wanted: tuple[bytes, ...], stops: frozenset[bytes] = frozenset(), doubt: int = 0) -> None:
         """Close the nearest of the `wanted` elements, and all elements open in it."""
         names = self._names
         for up in range(1, min(len(names), NEARBY) + 1):

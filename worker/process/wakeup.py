@@ -8,10 +8,21 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from multiprocessing import connection
 from types import TracebackType
 from typing import Any
+
+
+@contextmanager
+def signals_blocked(numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    """Let signals wait; a process that is started meanwhile begins with them blocked."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 class Signals:
