@@ -17,7 +17,7 @@ from crawlfleet.worker.lanes import Attempt, Lanes, News
 class Agenda:
     """`Lanes` for many threads: fetch threads block in `take`, the control thread calls the rest.
 
-    At most one waiting thread, the leader, wakes by time; all others sleep until they are needed.
+    Once `closed` it starts no more. At most one waiting thread, the leader, wakes by time; others sleep until needed.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, on_low: Callable[[], None] = lambda: None) -> None:
@@ -29,7 +29,7 @@ class Agenda:
         self._changed = threading.Condition()
         self._on_change: Callable[[], None] = lambda: None
         self._leader: object | None = None
-        self._closed = False
+        self.closed = False
 
     def add(self, lease: Lease, received_at: float, until: float) -> None:
         """See `Lanes.add`."""
@@ -54,7 +54,7 @@ class Agenda:
         """Start up to `most` tasks that may start now; return them, and the seconds until the next (None: unknown)."""
         with self._changed:
             attempts: list[Attempt] = []
-            if self._closed or most < 1:
+            if self.closed or most < 1:
                 return attempts, None
             now = self._clock()
             while len(attempts) < most and (attempt := self._lanes.pop_ready(now)) is not None:
@@ -105,14 +105,9 @@ class Agenda:
     def close(self) -> None:
         """Start no more tasks: every `take`, now and later, returns None."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             self._changed.notify_all()
         self._on_change()
-
-    @property
-    def closed(self) -> bool:
-        """Whether no more task will start."""
-        return self._closed
 
     @property
     def waiting(self) -> int:
@@ -130,7 +125,7 @@ class Agenda:
         return self._lanes.running
 
     def _await_ready(self, give_up_at: float | None) -> Attempt | None:
-        while not self._closed:
+        while not self.closed:
             now = self._clock()
             attempt = self._lanes.pop_ready(now)
             if attempt is not None:

@@ -41,8 +41,6 @@ class Journal:
                     self._note_origin(origin)
                 case Put(row=LeaseRow(version=1) as lease):
                     self._log.debug("lease granted", lease=lease.id, host=lease.host, tasks=len(lease.refs))
-                case _:
-                    pass
 
     def _note_task(self, change: TaskMoved) -> None:
         task = change.task

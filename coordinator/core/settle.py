@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 from zlib import crc32
 
 from crawlfleet.coordinator.core import admission, budget, gates, leads, politeness, pressure, retry, robots, sitemaps
@@ -205,16 +206,13 @@ def _event_of(report: Report) -> TaskEvent:
 def _end(
     turn: Turn, task: TaskRow, event: TaskEvent, report: Report, outlinks: tuple[bytes, ...] = (), reason: str = ""
 ) -> None:
-    turn.move(
-        task,
-        event,
-        reason=reason,
-        outcome=report.outcome,
-        status=report.status,
-        settled=(*task.settled, report.lease),
-        reserved=False,
-        outlinks=outlinks,
-    )
+    turn.move(task, event, reason=reason, outlinks=outlinks, **_answered(task, report))
+
+
+def _answered(task: TaskRow, report: Report) -> dict[str, Any]:
+    """Return the fields of a task that any answer changes."""
+    settled = (*task.settled, report.lease)
+    return {"outcome": report.outcome, "status": report.status, "settled": settled, "reserved": False}
 
 
 def _record(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ...]) -> None:
@@ -244,15 +242,12 @@ def _retry(turn: Turn, task: TaskRow, report: Report, not_before: float, is_excu
         task,
         TaskEvent.RETRIED,
         reason=report.reason,
-        outcome=report.outcome,
-        status=report.status,
         attempt=task.attempt + (not is_excused),
         refusals=task.refusals + is_excused,
         not_before=not_before,
         lease=0,
-        settled=(*task.settled, report.lease),
-        reserved=False,
         queue=queue_of(task),
+        **_answered(task, report),
     )
     awaken_host(turn, task.host, not_before)
 

@@ -11,6 +11,7 @@ the loss), nor hosts without a delay.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import pairwise
 from math import inf, isfinite
 from pathlib import Path
@@ -49,14 +50,11 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 
 def audit(folder: Path) -> Audit:
     """Audit a crawl's log, also while the crawl runs; raise `UsageError` if there is no readable one."""
-    reader = open_reader(folder)
-    try:
-        hosts: dict[str, list[Start]] = {}
+    hosts: dict[str, list[Start]] = {}
+    with closing(open_reader(folder)) as reader:
         for line in reader.story():
             if line.start is not None:
                 hosts.setdefault(line.start.host, []).append(line.start)
-    finally:
-        reader.close()
     found = [audit_host(host, starts) for host, starts in hosts.items()]
     return Audit(hosts=tuple(sorted(found, key=lambda host: (_margin_s(host), host.host))))
 

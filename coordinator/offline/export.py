@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import IO, cast
 
@@ -25,20 +26,18 @@ def export(folder: Path, target: Path | None, *, overwrite: bool = False) -> int
     if target is not None and target.exists() and not overwrite:
         raise UsageError(f"{target} exists already: name another file, or replace it by --overwrite")
     entry = _entry_for(target)
-    reader = open_reader(folder)
-    try:
-        kind = cast("LineKind", entry.made_for(columns_of(reader.job)))
-        if target is None:
-            return _write(reader, kind, sys.stdout.buffer)
-        draft = target.with_name(target.name + ".tmp")
-        with draft.open("wb") as file:
-            count = _write(reader, kind, file)
-        draft.replace(target)
-        return count
-    except OSError as error:
-        raise CrawlFailed(f"cannot write {target or 'standard output'}: {error.strerror}") from error
-    finally:
-        reader.close()
+    with closing(open_reader(folder)) as reader:
+        try:
+            kind = cast("LineKind", entry.made_for(columns_of(reader.job)))
+            if target is None:
+                return _write(reader, kind, sys.stdout.buffer)
+            draft = target.with_name(target.name + ".tmp")
+            with draft.open("wb") as file:
+                count = _write(reader, kind, file)
+            draft.replace(target)
+            return count
+        except OSError as error:
+            raise CrawlFailed(f"cannot write {target or 'standard output'}: {error.strerror}") from error
 
 
 def _entry_for(target: Path | None) -> SinkEntry:

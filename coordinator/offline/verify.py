@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -98,8 +99,7 @@ class Replay:
 def verify(folder: Path) -> Proof:
     """Check a crawl's folder; raise `UsageError` if it holds no readable crawl, or the crawl is running."""
     refuse_if_running(folder)
-    reader = open_reader(folder)
-    try:
+    with closing(open_reader(folder)) as reader:
         replay = Replay(reader.name_of)
         outlinks = _check_outlinks(reader, replay)
         urls: dict[int, str] = {}
@@ -111,8 +111,6 @@ def verify(folder: Path) -> Proof:
         sinks = tuple(_check_sink(reader, folder / name, whole=not unfinished) for name in reader.job["sinks"])
         invariants = (states, replay.legal, replay.current, outlinks, results, budget, *sinks)
         return Proof(invariants=invariants, unfinished=unfinished)
-    finally:
-        reader.close()
 
 
 def _check_outlinks(reader: StoreReader, replay: Replay) -> Invariant:

@@ -6,21 +6,19 @@ from collections.abc import Callable
 
 
 class Orders:
-    """Orders that any thread may give and read; `wake` makes the control thread check them."""
+    """Orders that any thread may give and read; `wake` makes the control thread check them.
+
+    `draining` says whether to take nothing new, report what runs, and end.
+    """
 
     def __init__(self, wake: Callable[[], None] = lambda: None) -> None:
         self._wake = wake
-        self._draining = False
+        self.draining = False
         self._error: Exception | None = None
-
-    @property
-    def draining(self) -> bool:
-        """Whether to take nothing new, report what runs, and end."""
-        return self._draining
 
     def drain(self) -> None:
         """Request an orderly end."""
-        self._draining = True
+        self.draining = True
         self._wake()
 
     def abort(self, error: Exception) -> None:
