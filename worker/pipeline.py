@@ -192,8 +192,8 @@ def _robots_lines(fetched: Fetched) -> bytes:
 def _sitemap(outline: Report, sitemap: Sitemap) -> Report:
     found = replace(outline, entries=sitemap.pages, sitemaps=sitemap.sitemaps, capped=sitemap.capped)
     if sitemap.error:
-        found = replace(found, detail=detail_of(sitemap.error))
-        return replace(found, outcome=Outcome.EXTRACT_ERROR, reason=Reason.SITEMAP_BROKEN)
+        detail = detail_of(sitemap.error)
+        return replace(found, outcome=Outcome.EXTRACT_ERROR, reason=Reason.SITEMAP_BROKEN, detail=detail)
     return replace(found, outcome=Outcome.FETCHED)
 
 

@@ -11,8 +11,6 @@ from crawlfleet.shared.reasons import Reason
 
 # 206 and 304 answer a request that was not made: broken caches do that.
 _PASSING_STATUS = frozenset({206, 304, 408, 425, 429}) | (frozenset(range(500, 600)) - {501, 505})
-# A server that exceeds one of our limits once does so again: a retry would change nothing.
-_FINAL_REASONS = frozenset({Reason.HEAD_TOO_LARGE})
 _MOST_REASONS = 100
 
 
@@ -20,7 +18,8 @@ def is_passing(report: Report) -> bool:
     """Say whether another attempt may succeed."""
     if report.outcome is Outcome.HTTP_ERROR:
         return report.status in _PASSING_STATUS
-    return report.outcome is Outcome.NETWORK_ERROR and report.reason not in _FINAL_REASONS
+    # A server that exceeds one of our limits once does so again: a retry would change nothing.
+    return report.outcome is Outcome.NETWORK_ERROR and report.reason != Reason.HEAD_TOO_LARGE
 
 
 def counted(ledger: LedgerRow, reason: str) -> LedgerRow:

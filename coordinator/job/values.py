@@ -32,9 +32,6 @@ _VISIBLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 _OWN_HEADERS = frozenset(
     ("accept-encoding", "connection", "content-length", "host", "te", "trailer", "transfer-encoding", "upgrade")
 )
-# What a crawl's folder holds beside the sinks.
-_OWN_FILES = frozenset(("log.jsonl",))
-_RESERVED_FIELDS = frozenset(("url", "item"))
 
 
 def job_name(value: str) -> str:
@@ -60,7 +57,7 @@ def field_name(value: str) -> str:
 
 def item_field_name(value: str) -> str:
     """Check the name of an item's own field: every row has `url` and `item` already."""
-    if value in _RESERVED_FIELDS:
+    if value in ("url", "item"):
         raise ValueError("is a name that every row has already: give the field another, such as link")
     return field_name(value)
 
@@ -171,6 +168,6 @@ def sink(value: str) -> str:
         raise ValueError(f"{value[:60]!r} leaves the crawl's folder: write a name such as items.jsonl")
     if any(len(part.encode()) > 255 for part in path.parts):
         raise ValueError(f"{value[:60]!r}... is too long for a file name: shorten it")
-    if str(path) in _OWN_FILES:
+    if str(path) == "log.jsonl":
         raise ValueError(f"{value!r} is the crawl's own file: choose another name, such as items.jsonl")
     return str(path)

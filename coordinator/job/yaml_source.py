@@ -17,8 +17,6 @@ import yaml
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 _TOO_DEEP = f"the value is nested deeper than {MAX_DEPTH} levels: make it flatter"
-# How libyaml says so itself, of what it reads ahead.
-_LIBYAML_TOO_DEEP = "maximum nesting depth"
 
 RANGE_ADVICE = 'ranges need quotes or block form: write - "https://example.org/list/{1..50}"'
 RANGE = re.compile(r"\{\s*[0-9]+\.\.[0-9]+\s*\}")
@@ -230,7 +228,8 @@ def _syntax_problem(text: str, error: yaml.MarkedYAMLError) -> Problem:
     end = error.problem_mark
     assert end is not None
     place = Place(end.line + 1, end.column + 1)
-    if _LIBYAML_TOO_DEEP in (error.problem or ""):
+    # How libyaml says so itself, of what it reads ahead.
+    if "maximum nesting depth" in (error.problem or ""):
         return Problem(place, (), _TOO_DEEP)
     begin = error.context_mark or end
     lines = text.splitlines()[begin.line : place.line]

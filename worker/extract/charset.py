@@ -13,7 +13,6 @@ from functools import lru_cache
 PRESCAN_BYTES = 64 * 1024
 FALLBACK = "cp1252"
 _FIRST_BYTES = 1024
-BEGINNINGS_REMEMBERED = 1_000
 
 MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16-be"), (b"\xff\xfe", "utf-16-le"))
 
@@ -145,7 +144,7 @@ def _codec_in_meta(markup: bytes) -> str | None:
     return None
 
 
-_codec_of_beginning = lru_cache(BEGINNINGS_REMEMBERED)(_codec_in_meta)
+_codec_of_beginning = lru_cache(1_000)(_codec_in_meta)
 
 
 def _meta_codec(source: bytes) -> str | None:

@@ -25,15 +25,12 @@ class Directives(NamedTuple):
     noindex: bool = False
 
 
-_NOTHING = Directives()
-
-
 def read_directives(metas: Iterable[str], headers: Iterable[str], names: frozenset[str]) -> Directives:
     """Read the contents of `<meta>` tags for us, and the values of X-Robots-Tag for our `names`, in lower case."""
     words = {word for content in metas for word in _BLANK_OR_COMMA.split(content.lower())}
     words.update(word for value in headers for word in _of_header(value.lower(), names))
     if not words:
-        return _NOTHING
+        return Directives()
     none = "none" in words
     return Directives(none or "nofollow" in words, none or "noindex" in words)
 

@@ -19,7 +19,6 @@ from crawlfleet.worker.hook_waited import HookWaited
 
 Parse = Callable[[Page], object]
 
-DEFAULT_ITEM = "item"
 MAX_NESTING = 32
 _SCALARS = (int, float, bytes, type(None))
 _INT_RANGE = range(-(2**63), 2**64)
@@ -93,7 +92,7 @@ def _row(parse: Parse, value: object) -> tuple[str, dict[str, Any]]:
     if problem:
         raise _fault(parse, f"gave a row that cannot be sent: {problem}")
     fields: dict[str, Any] = plain(value)
-    item = fields.pop("item", DEFAULT_ITEM)
+    item = fields.pop("item", "item")
     if not isinstance(item, str):
         raise _fault(parse, f"gave a row whose 'item' is {type(item).__name__}: it names the kind of row, a str")
     return item, fields

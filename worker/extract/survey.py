@@ -16,7 +16,6 @@ MAX_REFRESHES = 100
 
 _LINK_TYPES = frozenset({"next", "prev", "canonical", "alternate"})
 _ASSET_TYPES = frozenset({"stylesheet", "icon"})
-_NO_PAGE_TYPES = frozenset({"stylesheet"})
 _PAGE_MEDIA = frozenset({"", "text/html", "application/xhtml+xml"})
 _UNTRUSTED = frozenset({"nofollow", "ugc", "sponsored"})
 # Tag: attributes with the address of a page.
@@ -169,7 +168,7 @@ def leads_on(rel: str, media_type: str) -> bool:
     Style sheets and feeds can be alternates, too.
     """
     types = rel.split()
-    if _LINK_TYPES.isdisjoint(types) or not _NO_PAGE_TYPES.isdisjoint(types):
+    if _LINK_TYPES.isdisjoint(types) or "stylesheet" in types:
         return False
     return media_type.partition(";")[0].strip().lower() in _PAGE_MEDIA
 
