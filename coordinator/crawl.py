@@ -21,6 +21,7 @@ from msgspec.structs import asdict
 
 from crawlfleet.coordinator.conduct.counting import count
 from crawlfleet.coordinator.conduct.loop import Loop
+from crawlfleet.coordinator.conduct.post import Post
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.crawl_folder import CrawlFolder
 from crawlfleet.coordinator.frontier.port import Store
@@ -72,7 +73,9 @@ class Crawl:
         self._results = parts.results
         self._loop = Loop(self._service, on_commit=self._on_commit, began_at=self._began_at)
         control = Control(self.status, self.stop)
-        self._server, self.token = parts.listen(referents(self._service, self._loop, self._results, control))
+        self._post = Post(parts.store.epoch)
+        objects = referents(self._service, self._loop, self._results, self._post, control)
+        self._server, self.token = parts.listen(objects)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -153,7 +156,9 @@ class Crawl:
     def _on_commit(self) -> None:
         """After a commit, in the loop's thread: wake the sinks, and check whether the crawl is finished."""
         self._follower.nudge()
+        self._post.deliver(self._service.take_woken())
         if self._service.is_finished:
+            self._post.finish()
             self._over.set()
 
     def _farewell(self, finished: bool) -> None:

@@ -1,4 +1,4 @@
-"""The objects that the manager's server exposes: the task queue, the results, locks, values, and the controls.
+"""The objects that the manager's server exposes: the task queue, the results, the named objects, and the controls.
 
 Each method takes and returns plain values, checks its arguments, and calls the service through its loop.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from crawlfleet.coordinator.conduct.loop import Loop
+from crawlfleet.coordinator.conduct.post import Post
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.results.results_dict import ResultsDict
 from crawlfleet.shared.messages import ExchangeRequest, Hello, decode, encode
+from crawlfleet.shared.objects import ObjectCall
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.status import Status
 
@@ -47,40 +49,22 @@ class TaskQueue:
         return self._loop.call(lambda _now: self._service.open_tasks())
 
 
-class LockReferent:
-    """`Lock`: locks by name."""
+class Objects:
+    """`Objects`: the named objects of all kinds."""
 
-    def __init__(self, service: Service, loop: Loop) -> None:
+    def __init__(self, service: Service, loop: Loop, post: Post) -> None:
         self._service = service
         self._loop = loop
+        self._post = post
 
-    def acquire(self, name: str, owner: str) -> int:
-        """Try to take a lock; return a fencing number, or 0."""
-        return self._loop.ask(lambda _now: self._service.acquire(_text(name), _text(owner)))
+    def call(self, message: bytes) -> bytes:
+        """Serve one call of an object. A call that waits is answered at once, too."""
+        call = decode(message, ObjectCall)
+        return encode(self._loop.call(lambda now: self._service.call_object(call, now)))
 
-    def release(self, name: str, owner: str) -> None:
-        """Free a lock."""
-        self._loop.ask(lambda _now: self._service.locks.release(_text(name), _text(owner)))
-
-
-class ValueReferent:
-    """`Value`: numbers by name."""
-
-    def __init__(self, service: Service, loop: Loop) -> None:
-        self._values = service.values
-        self._loop = loop
-
-    def get(self, name: str) -> int | float:
-        """Return a number."""
-        return self._loop.ask(lambda _now: self._values.get(_text(name)))
-
-    def set(self, name: str, number: int | float) -> None:
-        """Set a number."""
-        self._loop.ask(lambda _now: self._values.set(_text(name), number))
-
-    def add(self, name: str, number: int | float) -> int | float:
-        """Add to a number; return the sum."""
-        return self._loop.ask(lambda _now: self._values.add(_text(name), number))
+    def collect(self, session: str, after: int, timeout_s: float) -> bytes:
+        """Return the answers of a session's calls that have waited, as soon as there are any."""
+        return encode(self._post.collect(_text(session), int(after), float(timeout_s)))
 
 
 class Control:
@@ -99,13 +83,12 @@ class Control:
         self._stop()
 
 
-def referents(service: Service, loop: Loop, results: ResultsDict, control: Control) -> Mapping[str, object]:
+def referents(service: Service, loop: Loop, results: ResultsDict, post: Post, control: Control) -> Mapping[str, object]:
     """Return the server's objects by the names of their types."""
     return {
         "Queue": TaskQueue(service, loop),
         "dict": results,
-        "Lock": LockReferent(service, loop),
-        "Value": ValueReferent(service, loop),
+        "Objects": Objects(service, loop, post),
         "Control": control,
     }
 

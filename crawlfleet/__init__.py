@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crawlfleet.fleet.fleet import Fleet, connect
     from crawlfleet.fleet.results import Results
-    from crawlfleet.fleet.work_queue import JobFinished, Queue
+    from crawlfleet.fleet.work_queue import Queue
     from crawlfleet.shared.status import Status
     from crawlfleet.worker.extract.page import Page
-    from crawlfleet.worker.talk.primitives import FleetPrimitives, FleetValue
+    from crawlfleet.worker.talk.finished import JobFinished
+    from crawlfleet.worker.talk.objects.shared_objects import SharedObjects
 
     __version__: str
 
 __all__ = [
     "Fleet",
-    "FleetPrimitives",
-    "FleetValue",
     "JobFinished",
     "Page",
     "Queue",
     "Results",
+    "SharedObjects",
     "Status",
     "__version__",
     "connect",
@@ -29,12 +29,11 @@ __all__ = [
 
 _HOMES = {
     "Fleet": "crawlfleet.fleet.fleet",
-    "FleetPrimitives": "crawlfleet.worker.talk.primitives",
-    "FleetValue": "crawlfleet.worker.talk.primitives",
-    "JobFinished": "crawlfleet.fleet.work_queue",
+    "JobFinished": "crawlfleet.worker.talk.finished",
     "Page": "crawlfleet.worker.extract.page",
     "Queue": "crawlfleet.fleet.work_queue",
     "Results": "crawlfleet.fleet.results",
+    "SharedObjects": "crawlfleet.worker.talk.objects.shared_objects",
     "Status": "crawlfleet.shared.status",
     "connect": "crawlfleet.fleet.fleet",
 }

@@ -10,9 +10,9 @@ from crawlfleet import Page
 
 
 def parse(page: Page) -> Iterator[dict[str, object]]:
-    with page.fleet.lock("login"):
-        if not page.fleet.value("logged_in").get():
-            page.fleet.value("logins").add(1)  # log in here, once for the fleet
-            page.fleet.value("logged_in").set(1)
-    number, logins = page.fleet.value("pages").add(1), page.fleet.value("logins").get()
+    with page.fleet.Lock("login"):
+        if not page.fleet.Value("logged_in").get():
+            page.fleet.Value("logins").add(1)  # log in here, once for the fleet
+            page.fleet.Value("logged_in").set(1)
+    number, logins = page.fleet.Value("pages").add(1), page.fleet.Value("logins").get()
     yield {"item": "page", "title": page.title, "number": number, "logins": logins}

@@ -38,14 +38,17 @@ from crawlfleet.worker.process.wakeup import Signals
 from crawlfleet.worker.talk.client import Client
 from crawlfleet.worker.talk.demand import FetchDemand
 from crawlfleet.worker.talk.line import STILL_TRYING_EVERY_S, dial
+from crawlfleet.worker.talk.objects.client import ObjectClient
+from crawlfleet.worker.talk.objects.shared_objects import SharedObjects, dial_objects
 from crawlfleet.worker.talk.orders import Orders
-from crawlfleet.worker.talk.primitives import FleetPrimitives
 from crawlfleet.worker.talk.session import Session, SessionOptions
 
 ORPHANED = 1
 STOPPED = 128 + signal.SIGTERM
 STOP_PATIENCE_S = 2.0
 PAGES_BETWEEN = 64
+# How long a hook's call of an object waits for a coordinator that is away.
+OBJECTS_PATIENCE_S = 60.0
 
 _logger = structlog.get_logger(__name__)
 
@@ -148,7 +151,13 @@ def run_worker(
     joined()
     brief, options = welcome.brief, arguments.options
     parse = load_hook(brief.hook) if brief.hook is not None else None
-    extractor = Extractor(brief, parse=parse, fleet=FleetPrimitives(manager, arguments.session))
+    objects = ObjectClient(
+        partial(dial_objects, manager),
+        arguments.session,
+        patience_s=OBJECTS_PATIENCE_S,
+        hook_wait_s=brief.limits.hook_wait_s,
+    )
+    extractor = Extractor(brief, parse=parse, fleet=SharedObjects(lambda: objects))
     engine = _open_engine(brief)
     fetches = options.fetches or engine.fetches
     pool = Pool(

@@ -33,7 +33,7 @@ class Journal:
                 case TaskMoved():
                     if change.event in _UNUSUAL:
                         self._note_task(change)
-                case Gone(row=lease, why="lost"):
+                case Gone(row=LeaseRow() as lease, why="lost"):
                     self._log.warning(
                         "lease lost", lease=lease.id, session=lease.session, host=lease.host, tasks=len(lease.refs)
                     )

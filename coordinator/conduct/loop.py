@@ -94,13 +94,18 @@ class Loop:
         """Wait for a call or the next tick; return all calls that have come, and whether to continue."""
         batch: list[Call] = []
         try:
-            call = self._calls.get(timeout=TICK_S)
+            call = self._calls.get(timeout=self._rest_s())
             while call is not None:
                 batch.append(call)
                 call = self._calls.get_nowait()
         except Empty:
             return batch, True
         return batch, False
+
+    def _rest_s(self) -> float:
+        """Return how long the loop may rest: a tick, or until a call of an object gives up."""
+        deadline = self._service.next_deadline()
+        return TICK_S if deadline is None else min(TICK_S, max(0.0, deadline - self.now()))
 
     def serve(self, batch: list[Call]) -> None:
         """Run some calls and commit their changes together; answer them afterwards."""

@@ -1,13 +1,10 @@
-"""The programs that a crawl is kept open for. Pure, and kept in memory only."""
+"""The programs that a crawl is kept open for. Pure, and kept in memory only: rows of sessions know them as well."""
 
 from __future__ import annotations
 
 
 class Programs:
-    """Knows which sessions of programs have opened a named object and are still there.
-
-    After a restart of the coordinator none is known: a program counts again once it opens an object again.
-    """
+    """Knows which sessions of programs have opened a named object and are still there."""
 
     def __init__(self) -> None:
         self._wait = False

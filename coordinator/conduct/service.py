@@ -15,11 +15,13 @@ import msgspec
 from crawlfleet.coordinator.conduct.members import Member, Members
 from crawlfleet.coordinator.conduct.programs import Programs
 from crawlfleet.coordinator.conduct.turns import OnChanges, Turns
+from crawlfleet.coordinator.conduct.waits import Waits
 from crawlfleet.coordinator.core import admission, budget, leases, settle, sitemaps
 from crawlfleet.coordinator.core.admission import Link
 from crawlfleet.coordinator.core.granting import Asker, Grant, grant
+from crawlfleet.coordinator.core.objects import calls
+from crawlfleet.coordinator.core.objects.rows import SessionRow
 from crawlfleet.coordinator.core.policy import Policy
-from crawlfleet.coordinator.core.primitives import Locks, Values, session_of
 from crawlfleet.coordinator.core.rows import LeaseRow, TaskRow, TaskState
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.coordinator.frontier.port import Frontier
@@ -37,6 +39,7 @@ from crawlfleet.shared.messages import (
     Task,
     Welcome,
 )
+from crawlfleet.shared.objects import OPEN, ObjectCall, ObjectReply, Woken
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.url_policy import policy_of
 
@@ -63,9 +66,9 @@ class Service:
         self._programs = Programs()
         self._turns = Turns(store, policy, journal)
         self._has_to_rejudge = bool(store.ledger().scope_hosts)
+        self._waits = Waits(store)
+        self._object_turns = Turns(store, policy, self._waits.note)
         self._reopen(now)
-        self.locks = Locks()
-        self.values = Values()
 
     @property
     def sessions(self) -> int:
@@ -139,7 +142,7 @@ class Service:
             dead = self._members.get(hello.replaces)
             if dead is not None:
                 dead.note_started(hello.began)
-            self._lose_session(hello.replaces, now)
+            self._lose_session(hello.replaces, now, is_dead=True)
         self._members.welcome(hello.session, hello.worker, now + self._policy.lease_s)
         brief = msgspec.structs.replace(self._brief, scope=self._scope())
         return Welcome(epoch=self._epoch, lease_s=self._policy.lease_s, brief=brief)
@@ -152,7 +155,7 @@ class Service:
             member.note_started((lease.id, ref) for lease in held for ref in lease.refs)
             self._release({lease.id for lease in held}, member, now)
         self._programs.gone(session)
-        self.locks.free(session)
+        self._lose_objects(session, now, keep_answers=False)
 
     def exchange(self, request: ExchangeRequest, now: float) -> ExchangeAnswer:
         """Settle reports, renew the session, grant tasks. Answers at once."""
@@ -187,13 +190,26 @@ class Service:
         if reason:
             self._turns.run(lambda turn: budget.drop(turn, self._store.waiting(DROPPED_PER_FLUSH), reason), now)
         self._rejudge(now)
+        for ticket in self._waits.take_due(now):
+            self._object_turns.run(partial(calls.expire, ticket=ticket), now)
         self._store.commit(now)
 
-    def acquire(self, name: str, owner: str) -> int:
-        """Try to take a lock for a session; return its fencing number, or 0. Raise `Unreachable` if it is no member."""
-        if self._members.get(session_of(owner)) is None:
-            raise Unreachable("only a session that has said hello can hold a lock: this one is not known (any more)")
-        return self.locks.acquire(name, owner)
+    def call_object(self, call: ObjectCall, now: float) -> ObjectReply:
+        """Carry out a call of a named object's method. Raise `Unreachable` if its session is no member."""
+        if self._members.get(call.session) is None:
+            raise Unreachable("only a session that has said hello can use objects: this one is not known (any more)")
+        reply = self._object_turns.run(partial(calls.call, request=call), now)
+        if call.method == OPEN and not call.hook and not reply.error:
+            self.program_opened(call.session)
+        return msgspec.structs.replace(reply, value=self._epoch) if reply.waits else reply
+
+    def take_woken(self) -> list[tuple[str, Woken]]:
+        """Return the answers since the last time to calls that had waited, with their sessions; they are committed."""
+        return self._waits.take_woken()
+
+    def next_deadline(self) -> float | None:
+        """Return when the next call that waits gives up, in crawl time."""
+        return self._waits.next_deadline()
 
     def _settle(self, request: ExchangeRequest, now: float) -> tuple[Ack, ...]:
         """Settle reports; if a seed's redirect adds a host to the scope, its refused pages must be judged again."""
@@ -214,9 +230,14 @@ class Service:
                 self.reconsider(now, frozenset({Reason.HOST}))
 
     def _reopen(self, now: float) -> None:
-        """Renew the sessions of an earlier incarnation for one lease time: their workers may still report."""
-        for session in self._store.holders():
+        """Renew the sessions of an earlier incarnation for one lease time: they may still report, or use objects."""
+        holders = {lease.session for lease in self._store.resident(LeaseRow)}
+        users = [row for row in self._store.resident(SessionRow) if row.lost_at is None]
+        for session in holders.union(row.session for row in users):
             self._members.welcome(session, "", now + self._policy.lease_s)
+        for row in users:
+            if row.is_program:
+                self._programs.opened(row.session)
 
     def _grant(self, member: Member, want: int, now: float) -> Grant:
         bearer = self._members.suspect_bearer()
@@ -232,11 +253,14 @@ class Service:
         if ids:
             self._end(leases.release, member.id, member, now, ids)
 
-    def _lose_session(self, session: str, now: float) -> None:
-        """Take back all leases and locks of a lost session."""
+    def _lose_session(self, session: str, now: float, *, is_dead: bool = False) -> None:
+        """Take back all leases and objects of a lost session; one that `is_dead` never comes back."""
         self._programs.gone(session)
-        self.locks.free(session)
+        self._lose_objects(session, now, keep_answers=not is_dead)
         self._end(leases.lose, session, self._members.part(session), now)
+
+    def _lose_objects(self, session: str, now: float, *, keep_answers: bool) -> None:
+        self._object_turns.run(partial(calls.lose, session=session, keep_answers=keep_answers), now)
 
     def _end(
         self, end: EndLease, session: str, member: Member | None, now: float, ids: Collection[int] | None = None

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from crawlfleet.coordinator.core.rows import LeaseRow, Result, StoreRow, TaskRow, TaskState
+from crawlfleet.coordinator.core.rows import ResidentRow, Result, StoreRow, TaskRow, TaskState
 
 
 class TaskEvent(StrEnum):
@@ -53,10 +53,10 @@ class Put(Change, frozen=True, kw_only=True):
 
 
 class Gone(Change, frozen=True, kw_only=True):
-    """A lease ended: `settled`, `released` or `lost`. `row` is its last row."""
+    """A row is removed; `row` is its last version. `why`, of a lease: `settled`, `released` or `lost`."""
 
-    row: LeaseRow
-    why: str
+    row: ResidentRow
+    why: str = ""
 
 
 class Start(msgspec.Struct, frozen=True, array_like=True):

@@ -85,7 +85,7 @@ def under_lease(task: TaskRow, lease: LeaseRow) -> TaskRow:
 
 def _end(turn: Turn, lease: LeaseRow, why: str) -> None:
     """End a lease, of which `lease` is the last row, and free its host."""
-    turn.end_lease(lease, why)
+    turn.remove(lease, why)
     turn.put(politeness.lease_over(turn.host(lease.host), lease, turn.now))
     awaken_host(turn, lease.host)
 

@@ -4,7 +4,7 @@
 refuses the successor of a row that has changed in the meantime. Times (`_at`, `not_before`) are crawl time in seconds.
 A row is encoded as an array of its fields in order: a new field goes last and has a default.
 
-A kind of row is a class with a `key` and a line in `KINDS`. Turns and stores know kinds from that table only.
+A kind of row is a class with a `key` and a line in the table `kinds.KINDS`.
 
 A comment `#:` stands above the field that it describes, and says which fields change together.
 """
@@ -54,6 +54,26 @@ class StoreRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fa
 
         @property
         def key(self) -> Any: ...
+
+
+class ResidentRow(StoreRow, frozen=True, kw_only=True):
+    """Base of the kinds of rows that every store keeps in memory as a whole. Only these may be removed.
+
+    Rows of one kind form families, within which they are read in the order of their places. Family and place of a row
+    never change.
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def family(self) -> Any: ...
+
+        @property
+        def place(self) -> int: ...
+
+    else:
+        family = ""
+        place = 0
 
 
 class TaskRow(StoreRow, frozen=True, kw_only=True):
@@ -134,7 +154,7 @@ def queue_of(task: TaskRow) -> str:
     return task.host if task.kind is Kind.ROBOTS else task.gate
 
 
-class LeaseRow(StoreRow, frozen=True, kw_only=True):
+class LeaseRow(ResidentRow, frozen=True, kw_only=True):
     """A grant. It lasts until its last task is settled, or its session gives it back or is lost."""
 
     id: int
@@ -154,6 +174,14 @@ class LeaseRow(StoreRow, frozen=True, kw_only=True):
 
     @property
     def key(self) -> int:
+        return self.id
+
+    @property
+    def family(self) -> str:
+        return self.session
+
+    @property
+    def place(self) -> int:
         return self.id
 
 
@@ -304,16 +332,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     hops: tuple[str, ...]
     rows: tuple[Row, ...]
 
-
-# The kinds of rows that are looked up by key, with the name of each one's table. The ledger is a single row, without
-# one.
-KINDS: dict[type[StoreRow], str] = {
-    TaskRow: "tasks",
-    LeaseRow: "leases",
-    HostRow: "hosts",
-    OriginRow: "origins",
-    TrapRow: "traps",
-}
 
 R = TypeVar("R", bound=StoreRow)
 

@@ -15,8 +15,10 @@ A turn has no clock: `now` is crawl time. The store does not change while it las
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from functools import partial
+from heapq import merge
+from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -24,12 +26,12 @@ import msgspec
 from crawlfleet.coordinator.core.changes import Accepted, Change, Gone, Put, Recorded, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import (
-    KINDS,
     HostRow,
     LeaseRow,
     LedgerRow,
     OriginRow,
     R,
+    ResidentRow,
     StoreRow,
     TaskRow,
     TaskState,
@@ -40,6 +42,9 @@ from crawlfleet.coordinator.core.transitions import created, moved
 
 K = TypeVar("K")
 V = TypeVar("V")
+F = TypeVar("F", bound=ResidentRow)
+
+_BY_PLACE = attrgetter("place")
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -74,6 +79,10 @@ class Reader(Protocol):
 
     def leases_of(self, session: str) -> tuple[LeaseRow, ...]:
         """Return the leases of a session, oldest first."""
+        ...
+
+    def family(self, kind: type[F], family: Any) -> Iterable[F]:
+        """Yield the rows of a resident kind that have this family, in the order of their places."""
         ...
 
     def due(self, now: float, limit: int) -> tuple[HostRow, ...]:
@@ -132,20 +141,18 @@ class Turn:
         self.policy = policy
         self.now = now
         self._reader = reader
-        self._tables: dict[type[StoreRow], Table[Any, Any]] = {
-            kind: Table(partial(reader.rows, kind)) for kind in KINDS
-        }
-        self.tasks: Table[bytes, TaskRow] = self._tables[TaskRow]
-        self.hosts: Table[str, HostRow] = self._tables[HostRow]
-        self.origins: Table[str, OriginRow] = self._tables[OriginRow]
-        self.leases: Table[int, LeaseRow] = self._tables[LeaseRow]
-        self.traps: Table[str, TrapRow] = self._tables[TrapRow]
+        self._tables: dict[type[StoreRow], Table[Any, Any]] = {}
+        self.tasks: Table[bytes, TaskRow] = self.table(TaskRow)
+        self.leases: Table[int, LeaseRow] = self.table(LeaseRow)
+        self.hosts: Table[str, HostRow] = self.table(HostRow)
+        self.origins: Table[str, OriginRow] = self.table(OriginRow)
+        self.traps: Table[str, TrapRow] = self.table(TrapRow)
         self.depths: Table[bytes, int] = Table(reader.depths)
         self.ledger = self._read_ledger = reader.ledger()
         self._queues: dict[str, Ready] = {}
         self._queue_reads = 0
         self._events: list[Change] = []
-        self._gone: dict[int, Gone] = {}
+        self._gone: dict[tuple[type[StoreRow], Any], Gone] = {}
 
     @property
     def misses(self) -> int:
@@ -159,7 +166,10 @@ class Turn:
 
     def table(self, kind: type[StoreRow]) -> Table[Any, Any]:
         """Return the table of a kind."""
-        return self._tables[kind]
+        table = self._tables.get(kind)
+        if table is None:
+            table = self._tables[kind] = Table(partial(self._reader.rows, kind))
+        return table
 
     def host(self, key: str) -> HostRow:
         """Return a host that is known to exist, or the unit that it has joined."""
@@ -182,6 +192,18 @@ class Turn:
         for lease in leases:
             self.leases.setdefault(lease.id, lease)
         return leases
+
+    def family(self, kind: type[F], family: Any) -> Iterator[F]:
+        """Yield the rows of a family as they are in this turn, in the order of their places.
+
+        Rows that are put or removed meanwhile may be missing, or still be there.
+        """
+        table = self.table(kind)
+        fresh = [table[key] for key, before in table.first.items() if before is None]
+        mine = sorted((row for row in fresh if row is not None and row.family == family), key=_BY_PLACE)
+        stored = (table.setdefault(row.key, row) for row in self._reader.family(kind, family))
+        rows = merge((row for row in stored if row is not None), mine, key=_BY_PLACE) if mine else stored
+        return (row for row in rows if row is not None)
 
     def due(self, limit: int) -> tuple[HostRow, ...]:
         """Return hosts whose check was due when the turn began, the longest due first."""
@@ -217,17 +239,18 @@ class Turn:
         if type(row) is LedgerRow:
             self.ledger = row
             return
-        table, key = self._tables[type(row)], row.key
+        table, key = self.table(type(row)), row.key
         if key not in table.first:
             # Whoever creates a first version has looked up its key, or has created the key itself.
             table.first[key] = table[key] if row.version > 1 or key in table else None
         table[key] = row
 
-    def end_lease(self, lease: LeaseRow, why: str) -> None:
-        """End a lease, of which `lease` is the last row, as `settled`, `released` or `lost`."""
-        self.put(lease)
-        self.leases[lease.id] = None
-        self._gone[lease.id] = Gone(row=lease, why=why)
+    def remove(self, row: ResidentRow, why: str = "") -> None:
+        """Remove a row, of which `row` is the last version: a lease as `settled`, `released` or `lost`."""
+        self.put(row)
+        kind, key = type(row), row.key
+        self._tables[kind][key] = None
+        self._gone[kind, key] = Gone(row=row, why=why)
 
     def move(self, task: TaskRow, event: TaskEvent, **changed: Any) -> TaskRow:
         """Apply an event to a task and return its new row; `changed` are its other new values."""
@@ -246,13 +269,13 @@ class Turn:
     def batch(self) -> list[Change]:
         """Return the decided changes: every event in order, then the last row of each kind and key."""
         changes = self._events.copy()
-        for table in self._tables.values():
+        for kind, table in self._tables.items():
             for key, before in table.first.items():
                 row = table[key]
                 if row is not None:
                     changes.append(Put(row=_successor(before, row)))
-                else:
-                    gone = self._gone[key]
+                elif before is not None:
+                    gone = self._gone[kind, key]
                     changes.append(Gone(row=_successor(before, gone.row), why=gone.why))
         if self.ledger is not self._read_ledger:
             changes.append(Put(row=_successor(self._read_ledger, self.ledger)))

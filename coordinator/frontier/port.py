@@ -16,7 +16,7 @@ import msgspec
 
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.rows import LedgerRow, Result, TaskRow, TaskState
-from crawlfleet.coordinator.core.turn import Reader
+from crawlfleet.coordinator.core.turn import F, Reader
 from crawlfleet.coordinator.frontier.story import StoryLine
 from crawlfleet.shared.messages import Kind
 
@@ -28,11 +28,11 @@ class Conflict(Exception):
 class Frontier(Reader, Protocol):
     """Store rows and queues: what turns read and change. Only its owner's thread may call it.
 
-    `Reader.ledger`, `leases_of` and `due` are answered from memory.
+    `Reader.ledger`, `leases_of`, `family` and `due` are answered from memory, and so are `rows` of resident kinds.
     """
 
-    def holders(self) -> frozenset[str]:
-        """Return the sessions that have leases, from memory."""
+    def resident(self, kind: type[F]) -> Collection[F]:
+        """Return all rows of a resident kind, from memory."""
         ...
 
     def next_due_at(self) -> float | None:

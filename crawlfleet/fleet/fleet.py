@@ -1,4 +1,4 @@
-"""A crawl for a user's own code: the task queue, the results, and the fleet's locks and numbers.
+"""A crawl for a user's own code: the task queue, the results, and the named objects of the fleet.
 
     fleet = connect("cf1:...")
     queue, results = fleet.Queue(), fleet.dict()
@@ -12,10 +12,12 @@ The coordinator handles robots.txt, delays and retries: `get` returns a URL when
 
 from __future__ import annotations
 
+import multiprocessing
 import secrets
 import socket
 import threading
-from contextlib import AbstractContextManager
+from functools import partial
+from multiprocessing import util
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,12 +27,14 @@ import structlog
 from crawlfleet.fleet.arrival import await_coordinator
 from crawlfleet.fleet.results import Results
 from crawlfleet.fleet.session import FleetSession
-from crawlfleet.fleet.work_queue import JobFinished, Queue
+from crawlfleet.fleet.work_queue import Queue
 from crawlfleet.shared import log
 from crawlfleet.shared.messages import Hello
 from crawlfleet.shared.status import Status
 from crawlfleet.shared.wire.manager import FleetManager
-from crawlfleet.worker.talk.primitives import FleetPrimitives, FleetValue
+from crawlfleet.worker.talk.finished import JobFinished
+from crawlfleet.worker.talk.objects.client import ObjectClient
+from crawlfleet.worker.talk.objects.shared_objects import SharedObjects, dial_objects
 
 __all__ = ["Fleet", "JobFinished", "connect"]
 
@@ -49,16 +53,18 @@ def connect(token: str | Path, patience_s: float = PATIENCE_S) -> Fleet:
     return Fleet(await_coordinator(token, patience_s), patience_s)
 
 
-class Fleet:
-    """A connection to one crawl. Any thread may use it. It is a context manager, which closes it at the end."""
+class Fleet(SharedObjects):
+    """A connection to one crawl. Any thread may use it. It is a context manager, which closes it at the end.
+
+    Named objects may be used in forked processes, too: there, they have a session of their own.
+    """
 
     def __init__(self, manager: FleetManager, patience_s: float) -> None:
+        super().__init__(self._join)
         self._manager = manager
         self._patience_s = patience_s
         self._opening = threading.Lock()
-        self._id = secrets.token_hex(8)
         self._session: FleetSession | None = None
-        self._primitives: FleetPrimitives | None = None
 
     def Queue(self) -> Queue:
         """Return the job's task queue. The first call opens a session, which holds the URLs that `get` returns."""
@@ -68,20 +74,13 @@ class Fleet:
         """Return the job's results: a mapping from URL to value."""
         return Results(self._manager.dict(), lambda: self._session)
 
-    def lock(self, name: str) -> AbstractContextManager[int]:
-        """Return a lock of the whole fleet, for a `with` statement; its value is a fencing number that only grows."""
-        return self._open_primitives().lock(name)
-
-    def value(self, name: str) -> FleetValue:
-        """Return a number of the whole fleet: `get`, `set`, `add`."""
-        return self._open_primitives().value(name)
-
     def status(self) -> Status:
         """Return the progress of the crawl."""
         return self._manager.Control().status()
 
     def close(self) -> None:
         """Return the URLs that are held, and end the session."""
+        self._close_objects()
         with self._opening:
             if self._session is not None:
                 self._session.close()
@@ -101,13 +100,18 @@ class Fleet:
     def _open_session(self) -> FleetSession:
         with self._opening:
             if self._session is None:
-                hello = Hello(session=self._id, worker=socket.gethostname())
+                hello = Hello(session=secrets.token_hex(8), worker=socket.gethostname())
                 self._session = FleetSession(self._manager, hello, self._patience_s)
+                if multiprocessing.parent_process() is not None:
+                    util.Finalize(self, self.close, exitpriority=0)  # a child process runs no other exit handlers
             return self._session
 
-    def _open_primitives(self) -> FleetPrimitives:
-        """Return the primitives. A lock belongs to a session, so that it is released if this process dies."""
-        self._open_session()
-        if self._primitives is None:
-            self._primitives = FleetPrimitives(self._manager, self._id)
-        return self._primitives
+    def _forked(self) -> None:
+        super()._forked()
+        self._opening = threading.Lock()
+        self._session = None
+
+    def _join(self) -> ObjectClient:
+        """Open the session of this process: its end tells the coordinator that locks pass on."""
+        session = self._open_session()
+        return ObjectClient(partial(dial_objects, self._manager), session.id, patience_s=self._patience_s)

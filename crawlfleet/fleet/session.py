@@ -46,6 +46,7 @@ class FleetSession:
 
     def __init__(self, manager: FleetManager, hello: Hello, patience_s: float) -> None:
         """Say hello; raise `Unreachable` if nobody answers for `patience_s`."""
+        self.id = hello.session
         self._pid = os.getpid()
         self._manager = manager
         self._patience_s = patience_s

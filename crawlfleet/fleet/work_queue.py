@@ -10,13 +10,10 @@ from crawlfleet.shared.errors import Unreachable
 from crawlfleet.shared.messages import Outcome
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.wire.manager import QueueProxy
+from crawlfleet.worker.talk.finished import JobFinished
 
 NO_WAIT_S = 0.5
 JOIN_POLL_S = 0.2
-
-
-class JobFinished(queue.Empty):
-    """Every task of the job is settled: `get` will never return a URL again."""
 
 
 class Queue:

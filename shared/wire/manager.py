@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import multiprocessing
+import types
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import ProcessError, context, managers, util
 from multiprocessing.managers import State, dispatch  # type: ignore[attr-defined]  # not in typeshed
@@ -17,6 +18,7 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 
 from crawlfleet.shared.errors import JoinError, Unreachable
 from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, ResultPage, Welcome, decode, encode
+from crawlfleet.shared.objects import Collected, ObjectCall, ObjectReply
 from crawlfleet.shared.status import Status
 from crawlfleet.shared.wire.control_port import FleetServer, OnBug, print_bug
 from crawlfleet.shared.wire.frames import Address, WireConnection, register_client, register_server
@@ -29,8 +31,7 @@ CALL_S = 30.0
 EXPOSED: dict[str, frozenset[str]] = {
     "Queue": frozenset({"hello", "exchange", "goodbye", "put", "size"}),
     "dict": frozenset({"get", "contains", "size", "page"}),
-    "Lock": frozenset({"acquire", "release"}),
-    "Value": frozenset({"get", "set", "add"}),
+    "Objects": frozenset({"call", "collect"}),
     "Control": frozenset({"status", "stop"}),
 }
 
@@ -120,36 +121,18 @@ class DictProxy(FleetProxy):
         return decode(self._callmethod("page", (cursor, limit)), ResultPage)
 
 
-class LockProxy(FleetProxy):
-    """A lock of the whole fleet, by name, for one owner."""
+class ObjectsProxy(FleetProxy):
+    """The named objects of the fleet, of all kinds."""
 
-    typeid = "Lock"
+    typeid = "Objects"
 
-    def acquire(self) -> int:
-        """Try to take the lock; return a fencing number that grows with each owner, 0 if it is taken. Never waits."""
-        fence: int = self._callmethod("acquire")
-        return fence
+    def call(self, call: ObjectCall) -> ObjectReply:
+        """Call a method of an object; the answer may be that the call waits."""
+        return decode(self._callmethod("call", (encode(call),)), ObjectReply)
 
-    def release(self) -> None:
-        self._callmethod("release")
-
-
-class ValueProxy(FleetProxy):
-    """A number of the whole fleet, by name."""
-
-    typeid = "Value"
-
-    def get(self) -> int | float:
-        number: int | float = self._callmethod("get")
-        return number
-
-    def set(self, number: int | float) -> None:
-        self._callmethod("set", (number,))
-
-    def add(self, number: int | float) -> int | float:
-        """Add, and return the sum. After `Unreachable` it is unknown whether the number was added."""
-        total: int | float = self._callmethod("add", (number,))
-        return total
+    def collect(self, session: str, after: int, timeout_s: float) -> Collected:
+        """Return answers to calls that have waited, as soon as there are any beyond the cursor `after`."""
+        return decode(self._callmethod("collect", (session, after, timeout_s)), Collected)
 
 
 class ControlProxy(FleetProxy):
@@ -171,7 +154,7 @@ class FleetManager(managers.BaseManager):
     token: JoinToken
     timeout_s: float
     _serve: functools.partial[FleetServer]
-    _local: util.ForkAwareLocal
+    _local: util.ForkAwareLocal | types.SimpleNamespace
 
     # Attributes of the standard class that its type information omits.
     _address: Address
@@ -182,7 +165,7 @@ class FleetManager(managers.BaseManager):
     _create: Callable[[str], tuple[managers.Token, tuple[str, ...]]]
     _registry: ClassVar[Mapping[str, tuple[None, frozenset[str], None, type[FleetProxy]]]] = {
         kind.typeid: (None, EXPOSED[kind.typeid], None, kind)
-        for kind in (QueueProxy, DictProxy, LockProxy, ValueProxy, ControlProxy)
+        for kind in (QueueProxy, DictProxy, ObjectsProxy, ControlProxy)
     }
 
     @classmethod
@@ -210,6 +193,12 @@ class FleetManager(managers.BaseManager):
         manager.token = token
         manager.timeout_s = timeout_s
         manager._local = util.ForkAwareLocal()
+        return manager
+
+    def for_all_threads(self) -> FleetManager:
+        """Return a manager with one connection for all threads; its calls must not overlap."""
+        manager = FleetManager.joining(self.token, self.timeout_s)
+        manager._local = types.SimpleNamespace()
         return manager
 
     def get_server(self) -> FleetServer:
@@ -261,11 +250,8 @@ class FleetManager(managers.BaseManager):
     def dict(self) -> DictProxy:
         return self._proxy(DictProxy)
 
-    def Lock(self, name: str, owner: str) -> LockProxy:
-        return self._proxy(LockProxy, name, owner)
-
-    def Value(self, name: str) -> ValueProxy:
-        return self._proxy(ValueProxy, name)
+    def Objects(self) -> ObjectsProxy:
+        return self._proxy(ObjectsProxy)
 
     def Control(self) -> ControlProxy:
         return self._proxy(ControlProxy)

@@ -30,13 +30,13 @@ from crawlfleet import Fleet, Page, connect
 def parse(page: Page) -> None:
     reveal_type(page)
     reveal_type(page.title)
-    reveal_type(page.fleet.value("n").add(1))
+    reveal_type(page.fleet.Value("n").add(1))
 
 def look(fleet: Fleet) -> None:
     reveal_type(fleet.status())
     reveal_type(fleet.status().pending)
-    reveal_type(fleet.value("n"))
-    reveal_type(fleet.value("n").get())
+    reveal_type(fleet.Value("n"))
+    reveal_type(fleet.Value("n").get())
     reveal_type(fleet.Queue().get())
 
 look(connect("cf1:"))
@@ -47,7 +47,7 @@ TYPES = (
     "int | float",
     "crawlfleet.shared.status.Status",
     "int",
-    "crawlfleet.worker.talk.primitives.FleetValue",
+    "crawlfleet.worker.talk.objects.values.Value",
     "int | float",
     "str",
 )

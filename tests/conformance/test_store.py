@@ -111,7 +111,7 @@ def test_a_new_store_holds_nothing(store: Store) -> None:
     assert store.rows(OriginRow, [ORIGIN]) == {}
     assert store.rows(TrapRow, [HOST]) == {}
     assert store.leases_of("s") == ()
-    assert store.holders() == frozenset()
+    assert list(store.resident(LeaseRow)) == []
     assert store.due(1e9, 10) == ()
     assert store.next_due_at() is None
     assert store.ready({ORIGIN: 10}, 1e9)[ORIGIN].tasks == ()
@@ -286,12 +286,12 @@ def test_a_host_is_due_at_its_last_word(store: Store) -> None:
 def test_leases_are_found_by_session_oldest_first(store: Store) -> None:
     store.apply([Put(row=lease(1)), Put(row=lease(2, "t")), Put(row=lease(3))])
     assert [row.id for row in store.leases_of("s")] == [1, 3]
-    assert store.holders() == {"s", "t"}
+    assert {row.id for row in store.resident(LeaseRow)} == {1, 2, 3}
     store.apply([Put(row=succeed(lease(1), refs=(b"x",)))])
     assert [row.refs for row in store.leases_of("s")] == [(b"x",), (b"r",)]
     store.apply([Gone(row=succeed(lease(2, "t")), why="settled")])
     assert store.leases_of("t") == ()
-    assert store.holders() == {"s"}
+    assert {row.id for row in store.resident(LeaseRow)} == {1, 3}
     assert store.rows(LeaseRow, [1, 2, 3]).keys() == {1, 3}
 
 

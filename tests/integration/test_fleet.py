@@ -501,11 +501,11 @@ def test_what_a_killed_process_held_is_got_by_another(
 def test_a_lock_passes_on_when_its_holder_is_killed_and_its_number_grows(
     crawl_1s: ServedCrawl, own_worker: Callable[[str], subprocess.Popen[str]]
 ) -> None:
-    child = own_worker('lock = fleet.lock("door"); lock.__enter__()')
+    child = own_worker('lock = fleet.Lock("door"); lock.__enter__()')
     with connect(crawl_1s.token) as fleet, ThreadPoolExecutor(1) as pool:
 
         def enter() -> int:
-            with fleet.lock("door") as fence:
+            with fleet.Lock("door") as fence:
                 return fence
 
         waiting = pool.submit(enter)
@@ -645,7 +645,7 @@ def test_a_lock_lets_one_thread_in_at_a_time_over_all_connections(crawl: ServedC
 
     def enter(fleet: Fleet) -> None:
         for _ in range(5):
-            with fleet.lock("door") as fence:
+            with fleet.Lock("door") as fence:
                 inside.append(fence)
                 assert inside == [fence]
                 fences.append(fence)
@@ -662,12 +662,12 @@ def test_what_threads_add_is_summed_up(crawl: ServedCrawl) -> None:
 
         def add(fleet: Fleet) -> None:
             for _ in range(25):
-                fleet.value("n").add(1)
+                fleet.Value("n").add(1)
 
         for future in [pool.submit(add, fleet) for fleet in (one, two, one, two)]:
             future.result(60)
-        assert (one.value("n").get(), two.value("n").add(0.5), one.value("other").get()) == (100, 100.5, 0)
-        one.value("n").set(7)
-        assert two.value("n").get() == 7
-        with pytest.raises(TypeError, match="not str"):
-            one.value("n").set("seven")  # type: ignore[arg-type]  # that is the point
+        assert (one.Value("n").get(), two.Value("n").add(0.5), one.Value("other").get()) == (100, 100.5, 0)
+        one.Value("n").set(7)
+        assert two.Value("n").get() == 7
+        with pytest.raises(TypeError, match=r"Value.set: Expected `int | float`, got `str`"):
+            one.Value("n").set("seven")  # type: ignore[arg-type]  # that is the point

@@ -77,34 +77,6 @@ class Results:
         return encode(ResultPage(results=(("https://a/", [{"n": limit}]),), cursor=cursor + 1))
 
 
-class Locks:
-    def __init__(self) -> None:
-        self.owners: dict[str, str] = {}
-
-    def acquire(self, name: str, owner: str) -> int:
-        return 5 if self.owners.setdefault(name, owner) == owner else 0
-
-    def release(self, name: str, owner: str) -> None:
-        if self.owners.get(name) != owner:
-            raise ValueError(f"{owner} does not hold {name}")
-        del self.owners[name]
-
-
-class Values:
-    def __init__(self) -> None:
-        self.numbers: dict[str, float] = {}
-
-    def get(self, name: str) -> float:
-        return self.numbers.get(name, 0)
-
-    def set(self, name: str, number: float) -> None:
-        self.numbers[name] = number
-
-    def add(self, name: str, number: float) -> float:
-        self.numbers[name] = self.get(name) + number
-        return self.numbers[name]
-
-
 class Control:
     def __init__(self) -> None:
         self.stopped = threading.Event()
@@ -130,8 +102,6 @@ class Fleet:
         referents = {
             "Queue": self.queue,
             "dict": Results(),
-            "Lock": Locks(),
-            "Value": Values(),
             "Control": self.control,
         }
         manager = FleetManager.serving(referents, self.identity, "127.0.0.1", port, self.bugs.append)
@@ -179,18 +149,6 @@ def test_the_dict_gives_rows_and_pages(manager: FleetManager) -> None:
     assert results.get("https://b/") is None
     assert (results.contains("https://a/"), results.contains("https://b/"), results.size()) == (True, False, 1)
     assert results.page(4, 9) == ResultPage(results=(("https://a/", [{"n": 9}]),), cursor=5)
-
-
-def test_locks_and_values_are_known_by_name(manager: FleetManager) -> None:
-    mine, other = manager.Lock("login", "me"), manager.Lock("login", "you")
-    assert (mine.acquire(), other.acquire()) == (5, 0)
-    with pytest.raises(ValueError, match="you does not hold login"):
-        other.release()
-    mine.release()
-    assert other.acquire() == 5
-    pages, bytes_read = manager.Value("pages"), manager.Value("bytes")
-    pages.set(4)
-    assert (pages.add(2), bytes_read.add(0.5), manager.Value("pages").get()) == (6, 0.5, 6)
 
 
 def test_control_tells_and_stops(fleet: Fleet, manager: FleetManager) -> None:
@@ -262,11 +220,11 @@ def test_an_argument_that_cannot_travel_never_leaves(fleet: Fleet, manager: Flee
     with pytest.raises(TypeError, match="object cannot be sent"):
         queue.put(object())  # type: ignore[arg-type]  # on purpose
     with pytest.raises(ValueError, match="nan cannot be sent"):
-        manager.Value("n").set(float("nan"))
+        queue.put(float("nan"))  # type: ignore[arg-type]  # likewise
     with pytest.raises(WireError, match="cannot be sent"):
         queue.put("x" * (16 * 1024 * 1024))
     assert queue.size() == 3
-    assert fleet.server.counters.accepted == let_in + 1  # for making the proxy of the value
+    assert fleet.server.counters.accepted == let_in
 
 
 @pytest.mark.parametrize("method", ["secret", "#GETVALUE", "__str__", "__repr__", "__class__", "faults", ""])

@@ -79,8 +79,8 @@ class Mirror:
             case Put(row=LeaseRow() as lease):
                 self._check_grant(lease)
                 self.leases[lease.id] = lease
-            case Gone():
-                self._end(change)
+            case Gone(row=LeaseRow() as lease):
+                self._end(lease, change.why)
             case Put(row=OriginRow() as origin):
                 self.origins[origin.origin] = origin
                 self.gates[origin.origin].add(origin.gate)
@@ -109,9 +109,9 @@ class Mirror:
         for _, start in lease.starts:
             assert start >= host.hold_until - TOLERANCE_S, f"granted on {host.key} while it is held"
 
-    def _end(self, change: Gone) -> None:
-        lease = self.leases.pop(change.row.id)
-        if change.why == "lost" and lease.alone:
+    def _end(self, last: LeaseRow, why: str) -> None:
+        lease = self.leases.pop(last.id)
+        if why == "lost" and lease.alone:
             self.alone_losses.update(lease.refs)
 
 
@@ -245,7 +245,7 @@ def _check_leases(store: Store, mirror: Mirror) -> None:
     leased = {ref: task.lease for ref, task in mirror.tasks.items() if task.state is TaskState.LEASED}
     assert open_in == leased
     sessions = {lease.session for lease in mirror.leases.values()}
-    assert store.holders() == sessions
+    assert {lease.session for lease in store.resident(LeaseRow)} == sessions
     for session in sessions:
         mine = [lease for lease in mirror.leases.values() if lease.session == session]
         assert sorted(store.leases_of(session), key=lambda lease: lease.id) == sorted(mine, key=lambda lease: lease.id)

@@ -47,7 +47,7 @@ class Rows:
             match change:
                 case TaskMoved():
                     self._move(change)
-                case Gone(row=lease):
+                case Gone(row=LeaseRow() as lease):
                     del self.leases[lease.id]
                 case Put(row=row):
                     self._put(row)

@@ -17,6 +17,9 @@ from tests.unit.core_crawl import POLICY
 class BrokenService:
     """A service whose commit fails."""
 
+    def next_deadline(self) -> None:
+        return None
+
     def flush(self, now: float) -> None:
         raise RuntimeError(f"no commit at {now >= 0}")
 

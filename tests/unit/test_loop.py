@@ -24,6 +24,9 @@ class SlowService:
         self.may_commit.set()
         self.failure: Exception | None = None
 
+    def next_deadline(self) -> None:
+        return None
+
     def flush(self, now: float) -> None:
         assert now >= 0.0
         self.committing.set()
@@ -41,7 +44,7 @@ def service() -> SlowService:
 
 @pytest.fixture
 def loop(service: SlowService) -> Iterator[Loop]:
-    running = Loop(service, on_commit=lambda: None)  # type: ignore[arg-type]  # only `flush` is asked of it
+    running = Loop(service, on_commit=lambda: None)  # type: ignore[arg-type]  # only these two are asked of it
     running.start()
     yield running
     service.may_commit.set()
@@ -149,7 +152,7 @@ def test_a_commit_that_fails_answers_nobody_with_success(
 
 
 def test_stopping_serves_what_was_called_before(service: SlowService, callers: ThreadPoolExecutor) -> None:
-    loop = Loop(service, on_commit=lambda: None)  # type: ignore[arg-type]  # only `flush` is asked of it
+    loop = Loop(service, on_commit=lambda: None)  # type: ignore[arg-type]  # only these two are asked of it
     loop.start()
     held_up(service)
     (answer,) = queued(loop, callers, lambda _: "served")
@@ -162,7 +165,7 @@ def test_stopping_serves_what_was_called_before(service: SlowService, callers: T
 
 def test_whoever_follows_the_log_hears_of_every_commit() -> None:
     heard = threading.Event()
-    loop = Loop(SlowService(), on_commit=heard.set)  # type: ignore[arg-type]  # only `flush` is asked of it
+    loop = Loop(SlowService(), on_commit=heard.set)  # type: ignore[arg-type]  # only these two are asked of it
     loop.start()
     loop.call(lambda _: None)
     assert heard.wait(PATIENCE_S)
@@ -173,7 +176,7 @@ def test_what_hears_of_commits_cannot_end_the_loop_unnoticed() -> None:
     def stumble() -> None:
         raise ZeroDivisionError("bug")
 
-    loop = Loop(SlowService(), on_commit=stumble)  # type: ignore[arg-type]  # only `flush` is asked of it
+    loop = Loop(SlowService(), on_commit=stumble)  # type: ignore[arg-type]  # only these two are asked of it
     loop.start()
     with ThreadPoolExecutor(1) as pool:
         calls = [pool.submit(loop.call, lambda _: None) for _ in range(2)]

@@ -15,12 +15,11 @@ from crawlfleet.shared import errors as tree
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {
     "Fleet",
-    "FleetPrimitives",
-    "FleetValue",
     "JobFinished",
     "Page",
     "Queue",
     "Results",
+    "SharedObjects",
     "Status",
     "__version__",
     "connect",

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from crawlfleet.coordinator.core.changes import Put
-from crawlfleet.coordinator.core.rows import KINDS, StoreRow, succeed
+from crawlfleet.coordinator.core.kinds import KINDS
+from crawlfleet.coordinator.core.rows import StoreRow, succeed
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.frontier.port import Conflict, Frontier

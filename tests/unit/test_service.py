@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from crawlfleet.coordinator.core.primitives import Locks
 from crawlfleet.coordinator.core.rows import LeaseRow, TaskRow, TaskState
-from crawlfleet.shared.errors import CrawlfleetError, VersionError
+from crawlfleet.shared.errors import VersionError
 from crawlfleet.shared.messages import PROTOCOL_MAJOR, ExchangeRequest, Hello, Outcome, ScopeSpec
 from tests.unit.core_crawl import SEED, CoreCrawl
 
@@ -155,53 +154,3 @@ def test_a_turn_with_nothing_in_it_changes_nothing() -> None:
     seen = len(crawl.changes)
     crawl.service.exchange(ExchangeRequest(session="s"), crawl.now)
     assert len(crawl.changes) == seen
-
-
-# Locks and values
-
-
-def test_a_lock_has_one_owner_and_the_same_number_for_it_until_it_is_free() -> None:
-    locks = Locks()
-    assert locks.acquire("login", "s/1/1") == 1
-    assert locks.acquire("login", "s/1/1") == 1
-    assert locks.acquire("login", "t/1/1") == 0
-    locks.release("login", "s/1/1")
-    assert locks.acquire("login", "t/1/1") == 2
-
-
-def test_only_its_owner_can_free_a_lock() -> None:
-    locks = Locks()
-    locks.acquire("login", "s/1/1")
-    with pytest.raises(ValueError, match="login"):
-        locks.release("login", "s/1/2")
-    assert locks.acquire("login", "t/1/1") == 0
-
-
-def test_what_a_lost_session_held_passes_on_with_a_larger_number() -> None:
-    crawl = CoreCrawl()
-    crawl.hello("s", "t")
-    first = crawl.service.acquire("login", "s/1/1")
-    assert crawl.service.acquire("login", "t/1/1") == 0
-    crawl.hello("u", replaces="s")
-    assert crawl.service.acquire("login", "t/1/1") > first
-
-
-def test_who_is_no_member_gets_no_lock() -> None:
-    with pytest.raises(CrawlfleetError, match="session"):
-        CoreCrawl().service.acquire("login", "ghost/1/1")
-
-
-def test_a_value_starts_at_zero_and_is_added_to_in_one_step() -> None:
-    values = CoreCrawl().service.values
-    assert values.get("n") == 0
-    assert values.add("n", 2) == 2
-    assert values.add("n", -0.5) == 1.5
-    values.set("n", 7)
-    assert values.get("n") == 7
-
-
-@pytest.mark.parametrize("wrong", ["1", None, True, [1]])
-def test_a_value_is_a_number(wrong: object) -> None:
-    values = CoreCrawl().service.values
-    with pytest.raises(TypeError):
-        values.set("n", wrong)  # type: ignore[arg-type]  # what a remote caller may send

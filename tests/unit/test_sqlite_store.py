@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from crawlfleet.coordinator.core.changes import Put
-from crawlfleet.coordinator.core.rows import HostRow, OriginRow, Result, TaskState, TrapRow, succeed
+from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, OriginRow, Result, TaskState, TrapRow, succeed
 from crawlfleet.coordinator.frontier.crawl_clock import LONGEST_GAP_S, ClockReading, elapsed_s, read_clocks
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite import row_cache
@@ -75,20 +75,20 @@ def test_a_lease_of_the_last_incarnation_is_lost_after_one_lease_time(crawl: Dur
     lives_until = again.now + POLICY.lease_s
 
     again.service.flush(lives_until - 0.01)
-    assert again.store.holders() == {"s"}
+    assert [lease.session for lease in again.store.resident(LeaseRow)] == ["s"]
     again.service.flush(lives_until)
-    assert again.store.holders() == frozenset()
+    assert list(again.store.resident(LeaseRow)) == []
     assert again.store.counts()[Kind.ROBOTS, TaskState.PENDING] == 1
     again.close()
 
 
 def test_what_was_not_committed_is_gone(crawl: DurableCrawl, tmp_path: Path) -> None:
     crawl.service.exchange(ExchangeRequest(session="s", want=8), crawl.now)
-    assert crawl.store.holders() == {"s"}
+    assert [lease.session for lease in crawl.store.resident(LeaseRow)] == ["s"]
 
     again = DurableCrawl(left_behind(crawl, tmp_path / "second"))
 
-    assert again.store.holders() == frozenset()
+    assert list(again.store.resident(LeaseRow)) == []
     assert again.store.counts()[Kind.ROBOTS, TaskState.PENDING] == 1
     again.close()
 

@@ -183,7 +183,7 @@ def test_tasks_are_born_next_in_the_order_of_admission_and_known_with_their_dept
 def test_a_lease_that_is_over_is_gone_with_its_last_row(turns: Turns) -> None:
     turn = turns(lease(3, ONE, TWO))
     turn.put(succeed(existing(turn.leases[3]), refs=(TWO.ref,)))
-    turn.end_lease(succeed(existing(turn.leases[3]), refs=()), "settled")
+    turn.remove(succeed(existing(turn.leases[3]), refs=()), "settled")
     assert turn.leases[3] is None
     assert turn.batch() == [gone(lease(3, ONE, TWO), "settled", refs=())]
 

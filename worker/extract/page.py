@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bs4 import BeautifulSoup
     from selectolax.lexbor import LexborHTMLParser
 
-    from crawlfleet.worker.talk.primitives import FleetPrimitives
+    from crawlfleet.worker.talk.objects.shared_objects import SharedObjects
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _SNIFF_BYTES = 512
@@ -51,7 +51,7 @@ class Page:
         self.headers: Headers = fetched.headers
         self.body = fetched.body
         #: What hooks use in a crawl. Outside of one it is None, whatever its type says.
-        self.fleet = cast("FleetPrimitives", fleet)
+        self.fleet = cast("SharedObjects", fleet)
         self.followed: list[str] = []
         self.engine = engine if engine is not None else open_engine()
         self._source = Source(fetched.body, fetched.headers.get("content-type", ""))

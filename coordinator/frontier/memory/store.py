@@ -5,26 +5,28 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from heapq import heappop, heappush
 from itertools import filterfalse
 from pathlib import Path
 from typing import Any
 
 from crawlfleet.coordinator.core.changes import Change, Gone, Put, Recorded, TaskMoved
+from crawlfleet.coordinator.core.kinds import KINDS
 from crawlfleet.coordinator.core.rows import (
-    KINDS,
     HostRow,
     LeaseRow,
     LedgerRow,
     R,
+    ResidentRow,
     Result,
     StoreRow,
     TaskRow,
     TaskState,
 )
-from crawlfleet.coordinator.core.turn import Ready
+from crawlfleet.coordinator.core.turn import F, Ready
 from crawlfleet.coordinator.frontier.due_hosts import DueHosts
+from crawlfleet.coordinator.frontier.families import Families
 from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.frontier.versions import Key, check_versions
 from crawlfleet.shared.messages import Kind
@@ -38,8 +40,9 @@ class MemoryStore:
         self._rows: dict[type[StoreRow], dict[Any, Any]] = {kind: {} for kind in KINDS}
         self._tasks: dict[bytes, TaskRow] = self._rows[TaskRow]
         self._hosts: dict[str, HostRow] = self._rows[HostRow]
-        self._leases: dict[int, LeaseRow] = self._rows[LeaseRow]
-        self._leases_of: defaultdict[str, dict[int, None]] = defaultdict(dict)
+        self._families: dict[type[StoreRow], Families] = {
+            kind: Families() for kind in KINDS if issubclass(kind, ResidentRow)
+        }
         self._born: list[bytes] = []
         self._counts: Counter[tuple[Kind, TaskState]] = Counter()
         self._verdicts: Counter[tuple[TaskState, str]] = Counter()
@@ -67,10 +70,13 @@ class MemoryStore:
         return set(filterfalse(self._tasks.__contains__, refs))
 
     def leases_of(self, session: str) -> tuple[LeaseRow, ...]:
-        return tuple(self._leases[lease] for lease in self._leases_of.get(session, ()))
+        return tuple(self.family(LeaseRow, session))
 
-    def holders(self) -> frozenset[str]:
-        return frozenset(self._leases_of)
+    def resident(self, kind: type[F]) -> Collection[F]:
+        return self._rows[kind].values()
+
+    def family(self, kind: type[F], family: Any) -> Iterator[F]:
+        return self._families[kind].rows(self._rows[kind], family)
 
     def due(self, now: float, limit: int) -> tuple[HostRow, ...]:
         return self._due.due(self._hosts, now, limit)
@@ -103,8 +109,8 @@ class MemoryStore:
                     self._move(task)
                 case Put(row=row):
                     self._put(row)
-                case Gone(row=lease):
-                    self._end_lease(lease)
+                case Gone(row=row):
+                    self._remove(row)
                 case Recorded(result=result):
                     self._applied.append(result)
 
@@ -166,16 +172,14 @@ class MemoryStore:
             return
         if isinstance(row, HostRow):
             self._due.note(row, self._hosts.get(row.key))
-        elif isinstance(row, LeaseRow):
-            self._leases_of[row.session][row.id] = None
+        elif isinstance(row, ResidentRow) and row.key not in self._rows[type(row)]:
+            self._families[type(row)].add(row)
         self._rows[type(row)][row.key] = row
 
-    def _end_lease(self, lease: LeaseRow) -> None:
-        del self._leases[lease.id]
-        mine = self._leases_of[lease.session]
-        del mine[lease.id]
-        if not mine:
-            del self._leases_of[lease.session]
+    def _remove(self, row: ResidentRow) -> None:
+        kind = type(row)
+        self._families[kind].remove(row)
+        del self._rows[kind][row.key]
 
 
 class MemoryMarks:

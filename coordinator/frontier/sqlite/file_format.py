@@ -21,7 +21,8 @@ from pathlib import Path
 
 import msgspec
 
-from crawlfleet.coordinator.core.rows import KINDS, TaskRow
+from crawlfleet.coordinator.core.kinds import KINDS
+from crawlfleet.coordinator.core.rows import TaskRow
 from crawlfleet.coordinator.folder_sync import sync_folder
 from crawlfleet.coordinator.frontier.story import EVENT_NUMBERS, encode_block
 from crawlfleet.shared.errors import UsageError

@@ -11,9 +11,20 @@ from typing import Any
 
 import msgspec
 
+from crawlfleet.coordinator.core.kinds import KINDS
 from crawlfleet.coordinator.core.leases import under_lease
-from crawlfleet.coordinator.core.rows import KINDS, HostRow, LeaseRow, LedgerRow, OriginRow, StoreRow, TaskRow, TrapRow
+from crawlfleet.coordinator.core.rows import (
+    HostRow,
+    LeaseRow,
+    LedgerRow,
+    OriginRow,
+    ResidentRow,
+    StoreRow,
+    TaskRow,
+    TrapRow,
+)
 from crawlfleet.coordinator.frontier.due_hosts import DueHosts
+from crawlfleet.coordinator.frontier.families import Families
 from crawlfleet.coordinator.frontier.versions import Key
 
 CACHED_TASKS = 50_000
@@ -41,19 +52,22 @@ class RowCache:
         self._decode: dict[type[StoreRow], Callable[[bytes], Any]] = {
             kind: msgspec.msgpack.Decoder(kind).decode for kind in KINDS
         }
+        self.families: dict[type[StoreRow], Families] = {
+            kind: Families() for kind in KINDS if issubclass(kind, ResidentRow)
+        }
         self._new: dict[type[StoreRow], set[Any]] = {kind: set() for kind in KINDS}
         self._born: set[bytes] = set()
         self._lowered: set[bytes] = set()
-        self._sessions: dict[str, dict[int, None]] = {}
         self._most_hosts = CACHED_HOSTS
         self._robots_bytes = 0
 
     def load_active(self, db: sqlite3.Connection) -> None:
-        """Read the open leases with their tasks, and the active hosts."""
-        for (row,) in db.execute("SELECT row FROM leases ORDER BY key"):
-            lease = self._decode[LeaseRow](row)
-            self.leases[lease.id] = lease
-            self._sessions.setdefault(lease.session, {})[lease.id] = None
+        """Read the rows of resident kinds, the tasks of open leases, and the active hosts."""
+        for kind, families in self.families.items():
+            for (encoded,) in db.execute(f"SELECT row FROM {KINDS[kind]}"):
+                row = self._decode[kind](encoded)
+                self.rows[kind][row.key] = row
+                families.add(row)
         for (row,) in db.execute("SELECT row FROM hosts WHERE active"):
             host = self._decode[HostRow](row)
             self.hosts[host.key] = host
@@ -81,8 +95,9 @@ class RowCache:
             return
         if isinstance(row, HostRow):
             self.due.note(row, self.hosts.get(row.key))
-        elif isinstance(row, LeaseRow):
-            self._sessions.setdefault(row.session, {})[row.id] = None
+        elif isinstance(row, ResidentRow):
+            if row.key not in self.rows[kind]:
+                self.families[kind].add(row)
         elif isinstance(row, OriginRow):
             self._robots_bytes += len(row.robots)
         self.rows[kind][row.key] = row
@@ -101,22 +116,12 @@ class RowCache:
         self.depths[task.ref] = task.depth
         self.by_id[task.order] = task.ref
 
-    def end_lease(self, lease: LeaseRow) -> None:
-        """Forget a lease."""
-        del self.leases[lease.id]
-        mine = self._sessions[lease.session]
-        del mine[lease.id]
-        if not mine:
-            del self._sessions[lease.session]
-        self._new[LeaseRow].add(lease.id)
-
-    def leases_of(self, session: str) -> tuple[LeaseRow, ...]:
-        """Return a session's leases, oldest first."""
-        return tuple(self.leases[number] for number in self._sessions.get(session, ()))
-
-    def holders(self) -> frozenset[str]:
-        """Return the sessions that have leases."""
-        return frozenset(self._sessions)
+    def remove(self, row: ResidentRow) -> None:
+        """Forget a row."""
+        kind = type(row)
+        self.families[kind].remove(row)
+        del self.rows[kind][row.key]
+        self._new[kind].add(row.key)
 
     def stored(self, kind: type[StoreRow], key: Key) -> StoreRow | None:
         """Return the row that a change of this key must succeed, if any."""
@@ -161,7 +166,7 @@ class RowCache:
             self.rows[OriginRow].clear()
             self._robots_bytes = 0
         for kind, rows in self.rows.items():
-            if kind not in (TaskRow, HostRow, LeaseRow) and len(rows) > CACHED_ROWS.get(kind, CACHED_OF_OTHERS):
+            if kind not in (TaskRow, HostRow, *self.families) and len(rows) > CACHED_ROWS.get(kind, CACHED_OF_OTHERS):
                 rows.clear()
 
     def _write_tasks(self, db: sqlite3.Connection) -> int:

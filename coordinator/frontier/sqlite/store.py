@@ -19,18 +19,19 @@ from typing import Any, TypeVar
 import msgspec
 
 from crawlfleet.coordinator.core.changes import Accepted, Change, Gone, Put, Recorded, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.kinds import KINDS
 from crawlfleet.coordinator.core.rows import (
-    KINDS,
     HostRow,
     LeaseRow,
     LedgerRow,
     R,
+    ResidentRow,
     Result,
     StoreRow,
     TaskRow,
     TaskState,
 )
-from crawlfleet.coordinator.core.turn import Ready
+from crawlfleet.coordinator.core.turn import F, Ready
 from crawlfleet.coordinator.frontier.crawl_clock import ClockReading, elapsed_s, read_clocks
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.checkpointer import Checkpointer
@@ -118,8 +119,7 @@ class SqliteStore:
 
     def rows(self, kind: type[R], keys: Collection[Any]) -> dict[Any, R]:
         cache: dict[Any, R] = self._rows.rows[kind]
-        # All open leases are in memory.
-        missing = [] if kind is LeaseRow else [key for key in keys if key not in cache]
+        missing = [] if issubclass(kind, ResidentRow) else [key for key in keys if key not in cache]
         for some in _runs(missing):
             self._read(kind, "ref" if kind is TaskRow else "key", some)
         return {key: cache[key] for key in keys if key in cache}
@@ -135,10 +135,13 @@ class SqliteStore:
         return set(filterfalse(self._rows.depths.__contains__, missing))
 
     def leases_of(self, session: str) -> tuple[LeaseRow, ...]:
-        return self._rows.leases_of(session)
+        return tuple(self.family(LeaseRow, session))
 
-    def holders(self) -> frozenset[str]:
-        return self._rows.holders()
+    def resident(self, kind: type[F]) -> Collection[F]:
+        return self._rows.rows[kind].values()
+
+    def family(self, kind: type[F], family: Any) -> Iterator[F]:
+        return self._rows.families[kind].rows(self._rows.rows[kind], family)
 
     def due(self, now: float, limit: int) -> tuple[HostRow, ...]:
         return self._rows.due.due(self._rows.hosts, now, limit)
@@ -301,8 +304,8 @@ class SqliteStore:
                 self._move(change, queued)
             case Put(row=row):
                 self._rows.put(row)
-            case Gone(row=lease):
-                self._rows.end_lease(lease)
+            case Gone(row=row):
+                self._rows.remove(row)
             case Recorded(result=result):
                 order = self._rows.tasks[result.ref].order
                 seq = self._results.count + len(self._found) + 1

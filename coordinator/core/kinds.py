@@ -1,0 +1,23 @@
+"""The table of all kinds of rows: turns and stores know kinds from here only."""
+
+from __future__ import annotations
+
+from crawlfleet.coordinator.core.objects.registry import OBJECTS
+from crawlfleet.coordinator.core.objects.rows import CallerRow, ObjectsRow, PartRow, SessionRow, WaitRow
+from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, OriginRow, StoreRow, TaskRow, TrapRow
+
+# The kinds of rows that are looked up by key, with the name of each one's table. The ledger is a single row, without
+# one.
+KINDS: dict[type[StoreRow], str] = {
+    TaskRow: "tasks",
+    LeaseRow: "leases",
+    HostRow: "hosts",
+    OriginRow: "origins",
+    TrapRow: "traps",
+    ObjectsRow: "objects",
+    SessionRow: "object_sessions",
+    CallerRow: "object_callers",
+    WaitRow: "object_waits",
+    PartRow: "object_parts",
+    **{kind.row: kind.table for kind in OBJECTS.values()},
+}

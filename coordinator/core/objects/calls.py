@@ -1,0 +1,232 @@
+"""What happens to objects: a call, its withdrawal, the end of its time, the end of a session.
+
+Each call that changes something has a number in its slot of a session: a call that arrives again gets its first answer
+and does nothing. Its row is committed with its changes. The answers of a lost session are kept for a while: it may only
+have been silent, and ask again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import msgspec
+
+from crawlfleet.coordinator.core.objects.desk import (
+    MAX_OBJECTS,
+    MAX_OBJECTS_OF_SESSION,
+    MAX_SLOTS,
+    WAITS,
+    Desk,
+    ObjectKind,
+    Refused,
+)
+from crawlfleet.coordinator.core.objects.registry import OBJECTS
+from crawlfleet.coordinator.core.objects.rows import CallerRow, ObjectRow, Owner, SessionRow, WaitRow, caller_key
+from crawlfleet.coordinator.core.rows import succeed
+from crawlfleet.coordinator.core.turn import Turn, existing
+from crawlfleet.shared.objects import FORGOTTEN, GONE, OPEN, PLACE_LOST, WITHDRAW, ObjectCall, ObjectReply
+
+MAX_NAME = 1_000
+MAX_LOST = 1_000
+
+#: The answer of a call that was given up.
+WITHDRAWN = ObjectReply(error="Withdrawn")
+
+
+def call(turn: Turn, request: ObjectCall) -> ObjectReply:
+    """Carry out a call of a member session; return its answer, or that it waits."""
+    desk = Desk(turn, request)
+    try:
+        return _numbered(desk) if request.number else _run(desk, reads=True)
+    except Refused as refusal:
+        return refusal.reply
+
+
+def expire(turn: Turn, ticket: int) -> None:
+    """End a wait whose time is over, if it still waits."""
+    wait: WaitRow | None = turn.table(WaitRow)[ticket]
+    if wait is None or wait.deadline is None or wait.deadline > turn.now:
+        return
+    desk = _desk_of(turn, wait)
+    kind, row = OBJECTS[wait.kind], _row_of(turn, wait)
+    if kind.expired is None:
+        desk.answer(wait, False)
+    else:
+        kind.expired(desk, row, wait)
+
+
+def lose(turn: Turn, session: str, *, keep_answers: bool) -> None:
+    """End a session: calls that wait leave their lines, and its objects pass on.
+
+    With `keep_answers` the session may come back: see the module's docstring.
+    """
+    if turn.table(SessionRow)[session] is None:
+        return
+    waits: defaultdict[tuple[str, str], list[WaitRow]] = defaultdict(list)
+    for caller in list(turn.family(CallerRow, session)):
+        if caller.reply is None:
+            wait = existing(turn.table(WaitRow)[caller.wait])
+            waits[wait.kind, wait.name].append(wait)
+            _desk_of(turn, wait).refuse(wait, PLACE_LOST)
+    row = existing(turn.table(SessionRow)[session])
+    for kind_name, name in row.opened:
+        kind = OBJECTS[kind_name]
+        found = turn.table(kind.row)[name]
+        if kind.lost is not None and found is not None:
+            desk = _desk(turn, Owner(session, 0), kind_name, name)
+            kind.lost(desk, found, session, waits[kind_name, name])
+    last = existing(turn.table(SessionRow)[session])
+    turn.put(succeed(last, opened=(), is_program=False, lost_at=turn.now))
+    if keep_answers:
+        _forget_oldest(turn)
+    else:
+        _forget(turn, session)
+
+
+def _numbered(desk: Desk) -> ObjectReply:
+    """Carry out a call once: the same number again gets the same answer."""
+    turn, request = desk.turn, desk.call
+    if not 0 <= request.slot < MAX_SLOTS:
+        raise Refused(ValueError, f"a session makes at most {MAX_SLOTS} calls at a time: use fewer threads")
+    caller: CallerRow | None = turn.table(CallerRow)[caller_key(request.session, request.slot)]
+    before = 0 if caller is None else caller.number
+    if request.number < before or (caller is None and request.number != 1 and request.method != WITHDRAW):
+        raise Refused(FORGOTTEN, "the coordinator does not know this session's calls (any more)")
+    if request.method == WITHDRAW:
+        reply = _withdraw(desk, caller)
+    elif caller is not None and request.number == before:
+        return WAITS if caller.reply is None else caller.reply
+    else:
+        reply = _run_or_refuse(desk)
+    _welcome(desk)
+    last: CallerRow | None = turn.table(CallerRow)[caller_key(request.session, request.slot)]
+    last = last or CallerRow(version=0, session=request.session, slot=request.slot, number=0, reply=None)
+    waits = {"reply": None, "wait": desk.ticket} if reply.waits else {"reply": reply, "wait": 0}
+    turn.put(succeed(last, number=request.number, woken=False, **waits))
+    return reply
+
+
+def _run_or_refuse(desk: Desk) -> ObjectReply:
+    try:
+        return _run(desk)
+    except Refused as refusal:
+        return refusal.reply
+
+
+def _welcome(desk: Desk) -> None:
+    """Remember the session, and that it is back if it was lost."""
+    row = desk.session()
+    if row.version == 0 or row.lost_at is not None:
+        desk.turn.put(succeed(row, lost_at=None))
+
+
+def _run(desk: Desk, *, reads: bool = False) -> ObjectReply:
+    request = desk.call
+    kind = OBJECTS.get(request.kind)
+    if kind is None:
+        raise Refused(TypeError, f"there is no kind of object {request.kind[:MAX_NAME]!r}")
+    if request.method == OPEN:
+        return _answer(_open(desk, kind))
+    method = kind.methods.get(request.method)
+    if method is None or (reads and not method.reads):
+        raise Refused(AttributeError, f"a {request.kind} has no such method: {request.method[:MAX_NAME]!r}")
+    row = desk.turn.table(kind.row)[request.name]
+    if row is None:
+        raise Refused(GONE, f"there is no {request.kind} {request.name[:MAX_NAME]!r} (any more): open it again")
+    return _answer(method.run(desk, row, *_converted(request, method.arguments)))
+
+
+def _answer(value: Any) -> ObjectReply:
+    return value if isinstance(value, ObjectReply) else ObjectReply(value=value)
+
+
+def _open(desk: Desk, kind: ObjectKind) -> Any:
+    """Create an object, or check that it is what the caller expects."""
+    request, turn = desk.call, desk.turn
+    if not 0 < len(request.name) <= MAX_NAME:
+        raise Refused(ValueError, f"the name of an object has 1 to {MAX_NAME} characters")
+    options = _converted(request, kind.options)
+    row = turn.table(kind.row)[request.name]
+    session = desk.session()
+    number = 0 if row is None else row.number
+    if row is None:
+        number = _number_for(desk, session)
+    value = kind.open(desk, row, request.name, number, *options)
+    if row is None:
+        numbers, session = desk.numbers(), desk.session()
+        turn.put(succeed(numbers, objects=numbers.objects + 1, next_number=number + 1))
+        turn.put(succeed(session, created=session.created + 1))
+    session, entry = desk.session(), (request.kind, request.name)
+    is_new = kind.lost is not None and entry not in session.opened
+    if is_new or (not request.hook and not session.is_program):
+        opened = (*session.opened, entry) if is_new else session.opened
+        turn.put(succeed(session, opened=opened, is_program=session.is_program or not request.hook))
+    return value
+
+
+def _number_for(desk: Desk, session: SessionRow) -> int:
+    """Return the number of a new object."""
+    numbers = desk.numbers()
+    if numbers.objects >= MAX_OBJECTS:
+        raise Refused(ValueError, f"there are {MAX_OBJECTS} objects already: use fewer names")
+    if session.created >= MAX_OBJECTS_OF_SESSION:
+        raise Refused(ValueError, f"this program has created {MAX_OBJECTS_OF_SESSION} objects: use fewer names")
+    return numbers.next_number
+
+
+def _converted(request: ObjectCall, types: Any) -> tuple[Any, ...]:
+    try:
+        arguments: tuple[Any, ...] = msgspec.convert(request.args, types)
+    except msgspec.ValidationError as error:
+        raise Refused(TypeError, f"{request.kind}.{request.method}: {error}") from error
+    return arguments
+
+
+def _withdraw(desk: Desk, caller: CallerRow | None) -> ObjectReply:
+    """Give up a call: it leaves its line, or what it got is taken back; if it comes later, it does nothing."""
+    request = desk.call
+    if caller is None or caller.number != request.number or caller.reply == WITHDRAWN:
+        return WITHDRAWN
+    kind = OBJECTS[request.kind]
+    if caller.reply is None:
+        wait = existing(desk.turn.table(WaitRow)[caller.wait])
+        desk.reply_to(wait, WITHDRAWN)
+        if kind.withdrawn is not None:
+            kind.withdrawn(desk, _row_of(desk.turn, wait), wait)
+        return WITHDRAWN
+    (method,) = _converted(request, tuple[str])
+    undo, row = kind.undone.get(method), desk.turn.table(kind.row)[request.name]
+    if undo is not None and row is not None and not caller.reply.error:
+        undo(desk, row, caller.reply.value)
+    return WITHDRAWN
+
+
+def _desk_of(turn: Turn, wait: WaitRow) -> Desk:
+    """Return a desk of a caller that waits."""
+    return _desk(turn, wait.owner, wait.kind, wait.name)
+
+
+def _desk(turn: Turn, owner: Owner, kind: str, name: str) -> Desk:
+    """Return a desk at which the owner makes no call now."""
+    session, thread = owner.session, owner.thread
+    return Desk(turn, ObjectCall(session=session, thread=thread, slot=0, number=0, kind=kind, name=name, method=""))
+
+
+def _row_of(turn: Turn, wait: WaitRow) -> ObjectRow:
+    """Return the object for which a call waits."""
+    row: ObjectRow | None = turn.table(OBJECTS[wait.kind].row)[wait.name]
+    return existing(row)
+
+
+def _forget_oldest(turn: Turn) -> None:
+    """Forget the session that has been lost longest, if many are lost."""
+    lost = [row for row in turn.family(SessionRow, "") if row.lost_at is not None]
+    if len(lost) > MAX_LOST:
+        _forget(turn, min(lost, key=lambda row: row.lost_at or 0.0).session)
+
+
+def _forget(turn: Turn, session: str) -> None:
+    for caller in list(turn.family(CallerRow, session)):
+        turn.remove(succeed(caller))
+    turn.remove(succeed(existing(turn.table(SessionRow)[session])))

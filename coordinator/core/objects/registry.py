@@ -1,0 +1,12 @@
+"""The table of kinds of objects, by the names under which programs open them."""
+
+from __future__ import annotations
+
+from crawlfleet.coordinator.core.objects.desk import ObjectKind
+from crawlfleet.coordinator.core.objects.locks import LOCK
+from crawlfleet.coordinator.core.objects.values import VALUE
+
+OBJECTS: dict[str, ObjectKind] = {
+    "Lock": LOCK,
+    "Value": VALUE,
+}

@@ -1,0 +1,11 @@
+"""The kinds of named objects that a fleet shares, for type annotations: programs open them by `fleet.…`.
+
+fleet.Lock("login")     a `crawlfleet.objects.Lock`
+"""
+
+from __future__ import annotations
+
+from crawlfleet.worker.talk.objects.locks import Lock
+from crawlfleet.worker.talk.objects.values import Value
+
+__all__ = ["Lock", "Value"]

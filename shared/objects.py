@@ -1,0 +1,71 @@
+"""The messages about named objects that programs and hooks share through the coordinator.
+
+A *slot* of a session makes one call after another. Each call that may change something has the next number of its slot,
+from 1 on: a call that is sent again gets its first answer. A call that waits is answered at once with `waits`, and its
+answer is collected later.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crawlfleet.shared.messages import Message
+
+#: The method that gives up a call: it has the number of that call.
+WITHDRAW = "withdraw"
+#: The method that creates an object, or checks that it is what the caller expects.
+OPEN = "open"
+
+#: The names of refusals that concern the caller's session, or that the object does not exist.
+FORGOTTEN = "SessionForgotten"
+PLACE_LOST = "PlaceLost"
+GONE = "ObjectGone"
+
+
+class ObjectCall(Message, frozen=True, kw_only=True):
+    """One call of a method of an object. `thread` is the session's own number for the calling thread.
+
+    `number` is 0 for a method that only reads. `args` are plain: values that are shared are encoded (`wire.values`).
+    A call waits at most `timeout_s` (None: without limit, 0: not at all). `hook`: a worker's hook made it.
+    """
+
+    session: str
+    thread: int
+    slot: int
+    number: int
+    kind: str
+    name: str
+    method: str
+    args: tuple[Any, ...] = ()
+    timeout_s: float | None = None
+    hook: bool = False
+
+
+class ObjectReply(Message, frozen=True, kw_only=True):
+    """The answer to a call: a plain value, or the name and the text of an error; or that the call waits."""
+
+    value: Any = None
+    error: str = ""
+    text: str = ""
+    waits: bool = False
+
+
+class Woken(Message, frozen=True, kw_only=True):
+    """The answer to a call that has waited."""
+
+    slot: int
+    number: int
+    reply: ObjectReply
+
+
+class Collected(Message, frozen=True, kw_only=True):
+    """Answers to calls of a session that have waited, up to the cursor `upto`. After `finished` none will come.
+
+    `epoch` identifies this run of the coordinator, as in the `value` of an answer that a call waits: a call that waits
+    since another run is to be sent again.
+    """
+
+    upto: int
+    epoch: int
+    woken: tuple[Woken, ...] = ()
+    finished: bool = False

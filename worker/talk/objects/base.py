@@ -1,0 +1,43 @@
+"""What proxies of named objects have in common."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol
+
+from crawlfleet.shared.objects import OPEN
+from crawlfleet.worker.talk.objects.client import ObjectClient
+
+
+class Source(Protocol):
+    """Where proxies get their client: each process has its own."""
+
+    @property
+    def client(self) -> ObjectClient: ...
+
+
+class SharedObject:
+    """A proxy of an object that the fleet shares under a name. Any thread, and a forked process, may use it."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, source: Source, name: str, *options: Any) -> None:
+        """Create the object, or check that it is what the options say."""
+        self._source = source
+        self.name = name
+        self._opened = self._call(OPEN, *options)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} of the fleet>"
+
+    def _call(self, method: str, *args: Any, timeout_s: float | None = 0.0) -> Any:
+        return self._source.client.call(self.kind, self.name, method, *args, timeout_s=timeout_s)
+
+    def _read(self, method: str, *args: Any) -> Any:
+        return self._source.client.read(self.kind, self.name, method, *args)
+
+
+def wait_s(blocking: bool, timeout: float | None) -> float | None:
+    """Return how long a call waits, from the arguments of `acquire`, `get` and `put`: None is without limit."""
+    if not blocking:
+        return 0.0
+    return None if timeout is None else max(0.0, timeout)

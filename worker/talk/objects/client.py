@@ -1,0 +1,305 @@
+"""A session's calls of named objects: numbered, repeated until they are answered, and collected if they wait.
+
+Calls of all threads share one connection, one after another, since each is answered at once. Calls that wait share a
+second one: a thread collects their answers, a long poll of some seconds, as long as any call waits.
+
+A call is sent again with its number after a lost connection, and the calls that wait after a restart of the
+coordinator: it answers each number once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+from msgspec.structs import replace
+
+from crawlfleet.shared.errors import RemoteError, Unreachable
+from crawlfleet.shared.objects import FORGOTTEN, PLACE_LOST, WITHDRAW, Collected, ObjectCall, ObjectReply
+from crawlfleet.worker.hook_waited import HookWaited
+from crawlfleet.worker.talk.finished import JobFinished
+
+COLLECT_S = 5.0
+FIRST_PAUSE_S = 0.05
+LAST_PAUSE_S = 1.0
+
+#: The errors of the standard library that an object's method raises at its caller, by name.
+CLIENT_ERRORS: dict[str, type[Exception]] = {
+    kind.__name__: kind
+    for kind in (
+        *(AssertionError, AttributeError, EOFError, IndexError, KeyError, OSError, OverflowError, RuntimeError),
+        *(TypeError, ValueError, queue.Empty, queue.Full, threading.BrokenBarrierError),
+    )
+}
+
+Answer = ObjectReply | Exception
+
+_logger = structlog.get_logger(__name__)
+
+
+class _Target(NamedTuple):
+    kind: str
+    name: str
+    method: str
+    args: tuple[Any, ...]
+
+
+class Coordinator(Protocol):
+    """The coordinator's objects over one connection; calls raise `Unreachable` if it is gone."""
+
+    def call(self, call: ObjectCall) -> ObjectReply: ...
+    def collect(self, session: str, after: int, timeout_s: float) -> Collected: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """A channel for one call after another, each with the next number."""
+
+    index: int
+    number: int = 0
+    inbox: queue.SimpleQueue[Answer] = field(default_factory=queue.SimpleQueue)
+    #: The call that waits, and the coordinator's incarnation that has it in line.
+    waiting: ObjectCall | None = None
+    epoch: int = 0
+
+
+class ObjectClient:
+    """The calls of one session. Any thread may use it, but only in the process that made it."""
+
+    def __init__(
+        self,
+        dial: Callable[[], Coordinator],
+        session: str,
+        *,
+        patience_s: float,
+        hook_wait_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`dial` connects to the coordinator. After `patience_s` without it, calls raise `Unreachable`.
+
+        `hook_wait_s`: the calls are those of a hook, and raise `HookWaited` if one waits for longer.
+        """
+        self._dial = dial
+        self._session = session
+        self._patience_s = patience_s
+        self._hook_wait_s = hook_wait_s
+        self._clock = clock
+        self._sleep = sleep
+        self._line = threading.Lock()
+        self._coordinator: Coordinator | None = None
+        self._state = threading.Lock()
+        self._free: list[_Slot] = []
+        self._slots = 0
+        self._waiting: dict[int, _Slot] = {}
+        self._collecting = False
+        self._numbers = itertools.count(1)
+        self._threads = threading.local()
+        self._closed = False
+
+    def read(self, kind: str, name: str, method: str, *args: Any) -> Any:
+        """Call a method that only reads."""
+        return _value(self._send(self._message(_Target(kind, name, method, args))))
+
+    def call(self, kind: str, name: str, method: str, *args: Any, timeout_s: float | None = 0.0) -> Any:
+        """Call a method that may change the object; wait up to `timeout_s` for its answer (None: without limit).
+
+        Raises the error that the method gives, `JobFinished` if the crawl ends meanwhile, `Unreachable` if the
+        coordinator stays away.
+        """
+        target = _Target(kind, name, method, args)
+        give_up_at = None if timeout_s is None else self._clock() + timeout_s
+        slot = self._take_slot()
+        try:
+            while True:
+                left_s = None if give_up_at is None else max(0.0, give_up_at - self._clock())
+                slot.number += 1
+                message = self._message(target, slot, left_s)
+                reply = self._finish(slot, message)
+                if reply.error != PLACE_LOST:
+                    return _value(reply)
+                # This session was silent for too long, and has lost its place: to the end of the line.
+        finally:
+            self._free_slot(slot)
+
+    def close(self) -> None:
+        """Raise `ValueError` at the calls that wait, and at all later ones."""
+        with self._state:
+            self._closed = True
+            waiting = list(self._waiting.values())
+        for slot in waiting:
+            slot.inbox.put(_closed())
+
+    def _finish(self, slot: _Slot, message: ObjectCall) -> ObjectReply:
+        """Send a call and return its answer, also if it has to wait for it; give it up if this is interrupted."""
+        try:
+            reply = self._send(message)
+            if not reply.waits:
+                if reply.error == FORGOTTEN:
+                    slot.number = 0
+                return reply
+            self._await(slot, message, reply.value)
+            answer = slot.inbox.get(timeout=self._hook_wait_s)
+        except BaseException as error:
+            self._withdraw(slot, message)
+            if isinstance(error, queue.Empty):
+                raise HookWaited(f"waited {self._hook_wait_s:g} s for the {message.kind} {message.name!r}") from None
+            raise
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _await(self, slot: _Slot, message: ObjectCall, epoch: int) -> None:
+        with self._state:
+            if self._closed:
+                raise _closed()
+            slot.waiting, slot.epoch = message, epoch
+            self._waiting[slot.index] = slot
+            if not self._collecting:
+                self._collecting = True
+                threading.Thread(target=self._collect, name="crawlfleet-objects", daemon=True).start()
+
+    def _withdraw(self, slot: _Slot, message: ObjectCall) -> None:
+        """Give up a call: it leaves its line, or its answer is taken back."""
+        with self._state:
+            self._waiting.pop(slot.index, None)
+            closed = self._closed
+        while not slot.inbox.empty():
+            slot.inbox.get()
+        if not closed and message.number:
+            try:
+                self._trip(replace(message, method=WITHDRAW, args=(message.method,)))
+            except (Unreachable, RemoteError) as error:
+                _logger.warning("a call could not be given up", object=message.name, reason=str(error))
+
+    def _collect(self) -> None:
+        """Collect answers as long as calls wait; the top of a thread."""
+        cursor, lost_at, pause_s = 0, None, FIRST_PAUSE_S
+        coordinator: Coordinator | None = None
+        while self._goes_on():
+            try:
+                coordinator = coordinator or self._dial()
+                collected = coordinator.collect(self._session, cursor, COLLECT_S)
+            except Exception as error:  # noqa: BLE001  # the top of a thread: whoever waits must hear of it
+                coordinator = None
+                lost_at = lost_at or self._clock()
+                if not isinstance(error, Unreachable) or self._clock() > lost_at + self._patience_s:
+                    self._answer_all(error)
+                    continue
+                self._sleep(pause_s)
+                pause_s = min(2 * pause_s, LAST_PAUSE_S)
+                continue
+            lost_at, pause_s = None, FIRST_PAUSE_S
+            cursor = collected.upto
+            for woken in collected.woken:
+                self._answer(woken.slot, woken.number, woken.reply)
+            if collected.finished:
+                self._answer_all(JobFinished("the crawl is over"))
+            self._resend(collected.epoch)
+
+    def _goes_on(self) -> bool:
+        with self._state:
+            self._collecting = bool(self._waiting) and not self._closed
+            return self._collecting
+
+    def _resend(self, epoch: int) -> None:
+        """Send the calls again that wait at another incarnation of the coordinator."""
+        with self._state:
+            stale = [slot.waiting for slot in self._waiting.values() if slot.epoch != epoch and slot.waiting]
+        for message in stale:
+            try:
+                reply = self._trip(message)
+            except Unreachable:
+                return  # the next answer of a collection tells again
+            if not reply.waits:
+                self._answer(message.slot, message.number, reply)
+            else:
+                with self._state:
+                    slot = self._waiting.get(message.slot)
+                    if slot is not None:
+                        slot.epoch = reply.value
+
+    def _answer(self, index: int, number: int, answer: Answer) -> None:
+        with self._state:
+            slot = self._waiting.get(index)
+            if slot is None or slot.number != number:
+                return
+            del self._waiting[index]
+            slot.inbox.put(answer)
+
+    def _answer_all(self, error: Exception) -> None:
+        with self._state:
+            waiting = [(slot.index, slot.number) for slot in self._waiting.values()]
+        for index, number in waiting:
+            self._answer(index, number, error)
+
+    def _send(self, message: ObjectCall) -> ObjectReply:
+        """Send a call until it is answered."""
+        give_up_at, pause_s = self._clock() + self._patience_s, FIRST_PAUSE_S
+        while True:
+            try:
+                return self._trip(message)
+            except Unreachable:
+                if self._clock() > give_up_at:
+                    raise
+            self._sleep(pause_s)
+            pause_s = min(2 * pause_s, LAST_PAUSE_S)
+
+    def _trip(self, message: ObjectCall) -> ObjectReply:
+        """Send a call once, over the connection that all threads share."""
+        if self._closed:
+            raise _closed()
+        with self._line:
+            if self._coordinator is None:
+                self._coordinator = self._dial()
+            return self._coordinator.call(message)
+
+    def _message(self, target: _Target, slot: _Slot | None = None, timeout_s: float | None = None) -> ObjectCall:
+        thread = getattr(self._threads, "number", None)
+        if thread is None:
+            thread = self._threads.number = next(self._numbers)
+        return ObjectCall(
+            session=self._session,
+            thread=thread,
+            slot=slot.index if slot is not None else 0,
+            number=slot.number if slot is not None else 0,
+            kind=target.kind,
+            name=target.name,
+            method=target.method,
+            args=target.args,
+            timeout_s=timeout_s,
+            hook=self._hook_wait_s is not None,
+        )
+
+    def _take_slot(self) -> _Slot:
+        with self._state:
+            if self._free:
+                return self._free.pop()
+            self._slots += 1
+            return _Slot(self._slots - 1)
+
+    def _free_slot(self, slot: _Slot) -> None:
+        with self._state:
+            self._waiting.pop(slot.index, None)
+            slot.waiting = None
+            self._free.append(slot)
+
+
+def _value(reply: ObjectReply) -> Any:
+    """Return the value of an answer, or raise its error."""
+    if not reply.error:
+        return reply.value
+    kind = CLIENT_ERRORS.get(reply.error)
+    if kind is None:
+        raise RemoteError(reply.error, reply.text)
+    raise kind(reply.text) if reply.text else kind
+
+
+def _closed() -> ValueError:
+    return ValueError("this connection to the crawl is closed: connect() again")

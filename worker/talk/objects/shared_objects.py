@@ -1,0 +1,70 @@
+"""The factories of named objects: `fleet.…` in a program, `page.fleet.…` in a hook."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+
+from crawlfleet.shared.wire.manager import FleetManager, ObjectsProxy
+from crawlfleet.worker.talk.objects.client import ObjectClient
+from crawlfleet.worker.talk.objects.locks import Lock
+from crawlfleet.worker.talk.objects.values import Value
+
+_instances: weakref.WeakSet[SharedObjects] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for each in list(_instances):
+        each._forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class SharedObjects:
+    """Opens objects by name: each is created by whoever opens it first, and shared by the whole fleet.
+
+    The names of methods are those of `multiprocessing.managers.SyncManager`. Names are unique among a kind.
+    """
+
+    def __init__(self, join: Callable[[], ObjectClient]) -> None:
+        """`join` opens the session of this process, and returns its client."""
+        self._join = join
+        self._joining = threading.Lock()
+        self._joined: ObjectClient | None = None
+        _instances.add(self)
+
+    @property
+    def client(self) -> ObjectClient:
+        """The client of this process: a forked process has a session of its own."""
+        if self._joined is None:
+            with self._joining:
+                if self._joined is None:
+                    self._joined = self._join()
+        return self._joined
+
+    def _close_objects(self) -> None:
+        if self._joined is not None:
+            self._joined.close()
+
+    def _forked(self) -> None:
+        """Forget, in a forked process, what belongs to its parent."""
+        self._joining = threading.Lock()
+        self._joined = None
+
+    def Lock(self, name: str) -> Lock:
+        """Return the lock of that name."""
+        return Lock(self, name)
+
+    def Value(self, name: str) -> Value:
+        """Return the number of that name; it starts at 0."""
+        return Value(self, name)
+
+
+def dial_objects(manager: FleetManager) -> ObjectsProxy:
+    """Connect to the coordinator's objects, over one connection for all threads."""
+    line = manager.for_all_threads()
+    line.connect()
+    return line.Objects()
