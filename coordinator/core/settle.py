@@ -139,10 +139,7 @@ def _want_hosts(turn: Turn, reports: Sequence[Report]) -> None:
 def _leads(
     turn: Turn, task: TaskRow, report: Report, refs: Sequence[bytes], bad: leads.BadRefs
 ) -> tuple[list[Link], bytes]:
-    """Return the links in a report, and the joined fingerprints of its known outlinks that need no link.
-
-    Only unknown links are checked for a canonical URL.
-    """
+    """Return the links in a report, and the joined fingerprints of its known outlinks that need no link."""
     if task.kind is Kind.PAGE and report.outcome is not Outcome.REDIRECTED:
         return leads.leads_of_page(turn, task, report, refs, bad)
     links = leads.other_leads(task, report, turn.policy, turn.policy.max_outlinks)

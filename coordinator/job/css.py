@@ -25,10 +25,7 @@ _PSEUDO_CLASSES = frozenset((
 
 
 class Selector(NamedTuple):
-    """A parsed selector. `take` is `text` or `attr`; then `attr` names the attribute, in lower case.
-
-    An empty `css` means the element at hand itself.
-    """
+    """What to `take` of the matches of `css` (empty: the element at hand): `text`, or `attr`, named in lower case."""
 
     css: str
     take: str = "text"

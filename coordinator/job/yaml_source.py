@@ -54,10 +54,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """What a file says. Paths in `broken` hold None instead of a value and have their problem already.
-
-    `complete` False means that reading ended early and `value` means nothing.
-    """
+    """What a file says; nothing unless `complete`. Paths in `broken` hold None, and have their problem already."""
 
     value: Value = None
     keys: dict[KeyPath, Place] = field(default_factory=dict)

@@ -14,10 +14,7 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=8192)
 def registrable_domain(host: str) -> str:
-    """Return the registrable domain of a canonical host name; an address is its own domain.
-
-    A suffix that the list does not have is one label long, as the rules of the list say.
-    """
+    """Return the registrable domain of a canonical host name; an address is its own, an unlisted suffix one label."""
     last = host.rpartition(".")[2]
     if last == host or last.isdecimal() or host.startswith("["):
         return host  # one label, or an address: no canonical name ends in a number. Loading the list takes long.

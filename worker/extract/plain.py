@@ -13,10 +13,7 @@ _AS_THEY_ARE = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def plain(value: Any, depth: int = DEPTH_LIMIT) -> Any:
-    """Return a value with instances of subclasses made plain; lists, tuples and dicts are copied.
-
-    Raises `ValueError` if it is nested deeper than 64 levels.
-    """
+    """Return a plain value; copy lists, tuples and dicts. Raise `ValueError` if it is nested deeper than 64 levels."""
     if type(value) in _AS_THEY_ARE:
         return value
     if isinstance(value, (dict, list, tuple)):

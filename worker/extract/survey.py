@@ -32,10 +32,7 @@ _ASSETS = {  # tag: attributes with the address of an asset
 
 
 class Reading(NamedTuple):
-    """What to collect. `names` are the crawler's names in directives, in lower case.
-
-    With `obey_nofollow`, links that the page asks not to follow are left out.
-    """
+    """What to collect. `names` are the crawler's names in directives, in lower case."""
 
     assets: bool = False
     obey_nofollow: bool = True

@@ -109,10 +109,7 @@ class ManyFetcher(Fetcher, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FetchEngine:
-    """An engine configured for a job. `open` returns a `ManyFetcher` if `many_at_once`, else a `Fetcher`.
-
-    `fetches` is a worker's default number of simultaneous exchanges.
-    """
+    """An engine configured for a job. `open` returns a `ManyFetcher` if `many_at_once`, else a `Fetcher`."""
 
     open: Callable[[], Any]
     many_at_once: bool = False

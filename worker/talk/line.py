@@ -51,10 +51,7 @@ def pauses(first_s: float, chance: Callable[[], float] = random.random) -> Itera
 
 
 class Line:
-    """The connection: dials, says hello, and repeats both after a failure.
-
-    `dial` returns a connected coordinator. If it raises `Unreachable` it is retried; any other error is final.
-    """
+    """The connection. `dial` returns a connected coordinator; `Unreachable` is retried, any other error is final."""
 
     def __init__(
         self,

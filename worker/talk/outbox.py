@@ -18,10 +18,7 @@ from crawlfleet.worker.lanes import Attempt
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """The report of an attempt, ready to send. `ahead` are the earlier parts of a sitemap, in order.
-
-    `wire_bytes` is the encoded size of the largest of them.
-    """
+    """A report to send, after those `ahead`: parts of a sitemap. `wire_bytes` is the encoded size of the largest."""
 
     attempt: Attempt
     report: Report

@@ -1,7 +1,4 @@
-"""Assembles a session with the coordinator: the only place that does, for a worker, a user's program and tests.
-
-It connects the parts to each other. `worker.talk.client` runs the session.
-"""
+"""Assembles a session, which `worker.talk.client` runs: the only place that does, for workers, programs and tests."""
 
 from __future__ import annotations
 
