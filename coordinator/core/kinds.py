@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crawlfleet.coordinator.core.objects.registry import OBJECTS
-from crawlfleet.coordinator.core.objects.rows import CallerRow, ObjectsRow, PartRow, SessionRow, WaitRow
+from crawlfleet.coordinator.core.objects.rows import CallerRow, ObjectsRow, PartRow, SessionRow, UseRow, WaitRow
 from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, OriginRow, StoreRow, TaskRow, TrapRow
 
 # The kinds of rows that are looked up by key, with the name of each one's table. The ledger is a single row, without
@@ -16,6 +16,7 @@ KINDS: dict[type[StoreRow], str] = {
     TrapRow: "traps",
     ObjectsRow: "objects",
     SessionRow: "object_sessions",
+    UseRow: "object_uses",
     CallerRow: "object_callers",
     WaitRow: "object_waits",
     PartRow: "object_parts",

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from crawlfleet.coordinator.core.objects import calls, desk
-from crawlfleet.coordinator.core.objects.rows import CallerRow, SessionRow, WaitRow
+from crawlfleet.coordinator.core.objects.rows import CallerRow, SessionRow, UseRow, WaitRow
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.shared.objects import ObjectCall
 from tests.unit.object_fleet import WAITS, Failed, ObjectFleet, outcome
@@ -86,7 +86,7 @@ def test_a_session_that_is_known_to_be_dead_leaves_nothing(fleet: ObjectFleet) -
     thread = fleet.thread("s")
     thread.open("Lock", "door").acquire()
     fleet.lose("s", keep_answers=False)
-    assert fleet.rows(CallerRow) == fleet.rows(SessionRow) == []
+    assert fleet.rows(CallerRow) == fleet.rows(SessionRow) == fleet.rows(UseRow) == []
     with pytest.raises(Failed, match="SessionForgotten"):
         thread.again()
 
@@ -121,6 +121,16 @@ def test_the_waiting_calls_of_a_lost_session_leave_their_lines(fleet: ObjectFlee
         lost.woken()
     lock.release()
     assert waiter.woken() == 2
+
+
+def test_the_end_of_a_session_is_heard_of_though_it_opened_nothing_itself(fleet: ObjectFleet) -> None:
+    holder, child = fleet.thread("h"), fleet.thread("c")
+    lock = holder.open("Lock", "door")
+    for fence in (1, 3):  # a forked process, which comes back after it was lost
+        assert child.send("Lock", "door", "acquire", ()) == fence
+        fleet.lose("c")
+        assert lock.acquire() == fence + 1
+        lock.release()
 
 
 def test_a_call_that_is_given_up_leaves_its_line(fleet: ObjectFleet) -> None:

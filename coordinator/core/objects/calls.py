@@ -22,7 +22,16 @@ from crawlfleet.coordinator.core.objects.desk import (
     Refused,
 )
 from crawlfleet.coordinator.core.objects.registry import OBJECTS
-from crawlfleet.coordinator.core.objects.rows import CallerRow, ObjectRow, Owner, SessionRow, WaitRow, caller_key
+from crawlfleet.coordinator.core.objects.rows import (
+    CallerRow,
+    ObjectRow,
+    Owner,
+    SessionRow,
+    UseRow,
+    WaitRow,
+    caller_key,
+    use_key,
+)
 from crawlfleet.coordinator.core.rows import succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.shared.objects import FORGOTTEN, GONE, OPEN, PLACE_LOST, WITHDRAW, ObjectCall, ObjectReply
@@ -69,15 +78,15 @@ def lose(turn: Turn, session: str, *, keep_answers: bool) -> None:
             wait = existing(turn.table(WaitRow)[caller.wait])
             waits[wait.kind, wait.name].append(wait)
             _desk_of(turn, wait).refuse(wait, PLACE_LOST)
-    row = existing(turn.table(SessionRow)[session])
-    for kind_name, name in row.opened:
-        kind = OBJECTS[kind_name]
-        found = turn.table(kind.row)[name]
+    for use in list(turn.family(UseRow, session)):
+        turn.remove(succeed(use))
+        kind = OBJECTS[use.kind]
+        found = turn.table(kind.row)[use.name]
         if kind.lost is not None and found is not None:
-            desk = _desk(turn, Owner(session, 0), kind_name, name)
-            kind.lost(desk, found, session, waits[kind_name, name])
+            desk = _desk(turn, Owner(session, 0), use.kind, use.name)
+            kind.lost(desk, found, session, waits[use.kind, use.name])
     last = existing(turn.table(SessionRow)[session])
-    turn.put(succeed(last, opened=(), is_program=False, lost_at=turn.now))
+    turn.put(succeed(last, is_program=False, lost_at=turn.now))
     if keep_answers:
         _forget_oldest(turn)
     else:
@@ -134,7 +143,17 @@ def _run(desk: Desk, *, reads: bool = False) -> ObjectReply:
     row = desk.turn.table(kind.row)[request.name]
     if row is None:
         raise Refused(GONE, f"there is no {request.kind} {request.name[:MAX_NAME]!r} (any more): open it again")
-    return _answer(method.run(desk, row, *_converted(request, method.arguments)))
+    reply = _answer(method.run(desk, row, *_converted(request, method.arguments)))
+    if not reads:
+        _note_use(desk, kind, row.number)
+    return reply
+
+
+def _note_use(desk: Desk, kind: ObjectKind, number: int) -> None:
+    """Remember that the object must hear of the end of the session. A proxy may be older than the session: a fork's."""
+    request, turn = desk.call, desk.turn
+    if kind.lost is not None and turn.table(UseRow)[use_key(request.session, number)] is None:
+        turn.put(UseRow(session=request.session, object=number, kind=request.kind, name=request.name))
 
 
 def _answer(value: Any) -> ObjectReply:
@@ -157,11 +176,10 @@ def _open(desk: Desk, kind: ObjectKind) -> Any:
         numbers, session = desk.numbers(), desk.session()
         turn.put(succeed(numbers, objects=numbers.objects + 1, next_number=number + 1))
         turn.put(succeed(session, created=session.created + 1))
-    session, entry = desk.session(), (request.kind, request.name)
-    is_new = kind.lost is not None and entry not in session.opened
-    if is_new or (not request.hook and not session.is_program):
-        opened = (*session.opened, entry) if is_new else session.opened
-        turn.put(succeed(session, opened=opened, is_program=session.is_program or not request.hook))
+    _note_use(desk, kind, number)
+    session = desk.session()
+    if not request.hook and not session.is_program:
+        turn.put(succeed(session, is_program=True))
     return value
 
 

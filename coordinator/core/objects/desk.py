@@ -62,10 +62,10 @@ class ObjectKind:
 
     `open(desk, row, name, number, *options)` returns what the one who opens it gets; `row` is None if the object does
     not exist yet: then it puts its row. `lost(desk, row, session, waits)` hears of the end of a session that has opened
-    the object, after its calls that waited (`waits`) have left the line. `expired(desk, row, wait)` answers a call when
-    its time is over (without it the answer is False). `withdrawn(desk, row, wait)` hears of a call that its caller gave
-    up and that has left the line. `undone[method](desk, row, value)` takes back the answer of a call that its caller
-    gave up too late. All of these are turns of their own, with a desk of the caller.
+    or changed the object, after its calls that waited (`waits`) have left the line. `expired(desk, row, wait)` answers
+    a call when its time is over (without it the answer is False). `withdrawn(desk, row, wait)` hears of a call that its
+    caller gave up and that has left the line. `undone[method](desk, row, value)` takes back the answer of a call that
+    its caller gave up too late. All of these are turns of their own, with a desk of the caller.
     """
 
     row: type[ObjectRow]

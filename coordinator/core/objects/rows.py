@@ -121,8 +121,6 @@ class SessionRow(ResidentRow, frozen=True, kw_only=True):
     """A session that has made calls that change objects."""
 
     session: str
-    #: The objects that it opened and that must hear of its end: kind and name.
-    opened: tuple[tuple[str, str], ...] = ()
     #: How many objects it created, and the bytes that it has added to objects.
     created: int = 0
     size_bytes: int = 0
@@ -134,6 +132,32 @@ class SessionRow(ResidentRow, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         return self.session
+
+
+class UseRow(ResidentRow, frozen=True, kw_only=True):
+    """A session has opened or changed an object that must hear of the session's end."""
+
+    session: str
+    object: int
+    kind: str
+    name: str
+
+    @property
+    def key(self) -> str:
+        return use_key(self.session, self.object)
+
+    @property
+    def family(self) -> str:
+        return self.session
+
+    @property
+    def place(self) -> int:
+        return self.object
+
+
+def use_key(session: str, number: int) -> str:
+    """Return the key of a session's use of the object with this number."""
+    return f"{session}/{number}"
 
 
 class ObjectsRow(ResidentRow, frozen=True, kw_only=True):
