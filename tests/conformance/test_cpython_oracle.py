@@ -1,0 +1,82 @@
+"""CPython's own tests of what `multiprocessing` shares, as an oracle for named objects: see `cpython_oracle`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tests.conformance.cpython_oracle import Case, NoTests, Oracle, cases_of, find_tests
+from tests.site.served_crawl import served
+
+LIMIT_S = 30.0
+
+
+class LeftOut(NamedTuple):
+    """Why a case is not among those that must pass."""
+
+    reason: str
+    #: What its failure says; None if it cannot run by nature.
+    shown_by: str | None
+    #: Whether each Python has it.
+    everywhere: bool = True
+
+
+LEFT_OUT: dict[str, LeftOut] = {
+    "Lock.test_rlock": LeftOut("The fleet has no RLock yet.", "'Fleet' object has no attribute 'RLock'"),
+}
+
+#: Cases that check more if they take us for processes than for a manager.
+LIKE_PROCESSES: set[str] = set()
+#: Cases that take some seconds.
+LONG: set[str] = set()
+
+try:
+    CASES = {str(case): case for case in cases_of(find_tests())}
+except NoTests as missing:
+    pytest.skip(str(missing), allow_module_level=True)
+
+MUST_PASS = [
+    pytest.param(case, id=name, marks=[pytest.mark.long] if name in LONG else [])
+    for name, case in CASES.items()
+    if name not in LEFT_OUT
+]
+MUST_FAIL = [
+    pytest.param(CASES[name], left_out.shown_by, id=name)
+    for name, left_out in LEFT_OUT.items()
+    if name in CASES and left_out.shown_by is not None
+]
+
+
+@pytest.fixture(scope="module")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
+    folder = tmp_path_factory.mktemp("oracle")
+    with served(folder, "http://never-asked.invalid/") as crawl, Oracle(crawl.token) as oracle:
+        yield oracle
+
+
+def like(case: Case) -> str:
+    return "processes" if str(case) in LIKE_PROCESSES else "manager"
+
+
+@pytest.mark.parametrize("case", MUST_PASS)
+def test_an_object_of_the_fleet_passes(case: Case, oracle: Oracle) -> None:
+    outcome = oracle.ask(case, like(case), LIMIT_S)
+    assert outcome.passed, outcome.why_not
+
+
+@pytest.mark.parametrize(("case", "shown_by"), MUST_FAIL)
+def test_what_is_left_out_fails_for_its_reason(case: Case, shown_by: str, oracle: Oracle) -> None:
+    outcome = oracle.ask(case, like(case), LIMIT_S)
+    assert re.search(shown_by, outcome.why_not), outcome.why_not or "it passes: it need not be left out"
+
+
+def test_each_case_is_run_or_left_out_by_name() -> None:
+    names = {name for name, left_out in LEFT_OUT.items() if left_out.everywhere} | LIKE_PROCESSES | LONG
+    assert names <= set(CASES), "a case has gone, or its name is misspelt"
+    run = {param.id for param in MUST_PASS}
+    assert run.isdisjoint(LEFT_OUT)
+    assert run | set(LEFT_OUT) >= set(CASES)
+    assert all(left_out.reason.endswith(".") for left_out in LEFT_OUT.values())
