@@ -1,16 +1,20 @@
-"""The one thread that owns the service: calls from all connections, one after another, committed together.
+"""Calls of the service from all connections, one after another, committed together.
 
-Calls that arrive during a commit share the next one. A caller gets its answer after the commit. A refusal (an error
-that says what the caller must change) is raised at its caller. Any other error in a call or a commit is a failed store
-or a bug of ours, and ends the loop. What was not committed was not answered, so nothing is lost.
+One thread at a time owns the service. The thread of a call that finds it free serves all calls that have come, its own
+among them, without handing them to another thread; calls that arrive meanwhile share the next commit. A thread of the
+loop's own serves what is left over, and flushes at every tick. A caller gets its answer after the commit. A refusal (an
+error that says what the caller must change) is raised at its caller. Any other error in a call or a commit is a failed
+store or a bug of ours, and ends the loop. What was not committed was not answered, so nothing is lost.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
@@ -32,24 +36,32 @@ class _Mistake(NamedTuple):
 class Loop:
     """Runs calls against a service, in crawl time from `began_at` on.
 
-    `on_commit` is called after each commit, in the loop's thread.
+    `on_commit` is called after each commit, by the thread that made it.
     """
 
     def __init__(self, service: Service, on_commit: Callable[[], None], began_at: float = 0.0) -> None:
         self._service = service
         self._on_commit = on_commit
-        self._calls: SimpleQueue[Call | None] = SimpleQueue()
+        self._calls: SimpleQueue[Call] = SimpleQueue()
         self._zero = time.monotonic() - began_at
+        # Held by the thread that owns the service.
+        self._owned = threading.Lock()
+        self._wake = threading.Event()
+        # When the loop's own thread wakes, and when the first call that waits gives up, in crawl time.
+        self._wakes_at = 0.0
+        self._due_at = math.inf
+        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="service", daemon=True)
         self.failure: BaseException | None = None
 
     def start(self) -> None:
-        """Start to serve calls."""
+        """Start to flush at every tick."""
         self._thread.start()
 
     def stop(self) -> None:
         """Serve the calls made so far, then end the thread."""
-        self._calls.put(None)
+        self._stopping = True
+        self._wake.set()
         self._thread.join()
 
     def now(self) -> float:
@@ -57,9 +69,12 @@ class Loop:
         return time.monotonic() - self._zero
 
     def call(self, step: Callable[[float], T]) -> T:
-        """Run `step(now)` in the loop's thread; return its answer once committed. Any other thread may call this."""
+        """Run `step(now)` on the service; return its answer once committed. Any thread may call this."""
         answer: Future[T] = Future()
         self._calls.put((step, answer))
+        # Whoever owns the service now looks for more calls after it has let go of it.
+        while not answer.done() and self._owned.acquire(blocking=False):
+            self._serve_and_let_go()
         return answer.result()
 
     def ask(self, step: Callable[[float], T]) -> T:
@@ -70,42 +85,38 @@ class Loop:
         return answer
 
     def _run(self) -> None:
-        going = True
-        while going:
-            batch, going = self._gather()
-            try:
-                self.serve(batch)
-                self._on_commit()
-            except BaseException as error:  # noqa: BLE001  # the top of a thread: whoever waits must hear of it
-                self.failure = error
-                for _, answer in batch:
-                    if not answer.done():
-                        answer.set_exception(error)
-                if going:
-                    self._refuse_all(error)
-                return
+        """Serve and flush at every tick, and when a caller says that there is more to do; the top of a thread."""
+        stopping = False
+        while not stopping:
+            self._wakes_at = min(self.now() + TICK_S, self._due_at)
+            self._wake.wait(max(0.0, self._wakes_at - self.now()))
+            self._wake.clear()
+            stopping = self._stopping
+            self._owned.acquire()
+            self._serve_and_let_go()
 
-    def _refuse_all(self, error: BaseException) -> None:
-        """Raise an error at all callers, whose answers will never come."""
-        while (call := self._calls.get()) is not None:
-            call[1].set_exception(error)
-
-    def _gather(self) -> tuple[list[Call], bool]:
-        """Wait for a call or the next tick; return all calls that have come, and whether to continue."""
+    def _serve_and_let_go(self) -> None:
+        """Serve the calls that have come, as the owner of the service."""
         batch: list[Call] = []
         try:
-            call = self._calls.get(timeout=self._rest_s())
-            while call is not None:
-                batch.append(call)
-                call = self._calls.get_nowait()
-        except Empty:
-            return batch, True
-        return batch, False
-
-    def _rest_s(self) -> float:
-        """Return how long the loop may rest: a tick, or until a call of an object gives up."""
-        deadline = self._service.next_deadline()
-        return TICK_S if deadline is None else min(TICK_S, max(0.0, deadline - self.now()))
+            with suppress(Empty):
+                while True:
+                    batch.append(self._calls.get_nowait())
+            if self.failure is not None:
+                raise self.failure
+            self.serve(batch)
+            self._on_commit()
+            self._due_at = self._service.next_deadline() or math.inf
+        except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it, and whoever calls later
+            self.failure = error
+            for _, answer in batch:
+                if not answer.done():
+                    answer.set_exception(error)
+        finally:
+            self._owned.release()
+            # Calls that came too late found the service owned; and a call that waits may give up before the next tick.
+            if not self._calls.empty() or self._due_at < self._wakes_at:
+                self._wake.set()
 
     def serve(self, batch: list[Call]) -> None:
         """Run some calls and commit their changes together; answer them afterwards."""

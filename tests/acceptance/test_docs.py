@@ -123,7 +123,7 @@ def test_a_hook_in_the_documents_gives_rows(block: Block, tmp_path: Path) -> Non
     job = brief(load(tmp_path / "job.yaml"))
     assert job.hook is not None
     number = SimpleNamespace(get=lambda: 0, set=lambda _number: None)
-    fleet = SimpleNamespace(lock=lambda _name: nullcontext(1), value=lambda _name: number)
+    fleet = SimpleNamespace(Lock=lambda _name: nullcontext(1), Value=lambda _name: number)
     content_type, body = PAGES[name]
     page = Fetched(
         url="https://example.org/", status=200, headers=Headers((("content-type", content_type),)), body=body.encode()
