@@ -45,6 +45,8 @@ V = TypeVar("V")
 F = TypeVar("F", bound=ResidentRow)
 
 _BY_PLACE = attrgetter("place")
+# The tables that nearly every turn of a crawl needs; those of other kinds are made when they are asked for.
+_KINDS_OF_CRAWLS = (TaskRow, LeaseRow, HostRow, OriginRow, TrapRow)
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -141,12 +143,14 @@ class Turn:
         self.policy = policy
         self.now = now
         self._reader = reader
-        self._tables: dict[type[StoreRow], Table[Any, Any]] = {}
-        self.tasks: Table[bytes, TaskRow] = self.table(TaskRow)
-        self.leases: Table[int, LeaseRow] = self.table(LeaseRow)
-        self.hosts: Table[str, HostRow] = self.table(HostRow)
-        self.origins: Table[str, OriginRow] = self.table(OriginRow)
-        self.traps: Table[str, TrapRow] = self.table(TrapRow)
+        self._tables: dict[type[StoreRow], Table[Any, Any]] = {
+            kind: Table(partial(reader.rows, kind)) for kind in _KINDS_OF_CRAWLS
+        }
+        self.tasks: Table[bytes, TaskRow] = self._tables[TaskRow]
+        self.leases: Table[int, LeaseRow] = self._tables[LeaseRow]
+        self.hosts: Table[str, HostRow] = self._tables[HostRow]
+        self.origins: Table[str, OriginRow] = self._tables[OriginRow]
+        self.traps: Table[str, TrapRow] = self._tables[TrapRow]
         self.depths: Table[bytes, int] = Table(reader.depths)
         self.ledger = self._read_ledger = reader.ledger()
         self._queues: dict[str, Ready] = {}

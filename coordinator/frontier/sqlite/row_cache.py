@@ -33,6 +33,7 @@ CACHED_HOSTS = 20_000
 CACHED_ROWS: dict[type[StoreRow], int] = {OriginRow: 40_000, TrapRow: 5_000}
 CACHED_OF_OTHERS = 20_000
 CACHED_ROBOTS_BYTES = 64 * 1024 * 1024
+PAGE_BYTES = 4_096
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -55,6 +56,12 @@ class RowCache:
         self.families: dict[type[StoreRow], Families] = {
             kind: Families() for kind in KINDS if issubclass(kind, ResidentRow)
         }
+        self._objects = self.families.keys() - {LeaseRow}
+        self._bounded = [
+            (rows, CACHED_ROWS.get(kind, CACHED_OF_OTHERS))
+            for kind, rows in self.rows.items()
+            if kind not in (TaskRow, HostRow, *self.families)
+        ]
         self._new: dict[type[StoreRow], set[Any]] = {kind: set() for kind in KINDS}
         self._born: set[bytes] = set()
         self._lowered: set[bytes] = set()
@@ -128,22 +135,27 @@ class RowCache:
         return self.ledger if kind is LedgerRow else self.rows[kind].get(key)
 
     def write(self, db: sqlite3.Connection) -> int:
-        """Write the new rows; return how many of them are tasks: each touches about one page of the file."""
-        written = self._write_tasks(db)
+        """Write the new rows; return about how many pages of the file that touches.
+
+        Each task and each row of an object touches a page of its own. The other rows are few, or lie together.
+        """
+        pages = self._write_tasks(db) if self._born or self._new[TaskRow] else 0
         for kind, keys in self._new.items():
             if kind is TaskRow or not keys:
                 continue
             rows, table = self.rows[kind], KINDS[kind]
-            gone = [(key,) for key in keys if key not in rows]
-            db.executemany(f"DELETE FROM {table} WHERE key = ?", gone)
             new = [rows[key] for key in keys if key in rows]
+            if len(new) < len(keys):
+                db.executemany(f"DELETE FROM {table} WHERE key = ?", [(key,) for key in keys if key not in rows])
             if kind is HostRow:
                 hosts = [(host.key, is_active(host), _encode(host)) for host in new]
                 db.executemany("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?)", hosts)
-            else:
+            elif new:
                 values = [(row.key, _encode(row)) for row in new]
                 db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", values)
-        return written
+                if kind in self._objects:
+                    pages += len(keys) + sum(len(row) for _, row in values) // PAGE_BYTES
+        return pages
 
     def cut_back(self) -> None:
         """Mark all rows as written; forget rows that are neither open nor active if there are too many of them."""
@@ -165,8 +177,8 @@ class RowCache:
         if self._robots_bytes > CACHED_ROBOTS_BYTES:
             self.rows[OriginRow].clear()
             self._robots_bytes = 0
-        for kind, rows in self.rows.items():
-            if kind not in (TaskRow, HostRow, *self.families) and len(rows) > CACHED_ROWS.get(kind, CACHED_OF_OTHERS):
+        for rows, most in self._bounded:
+            if len(rows) > most:
                 rows.clear()
 
     def _write_tasks(self, db: sqlite3.Connection) -> int:

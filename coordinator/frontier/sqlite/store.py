@@ -39,7 +39,7 @@ from crawlfleet.coordinator.frontier.sqlite.file_format import open_file
 from crawlfleet.coordinator.frontier.sqlite.marks import MARKS, SqliteMarks
 from crawlfleet.coordinator.frontier.sqlite.queue_edits import QueueEdits
 from crawlfleet.coordinator.frontier.sqlite.result_reader import ResultReader
-from crawlfleet.coordinator.frontier.sqlite.row_cache import RowCache
+from crawlfleet.coordinator.frontier.sqlite.row_cache import PAGE_BYTES, RowCache
 from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENT_NUMBERS, encode_block
 from crawlfleet.coordinator.frontier.versions import check_versions
 from crawlfleet.shared.errors import CrawlFailed, UsageError
@@ -47,7 +47,6 @@ from crawlfleet.shared.messages import Kind
 
 LEASES_PER_EPOCH = 10**9
 EMPTY_QUEUES_KNOWN = 20_000
-PAGE_BYTES = 4_096
 _IN = (1, 4, 16, 64, 256)
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -74,6 +73,7 @@ class SqliteStore:
         self._story: list[tuple[object, ...]] = []
         self._found: list[tuple[int, int, bytes]] = []
         self._recorded: list[Result] = []
+        self._written_ledger: LedgerRow | None = None
         # How many tasks wait for a time, and queues known to be empty: they save most reads of queues.
         self._later = 0
         self._empty: set[str] = set()
@@ -186,16 +186,9 @@ class SqliteStore:
             pages = self._rows.write(self._db) + sum(len(row) for _, _, row in self._found) // PAGE_BYTES
             if self._story:
                 self._db.execute("INSERT INTO story (lines) VALUES (?)", (encode_block(self._story),))
-            self._db.executemany("INSERT INTO results (seq, task, row) VALUES (?, ?, ?)", self._found)
-            self._db.executemany(
-                "INSERT OR REPLACE INTO meta VALUES (?, ?)",
-                [
-                    ("ledger", _encode(self._rows.ledger)),
-                    ("counts", _encode([(*key, number) for key, number in self._counts.items()])),
-                    ("verdicts", _encode([(*key, number) for key, number in self._verdicts.items()])),
-                    ("clock", _encode((now, *self._clocks()))),
-                ],
-            )
+            if self._found:
+                self._db.executemany("INSERT INTO results (seq, task, row) VALUES (?, ?, ?)", self._found)
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", self._meta(now))
             self._db.execute("COMMIT")
             self._checkpointer.committed(self._db, pages)
         self._results.committed(zip(self._recorded, (len(row) for _, _, row in self._found), strict=True))
@@ -205,6 +198,17 @@ class SqliteStore:
         self._rows.cut_back()
         if len(self._empty) > EMPTY_QUEUES_KNOWN:
             self._empty.clear()
+
+    def _meta(self, now: float) -> list[tuple[str, bytes]]:
+        """Return the numbers of the crawl that have changed since the last commit, and the time."""
+        meta = [("clock", _encode((now, *self._clocks())))]
+        if self._rows.ledger is not self._written_ledger:
+            self._written_ledger = self._rows.ledger
+            meta.append(("ledger", _encode(self._rows.ledger)))
+        if self._story:  # no task moves without a line of the story
+            meta.append(("counts", _encode([(*key, number) for key, number in self._counts.items()])))
+            meta.append(("verdicts", _encode([(*key, number) for key, number in self._verdicts.items()])))
+        return meta
 
     def results(self, cursor: int, limit: int) -> Sequence[Result]:
         return self._results.read(cursor, limit)
