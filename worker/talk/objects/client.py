@@ -12,9 +12,8 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import structlog
@@ -24,6 +23,7 @@ from crawlfleet.shared.errors import RemoteError, Unreachable
 from crawlfleet.shared.objects import FORGOTTEN, PLACE_LOST, WITHDRAW, Collected, ObjectCall, ObjectReply
 from crawlfleet.worker.hook_waited import HookWaited
 from crawlfleet.worker.talk.finished import JobFinished
+from crawlfleet.worker.talk.objects.threads import Inbox, Threads
 
 COLLECT_S = 5.0
 FIRST_PAUSE_S = 0.05
@@ -62,8 +62,8 @@ class _Slot:
     """A channel for one call after another, each with the next number."""
 
     index: int
+    inbox: Inbox
     number: int = 0
-    inbox: queue.SimpleQueue[Answer] = field(default_factory=queue.SimpleQueue)
     #: The call that waits, and the coordinator's incarnation that has it in line.
     waiting: ObjectCall | None = None
     epoch: int = 0
@@ -79,8 +79,7 @@ class ObjectClient:
         *,
         patience_s: float,
         hook_wait_s: float | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        threads: Threads | None = None,
     ) -> None:
         """`dial` connects to the coordinator. After `patience_s` without it, calls raise `Unreachable`.
 
@@ -90,17 +89,18 @@ class ObjectClient:
         self._session = session
         self._patience_s = patience_s
         self._hook_wait_s = hook_wait_s
-        self._clock = clock
-        self._sleep = sleep
-        self._line = threading.Lock()
+        self._threads = threads or Threads()
+        self._clock = self._threads.clock
+        self._sleep = self._threads.sleep
+        self._line = self._threads.lock()
         self._coordinator: Coordinator | None = None
-        self._state = threading.Lock()
+        self._state = self._threads.lock()
         self._free: list[_Slot] = []
         self._slots = 0
         self._waiting: dict[int, _Slot] = {}
         self._collecting = False
         self._numbers = itertools.count(1)
-        self._threads = threading.local()
+        self._thread = self._threads.local()
         self._closed = False
 
     def read(self, kind: str, name: str, method: str, *args: Any) -> Any:
@@ -145,7 +145,7 @@ class ObjectClient:
                     slot.number = 0
                 return reply
             self._await(slot, message, reply.value)
-            answer = slot.inbox.get(timeout=self._hook_wait_s)
+            answer: Answer = slot.inbox.get(timeout=self._hook_wait_s)
         except BaseException as error:
             self._withdraw(slot, message)
             if isinstance(error, queue.Empty):
@@ -163,7 +163,7 @@ class ObjectClient:
             self._waiting[slot.index] = slot
             if not self._collecting:
                 self._collecting = True
-                threading.Thread(target=self._collect, name="crawlfleet-objects", daemon=True).start()
+                self._threads.start(self._collect)
 
     def _withdraw(self, slot: _Slot, message: ObjectCall) -> None:
         """Give up a call: it leaves its line, or its answer is taken back."""
@@ -261,9 +261,9 @@ class ObjectClient:
             return self._coordinator.call(message)
 
     def _message(self, target: _Target, slot: _Slot | None = None, timeout_s: float | None = None) -> ObjectCall:
-        thread = getattr(self._threads, "number", None)
+        thread = getattr(self._thread, "number", None)
         if thread is None:
-            thread = self._threads.number = next(self._numbers)
+            thread = self._thread.number = next(self._numbers)
         return ObjectCall(
             session=self._session,
             thread=thread,
@@ -282,7 +282,7 @@ class ObjectClient:
             if self._free:
                 return self._free.pop()
             self._slots += 1
-            return _Slot(self._slots - 1)
+            return _Slot(self._slots - 1, self._threads.inbox())
 
     def _free_slot(self, slot: _Slot) -> None:
         with self._state:
