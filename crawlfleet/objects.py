@@ -5,7 +5,7 @@ fleet.Lock("login")     a `crawlfleet.objects.Lock`
 
 from __future__ import annotations
 
-from crawlfleet.worker.talk.objects.locks import Lock
+from crawlfleet.worker.talk.objects.locks import Lock, RLock
 from crawlfleet.worker.talk.objects.values import Value
 
-__all__ = ["Lock", "Value"]
+__all__ = ["Lock", "RLock", "Value"]

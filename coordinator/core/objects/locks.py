@@ -1,13 +1,13 @@
-"""Lock: one owner at a time, in the order of arrival.
+"""Lock and RLock: one owner at a time, in the order of arrival.
 
 `acquire` gives a fencing number (true, as `threading.Lock.acquire` gives True) that only grows, so that a resource
 outside the fleet can tell an old owner from the new one. Only its owner releases a lock. A lock whose owner is lost
-passes on.
+passes on. The owner of an RLock may acquire it again, under the same number, and releases it as often.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from crawlfleet.coordinator.core.objects.desk import Desk, Method, ObjectKind, Refused
@@ -15,6 +15,7 @@ from crawlfleet.coordinator.core.objects.rows import ObjectRow, Owner, WaitRow
 from crawlfleet.coordinator.core.rows import succeed
 
 NOT_OWNED = "the lock is not held by this thread (any more)"
+NOT_OWNED_RECURSIVE = "attempt to release recursive lock not owned by thread"
 
 
 class LockRow(ObjectRow, frozen=True, kw_only=True):
@@ -23,20 +24,27 @@ class LockRow(ObjectRow, frozen=True, kw_only=True):
     #: The number of its last grant.
     fence: int = 0
     owner: Owner | None = None
+    #: How often its owner has acquired it.
+    depth: int = 0
 
 
-def open_lock(desk: Desk, row: LockRow | None, name: str, number: int) -> bool:
-    """Create a lock."""
-    if row is None:
-        desk.put(LockRow(name=name, number=number))
-    return True
+class RLockRow(LockRow, frozen=True, kw_only=True):
+    """A lock that its owner may acquire again."""
 
 
 def acquire(desk: Desk, row: LockRow) -> Any:
     """Return the fencing number as soon as the lock is free; False if it is not in time."""
     if row.owner is None:
-        return _grant(desk, row, desk.owner)
+        return grant(desk, row, desk.owner)
     return desk.park(row) if desk.may_wait else False
+
+
+def acquire_again(desk: Desk, row: RLockRow) -> Any:
+    """As `acquire`; the owner gets the lock once more, under the same number."""
+    if row.owner != desk.owner:
+        return acquire(desk, row)
+    desk.put(succeed(row, depth=row.depth + 1))
+    return row.fence
 
 
 def release(desk: Desk, row: LockRow) -> None:
@@ -46,18 +54,33 @@ def release(desk: Desk, row: LockRow) -> None:
     pass_on(desk, row)
 
 
+def release_once(desk: Desk, row: RLockRow) -> None:
+    """Take back one `acquire`; pass the lock on after the last."""
+    if row.owner != desk.owner:
+        raise Refused(AssertionError, NOT_OWNED_RECURSIVE)
+    _leave(desk, row)
+
+
+def grant(desk: Desk, row: LockRow, owner: Owner) -> int:
+    """Give a free lock, or that of an owner who leaves it, to an owner; return the fencing number."""
+    desk.put(succeed(row, owner=owner, depth=1, fence=row.fence + 1))
+    return row.fence + 1
+
+
 def pass_on(desk: Desk, row: LockRow) -> None:
     """Give the lock to the first in its line, or free it."""
     wait = desk.first(row)
     if wait is None:
-        desk.put(succeed(row, owner=None))
+        desk.put(succeed(row, owner=None, depth=0))
     else:
-        desk.answer(wait, _grant(desk, row, wait.owner))
+        desk.answer(wait, grant(desk, row, wait.owner))
 
 
-def _grant(desk: Desk, row: LockRow, owner: Owner) -> int:
-    desk.put(succeed(row, owner=owner, fence=row.fence + 1))
-    return row.fence + 1
+def _leave(desk: Desk, row: LockRow) -> None:
+    if row.depth > 1:
+        desk.put(succeed(row, depth=row.depth - 1))
+    else:
+        pass_on(desk, row)
 
 
 def _lost(desk: Desk, row: LockRow, session: str, _waits: Sequence[WaitRow]) -> None:
@@ -68,15 +91,29 @@ def _lost(desk: Desk, row: LockRow, session: str, _waits: Sequence[WaitRow]) -> 
 def _undo(desk: Desk, row: LockRow, fence: int) -> None:
     """Take back a grant that its caller gave up."""
     if row.owner == desk.owner and row.fence == fence:
-        pass_on(desk, row)
+        _leave(desk, row)
 
 
-LOCK = ObjectKind(
-    row=LockRow,
-    table="locks",
-    open=open_lock,
-    options=tuple[()],
-    methods={"acquire": Method(acquire), "release": Method(release)},
-    lost=_lost,
-    undone={"acquire": _undo},
-)
+def _kind(row: type[LockRow], table: str, *, again: bool) -> ObjectKind:
+    methods: dict[str, Callable[..., Any]] = {"acquire": acquire, "release": release}
+    if again:
+        methods = {"acquire": acquire_again, "release": release_once}
+
+    def open_lock(desk: Desk, found: LockRow | None, name: str, number: int) -> bool:
+        if found is None:
+            desk.put(row(name=name, number=number))
+        return True
+
+    return ObjectKind(
+        row=row,
+        table=table,
+        open=open_lock,
+        options=tuple[()],
+        methods={name: Method(run) for name, run in methods.items()},
+        lost=_lost,
+        undone={"acquire": _undo},
+    )
+
+
+LOCK = _kind(LockRow, "locks", again=False)
+RLOCK = _kind(RLockRow, "object_rlocks", again=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from crawlfleet.coordinator.core.objects.desk import ObjectKind
-from crawlfleet.coordinator.core.objects.locks import LOCK
+from crawlfleet.coordinator.core.objects.locks import LOCK, RLOCK
 from crawlfleet.coordinator.core.objects.values import VALUE
 
 OBJECTS: dict[str, ObjectKind] = {
     "Lock": LOCK,
+    "RLock": RLOCK,
     "Value": VALUE,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from typing import Any, ClassVar, Protocol
 
 from crawlfleet.shared.objects import OPEN
@@ -36,8 +38,15 @@ class SharedObject:
         return self._source.client.read(self.kind, self.name, method, *args)
 
 
-def wait_s(blocking: bool, timeout: float | None) -> float | None:
-    """Return how long a call waits, from the arguments of `acquire`, `get` and `put`: None is without limit."""
-    if not blocking:
-        return 0.0
-    return None if timeout is None else max(0.0, timeout)
+def limit_s(timeout: float | None) -> float | None:
+    """Return how long a call waits: None is without limit, and a negative timeout is none at all.
+
+    Raise the errors that waiting in `threading` raises.
+    """
+    if timeout is None:
+        return None
+    if math.isnan(timeout):
+        raise ValueError("Invalid value NaN (not a number)")
+    if timeout > threading.TIMEOUT_MAX:
+        raise OverflowError("timeout value is too large")
+    return max(0.0, timeout)

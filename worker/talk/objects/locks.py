@@ -1,10 +1,10 @@
-"""Lock: one owner at a time in the whole fleet."""
+"""Lock and RLock: one owner at a time in the whole fleet."""
 
 from __future__ import annotations
 
 from types import TracebackType
 
-from crawlfleet.worker.talk.objects.base import SharedObject, wait_s
+from crawlfleet.worker.talk.objects.base import SharedObject, limit_s
 
 
 class Lock(SharedObject):
@@ -13,8 +13,12 @@ class Lock(SharedObject):
     kind = "Lock"
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> int:
-        """Hold the lock; return its fencing number, which is true and only grows, or False (0) if it is not in time."""
-        fence: int = self._call("acquire", timeout_s=wait_s(blocking, timeout))
+        """Hold the lock; return its fencing number, which is true and only grows, or False (0) if it is not in time.
+
+        As in `threading`, a timeout of -1 is none, any other negative one raises `ValueError`, and so does a timeout
+        of a call that is not blocking.
+        """
+        fence: int = self._call("acquire", timeout_s=_acquire_s(blocking, timeout))
         return fence
 
     def release(self) -> None:
@@ -28,3 +32,24 @@ class Lock(SharedObject):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+class RLock(Lock):
+    """A lock that the thread that holds it may acquire again: it has to release it as often.
+
+    While it is held, `acquire` returns the same fencing number. `release` raises `AssertionError`, as in
+    `multiprocessing`, if this thread does not hold the lock (any more).
+    """
+
+    kind = "RLock"
+
+
+def _acquire_s(blocking: bool, timeout: float | None) -> float | None:
+    """Return how long `acquire` waits; raise the errors of `threading.Lock`."""
+    if timeout is None or timeout == -1:
+        return None if blocking else 0.0
+    if not blocking:
+        raise ValueError("can't specify a timeout for a non-blocking call")
+    if timeout < 0:
+        raise ValueError("timeout value must be a non-negative number")
+    return limit_s(timeout)

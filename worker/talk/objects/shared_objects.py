@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from crawlfleet.shared.wire.manager import FleetManager, ObjectsProxy
 from crawlfleet.worker.talk.objects.client import ObjectClient
-from crawlfleet.worker.talk.objects.locks import Lock
+from crawlfleet.worker.talk.objects.locks import Lock, RLock
 from crawlfleet.worker.talk.objects.values import Value
 
 _instances: weakref.WeakSet[SharedObjects] = weakref.WeakSet()
@@ -57,6 +57,10 @@ class SharedObjects:
     def Lock(self, name: str) -> Lock:
         """Return the lock of that name."""
         return Lock(self, name)
+
+    def RLock(self, name: str) -> RLock:
+        """Return the lock of that name that its owner may acquire again."""
+        return RLock(self, name)
 
     def Value(self, name: str) -> Value:
         """Return the number of that name; it starts at 0."""
