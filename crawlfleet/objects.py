@@ -6,6 +6,7 @@ fleet.Lock("login")     a `crawlfleet.objects.Lock`
 from __future__ import annotations
 
 from crawlfleet.worker.talk.objects.locks import Lock, RLock
+from crawlfleet.worker.talk.objects.queues import JoinableQueue, Queue
 from crawlfleet.worker.talk.objects.values import Value
 
-__all__ = ["Lock", "RLock", "Value"]
+__all__ = ["JoinableQueue", "Lock", "Queue", "RLock", "Value"]

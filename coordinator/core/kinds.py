@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crawlfleet.coordinator.core.objects.queues import TakenRow
 from crawlfleet.coordinator.core.objects.registry import OBJECTS
 from crawlfleet.coordinator.core.objects.rows import CallerRow, ObjectsRow, PartRow, SessionRow, UseRow, WaitRow
 from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, OriginRow, StoreRow, TaskRow, TrapRow
@@ -20,5 +21,6 @@ KINDS: dict[type[StoreRow], str] = {
     CallerRow: "object_callers",
     WaitRow: "object_waits",
     PartRow: "object_parts",
+    TakenRow: "queue_taken",
     **{kind.row: kind.table for kind in OBJECTS.values()},
 }

@@ -20,7 +20,7 @@ from functools import partial
 from multiprocessing import util
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, overload
 
 import structlog
 
@@ -34,6 +34,7 @@ from crawlfleet.shared.status import Status
 from crawlfleet.shared.wire.manager import FleetManager
 from crawlfleet.worker.talk.finished import JobFinished
 from crawlfleet.worker.talk.objects.client import ObjectClient
+from crawlfleet.worker.talk.objects.queues import Queue as SharedQueue
 from crawlfleet.worker.talk.objects.shared_objects import SharedObjects, dial_objects
 
 __all__ = ["Fleet", "JobFinished", "connect"]
@@ -66,8 +67,18 @@ class Fleet(SharedObjects):
         self._opening = threading.Lock()
         self._session: FleetSession | None = None
 
-    def Queue(self) -> Queue:
-        """Return the job's task queue. The first call opens a session, which holds the URLs that `get` returns."""
+    @overload
+    def Queue(self) -> Queue: ...
+    @overload
+    def Queue(self, name: str, maxsize: int = 0) -> SharedQueue: ...
+
+    def Queue(self, name: str | None = None, maxsize: int = 0) -> Queue | SharedQueue:
+        """Return the job's task queue, or with a name, a queue that the fleet shares.
+
+        The first call opens a session, which holds the URLs that `get` of the task queue returns.
+        """
+        if name is not None:
+            return super().Queue(name, maxsize)
         return Queue(self._manager.Queue(), self._open_session())
 
     def dict(self) -> Results:

@@ -78,7 +78,7 @@ class ObjectFleet:
             assert numbers.objects == len(objects) == len({row.number for row in objects})
             parts = self.rows(PartRow)
             assert numbers.size_bytes >= sum(len(part.value) for part in parts)
-            assert {part.object for part in parts} <= {row.number for row in objects}
+            assert {abs(part.object) for part in parts} <= {row.number for row in objects}
         sessions = {row.session for row in self.rows(SessionRow)}
         assert {row.session for row in callers} <= sessions
 

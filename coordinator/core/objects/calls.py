@@ -20,6 +20,8 @@ from crawlfleet.coordinator.core.objects.desk import (
     Desk,
     ObjectKind,
     Refused,
+    desk_for,
+    desk_of,
 )
 from crawlfleet.coordinator.core.objects.registry import OBJECTS
 from crawlfleet.coordinator.core.objects.rows import (
@@ -57,7 +59,7 @@ def expire(turn: Turn, ticket: int) -> None:
     wait: WaitRow | None = turn.table(WaitRow)[ticket]
     if wait is None or wait.deadline is None or wait.deadline > turn.now:
         return
-    desk = _desk_of(turn, wait)
+    desk = desk_of(turn, wait)
     kind, row = OBJECTS[wait.kind], _row_of(turn, wait)
     if kind.expired is None:
         desk.answer(wait, False)
@@ -77,13 +79,13 @@ def lose(turn: Turn, session: str, *, keep_answers: bool) -> None:
         if caller.reply is None:
             wait = existing(turn.table(WaitRow)[caller.wait])
             waits[wait.kind, wait.name].append(wait)
-            _desk_of(turn, wait).refuse(wait, PLACE_LOST)
+            desk_of(turn, wait).refuse(wait, PLACE_LOST)
     for use in list(turn.family(UseRow, session)):
         turn.remove(succeed(use))
         kind = OBJECTS[use.kind]
         found = turn.table(kind.row)[use.name]
         if kind.lost is not None and found is not None:
-            desk = _desk(turn, Owner(session, 0), use.kind, use.name)
+            desk = desk_for(turn, Owner(session, 0), use.kind, use.name)
             kind.lost(desk, found, session, waits[use.kind, use.name])
     last = existing(turn.table(SessionRow)[session])
     turn.put(succeed(last, is_program=False, lost_at=turn.now))
@@ -218,17 +220,6 @@ def _withdraw(desk: Desk, caller: CallerRow | None) -> ObjectReply:
     if undo is not None and row is not None and not caller.reply.error:
         undo(desk, row, caller.reply.value)
     return WITHDRAWN
-
-
-def _desk_of(turn: Turn, wait: WaitRow) -> Desk:
-    """Return a desk of a caller that waits."""
-    return _desk(turn, wait.owner, wait.kind, wait.name)
-
-
-def _desk(turn: Turn, owner: Owner, kind: str, name: str) -> Desk:
-    """Return a desk at which the owner makes no call now."""
-    session, thread = owner.session, owner.thread
-    return Desk(turn, ObjectCall(session=session, thread=thread, slot=0, number=0, kind=kind, name=name, method=""))
 
 
 def _row_of(turn: Turn, wait: WaitRow) -> ObjectRow:

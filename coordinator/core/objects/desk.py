@@ -17,6 +17,7 @@ from crawlfleet.coordinator.core.objects.rows import (
     CallerRow,
     ObjectRow,
     ObjectsRow,
+    OtherSide,
     Owner,
     PartRow,
     SessionRow,
@@ -104,9 +105,9 @@ class Desk:
         """Return an object's row as it is now."""
         return self.turn.table(kind)[name]
 
-    # Calls that wait.
+    # Calls that wait. An object has one line, and another one on its other side (`other_side`).
 
-    def park(self, row: ObjectRow, *note: Any) -> ObjectReply:
+    def park(self, row: ObjectRow | OtherSide, *note: Any) -> ObjectReply:
         """Put the call at the end of the object's line, with what the method notes about it."""
         numbers = self.numbers()
         if numbers.waits >= MAX_WAITS:
@@ -129,11 +130,11 @@ class Desk:
         self.ticket = ticket
         return WAITS
 
-    def line(self, row: ObjectRow) -> Iterator[WaitRow]:
+    def line(self, row: ObjectRow | OtherSide) -> Iterator[WaitRow]:
         """Yield the calls that wait for an object, the longest waiting first. See `Turn.family` about changes."""
         return self.turn.family(WaitRow, row.number)
 
-    def first(self, row: ObjectRow) -> WaitRow | None:
+    def first(self, row: ObjectRow | OtherSide) -> WaitRow | None:
         """Return the call that has waited longest."""
         return next(self.line(row), None)
 
@@ -175,17 +176,23 @@ class Desk:
 
     # Parts of objects that hold several values.
 
-    def parts(self, row: ObjectRow) -> Iterator[PartRow]:
+    def parts(self, row: ObjectRow | OtherSide) -> Iterator[PartRow]:
         """Yield an object's parts in the order of their places. See `Turn.family` about changes."""
         return self.turn.family(PartRow, row.number)
 
-    def part(self, row: ObjectRow, subkey: bytes) -> PartRow | None:
+    def part(self, row: ObjectRow | OtherSide, subkey: bytes) -> PartRow | None:
         """Return a part; None if there is none."""
         found: PartRow | None = self.turn.table(PartRow)[part_key(row.number, subkey)]
         return found
 
     def add_part(
-        self, row: ObjectRow, subkey: bytes, value: bytes, *, name: bytes = b"", place: int | None = None
+        self,
+        row: ObjectRow | OtherSide,
+        subkey: bytes,
+        value: bytes,
+        *,
+        name: bytes = b"",
+        place: int | None = None,
     ) -> PartRow:
         """Add a part, or give it another value; a new one goes to the end, or to `place`.
 
@@ -193,20 +200,21 @@ class Desk:
         """
         before = self.part(row, subkey)
         if before is not None:
-            self.grow(len(value) - len(before.value))
+            self.grow(len(value) - len(before.value), before.session)
             after = succeed(before, value=value)
         else:
             self.grow(len(subkey) + len(value) + len(name))
             if place is None:
                 place = self.next_place()
-            after = PartRow(object=row.number, subkey=subkey, place=place, value=value, name=name)
+            session = self.call.session
+            after = PartRow(object=row.number, subkey=subkey, place=place, value=value, name=name, session=session)
         self.turn.put(after)
         return after
 
     def remove_part(self, part: PartRow) -> None:
         """Remove a part."""
         self.turn.remove(succeed(part))
-        self.grow(-(len(part.subkey) + len(part.value) + len(part.name)))
+        self.grow(-(len(part.subkey) + len(part.value) + len(part.name)), part.session)
 
     def next_place(self) -> int:
         """Return a place (or another number) that was never given before, larger than all others."""
@@ -224,11 +232,13 @@ class Desk:
         if session.size_bytes + size_bytes > MAX_BYTES_OF_SESSION:
             raise Refused(ValueError, f"a program may add at most {MAX_BYTES_OF_SESSION} bytes to shared objects")
 
-    def grow(self, size_bytes: int) -> None:
-        """Count bytes that an object has more (or fewer) now."""
-        numbers, session = self.numbers(), self.session()
+    def grow(self, size_bytes: int, session: str | None = None) -> None:
+        """Count bytes that an object has more (or fewer) now: as added by the calling session, or by another one."""
+        numbers = self.numbers()
         self.turn.put(succeed(numbers, size_bytes=numbers.size_bytes + size_bytes))
-        self.turn.put(succeed(session, size_bytes=max(0, session.size_bytes + size_bytes)))
+        adder: SessionRow | None = self.session() if session is None else self.turn.table(SessionRow)[session]
+        if adder is not None:
+            self.turn.put(succeed(adder, size_bytes=max(0, adder.size_bytes + size_bytes)))
 
     def numbers(self) -> ObjectsRow:
         """Return the numbers of all objects together."""
@@ -239,3 +249,14 @@ class Desk:
         """Return the row of the calling session."""
         row: SessionRow | None = self.turn.table(SessionRow)[self.call.session]
         return row if row is not None else SessionRow(version=0, session=self.call.session)
+
+
+def desk_of(turn: Turn, wait: WaitRow) -> Desk:
+    """Return a desk of a caller that waits."""
+    return desk_for(turn, wait.owner, wait.kind, wait.name)
+
+
+def desk_for(turn: Turn, owner: Owner, kind: str, name: str) -> Desk:
+    """Return a desk at which the owner makes no call now."""
+    session, thread = owner.session, owner.thread
+    return Desk(turn, ObjectCall(session=session, thread=thread, slot=0, number=0, kind=kind, name=name, method=""))

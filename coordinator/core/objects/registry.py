@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from crawlfleet.coordinator.core.objects.desk import ObjectKind
 from crawlfleet.coordinator.core.objects.locks import LOCK, RLOCK
+from crawlfleet.coordinator.core.objects.queues import JOINABLE_QUEUE, QUEUE
 from crawlfleet.coordinator.core.objects.values import VALUE
 
 OBJECTS: dict[str, ObjectKind] = {
     "Lock": LOCK,
     "RLock": RLOCK,
+    "Queue": QUEUE,
+    "JoinableQueue": JOINABLE_QUEUE,
     "Value": VALUE,
 }

@@ -32,6 +32,17 @@ class ObjectRow(ResidentRow, frozen=True, kw_only=True):
         return self.name
 
 
+class OtherSide(msgspec.Struct, frozen=True):
+    """The second line of an object, and a second family of its parts: its number is the object's with a minus."""
+
+    number: int
+
+
+def other_side(row: ObjectRow) -> OtherSide:
+    """Return the other side of an object."""
+    return OtherSide(-row.number)
+
+
 class PartRow(ResidentRow, frozen=True, kw_only=True):
     """A part of an object that holds several values: an entry of a dict, an item of a queue, a block of a list.
 
@@ -45,6 +56,8 @@ class PartRow(ResidentRow, frozen=True, kw_only=True):
     place: int
     value: bytes = b""
     name: bytes = b""
+    #: The session that has added it: its bytes count there.
+    session: str = ""
 
     @property
     def key(self) -> bytes:
@@ -57,7 +70,7 @@ class PartRow(ResidentRow, frozen=True, kw_only=True):
 
 def part_key(number: int, subkey: bytes) -> bytes:
     """Return the key of a part of the object with this number."""
-    return number.to_bytes(8) + subkey
+    return number.to_bytes(8, signed=True) + subkey
 
 
 class WaitRow(ResidentRow, frozen=True, kw_only=True):

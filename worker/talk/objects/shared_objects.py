@@ -10,6 +10,7 @@ from collections.abc import Callable
 from crawlfleet.shared.wire.manager import FleetManager, ObjectsProxy
 from crawlfleet.worker.talk.objects.client import ObjectClient
 from crawlfleet.worker.talk.objects.locks import Lock, RLock
+from crawlfleet.worker.talk.objects.queues import JoinableQueue, Queue
 from crawlfleet.worker.talk.objects.values import Value
 
 _instances: weakref.WeakSet[SharedObjects] = weakref.WeakSet()
@@ -61,6 +62,14 @@ class SharedObjects:
     def RLock(self, name: str) -> RLock:
         """Return the lock of that name that its owner may acquire again."""
         return RLock(self, name)
+
+    def Queue(self, name: str, maxsize: int = 0) -> Queue:
+        """Return the queue of that name; with a `maxsize`, puts wait while it has so many items."""
+        return Queue(self, name, maxsize)
+
+    def JoinableQueue(self, name: str, maxsize: int = 0) -> JoinableQueue:
+        """Return the joinable queue of that name: see `Queue`."""
+        return JoinableQueue(self, name, maxsize)
 
     def Value(self, name: str) -> Value:
         """Return the number of that name; it starts at 0."""
