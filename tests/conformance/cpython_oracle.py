@@ -38,7 +38,7 @@ DISTRIBUTED = Path("/usr/lib") / f"python{PYTHON}"
 ENDING_S = 5.0
 WRITING_S = 0.5
 
-GROUPS = ("_TestLock",)
+GROUPS = ("_TestLock", "_TestValue")
 #: What the tests make by `self.…`.
 KINDS = (
     *("Array", "Barrier", "BoundedSemaphore", "Condition", "Event", "JoinableQueue", "Lock", "Namespace", "Queue"),
