@@ -24,16 +24,27 @@ class LeftOut(NamedTuple):
     everywhere: bool = True
 
 
-LEFT_OUT: dict[str, LeftOut] = {
-    "Value.test_getobj_getlock": LeftOut("No memory is shared: there is no ctypes object.", "TypeError: .*Value"),
-    "Value.test_rawvalue": LeftOut(
-        "No memory is shared, so there is none without a lock.", "'Fleet' object has no attribute 'RawValue'"
+NO_MEMORY = "No memory is shared: there is no ctypes object, and nothing without a lock."
+NO_FEEDER = "No thread feeds a queue: `put` itself sends, and refuses what cannot be shared."
+NO_CLOSE = "Like a manager's, a queue has no `close`: it is everybody's."
+
+LEFT_OUT = {
+    "Queue.test_closed_queue_empty_exceptions": LeftOut(NO_CLOSE, "no attribute 'close'", everywhere=False),
+    "Queue.test_closed_queue_put_get_exceptions": LeftOut(NO_CLOSE, "no attribute 'close'"),
+    "Queue.test_get": LeftOut("The fleet has no Event yet.", "no attribute 'Event'"),
+    "Queue.test_no_import_lock_contention": LeftOut(NO_CLOSE, "no attribute 'close'"),
+    "Queue.test_put": LeftOut("The fleet has no Event yet.", "no attribute 'Event'"),
+    "Queue.test_queue_feeder_donot_stop_onexc": LeftOut(NO_FEEDER, "TypeError: .* cannot be shared"),
+    "Queue.test_queue_feeder_on_queue_feeder_error": LeftOut(
+        f"{NO_FEEDER} It tests multiprocessing's own class.", None
     ),
+    "Value.test_getobj_getlock": LeftOut(NO_MEMORY, "TypeError: .*Value"),
+    "Value.test_rawvalue": LeftOut(NO_MEMORY, "no attribute 'RawValue'"),
     "Value.test_value": LeftOut("A number of the fleet has no typecode yet.", "TypeError: .*Value"),
 }
 
 #: Cases that check more if they take us for processes than for a manager.
-LIKE_PROCESSES: set[str] = set()
+LIKE_PROCESSES = {"Queue.test_queue_feeder_donot_stop_onexc"}
 #: Cases that take some seconds.
 LONG: set[str] = set()
 
