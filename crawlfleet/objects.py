@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from crawlfleet.worker.talk.objects.locks import Lock, RLock
 from crawlfleet.worker.talk.objects.queues import JoinableQueue, Queue
+from crawlfleet.worker.talk.objects.semaphores import BoundedSemaphore, Semaphore
 from crawlfleet.worker.talk.objects.values import Value
 
-__all__ = ["JoinableQueue", "Lock", "Queue", "RLock", "Value"]
+__all__ = ["BoundedSemaphore", "JoinableQueue", "Lock", "Queue", "RLock", "Semaphore", "Value"]

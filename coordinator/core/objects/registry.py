@@ -5,6 +5,7 @@ from __future__ import annotations
 from crawlfleet.coordinator.core.objects.desk import ObjectKind
 from crawlfleet.coordinator.core.objects.locks import LOCK, RLOCK
 from crawlfleet.coordinator.core.objects.queues import JOINABLE_QUEUE, QUEUE
+from crawlfleet.coordinator.core.objects.semaphores import BOUNDED_SEMAPHORE, SEMAPHORE
 from crawlfleet.coordinator.core.objects.values import VALUE
 
 OBJECTS: dict[str, ObjectKind] = {
@@ -12,5 +13,7 @@ OBJECTS: dict[str, ObjectKind] = {
     "RLock": RLOCK,
     "Queue": QUEUE,
     "JoinableQueue": JOINABLE_QUEUE,
+    "Semaphore": SEMAPHORE,
+    "BoundedSemaphore": BOUNDED_SEMAPHORE,
     "Value": VALUE,
 }

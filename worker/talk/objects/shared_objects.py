@@ -11,6 +11,7 @@ from crawlfleet.shared.wire.manager import FleetManager, ObjectsProxy
 from crawlfleet.worker.talk.objects.client import ObjectClient
 from crawlfleet.worker.talk.objects.locks import Lock, RLock
 from crawlfleet.worker.talk.objects.queues import JoinableQueue, Queue
+from crawlfleet.worker.talk.objects.semaphores import BoundedSemaphore, Semaphore
 from crawlfleet.worker.talk.objects.values import Value
 
 _instances: weakref.WeakSet[SharedObjects] = weakref.WeakSet()
@@ -70,6 +71,14 @@ class SharedObjects:
     def JoinableQueue(self, name: str, maxsize: int = 0) -> JoinableQueue:
         """Return the joinable queue of that name: see `Queue`."""
         return JoinableQueue(self, name, maxsize)
+
+    def Semaphore(self, name: str, value: int | None = None) -> Semaphore:
+        """Return the semaphore of that name; it starts at `value`, or at 1 if nobody says."""
+        return Semaphore(self, name, value)
+
+    def BoundedSemaphore(self, name: str, value: int | None = None) -> BoundedSemaphore:
+        """Return the bounded semaphore of that name; it starts at `value`, or at 1 if nobody says."""
+        return BoundedSemaphore(self, name, value)
 
     def Value(self, name: str) -> Value:
         """Return the number of that name; it starts at 0."""
