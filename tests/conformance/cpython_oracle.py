@@ -39,7 +39,7 @@ DISTRIBUTED = Path("/usr/lib") / f"python{PYTHON}"
 ENDING_S = 5.0
 WRITING_S = 0.5
 
-GROUPS = ("_TestLock", "_TestQueue", "_TestValue")
+GROUPS = ("_TestLock", "_TestSemaphore", "_TestQueue", "_TestValue")
 #: What the tests make by `self.…`.
 KINDS = (
     *("Array", "Barrier", "BoundedSemaphore", "Condition", "Event", "JoinableQueue", "Lock", "Namespace", "Queue"),

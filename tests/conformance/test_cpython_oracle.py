@@ -38,13 +38,17 @@ LEFT_OUT = {
     "Queue.test_queue_feeder_on_queue_feeder_error": LeftOut(
         f"{NO_FEEDER} It tests multiprocessing's own class.", None
     ),
+    "Semaphore.test_timeout": LeftOut(
+        "A manager's semaphore, and so ours, refuses a timeout for which nothing waits.",
+        "ValueError: can't specify timeout for non-blocking acquire",
+    ),
     "Value.test_getobj_getlock": LeftOut(NO_MEMORY, "TypeError: .*Value"),
     "Value.test_rawvalue": LeftOut(NO_MEMORY, "no attribute 'RawValue'"),
     "Value.test_value": LeftOut("A number of the fleet has no typecode yet.", "TypeError: .*Value"),
 }
 
 #: Cases that check more if they take us for processes than for a manager.
-LIKE_PROCESSES = {"Queue.test_queue_feeder_donot_stop_onexc"}
+LIKE_PROCESSES = {"Queue.test_queue_feeder_donot_stop_onexc", "Semaphore.test_timeout"}
 #: Cases that take some seconds.
 LONG: set[str] = set()
 
