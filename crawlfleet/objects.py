@@ -6,8 +6,9 @@ fleet.Lock("login")     a `crawlfleet.objects.Lock`
 from __future__ import annotations
 
 from crawlfleet.worker.talk.objects.locks import Lock, RLock
+from crawlfleet.worker.talk.objects.named_pipes import PipeEnd
 from crawlfleet.worker.talk.objects.queues import JoinableQueue, Queue
 from crawlfleet.worker.talk.objects.semaphores import BoundedSemaphore, Semaphore
 from crawlfleet.worker.talk.objects.values import Value
 
-__all__ = ["BoundedSemaphore", "JoinableQueue", "Lock", "Queue", "RLock", "Semaphore", "Value"]
+__all__ = ["BoundedSemaphore", "JoinableQueue", "Lock", "PipeEnd", "Queue", "RLock", "Semaphore", "Value"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from crawlfleet.coordinator.core.objects.desk import ObjectKind
 from crawlfleet.coordinator.core.objects.locks import LOCK, RLOCK
+from crawlfleet.coordinator.core.objects.named_pipes import PIPE
 from crawlfleet.coordinator.core.objects.queues import JOINABLE_QUEUE, QUEUE
 from crawlfleet.coordinator.core.objects.semaphores import BOUNDED_SEMAPHORE, SEMAPHORE
 from crawlfleet.coordinator.core.objects.values import VALUE
@@ -15,5 +16,6 @@ OBJECTS: dict[str, ObjectKind] = {
     "JoinableQueue": JOINABLE_QUEUE,
     "Semaphore": SEMAPHORE,
     "BoundedSemaphore": BOUNDED_SEMAPHORE,
+    "Pipe": PIPE,
     "Value": VALUE,
 }

@@ -33,8 +33,8 @@ LAST_PAUSE_S = 1.0
 CLIENT_ERRORS: dict[str, type[Exception]] = {
     kind.__name__: kind
     for kind in (
-        *(AssertionError, AttributeError, EOFError, IndexError, KeyError, OSError, OverflowError, RuntimeError),
-        *(TypeError, ValueError, queue.Empty, queue.Full, threading.BrokenBarrierError),
+        *(AssertionError, AttributeError, BrokenPipeError, EOFError, IndexError, KeyError, OSError, OverflowError),
+        *(RuntimeError, TypeError, ValueError, queue.Empty, queue.Full, threading.BrokenBarrierError),
     )
 }
 

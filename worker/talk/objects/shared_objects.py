@@ -10,6 +10,7 @@ from collections.abc import Callable
 from crawlfleet.shared.wire.manager import FleetManager, ObjectsProxy
 from crawlfleet.worker.talk.objects.client import ObjectClient
 from crawlfleet.worker.talk.objects.locks import Lock, RLock
+from crawlfleet.worker.talk.objects.named_pipes import PipeEnd
 from crawlfleet.worker.talk.objects.queues import JoinableQueue, Queue
 from crawlfleet.worker.talk.objects.semaphores import BoundedSemaphore, Semaphore
 from crawlfleet.worker.talk.objects.values import Value
@@ -79,6 +80,13 @@ class SharedObjects:
     def BoundedSemaphore(self, name: str, value: int | None = None) -> BoundedSemaphore:
         """Return the bounded semaphore of that name; it starts at `value`, or at 1 if nobody says."""
         return BoundedSemaphore(self, name, value)
+
+    def Pipe(self, name: str, duplex: bool = True) -> PipeEnd:
+        """Open an end of the pipe of that name: the first call opens one end, the second the other one.
+
+        Without `duplex` the first end only receives, the second only sends.
+        """
+        return PipeEnd(self, name, duplex)
 
     def Value(self, name: str) -> Value:
         """Return the number of that name; it starts at 0."""
