@@ -16,11 +16,11 @@ import multiprocessing
 import secrets
 import socket
 import threading
-from functools import partial
+from functools import lru_cache, partial
 from multiprocessing import util
 from pathlib import Path
 from types import TracebackType
-from typing import Self, overload
+from typing import Any, Self, overload
 
 import structlog
 
@@ -31,7 +31,8 @@ from crawlfleet.fleet.work_queue import Queue
 from crawlfleet.shared import log
 from crawlfleet.shared.messages import Hello
 from crawlfleet.shared.status import Status
-from crawlfleet.shared.wire.manager import FleetManager
+from crawlfleet.shared.wire.join_token import JoinToken
+from crawlfleet.shared.wire.manager import FleetManager, joined, require_spawning
 from crawlfleet.worker.talk.finished import JobFinished
 from crawlfleet.worker.talk.objects.client import ObjectClient
 from crawlfleet.worker.talk.objects.queues import Queue as SharedQueue
@@ -49,15 +50,20 @@ def connect(token: str | Path, patience_s: float = PATIENCE_S) -> Fleet:
     `patience_s`, raise `Unreachable`; so do later calls that wait for the coordinator for longer than that. Raise
     `JoinError` at once if the token is malformed or refused.
     """
+    _configure_log()
+    return Fleet(await_coordinator(token, patience_s), patience_s)
+
+
+def _configure_log() -> None:
     if not structlog.is_configured():
         log.configure(level="warning")  # to standard error: standard output is the program's
-    return Fleet(await_coordinator(token, patience_s), patience_s)
 
 
 class Fleet(SharedObjects):
     """A connection to one crawl. Any thread may use it. It is a context manager, which closes it at the end.
 
-    Named objects may be used in forked processes, too: there, they have a session of their own.
+    Named objects may be used in child processes, too: in a forked one, or as arguments of one that starts. There, they
+    have a session of their own.
     """
 
     def __init__(self, manager: FleetManager, patience_s: float) -> None:
@@ -66,6 +72,11 @@ class Fleet(SharedObjects):
         self._patience_s = patience_s
         self._opening = threading.Lock()
         self._session: FleetSession | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        require_spawning()
+        manager = self._manager
+        return _fleet_of_child, (manager.token, manager.host, manager.timeout_s, self._patience_s)
 
     @overload
     def Queue(self) -> Queue: ...
@@ -126,3 +137,10 @@ class Fleet(SharedObjects):
         """Open the session of this process: its end tells the coordinator that locks pass on."""
         session = self._open_session()
         return ObjectClient(partial(dial_objects, self._manager), session.id, patience_s=self._patience_s)
+
+
+@lru_cache(maxsize=8)
+def _fleet_of_child(token: JoinToken, host: str, timeout_s: float, patience_s: float) -> Fleet:
+    """Return one connection, with one session, for all named objects that a child process received."""
+    _configure_log()
+    return Fleet(joined(token, host, timeout_s), patience_s)

@@ -58,8 +58,7 @@ class FleetProxy(managers.BaseProxy):
         return repr(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if context.get_spawning_popen() is None:
-            raise TypeError("a proxy has the crawl's secret: it can be passed to a child process only when that starts")
+        require_spawning()
         return _rebuild, (type(self), self._fleet.token, self._fleet.host, self._fleet.timeout_s, self._names)
 
     def _callmethod(self, methodname: str, args: tuple[Any, ...] = (), _kwds: object = None) -> Any:
@@ -304,6 +303,12 @@ class FleetManager(managers.BaseManager):
             raise
 
 
+def require_spawning() -> None:
+    """Raise `TypeError` unless what is pickled now is passed to a child process that is being started."""
+    if context.get_spawning_popen() is None:
+        raise TypeError("a proxy has the crawl's secret: it can be passed to a child process only when that starts")
+
+
 @contextlib.contextmanager
 def _lost_is_unreachable(address: Address) -> Iterator[None]:
     try:
@@ -314,12 +319,12 @@ def _lost_is_unreachable(address: Address) -> Iterator[None]:
 
 def _rebuild(kind: type[P], token: JoinToken, host: str, timeout_s: float, names: tuple[str, ...]) -> P:
     """Recreate a proxy in the child process that it was passed to."""
-    manager = _joined(token, host, timeout_s)
+    manager = joined(token, host, timeout_s)
     return kind(managers.Token(kind.typeid, manager.address, kind.typeid), manager, names)
 
 
 @functools.lru_cache(maxsize=8)
-def _joined(token: JoinToken, host: str, timeout_s: float) -> FleetManager:
+def joined(token: JoinToken, host: str, timeout_s: float) -> FleetManager:
     """Return one manager, and so one connection for each thread, for all proxies that a child received."""
     manager = FleetManager.joining(token, timeout_s)
     manager._address = (host, token.port)

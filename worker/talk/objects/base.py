@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from crawlfleet.shared.objects import OPEN
+from crawlfleet.shared.wire.manager import require_spawning
 from crawlfleet.worker.talk.objects.client import ObjectClient
+
+ProxyType = TypeVar("ProxyType", bound="SharedObject")
 
 
 class Source(Protocol):
-    """Where proxies get their client: each process has its own."""
+    """Where proxies get their client: each process has its own.
+
+    One whose proxies may be passed to a child process is pickled while that starts, as a source of the child.
+    """
 
     @property
     def client(self) -> ObjectClient: ...
 
 
 class SharedObject:
-    """A proxy of an object that the fleet shares under a name. Any thread, and a forked process, may use it."""
+    """A proxy of an object that the fleet shares under a name. Any thread, and a forked process, may use it.
+
+    It can be passed to a child process that is being started, but cannot be pickled otherwise.
+    """
 
     kind: ClassVar[str]
 
@@ -30,6 +39,10 @@ class SharedObject:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} of the fleet>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        require_spawning()
+        return _rebuild, (type(self), self.__dict__.copy())
 
     def _call(self, method: str, *args: Any, timeout_s: float | None = 0.0) -> Any:
         return self._source.client.call(self.kind, self.name, method, *args, timeout_s=timeout_s)
@@ -50,3 +63,10 @@ def limit_s(timeout: float | None) -> float | None:
     if timeout > threading.TIMEOUT_MAX:
         raise OverflowError("timeout value is too large")
     return max(0.0, timeout)
+
+
+def _rebuild(kind: type[ProxyType], state: dict[str, Any]) -> ProxyType:
+    """Recreate a proxy, of an object that exists, in the child process that it was passed to."""
+    proxy = object.__new__(kind)
+    proxy.__dict__.update(state)
+    return proxy

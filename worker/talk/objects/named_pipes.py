@@ -138,6 +138,12 @@ class PipeEnd(SharedObject):
             has_forked = _forks > (forks if pid == os.getpid() else 0)
             self._call("close", *self._end, has_forked)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        reduced = super().__reduce__()
+        self._check_open()
+        self._call("pass_on", *self._end)
+        return reduced
+
     def __enter__(self) -> Self:
         return self
 

@@ -6,6 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 from crawlfleet.shared.wire.manager import FleetManager, ObjectsProxy
 from crawlfleet.worker.talk.objects.client import ObjectClient
@@ -38,6 +39,9 @@ class SharedObjects:
         self._joining = threading.Lock()
         self._joined: ObjectClient | None = None
         _instances.add(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("the objects of a hook belong to its worker: connect() in another process")
 
     @property
     def client(self) -> ObjectClient:
