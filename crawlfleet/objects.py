@@ -5,10 +5,25 @@ fleet.Lock("login")     a `crawlfleet.objects.Lock`
 
 from __future__ import annotations
 
+from crawlfleet.worker.talk.objects.dicts import Dict
 from crawlfleet.worker.talk.objects.locks import Lock, RLock
 from crawlfleet.worker.talk.objects.named_pipes import PipeEnd
+from crawlfleet.worker.talk.objects.namespaces import Namespace
 from crawlfleet.worker.talk.objects.queues import JoinableQueue, Queue
 from crawlfleet.worker.talk.objects.semaphores import BoundedSemaphore, Semaphore
+from crawlfleet.worker.talk.objects.sets import Set
 from crawlfleet.worker.talk.objects.values import Value
 
-__all__ = ["BoundedSemaphore", "JoinableQueue", "Lock", "PipeEnd", "Queue", "RLock", "Semaphore", "Value"]
+__all__ = [
+    "BoundedSemaphore",
+    "Dict",
+    "JoinableQueue",
+    "Lock",
+    "Namespace",
+    "PipeEnd",
+    "Queue",
+    "RLock",
+    "Semaphore",
+    "Set",
+    "Value",
+]

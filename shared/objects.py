@@ -22,6 +22,13 @@ PLACE_LOST = "PlaceLost"
 GONE = "ObjectGone"
 
 
+#: The values of one call have at most so many bytes together, so that it and its answer fit into a frame.
+CALL_BYTES = 8 * 1024 * 1024
+#: Contents are read in pages: of about so many bytes, and at most so many items.
+PAGE_BYTES = 4 * 1024 * 1024
+PAGE_ITEMS = 20_000
+
+
 class ObjectCall(Message, frozen=True, kw_only=True):
     """One call of a method of an object. `thread` is the session's own number for the calling thread.
 

@@ -83,8 +83,8 @@ class Reader(Protocol):
         """Return the leases of a session, oldest first."""
         ...
 
-    def family(self, kind: type[F], family: Any) -> Iterable[F]:
-        """Yield the rows of a resident kind that have this family, in the order of their places."""
+    def family(self, kind: type[F], family: Any, after: int = -1, *, backwards: bool = False) -> Iterable[F]:
+        """Yield the rows of a resident kind that have this family and a place beyond `after`, by their places."""
         ...
 
     def due(self, now: float, limit: int) -> tuple[HostRow, ...]:
@@ -197,17 +197,20 @@ class Turn:
             self.leases.setdefault(lease.id, lease)
         return leases
 
-    def family(self, kind: type[F], family: Any) -> Iterator[F]:
-        """Yield the rows of a family as they are in this turn, in the order of their places.
+    def family(self, kind: type[F], family: Any, after: int = -1, *, backwards: bool = False) -> Iterator[F]:
+        """Yield the rows of a family beyond the place `after` as they are in this turn, in the order of their places.
 
         Rows that are put or removed meanwhile may be missing, or still be there.
         """
         table = self.table(kind)
         fresh = [table[key] for key, before in table.first.items() if before is None]
-        mine = sorted((row for row in fresh if row is not None and row.family == family), key=_BY_PLACE)
-        stored = (table.setdefault(row.key, row) for row in self._reader.family(kind, family))
-        rows = merge((row for row in stored if row is not None), mine, key=_BY_PLACE) if mine else stored
-        return (row for row in rows if row is not None)
+        mine = [row for row in fresh if row is not None and row.family == family and row.place > after]
+        found = self._reader.family(kind, family, after, backwards=backwards)
+        stored = (table.setdefault(row.key, row) for row in found)
+        if not mine:
+            return (row for row in stored if row is not None)
+        mine.sort(key=_BY_PLACE, reverse=backwards)
+        return merge((row for row in stored if row is not None), mine, key=_BY_PLACE, reverse=backwards)
 
     def due(self, limit: int) -> tuple[HostRow, ...]:
         """Return hosts whose check was due when the turn began, the longest due first."""

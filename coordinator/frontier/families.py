@@ -26,6 +26,8 @@ class Families:
         if not places:
             del self._places[row.family]
 
-    def rows(self, stored: Mapping[Any, R], family: Any) -> Iterator[R]:
-        """Yield the rows of a family in the order of their places. Nothing may change meanwhile."""
-        return (stored[key] for _, key in self._places.get(family, ()))
+    def rows(self, stored: Mapping[Any, R], family: Any, after: int, backwards: bool) -> Iterator[R]:
+        """Yield the rows of a family beyond a place, in the order of their places. Nothing may change meanwhile."""
+        places = self._places.get(family, [])
+        indexes = range(bisect_left(places, (after + 1,)), len(places))
+        return (stored[places[index][1]] for index in (reversed(indexes) if backwards else indexes))

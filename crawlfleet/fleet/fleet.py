@@ -35,6 +35,7 @@ from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.shared.wire.manager import FleetManager, joined, require_spawning
 from crawlfleet.worker.talk.finished import JobFinished
 from crawlfleet.worker.talk.objects.client import ObjectClient
+from crawlfleet.worker.talk.objects.dicts import Dict
 from crawlfleet.worker.talk.objects.queues import Queue as SharedQueue
 from crawlfleet.worker.talk.objects.shared_objects import SharedObjects, dial_objects
 
@@ -92,8 +93,14 @@ class Fleet(SharedObjects):
             return super().Queue(name, maxsize)
         return Queue(self._manager.Queue(), self._open_session())
 
-    def dict(self) -> Results:
-        """Return the job's results: a mapping from URL to value."""
+    @overload
+    def dict(self) -> Results: ...
+    @overload
+    def dict(self, name: str, /, *initial: Any, **more: Any) -> Dict: ...
+    def dict(self, *args: Any, **more: Any) -> Results | Dict:
+        """Return the job's results, a mapping from URL to value; with a name, the dict of that name."""
+        if args or more:
+            return super().dict(*args, **more)
         return Results(self._manager.dict(), lambda: self._session)
 
     def status(self) -> Status:

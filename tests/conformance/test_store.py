@@ -295,6 +295,14 @@ def test_leases_are_found_by_session_oldest_first(store: Store) -> None:
     assert store.rows(LeaseRow, [1, 2, 3]).keys() == {1, 3}
 
 
+def test_a_family_is_read_from_a_place_on_and_backwards(store: Store) -> None:
+    store.apply([Put(row=lease(number)) for number in (3, 1, 5)])
+    assert [row.id for row in store.family(LeaseRow, "s", 1)] == [3, 5]
+    assert [row.id for row in store.family(LeaseRow, "s", 1, backwards=True)] == [5, 3]
+    assert [row.id for row in store.family(LeaseRow, "s", backwards=True)] == [5, 3, 1]
+    assert list(store.family(LeaseRow, "s", 5)) == list(store.family(LeaseRow, "t", backwards=True)) == []
+
+
 # Counts
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crawlfleet.coordinator.core.changes import Accepted, TaskEvent
-from crawlfleet.coordinator.core.rows import FINAL, TrapRow, succeed
+from crawlfleet.coordinator.core.rows import FINAL, LeaseRow, TrapRow, succeed
 from crawlfleet.coordinator.core.transitions import TRANSITIONS, ImpossibleTransition
 from crawlfleet.coordinator.core.turn import Ready, existing
 from tests.unit.rule_turns import (
@@ -94,6 +94,16 @@ def test_leases_and_hosts_that_the_store_names_are_shown_without_a_read(turns: T
     assert turn.leases_of("t") == ()
     assert turn.due(8) == (held,)
     assert (turn.leases[3], turn.hosts[HOST], turn.reads) == (lease(3, ONE), held, 0)
+
+
+def test_a_family_is_shown_from_a_place_on_and_backwards_with_what_was_put(turns: Turns) -> None:
+    turn = turns(lease(1, ONE), lease(3, ONE), lease(5, ONE))
+    for number in (4, 2):
+        turn.put(lease(number, ONE))
+    turn.remove(succeed(existing(turn.leases[3])))
+    assert [row.id for row in turn.family(LeaseRow, "s")] == [1, 2, 4, 5]
+    assert [row.id for row in turn.family(LeaseRow, "s", 2)] == [4, 5]
+    assert [row.id for row in turn.family(LeaseRow, "s", 1, backwards=True)] == [5, 4, 2]
 
 
 def test_what_the_store_names_later_does_not_undo_what_was_put(turns: Turns) -> None:

@@ -33,6 +33,8 @@ MAX_OBJECTS = 100_000
 MAX_OBJECTS_OF_SESSION = 20_000
 MAX_WAITS = 100_000
 MAX_SLOTS = 20_000
+#: What a part takes in memory besides its contents: it counts as so many bytes.
+PART_BYTES = 400
 MAX_BYTES = 1024 * 1024 * 1024
 MAX_BYTES_OF_SESSION = 512 * 1024 * 1024
 
@@ -78,6 +80,11 @@ class ObjectKind:
     expired: Callable[[Desk, Any, WaitRow], None] | None = None
     withdrawn: Callable[[Desk, Any, WaitRow], None] | None = None
     undone: Mapping[str, Callable[[Desk, Any, Any], None]] = field(default_factory=dict)
+
+
+def part_bytes(subkey: bytes, value: bytes, name: bytes = b"") -> int:
+    """Return how many bytes a part counts."""
+    return PART_BYTES + len(subkey) + len(value) + len(name)
 
 
 class Desk:
@@ -176,9 +183,9 @@ class Desk:
 
     # Parts of objects that hold several values.
 
-    def parts(self, row: ObjectRow | OtherSide) -> Iterator[PartRow]:
-        """Yield an object's parts in the order of their places. See `Turn.family` about changes."""
-        return self.turn.family(PartRow, row.number)
+    def parts(self, row: ObjectRow | OtherSide, after: int = -1, *, backwards: bool = False) -> Iterator[PartRow]:
+        """Yield an object's parts beyond a place, in the order of their places. See `Turn.family` about changes."""
+        return self.turn.family(PartRow, row.number, after, backwards=backwards)
 
     def part(self, row: ObjectRow | OtherSide, subkey: bytes) -> PartRow | None:
         """Return a part; None if there is none."""
@@ -203,7 +210,7 @@ class Desk:
             self.grow(len(value) - len(before.value), before.session)
             after = succeed(before, value=value)
         else:
-            self.grow(len(subkey) + len(value) + len(name))
+            self.grow(part_bytes(subkey, value, name))
             if place is None:
                 place = self.next_place()
             session = self.call.session
@@ -214,7 +221,7 @@ class Desk:
     def remove_part(self, part: PartRow) -> None:
         """Remove a part."""
         self.turn.remove(succeed(part))
-        self.grow(-(len(part.subkey) + len(part.value) + len(part.name)), part.session)
+        self.grow(-part_bytes(part.subkey, part.value, part.name), part.session)
 
     def next_place(self) -> int:
         """Return a place (or another number) that was never given before, larger than all others."""

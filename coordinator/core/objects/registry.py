@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crawlfleet.coordinator.core.objects.desk import ObjectKind
+from crawlfleet.coordinator.core.objects.entries import DICT, NAMESPACE, SET
 from crawlfleet.coordinator.core.objects.locks import LOCK, RLOCK
 from crawlfleet.coordinator.core.objects.named_pipes import PIPE
 from crawlfleet.coordinator.core.objects.queues import JOINABLE_QUEUE, QUEUE
@@ -18,4 +19,7 @@ OBJECTS: dict[str, ObjectKind] = {
     "BoundedSemaphore": BOUNDED_SEMAPHORE,
     "Pipe": PIPE,
     "Value": VALUE,
+    "dict": DICT,
+    "set": SET,
+    "Namespace": NAMESPACE,
 }

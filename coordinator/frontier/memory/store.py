@@ -75,8 +75,8 @@ class MemoryStore:
     def resident(self, kind: type[F]) -> Collection[F]:
         return self._rows[kind].values()
 
-    def family(self, kind: type[F], family: Any) -> Iterator[F]:
-        return self._families[kind].rows(self._rows[kind], family)
+    def family(self, kind: type[F], family: Any, after: int = -1, *, backwards: bool = False) -> Iterator[F]:
+        return self._families[kind].rows(self._rows[kind], family, after, backwards)
 
     def due(self, now: float, limit: int) -> tuple[HostRow, ...]:
         return self._due.due(self._hosts, now, limit)

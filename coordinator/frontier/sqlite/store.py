@@ -140,8 +140,8 @@ class SqliteStore:
     def resident(self, kind: type[F]) -> Collection[F]:
         return self._rows.rows[kind].values()
 
-    def family(self, kind: type[F], family: Any) -> Iterator[F]:
-        return self._rows.families[kind].rows(self._rows.rows[kind], family)
+    def family(self, kind: type[F], family: Any, after: int = -1, *, backwards: bool = False) -> Iterator[F]:
+        return self._rows.families[kind].rows(self._rows.rows[kind], family, after, backwards)
 
     def due(self, now: float, limit: int) -> tuple[HostRow, ...]:
         return self._rows.due.due(self._rows.hosts, now, limit)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from crawlfleet.shared.wire.manager import FleetManager, ObjectsProxy
 from crawlfleet.worker.talk.objects.client import ObjectClient
+from crawlfleet.worker.talk.objects.dicts import Dict
 from crawlfleet.worker.talk.objects.locks import Lock, RLock
 from crawlfleet.worker.talk.objects.named_pipes import PipeEnd
+from crawlfleet.worker.talk.objects.namespaces import Namespace
 from crawlfleet.worker.talk.objects.queues import JoinableQueue, Queue
 from crawlfleet.worker.talk.objects.semaphores import BoundedSemaphore, Semaphore
+from crawlfleet.worker.talk.objects.sets import Set
 from crawlfleet.worker.talk.objects.values import Value
 
 _instances: weakref.WeakSet[SharedObjects] = weakref.WeakSet()
@@ -95,6 +98,18 @@ class SharedObjects:
     def Value(self, name: str) -> Value:
         """Return the number of that name; it starts at 0."""
         return Value(self, name)
+
+    def dict(self, name: str, /, *initial: Any, **more: Any) -> Dict:
+        """Return the dict of that name; whoever creates it gives it its first entries, as `dict(...)` does."""
+        return Dict(self, name, *initial, **more)
+
+    def set(self, name: str, /, members: Iterable[Any] = ()) -> Set:
+        """Return the set of that name; whoever creates it gives it its first members."""
+        return Set(self, name, members)
+
+    def Namespace(self, name: str, /, **attributes: Any) -> Namespace:
+        """Return the namespace of that name; whoever creates it gives it its first attributes."""
+        return Namespace(self, name, **attributes)
 
 
 def dial_objects(manager: FleetManager) -> ObjectsProxy:

@@ -1,0 +1,51 @@
+"""Containers of the fleet on a real coordinator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+import structlog
+
+from crawlfleet import Fleet, connect
+from crawlfleet.fleet.results import Results
+from tests.site.served_crawl import served
+from tests.site.small_site import page, serving
+
+
+@pytest.fixture
+def fleets(tmp_path: Path) -> Iterator[tuple[Fleet, Fleet]]:
+    with (
+        serving({"/": page("home")}) as site,
+        served(tmp_path, f"{site.base}/") as crawl,
+        connect(crawl.token) as one,
+        connect(crawl.token) as other,
+    ):
+        yield one, other
+    structlog.reset_defaults()
+
+
+def test_a_dict_with_a_name_is_shared_and_without_one_it_is_the_results(fleets: tuple[Fleet, Fleet]) -> None:
+    one, other = fleets
+    assert isinstance(one.dict(), Results)
+    one.dict("d", a=2**70).update({(1, "x"): {3}})
+    assert other.dict("d").copy() == {"a": 2**70, (1, "x"): {3}}
+    with pytest.raises(KeyError) as caught:
+        other.dict("d").pop(("b",))
+    assert caught.value.args == (("b",),)
+    one.set("s").update(range(1_000))
+    assert other.set("s").copy() == set(range(1_000))
+    one.Namespace("n", x=1).y = "z"
+    assert str(other.Namespace("n")) == "Namespace(x=1, y='z')"
+
+
+def test_what_does_not_fit_into_a_message_is_refused_and_large_contents_are_read(fleets: tuple[Fleet, Fleet]) -> None:
+    one, other = fleets
+    d = one.dict("large")
+    with pytest.raises(ValueError, match="more than 8388608 bytes"):
+        d["k"] = "x" * 9_000_000
+    for number in range(3):
+        d[number] = bytes(8_000_000)
+    assert cast(dict[int, bytes], other.dict("large").copy()) == dict.fromkeys(range(3), bytes(8_000_000))
