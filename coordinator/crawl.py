@@ -110,6 +110,7 @@ class Crawl:
         finished = self._wait()
         elapsed_s = self._loop.now() - self._began_at
         self._farewell(finished)
+        self._post.close()
         self._server.stop()
         self._loop.stop()
         self._follower.stop()

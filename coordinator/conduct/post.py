@@ -27,6 +27,7 @@ class Post:
         self._boxes: dict[str, _Box] = {}
         self._lock = threading.Lock()
         self._finished = False
+        self._closed = False
 
     def deliver(self, woken: Iterable[tuple[str, Woken]]) -> None:
         """Deliver committed answers to their sessions."""
@@ -42,9 +43,19 @@ class Post:
         """Whether no answer will come any more, because the crawl is over."""
         return self._finished
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody waits here any more."""
+        return self._closed
+
     def finish(self) -> None:
         """Say to all who wait that the crawl is over."""
         self._finished = True
+        self.close()
+
+    def close(self) -> None:
+        """Let nobody wait any more: the coordinator stops."""
+        self._closed = True
         with self._lock:
             boxes = list(self._boxes.values())
         for box in boxes:
@@ -83,7 +94,7 @@ class _Box:
             after = min(after, self._last)  # a cursor of an earlier incarnation
             while self._answers and self._last - len(self._answers) < after:
                 self._answers.popleft()
-            while not self._answers and not post.is_finished:
+            while not self._answers and not post.is_closed:
                 left_s = until - time.monotonic()
                 if left_s <= 0:
                     break

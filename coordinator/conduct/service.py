@@ -144,6 +144,8 @@ class Service:
                 dead.note_started(hello.began)
             self._lose_session(hello.replaces, now, is_dead=True)
         self._members.welcome(hello.session, hello.worker, now + self._policy.lease_s)
+        if any(row.is_program for row in self._store.rows(SessionRow, (hello.session,)).values()):
+            self._programs.opened(hello.session)  # it was lost, and is back
         brief = msgspec.structs.replace(self._brief, scope=self._scope())
         return Welcome(epoch=self._epoch, lease_s=self._policy.lease_s, brief=brief)
 

@@ -7,6 +7,7 @@ import pytest
 from crawlfleet.coordinator.conduct.programs import Programs
 from crawlfleet.shared.errors import Unreachable
 from crawlfleet.shared.messages import Outcome
+from crawlfleet.shared.objects import OPEN, ObjectCall
 from tests.unit.core_crawl import CoreCrawl
 
 
@@ -104,3 +105,32 @@ def test_after_a_restart_programs_are_awaited_anew() -> None:
     crawl.service.goodbye("one", crawl.now)
     crawl.reopen()
     assert crawl.service.awaits_programs
+
+
+def opening(session: str, *, hook: bool = False) -> ObjectCall:
+    return ObjectCall(session=session, thread=1, slot=0, number=1, kind="Lock", name="n", method=OPEN, hook=hook)
+
+
+def test_a_program_counts_once_it_opens_an_object_and_a_hook_never_does() -> None:
+    crawl = waiting()
+    crawl.service.call_object(opening("worker", hook=True), crawl.now)
+    crawl.service.call_object(opening("one"), crawl.now)
+    assert crawl.service.awaits_programs
+    crawl.service.goodbye("one", crawl.now)
+    assert crawl.service.is_finished
+
+
+def test_a_program_that_was_lost_and_says_hello_again_is_awaited_again() -> None:
+    crawl = waiting()
+    crawl.service.call_object(opening("one"), crawl.now)
+    crawl.service.call_object(opening("two"), crawl.now)
+    crawl.now += 1_000.0
+    crawl.service.flush(crawl.now)
+    assert not crawl.service.awaits_programs
+    crawl.hello("one")
+    assert crawl.service.awaits_programs
+
+
+def test_whoever_is_no_member_can_call_no_object() -> None:
+    with pytest.raises(Unreachable, match="not known"):
+        CoreCrawl().service.call_object(opening("ghost"), 0.0)

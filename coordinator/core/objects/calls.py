@@ -88,7 +88,7 @@ def lose(turn: Turn, session: str, *, keep_answers: bool) -> None:
             desk = desk_for(turn, Owner(session, 0), use.kind, use.name)
             kind.lost(desk, found, session, waits[use.kind, use.name])
     last = existing(turn.table(SessionRow)[session])
-    turn.put(succeed(last, is_program=False, lost_at=turn.now))
+    turn.put(succeed(last, lost_at=turn.now))
     if keep_answers:
         _forget_oldest(turn)
     else:

@@ -1,0 +1,83 @@
+"""Answers to calls that have waited are kept for their session until it has collected them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from crawlfleet.coordinator.conduct import post
+from crawlfleet.coordinator.conduct.post import Post
+from crawlfleet.shared.objects import ObjectReply, Woken
+
+PATIENCE_S = 30.0
+
+
+def answer(number: int) -> Woken:
+    return Woken(slot=0, number=number, reply=ObjectReply(value=number))
+
+
+def test_answers_are_kept_until_the_next_collection_says_that_they_came() -> None:
+    office = Post(epoch=7)
+    office.deliver([("s", answer(1)), ("t", answer(9)), ("s", answer(2))])
+    first = office.collect("s", 0, PATIENCE_S)
+    assert (first.upto, first.epoch, first.woken, first.finished) == (2, 7, (answer(1), answer(2)), False)
+    assert office.collect("s", 0, PATIENCE_S) == first
+    office.deliver([("s", answer(3))])
+    assert office.collect("s", first.upto, PATIENCE_S).woken == (answer(3),)
+    assert office.collect("t", 0, PATIENCE_S).woken == (answer(9),)
+
+
+def test_the_cursor_of_an_earlier_incarnation_hides_nothing() -> None:
+    office = Post(epoch=8)
+    office.deliver([("s", answer(1))])
+    assert office.collect("s", 50, 0.0).upto == 1
+    office.deliver([("s", answer(2))])
+    assert office.collect("s", 1, 0.0).woken == (answer(2),)
+
+
+def test_whoever_waits_is_woken_by_an_answer() -> None:
+    office = Post(epoch=1)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(office.collect, "s", 0, PATIENCE_S)
+        office.deliver([("t", answer(1))])
+        assert not waiting.done()
+        office.deliver([("s", answer(2))])
+        assert waiting.result(PATIENCE_S).woken == (answer(2),)
+
+
+def test_nobody_waits_for_longer_than_it_says_or_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(post, "LONGEST_S", 0.05)
+    office = Post(epoch=1)
+    began = time.monotonic()
+    assert office.collect("s", 0, 0.01).woken == ()
+    assert office.collect("s", 0, 1_000.0).woken == ()
+    assert time.monotonic() - began < PATIENCE_S
+
+
+@pytest.mark.parametrize("end", ["finish", "close"])
+def test_the_end_wakes_all_who_wait_and_lets_nobody_wait_any_more(end: str) -> None:
+    office = Post(epoch=1)
+    ready = threading.Barrier(3)
+
+    def collect(session: str) -> bool:
+        ready.wait(PATIENCE_S)
+        return office.collect(session, 0, PATIENCE_S).finished
+
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(collect, session) for session in "st"]
+        ready.wait(PATIENCE_S)
+        getattr(office, end)()
+        assert [each.result(PATIENCE_S) for each in waiting] == [end == "finish"] * 2
+    assert office.collect("u", 0, PATIENCE_S).finished is (end == "finish")
+
+
+def test_sessions_that_never_collect_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(post, "MAX_SESSIONS", 2)
+    office = Post(epoch=1)
+    for session in "abc":
+        office.deliver([(session, answer(1))])
+    assert office.collect("b", 0, 0.0).woken == (answer(1),)
+    assert office.collect("a", 0, 0.0).woken == ()
