@@ -59,8 +59,8 @@ class StoreRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fa
 class ResidentRow(StoreRow, frozen=True, kw_only=True):
     """Base of the kinds of rows that every store keeps in memory as a whole. Only these may be removed.
 
-    Rows of one kind form families, within which they are read in the order of their places. Family and place of a row
-    never change.
+    Rows of one kind form families, within which they are read in the order of their places. The family of a key never
+    changes, and its place only if it is removed and created again.
     """
 
     if TYPE_CHECKING:

@@ -203,14 +203,16 @@ class Turn:
         Rows that are put or removed meanwhile may be missing, or still be there.
         """
         table = self.table(kind)
-        fresh = [table[key] for key, before in table.first.items() if before is None]
-        mine = [row for row in fresh if row is not None and row.family == family and row.place > after]
+        put = [(table[key], before) for key, before in table.first.items()]
+        fresh = [row for row, before in put if row is not None and (before is None or before.place != row.place)]
+        mine = [row for row in fresh if row.family == family and row.place > after]
         found = self._reader.family(kind, family, after, backwards=backwards)
-        stored = (table.setdefault(row.key, row) for row in found)
+        latest = ((table.setdefault(row.key, row), row.place) for row in found)
+        stored = (row for row, place in latest if row is not None and row.place == place)
         if not mine:
-            return (row for row in stored if row is not None)
+            return stored
         mine.sort(key=_BY_PLACE, reverse=backwards)
-        return merge((row for row in stored if row is not None), mine, key=_BY_PLACE, reverse=backwards)
+        return merge(stored, mine, key=_BY_PLACE, reverse=backwards)
 
     def due(self, limit: int) -> tuple[HostRow, ...]:
         """Return hosts whose check was due when the turn began, the longest due first."""

@@ -15,8 +15,12 @@ class Families:
     def __init__(self) -> None:
         self._places: dict[Any, list[tuple[int, Any]]] = {}
 
-    def add(self, row: ResidentRow) -> None:
-        """Add a row whose key is new."""
+    def put(self, row: ResidentRow, before: ResidentRow | None) -> None:
+        """Take a row in the place of the one that has had its key, if any."""
+        if before is not None:
+            if before.place == row.place:
+                return
+            self.remove(before)
         insort(self._places.setdefault(row.family, []), (row.place, row.key))
 
     def remove(self, row: ResidentRow) -> None:

@@ -8,9 +8,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import pytest
 
 from crawlfleet.coordinator.core.changes import Accepted, Change, Gone, Put, Recorded, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.objects.rows import PartRow
 from crawlfleet.coordinator.core.rows import (
     Gate,
     Holder,
@@ -301,6 +303,16 @@ def test_a_family_is_read_from_a_place_on_and_backwards(store: Store) -> None:
     assert [row.id for row in store.family(LeaseRow, "s", 1, backwards=True)] == [5, 3]
     assert [row.id for row in store.family(LeaseRow, "s", backwards=True)] == [5, 3, 1]
     assert list(store.family(LeaseRow, "s", 5)) == list(store.family(LeaseRow, "t", backwards=True)) == []
+
+
+def test_a_row_that_was_removed_and_created_again_in_one_turn_has_its_new_place(store: Store) -> None:
+    parts = [PartRow(object=1, subkey=subkey, place=place) for place, subkey in enumerate((b"a", b"b"))]
+    store.apply([Put(row=part) for part in parts])
+    again = msgspec.structs.replace(succeed(parts[0]), place=2)
+    store.apply([Put(row=again)])
+    assert [row.subkey for row in store.family(PartRow, 1)] == [b"b", b"a"]
+    store.apply([Gone(row=succeed(again))])
+    assert list(store.family(PartRow, 1)) == [parts[1]]
 
 
 # Counts

@@ -43,6 +43,17 @@ def test_units_are_taken_in_the_order_of_arrival(fleet: ObjectFleet, kind: str) 
     assert (a.get_value(), held(fleet)) == (2, {})
 
 
+@BOTH
+def test_a_unit_passes_on_from_a_thread_to_the_next_of_its_session(fleet: ObjectFleet, kind: str) -> None:
+    a, b = opened(fleet, kind, "s", "s", value=1)
+    a.acquire()
+    assert b.acquire(timeout_s=None) == WAITS
+    a.release()
+    assert (b.thread.woken(), held(fleet)) == (True, {"s": 1})
+    b.release()
+    assert (a.get_value(), held(fleet)) == (1, {})
+
+
 def test_a_release_of_a_semaphore_may_add_a_unit(fleet: ObjectFleet) -> None:
     (seats,) = opened(fleet, "Semaphore", "s", value=0)
     assert seats.acquire() is False

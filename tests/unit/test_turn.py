@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crawlfleet.coordinator.core.changes import Accepted, TaskEvent
+from crawlfleet.coordinator.core.objects.rows import PartRow
 from crawlfleet.coordinator.core.rows import FINAL, LeaseRow, TrapRow, succeed
 from crawlfleet.coordinator.core.transitions import TRANSITIONS, ImpossibleTransition
 from crawlfleet.coordinator.core.turn import Ready, existing
@@ -104,6 +105,15 @@ def test_a_family_is_shown_from_a_place_on_and_backwards_with_what_was_put(turns
     assert [row.id for row in turn.family(LeaseRow, "s")] == [1, 2, 4, 5]
     assert [row.id for row in turn.family(LeaseRow, "s", 2)] == [4, 5]
     assert [row.id for row in turn.family(LeaseRow, "s", 1, backwards=True)] == [5, 4, 2]
+
+
+def test_a_row_that_was_removed_and_created_again_is_shown_at_its_new_place(turns: Turns) -> None:
+    first, second = PartRow(object=1, subkey=b"first", place=1), PartRow(object=1, subkey=b"second", place=2)
+    turn = turns(first, second)
+    turn.remove(succeed(existing(turn.table(PartRow)[first.key])))
+    turn.put(PartRow(object=1, subkey=b"first", place=3))
+    assert [row.subkey for row in turn.family(PartRow, 1)] == [b"second", b"first"]
+    assert [row.place for row in turn.family(PartRow, 1, 2)] == [3]
 
 
 def test_what_the_store_names_later_does_not_undo_what_was_put(turns: Turns) -> None:

@@ -52,7 +52,7 @@ class PartRow(ResidentRow, frozen=True, kw_only=True):
     object: int
     #: Unique among the object's parts.
     subkey: bytes
-    #: Parts are read in the order of their places. It never changes for a key.
+    #: Parts are read in the order of their places. It changes only if a part is removed and added again.
     place: int
     value: bytes = b""
     name: bytes = b""

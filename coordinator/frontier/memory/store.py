@@ -172,8 +172,8 @@ class MemoryStore:
             return
         if isinstance(row, HostRow):
             self._due.note(row, self._hosts.get(row.key))
-        elif isinstance(row, ResidentRow) and row.key not in self._rows[type(row)]:
-            self._families[type(row)].add(row)
+        elif isinstance(row, ResidentRow):
+            self._families[type(row)].put(row, self._rows[type(row)].get(row.key))
         self._rows[type(row)][row.key] = row
 
     def _remove(self, row: ResidentRow) -> None:

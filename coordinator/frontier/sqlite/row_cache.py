@@ -74,7 +74,7 @@ class RowCache:
             for (encoded,) in db.execute(f"SELECT row FROM {KINDS[kind]}"):
                 row = self._decode[kind](encoded)
                 self.rows[kind][row.key] = row
-                families.add(row)
+                families.put(row, None)
         for (row,) in db.execute("SELECT row FROM hosts WHERE active"):
             host = self._decode[HostRow](row)
             self.hosts[host.key] = host
@@ -103,8 +103,7 @@ class RowCache:
         if isinstance(row, HostRow):
             self.due.note(row, self.hosts.get(row.key))
         elif isinstance(row, ResidentRow):
-            if row.key not in self.rows[kind]:
-                self.families[kind].add(row)
+            self.families[kind].put(row, self.rows[kind].get(row.key))
         elif isinstance(row, OriginRow):
             self._robots_bytes += len(row.robots)
         self.rows[kind][row.key] = row
