@@ -208,6 +208,9 @@ def test_a_get_that_was_given_up_too_late_puts_its_item_back(fleet: ObjectFleet,
     other.put(b"3")
     getter.thread.withdraw()
     assert got(waiting.thread.woken()) == b"3"
+    fleet.lose("a")
+    fleet.lose("c")
+    assert other.qsize() == (1 if kind == "JoinableQueue" else 0)
 
 
 def test_an_item_that_came_back_already_is_not_put_back_again(fleet: ObjectFleet) -> None:

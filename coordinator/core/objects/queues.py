@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from crawlfleet.coordinator.core.objects.desk import Desk, Method, ObjectKind, Refused, desk_of
-from crawlfleet.coordinator.core.objects.rows import ObjectRow, Owner, WaitRow, other_side, part_key
+from crawlfleet.coordinator.core.objects.rows import ObjectRow, Owner, WaitRow, other_side
 from crawlfleet.coordinator.core.rows import ResidentRow, succeed
 from crawlfleet.shared.objects import ObjectReply
 
@@ -50,12 +50,12 @@ class TakenRow(ResidentRow, frozen=True, kw_only=True):
     #: The session that has put it.
     session: str
     owner: Owner
-    #: Increases with each item that is taken.
+    #: Increases with each item that is taken, also with one that is taken again.
     place: int
 
     @property
-    def key(self) -> bytes:
-        return part_key(self.object, _subkey(self.item))
+    def key(self) -> int:
+        return self.place
 
     @property
     def family(self) -> str:
@@ -96,7 +96,7 @@ def put(desk: Desk, row: QueueRow, value: bytes) -> ObjectReply | int:
 
 
 def get(desk: Desk, row: QueueRow) -> ObjectReply | tuple[int, bytes]:
-    """Return the place and the value of the first item, as soon as there is one."""
+    """Return the value of the first item, as soon as there is one; before it, what to take it back by."""
     part = next(desk.parts(row), None)
     if part is None:
         if not desk.may_wait:
@@ -104,9 +104,9 @@ def get(desk: Desk, row: QueueRow) -> ObjectReply | tuple[int, bytes]:
         return desk.park(row)
     desk.remove_part(part)
     desk.put(succeed(row, size=row.size - 1))
-    _note_taken(desk, row, part.place, part.value, part.session)
+    taken = _note_taken(desk, row, part.place, part.value, part.session)
     _admit(desk, row)
-    return part.place, part.value
+    return taken, part.value
 
 
 def task_done(desk: Desk, row: QueueRow) -> None:
@@ -160,8 +160,8 @@ def _offer(desk: Desk, row: QueueRow, place: int, value: bytes) -> None:
     """Give an item to the first who waits for one, or let it wait at its place."""
     row, wait = _now(desk, row), desk.first(row)
     if wait is not None and wait.method == "get":
-        _note_taken(desk_of(desk.turn, wait), row, place, value, desk.call.session)
-        desk.answer(wait, (place, value))
+        taken = _note_taken(desk_of(desk.turn, wait), row, place, value, desk.call.session)
+        desk.answer(wait, (taken, value))
     else:
         desk.add_part(row, _subkey(place), value, place=place)
         desk.put(succeed(row, size=row.size + 1))
@@ -175,14 +175,16 @@ def _admit(desk: Desk, row: QueueRow) -> None:
         desk.answer(wait, _accept(desk, row, putter, value))
 
 
-def _note_taken(desk: Desk, row: QueueRow, place: int, value: bytes, session: str) -> None:
-    """Note that the desk's owner has taken an item which `session` had put."""
-    if isinstance(row, JoinableQueueRow):
-        taken = TakenRow(
-            object=row.number, item=place, value=value, session=session, owner=desk.owner, place=desk.next_place()
-        )
-        desk.turn.put(taken)
-        desk.grow(len(value), session)
+def _note_taken(desk: Desk, row: QueueRow, place: int, value: bytes, session: str) -> int:
+    """Note that the desk's owner has taken an item which `session` had put; return by what to take it back."""
+    if not isinstance(row, JoinableQueueRow):
+        return place
+    taken = TakenRow(
+        object=row.number, item=place, value=value, session=session, owner=desk.owner, place=desk.next_place()
+    )
+    desk.turn.put(taken)
+    desk.grow(len(value), session)
+    return taken.place
 
 
 def _forget(desk: Desk, taken: TakenRow) -> None:
@@ -239,8 +241,9 @@ def _undo_get(desk: Desk, row: QueueRow, answer: tuple[int, bytes]) -> None:
 
 
 def _undo_my_get(desk: Desk, row: QueueRow, answer: tuple[int, bytes]) -> None:
-    taken: TakenRow | None = desk.turn.table(TakenRow)[part_key(row.number, _subkey(answer[0]))]
-    if taken is not None and taken.owner == desk.owner:
+    """Put an item back as `_undo_get` does, unless it came back already because the session was lost."""
+    taken: TakenRow | None = desk.turn.table(TakenRow)[answer[0]]
+    if taken is not None:
         _return(desk, row, taken)
 
 

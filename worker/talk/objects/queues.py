@@ -23,7 +23,7 @@ class Queue(SharedObject):
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Remove the first item and return it; raise `queue.Empty` if there is none in time."""
-        _place, value = self._call("get", timeout_s=_patience_s(block, timeout))
+        _taken, value = self._call("get", timeout_s=_patience_s(block, timeout))
         return decode(value)
 
     def get_nowait(self) -> Any:
