@@ -297,6 +297,17 @@ def test_an_end_that_was_passed_on_stays_open_for_the_child(
         b.recv()
 
 
+def test_an_end_that_a_child_has_used_and_closed_is_closed_when_its_parent_closes_it(ends: tuple[End, End]) -> None:
+    a, b = ends
+    child = a.by("child")
+    child.send(b"hello")
+    child.close()
+    a.close(is_passed_on=True)
+    assert b.recv() == b"hello"
+    with pytest.raises(Failed, match="EOFError"):
+        b.recv()
+
+
 def test_an_end_that_was_passed_on_to_nobody_closes_with_its_session(fleet: ObjectFleet, ends: tuple[End, End]) -> None:
     a, b = ends
     a.close(is_passed_on=True)

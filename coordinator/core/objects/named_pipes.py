@@ -3,7 +3,8 @@
 Each call of open gets an end of its own: the first, then the second; a third is refused. An end is *held* by the
 session that opened it and by every session that makes a call with it, as that of a process which has inherited it. It
 is closed when nobody holds it any more: all have closed it, or are lost. A session that closes an end which it has
-passed on *leaves* it: then it is closed when the session ends, unless another one has come to hold it by then.
+passed on *leaves* it, unless another one has come to hold it before: then it is closed when the session ends, unless
+another one has come to hold it by then.
 
 What was sent can be read after its sender has closed. When both ends are closed, and nothing waits for a second end
 that was never opened, the name is opened anew. A *generation* tells the pipes of one name apart.
@@ -39,6 +40,8 @@ class End(msgspec.Struct, frozen=True, array_like=True):
     left: tuple[str, ...] = ()
     unread_bytes: int = 0
     is_opened: bool = False
+    #: Whether a session has come to hold it that did not open it.
+    is_inherited: bool = False
 
     @property
     def is_closed(self) -> bool:
@@ -131,7 +134,7 @@ def close(desk: Desk, row: PipeRow, generation: int, index: Index, is_passed_on:
     """Hold the end no longer. If it may have been passed on, see `pass_on`."""
     if row.generation == generation:
         end, session = row.ends[index], desk.owner.session
-        stays = is_passed_on and session in end.holders and session not in end.left
+        stays = is_passed_on and session in end.holders and session not in end.left and not end.is_inherited
         _drop(desk, row, index, left=(*end.left, session) if stays else end.left)
 
 
@@ -172,7 +175,7 @@ def _held(desk: Desk, row: PipeRow, generation: int, index: int) -> PipeRow:
         raise Refused(OSError, CLOSED)
     if session in end.holders:
         return row
-    return row.with_end(index, replace(end, holders=(*end.holders, session), left=()))
+    return row.with_end(index, replace(end, holders=(*end.holders, session), left=(), is_inherited=True))
 
 
 def _park(desk: Desk, row: PipeRow, index: int, *note: Any) -> ObjectReply:
