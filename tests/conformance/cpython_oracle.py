@@ -22,12 +22,12 @@ import traceback
 import unittest
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from importlib import import_module
 from multiprocessing.connection import Connection
+from operator import index
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, SupportsIndex
 from unittest import mock
 
 from crawlfleet import Fleet, connect
@@ -36,10 +36,11 @@ PROCESSES = multiprocessing.get_context("fork")
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 #: Where a distribution has this Python; Debian's package `libpython3.11-testsuite` adds the tests to it.
 DISTRIBUTED = Path("/usr/lib") / f"python{PYTHON}"
+LONGEST_BYTES = 4 * 1024 * 1024
 ENDING_S = 5.0
 WRITING_S = 0.5
 
-GROUPS = ("_TestLock", "_TestSemaphore", "_TestQueue", "_TestValue")
+GROUPS = ("_TestLock", "_TestSemaphore", "_TestQueue", "_TestValue", "_TestContainers", "_TestConnection")
 #: What the tests make by `self.…`.
 KINDS = (
     *("Array", "Barrier", "BoundedSemaphore", "Condition", "Event", "JoinableQueue", "Lock", "Namespace", "Queue"),
@@ -92,22 +93,20 @@ def cases_of(tests: ModuleType) -> list[Case]:
 
 def _opening(kind: str) -> Callable[..., Any]:
     def open_object(self: OracleCase, *args: Any, **options: Any) -> Any:
-        opened = getattr(self.fleet, kind)(self.fresh_name(), *args, **options)
-        if kind.endswith("Semaphore"):
-            opened.get_value = partial(_count_units, opened)
-        return opened
+        return getattr(self.fleet, kind)(self.fresh_name(), *args, **options)
 
     return open_object
 
 
-def _count_units(semaphore: Any) -> int:
-    """Return a semaphore's value by taking all of it: the tests ask for it, and a manager's does not tell."""
-    units = 0
-    while semaphore.acquire(False):
-        units += 1
-    for _ in range(units):
-        semaphore.release()
-    return units
+class _Bytes(bytes):
+    """Bytes that do not grow beyond a message of a fleet, as the longest of the tests does."""
+
+    def __mul__(self, times: SupportsIndex) -> bytes:
+        return bytes(self) * min(index(times), LONGEST_BYTES // len(self))
+
+
+def _latin(text: str) -> bytes:
+    return _Bytes(text.encode("latin"))
 
 
 class OracleCase(unittest.TestCase):
@@ -126,7 +125,10 @@ class OracleCase(unittest.TestCase):
 
     def Pipe(self, *args: Any, **options: Any) -> tuple[Any, Any]:
         name = self.fresh_name()
-        return self.fleet.Pipe(name, *args, **options), self.fleet.Pipe(name, *args, **options)
+        ends = self.fleet.Pipe(name, *args, **options), self.fleet.Pipe(name, *args, **options)
+        for end in ends:
+            end.fileno = lambda: -1  # there is none, but a case that asks for it goes on to other things
+        return ends
 
     def Process(self, **options: Any) -> Any:
         process = PROCESSES.Process(**options)
@@ -159,7 +161,11 @@ def run_case(tests: ModuleType, case: Case, like: str, fleet: Fleet) -> Outcome:
 
     # Some cases make queues of multiprocessing itself, whatever they are to test.
     queues = {"Queue": made.Queue, "JoinableQueue": made.JoinableQueue}  # type: ignore[attr-defined]  # see KINDS
-    with mock.patch.multiple(multiprocessing, **queues), mock.patch.object(threading, "excepthook", note):
+    with (
+        mock.patch.multiple(multiprocessing, **queues),
+        mock.patch.multiple(tests, latin=_latin),
+        mock.patch.object(threading, "excepthook", note),
+    ):
         made.run(result)
         for process in made.processes:
             process.join(ENDING_S)
