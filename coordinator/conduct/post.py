@@ -10,11 +10,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
+from itertools import accumulate, islice, takewhile
 
+from crawlfleet.shared.messages import encode
 from crawlfleet.shared.objects import Collected, Woken
 
 #: No collection waits longer, so that the thread of a connection that was lost ends.
 LONGEST_S = 10.0
+#: Answers of more bytes together are collected in several turns.
+MAX_BATCH_BYTES = 4 * 1024 * 1024
 #: Sessions that do not collect are forgotten from this number on, those that have been silent longest first.
 MAX_SESSIONS = 10_000
 
@@ -99,4 +103,15 @@ class _Box:
                 if left_s <= 0:
                     break
                 self._changed.wait(left_s)
-            return Collected(upto=self._last, epoch=post.epoch, woken=tuple(self._answers), finished=post.is_finished)
+            batch = self._batch()
+            left = len(self._answers) - len(batch)
+            is_finished = post.is_finished and not left
+            return Collected(upto=self._last - left, epoch=post.epoch, woken=batch, finished=is_finished)
+
+    def _batch(self) -> tuple[Woken, ...]:
+        """Return as many answers as may be sent at once: the first in any case, since each fits in a frame."""
+        if len(self._answers) <= 1:
+            return tuple(self._answers)
+        ends_at = accumulate(len(encode(answer)) for answer in self._answers)
+        count = sum(1 for _ in takewhile(lambda size_bytes: size_bytes <= MAX_BATCH_BYTES, ends_at))
+        return tuple(islice(self._answers, max(1, count)))

@@ -10,7 +10,7 @@ import pytest
 
 from crawlfleet.coordinator.conduct import post
 from crawlfleet.coordinator.conduct.post import Post
-from crawlfleet.shared.objects import ObjectReply, Woken
+from crawlfleet.shared.objects import Collected, ObjectReply, Woken
 
 PATIENCE_S = 30.0
 
@@ -28,6 +28,20 @@ def test_answers_are_kept_until_the_next_collection_says_that_they_came() -> Non
     office.deliver([("s", answer(3))])
     assert office.collect("s", first.upto, PATIENCE_S).woken == (answer(3),)
     assert office.collect("t", 0, PATIENCE_S).woken == (answer(9),)
+
+
+def test_answers_that_are_too_large_together_are_collected_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(post, "MAX_BATCH_BYTES", 300)
+    office = Post(epoch=7)
+    large = [Woken(slot=0, number=number, reply=ObjectReply(value=b"x" * 1_000)) for number in range(2)]
+    office.deliver([("s", each) for each in (answer(1), answer(2), *large)])
+    office.finish()
+    cursor = 0
+    batches: list[Collected] = []
+    while not batches or not batches[-1].finished:
+        batches.append(office.collect("s", cursor, PATIENCE_S))
+        cursor = batches[-1].upto
+    assert [batch.woken for batch in batches] == [(answer(1), answer(2)), (large[0],), (large[1],)]
 
 
 def test_the_cursor_of_an_earlier_incarnation_hides_nothing() -> None:
