@@ -5,7 +5,10 @@ fleet.Lock("login")     a `crawlfleet.objects.Lock`
 
 from __future__ import annotations
 
+from crawlfleet.worker.talk.objects.barriers import Barrier
+from crawlfleet.worker.talk.objects.conditions import Condition
 from crawlfleet.worker.talk.objects.dicts import Dict
+from crawlfleet.worker.talk.objects.events import Event
 from crawlfleet.worker.talk.objects.locks import Lock, RLock
 from crawlfleet.worker.talk.objects.named_pipes import PipeEnd
 from crawlfleet.worker.talk.objects.namespaces import Namespace
@@ -15,8 +18,11 @@ from crawlfleet.worker.talk.objects.sets import Set
 from crawlfleet.worker.talk.objects.values import Value
 
 __all__ = [
+    "Barrier",
     "BoundedSemaphore",
+    "Condition",
     "Dict",
+    "Event",
     "JoinableQueue",
     "Lock",
     "Namespace",

@@ -45,9 +45,7 @@ LEFT_OUT = {
     "Containers.test_nested_queue": LeftOut("The fleet has no list yet.", "no attribute 'list'"),
     "Queue.test_closed_queue_empty_exceptions": LeftOut(NO_CLOSE, "no attribute 'close'", everywhere=False),
     "Queue.test_closed_queue_put_get_exceptions": LeftOut(NO_CLOSE, "no attribute 'close'"),
-    "Queue.test_get": LeftOut("The fleet has no Event yet.", "no attribute 'Event'"),
     "Queue.test_no_import_lock_contention": LeftOut(NO_CLOSE, "no attribute 'close'"),
-    "Queue.test_put": LeftOut("The fleet has no Event yet.", "no attribute 'Event'"),
     "Queue.test_queue_feeder_donot_stop_onexc": LeftOut(NO_FEEDER, "TypeError: .* cannot be shared"),
     "Queue.test_queue_feeder_on_queue_feeder_error": LeftOut(
         f"{NO_FEEDER} It tests multiprocessing's own class.", None

@@ -134,6 +134,14 @@ def test_a_session_that_is_lost_twice_has_given_up_all_its_units(fleet: ObjectFl
     assert lost.get_value() == 2
 
 
+def test_the_end_of_a_session_that_holds_nothing_changes_nothing(fleet: ObjectFleet) -> None:
+    holder, other = opened(fleet, "Semaphore", "h", "o", value=2)
+    holder.acquire()
+    fleet.lose("o")
+    assert (holder.get_value(), held(fleet)) == (1, {"h": 1})
+    assert other.acquire()
+
+
 def test_the_sessions_that_were_lost_last_are_remembered(fleet: ObjectFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(semaphores, "MAX_FORFEITS", 1)
     a, b = opened(fleet, "BoundedSemaphore", "a", "b", value=2)

@@ -114,14 +114,14 @@ class Desk:
 
     # Calls that wait. An object has one line, and another one on its other side (`other_side`).
 
-    def park(self, row: ObjectRow | OtherSide, *note: Any) -> ObjectReply:
-        """Put the call at the end of the object's line, with what the method notes about it."""
+    def park(self, row: ObjectRow | OtherSide, *note: Any, forever: bool = False) -> ObjectReply:
+        """Put the call at the end of the object's line, with what the method notes; `forever` without its deadline."""
         numbers = self.numbers()
         if numbers.waits >= MAX_WAITS:
             raise Refused(ValueError, f"{MAX_WAITS} calls wait already: use fewer threads or programs")
         call, ticket = self.call, numbers.next_place
         self.turn.put(succeed(numbers, next_place=ticket + 1, waits=numbers.waits + 1))
-        deadline = None if call.timeout_s is None else self.turn.now + call.timeout_s
+        deadline = None if forever or call.timeout_s is None else self.turn.now + call.timeout_s
         wait = WaitRow(
             object=row.number,
             place=ticket,

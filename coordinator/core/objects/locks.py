@@ -3,6 +3,9 @@
 `acquire` gives a fencing number (true, as `threading.Lock.acquire` gives True) that only grows, so that a resource
 outside the fleet can tell an old owner from the new one. Only its owner releases a lock. A lock whose owner is lost
 passes on. The owner of an RLock may acquire it again, under the same number, and releases it as often.
+
+A call of a condition that waits for its lock is in the lock's line too, with a note: how often its owner had acquired
+the lock, and the answer that it gets.
 """
 
 from __future__ import annotations
@@ -30,6 +33,10 @@ class LockRow(ObjectRow, frozen=True, kw_only=True):
 
 class RLockRow(LockRow, frozen=True, kw_only=True):
     """A lock that its owner may acquire again."""
+
+
+class ConditionLockRow(RLockRow, frozen=True, kw_only=True):
+    """The lock of a condition that shares no other."""
 
 
 def acquire(desk: Desk, row: LockRow) -> Any:
@@ -61,9 +68,9 @@ def release_once(desk: Desk, row: RLockRow) -> None:
     _leave(desk, row)
 
 
-def grant(desk: Desk, row: LockRow, owner: Owner) -> int:
+def grant(desk: Desk, row: LockRow, owner: Owner, depth: int = 1) -> int:
     """Give a free lock, or that of an owner who leaves it, to an owner; return the fencing number."""
-    desk.put(succeed(row, owner=owner, depth=1, fence=row.fence + 1))
+    desk.put(succeed(row, owner=owner, depth=depth, fence=row.fence + 1))
     return row.fence + 1
 
 
@@ -72,6 +79,10 @@ def pass_on(desk: Desk, row: LockRow) -> None:
     wait = desk.first(row)
     if wait is None:
         desk.put(succeed(row, owner=None, depth=0))
+    elif wait.note:
+        depth, answer = wait.note
+        grant(desk, row, wait.owner, depth)
+        desk.answer(wait, answer)
     else:
         desk.answer(wait, grant(desk, row, wait.owner))
 
@@ -117,3 +128,4 @@ def _kind(row: type[LockRow], table: str, *, again: bool) -> ObjectKind:
 
 LOCK = _kind(LockRow, "locks", again=False)
 RLOCK = _kind(RLockRow, "object_rlocks", again=True)
+CONDITION_LOCK = _kind(ConditionLockRow, "object_condition_locks", again=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from crawlfleet.coordinator.core.objects.barriers import BARRIER
+from crawlfleet.coordinator.core.objects.conditions import CONDITION
 from crawlfleet.coordinator.core.objects.desk import ObjectKind
 from crawlfleet.coordinator.core.objects.entries import DICT, NAMESPACE, SET
-from crawlfleet.coordinator.core.objects.locks import LOCK, RLOCK
+from crawlfleet.coordinator.core.objects.events import EVENT
+from crawlfleet.coordinator.core.objects.locks import CONDITION_LOCK, LOCK, RLOCK
 from crawlfleet.coordinator.core.objects.named_pipes import PIPE
 from crawlfleet.coordinator.core.objects.queues import JOINABLE_QUEUE, QUEUE
 from crawlfleet.coordinator.core.objects.semaphores import BOUNDED_SEMAPHORE, SEMAPHORE
@@ -18,6 +21,10 @@ OBJECTS: dict[str, ObjectKind] = {
     "Semaphore": SEMAPHORE,
     "BoundedSemaphore": BOUNDED_SEMAPHORE,
     "Pipe": PIPE,
+    "Event": EVENT,
+    "Condition": CONDITION,
+    "ConditionLock": CONDITION_LOCK,
+    "Barrier": BARRIER,
     "Value": VALUE,
     "dict": DICT,
     "set": SET,

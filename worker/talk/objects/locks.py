@@ -44,6 +44,12 @@ class RLock(Lock):
     kind = "RLock"
 
 
+class ConditionLock(RLock):
+    """The lock of a condition that shares no other."""
+
+    kind = "ConditionLock"
+
+
 def _acquire_s(blocking: bool, timeout: float | None) -> float | None:
     """Return how long `acquire` waits; raise the errors of `threading.Lock`."""
     if timeout is None or timeout == -1:

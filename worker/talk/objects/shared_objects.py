@@ -9,8 +9,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from crawlfleet.shared.wire.manager import FleetManager, ObjectsProxy
+from crawlfleet.worker.talk.objects import locks
+from crawlfleet.worker.talk.objects.barriers import Barrier
 from crawlfleet.worker.talk.objects.client import ObjectClient
+from crawlfleet.worker.talk.objects.conditions import Condition
 from crawlfleet.worker.talk.objects.dicts import Dict
+from crawlfleet.worker.talk.objects.events import Event
 from crawlfleet.worker.talk.objects.locks import Lock, RLock
 from crawlfleet.worker.talk.objects.named_pipes import PipeEnd
 from crawlfleet.worker.talk.objects.namespaces import Namespace
@@ -94,6 +98,24 @@ class SharedObjects:
         Without `duplex` the first end only receives, the second only sends.
         """
         return PipeEnd(self, name, duplex)
+
+    def Event(self, name: str) -> Event:
+        """Return the flag of that name."""
+        return Event(self, name)
+
+    def Condition(self, name: str, lock: locks.Lock | None = None) -> Condition:
+        """Return the condition of that name, with this lock of the fleet, or one of its own."""
+        return Condition(self, name, lock)
+
+    def Barrier(
+        self,
+        name: str,
+        parties: int,
+        action: Callable[[], object] | None = None,
+        timeout: float | None = None,
+    ) -> Barrier:
+        """Return the barrier of that name; `action` and `timeout` are this program's own."""
+        return Barrier(self, name, parties, action, timeout)
 
     def Value(self, name: str) -> Value:
         """Return the number of that name; it starts at 0."""
