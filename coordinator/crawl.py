@@ -65,6 +65,7 @@ class Crawl:
         self._stop = threading.Event()
         self._over = threading.Event()
         self._store = parts.store
+        self._results_seen = 0
         self._keep_job = parts.keep_job
         self._began_at = parts.store.opened_at
         self._fetched_before = self._store.ledger().pages_fetched
@@ -155,8 +156,11 @@ class Crawl:
         return True
 
     def _on_commit(self) -> None:
-        """After a commit, in the loop's thread: wake the sinks, and check whether the crawl is finished."""
-        self._follower.nudge()
+        """After a commit, by the thread that made it: wake the sinks, and check whether the crawl is finished."""
+        results = self._store.result_count()
+        if results != self._results_seen:
+            self._results_seen = results
+            self._follower.nudge()
         self._post.deliver(self._service.take_woken())
         if self._service.is_finished:
             self._post.finish()

@@ -12,25 +12,29 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.shared.errors import Unreachable, UsageError
 
 T = TypeVar("T")
-Call = tuple[Callable[[float], Any], "Future[Any]"]
+
+
+class Answer(Protocol):
+    """Where the answer to a call goes: a `concurrent.futures.Future`, or what is like one."""
+
+    def done(self) -> bool: ...
+    def set_result(self, value: Any, /) -> None: ...
+    def set_exception(self, error: Any, /) -> None: ...
+
+
+Call = tuple[Callable[[float], Any], Answer]
 
 TICK_S = 0.1
 _REFUSALS = (UsageError, Unreachable)
-
-
-class _Mistake(NamedTuple):
-    error: Exception
 
 
 class Loop:
@@ -70,19 +74,12 @@ class Loop:
 
     def call(self, step: Callable[[float], T]) -> T:
         """Run `step(now)` on the service; return its answer once committed. Any thread may call this."""
-        answer: Future[T] = Future()
+        answer: _Answer[T] = _Answer()
         self._calls.put((step, answer))
         # Whoever owns the service now looks for more calls after it has let go of it.
         while not answer.done() and self._owned.acquire(blocking=False):
             self._serve_and_let_go()
         return answer.result()
-
-    def ask(self, step: Callable[[float], T]) -> T:
-        """Like `call`, for a step whose `ValueError` or `TypeError` is the caller's mistake: it is raised here."""
-        answer = self.call(partial(_caught, step))
-        if isinstance(answer, _Mistake):
-            raise answer.error
-        return answer
 
     def _run(self) -> None:
         """Serve and flush at every tick, and when a caller says that there is more to do; the top of a thread."""
@@ -118,10 +115,10 @@ class Loop:
             if not self._calls.empty() or self._due_at < self._wakes_at:
                 self._wake.set()
 
-    def serve(self, batch: list[Call]) -> None:
+    def serve(self, batch: Sequence[Call]) -> None:
         """Run some calls and commit their changes together; answer them afterwards."""
         now = self.now()
-        answers: list[tuple[Future[Any], Any, Exception | None]] = []
+        answers: list[tuple[Answer, Any, Exception | None]] = []
         for step, answer in batch:
             try:
                 answers.append((answer, step(now), None))
@@ -135,8 +132,30 @@ class Loop:
                 answer.set_result(value)
 
 
-def _caught(step: Callable[[float], T], now: float) -> T | _Mistake:
-    try:
-        return step(now)
-    except (ValueError, TypeError) as error:
-        return _Mistake(error)
+class _Answer(Generic[T]):
+    """An answer that one caller waits for. A `concurrent.futures.Future` costs more than many a call."""
+
+    __slots__ = ("_error", "_pending", "_value")
+
+    def __init__(self) -> None:
+        self._pending = threading.Lock()
+        self._pending.acquire()
+        self._error: BaseException | None = None
+
+    def done(self) -> bool:
+        return not self._pending.locked()
+
+    def set_result(self, value: T) -> None:
+        self._value = value
+        self._pending.release()
+
+    def set_exception(self, error: BaseException) -> None:
+        self._error = error
+        self._pending.release()
+
+    def result(self) -> T:
+        """Wait for the answer; return it, or raise the error."""
+        self._pending.acquire()
+        if self._error is not None:
+            raise self._error
+        return self._value

@@ -82,7 +82,7 @@ class Service:
     @property
     def is_finished(self) -> bool:
         """Whether no program is awaited, and every task is final for good: none waits, is leased, or must be judged."""
-        return self.open_tasks() == 0 and not self._has_to_rejudge and not self.awaits_programs
+        return not self.awaits_programs and self.open_tasks() == 0 and not self._has_to_rejudge
 
     @property
     def awaits_programs(self) -> bool:

@@ -111,17 +111,6 @@ def test_a_refusal_reaches_its_caller_only(loop: Loop, service: SlowService, cal
     assert loop.failure is None
 
 
-def test_a_callers_own_mistake_reaches_it_and_nobody_else(loop: Loop) -> None:
-    with pytest.raises(ValueError, match="held"):
-        loop.ask(_mistaken)
-    assert loop.failure is None
-    assert loop.ask(lambda _: 5) == 5
-
-
-def _mistaken(_now: float) -> None:
-    raise ValueError("not held")
-
-
 def test_a_bug_reaches_everybody_who_waits_and_all_who_call_later(
     loop: Loop, service: SlowService, callers: ThreadPoolExecutor
 ) -> None:
