@@ -237,7 +237,7 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def contents_agree(self) -> None:
         parts = sorted(self.fleet.rows(PartRow), key=lambda part: part.place)
-        taken = sorted(self.fleet.rows(TakenRow), key=lambda each: each.place)
+        taken = sorted(self.fleet.rows(TakenRow), key=lambda each: each.taken)
         assert [part.value for part in parts] == [value for _, value in self.model.items]
         assert [each.value for each in taken] == [value for _, (_, value) in self.model.taken]
         assert len(self.fleet.rows(WaitRow)) == len(self.model.line) + len(self.model.joiners)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from crawlfleet.coordinator.core.objects import named_pipes
+from crawlfleet.coordinator.core.objects.desk import item_bytes
 from crawlfleet.coordinator.core.objects.rows import ObjectsRow, PartRow, WaitRow
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from tests.unit.object_fleet import WAITS, Failed, ObjectFleet, ProgramThread
@@ -133,16 +134,16 @@ def test_a_poll_ends_with_its_time(fleet: ObjectFleet, ends: tuple[End, End]) ->
 
 
 def test_who_sends_too_much_waits(fleet: ObjectFleet, ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(named_pipes, "WINDOW_BYTES", 10)
+    monkeypatch.setattr(named_pipes, "WINDOW_BYTES", 2 * item_bytes(b"") + 9)
     a, b = ends
-    a.send(b"larger than the window")
+    a.send(b"larger than the window" * 50)
     large, small, bounded = a.by("a"), a.by("a"), a.by("a")
     assert [large.send(b"eight to"), small.send(b"x")] == [WAITS] * 2
     assert bounded.call("send", b"late", timeout_s=1) == WAITS
     before = sized(fleet)
     fleet.advance(1)
-    assert (bounded.woken(), sized(fleet)) == (False, before - 4)
-    assert b.recv() == b"larger than the window"
+    assert (bounded.woken(), sized(fleet)) == (False, before - item_bytes(b"late"))
+    assert b.recv() == b"larger than the window" * 50
     assert isinstance(large.woken(), int)
     assert isinstance(small.woken(), int)
     assert small.send(b"no room") == WAITS
@@ -154,7 +155,7 @@ def test_who_sends_too_much_waits(fleet: ObjectFleet, ends: tuple[End, End], mon
 def test_a_small_message_goes_on_when_a_large_one_is_given_up(
     fleet: ObjectFleet, ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(named_pipes, "WINDOW_BYTES", 10)
+    monkeypatch.setattr(named_pipes, "WINDOW_BYTES", 2 * item_bytes(b"") + 9)
     a, b = ends
     for sender, receiver in ((a, b), (b, a)):
         large, small = sender.by("s"), sender.by(sender.thread.session)

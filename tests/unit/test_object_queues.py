@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from crawlfleet.coordinator.core.objects import desk
+from crawlfleet.coordinator.core.objects.desk import item_bytes
 from crawlfleet.coordinator.core.objects.queues import QueueRow, TakenRow
 from crawlfleet.coordinator.core.objects.rows import ObjectsRow, PartRow, SessionRow, WaitRow
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
@@ -92,7 +93,7 @@ def test_a_wait_ends_with_its_time(fleet: ObjectFleet, kind: str) -> None:
     with pytest.raises(Failed, match="Full"):
         putter.thread.woken()
     assert joiner.thread.woken() is False
-    assert held_bytes(fleet) == held - len(b"large")
+    assert held_bytes(fleet) == held - item_bytes(b"large")
     assert got(getter.get()) == b"1"
     assert getter.qsize() == 0
 
@@ -252,7 +253,7 @@ def test_who_gives_up_or_is_lost_leaves_the_line(fleet: ObjectFleet, kind: str) 
     putter.put(b"given up", timeout_s=None)
     lost.put(b"lost", timeout_s=None)
     other.put(b"2", timeout_s=None)
-    assert held_bytes(fleet) == held + len(b"given up" + b"lost" + b"2")
+    assert held_bytes(fleet) == held + sum(map(item_bytes, (b"given up", b"lost", b"2")))
     putter.thread.withdraw()
     fleet.lose("b")
     assert [got(getter.get()) for _ in range(2)] == [b"1", b"2"]
@@ -266,7 +267,7 @@ def test_who_gives_up_or_is_lost_leaves_the_line(fleet: ObjectFleet, kind: str) 
 def test_what_waits_to_be_put_is_bounded_too(fleet: ObjectFleet, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     putter, other = opened(fleet, "a", kind, 1), opened(fleet, "b", kind, 1)
     putter.put(b"1")
-    monkeypatch.setattr(desk, "MAX_BYTES_OF_SESSION", held_bytes(fleet) + 10)
+    monkeypatch.setattr(desk, "MAX_BYTES_OF_SESSION", held_bytes(fleet) + item_bytes(b"12345678") + 10)
     putter.put(b"12345678", timeout_s=None)
     late = opened(fleet, "a", kind)
     with pytest.raises(Failed, match="a program may add at most"):

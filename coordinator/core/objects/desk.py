@@ -87,6 +87,11 @@ def part_bytes(subkey: bytes, value: bytes, name: bytes = b"") -> int:
     return PART_BYTES + len(subkey) + len(value) + len(name)
 
 
+def item_bytes(value: bytes) -> int:
+    """Return how many bytes a part counts that has its place as its subkey, or a value that waits to become one."""
+    return part_bytes(bytes(8), value)
+
+
 class Desk:
     """One call of an object's method (or the end of a session or of a wait), and the objects as this turn sees them."""
 

@@ -20,12 +20,13 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from crawlfleet.coordinator.core.objects.desk import Desk, Method, ObjectKind, Refused, desk_of
+from crawlfleet.coordinator.core.objects.desk import Desk, Method, ObjectKind, Refused, desk_of, item_bytes
 from crawlfleet.coordinator.core.objects.rows import ObjectRow, OtherSide, WaitRow, other_side
 from crawlfleet.coordinator.core.rows import succeed
 from crawlfleet.shared.objects import ObjectReply
 
-#: How many bytes may be on their way in one direction: a call that sends more waits. One message may be larger.
+#: How many bytes may be on their way in one direction, with what each message counts: a call that sends more waits.
+#: One message may be larger.
 WINDOW_BYTES = 1024 * 1024
 
 CLOSED = "handle is closed: this end was closed, or its program was silent for too long"
@@ -86,7 +87,7 @@ def recv(desk: Desk, row: PipeRow, generation: int, index: Index) -> ObjectReply
             raise Refused(EOFError)
         return _park(desk, row, index)
     desk.remove_part(part)
-    _put(desk, _grown(row, index, -len(part.value)))
+    _put(desk, _grown(row, index, -item_bytes(part.value)))
     _admit(desk, row, index)
     return index, part.place, part.value
 
@@ -109,11 +110,11 @@ def send(desk: Desk, row: PipeRow, generation: int, index: Index, value: bytes) 
     row, to = _held(desk, row, generation, index), 1 - index
     if row.ends[to].is_closed:
         raise Refused("BrokenPipeError", "the other end of the pipe is closed")
-    desk.check_room(len(value))
+    desk.check_room(item_bytes(value))
     wait = desk.first(_side(row, to))
     if not _has_room(row.ends[to], value) or (wait is not None and wait.method == "send"):
         reply = _park(desk, row, to, value)
-        desk.grow(len(value))
+        desk.grow(item_bytes(value))
         return reply
     _put(desk, row)
     place = desk.next_place()
@@ -185,7 +186,7 @@ def _park(desk: Desk, row: PipeRow, index: int, *note: Any) -> ObjectReply:
 
 
 def _has_room(end: End, value: bytes) -> bool:
-    return end.unread_bytes == 0 or end.unread_bytes + len(value) <= WINDOW_BYTES
+    return end.unread_bytes == 0 or end.unread_bytes + item_bytes(value) <= WINDOW_BYTES
 
 
 def _grown(row: PipeRow, index: int, size_bytes: int) -> PipeRow:
@@ -201,7 +202,7 @@ def _deliver(desk: Desk, row: PipeRow, index: int, place: int, value: bytes) -> 
             return
         desk.answer(wait, True)
     desk.add_part(_side(row, index), place.to_bytes(8), value, place=place)
-    _put(desk, _grown(_now(desk, row), index, len(value)))
+    _put(desk, _grown(_now(desk, row), index, item_bytes(value)))
 
 
 def _admit(desk: Desk, row: PipeRow, index: int) -> None:
@@ -211,7 +212,7 @@ def _admit(desk: Desk, row: PipeRow, index: int) -> None:
         if not _has_room(_now(desk, row).ends[index], value):
             return
         sender, place = desk_of(desk.turn, wait), desk.next_place()
-        sender.grow(-len(value))
+        sender.grow(-item_bytes(value))
         desk.answer(wait, place)
         _deliver(sender, row, index, place, value)
 
@@ -254,7 +255,7 @@ def _close(desk: Desk, row: PipeRow, index: int) -> None:
 def _let_go(desk: Desk, wait: WaitRow) -> None:
     """No longer count what a call waited to send."""
     if wait.method == "send":
-        desk.grow(-len(wait.note[0]))
+        desk.grow(-item_bytes(wait.note[0]))
 
 
 def _withdrawn(desk: Desk, row: PipeRow, wait: WaitRow) -> None:
@@ -290,7 +291,7 @@ def _undo_send(desk: Desk, row: PipeRow, place: int) -> None:
         part = desk.part(_side(row, index), place.to_bytes(8))
         if part is not None:
             desk.remove_part(part)
-            _put(desk, _grown(row, index, -len(part.value)))
+            _put(desk, _grown(row, index, -item_bytes(part.value)))
             _admit(desk, row, index)
 
 

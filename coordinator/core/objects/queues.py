@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from crawlfleet.coordinator.core.objects.desk import Desk, Method, ObjectKind, Refused, desk_of
+from crawlfleet.coordinator.core.objects.desk import Desk, Method, ObjectKind, Refused, desk_of, item_bytes
 from crawlfleet.coordinator.core.objects.rows import ObjectRow, Owner, WaitRow, other_side
 from crawlfleet.coordinator.core.rows import ResidentRow, succeed
 from crawlfleet.shared.objects import ObjectReply
@@ -51,20 +51,29 @@ class TakenRow(ResidentRow, frozen=True, kw_only=True):
     session: str
     owner: Owner
     #: Increases with each item that is taken, also with one that is taken again.
-    place: int
+    taken: int
 
     @property
     def key(self) -> int:
-        return self.place
+        return self.taken
 
     @property
     def family(self) -> str:
         return _holdings(self.object, self.owner.session)
 
+    @property
+    def place(self) -> int:
+        return _shelf(self.owner) + self.taken
+
 
 def _holdings(number: int, session: str) -> str:
     """Return the family of what a session has taken from a queue."""
     return f"{number}/{session}"
+
+
+def _shelf(owner: Owner) -> int:
+    """Return where the places begin of what a thread has taken."""
+    return owner.thread << 40
 
 
 def _subkey(place: int) -> bytes:
@@ -87,10 +96,10 @@ def put(desk: Desk, row: QueueRow, value: bytes) -> ObjectReply | int:
     """Add an item, as soon as there is room; return its place."""
     if row.is_full and not desk.may_wait:
         raise Refused("Full")
-    desk.check_room(len(value))
+    desk.check_room(item_bytes(value))
     if row.is_full:
         reply = desk.park(row, value)
-        desk.grow(len(value))
+        desk.grow(item_bytes(value))
         return reply
     return _accept(desk, row, desk, value)
 
@@ -118,9 +127,9 @@ def task_done(desk: Desk, row: QueueRow) -> None:
 
 def my_task_done(desk: Desk, row: JoinableQueueRow) -> None:
     """Say that the oldest item is done that the calling thread has taken."""
-    mine = desk.turn.family(TakenRow, _holdings(row.number, desk.owner.session))
-    taken = next((each for each in mine if each.owner == desk.owner), None)
-    if taken is None:
+    owner = desk.owner
+    taken = next(desk.turn.family(TakenRow, _holdings(row.number, owner.session), _shelf(owner)), None)
+    if taken is None or taken.owner != owner:
         raise Refused(ValueError, TOO_OFTEN)
     _forget(desk, taken)
     _finish(desk, row)
@@ -171,7 +180,7 @@ def _admit(desk: Desk, row: QueueRow) -> None:
     """Let calls put what they wait to put, as long as there is room."""
     while not _now(desk, row).is_full and (wait := desk.first(row)) is not None:
         putter, (value,) = desk_of(desk.turn, wait), wait.note
-        putter.grow(-len(value))
+        putter.grow(-item_bytes(value))
         desk.answer(wait, _accept(desk, row, putter, value))
 
 
@@ -180,16 +189,16 @@ def _note_taken(desk: Desk, row: QueueRow, place: int, value: bytes, session: st
     if not isinstance(row, JoinableQueueRow):
         return place
     taken = TakenRow(
-        object=row.number, item=place, value=value, session=session, owner=desk.owner, place=desk.next_place()
+        object=row.number, item=place, value=value, session=session, owner=desk.owner, taken=desk.next_place()
     )
     desk.turn.put(taken)
-    desk.grow(len(value), session)
-    return taken.place
+    desk.grow(item_bytes(value), session)
+    return taken.taken
 
 
 def _forget(desk: Desk, taken: TakenRow) -> None:
     desk.turn.remove(succeed(taken))
-    desk.grow(-len(taken.value), taken.session)
+    desk.grow(-item_bytes(taken.value), taken.session)
 
 
 def _finish(desk: Desk, row: QueueRow) -> None:
@@ -218,7 +227,7 @@ def _withdrawn(desk: Desk, _row: QueueRow, wait: WaitRow) -> None:
 def _let_go(desk: Desk, wait: WaitRow) -> None:
     """No longer count what a call waited to put."""
     if wait.method == "put":
-        desk.grow(-len(wait.note[0]))
+        desk.grow(-item_bytes(wait.note[0]))
 
 
 def _lost(desk: Desk, row: QueueRow, session: str, waits: Sequence[WaitRow]) -> None:
