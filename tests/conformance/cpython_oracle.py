@@ -40,7 +40,10 @@ LONGEST_BYTES = 4 * 1024 * 1024
 ENDING_S = 5.0
 WRITING_S = 0.5
 
-GROUPS = ("_TestLock", "_TestSemaphore", "_TestQueue", "_TestValue", "_TestContainers", "_TestConnection")
+GROUPS = (
+    *("_TestLock", "_TestSemaphore", "_TestCondition", "_TestEvent", "_TestBarrier", "_TestQueue", "_TestValue"),
+    *("_TestContainers", "_TestConnection"),
+)
 #: What the tests make by `self.…`.
 KINDS = (
     *("Array", "Barrier", "BoundedSemaphore", "Condition", "Event", "JoinableQueue", "Lock", "Namespace", "Queue"),
