@@ -108,6 +108,8 @@ def test_a_condition_keeps_to_time_and_to_its_lock(fleets: tuple[Fleet, Fleet]) 
             method()
     with pytest.raises(ValueError, match="exists already, with a lock of its own"):
         fleets[1].Condition("c", fleets[1].Lock("door"))
+    with pytest.raises(TypeError, match="is a Lock or an RLock of the fleet"):
+        fleets[1].Condition("d", threading.Lock())  # type: ignore[arg-type]  # that is the point
 
 
 @pytest.mark.parametrize("lock_is_free", [True, False])

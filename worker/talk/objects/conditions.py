@@ -26,6 +26,8 @@ class Condition(SharedObject):
     kind = "Condition"
 
     def __init__(self, source: Source, name: str, lock: Lock | None = None) -> None:
+        if not isinstance(lock, Lock | None):
+            raise TypeError("the lock of a condition is a Lock or an RLock of the fleet")
         self._lock = ConditionLock(source, name) if lock is None else lock
         super().__init__(source, name, self._lock.kind, self._lock.name)
 
@@ -43,8 +45,9 @@ class Condition(SharedObject):
         Return False if the time was over first: then too the lock is held again, which may take longer. It is also
         held when an interruption (Ctrl-C) leaves this. Raise `RuntimeError` if the lock is not held.
         """
+        timeout_s = limit_s(timeout)
         try:
-            notified: bool = self._call("wait", timeout_s=limit_s(timeout))
+            notified: bool = self._call("wait", timeout_s=timeout_s)
         except (CrawlfleetError, JobFinished, RuntimeError, ValueError):
             raise  # it did not wait, or there is nobody who could give the lock back
         except BaseException:
