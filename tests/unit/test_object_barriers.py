@@ -193,6 +193,16 @@ def test_a_party_that_does_not_come_to_the_end_breaks_the_barrier_for_all(fleet:
         c.abort()
 
 
+def test_two_parties_whose_time_is_over_at_once_break_the_barrier_once(fleet: ObjectFleet) -> None:
+    a, b, c = opened(fleet, "abc")
+    for each in (a, b):
+        wait(each, timeout_s=2)
+    fleet.advance(2)
+    assert has_broken(a)
+    assert has_broken(b)
+    assert state(c) == (0, True)
+
+
 def test_a_wait_without_time_breaks_the_barrier_unless_it_is_the_last(fleet: ObjectFleet) -> None:
     a, b, c = opened(fleet, "abc")
     wait(a)

@@ -83,10 +83,9 @@ def lose(turn: Turn, session: str, *, keep_answers: bool) -> None:
     for use in list(turn.family(UseRow, session)):
         turn.remove(succeed(use))
         kind = OBJECTS[use.kind]
-        found = turn.table(kind.row)[use.name]
-        if kind.lost is not None and found is not None:
-            desk = desk_for(turn, Owner(session, 0), use.kind, use.name)
-            kind.lost(desk, found, session, waits[use.kind, use.name])
+        assert kind.lost is not None, "uses are noted for kinds that hear of a session's end"
+        desk = desk_for(turn, Owner(session, 0), use.kind, use.name)
+        kind.lost(desk, existing(turn.table(kind.row)[use.name]), session, waits[use.kind, use.name])
     last = existing(turn.table(SessionRow)[session])
     turn.put(succeed(last, lost_at=turn.now))
     if keep_answers:
