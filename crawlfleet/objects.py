@@ -9,6 +9,7 @@ from crawlfleet.worker.talk.objects.barriers import Barrier
 from crawlfleet.worker.talk.objects.conditions import Condition
 from crawlfleet.worker.talk.objects.dicts import Dict
 from crawlfleet.worker.talk.objects.events import Event
+from crawlfleet.worker.talk.objects.lists import List
 from crawlfleet.worker.talk.objects.locks import Lock, RLock
 from crawlfleet.worker.talk.objects.named_pipes import PipeEnd
 from crawlfleet.worker.talk.objects.namespaces import Namespace
@@ -24,6 +25,7 @@ __all__ = [
     "Dict",
     "Event",
     "JoinableQueue",
+    "List",
     "Lock",
     "Namespace",
     "PipeEnd",

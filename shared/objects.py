@@ -24,6 +24,8 @@ GONE = "ObjectGone"
 
 #: The values of one call have at most so many bytes together, so that it and its answer fit into a frame.
 CALL_BYTES = 8 * 1024 * 1024
+#: A call changes at most so many entries of a dict or set, each of which is a row.
+CALL_ENTRIES = 20_000
 #: Contents are read in pages: of about so many bytes, and at most so many items.
 PAGE_BYTES = 4 * 1024 * 1024
 PAGE_ITEMS = 20_000

@@ -110,7 +110,7 @@ class Table(dict[K, V | None], Generic[K, V]):
 
     def read(self, keys: Iterable[K]) -> None:
         """Read the keys that this table does not hold yet, in one call."""
-        wanted = set(keys) - self.keys()
+        wanted = {key for key in keys if key not in self}
         if wanted:
             self.reads += 1
             self.update(dict.fromkeys(wanted))

@@ -37,6 +37,13 @@ def test_a_dict_with_a_name_is_shared_and_without_one_it_is_the_results(fleets: 
     assert caught.value.args == (("b",),)
     one.set("s").update(range(1_000))
     assert other.set("s").copy() == set(range(1_000))
+    shared = one.list("l", range(10))
+    shared.append("end")
+    shared[2:4] = []
+    other.list("l").reverse()
+    assert one.list("l")[:] == ["end", 9, 8, 7, 6, 5, 4, 1, 0]
+    with pytest.raises(IndexError, match="list index out of range"):
+        other.list("l")[9]
     one.Namespace("n", x=1).y = "z"
     assert str(other.Namespace("n")) == "Namespace(x=1, y='z')"
 

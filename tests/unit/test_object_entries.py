@@ -153,7 +153,12 @@ def test_a_call_that_is_too_large_is_refused_and_changes_nothing(
     d = objects.dict("d")
     with pytest.raises(ValueError, match="more than 100 bytes"):
         d.update(dict.fromkeys(range(10), "x" * 10))
-    assert d.copy() == {}
+    monkeypatch.setattr(contents, "CALL_ENTRIES", 2)
+    for change in (lambda: d.update({1: 1, 2: 2, 3: 3}), lambda: objects.set("s", "abc")):
+        with pytest.raises(ValueError, match="at most 2 entries"):
+            change()
+    d.update({1: 1, 2: 2})
+    assert d.copy() == {1: 1, 2: 2}
 
 
 def test_bytes_are_counted_and_given_back(fleet: ObjectFleet, objects: SharedObjects) -> None:

@@ -7,6 +7,7 @@ from crawlfleet.coordinator.core.objects.conditions import CONDITION
 from crawlfleet.coordinator.core.objects.desk import ObjectKind
 from crawlfleet.coordinator.core.objects.entries import DICT, NAMESPACE, SET
 from crawlfleet.coordinator.core.objects.events import EVENT
+from crawlfleet.coordinator.core.objects.lists import LIST
 from crawlfleet.coordinator.core.objects.locks import CONDITION_LOCK, LOCK, RLOCK
 from crawlfleet.coordinator.core.objects.named_pipes import PIPE
 from crawlfleet.coordinator.core.objects.queues import JOINABLE_QUEUE, QUEUE
@@ -27,6 +28,7 @@ OBJECTS: dict[str, ObjectKind] = {
     "Barrier": BARRIER,
     "Value": VALUE,
     "dict": DICT,
+    "list": LIST,
     "set": SET,
     "Namespace": NAMESPACE,
 }

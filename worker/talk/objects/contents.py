@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, TypeVar
 
-from crawlfleet.shared.objects import CALL_BYTES
+from crawlfleet.shared.objects import CALL_BYTES, CALL_ENTRIES
 from crawlfleet.shared.wire.values import decode, encode, key_of
 from crawlfleet.worker.talk.objects.base import SharedObject
 
 LONGEST_SUBKEY = 64
 #: Begins a digest; no key begins with it, because msgpack never uses it.
 _DIGEST = b"\xc1"
+
+T = TypeVar("T")
 
 #: Subkey, key, value.
 Entry = tuple[bytes, bytes, bytes]
@@ -34,13 +37,13 @@ def encoded(values: Iterable[object]) -> list[bytes]:
 def entries_of(mapping: Mapping[Any, object]) -> list[Entry]:
     """Return the entries of a dict for one call; raise `ValueError` if they are too large together."""
     entries = ((subkey_of(key), encode(key), encode(value)) for key, value in mapping.items())
-    return list(_fitting(entries, lambda entry: sum(map(len, entry))))
+    return _few(entries)
 
 
 def members_of(members: Iterable[object]) -> list[Entry]:
     """Return the members of a set for one call; raise `ValueError` if they are too large together."""
     entries = ((subkey_of(member), encode(member), b"") for member in members)
-    return list(_fitting(entries, lambda entry: sum(map(len, entry))))
+    return _few(entries)
 
 
 def subkeys_of(members: Iterable[object]) -> list[bytes]:
@@ -48,7 +51,15 @@ def subkeys_of(members: Iterable[object]) -> list[bytes]:
     return list(_fitting(map(subkey_of, members), len))
 
 
-def _fitting(parts: Iterable[Any], size: Any) -> Iterator[Any]:
+def _few(entries: Iterable[Entry]) -> list[Entry]:
+    fitting = _fitting(entries, lambda entry: sum(map(len, entry)))
+    found = list(islice(fitting, CALL_ENTRIES + 1))
+    if len(found) > CALL_ENTRIES:
+        raise ValueError(f"one call has at most {CALL_ENTRIES} entries: pass fewer at a time")
+    return found
+
+
+def _fitting(parts: Iterable[T], size: Callable[[T], int]) -> Iterator[T]:
     left = CALL_BYTES
     for part in parts:
         left -= size(part) + 8

@@ -15,6 +15,7 @@ from crawlfleet.worker.talk.objects.client import ObjectClient
 from crawlfleet.worker.talk.objects.conditions import Condition
 from crawlfleet.worker.talk.objects.dicts import Dict
 from crawlfleet.worker.talk.objects.events import Event
+from crawlfleet.worker.talk.objects.lists import List
 from crawlfleet.worker.talk.objects.locks import Lock, RLock
 from crawlfleet.worker.talk.objects.named_pipes import PipeEnd
 from crawlfleet.worker.talk.objects.namespaces import Namespace
@@ -124,6 +125,10 @@ class SharedObjects:
     def dict(self, name: str, /, *initial: Any, **more: Any) -> Dict:
         """Return the dict of that name; whoever creates it gives it its first entries, as `dict(...)` does."""
         return Dict(self, name, *initial, **more)
+
+    def list(self, name: str, /, items: Iterable[Any] = ()) -> List:
+        """Return the list of that name; whoever creates it gives it its first items."""
+        return List(self, name, items)
 
     def set(self, name: str, /, members: Iterable[Any] = ()) -> Set:
         """Return the set of that name; whoever creates it gives it its first members."""
