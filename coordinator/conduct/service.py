@@ -39,7 +39,7 @@ from crawlfleet.shared.messages import (
     Task,
     Welcome,
 )
-from crawlfleet.shared.objects import OPEN, ObjectCall, ObjectReply, Woken
+from crawlfleet.shared.objects import ObjectCall, ObjectReply, Woken
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.url_policy import policy_of
 
@@ -157,7 +157,7 @@ class Service:
             member.note_started((lease.id, ref) for lease in held for ref in lease.refs)
             self._release({lease.id for lease in held}, member, now)
         self._programs.gone(session)
-        self._lose_objects(session, now, keep_answers=False)
+        self._lose_objects(session, now, calls.End.GOODBYE)
 
     def exchange(self, request: ExchangeRequest, now: float) -> ExchangeAnswer:
         """Settle reports, renew the session, grant tasks. Answers at once."""
@@ -201,7 +201,7 @@ class Service:
         if self._members.get(call.session) is None:
             raise Unreachable("only a session that has said hello can use objects: this one is not known (any more)")
         reply = self._object_turns.run(partial(calls.call, request=call), now)
-        if call.method == OPEN and not call.hook and not reply.error:
+        if call.number and not call.hook and not reply.error:
             self.program_opened(call.session)
         return msgspec.structs.replace(reply, value=self._epoch) if reply.waits else reply
 
@@ -258,11 +258,11 @@ class Service:
     def _lose_session(self, session: str, now: float, *, is_dead: bool = False) -> None:
         """Take back all leases and objects of a lost session; one that `is_dead` never comes back."""
         self._programs.gone(session)
-        self._lose_objects(session, now, keep_answers=not is_dead)
+        self._lose_objects(session, now, calls.End.DEATH if is_dead else calls.End.SILENCE)
         self._end(leases.lose, session, self._members.part(session), now)
 
-    def _lose_objects(self, session: str, now: float, *, keep_answers: bool) -> None:
-        self._object_turns.run(partial(calls.lose, session=session, keep_answers=keep_answers), now)
+    def _lose_objects(self, session: str, now: float, end: calls.End) -> None:
+        self._object_turns.run(partial(calls.lose, session=session, end=end), now)
 
     def _end(
         self, end: EndLease, session: str, member: Member | None, now: float, ids: Collection[int] | None = None

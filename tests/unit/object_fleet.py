@@ -60,8 +60,15 @@ class ObjectFleet:
         self._collect()
 
     def lose(self, session: str, *, keep_answers: bool = True) -> None:
-        """End a session."""
-        self._turns.run(partial(calls.lose, session=session, keep_answers=keep_answers), self.now)
+        """End a session that was silent for too long or, if its answers need not be kept, is known to be dead."""
+        self._end(session, calls.End.SILENCE if keep_answers else calls.End.DEATH)
+
+    def part(self, session: str) -> None:
+        """End a session that says goodbye."""
+        self._end(session, calls.End.GOODBYE)
+
+    def _end(self, session: str, end: calls.End) -> None:
+        self._turns.run(partial(calls.lose, session=session, end=end), self.now)
         self._collect()
 
     def rows(self, kind: type[ResidentRow]) -> list[Any]:

@@ -280,3 +280,36 @@ def test_a_barrier_survives_a_restart(tmp_path: Path) -> None:
     assert [a.thread.woken(), b.thread.woken()] == [(0, False), (1, False)]
     assert other.thread.open("Barrier", "broken", 1).broken() is True
     after.store.close()
+
+
+@pytest.mark.parametrize("keep_answers", [True, False])
+def test_the_death_of_a_party_between_two_rounds_breaks_the_barrier(fleet: ObjectFleet, keep_answers: bool) -> None:
+    a, b = opened(fleet, "ab", 2)
+    wait(a)
+    wait(b)
+    wait(a)
+    fleet.lose("b", keep_answers=keep_answers)
+    assert has_broken(a)
+
+
+def test_a_party_that_says_goodbye_between_two_rounds_breaks_nothing(fleet: ObjectFleet) -> None:
+    a, b, c = opened(fleet, "abc", 2)
+    wait(a)
+    wait(b)
+    fleet.part("b")
+    assert (wait(a), wait(c)) == (WAITS, (1, False))
+
+
+def test_the_death_of_a_session_that_never_waited_breaks_nothing(fleet: ObjectFleet) -> None:
+    a, b, _ = opened(fleet, "abc", 2)
+    wait(a)
+    fleet.lose("c")
+    assert wait(b) == (1, False)
+
+
+def test_a_goodbye_of_a_party_that_waits_breaks_the_barrier(fleet: ObjectFleet) -> None:
+    a, b = opened(fleet, "ab")[:2]
+    wait(a)
+    wait(b)
+    fleet.part("b")
+    assert has_broken(a)

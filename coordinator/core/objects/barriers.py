@@ -5,7 +5,9 @@ action. Then the last of these, the *actor*, is told to run its action, while th
 breaks the barrier. Calls that come meanwhile wait for the next round. The time of a call that is in a complete round is
 never over.
 
-Whoever waits for too long, is lost while it waits or acts, or gives up its call breaks the barrier for all.
+Whoever waits for too long, leaves while it waits or acts, or gives up its call breaks the barrier for all. So does the
+death of a session that has waited here before: the others would wait for it for ever. The parts of a barrier are these
+sessions.
 """
 
 from __future__ import annotations
@@ -48,6 +50,9 @@ def wait(desk: Desk, row: BarrierRow, has_action: bool) -> Any:
     """Return the caller's index in its round when that is complete, and whether it is the actor."""
     if row.is_broken:
         raise Refused(BROKEN)
+    session = desk.owner.session.encode()
+    if desk.part(row, session) is None:
+        desk.add_part(row, session, b"")
     last = row.parties - 1
     if row.actor is not None or row.waiting < last:
         if row.actor is None and not desk.may_wait:
@@ -160,8 +165,11 @@ def _withdrawn(desk: Desk, row: BarrierRow, _wait: WaitRow) -> None:
 
 
 def _lost(desk: Desk, row: BarrierRow, session: str, waits: Sequence[WaitRow]) -> None:
-    if waits or (row.actor is not None and row.actor.session == session):
-        _break(desk, row)
+    party = desk.part(row, session.encode())
+    if party is not None:
+        desk.remove_part(party)
+        if waits or desk.is_death or (row.actor is not None and row.actor.session == session):
+            _break(desk, row)
 
 
 def _undo(desk: Desk, row: BarrierRow, _value: object) -> None:

@@ -8,6 +8,7 @@ have been silent, and ask again.
 from __future__ import annotations
 
 from collections import defaultdict
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -67,11 +68,16 @@ def expire(turn: Turn, ticket: int) -> None:
         kind.expired(desk, row, wait)
 
 
-def lose(turn: Turn, session: str, *, keep_answers: bool) -> None:
-    """End a session: calls that wait leave their lines, and its objects pass on.
+class End(Enum):
+    """How a session ends: it said goodbye, it is known to be dead, or it was silent for too long and may come back."""
 
-    With `keep_answers` the session may come back: see the module's docstring.
-    """
+    GOODBYE = "goodbye"
+    DEATH = "death"
+    SILENCE = "silence"
+
+
+def lose(turn: Turn, session: str, end: End) -> None:
+    """End a session: calls that wait leave their lines, and its objects pass on. See the module's docstring."""
     if turn.table(SessionRow)[session] is None:
         return
     waits: defaultdict[tuple[str, str], list[WaitRow]] = defaultdict(list)
@@ -85,10 +91,11 @@ def lose(turn: Turn, session: str, *, keep_answers: bool) -> None:
         kind = OBJECTS[use.kind]
         assert kind.lost is not None, "uses are noted for kinds that hear of a session's end"
         desk = desk_for(turn, Owner(session, 0), use.kind, use.name)
+        desk.is_death = end is not End.GOODBYE
         kind.lost(desk, existing(turn.table(kind.row)[use.name]), session, waits[use.kind, use.name])
     last = existing(turn.table(SessionRow)[session])
     turn.put(succeed(last, lost_at=turn.now))
-    if keep_answers:
+    if end is End.SILENCE:
         _forget_oldest(turn)
     else:
         _forget(turn, session)
@@ -127,8 +134,8 @@ def _run_or_refuse(desk: Desk) -> ObjectReply:
 def _welcome(desk: Desk) -> None:
     """Remember the session, and that it is back if it was lost."""
     row = desk.session()
-    if row.version == 0 or row.lost_at is not None:
-        desk.turn.put(succeed(row, lost_at=None))
+    if row.version == 0 or row.lost_at is not None or row.is_program is desk.call.hook:
+        desk.turn.put(succeed(row, lost_at=None, is_program=not desk.call.hook))
 
 
 def _run(desk: Desk, *, reads: bool = False) -> ObjectReply:
@@ -178,9 +185,6 @@ def _open(desk: Desk, kind: ObjectKind) -> Any:
         turn.put(succeed(numbers, objects=numbers.objects + 1, next_number=number + 1))
         turn.put(succeed(session, created=session.created + 1))
     _note_use(desk, kind, number)
-    session = desk.session()
-    if not request.hook and not session.is_program:
-        turn.put(succeed(session, is_program=True))
     return value
 
 

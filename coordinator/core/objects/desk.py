@@ -95,7 +95,7 @@ def item_bytes(value: bytes) -> int:
 class Desk:
     """One call of an object's method (or the end of a session or of a wait), and the objects as this turn sees them."""
 
-    __slots__ = ("call", "owner", "ticket", "turn")
+    __slots__ = ("call", "is_death", "owner", "ticket", "turn")
 
     def __init__(self, turn: Turn, call: ObjectCall) -> None:
         self.turn = turn
@@ -103,6 +103,8 @@ class Desk:
         self.owner = Owner(call.session, call.thread)
         #: Of a call that was parked.
         self.ticket = 0
+        #: Of a session's end: it did not say goodbye.
+        self.is_death = False
 
     @property
     def may_wait(self) -> bool:

@@ -137,7 +137,7 @@ class SessionRow(ResidentRow, frozen=True, kw_only=True):
     #: How many objects it created, and the bytes that it has added to objects.
     created: int = 0
     size_bytes: int = 0
-    #: It belongs to a program, not to the hook of a worker, and opened an object.
+    #: It belongs to a program, not to the hooks of a worker.
     is_program: bool = False
     #: When it was lost, in crawl time. Its answers are kept for a while, in case it comes back.
     lost_at: float | None = None
