@@ -18,7 +18,7 @@ class SimThread:
 
     def __init__(self, timeline: Timeline, work: Callable[[], None]) -> None:
         self._timeline = timeline
-        self._greenlet = greenlet(lambda _: work())
+        self._greenlet = greenlet(lambda _: work(), _root())
         self._sleeps = 0
         self._resumes_at = 0.0
         timeline.after(0.0, lambda: self._resume(0, None))
@@ -27,6 +27,11 @@ class SimThread:
     def is_over(self) -> bool:
         """Whether the work is done, or was ended."""
         return bool(self._greenlet.dead)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is this thread that runs."""
+        return getcurrent() is self._greenlet
 
     def wait(self, begin: Callable[[Callable[[Any], None]], None]) -> Any:
         """Block until what `begin` gets is called, from the timeline, and return what that is called with."""
@@ -40,6 +45,11 @@ class SimThread:
         """Do not go on before that time, as after SIGSTOP; what it waits for then comes later."""
         self._resumes_at = time
 
+    def interrupt(self) -> None:
+        """Raise `KeyboardInterrupt` where it waits."""
+        self._sleeps += 1
+        self._greenlet.throw(KeyboardInterrupt)
+
     def end(self) -> None:
         """Be gone, wherever it waits. What is not ended stays in memory: no collector looks into a greenlet."""
         self._greenlet.throw()
@@ -52,6 +62,14 @@ class SimThread:
             self._timeline.after(pause_s, lambda: self._resume(sleep, value))
         else:
             self._greenlet.switch(value)
+
+
+def _root() -> greenlet:
+    """Return the greenlet of the timeline, also if one of its threads asks."""
+    root = getcurrent()
+    while root.parent is not None:
+        root = root.parent
+    return root
 
 
 class SimBell:

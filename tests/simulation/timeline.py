@@ -21,6 +21,13 @@ class Timeline:
         """Plan an action."""
         heappush(self._heap, (self.now + seconds, next(self._numbers), action))
 
+    def run_for(self, seconds: float) -> None:
+        """Let all happen that is to happen within a time."""
+        until = self.now + seconds
+        while self._heap and self._heap[0][0] <= until:
+            self.step()
+        self.now = until
+
     def step(self) -> None:
         """Let the next action happen."""
         at, _, action = heappop(self._heap)

@@ -16,9 +16,9 @@ from typing import Any
 from crawlfleet.coordinator.conduct.turns import Turns
 from crawlfleet.coordinator.conduct.waits import Waits
 from crawlfleet.coordinator.core.changes import Change
-from crawlfleet.coordinator.core.kinds import KINDS
 from crawlfleet.coordinator.core.objects import calls
-from crawlfleet.coordinator.core.objects.rows import CallerRow, ObjectsRow, PartRow, SessionRow, WaitRow
+from crawlfleet.coordinator.core.objects.registry import OBJECTS
+from crawlfleet.coordinator.core.objects.rows import CallerRow, ObjectsRow, PartRow, SessionRow, UseRow, WaitRow
 from crawlfleet.coordinator.core.rows import ResidentRow
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.frontier.port import Frontier
@@ -76,21 +76,8 @@ class ObjectFleet:
         return list(self.store.resident(kind))
 
     def check(self) -> None:
-        """Check what holds after every call: no row is left over, and the numbers agree."""
-        waits, callers = self.rows(WaitRow), self.rows(CallerRow)
-        assert sorted(wait.place for wait in waits) == sorted(row.wait for row in callers if row.reply is None)
-        for numbers in self.rows(ObjectsRow):
-            assert numbers.waits == len(waits)
-            objects = [row for kind in KINDS for row in self._objects(kind)]
-            assert numbers.objects == len(objects) == len({row.number for row in objects})
-            parts = self.rows(PartRow)
-            assert numbers.size_bytes >= sum(len(part.value) for part in parts)
-            assert {abs(part.object) for part in parts} <= {row.number for row in objects}
-        sessions = {row.session for row in self.rows(SessionRow)}
-        assert {row.session for row in callers} <= sessions
-
-    def _objects(self, kind: type[Any]) -> list[Any]:
-        return self.rows(kind) if "number" in kind.__struct_fields__ and "name" in kind.__struct_fields__ else []
+        """Check what holds after every call."""
+        check_rows(self.store)
 
     def _note(self, changes: Sequence[Change]) -> None:
         self.changes += changes
@@ -100,6 +87,24 @@ class ObjectFleet:
         for session, woken in self._waits.take_woken():
             self.answers[session, woken.slot] = woken.reply
         self.check()
+
+
+def check_rows(store: Frontier) -> None:
+    """Check what holds after every call: no row is left over, and the numbers agree."""
+    waits, callers = list(store.resident(WaitRow)), list(store.resident(CallerRow))
+    assert sorted(wait.place for wait in waits) == sorted(row.wait for row in callers if row.reply is None)
+    objects = [row for kind in OBJECTS.values() for row in store.resident(kind.row)]
+    for numbers in store.resident(ObjectsRow):
+        assert numbers.waits == len(waits)
+        assert numbers.objects == len(objects) == len({row.number for row in objects})
+        parts = store.resident(PartRow)
+        assert numbers.size_bytes >= sum(len(part.value) for part in parts)
+        assert {abs(part.object) for part in parts} <= {row.number for row in objects}
+    sessions = {row.session for row in store.resident(SessionRow)}
+    assert {row.session for row in callers} <= sessions
+    uses = store.resident(UseRow)
+    assert {use.session for use in uses} <= sessions
+    assert {use.object for use in uses} <= {row.number for row in objects}
 
 
 class ProgramThread:

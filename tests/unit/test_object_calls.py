@@ -145,6 +145,19 @@ def test_a_call_that_is_given_up_leaves_its_line(fleet: ObjectFleet) -> None:
     assert lock.acquire() == 2
 
 
+def test_a_call_that_waits_is_given_up_by_the_next_one_of_its_slot(fleet: ObjectFleet) -> None:
+    holder, waiter, third = fleet.thread("h"), fleet.thread("w"), fleet.thread("t")
+    lock = holder.open("Lock", "door")
+    lock.acquire()
+    door = waiter.open("Lock", "door")
+    door.acquire(timeout_s=None)
+    assert third.open("Lock", "door").acquire(timeout_s=None) == WAITS
+    with pytest.raises(Failed, match="not held"):
+        door.release()
+    lock.release()
+    assert (waiter.woken(), third.woken()) == (WAITS, 2)
+
+
 def test_an_answer_that_comes_too_late_is_taken_back(fleet: ObjectFleet) -> None:
     holder, waiter, third = fleet.thread("h"), fleet.thread("w"), fleet.thread("t")
     lock = holder.open("Lock", "door")

@@ -110,6 +110,8 @@ def _numbered(desk: Desk) -> ObjectReply:
     before = 0 if caller is None else caller.number
     if request.number < before or (caller is None and request.number != 1 and request.method != WITHDRAW):
         raise Refused(FORGOTTEN, "the coordinator does not know this session's calls (any more)")
+    if caller is not None and caller.reply is None and request.number > before:
+        _give_up(desk, caller)  # its caller goes on without an answer
     if request.method == WITHDRAW:
         reply = _withdraw(desk, caller)
     elif caller is not None and request.number == before:
@@ -213,16 +215,22 @@ def _withdraw(desk: Desk, caller: CallerRow | None) -> ObjectReply:
         return WITHDRAWN
     kind = OBJECTS[request.kind]
     if caller.reply is None:
-        wait = existing(desk.turn.table(WaitRow)[caller.wait])
-        desk.reply_to(wait, WITHDRAWN)
-        if kind.withdrawn is not None:
-            kind.withdrawn(desk, _row_of(desk.turn, wait), wait)
+        _give_up(desk, caller)
         return WITHDRAWN
     (method,) = _converted(request, tuple[str])
     undo, row = kind.undone.get(method), desk.turn.table(kind.row)[request.name]
     if undo is not None and row is not None and not caller.reply.error:
         undo(desk, row, caller.reply.value)
     return WITHDRAWN
+
+
+def _give_up(desk: Desk, caller: CallerRow) -> None:
+    """Let a call that waits leave its line."""
+    wait = existing(desk.turn.table(WaitRow)[caller.wait])
+    kind = OBJECTS[wait.kind]
+    desk.reply_to(wait, WITHDRAWN)
+    if kind.withdrawn is not None:
+        kind.withdrawn(desk_of(desk.turn, wait), _row_of(desk.turn, wait), wait)
 
 
 def _row_of(turn: Turn, wait: WaitRow) -> ObjectRow:

@@ -14,6 +14,7 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import structlog
@@ -64,9 +65,11 @@ class _Slot:
     index: int
     inbox: Inbox
     number: int = 0
-    #: The call that waits, and the coordinator's incarnation that has it in line.
+    #: The call that may wait, and the coordinator's incarnation that has it in line; None before it is known to wait.
     waiting: ObjectCall | None = None
-    epoch: int = 0
+    epoch: int | None = None
+    #: Its last call is still being given up.
+    is_leaving: bool = False
 
 
 class ObjectClient:
@@ -126,7 +129,8 @@ class ObjectClient:
                     return _value(reply)
                 # This session was silent for too long, and has lost its place: to the end of the line.
         finally:
-            self._free_slot(slot)
+            if not slot.is_leaving:
+                self._free_slot(slot)
 
     def close(self) -> None:
         """Raise `ValueError` at the calls that wait, and at all later ones."""
@@ -139,12 +143,13 @@ class ObjectClient:
     def _finish(self, slot: _Slot, message: ObjectCall) -> ObjectReply:
         """Send a call and return its answer, also if it has to wait for it; give it up if this is interrupted."""
         try:
+            self._expect(slot, message)
             reply = self._send(message)
             if not reply.waits:
                 if reply.error == FORGOTTEN:
                     slot.number = 0
                 return reply
-            self._await(slot, message, reply.value)
+            self._await(slot, reply.value)
             answer: Answer = slot.inbox.get(timeout=self._hook_wait_s)
         except BaseException as error:
             self._withdraw(slot, message)
@@ -155,28 +160,47 @@ class ObjectClient:
             raise answer
         return answer
 
-    def _await(self, slot: _Slot, message: ObjectCall, epoch: int) -> None:
+    def _expect(self, slot: _Slot, message: ObjectCall) -> None:
+        """Note a call that is about to be sent: its answer may be collected before it is known that it waits."""
+        with self._state:
+            _clear(slot.inbox)
+            slot.waiting, slot.epoch = message, None
+            self._waiting[slot.index] = slot
+
+    def _await(self, slot: _Slot, epoch: int) -> None:
+        """Note that a call waits, and collect answers."""
         with self._state:
             if self._closed:
                 raise _closed()
-            slot.waiting, slot.epoch = message, epoch
-            self._waiting[slot.index] = slot
+            slot.epoch = epoch
             if not self._collecting:
                 self._collecting = True
                 self._threads.start(self._collect)
 
     def _withdraw(self, slot: _Slot, message: ObjectCall) -> None:
-        """Give up a call: it leaves its line, or its answer is taken back."""
+        """Give up a call: it leaves its line, or its answer is taken back. If need be, another thread sees to that."""
         with self._state:
             self._waiting.pop(slot.index, None)
             closed = self._closed
-        while not slot.inbox.empty():
-            slot.inbox.get()
-        if not closed and message.number:
-            try:
-                self._trip(replace(message, method=WITHDRAW, args=(message.method,)))
-            except (Unreachable, RemoteError) as error:
-                _logger.warning("a call could not be given up", object=message.name, reason=str(error))
+        if closed or not message.number:
+            return
+        withdrawal = replace(message, method=WITHDRAW, args=(message.method,))
+        try:
+            self._trip(withdrawal)
+        except BaseException as error:
+            slot.is_leaving = True
+            self._threads.start(partial(self._withdraw_later, slot, withdrawal))
+            if not isinstance(error, Unreachable | RemoteError):
+                raise
+
+    def _withdraw_later(self, slot: _Slot, withdrawal: ObjectCall) -> None:
+        """Go on trying to give up a call; its slot makes no other call before."""
+        try:
+            self._send(withdrawal)
+        except (Unreachable, RemoteError, ValueError) as error:
+            _logger.warning("a call could not be given up", object=withdrawal.name, reason=str(error))
+        finally:
+            self._free_slot(slot)
 
     def _collect(self) -> None:
         """Collect answers as long as calls wait; the top of a thread."""
@@ -186,8 +210,10 @@ class ObjectClient:
             try:
                 coordinator = coordinator or self._dial()
                 collected = coordinator.collect(self._session, cursor, COLLECT_S)
+                cursor = collected.upto
+                self._take(collected)
             except Exception as error:  # noqa: BLE001  # the top of a thread: whoever waits must hear of it
-                coordinator = None
+                coordinator, cursor = None, 0  # another incarnation counts anew
                 lost_at = lost_at or self._clock()
                 if not isinstance(error, Unreachable) or self._clock() > lost_at + self._patience_s:
                     self._answer_all(error)
@@ -196,12 +222,14 @@ class ObjectClient:
                 pause_s = min(2 * pause_s, LAST_PAUSE_S)
                 continue
             lost_at, pause_s = None, FIRST_PAUSE_S
-            cursor = collected.upto
-            for woken in collected.woken:
-                self._answer(woken.slot, woken.number, woken.reply)
-            if collected.finished:
-                self._answer_all(JobFinished("the crawl is over"))
-            self._resend(collected.epoch)
+
+    def _take(self, collected: Collected) -> None:
+        """Hand out answers; send calls again that wait at an earlier incarnation."""
+        for woken in collected.woken:
+            self._answer(woken.slot, woken.number, woken.reply)
+        if collected.finished:
+            self._answer_all(JobFinished("the crawl is over"))
+        self._resend(collected.epoch)
 
     def _goes_on(self) -> bool:
         with self._state:
@@ -211,12 +239,11 @@ class ObjectClient:
     def _resend(self, epoch: int) -> None:
         """Send the calls again that wait at another incarnation of the coordinator."""
         with self._state:
-            stale = [slot.waiting for slot in self._waiting.values() if slot.epoch != epoch and slot.waiting]
+            stale = [
+                slot.waiting for slot in self._waiting.values() if slot.epoch not in (None, epoch) and slot.waiting
+            ]
         for message in stale:
-            try:
-                reply = self._trip(message)
-            except Unreachable:
-                return  # the next answer of a collection tells again
+            reply = self._trip(message)
             if not reply.waits:
                 self._answer(message.slot, message.number, reply)
             else:
@@ -287,7 +314,7 @@ class ObjectClient:
     def _free_slot(self, slot: _Slot) -> None:
         with self._state:
             self._waiting.pop(slot.index, None)
-            slot.waiting = None
+            slot.waiting, slot.is_leaving = None, False
             self._free.append(slot)
 
 
@@ -299,6 +326,11 @@ def _value(reply: ObjectReply) -> Any:
     if kind is None:
         raise RemoteError(reply.error, reply.text)
     raise kind(reply.text) if reply.text else kind
+
+
+def _clear(inbox: Inbox) -> None:
+    while not inbox.empty():
+        inbox.get()
 
 
 def _closed() -> ValueError:

@@ -1,0 +1,41 @@
+"""A state machine for each kind of named objects: see `object_machine`."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.property.object_coordinator import FUSES
+from tests.property.object_kinds import KINDS
+from tests.property.object_machine import machine_for
+from tests.property.object_program import Fate
+
+_IS_LONG = os.environ.get("CRAWLFLEET_HYPOTHESIS") == "ci"
+EXAMPLES = int(os.environ.get("CRAWLFLEET_OBJECT_EXAMPLES", "500" if _IS_LONG else "25"))
+#: So many examples have all faults.
+MANY = 200
+SETTINGS = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=50 if _IS_LONG else 30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+)
+FAULTS = (
+    *(*Fate, *FUSES, "coordinator killed between two calls", "Ctrl-C", "program killed", "program left"),
+    *("program cut off", "program cut off beyond its lease", "session lost"),
+)
+
+
+@pytest.mark.timeout(60 + EXAMPLES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_done_twice_nor_lost_and_nobody_waits_in_vain(kind: str) -> None:
+    machine = machine_for(KINDS[kind])
+
+    run_state_machine_as_test(machine, settings=SETTINGS)
+
+    print(kind, dict(sorted(machine.happened.items())))
+    if EXAMPLES >= MANY:
+        assert [fault for fault in FAULTS if not machine.happened[fault]] == []

@@ -1,0 +1,269 @@
+"""The client of named objects: each call is carried out once, whatever happens to messages, and none waits in vain."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from crawlfleet.errors import RemoteError, Unreachable
+from crawlfleet.shared.objects import FORGOTTEN, PLACE_LOST, WITHDRAW, Collected, ObjectCall, ObjectReply, Woken
+from crawlfleet.worker.hook_waited import HookWaited
+from crawlfleet.worker.talk.finished import JobFinished
+from crawlfleet.worker.talk.objects.client import ObjectClient
+
+PATIENCE_S = 30.0
+WAITS = ObjectReply(waits=True, value=1)
+DONE = ObjectReply(value="done")
+
+Script = Callable[[ObjectCall], ObjectReply]
+
+
+class HandCoordinator:
+    """The coordinator by hand: `answer` is what it says to a call; what is put into `mail` is collected."""
+
+    def __init__(self) -> None:
+        self.answer: Script = lambda _: DONE
+        self.calls: list[ObjectCall] = []
+        self.mail: queue.SimpleQueue[Collected | Exception] = queue.SimpleQueue()
+        self.collecting = threading.Semaphore(0)
+        self.away = 0
+
+    def dial(self) -> HandCoordinator:
+        return self
+
+    def call(self, call: ObjectCall) -> ObjectReply:
+        if self.away:
+            self.away -= 1
+            raise Unreachable("away")
+        self.calls.append(call)
+        return self.answer(call)
+
+    def collect(self, _session: str, after: int, _timeout_s: float) -> Collected:
+        self.collecting.release()
+        try:
+            mail = self.mail.get(timeout=0.02)
+        except queue.Empty:
+            return Collected(upto=after, epoch=1)
+        if isinstance(mail, Exception):
+            raise mail
+        return mail
+
+    def wake(self, call: ObjectCall, reply: ObjectReply = DONE) -> None:
+        self.mail.put(Collected(upto=1, epoch=1, woken=(Woken(slot=call.slot, number=call.number, reply=reply),)))
+
+    def methods(self) -> list[str]:
+        return [call.method for call in self.calls]
+
+
+@pytest.fixture
+def coordinator() -> HandCoordinator:
+    return HandCoordinator()
+
+
+@pytest.fixture
+def client(coordinator: HandCoordinator) -> Iterator[ObjectClient]:
+    made = ObjectClient(coordinator.dial, "s", patience_s=0.3)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def other() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def acquire(client: ObjectClient) -> Any:
+    return client.call("Lock", "door", "acquire", timeout_s=None)
+
+
+def test_a_call_is_sent_again_with_its_number_until_it_is_answered(
+    client: ObjectClient, coordinator: HandCoordinator
+) -> None:
+    coordinator.away = 1
+    assert client.call("Value", "n", "add", 1) == "done"
+    assert client.call("Value", "n", "add", 1) == "done"
+    assert [(call.slot, call.number) for call in coordinator.calls] == [(0, 1), (0, 2)]
+
+
+def test_a_coordinator_that_stays_away_is_told(client: ObjectClient, coordinator: HandCoordinator) -> None:
+    coordinator.away = 1_000
+    with pytest.raises(Unreachable):
+        client.call("Value", "n", "add", 1)
+    with pytest.raises(Unreachable):
+        client.read("Value", "n", "get")
+
+
+def test_a_call_that_waits_gets_the_answer_that_is_collected(
+    client: ObjectClient, coordinator: HandCoordinator, other: ThreadPoolExecutor
+) -> None:
+    coordinator.answer = lambda _: WAITS
+    waiting = other.submit(acquire, client)
+    assert coordinator.collecting.acquire(timeout=PATIENCE_S)
+    coordinator.wake(coordinator.calls[0])
+    assert waiting.result(PATIENCE_S) == "done"
+
+
+def test_an_answer_that_is_collected_before_its_call_knows_that_it_waits_is_not_lost(
+    client: ObjectClient, coordinator: HandCoordinator, other: ThreadPoolExecutor
+) -> None:
+    def answer(call: ObjectCall) -> ObjectReply:
+        if call.slot == 1:
+            while coordinator.collecting.acquire(blocking=False):
+                pass
+            coordinator.wake(call)
+            for _ in range(2):  # at the second collection the first one has been taken apart
+                assert coordinator.collecting.acquire(timeout=PATIENCE_S)
+        return WAITS
+
+    coordinator.answer = answer
+    first = other.submit(acquire, client)
+    assert coordinator.collecting.acquire(timeout=PATIENCE_S)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(acquire, client).result(PATIENCE_S) == "done"
+    coordinator.wake(coordinator.calls[0])
+    assert first.result(PATIENCE_S) == "done"
+
+
+def test_who_lost_its_place_goes_to_the_end_of_the_line(
+    client: ObjectClient, coordinator: HandCoordinator, other: ThreadPoolExecutor
+) -> None:
+    coordinator.answer = lambda _: WAITS
+    waiting = other.submit(acquire, client)
+    assert coordinator.collecting.acquire(timeout=PATIENCE_S)
+    coordinator.answer = lambda _: DONE
+    coordinator.wake(coordinator.calls[0], ObjectReply(error=PLACE_LOST))
+    assert waiting.result(PATIENCE_S) == "done"
+    assert [call.number for call in coordinator.calls] == [1, 2]
+
+
+def test_what_nobody_knows_any_more_is_an_error_and_the_next_call_begins_anew(
+    client: ObjectClient, coordinator: HandCoordinator
+) -> None:
+    client.call("Value", "n", "add", 1)
+    coordinator.answer = lambda _: ObjectReply(error=FORGOTTEN, text="who?")
+    with pytest.raises(RemoteError, match="who"):
+        client.call("Value", "n", "add", 1)
+    coordinator.answer = lambda _: DONE
+    client.call("Value", "n", "add", 1)
+    assert [call.number for call in coordinator.calls] == [1, 2, 1]
+
+
+def test_waiting_calls_are_sent_again_to_the_next_incarnation(
+    client: ObjectClient, coordinator: HandCoordinator, other: ThreadPoolExecutor
+) -> None:
+    coordinator.answer = lambda _: WAITS
+    waiting = other.submit(acquire, client)
+    assert coordinator.collecting.acquire(timeout=PATIENCE_S)
+    coordinator.answer = lambda _: ObjectReply(waits=True, value=2)
+    coordinator.mail.put(Unreachable("restarting"))
+    coordinator.mail.put(Collected(upto=0, epoch=2))
+    while len(coordinator.calls) < 2:
+        assert coordinator.collecting.acquire(timeout=PATIENCE_S)
+    assert coordinator.calls[0] == coordinator.calls[1]
+    coordinator.answer = lambda _: DONE
+    coordinator.mail.put(Collected(upto=0, epoch=3))
+    assert waiting.result(PATIENCE_S) == "done"
+
+
+@pytest.mark.parametrize(
+    ("mail", "error"),
+    [
+        (Collected(upto=0, epoch=1, finished=True), JobFinished),
+        (RemoteError("InternalError", "a bug"), RemoteError),
+    ],
+)
+def test_whoever_waits_hears_of_the_end(
+    client: ObjectClient,
+    coordinator: HandCoordinator,
+    other: ThreadPoolExecutor,
+    mail: Collected | Exception,
+    error: type[Exception],
+) -> None:
+    coordinator.answer = lambda _: WAITS
+    waiting = other.submit(acquire, client)
+    coordinator.mail.put(mail)
+    with pytest.raises(error):
+        waiting.result(PATIENCE_S)
+
+
+def test_whoever_waits_hears_of_a_coordinator_that_stays_away(
+    client: ObjectClient, coordinator: HandCoordinator, other: ThreadPoolExecutor
+) -> None:
+    coordinator.answer = lambda _: WAITS
+    waiting = other.submit(acquire, client)
+    for _ in range(100):
+        coordinator.mail.put(Unreachable("away"))
+    with pytest.raises(Unreachable):
+        waiting.result(PATIENCE_S)
+
+
+def test_closing_ends_what_waits_and_what_comes_later(
+    client: ObjectClient, coordinator: HandCoordinator, other: ThreadPoolExecutor
+) -> None:
+    coordinator.answer = lambda _: WAITS
+    waiting = other.submit(acquire, client)
+    assert coordinator.collecting.acquire(timeout=PATIENCE_S)
+    client.close()
+    with pytest.raises(ValueError, match="is closed"):
+        waiting.result(PATIENCE_S)
+    with pytest.raises(ValueError, match="is closed"):
+        acquire(client)
+    with pytest.raises(ValueError, match="is closed"):
+        client.read("Lock", "door", "owner")
+
+
+def test_a_hook_that_waits_for_too_long_gives_its_call_up(coordinator: HandCoordinator) -> None:
+    client = ObjectClient(coordinator.dial, "s", patience_s=0.3, hook_wait_s=0.05)
+    coordinator.answer = lambda call: DONE if call.method == WITHDRAW else WAITS
+    with pytest.raises(HookWaited, match=r"waited 0.05 s for the Lock 'door'"):
+        acquire(client)
+    assert coordinator.methods() == ["acquire", WITHDRAW]
+    assert coordinator.calls[1].args == ("acquire",)
+    assert acquire_at_once(client, coordinator).number == 2
+    client.close()
+
+
+def test_a_call_that_is_given_up_while_the_coordinator_is_away_is_given_up_later(coordinator: HandCoordinator) -> None:
+    client = ObjectClient(coordinator.dial, "s", patience_s=0.3, hook_wait_s=0.05)
+    withdrawn = threading.Event()
+
+    def answer(call: ObjectCall) -> ObjectReply:
+        if call.method != WITHDRAW:
+            coordinator.away = 2
+            return WAITS
+        withdrawn.set()
+        return DONE
+
+    coordinator.answer = answer
+    with pytest.raises(HookWaited):
+        acquire(client)
+    # Its slot is not used again before.
+    assert withdrawn.wait(PATIENCE_S)
+    assert coordinator.calls[-1].number == 1
+    client.close()
+
+
+def test_a_call_that_cannot_be_given_up_is_only_logged(coordinator: HandCoordinator) -> None:
+    client = ObjectClient(coordinator.dial, "s", patience_s=0.3, hook_wait_s=0.05)
+
+    def answer(call: ObjectCall) -> ObjectReply:
+        if call.method == WITHDRAW:
+            raise RemoteError("InternalError", "a bug")
+        return WAITS
+
+    coordinator.answer = answer
+    with pytest.raises(HookWaited):
+        acquire(client)
+    client.close()
+
+
+def acquire_at_once(client: ObjectClient, coordinator: HandCoordinator) -> ObjectCall:
+    coordinator.answer = lambda _: DONE
+    acquire(client)
+    return coordinator.calls[-1]
