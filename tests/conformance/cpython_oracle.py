@@ -42,7 +42,7 @@ WRITING_S = 0.5
 
 GROUPS = (
     *("_TestLock", "_TestSemaphore", "_TestCondition", "_TestEvent", "_TestBarrier", "_TestQueue", "_TestValue"),
-    *("_TestContainers", "_TestConnection"),
+    *("_TestArray", "_TestContainers", "_TestConnection"),
 )
 #: What the tests make by `self.…`.
 KINDS = (
