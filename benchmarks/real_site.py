@@ -17,10 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from crawlfleet import connect
 from crawlfleet.fleet.fleet import Fleet
@@ -42,6 +42,7 @@ PER_HOST = 32
 PATIENCE_S = 60.0
 LOOK_EVERY_S = 0.02
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+Beside: TypeAlias = Callable[[Path], AbstractContextManager[object]]
 
 
 class Setting(NamedTuple):
@@ -60,15 +61,16 @@ class Cost(NamedTuple):
     workers_s: float
 
 
-def crawl(setting: Setting, root: Path, folder: Path) -> Cost:
-    """Crawl a site once."""
+def crawl(setting: Setting, root: Path, folder: Path, beside: Beside | None = None) -> Cost:
+    """Crawl a site once. `beside` is a program that has a session from its begin on, before the workers start."""
     site = NginxSite(root, folder / "nginx")
     text = JOB.format(seed=site.base, per_host=PER_HOST, durability=setting.durability)
     (folder / "site.yaml").write_text(text, encoding="utf-8")
     with _started(folder, "coordinator", "site.yaml", "--join-file", "join") as coordinator:
         join = folder / "join"
-        with _started(folder, "worker", "--join-file", "join", "--processes", str(setting.workers)) as node:
-            began_s = _await_all(join, setting.workers, coordinator, node)
+        workers = ("worker", "--join-file", "join", "--processes", str(setting.workers))
+        with beside(join) if beside is not None else nullcontext(), _started(folder, *workers) as node:
+            began_s = _await_all(join, setting.workers + (beside is not None), coordinator, node)
             coordinator_s, workers_s = _cpu_s(coordinator.pid), _cpu_s(node.pid)
             with site:
                 coordinator_s = _cpu_at_end_s(coordinator) - coordinator_s
@@ -90,11 +92,11 @@ def _started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]
             process.wait()
 
 
-def _await_all(join: Path, workers: int, *processes: subprocess.Popen[bytes]) -> float:
-    """Wait until every worker has joined; return for how long the coordinator serves by then."""
+def _await_all(join: Path, sessions: int, *processes: subprocess.Popen[bytes]) -> float:
+    """Wait until so many sessions have joined; return for how long the coordinator serves by then."""
     until = time.monotonic() + PATIENCE_S
     fleet: Fleet | None = None
-    while fleet is None or (status := fleet.status()).sessions < workers:
+    while fleet is None or (status := fleet.status()).sessions < sessions:
         if time.monotonic() > until or any(process.poll() is not None for process in processes):
             raise SystemExit(f"the crawl did not begin: see {join.parent}/*.txt")
         time.sleep(LOOK_EVERY_S)

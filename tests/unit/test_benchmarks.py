@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.contestants import choose
+from benchmarks.lock_handing import Held
+from benchmarks.lock_handing import judge as judge_handings
 from benchmarks.many_hosts import Arrival, host_name, number_of
 from benchmarks.meter import value_at
 from benchmarks.polite_speed import judge
@@ -61,3 +63,21 @@ def test_the_steady_state_leaves_out_the_first_and_the_last_tenth() -> None:
 @pytest.mark.parametrize(("at", "value"), [(5.0, 0.0), (10.0, 0.0), (14.0, 1.4), (20.0, 2.0), (99.0, 2.0)])
 def test_a_growing_value_is_told_between_its_samples(at: float, value: float) -> None:
     assert value_at([(10.0, 0.0), (12.0, 1.2), (20.0, 2.0)], at) == pytest.approx(value)
+
+
+def test_a_lock_is_handed_on_from_one_thread_to_another_one_of_whatever_program() -> None:
+    turn = judge_handings(
+        [
+            Held(acquired=1.0, released=1.1, thread=0, program=0),
+            Held(acquired=1.4, released=1.5, thread=0, program=1),
+            Held(acquired=1.2, released=1.3, thread=0, program=0),
+            Held(acquired=1.8, released=2.0, thread=1, program=1),
+        ]
+    )
+    assert turn is not None
+    assert turn.median_us == pytest.approx(200_000)
+    assert (turn.handings, turn.acquisitions, turn.seconds) == (2, 4, 1.0)
+
+
+def test_a_lock_that_one_thread_keeps_to_itself_is_not_handed_on() -> None:
+    assert judge_handings(Held(float(at), at + 0.5, thread=3, program=0) for at in range(5)) is None
