@@ -69,9 +69,13 @@ class ObjectMachine(RuleBasedStateMachine):
 
     def step(self, actions: list[tuple[str, tuple[Any, ...]]], pause_s: float) -> None:
         """Let some things happen at about the same time."""
-        for name, arguments in actions:
-            getattr(self, f"_{name}")(*arguments)
-        self._pass(pause_s)
+        try:
+            for name, arguments in actions:
+                getattr(self, f"_{name}")(*arguments)
+            self._pass(pause_s)
+        except BaseException:
+            self._tell()
+            raise
 
     def _work(self, who: int, name: str, operation: tuple[str, tuple[Any, ...]], fate: Fate) -> None:
         thread = self._thread(who)
@@ -125,7 +129,7 @@ class ObjectMachine(RuleBasedStateMachine):
             if sys.exc_info()[0] is None:
                 self._end()
         except BaseException:
-            note("\n".join(self.story[-60:]))
+            self._tell()
             raise
         finally:
             for program in [*self.programs, *self.gone]:
@@ -134,6 +138,9 @@ class ObjectMachine(RuleBasedStateMachine):
             self._patches.close()
             if self.folder is not None:
                 shutil.rmtree(self.folder)
+
+    def _tell(self) -> None:
+        note("\n".join(self.story[-60:]))
 
     def _end(self) -> None:
         """Let there be no more trouble, and see that nobody waits in vain, and nothing is left over."""
@@ -153,7 +160,7 @@ class ObjectMachine(RuleBasedStateMachine):
         self._pass(LEASE_S + LATE_S)
         self._check_no_rows()
         for thing in self.coordinator.model.objects.values():
-            assert not thing.line
+            assert not thing.waiting
             thing.check_idle()
         if self.coordinator.is_durable:
             self.coordinator.crash()

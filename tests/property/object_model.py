@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from hypothesis import strategies as st
 
+from crawlfleet.coordinator.core.objects.rows import PartRow
 from crawlfleet.shared.objects import FORGOTTEN, OPEN, PLACE_LOST, WITHDRAW, ObjectCall
 
 Key = tuple[str, int, int]
@@ -40,6 +41,15 @@ class Raised(NamedTuple):
     """An operation raised this error."""
 
     error: str
+
+
+#: How long a call waits: not at all, for a while, for longer than a lease, without limit.
+TIMEOUTS = st.sampled_from([0.0, 0.5, 2.0, 9.0, None, None, None])
+
+
+def named(method: str, *args: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[str, tuple[Any, ...]]]:
+    """Draw an operation of one method."""
+    return st.tuples(st.just(method), st.tuples(*args))
 
 
 class Waits(NamedTuple):
@@ -85,6 +95,13 @@ class KindModel:
         self.model = model
         self.name = name
         self.line: list[Call] = []
+        #: Those who wait for something else.
+        self.other_line: list[Call] = []
+
+    @property
+    def waiting(self) -> list[Call]:
+        """All calls that wait."""
+        return self.line + self.other_line
 
     @staticmethod
     def perform(proxy: Any, op: Op) -> Outcome:
@@ -100,11 +117,11 @@ class KindModel:
         method = getattr(self, f"do_{call.op.method.strip('_')}")
         return method(call, *call.op.args)
 
-    def park(self, call: Call, note: Any = None) -> Outcome:
+    def park(self, call: Call, note: Any = None, *, other: bool = False) -> Outcome:
         """Let a call wait, or answer False if it may not."""
         if not call.may_wait:
             return False
-        self.line.append(call._replace(note=note))
+        (self.other_line if other else self.line).append(call._replace(note=note))
         return WAITS
 
     def expired(self, call: Call) -> None:
@@ -120,8 +137,8 @@ class KindModel:
     def lost(self, session: str, _waits: list[Call]) -> None:
         """Hear of the end of a session, whose calls have left the line."""
 
-    def check(self, row: Any) -> None:
-        """Check the object's row against this model, and what holds at any time."""
+    def check(self, row: Any, _parts: list[PartRow]) -> None:
+        """Check the object's row and parts against this model, and what holds at any time."""
 
     def check_idle(self) -> None:
         """Check what holds once all programs have gone."""
@@ -196,7 +213,7 @@ class ObjectModel:
 
     def answer(self, thing: KindModel, call: Call, outcome: Outcome) -> None:
         """Answer a call that waits in the line of an object."""
-        thing.line.remove(call)
+        (thing.line if call in thing.line else thing.other_line).remove(call)
         self.changed = True
         self.callers[call.key[:2]] = (call, outcome)
         self.given[call.key] = outcome
@@ -205,7 +222,7 @@ class ObjectModel:
     def expire(self, now: float) -> None:
         """Tell objects of the calls whose time is over, in the order of their deadlines."""
         for thing, call in sorted(self._overdue(now), key=lambda due: due[1].deadline or 0.0):
-            if call in thing.line:  # an earlier one may have answered it
+            if call in thing.waiting:  # an earlier one may have answered it
                 self.changed = True
                 thing.expired(call)
 
@@ -233,7 +250,7 @@ class ObjectModel:
 
     def is_waiting(self, key: Key) -> bool:
         """Whether a call waits in some line."""
-        return any(call.key == key for thing in self.objects.values() for call in thing.line)
+        return any(call.key == key for thing in self.objects.values() for call in thing.waiting)
 
     def _read(self, call: Call) -> Outcome:
         outcome = self.objects[call.op.kind, call.op.name].run(call)
@@ -275,16 +292,16 @@ class ObjectModel:
         thing.withdrawn(waiting)
 
     def _where(self, call: Call) -> KindModel:
-        return next(thing for thing in self.objects.values() if any(each.key == call.key for each in thing.line))
+        return next(thing for thing in self.objects.values() if any(each.key == call.key for each in thing.waiting))
 
     def _waiting(self, call: Call) -> Call:
-        return next(each for each in self._where(call).line if each.key == call.key)
+        return next(each for each in self._where(call).waiting if each.key == call.key)
 
     def _overdue(self, now: float) -> list[tuple[KindModel, Call]]:
         return [
             (thing, call)
             for thing in self.objects.values()
-            for call in thing.line
+            for call in thing.waiting
             if call.deadline is not None and call.deadline <= now
         ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.property.object_coordinator import FUSES
@@ -21,6 +21,8 @@ SETTINGS = settings(
     max_examples=EXAMPLES,
     stateful_step_count=50 if _IS_LONG else 30,
     deadline=None,
+    # Shrinking takes minutes: a failure tells its whole story, and CRAWLFLEET_HYPOTHESIS=ci makes it a short one.
+    phases=[phase for phase in Phase if _IS_LONG or phase is not Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 FAULTS = (

@@ -1,0 +1,156 @@
+"""Plain models of what holds values: Value, dict, set, Namespace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from crawlfleet.coordinator.core.objects.rows import PartRow
+from crawlfleet.shared.wire.values import decode
+from tests.property.object_model import Call, KindModel, ObjectModel, Op, Outcome, Raised, named
+
+NUMBERS = st.integers(-3, 3)
+KEYS = st.sampled_from([1, True, 1.0, "a", (1, "b"), None])
+
+
+class ValueModel(KindModel):
+    """A number."""
+
+    kind = "Value"
+    operations = st.one_of(named("add", NUMBERS), named("set", NUMBERS), named("get"))
+    reads = frozenset({"get"})
+    last_reads = (("get", ()),)
+
+    def __init__(self, model: ObjectModel, name: str) -> None:
+        super().__init__(model, name)
+        self.value = 0
+
+    def do_get(self, _call: Call) -> Outcome:
+        return self.value
+
+    def do_set(self, _call: Call, value: int) -> Outcome:
+        self.value = value
+
+    def do_add(self, _call: Call, value: int) -> Outcome:
+        self.value += value
+        return self.value
+
+    def check(self, row: Any, _parts: list[PartRow]) -> None:
+        assert row.value == self.value
+
+
+class DictModel(KindModel):
+    """A dict of Python."""
+
+    kind = "dict"
+    operations = st.one_of(
+        named("__setitem__", KEYS, NUMBERS),
+        named("__setitem__", KEYS, NUMBERS),
+        named("__getitem__", KEYS),
+        named("__delitem__", KEYS),
+        named("__contains__", KEYS),
+        named("__len__"),
+        named("get", KEYS, NUMBERS),
+        named("setdefault", KEYS, NUMBERS),
+        named("pop", KEYS, NUMBERS),
+        named("pop", KEYS),
+        named("popitem"),
+        named("update", st.dictionaries(KEYS, NUMBERS, max_size=3)),
+        named("clear"),
+        named("copy"),
+    )
+    reads = frozenset({"__getitem__", "__contains__", "__len__", "get", "copy"})
+    last_reads = (("copy", ()), ("__len__", ()))
+
+    def __init__(self, model: ObjectModel, name: str) -> None:
+        super().__init__(model, name)
+        self.contents: dict[Any, Any] = {}
+
+    def run(self, call: Call) -> Outcome:
+        try:
+            return getattr(self.contents, call.op.method)(*call.op.args)
+        except KeyError:
+            return Raised("KeyError")
+
+    def check(self, row: Any, parts: list[PartRow]) -> None:
+        entries = [(decode(part.name), decode(part.value)) for part in parts]
+        assert repr(entries) == repr(list(self.contents.items()))
+        assert row.size == len(self.contents)
+
+
+class SetModel(KindModel):
+    """A set of Python, which remembers the order in which members were added."""
+
+    kind = "set"
+    operations = st.one_of(
+        named("add", KEYS),
+        named("add", KEYS),
+        named("discard", KEYS),
+        named("remove", KEYS),
+        named("pop"),
+        named("__contains__", KEYS),
+        named("__len__"),
+        named("update", st.lists(KEYS, max_size=1)),
+        named("difference_update", st.lists(KEYS, max_size=3)),
+        named("intersection_update", st.lists(KEYS, max_size=3)),
+        named("symmetric_difference_update", st.lists(KEYS, max_size=1)),
+        named("clear"),
+        named("copy"),
+    )
+    reads = frozenset({"__contains__", "__len__", "copy"})
+    last_reads = (("copy", ()), ("__len__", ()))
+
+    def __init__(self, model: ObjectModel, name: str) -> None:
+        super().__init__(model, name)
+        self.members: dict[Any, None] = {}
+
+    def run(self, call: Call) -> Outcome:
+        if call.op.method == "pop":
+            return self.members.popitem()[0] if self.members else Raised("KeyError")
+        plain = set(self.members)
+        try:
+            outcome = getattr(plain, call.op.method)(*call.op.args)
+        except KeyError:
+            return Raised("KeyError")
+        stay = {member: None for member in self.members if member in plain}
+        self.members = {**stay, **dict.fromkeys(plain - stay.keys())}
+        return outcome
+
+    def check(self, row: Any, parts: list[PartRow]) -> None:
+        assert repr([decode(part.name) for part in parts]) == repr(list(self.members))
+        assert row.size == len(self.members)
+
+
+class NamespaceModel(KindModel):
+    """Attributes."""
+
+    kind = "Namespace"
+    operations = st.one_of(
+        named("set", st.sampled_from("xy"), NUMBERS),
+        named("get", st.sampled_from("xy")),
+        named("delete", st.sampled_from("xy")),
+    )
+    reads = frozenset({"get"})
+
+    def __init__(self, model: ObjectModel, name: str) -> None:
+        super().__init__(model, name)
+        self.contents: dict[str, Any] = {}
+
+    @staticmethod
+    def perform(proxy: Any, op: Op) -> Outcome:
+        if op.method == "set":
+            return setattr(proxy, *op.args)
+        return getattr(proxy, *op.args) if op.method == "get" else delattr(proxy, *op.args)
+
+    def do_set(self, _call: Call, name: str, value: Any) -> Outcome:
+        self.contents[name] = value
+
+    def do_get(self, _call: Call, name: str) -> Outcome:
+        return self.contents.get(name, Raised("AttributeError"))
+
+    def do_delete(self, _call: Call, name: str) -> Outcome:
+        return None if self.contents.pop(name, None) is not None else Raised("AttributeError")
+
+    def check(self, _row: Any, parts: list[PartRow]) -> None:
+        assert {decode(part.name): decode(part.value) for part in parts} == self.contents
