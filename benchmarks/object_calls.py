@@ -223,6 +223,9 @@ class Commands:
         self._source = source
         self._prepared: dict[str, Operation] = {}
 
+    def start(self) -> None:
+        """Do nothing: whoever answers has started."""
+
     def prepare(self, operation: str) -> bool:
         """Open what an operation needs, and warm it up; False if the source does not have such objects."""
         if operation not in self._prepared:

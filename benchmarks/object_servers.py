@@ -106,9 +106,12 @@ def contestant(name: str, callers: int) -> Iterator[Contestant]:
 
 @contextmanager
 def contestants(names: Sequence[str], callers: int) -> Iterator[list[Contestant]]:
-    """Run several at the same time."""
+    """Run several at the same time; all callers have started then."""
     with ExitStack() as stack:
-        yield [stack.enter_context(contestant(name, callers)) for name in names]
+        running = [stack.enter_context(contestant(name, callers)) for name in names]
+        for each in running:
+            each.ask(callers, "start")
+        yield running
 
 
 def choose(without: Sequence[str]) -> list[str]:
