@@ -5,6 +5,7 @@ fleet.Lock("login")     a `crawlfleet.objects.Lock`
 
 from __future__ import annotations
 
+from crawlfleet.worker.talk.objects.arrays import Array
 from crawlfleet.worker.talk.objects.barriers import Barrier
 from crawlfleet.worker.talk.objects.conditions import Condition
 from crawlfleet.worker.talk.objects.dicts import Dict
@@ -19,6 +20,7 @@ from crawlfleet.worker.talk.objects.sets import Set
 from crawlfleet.worker.talk.objects.values import Value
 
 __all__ = [
+    "Array",
     "Barrier",
     "BoundedSemaphore",
     "Condition",

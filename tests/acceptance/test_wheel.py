@@ -36,7 +36,7 @@ def look(fleet: Fleet) -> None:
     reveal_type(fleet.status())
     reveal_type(fleet.status().pending)
     reveal_type(fleet.Value("n"))
-    reveal_type(fleet.Value("n").get())
+    reveal_type(fleet.Value("n").add(1))
     reveal_type(fleet.Queue().get())
 
 look(connect("cf1:"))

@@ -56,3 +56,21 @@ def test_what_does_not_fit_into_a_message_is_refused_and_large_contents_are_read
     for number in range(3):
         d[number] = bytes(8_000_000)
     assert cast(dict[int, bytes], other.dict("large").copy()) == dict.fromkeys(range(3), bytes(8_000_000))
+
+
+def test_a_value_and_an_array_of_two_programs(fleets: tuple[Fleet, Fleet]) -> None:
+    one, other = fleets
+    value = one.Value("n", "i", 5)
+    with value.get_lock():
+        value.value += 1
+        assert other.Value("n").acquire(blocking=False) == 0
+    assert other.Value("n", "i").value == 6
+    with pytest.raises(OverflowError, match="does not fit typecode 'i'"):
+        value.value = 2**40
+    with pytest.raises(OverflowError, match="does not fit typecode 'i'"):
+        value.add(2**31 - 1)
+    one.Value("big").set(2**100)
+    assert other.Value("big").add(1) == 2**100 + 1
+    numbers = one.Array("a", "d", 1_000_000)
+    numbers[::100_000] = range(10)
+    assert sum(other.Array("a")[:]) == 45

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from crawlfleet.coordinator.core.objects import blocks, entries, lists
+from crawlfleet.coordinator.core.objects import arrays, blocks, entries, lists
 from crawlfleet.coordinator.core.objects.blocks import ListRow
 from crawlfleet.coordinator.core.objects.rows import ObjectsRow, PartRow
 from tests.unit.object_fleet import ObjectFleet
@@ -61,6 +62,14 @@ LIST_CALLS = (
     | calls("__setitem__", SLICES, ITERABLES)
     | calls("pop reverse sort clear __len__")
     | calls("__mul__ __rmul__ __imul__", st.integers(-1, 3))
+)
+
+
+ARRAY_CALLS = (
+    calls("__getitem__", INDEXES | SLICES)
+    | calls("__setitem__", INDEXES, st.integers(-(2**31), 2**31 - 1))
+    | calls("__setitem__", SLICES, st.lists(st.integers(-9, 9), max_size=10))
+    | calls("__len__")
 )
 
 
@@ -135,3 +144,14 @@ def test_a_list_is_as_pythons(initial: list[Any], steps: list[Call]) -> None:
         shared.clear()
     assert fleet.rows(PartRow) == []
     assert fleet.rows(ObjectsRow)[0].size_bytes == 0
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-9, 9), max_size=10), st.lists(ARRAY_CALLS, max_size=15))
+def test_an_array_is_as_multiprocessings(initial: list[int], steps: list[Call]) -> None:
+    fleet = ObjectFleet()
+    with patch.object(arrays, "BLOCK_BYTES", 8), patch.object(arrays, "PAGE_BYTES", 12):
+        shared, plain = program(fleet).Array("a", "i", initial), multiprocessing.Array("i", initial, lock=False)
+        for step in steps:
+            assert outcome(shared, step) == outcome(plain, step), step
+            assert shared[:] == plain[:], step

@@ -28,6 +28,9 @@ from tests.policies import make_policy
 
 WAITS = "waits"
 
+#: The options with which tests open a kind if they say nothing else.
+DEFAULT_OPTIONS: dict[str, tuple[Any, ...]] = {"Value": ("", 0)}
+
 
 class ObjectFleet:
     """The coordinator's half: rules, store, and the answers to calls that have waited."""
@@ -121,7 +124,7 @@ class ProgramThread:
     def open(self, kind: str, name: str, *options: Any) -> Handle:
         """Open an object; raise `Failed` if that is refused."""
         handle = Handle(self, kind, name)
-        handle.opened = handle.call(OPEN, *options)
+        handle.opened = handle.call(OPEN, *(options or DEFAULT_OPTIONS.get(kind, ())))
         return handle
 
     def send(self, kind: str, name: str, method: str, args: tuple[Any, ...], timeout_s: float | None = 0.0) -> Any:

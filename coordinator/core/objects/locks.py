@@ -39,6 +39,14 @@ class ConditionLockRow(RLockRow, frozen=True, kw_only=True):
     """The lock of a condition that shares no other."""
 
 
+class ValueLockRow(LockRow, frozen=True, kw_only=True):
+    """The lock of a Value of the same name."""
+
+
+class ArrayLockRow(LockRow, frozen=True, kw_only=True):
+    """The lock of an Array of the same name."""
+
+
 def acquire(desk: Desk, row: LockRow) -> Any:
     """Return the fencing number as soon as the lock is free; False if it is not in time."""
     if row.owner is None:
@@ -128,4 +136,6 @@ def _kind(row: type[LockRow], table: str, *, again: bool) -> ObjectKind:
 
 LOCK = _kind(LockRow, "locks", again=False)
 RLOCK = _kind(RLockRow, "object_rlocks", again=True)
+VALUE_LOCK = _kind(ValueLockRow, "object_value_locks", again=True)
+ARRAY_LOCK = _kind(ArrayLockRow, "object_array_locks", again=True)
 CONDITION_LOCK = _kind(ConditionLockRow, "object_condition_locks", again=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from crawlfleet.shared.wire.manager import FleetManager, ObjectsProxy
 from crawlfleet.worker.talk.objects import locks
+from crawlfleet.worker.talk.objects.arrays import Array
 from crawlfleet.worker.talk.objects.barriers import Barrier
 from crawlfleet.worker.talk.objects.client import ObjectClient
 from crawlfleet.worker.talk.objects.conditions import Condition
@@ -118,9 +119,13 @@ class SharedObjects:
         """Return the barrier of that name; `action` and `timeout` are this program's own."""
         return Barrier(self, name, parties, action, timeout)
 
-    def Value(self, name: str) -> Value:
-        """Return the number of that name; it starts at 0."""
-        return Value(self, name)
+    def Value(self, name: str, typecode: Any = None, initial: Any = 0) -> Value:
+        """Return the number of that name; whoever creates it gives it its typecode, if any, and its initial value."""
+        return Value(self, name, typecode, initial)
+
+    def Array(self, name: str, typecode: Any = None, size_or_initializer: int | Iterable[Any] | None = None) -> Array:
+        """Return the array of that name; whoever creates it gives it a typecode, and a size or its first values."""
+        return Array(self, name, typecode, size_or_initializer)
 
     def dict(self, name: str, /, *initial: Any, **more: Any) -> Dict:
         """Return the dict of that name; whoever creates it gives it its first entries, as `dict(...)` does."""
