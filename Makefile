@@ -76,6 +76,10 @@ test-compose: $(INSTALLED) ## run the test that crawls from containers
 torture: $(INSTALLED) ## kill coordinator and workers at random in N runs (each once; resumes where it stopped)
 	$(BIN)/python -m tests.fault.torture --runs $(or $(N),50) --out .make/torture.jsonl
 
+.PHONY: torture-objects
+torture-objects: $(INSTALLED) ## kill programs that share named objects, and their coordinator, in N runs (resumes, too)
+	$(BIN)/python -m tests.fault.object_torture --runs $(or $(N),50) --out .make/object-torture.jsonl
+
 .PHONY: simulate
 simulate: $(INSTALLED) ## run SEEDS seeds of the simulated crawl (resumes where it stopped)
 	$(BIN)/python -m tests.simulation --seeds 0:$(or $(SEEDS),2000) --least 100 --processes $$(nproc) \

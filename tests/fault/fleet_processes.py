@@ -60,9 +60,9 @@ class FleetProcesses:
         for process in self._started:
             end_group(process)
 
-    def start_coordinator(self) -> subprocess.Popen[bytes]:
-        """Start the coordinator, or start it again where it was."""
-        arguments = (str(self.job), "--bind", f"127.0.0.1:{self.port}", "--crawls", str(self.crawl.parent))
+    def start_coordinator(self, *more: str) -> subprocess.Popen[bytes]:
+        """Start the coordinator, or start it again where it was, with `more` options."""
+        arguments = (str(self.job), "--bind", f"127.0.0.1:{self.port}", "--crawls", str(self.crawl.parent), *more)
         self.coordinator = self._start("coordinator.txt", *self._preface, *python("crawlfleet.coordinator"), *arguments)
         return self.coordinator
 

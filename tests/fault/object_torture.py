@@ -1,0 +1,404 @@
+"""Kills at random of programs that use named objects, and of their coordinator: one seed is one run of real processes.
+
+    python -m tests.fault.object_torture --runs 200 --out object_torture.jsonl
+
+runs the seeds that the file does not hold yet, adds a line for each, and prints what all lines come to. A program that
+is killed is replaced by another one. At the end all must have ended, and what is left must agree with what they were
+answered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import queue
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from random import Random
+
+from crawlfleet import Fleet, connect
+from crawlfleet.coordinator.crawl_folder import JOIN
+from crawlfleet.shared import log
+from tests.fault.fleet_processes import FleetProcesses, await_that, kill
+from tests.fault.object_program import PATIENCE_S, UNITS, run
+
+PROGRAMS = 4
+ROUNDS = 60
+LEASE_S = 2.0
+END_S = 90.0
+LOOK_S = 0.5
+JOB = f"name: objects\nseeds: []\nlease: {LEASE_S:g}s\n"
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["tests.fault.object_program"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill:
+    """Whom to kill after some seconds: any `program`, the `holder` of the lock, or the `coordinator`, which is away
+    for `away_s`.
+    """
+
+    victim: str
+    after_s: float
+    away_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What became of one seed. `met`: how often somebody entered a section that a killed or lost one had left open."""
+
+    seed: int
+    program_kills: int
+    holder_kills: int
+    coordinator_kills: int
+    answered: int
+    unanswered: int
+    met: int
+    lost: int
+    elapsed_s: float
+    problems: tuple[str, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every promise was kept."""
+        return not self.problems
+
+
+def plan(seed: int) -> list[Kill]:
+    """Draw one to five kills."""
+    rng = Random(f"kills {seed}")
+    return [
+        Kill(
+            victim=rng.choices(("program", "holder", "coordinator"), (4, 3, 3))[0],
+            after_s=rng.uniform(0.0, 0.4),
+            away_s=rng.choice((0.0, rng.uniform(0, 0.6))),
+        )
+        for _ in range(rng.randint(1, 5))
+    ]
+
+
+class Torturer:
+    """The programs of a run, who is killed and replaced."""
+
+    def __init__(self, fleet: FleetProcesses, folder: Path, seed: int) -> None:
+        self._fleet = fleet
+        self._folder = folder
+        self._rng = Random(f"victims {seed}")
+        self._started = 0
+        self.kills: Counter[str] = Counter()
+        self.killed: set[str] = set()
+        self.programs: dict[str, BaseProcess] = {}
+
+    def start(self) -> None:
+        """Start one more program."""
+        self._started += 1
+        name = f"p{self._started}"
+        arguments = (self._folder, self._fleet.crawl / JOIN, name, ROUNDS)
+        process = _forks.Process(target=run, args=arguments, name=name)
+        process.start()
+        self.programs[name] = process
+
+    def carry_out(self, kills: Iterable[Kill]) -> None:
+        """Kill as planned."""
+        for each in kills:
+            time.sleep(each.after_s)
+            if each.victim == "coordinator":
+                self._kill_coordinator(each.away_s)
+            else:
+                self._kill_program(each.victim)
+
+    def end(self) -> None:
+        """Kill whoever still runs."""
+        for process in self.programs.values():
+            process.kill()
+            process.join()
+
+    def _kill_coordinator(self, away_s: float) -> None:
+        assert self._fleet.coordinator is not None
+        kill(self._fleet.coordinator)
+        self.kills["coordinator"] += 1
+        time.sleep(away_s)
+        self._fleet.start_coordinator("--wait")
+
+    def _kill_program(self, victim: str) -> None:
+        alive = [name for name, process in self.programs.items() if process.is_alive()]
+        holder = self._holder()
+        if not alive:
+            return
+        name = holder if victim == "holder" and holder in alive else self._rng.choice(alive)
+        self.programs[name].kill()
+        self.programs[name].join()
+        self.killed.add(name)
+        self.kills["holder" if name == holder else "program"] += 1
+        self.start()
+
+    def _holder(self) -> str:
+        """Return who holds the lock, if somebody does."""
+        until = time.monotonic() + LOOK_S
+        while time.monotonic() < until:
+            for name in self.programs:
+                words = last_line(self._folder / f"{name}.log")
+                if words and words[0] in ("entered", "met"):
+                    return name
+        return ""
+
+
+def run_seed(seed: int, folder: Path) -> Run:
+    """Let programs work under the seed's kills; say what came of it."""
+    began_at = time.monotonic()
+    job = folder / "objects.yaml"
+    job.write_text(JOB)
+    with FleetProcesses(folder, job) as fleet:
+        fleet.start_coordinator("--wait")
+        torturer = Torturer(fleet, folder, seed)
+        try:
+            fleet.token()
+            with connect(fleet.crawl / JOIN, PATIENCE_S) as witness:
+                witness.Value("sum")
+                for _ in range(PROGRAMS):
+                    torturer.start()
+                torturer.carry_out(plan(seed))
+                problems = await_programs(torturer)
+                logs = read_logs(folder, torturer.programs)
+                problems += check_logs(logs) + check_objects(witness, logs)
+            problems += await_coordinator(fleet)
+        finally:
+            torturer.end()
+    words = Counter(line[0] for lines in logs.values() for line in lines)
+    tried = sum(count for word, count in words.items() if word.startswith("try-"))
+    answered = sum(words[word] for word in ("added", "put", "appended", "set", "sent", "received", "received-nothing"))
+    return Run(
+        seed=seed,
+        program_kills=torturer.kills["program"],
+        holder_kills=torturer.kills["holder"],
+        coordinator_kills=torturer.kills["coordinator"],
+        answered=answered,
+        unanswered=tried - answered,
+        met=words["met"],
+        lost=words["lost"],
+        elapsed_s=round(time.monotonic() - began_at, 3),
+        problems=tuple(problems),
+    )
+
+
+def await_programs(torturer: Torturer) -> list[str]:
+    """Wait for the end of all programs; return what was wrong about it."""
+    until = time.monotonic() + END_S
+    problems = []
+    for name, process in list(torturer.programs.items()):
+        process.join(max(0.0, until - time.monotonic()))
+        if process.is_alive():
+            problems.append(f"{name} hangs")
+        elif process.exitcode != 0 and name not in torturer.killed:
+            problems.append(f"{name} ended with {process.exitcode}")
+    return problems
+
+
+def await_coordinator(fleet: FleetProcesses) -> list[str]:
+    """Wait for the end of the coordinator, whose last program has gone."""
+    coordinator = fleet.coordinator
+    assert coordinator is not None
+    try:
+        await_that(lambda: coordinator.poll() is not None, END_S, "end of the crawl")
+    except AssertionError as error:
+        return [str(error)]
+    return [] if coordinator.returncode == 0 else [f"the coordinator ended with {coordinator.returncode}"]
+
+
+Log = list[list[str]]
+
+
+def read_logs(folder: Path, names: Iterable[str]) -> dict[str, Log]:
+    """Read what programs have logged."""
+    paths = {name: folder / f"{name}.log" for name in names}
+    return {name: _lines(path.read_text()) for name, path in paths.items() if path.exists()}
+
+
+def last_line(path: Path) -> list[str]:
+    """Return the words of the last line of a log."""
+    lines = _lines(path.read_text()) if path.exists() else []
+    return lines[-1] if lines else []
+
+
+def check_logs(logs: dict[str, Log]) -> list[str]:
+    """Check the fences: each is given once, and whoever was met in the section had lost the lock."""
+    problems = [f"{name}: {' '.join(line)}" for name, lines in logs.items() for line in lines if line[0] == "error"]
+    entered = {int(line[1]): name for name, lines in logs.items() for line in lines if line[0] == "entered"}
+    left = {int(line[1]) for lines in logs.values() for line in lines if line[0] == "left"}
+    given = [line[1] for lines in logs.values() for line in lines if line[0] == "entered"]
+    if len(given) != len(set(given)):
+        problems.append("a fencing number was given twice")
+    for name, lines in logs.items():
+        own = [int(line[1]) for line in lines if line[0] == "entered"]
+        if own != sorted(own):
+            problems.append(f"{name} got smaller fencing numbers: {own}")
+        for line in lines:
+            if line[0] == "met" and (int(line[1]) in left or int(line[1]) >= int(line[2])):
+                problems.append(f"{name} met {entered.get(int(line[1]))} in the section: {' '.join(line)}")
+            if line[0] == "disturbed" and int(line[1]) in left:
+                problems.append(f"{name} was disturbed in the section")
+    return problems
+
+
+def check_objects(fleet: Fleet, logs: dict[str, Log]) -> list[str]:
+    """Check that what the objects hold agrees with what programs were answered; finish what they have left."""
+    return [
+        *_check_lock(fleet, logs),
+        *_check_sum(fleet, logs),
+        *_check_tasks(fleet, logs),
+        *_check_mail(fleet, logs),
+        *_check_list(fleet, logs),
+        *_check_own(fleet, logs),
+    ]
+
+
+def _check_lock(fleet: Fleet, logs: dict[str, Log]) -> list[str]:
+    fence = fleet.Lock("door").acquire(timeout=END_S)
+    most = max((int(line[1]) for lines in logs.values() for line in lines if line[0] == "entered"), default=0)
+    units = fleet.BoundedSemaphore("units", UNITS)
+    with suppress(AssertionError):
+        await_that(lambda: units.get_value() == UNITS, END_S, "units")
+    problems = [] if fence > most else [f"the lock was given with {fence} after {most}"]
+    return problems if units.get_value() == UNITS else [*problems, f"{units.get_value()} units are left"]
+
+
+def _check_sum(fleet: Fleet, logs: dict[str, Log]) -> list[str]:
+    tried, added, total = len(_all(logs, "try-add")), len(_all(logs, "added")), fleet.Value("sum").value
+    return [] if added <= total <= tried else [f"{added} of {tried} adds were answered, the sum is {total}"]
+
+
+def _check_tasks(fleet: Fleet, logs: dict[str, Log]) -> list[str]:
+    """Do all tasks that are left, of killed programs too; then each that was put has been done."""
+    tasks, done = fleet.JoinableQueue("tasks"), fleet.dict("done")
+    with suppress(queue.Empty):
+        while True:
+            done.setdefault(tasks.get(timeout=LEASE_S + 1.0), "end")
+            tasks.task_done()
+    tasks.join()
+    keys, put, tried = set(done.keys()), _items(logs, "put"), _items(logs, "try-put")
+    lost, unknown = put - keys, keys - tried
+    return [f"never done: {sorted(lost)}"] * bool(lost) + [f"done but never put: {sorted(unknown)}"] * bool(unknown)
+
+
+def _check_mail(fleet: Fleet, logs: dict[str, Log]) -> list[str]:
+    mail, left = fleet.Queue("mail", 5), []
+    with suppress(queue.Empty):
+        while True:
+            left.append(mail.get_nowait())
+    received = [*(line[1] for line in _all(logs, "received")), *left]
+    tried_to_receive = len(_all(logs, "try-receive"))
+    unheard = tried_to_receive - len(_all(logs, "received")) - len(_all(logs, "received-nothing"))
+    missing = _items(logs, "sent") - set(received)
+    problems = [f"received twice: {item}" for item, count in Counter(received).items() if count > 1]
+    problems += [f"received but never sent: {item}" for item in set(received) - _items(logs, "try-send")]
+    return problems + [f"sent, but never received: {sorted(missing)}"] * (len(missing) > unheard)
+
+
+def _check_list(fleet: Fleet, logs: dict[str, Log]) -> list[str]:
+    items = list(fleet.list("list"))
+    problems = [f"{item} is in the list {count} times" for item, count in Counter(items).items() if count > 1]
+    problems += [f"{item} was appended, and is not in the list" for item in _items(logs, "appended") - set(items)]
+    problems += [f"{item} is in the list, unasked" for item in set(items) - _items(logs, "try-append")]
+    for name in logs:
+        own = [int(item.rpartition("-")[2]) for item in items if item.startswith(f"{name}-")]
+        problems += [f"the items of {name} are in the wrong order"] * (own != sorted(own))
+    return problems
+
+
+def _check_own(fleet: Fleet, logs: dict[str, Log]) -> list[str]:
+    """The value that a program set last is there, or the one after it, whose answer it did not hear."""
+    own, problems = fleet.dict("own").copy(), []
+    for name, lines in logs.items():
+        known = [line[1] for line in lines if line[0] == "set"][-1:]
+        may_be = [line[1] for line in lines if line[0] == "try-set"][-1:]
+        value = own.get(name)
+        if value not in known + may_be and (known or value is not None):
+            problems.append(f"{name} has {value}, and was told {known}, tried {may_be}")
+    return problems
+
+
+def _all(logs: dict[str, Log], word: str) -> list[list[str]]:
+    return [line for lines in logs.values() for line in lines if line[0] == word]
+
+
+def _items(logs: dict[str, Log], word: str) -> set[str]:
+    return {line[1] for line in _all(logs, word)}
+
+
+def _lines(text: str) -> Log:
+    return [line.split(" ") for line in text.split("\n")[:-1]]
+
+
+def run_many(seeds: Sequence[int], root: Path, at_once: int) -> Iterable[Run]:
+    """Run seeds, some at once; yield each as it ends. The folder of a run that is not clean is kept."""
+
+    def one(seed: int) -> Run:
+        folder = Path(tempfile.mkdtemp(prefix=f"seed-{seed}-", dir=root))
+        done = run_seed(seed, folder)
+        if done.is_clean:
+            shutil.rmtree(folder)
+        return done
+
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        for done in as_completed([pool.submit(one, seed) for seed in seeds]):
+            yield done.result()
+    finally:  # what runs is let run to its end: it ends its processes itself
+        pool.shutdown(cancel_futures=True)
+
+
+def totals(runs: Sequence[Run]) -> str:
+    """Say what runs come to, in one line."""
+    return (
+        f"runs {len(runs)}, kills of programs {sum(each.program_kills for each in runs)}, "
+        f"of holders {sum(each.holder_kills for each in runs)}, "
+        f"of coordinators {sum(each.coordinator_kills for each in runs)}, "
+        f"calls answered {sum(each.answered for each in runs)}, not answered {sum(each.unanswered for each in runs)}, "
+        f"sections left open {sum(each.met for each in runs)}, locks lost {sum(each.lost for each in runs)}, "
+        f"not clean {sum(not each.is_clean for each in runs)}"
+    )
+
+
+def read_runs(path: Path) -> list[Run]:
+    """Read the runs that a file holds; none if it is not there."""
+    if not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [Run(**{**line, "problems": tuple(line["problems"])}) for line in lines]
+
+
+def main() -> int:
+    """Run the seeds that are missing, and print the totals; exit 1 if a run was not clean."""
+    parser = argparse.ArgumentParser(description="Kill programs and their coordinator at random, and check objects.")
+    parser.add_argument("--runs", type=int, default=50, help="how many seeds, from 0 on (default: 50)")
+    parser.add_argument("--out", type=Path, default=Path("object_torture.jsonl"), help="where each run leaves a line")
+    parser.add_argument("--at-once", type=int, default=2, help="how many runs at a time (default: 2)")
+    args = parser.parse_args()
+    log.configure(level="error")
+    runs = [each for each in read_runs(args.out) if each.seed < args.runs]
+    missing = sorted(set(range(args.runs)) - {each.seed for each in runs})
+    root = Path(tempfile.mkdtemp(prefix="crawlfleet-objects-"))
+    with args.out.open("a") as file:
+        for done in run_many(missing, root, args.at_once):
+            runs.append(done)
+            file.write(json.dumps(asdict(done)) + "\n")
+            file.flush()
+            if not done.is_clean:
+                print(f"seed {done.seed} is not clean, see {root}: {done}", flush=True)
+    print(totals(runs))
+    return 0 if all(each.is_clean for each in runs) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
