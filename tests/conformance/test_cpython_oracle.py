@@ -64,8 +64,8 @@ LEFT_OUT = {
 
 #: Classes and cases that check more if they take us for processes than for a manager.
 LIKE_PROCESSES = {
-    "_TestBarrier",
     "_TestConnection",
+    "Barrier.test_thousand",
     "Queue.test_queue_feeder_donot_stop_onexc",
     "Semaphore.test_timeout",
 }
