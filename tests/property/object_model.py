@@ -246,7 +246,7 @@ class ObjectModel:
         if not keep_answers:
             self._forget(session)
         elif len(lost) > self.max_lost:
-            self._forget(min(lost, key=lambda name: lost[name]))
+            self._forget(min(lost, key=lambda name: (lost[name], name)))
 
     def is_waiting(self, key: Key) -> bool:
         """Whether a call waits in some line."""

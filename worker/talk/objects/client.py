@@ -101,7 +101,10 @@ class ObjectClient:
         self._free: list[_Slot] = []
         self._slots = 0
         self._waiting: dict[int, _Slot] = {}
-        self._collecting = False
+        self._is_collecting = False
+        # The thread that collects rests until this bell rings.
+        self._bell = self._threads.inbox()
+        self._is_resting = False
         self._numbers = itertools.count(1)
         self._thread = self._threads.local()
         self._closed = False
@@ -136,6 +139,7 @@ class ObjectClient:
         """Raise `ValueError` at the calls that wait, and at all later ones."""
         with self._state:
             self._closed = True
+            self._ring()
             waiting = list(self._waiting.values())
         for slot in waiting:
             slot.inbox.put(_closed())
@@ -173,9 +177,16 @@ class ObjectClient:
             if self._closed:
                 raise _closed()
             slot.epoch = epoch
-            if not self._collecting:
-                self._collecting = True
+            self._ring()
+            if not self._is_collecting:
+                self._is_collecting = True
                 self._threads.start(self._collect)
+
+    def _ring(self) -> None:
+        """Wake the thread that collects."""
+        if self._is_resting:
+            self._is_resting = False
+            self._bell.put(None)
 
     def _withdraw(self, slot: _Slot, message: ObjectCall) -> None:
         """Give up a call: it leaves its line, or its answer is taken back. If need be, another thread sees to that."""
@@ -203,17 +214,21 @@ class ObjectClient:
             self._free_slot(slot)
 
     def _collect(self) -> None:
-        """Collect answers as long as calls wait; the top of a thread."""
+        """Collect answers as long as calls wait, and a poll longer, which the next wait finds open; then rest.
+
+        The top of a thread.
+        """
         cursor, lost_at, pause_s = 0, None, FIRST_PAUSE_S
         coordinator: Coordinator | None = None
-        while self._goes_on():
+        is_quiet = False
+        while self._goes_on(is_quiet):
             try:
                 coordinator = coordinator or self._dial()
                 collected = coordinator.collect(self._session, cursor, COLLECT_S)
-                cursor = collected.upto
+                cursor, is_quiet = collected.upto, not collected.woken
                 self._take(collected)
             except Exception as error:  # noqa: BLE001  # the top of a thread: whoever waits must hear of it
-                coordinator, cursor = None, 0  # another incarnation counts anew
+                coordinator, cursor, is_quiet = None, 0, True  # another incarnation counts anew
                 lost_at = lost_at or self._clock()
                 if not isinstance(error, Unreachable) or self._clock() > lost_at + self._patience_s:
                     self._answer_all(error)
@@ -231,10 +246,14 @@ class ObjectClient:
             self._answer_all(JobFinished("the crawl is over"))
         self._resend(collected.epoch)
 
-    def _goes_on(self) -> bool:
+    def _goes_on(self, is_quiet: bool) -> bool:
+        """Rest until a call waits, if none does and the last poll brought nothing; say whether to go on."""
         with self._state:
-            self._collecting = bool(self._waiting) and not self._closed
-            return self._collecting
+            self._is_resting = is_quiet and not self._closed and not any(slot.epoch for slot in self._waiting.values())
+            is_resting = self._is_resting
+        if is_resting:
+            self._bell.get(timeout=None)
+        return not self._closed
 
     def _resend(self, epoch: int) -> None:
         """Send the calls again that wait at another incarnation of the coordinator."""
