@@ -1,4 +1,4 @@
-"""What holds for every suite: under CI a skipped test is a failure, since CI can run them all."""
+"""What holds for every suite: under CI a skipped test is a failure, since CI can run them all; logging is as before."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Generator
 
 import pytest
+import structlog
 
 # Which interpreters a machine has beside the one that runs is not for CI to choose.
 MAY_BE_MISSING = ("no Python ",)
@@ -31,3 +32,8 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _fail_if_skipped(report)
     return report
+
+
+def pytest_runtest_teardown() -> None:
+    """Let no test see how another one has configured logging: `connect` and the commands do that."""
+    structlog.reset_defaults()

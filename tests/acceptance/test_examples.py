@@ -14,7 +14,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import structlog
 
 from crawlfleet import connect
 from crawlfleet.demo.server import serve as serve_shop
@@ -48,12 +47,6 @@ class Programs:
         self._stack.callback(child.communicate)
         self._stack.callback(child.kill)
         return child
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 import pytest
 import requests
-import structlog
 
 from crawlfleet import Fleet, JobFinished, connect
 from crawlfleet.fleet.work_queue import Queue
@@ -32,12 +31,6 @@ T = TypeVar("T")
 
 PAGES = {"/": page("home", "/a", "/b"), "/a": page("a"), "/b": page("b", "/a"), "/c": page("c")}
 ONE_SECOND = "lease: 1s\n"
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-import structlog
 
 from crawlfleet import Fleet, connect
 from crawlfleet.fleet.results import Results
@@ -24,7 +23,6 @@ def fleets(tmp_path: Path) -> Iterator[tuple[Fleet, Fleet]]:
         connect(crawl.token) as other,
     ):
         yield one, other
-    structlog.reset_defaults()
 
 
 def test_a_dict_with_a_name_is_shared_and_without_one_it_is_the_results(fleets: tuple[Fleet, Fleet]) -> None:
