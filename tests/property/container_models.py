@@ -1,4 +1,4 @@
-"""Plain models of what holds values: Value, dict, set, Namespace."""
+"""Plain models of what holds values: Value, dict, list, set, Namespace."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from crawlfleet.shared.wire.values import decode
 from tests.property.object_model import Call, KindModel, ObjectModel, Op, Outcome, Raised, named
 
 NUMBERS = st.integers(-3, 3)
+INDEXES = st.integers(-3, 3)
+ENDS = st.one_of(st.none(), INDEXES)
+SLICES = st.builds(slice, ENDS, ENDS, st.sampled_from([None, 1, 2, -1]))
 KEYS = st.sampled_from([1, True, 1.0, "a", (1, "b"), None])
 
 
@@ -44,6 +47,7 @@ class DictModel(KindModel):
     """A dict of Python."""
 
     kind = "dict"
+    proxy_errors = frozenset({"KeyError"})
     operations = st.one_of(
         named("__setitem__", KEYS, NUMBERS),
         named("__setitem__", KEYS, NUMBERS),
@@ -79,10 +83,51 @@ class DictModel(KindModel):
         assert row.size == len(self.contents)
 
 
+class ListModel(KindModel):
+    """A list of Python."""
+
+    kind = "list"
+    proxy_errors = frozenset({"ValueError"})
+    operations = st.one_of(
+        named("append", NUMBERS),
+        named("append", NUMBERS),
+        named("extend", st.lists(NUMBERS, max_size=3)),
+        named("insert", INDEXES, NUMBERS),
+        named("pop"),
+        named("pop", INDEXES),
+        named("remove", NUMBERS),
+        named("index", NUMBERS),
+        named("count", NUMBERS),
+        named("reverse"),
+        named("sort"),
+        named("clear"),
+        named("copy"),
+        named("__len__"),
+        named("__contains__", NUMBERS),
+        named("__getitem__", st.one_of(INDEXES, SLICES)),
+        named("__setitem__", INDEXES, NUMBERS),
+        named("__setitem__", SLICES, st.lists(NUMBERS, max_size=3)),
+        named("__delitem__", st.one_of(INDEXES, SLICES)),
+    )
+    reads = frozenset({"index", "count", "copy", "__len__", "__contains__", "__getitem__"})
+    last_reads = (("copy", ()), ("__len__", ()))
+
+    def __init__(self, model: ObjectModel, name: str) -> None:
+        super().__init__(model, name)
+        self.contents: list[Any] = []
+
+    def run(self, call: Call) -> Outcome:
+        try:
+            return getattr(self.contents, call.op.method)(*call.op.args)
+        except (IndexError, ValueError) as error:
+            return Raised(type(error).__name__)
+
+
 class SetModel(KindModel):
     """A set of Python, which remembers the order in which members were added."""
 
     kind = "set"
+    proxy_errors = frozenset({"KeyError"})
     operations = st.one_of(
         named("add", KEYS),
         named("add", KEYS),
@@ -126,6 +171,7 @@ class NamespaceModel(KindModel):
     """Attributes."""
 
     kind = "Namespace"
+    proxy_errors = frozenset({"AttributeError"})
     operations = st.one_of(
         named("set", st.sampled_from("xy"), NUMBERS),
         named("get", st.sampled_from("xy")),

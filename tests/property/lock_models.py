@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from crawlfleet.coordinator.core.objects.calls import End
 from crawlfleet.coordinator.core.objects.rows import PartRow
 from tests.property.object_model import TIMEOUTS, Call, KindModel, ObjectModel, Op, Outcome, Owner, Raised, named
 
@@ -20,6 +21,7 @@ class LockModel(KindModel):
         super().__init__(model, name)
         self.owner: Owner | None = None
         self.fence = 0
+        self.depth = 0
 
     @staticmethod
     def perform(proxy: Any, op: Op) -> Outcome:
@@ -28,21 +30,21 @@ class LockModel(KindModel):
     def do_acquire(self, call: Call, _timeout: float | None) -> Outcome:
         if self.owner is not None:
             return self.park(call)
-        return self._grant(call)
+        return self.grant(call)
 
     def do_release(self, call: Call) -> Outcome:
         if self.owner != call.owner:
             return Raised("ValueError")
-        self._pass_on()
+        self.pass_on()
         return None
 
     def undo(self, call: Call, outcome: Outcome) -> None:
         if self.owner == call.owner and call.op.method == "acquire" and self.fence == outcome:
-            self._pass_on()
+            self.pass_on()
 
-    def lost(self, session: str, _waits: list[Call]) -> None:
+    def lost(self, session: str, _waits: list[Call], _end: End) -> None:
         if self.owner is not None and self.owner[0] == session:
-            self._pass_on()
+            self.pass_on()
 
     def check(self, row: Any, _parts: list[PartRow]) -> None:
         owner = None if row.owner is None else (row.owner.session, row.owner.thread)
@@ -52,26 +54,30 @@ class LockModel(KindModel):
     def check_idle(self) -> None:
         assert self.owner is None, "a lock is held by nobody who lives"
 
-    def _grant(self, call: Call) -> int:
-        self.owner = call.owner
+    def grant(self, call: Call, depth: int = 1) -> int:
+        """Give the lock to a caller."""
+        self.owner, self.depth = call.owner, depth
         self.fence += 1
         return self.fence
 
-    def _pass_on(self) -> None:
+    def pass_on(self) -> None:
+        """Give the lock to the first in its line, or free it."""
         self.owner = None
-        if self.line:
-            first = self.line[0]
-            self.model.answer(self, first, self._grant(first))
+        if not self.line:
+            return
+        first = self.line[0]
+        if first.note is None:
+            self.model.answer(first, self.grant(first))
+        else:  # a call of a condition
+            depth, answer = first.note
+            self.grant(first, depth)
+            self.model.answer(first, answer)
 
 
 class RLockModel(LockModel):
     """A lock that its owner acquires again, and releases as often."""
 
     kind = "RLock"
-
-    def __init__(self, model: ObjectModel, name: str) -> None:
-        super().__init__(model, name)
-        self.depth = 0
 
     def do_acquire(self, call: Call, timeout: float | None) -> Outcome:
         if self.owner == call.owner:
@@ -96,11 +102,7 @@ class RLockModel(LockModel):
     def _leave(self) -> None:
         self.depth -= 1
         if not self.depth:
-            self._pass_on()
-
-    def _grant(self, call: Call) -> int:
-        self.depth = 1
-        return super()._grant(call)
+            self.pass_on()
 
 
 class SemaphoreModel(KindModel):
@@ -152,7 +154,7 @@ class SemaphoreModel(KindModel):
             self._put_down(call.session)
             self._free(1)
 
-    def lost(self, session: str, _waits: list[Call]) -> None:
+    def lost(self, session: str, _waits: list[Call], _end: End) -> None:
         count = self.held.pop(session, 0)
         self.forfeited[session] = self.forfeited.get(session, 0) + count
         self._free(count)
@@ -179,7 +181,7 @@ class SemaphoreModel(KindModel):
         for _ in range(units):
             if self.line:
                 self._hold(self.line[0])
-                self.model.answer(self, self.line[0], True)
+                self.model.answer(self.line[0], True)
             else:
                 self.value += 1
 

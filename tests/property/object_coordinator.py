@@ -25,6 +25,7 @@ from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.shared.messages import Brief, ExchangeRequest, Hello, ScopeSpec
 from crawlfleet.shared.objects import Collected, ObjectCall, ObjectReply
 from tests.policies import make_policy
+from tests.property.object_kinds import KINDS
 from tests.property.object_model import WAITS, WITHDRAWN, ObjectModel, Op, Outcome, Raised
 from tests.simulation.chronicle import Fault
 from tests.simulation.fragile import Crash, FragileStore, Fuse, SimLoop
@@ -34,7 +35,6 @@ from tests.unit.object_fleet import check_rows
 LEASE_S = 5.0
 TICK_S = 0.5
 GATHER_S = 0.002
-MADE_BY_PROXIES = ("AttributeError", "IndexError", "KeyError")
 
 Answer = Callable[[Any], None]
 Step = Callable[[float], Any]
@@ -53,10 +53,10 @@ class _MemoryStore(MemoryStore):
 class _Service(Service):
     """The service, which tells of the sessions that it loses."""
 
-    on_loss: Callable[[str, float, bool], None]
+    on_loss: Callable[[str, float, End], None]
 
     def _lose_objects(self, session: str, now: float, end: End) -> None:
-        self.on_loss(session, now, end is End.SILENCE)
+        self.on_loss(session, now, end)
         super()._lose_objects(session, now, end)
 
 
@@ -272,14 +272,14 @@ class SimCoordinator:
             self._committed = self.model.copy()
             self.check()
 
-    def _on_loss(self, session: str, now: float, keep_answers: bool) -> None:
+    def _on_loss(self, session: str, now: float, end: End) -> None:
         self.story.append(f"{self.timeline.now:.3f} loses {session}")
-        if keep_answers:
+        if end is End.SILENCE:
             self.happened["session lost"] += 1
             silent_s = self.timeline.now - self._heard.get(session, 0.0)
             assert silent_s >= LEASE_S - 1e-6, f"{session} was lost after a silence of only {silent_s:.3f} s"
         self.losses[session] += 1
-        self.model.lose(session, now, keep_answers=keep_answers)
+        self.model.lose(session, now, end)
 
     def _clocks(self) -> ClockReading:
         return ClockReading(1e9 + self.timeline.now, "boot", 1_000.0 + self.timeline.now)
@@ -287,7 +287,9 @@ class SimCoordinator:
 
 def _compare(reply: ObjectReply, expected: Outcome, op: Op) -> None:
     """Compare what is said on the way; the program compares the value itself, of which proxies make some errors."""
-    error = expected.error if isinstance(expected, Raised) and expected.error not in MADE_BY_PROXIES else ""
+    error = expected.error if isinstance(expected, Raised) else ""
+    if error in KINDS[op.kind].proxy_errors:
+        error = reply.error and error
     assert (reply.waits, reply.error) == (expected is WAITS, error), f"{op}: {reply}, not {expected}"
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from tests.property.container_models import DictModel, NamespaceModel, SetModel, ValueModel
+from tests.property.container_models import DictModel, ListModel, NamespaceModel, SetModel, ValueModel
 from tests.property.lock_models import BoundedSemaphoreModel, LockModel, RLockModel, SemaphoreModel
 from tests.property.object_model import KindModel
 from tests.property.queue_models import JoinableQueueModel, QueueModel
+from tests.property.waiting_models import BarrierModel, ConditionLockModel, ConditionModel, EventModel
 
-KINDS: dict[str, type[KindModel]] = {
-    model.kind: model
-    for model in (
-        *(LockModel, RLockModel, SemaphoreModel, BoundedSemaphoreModel),
-        *(QueueModel, JoinableQueueModel),
-        *(ValueModel, DictModel, SetModel, NamespaceModel),
-    )
-}
+#: Those that programs open by name.
+OPENED: tuple[type[KindModel], ...] = (
+    *(LockModel, RLockModel, SemaphoreModel, BoundedSemaphoreModel),
+    *(EventModel, ConditionModel, BarrierModel),
+    *(QueueModel, JoinableQueueModel),
+    *(ValueModel, DictModel, ListModel, SetModel, NamespaceModel),
+)
+
+_ALL: tuple[type[KindModel], ...] = (*OPENED, ConditionLockModel)
+
+KINDS: dict[str, type[KindModel]] = {model.kind: model for model in _ALL}

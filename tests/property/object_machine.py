@@ -149,10 +149,12 @@ class ObjectMachine(RuleBasedStateMachine):
             program.poll_fates.clear()
             program.cut_off_until = 0.0
         self._pass(CALM_S)
-        for thread in self._threads():
-            self._check_waits(thread)
-            thread.interrupt()
-        self._pass(CALM_S)
+        for _ in range(2):  # a `wait` of a condition that is interrupted waits for its lock
+            if any(thread.op for thread in self._threads()):
+                for thread in self._threads():
+                    self._check_waits(thread)
+                    thread.interrupt()
+                self._pass(CALM_S)
         assert not any(thread.op for thread in self._threads()), "a thread that was interrupted hangs"
         self._read_all()
         for program in self.programs:

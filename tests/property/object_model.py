@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 from hypothesis import strategies as st
 
+from crawlfleet.coordinator.core.objects.calls import End
 from crawlfleet.coordinator.core.objects.rows import PartRow
 from crawlfleet.shared.objects import FORGOTTEN, OPEN, PLACE_LOST, WITHDRAW, ObjectCall
 
@@ -57,6 +58,8 @@ class Waits(NamedTuple):
 
 
 WAITS = Waits()
+#: Methods that proxies call besides that of the operation.
+OF_THEIR_OWN = (OPEN, "resume")
 WITHDRAWN = Raised("Withdrawn")
 
 Outcome = Any
@@ -70,8 +73,9 @@ class Call(NamedTuple):
     op: Op
     may_wait: bool
     deadline: float | None
-    #: What the object notes about a call that waits.
+    #: What the object notes about a call that waits, and when it came.
     note: Any = None
+    ticket: int = 0
 
     @property
     def session(self) -> str:
@@ -88,6 +92,8 @@ class KindModel:
     reads: ClassVar[frozenset[str]] = frozenset()
     #: What a program that has just come reads at the end.
     last_reads: ClassVar[tuple[tuple[str, tuple[Any, ...]], ...]] = ()
+    #: Errors that may be made by the proxy, of an answer without one.
+    proxy_errors: ClassVar[frozenset[str]] = frozenset()
     #: Further options of the factory.
     options: ClassVar[tuple[Any, ...]] = ()
 
@@ -121,12 +127,13 @@ class KindModel:
         """Let a call wait, or answer False if it may not."""
         if not call.may_wait:
             return False
-        (self.other_line if other else self.line).append(call._replace(note=note))
+        self.model.tickets += 1
+        (self.other_line if other else self.line).append(call._replace(note=note, ticket=self.model.tickets))
         return WAITS
 
     def expired(self, call: Call) -> None:
         """Hear that the time of a call that waits is over."""
-        self.model.answer(self, call, False)
+        self.model.answer(call, False)
 
     def withdrawn(self, call: Call) -> None:
         """Hear of a call that was given up and has left the line."""
@@ -134,7 +141,7 @@ class KindModel:
     def undo(self, call: Call, outcome: Outcome) -> None:
         """Hear of a call that was given up after it was answered."""
 
-    def lost(self, session: str, _waits: list[Call]) -> None:
+    def lost(self, session: str, _waits: list[Call], _end: End) -> None:
         """Hear of the end of a session, whose calls have left the line."""
 
     def check(self, row: Any, _parts: list[PartRow]) -> None:
@@ -159,6 +166,7 @@ class ObjectModel:
         self.given_late: dict[Key, Outcome] = {}
         self.read: dict[int, list[Outcome]] = {}
         self.applied: Counter[int] = Counter()
+        self.tickets = 0
         self.changed = True
 
     def copy(self) -> ObjectModel:
@@ -176,14 +184,17 @@ class ObjectModel:
         copy.given_late = dict(self.given_late)
         copy.read = {key: list(outcomes) for key, outcomes in self.read.items()}
         copy.applied = Counter(self.applied)
+        copy.tickets = self.tickets
         return copy
 
     def serve(self, message: ObjectCall, op: Op, now: float) -> Outcome:
         """Return what a message must be answered now."""
         deadline = None if message.timeout_s is None else now + message.timeout_s
         key = (message.session, message.slot, message.number)
-        if message.method == OPEN:
-            op = Op(message.kind, message.name, OPEN)
+        if message.method in OF_THEIR_OWN:
+            op = Op(message.kind, message.name, message.method)
+        elif op.kind != message.kind:
+            op = replace(op, kind=message.kind)  # of an object that belongs to the operation's
         call = Call(key, (message.session, message.thread), op, deadline is None or deadline > now, deadline)
         if not message.number:
             return self._read(call)
@@ -211,8 +222,9 @@ class ObjectModel:
         self.given[key] = outcome
         return outcome
 
-    def answer(self, thing: KindModel, call: Call, outcome: Outcome) -> None:
-        """Answer a call that waits in the line of an object."""
+    def answer(self, call: Call, outcome: Outcome) -> None:
+        """Answer a call that waits: it leaves its line."""
+        thing = self._where(call)
         (thing.line if call in thing.line else thing.other_line).remove(call)
         self.changed = True
         self.callers[call.key[:2]] = (call, outcome)
@@ -221,39 +233,43 @@ class ObjectModel:
 
     def expire(self, now: float) -> None:
         """Tell objects of the calls whose time is over, in the order of their deadlines."""
-        for thing, call in sorted(self._overdue(now), key=lambda due: due[1].deadline or 0.0):
-            if call in thing.waiting:  # an earlier one may have answered it
+        for call in sorted(self._overdue(now), key=lambda call: call.deadline or 0.0):
+            if any(call in thing.waiting for thing in self.objects.values()):  # an earlier one may have answered it
                 self.changed = True
-                thing.expired(call)
+                self.of(call).expired(call)
 
-    def lose(self, session: str, now: float, *, keep_answers: bool) -> None:
+    def lose(self, session: str, now: float, end: End) -> None:
         """End a session."""
         if session not in self.sessions:
             return
         self.changed = True
-        waits: dict[int, list[Call]] = {}
-        for (of, _), (call, outcome) in sorted(self.callers.items()):
+        waits: dict[tuple[str, str], list[Call]] = {}
+        for (of, _), (call, outcome) in sorted(self.callers.items(), key=lambda caller: caller[0]):
             if of == session and outcome is WAITS:
-                thing = self._where(call)
-                waits.setdefault(id(thing), []).append(self._waiting(call))
-                self.answer(thing, self._waiting(call), Raised(PLACE_LOST))
+                waiting = self._waiting(call)
+                waits.setdefault((call.op.kind, call.op.name), []).append(waiting)
+                self.answer(waiting, Raised(PLACE_LOST))
         for key, thing in self.objects.items():
             if session in self.uses[key]:
                 self.uses[key].discard(session)
-                thing.lost(session, waits.get(id(thing), []))
+                thing.lost(session, waits.get(key, []), end)
         self.sessions[session] = now
         lost = {name: at for name, at in self.sessions.items() if at is not None}
-        if not keep_answers:
+        if end is not End.SILENCE:
             self._forget(session)
         elif len(lost) > self.max_lost:
             self._forget(min(lost, key=lambda name: (lost[name], name)))
+
+    def of(self, call: Call) -> KindModel:
+        """Return the object whose method a call calls."""
+        return self.objects[call.op.kind, call.op.name]
 
     def is_waiting(self, key: Key) -> bool:
         """Whether a call waits in some line."""
         return any(call.key == key for thing in self.objects.values() for call in thing.waiting)
 
     def _read(self, call: Call) -> Outcome:
-        outcome = self.objects[call.op.kind, call.op.name].run(call)
+        outcome = self.of(call).run(call)
         self.read.setdefault(call.op.number, []).append(outcome)
         self.changed = True
         return outcome
@@ -275,7 +291,7 @@ class ObjectModel:
         return outcome
 
     def _count(self, call: Call, outcome: Outcome) -> None:
-        if not isinstance(outcome, Raised) and outcome is not WAITS and outcome is not False:
+        if call.op.number and not isinstance(outcome, Raised) and outcome is not WAITS and outcome is not False:
             self.applied[call.op.number] += 1
             assert self.applied[call.op.number] == 1, f"{call.op} was carried out twice"
 
@@ -283,13 +299,12 @@ class ObjectModel:
         if answer is WAITS:
             self._give_up(call)
         elif not isinstance(answer, Raised):
-            self.objects[call.op.kind, call.op.name].undo(call, answer)
+            self.of(call).undo(call, answer)
 
     def _give_up(self, call: Call) -> None:
-        thing = self._where(call)
         waiting = self._waiting(call)
-        self.answer(thing, waiting, WITHDRAWN)
-        thing.withdrawn(waiting)
+        self.answer(waiting, WITHDRAWN)
+        self.of(call).withdrawn(waiting)
 
     def _where(self, call: Call) -> KindModel:
         return next(thing for thing in self.objects.values() if any(each.key == call.key for each in thing.waiting))
@@ -297,9 +312,9 @@ class ObjectModel:
     def _waiting(self, call: Call) -> Call:
         return next(each for each in self._where(call).waiting if each.key == call.key)
 
-    def _overdue(self, now: float) -> list[tuple[KindModel, Call]]:
+    def _overdue(self, now: float) -> list[Call]:
         return [
-            (thing, call)
+            call
             for thing in self.objects.values()
             for call in thing.waiting
             if call.deadline is not None and call.deadline <= now

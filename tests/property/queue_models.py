@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
+from crawlfleet.coordinator.core.objects.calls import End
 from crawlfleet.coordinator.core.objects.rows import PartRow
 from crawlfleet.shared.wire.values import decode
 from tests.property.object_model import TIMEOUTS, Call, KindModel, ObjectModel, Op, Outcome, Raised, named
@@ -87,7 +88,7 @@ class QueueModel(KindModel):
         return self.is_full
 
     def expired(self, call: Call) -> None:
-        self.model.answer(self, call, Raised("Empty" if call.op.method == "get" else "Full"))
+        self.model.answer(call, Raised("Empty" if call.op.method == "get" else "Full"))
 
     def undo(self, call: Call, _outcome: Outcome) -> None:
         item = self.moved.get(call.key)
@@ -115,7 +116,7 @@ class QueueModel(KindModel):
     def _offer(self, item: Item) -> None:
         if self.line and self.line[0].op.method == "get":
             self._take(self.line[0], item)
-            self.model.answer(self, self.line[0], item.value)
+            self.model.answer(self.line[0], item.value)
         else:
             insort(self.items, item)
 
@@ -126,13 +127,13 @@ class QueueModel(KindModel):
         while self.line and not self.is_full:
             first = self.line[0]
             self._accept(first, first.note)
-            self.model.answer(self, first, None)
+            self.model.answer(first, None)
 
     def _finish(self) -> None:
         self.unfinished -= 1
         if not self.unfinished:
             for call in list(self.other_line):
-                self.model.answer(self, call, None)
+                self.model.answer(call, None)
 
 
 class JoinableQueueModel(QueueModel):
@@ -158,7 +159,7 @@ class JoinableQueueModel(QueueModel):
             return
         self._return([taken for taken in self.taken if taken[0].key == call.key])
 
-    def lost(self, session: str, _waits: list[Call]) -> None:
+    def lost(self, session: str, _waits: list[Call], _end: End) -> None:
         mine = [taken for taken in self.taken if taken[0].session == session]
         self._return(sorted(mine, key=lambda taken: taken[1]))
 

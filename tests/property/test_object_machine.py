@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.property.object_coordinator import FUSES
-from tests.property.object_kinds import KINDS
+from tests.property.object_kinds import OPENED
 from tests.property.object_machine import machine_for
+from tests.property.object_model import KindModel
 from tests.property.object_program import Fate
 
 _IS_LONG = os.environ.get("CRAWLFLEET_HYPOTHESIS") == "ci"
@@ -32,12 +33,12 @@ FAULTS = (
 
 
 @pytest.mark.timeout(60 + EXAMPLES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_done_twice_nor_lost_and_nobody_waits_in_vain(kind: str) -> None:
-    machine = machine_for(KINDS[kind])
+@pytest.mark.parametrize("model", OPENED, ids=lambda model: model.kind)
+def test_nothing_is_done_twice_nor_lost_and_nobody_waits_in_vain(model: type[KindModel]) -> None:
+    machine = machine_for(model)
 
     run_state_machine_as_test(machine, settings=SETTINGS)
 
-    print(kind, dict(sorted(machine.happened.items())))
+    print(model.kind, dict(sorted(machine.happened.items())))
     if EXAMPLES >= MANY:
         assert [fault for fault in FAULTS if not machine.happened[fault]] == []
