@@ -34,6 +34,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
     """Let no test see how another one has configured logging: `connect` and the commands do that."""
     structlog.reset_defaults()

@@ -25,6 +25,7 @@ from crawlfleet.shared.messages import (
     decode,
     encode,
 )
+from crawlfleet.shared.objects import Collected, ObjectCall, ObjectReply
 from crawlfleet.shared.status import Status
 from crawlfleet.shared.wire.control_port import FleetServer
 from crawlfleet.shared.wire.frames import WireConnection
@@ -77,6 +78,15 @@ class Results:
         return encode(ResultPage(results=(("https://a/", [{"n": limit}]),), cursor=cursor + 1))
 
 
+class Objects:
+    def call(self, message: bytes) -> bytes:
+        return encode(ObjectReply(value=decode(message, ObjectCall).number))
+
+    def collect(self, session: str, after: int, timeout_s: float) -> bytes:
+        assert (session, timeout_s) == ("s", 0.5)
+        return encode(Collected(upto=after + 1, epoch=7))
+
+
 class Control:
     def __init__(self) -> None:
         self.stopped = threading.Event()
@@ -93,7 +103,7 @@ class Fleet:
 
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
-        self.queue, self.control = Queue(), Control()
+        self.queue, self.objects, self.control = Queue(), Objects(), Control()
         self.bugs: list[BaseException] = []
         self.server = self.serve(0)
         self.token = self.server.join_token()
@@ -102,6 +112,7 @@ class Fleet:
         referents = {
             "Queue": self.queue,
             "dict": Results(),
+            "Objects": self.objects,
             "Control": self.control,
         }
         manager = FleetManager.serving(referents, self.identity, "127.0.0.1", port, self.bugs.append)
@@ -149,6 +160,20 @@ def test_the_dict_gives_rows_and_pages(manager: FleetManager) -> None:
     assert results.get("https://b/") is None
     assert (results.contains("https://a/"), results.contains("https://b/"), results.size()) == (True, False, 1)
     assert results.page(4, 9) == ResultPage(results=(("https://a/", [{"n": 9}]),), cursor=5)
+
+
+def test_the_objects_are_called_by_all_threads_over_one_connection(fleet: Fleet, manager: FleetManager) -> None:
+    line = manager.for_all_threads()
+    line.connect()
+    objects = line.Objects()
+    accepted = fleet.server.counters.accepted
+    call = ObjectCall(session="s", thread=1, slot=0, number=3, kind="Lock", name="l", method="acquire")
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
+        for pool in (one, two):
+            assert pool.submit(objects.call, call).result(30) == ObjectReply(value=3)
+    assert objects.collect("s", 4, 0.5) == Collected(upto=5, epoch=7)
+    assert fleet.server.counters.accepted == accepted + 1
+    line.disconnect()
 
 
 def test_control_tells_and_stops(fleet: Fleet, manager: FleetManager) -> None:

@@ -116,6 +116,16 @@ def test_a_row_that_was_removed_and_created_again_is_shown_at_its_new_place(turn
     assert [row.place for row in turn.family(PartRow, 1, 2)] == [3]
 
 
+def test_a_row_that_was_created_and_removed_in_one_turn_leaves_no_trace(turns: Turns) -> None:
+    turn = turns()
+    part = PartRow(object=1, subkey=b"a", place=5)
+    assert turn.table(PartRow)[part.key] is None
+    turn.put(part)
+    turn.remove(succeed(part))
+    assert list(turn.family(PartRow, 1)) == []
+    assert turn.batch() == []
+
+
 def test_what_the_store_names_later_does_not_undo_what_was_put(turns: Turns) -> None:
     turn = turns(leased(ONE, 3), lease(3, ONE), host(holders=held_by(3), ready_at=0.0))
     turn.put(succeed(existing(turn.hosts[HOST]), ready_at=3.0))
