@@ -1,7 +1,8 @@
-"""Plain models of what holds values: Value, dict, list, set, Namespace."""
+"""Plain models of what holds values: Value, Array, dict, list, set, Namespace."""
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 from hypothesis import strategies as st
@@ -41,6 +42,34 @@ class ValueModel(KindModel):
 
     def check(self, row: Any, _parts: list[PartRow]) -> None:
         assert row.value == self.value
+
+
+class ArrayModel(KindModel):
+    """Three small numbers."""
+
+    kind = "Array"
+    operations = st.one_of(
+        named("__getitem__", st.integers(-3, 2)),
+        named("__getitem__", st.sampled_from([slice(None), slice(None, None, -1), slice(1, 3)])),
+        named("__setitem__", st.integers(-3, 2), NUMBERS),
+        named("__setitem__", st.just(slice(None)), st.lists(NUMBERS, min_size=3, max_size=3)),
+        named("__setitem__", st.just(slice(None, None, -2)), st.lists(NUMBERS, min_size=2, max_size=2)),
+    )
+    reads = frozenset({"__getitem__"})
+    last_reads = (("__getitem__", (slice(None),)),)
+    options = ("h", 3)
+
+    def __init__(self, model: ObjectModel, name: str) -> None:
+        super().__init__(model, name)
+        self.contents = [0] * self.options[1]
+
+    def run(self, call: Call) -> Outcome:
+        return getattr(self.contents, call.op.method)(*call.op.args)
+
+    def check(self, row: Any, parts: list[PartRow]) -> None:
+        packed = b"".join(part.value for part in parts)[:6]
+        assert list(struct.unpack("<3h", packed or bytes(6))) == self.contents
+        assert row.size == len(self.contents)
 
 
 class DictModel(KindModel):

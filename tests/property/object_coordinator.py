@@ -188,7 +188,7 @@ class SimCoordinator:
 
         def step(now: float) -> ObjectReply:
             reply = self.service.call_object(message, now)
-            expected = self.model.serve(message, op, now)
+            expected = self.model.serve(message, op, now, reply.value)
             self.story.append(
                 f"{self.timeline.now:.3f} serves {message.session}/{message.slot}:{message.number} "
                 f"thread {message.thread} {message.method} of {op}: {reply}"

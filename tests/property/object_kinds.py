@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tests.property.container_models import DictModel, ListModel, NamespaceModel, SetModel, ValueModel
+from tests.property.container_models import ArrayModel, DictModel, ListModel, NamespaceModel, SetModel, ValueModel
 from tests.property.lock_models import BoundedSemaphoreModel, LockModel, RLockModel, SemaphoreModel
 from tests.property.object_model import KindModel
+from tests.property.pipe_models import PipeModel
 from tests.property.queue_models import JoinableQueueModel, QueueModel
 from tests.property.waiting_models import BarrierModel, ConditionLockModel, ConditionModel, EventModel
 
@@ -12,8 +13,8 @@ from tests.property.waiting_models import BarrierModel, ConditionLockModel, Cond
 OPENED: tuple[type[KindModel], ...] = (
     *(LockModel, RLockModel, SemaphoreModel, BoundedSemaphoreModel),
     *(EventModel, ConditionModel, BarrierModel),
-    *(QueueModel, JoinableQueueModel),
-    *(ValueModel, DictModel, ListModel, SetModel, NamespaceModel),
+    *(QueueModel, JoinableQueueModel, PipeModel),
+    *(ValueModel, ArrayModel, DictModel, ListModel, SetModel, NamespaceModel),
 )
 
 _ALL: tuple[type[KindModel], ...] = (*OPENED, ConditionLockModel)

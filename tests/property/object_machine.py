@@ -23,13 +23,16 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from crawlfleet.coordinator.core.objects import calls
+from crawlfleet.coordinator.core.objects import calls, named_pipes
+from crawlfleet.coordinator.core.objects.desk import item_bytes
 from crawlfleet.coordinator.core.objects.rows import CallerRow, SessionRow, UseRow, WaitRow
+from crawlfleet.shared.wire.values import encode
 from crawlfleet.worker.talk.objects import client
 from tests.property.object_coordinator import FUSES, LEASE_S, SimCoordinator
 from tests.property.object_kinds import KINDS
 from tests.property.object_model import KindModel, ObjectModel, Op, Raised
 from tests.property.object_program import CALL_S, LATE_S, PATIENCE_S, Fate, ProgramThread, SimProgram
+from tests.property.pipe_models import WINDOW
 from tests.simulation.timeline import Timeline
 
 MAX_LOST = 2
@@ -53,6 +56,7 @@ class ObjectMachine(RuleBasedStateMachine):
     def begin(self, durable: bool) -> None:
         self._patches = ExitStack()
         self._patches.enter_context(mock.patch.object(calls, "MAX_LOST", MAX_LOST))
+        self._patches.enter_context(mock.patch.object(named_pipes, "WINDOW_BYTES", WINDOW * item_bytes(encode(0))))
         self._patches.enter_context(mock.patch.object(client, "_logger"))
         self.folder = Path(tempfile.mkdtemp(prefix="objects-")) if durable else None
         self.timeline = Timeline()

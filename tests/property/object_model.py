@@ -76,6 +76,9 @@ class Call(NamedTuple):
     #: What the object notes about a call that waits, and when it came.
     note: Any = None
     ticket: int = 0
+    #: The arguments of the message, and what the coordinator has said, for what is its own.
+    args: tuple[Any, ...] = ()
+    told: Any = None
 
     @property
     def session(self) -> str:
@@ -92,6 +95,8 @@ class KindModel:
     reads: ClassVar[frozenset[str]] = frozenset()
     #: What a program that has just come reads at the end.
     last_reads: ClassVar[tuple[tuple[str, tuple[Any, ...]], ...]] = ()
+    #: Methods after which a proxy is not used again.
+    forgets: ClassVar[frozenset[str]] = frozenset()
     #: Errors that may be made by the proxy, of an answer without one.
     proxy_errors: ClassVar[frozenset[str]] = frozenset()
     #: Further options of the factory.
@@ -187,15 +192,23 @@ class ObjectModel:
         copy.tickets = self.tickets
         return copy
 
-    def serve(self, message: ObjectCall, op: Op, now: float) -> Outcome:
-        """Return what a message must be answered now."""
+    def serve(self, message: ObjectCall, op: Op, now: float, told: Any) -> Outcome:
+        """Return what a message must be answered now; `told` is the value that it was."""
         deadline = None if message.timeout_s is None else now + message.timeout_s
         key = (message.session, message.slot, message.number)
         if message.method in OF_THEIR_OWN:
             op = Op(message.kind, message.name, message.method)
         elif op.kind != message.kind:
             op = replace(op, kind=message.kind)  # of an object that belongs to the operation's
-        call = Call(key, (message.session, message.thread), op, deadline is None or deadline > now, deadline)
+        call = Call(
+            key,
+            (message.session, message.thread),
+            op,
+            deadline is None or deadline > now,
+            deadline,
+            args=message.args,
+            told=told,
+        )
         if not message.number:
             return self._read(call)
         last, answer = self.callers.get(key[:2], (None, None))

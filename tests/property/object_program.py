@@ -299,7 +299,8 @@ class ProgramThread:
             key = op.kind, op.name
             if key not in self._proxies:
                 self._proxies[key] = getattr(self.program.objects, op.kind)(op.name, *model.options)
-            return model.perform(self._proxies[key], op)
+            proxy = self._proxies.pop(key) if op.method in model.forgets else self._proxies[key]
+            return model.perform(proxy, op)
         except RemoteError as error:
             return Raised(error.name)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # any error is an outcome

@@ -13,7 +13,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -173,15 +175,22 @@ def main() -> int:
 
 def is_caught(mutant: Mutant, seeds: int) -> bool:
     """Run seeds over a copy of the tree with a mutant in it, until one fails."""
+    with copied_with(mutant) as copy:
+        how = _run(copy, seeds)
+    print(f"{how:24} {mutant.file}: {mutant.old.strip()!r} -> {mutant.new.strip()!r}", flush=True)
+    return how != "SURVIVED"
+
+
+@contextmanager
+def copied_with(mutant: Mutant) -> Iterator[Path]:
+    """Copy the tree, with a mutant in it, for as long as the block runs."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
         for name in COPIED:
             shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         path = copy / mutant.file
         path.write_text(mutated(mutant, path.read_text(encoding="utf-8")), encoding="utf-8")
-        how = _run(copy, seeds)
-    print(f"{how:24} {mutant.file}: {mutant.old.strip()!r} -> {mutant.new.strip()!r}", flush=True)
-    return how != "SURVIVED"
+        yield copy
 
 
 def mutated(mutant: Mutant, text: str) -> str:
