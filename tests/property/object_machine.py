@@ -31,7 +31,7 @@ from crawlfleet.worker.talk.objects import client
 from tests.property.object_coordinator import FUSES, LEASE_S, SimCoordinator
 from tests.property.object_kinds import KINDS
 from tests.property.object_model import KindModel, ObjectModel, Op, Raised
-from tests.property.object_program import CALL_S, LATE_S, PATIENCE_S, Fate, ProgramThread, SimProgram
+from tests.property.object_program import CALL_S, LATE_S, PATIENCE_S, TRIP_S, Fate, ProgramThread, SimProgram
 from tests.property.pipe_models import WINDOW
 from tests.simulation.timeline import Timeline
 
@@ -41,6 +41,9 @@ THREADS = 2
 NAMES = ("a", "b")
 #: By then all messages have arrived, all clients have given up what they give up, and the silent are lost.
 CALM_S = PATIENCE_S + LEASE_S + CALL_S + LATE_S + 5.0
+
+#: While the first answer is on its way, or the second; after a while.
+GIVEN_UP_AFTER_S = (TRIP_S + 0.005, 3 * TRIP_S + 0.007, 0.5)
 
 _WHO = st.integers(0, PROGRAMS * THREADS - 1)
 _PAUSES = st.sampled_from([0.0, 0.005, 0.02, 0.05, 0.5, 1.5, 4.0])
@@ -81,13 +84,18 @@ class ObjectMachine(RuleBasedStateMachine):
             self._tell()
             raise
 
-    def _work(self, who: int, name: str, operation: tuple[str, tuple[Any, ...]], fate: Fate) -> None:
+    def _work(
+        self, who: int, name: str, operation: tuple[str, tuple[Any, ...]], fate: Fate, given_up_after_s: float | None
+    ) -> None:
         thread = self._thread(who)
         if thread.op is None:
             if fate is not Fate.ARRIVES:
                 thread.program.fates.append(fate)
             method, args = operation
-            thread.begin(Op(self.model.kind, name, method, args, next(self.ops)))
+            op = Op(self.model.kind, name, method, args, next(self.ops))
+            thread.begin(op)
+            if given_up_after_s is not None:
+                self.timeline.after(given_up_after_s, lambda: self._press_ctrl_c(thread, op))
 
     def _trouble(self, who: int, fates: list[Fate], polls: list[Fate]) -> None:
         program = self._thread(who).program
@@ -96,7 +104,10 @@ class ObjectMachine(RuleBasedStateMachine):
 
     def _interrupt(self, who: int) -> None:
         thread = self._thread(who)
-        if thread.op is not None and not thread.is_interrupted:
+        self._press_ctrl_c(thread, thread.op)
+
+    def _press_ctrl_c(self, thread: ProgramThread, op: Op | None) -> None:
+        if op is not None and thread.op == op and not thread.is_interrupted and not thread.sim.is_over:
             self.happened["Ctrl-C"] += 1
             thread.interrupt()
 
@@ -227,8 +238,9 @@ def actions_of(model: type[KindModel]) -> st.SearchStrategy[tuple[str, tuple[Any
     fate = st.sampled_from([*[Fate.ARRIVES] * 6, *Fate])
     fates = st.lists(st.sampled_from(Fate), max_size=3)
     point = st.sampled_from([None, *FUSES])
+    given_up = st.sampled_from([*[None] * 8, *GIVEN_UP_AFTER_S])
     kinds: dict[str, tuple[int, st.SearchStrategy[tuple[Any, ...]]]] = {
-        "work": (14, st.tuples(_WHO, st.sampled_from(NAMES), model.operations, fate)),
+        "work": (14, st.tuples(_WHO, st.sampled_from(NAMES), model.operations, fate, given_up)),
         "trouble": (1, st.tuples(_WHO, fates, fates)),
         "interrupt": (2, st.tuples(_WHO)),
         "cut_off": (1, st.tuples(_WHO, st.sampled_from([0.3, 3.0, 7.0]))),

@@ -15,9 +15,9 @@ from tests.property.object_model import KindModel
 from tests.property.object_program import Fate
 
 _IS_LONG = os.environ.get("CRAWLFLEET_HYPOTHESIS") == "ci"
-EXAMPLES = int(os.environ.get("CRAWLFLEET_OBJECT_EXAMPLES", "500" if _IS_LONG else "25"))
+EXAMPLES = int(os.environ.get("CRAWLFLEET_OBJECT_EXAMPLES", "300" if _IS_LONG else "20"))
 #: So many examples have all faults.
-MANY = 200
+MANY = 100
 SETTINGS = settings(
     max_examples=EXAMPLES,
     stateful_step_count=50 if _IS_LONG else 30,
