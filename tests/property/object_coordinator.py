@@ -23,7 +23,7 @@ from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.frontier.port import Frontier
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.shared.messages import Brief, ExchangeRequest, Hello, ScopeSpec
-from crawlfleet.shared.objects import Collected, ObjectCall, ObjectReply
+from crawlfleet.shared.objects import PLACE_LOST, Collected, ObjectCall, ObjectReply
 from tests.policies import make_policy
 from tests.property.object_kinds import KINDS
 from tests.property.object_model import WAITS, WITHDRAWN, ObjectModel, Op, Outcome, Raised
@@ -35,6 +35,7 @@ from tests.unit.object_fleet import check_rows
 LEASE_S = 5.0
 TICK_S = 0.5
 GATHER_S = 0.002
+RESTART_S = 1.0
 
 Answer = Callable[[Any], None]
 Step = Callable[[float], Any]
@@ -78,6 +79,7 @@ class SimCoordinator:
         self._folder = folder
         self._committed = model.copy()
         self._calls: list[tuple[Step, Future[Any]]] = []
+        self._has_calls = False
         self._polls: dict[str, tuple[int, Answer]] = {}
         self._heard: dict[str, float] = {}
         self._store: Frontier
@@ -115,7 +117,7 @@ class SimCoordinator:
         self.post = Post(self._store.epoch)
         self.loop = SimLoop(self.service, lambda: None, lambda: self.now)
         self._heard = dict.fromkeys(self.model.sessions, self.timeline.now)
-        self._calls, self._polls = [], {}
+        self._calls, self._polls, self._has_calls = [], {}, False
         self.is_up = True
         self.check()
         self._tick(self.incarnation)
@@ -144,8 +146,12 @@ class SimCoordinator:
             self._store.close()
         self.is_up = False
 
-    def request(self, step: Step, answer: Answer) -> None:
-        """Serve a call together with those that come meanwhile; its answer, or refusal, is given after the commit."""
+    def request(self, step: Step, answer: Answer, *, is_beat: bool = False) -> None:
+        """Serve a call together with those that come meanwhile; its answer, or refusal, is given after the commit.
+
+        The fuse burns at calls of objects and at the end of their times, not at a `beat`.
+        """
+        self._has_calls = self._has_calls or not is_beat
         future: Future[Any] = Future()
         future.add_done_callback(lambda done: answer(done.exception() or done.result()))
         if not self._calls:
@@ -228,12 +234,15 @@ class SimCoordinator:
     def _serve(self, incarnation: int) -> None:
         if not self.is_up or incarnation != self.incarnation:
             return
-        batch, self._calls = self._calls, []
+        deadline = self.service.next_deadline()
+        self.fuse.is_paused = not self._has_calls and (deadline is None or deadline > self.now)
+        batch, self._calls, self._has_calls = self._calls, [], False
         try:
             self.loop.serve(batch)
         except Crash as crash:
             self.happened[str(crash.fault)] += 1
             self.crash()
+            self.timeline.after(RESTART_S, self.open)
             return
         self._deliver()
         deadline = self.service.next_deadline()
@@ -244,6 +253,7 @@ class SimCoordinator:
         woken = self.service.take_woken()
         for session, answer in woken:
             key = (session, answer.slot, answer.number)
+            self.happened["place lost"] += answer.reply.error == PLACE_LOST
             assert key in self.model.given, f"woke {key}, which did not call"
             expected = self.model.given[key]
             if expected is WITHDRAWN:

@@ -38,7 +38,7 @@ from tests.simulation.timeline import Timeline
 MAX_LOST = 2
 PROGRAMS = 3
 THREADS = 2
-NAMES = ("a", "b")
+NAMES = ("a", "a", "b")
 #: By then all messages have arrived, all clients have given up what they give up, and the silent are lost.
 CALM_S = PATIENCE_S + LEASE_S + CALL_S + LATE_S + 5.0
 
@@ -113,7 +113,9 @@ class ObjectMachine(RuleBasedStateMachine):
 
     def _cut_off(self, who: int, seconds: float) -> None:
         self.happened["program cut off" + (" beyond its lease" if seconds > LEASE_S else "")] += 1
-        self._thread(who).program.cut_off_until = self.timeline.now + seconds
+        waiting = [thread for thread in self._threads() if thread.key and self.coordinator.model.is_waiting(thread.key)]
+        thread = waiting[who % len(waiting)] if waiting else self._thread(who)
+        thread.program.cut_off_until = self.timeline.now + seconds
 
     def _die(self, who: int) -> None:
         self.happened["program killed"] += 1
@@ -133,9 +135,9 @@ class ObjectMachine(RuleBasedStateMachine):
         if point is None:
             self.happened["coordinator killed between two calls"] += 1
             self.coordinator.crash()
+            self.timeline.after(away_s, self.coordinator.open)
         else:
             self.coordinator.fuse.set(point, passes)
-        self.timeline.after(away_s, self.coordinator.open)
 
     def teardown(self) -> None:
         if not hasattr(self, "coordinator"):
@@ -159,6 +161,7 @@ class ObjectMachine(RuleBasedStateMachine):
 
     def _end(self) -> None:
         """Let there be no more trouble, and see that nobody waits in vain, and nothing is left over."""
+        self.coordinator.fuse.clear()
         for program in self.programs:
             program.fates.clear()
             program.poll_fates.clear()
@@ -229,24 +232,22 @@ class ObjectMachine(RuleBasedStateMachine):
 
     def _pass(self, seconds: float) -> None:
         self.timeline.run_for(seconds)
-        if self.coordinator.is_durable and not self.coordinator.is_up:
-            self.timeline.after(1.0, self.coordinator.open)
 
 
 def actions_of(model: type[KindModel]) -> st.SearchStrategy[tuple[str, tuple[Any, ...]]]:
     """Draw something that happens: mostly that a thread does something with an object."""
-    fate = st.sampled_from([*[Fate.ARRIVES] * 6, *Fate])
+    fate = st.sampled_from([*[Fate.ARRIVES] * 7, *[Fate.SLOW] * 2, *Fate])
     fates = st.lists(st.sampled_from(Fate), max_size=3)
     point = st.sampled_from([None, *FUSES])
-    given_up = st.sampled_from([*[None] * 8, *GIVEN_UP_AFTER_S])
+    given_up = st.sampled_from([*[None] * 16, *GIVEN_UP_AFTER_S])
     kinds: dict[str, tuple[int, st.SearchStrategy[tuple[Any, ...]]]] = {
         "work": (14, st.tuples(_WHO, st.sampled_from(NAMES), model.operations, fate, given_up)),
         "trouble": (1, st.tuples(_WHO, fates, fates)),
         "interrupt": (2, st.tuples(_WHO)),
-        "cut_off": (1, st.tuples(_WHO, st.sampled_from([0.3, 3.0, 7.0]))),
+        "cut_off": (2, st.tuples(_WHO, st.sampled_from([0.3, 3.0, 7.0]))),
         "die": (1, st.tuples(_WHO)),
         "leave": (1, st.tuples(_WHO)),
-        "crash": (1, st.tuples(point, st.integers(1, 3), st.sampled_from([0.1, 1.0, 4.0]))),
+        "crash": (1, st.tuples(point, st.sampled_from([1, 1, 2, 3]), st.sampled_from([0.1, 1.0, 4.0]))),
     }
     names = [name for name, (weight, _) in kinds.items() for _ in range(weight)]
     return st.sampled_from(names).flatmap(lambda name: st.tuples(st.just(name), kinds[name][1]))
@@ -256,7 +257,7 @@ def machine_for(model: type[KindModel]) -> type[ObjectMachine]:
     """Return the machine of a kind."""
 
     class Machine(ObjectMachine):
-        @rule(actions=st.lists(actions_of(model), min_size=1, max_size=5), pause_s=_PAUSES)
+        @rule(actions=st.lists(actions_of(model), min_size=1, max_size=8), pause_s=_PAUSES)
         def step(self, actions: list[tuple[str, tuple[Any, ...]]], pause_s: float) -> None:
             super().step(actions, pause_s)
 

@@ -17,7 +17,7 @@ from typing import Any
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from crawlfleet.shared.errors import RemoteError, Unreachable
-from crawlfleet.shared.objects import Collected, ObjectCall, ObjectReply
+from crawlfleet.shared.objects import PLACE_LOST, Collected, ObjectCall, ObjectReply
 from crawlfleet.worker.talk.objects.client import Coordinator, ObjectClient
 from crawlfleet.worker.talk.objects.shared_objects import SharedObjects
 from crawlfleet.worker.talk.objects.threads import Inbox, Threads
@@ -235,7 +235,7 @@ class SimProgram:
         if self.is_cut_off or not self.coordinator.is_up:
             return
         step = self.coordinator.renew if self._is_member else self.coordinator.hello
-        self.coordinator.request(step(self.session), self._note_member)
+        self.coordinator.request(step(self.session), self._note_member, is_beat=True)
 
     def _note_member(self, known: Any) -> None:
         self._is_member = known is True
@@ -318,6 +318,7 @@ class ProgramThread:
             return
         if not self.program.is_open:
             return
+        assert outcome != Raised(PLACE_LOST), "a program heard of a place that its client should have taken again"
         if op.method in self.program.kinds[op.kind].reads and self.key is not None and self.key[2] == 0:
             known = coordinator.model.read[op.number]
         else:

@@ -28,7 +28,7 @@ SETTINGS = settings(
 )
 FAULTS = (
     *(*Fate, *FUSES, "coordinator killed between two calls", "Ctrl-C", "program killed", "program left"),
-    *("program cut off", "program cut off beyond its lease", "session lost"),
+    *("program cut off", "program cut off beyond its lease", "session lost", "no coordinator in time"),
 )
 
 

@@ -31,6 +31,8 @@ class Fuse:
     """Says when to die: at the n-th time that one of the named points is passed."""
 
     def __init__(self) -> None:
+        #: Whether what passes now does not count.
+        self.is_paused = False
         self._left: dict[Fault, int] = {}
 
     def set(self, fault: Fault, passes: int) -> None:
@@ -44,7 +46,7 @@ class Fuse:
     def passes(self, fault: Fault) -> None:
         """Pass a point; raise `Crash` if this is the time."""
         left = self._left.get(fault)
-        if left is not None:
+        if left is not None and not self.is_paused:
             self._left[fault] = left - 1
             if left <= 1:
                 self._left.clear()
