@@ -50,11 +50,15 @@ test: $(INSTALLED) ## run all tests that need no installed server
 coverage: $(INSTALLED) ## run the tests of the core and of shared, and fail if a branch is not run
 	$(BIN)/python -m pytest $(UNSERVED) --cov --cov-report=term $(COVERED)
 
-# On the Python of .venv `make test` runs them all.
+# On the Python of .venv `make test` runs them all. The others run side by side; the output of each comes when it is done.
 .PHONY: test-pythons
 test-pythons: $(INSTALLED) ## run the tests, without the simulator, on every other Python from 3.11 to 3.14 that is found
-	$(BIN)/nox --no-error-on-missing-interpreters --session tests --pythons $$($(BIN)/python -c \
-		'import sys; print(*(f"3.{minor}" for minor in range(11, 15) if minor != sys.version_info[1]))')
+	@pythons=$$($(BIN)/python -c \
+		'import sys; print(*(f"3.{minor}" for minor in range(11, 15) if minor != sys.version_info[1]))'); \
+	nox="$(BIN)/nox --no-error-on-missing-interpreters --session tests"; \
+	$$nox --install-only --pythons $$pythons && \
+	printf '%s\n' $$pythons | xargs -P 2 -I{} sh -c "$$nox -R --pythons {} >.make/tests-{}.log 2>&1; \
+		code=\$$?; cat .make/tests-{}.log; exit \$$code"
 
 .PHONY: test-all
 test-all: $(INSTALLED) ## run every test; needs nginx, wget2, their documentation sites and Docker
