@@ -1,6 +1,6 @@
 """Programs that use named objects, and their coordinator, killed by -9 at random instants.
 
-Six seeds by default; the variable CRAWLFLEET_TORTURE asks for another number, `make torture-objects` for many.
+Six seeds by default; the variable CRAWLFLEET_OBJECT_TORTURE asks for another number, `make torture-objects` for many.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import structlog
 
 from tests.fault.object_torture import Run, check_logs, plan, run_many, totals
 
-SEEDS = int(os.environ.get("CRAWLFLEET_TORTURE", "6"))
+SEEDS = int(os.environ.get("CRAWLFLEET_OBJECT_TORTURE", "6"))
 AT_ONCE = 2
 RUN_S = 120
 
