@@ -182,6 +182,8 @@ def run_case(tests: ModuleType, case: Case, like: str, fleet: Fleet) -> Outcome:
 def _run_in_child(sender: Connection, token: str, tests: ModuleType, case: Case, like: str) -> None:
     os.setsid()
     faulthandler.register(signal.SIGUSR1)
+    # Cases interrupt themselves; a job in the background of a shell has inherited that this is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with connect(token) as fleet:
         outcome = run_case(tests, case, like, fleet)
     sender.send(outcome)
