@@ -36,7 +36,7 @@ class QueueModel(KindModel):
     )
     reads = frozenset({"qsize", "full"})
     last_reads = (("qsize", ()),)
-    options = (2,)
+    options = (1,)
 
     def __init__(self, model: ObjectModel, name: str) -> None:
         super().__init__(model, name)
@@ -140,6 +140,7 @@ class JoinableQueueModel(QueueModel):
     """A queue that gets back what a lost session had taken and not done: `taken`, the oldest first."""
 
     kind = "JoinableQueue"
+    options = (2,)
 
     def __init__(self, model: ObjectModel, name: str) -> None:
         super().__init__(model, name)

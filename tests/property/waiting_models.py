@@ -55,7 +55,9 @@ class ConditionModel(KindModel):
     kind = "Condition"
     operations = st.one_of(
         named("acquire", TIMEOUTS),
+        named("acquire", st.none()),
         named("release"),
+        named("wait", TIMEOUTS),
         named("wait", TIMEOUTS),
         named("notify", st.integers(0, 2)),
         named("notify_all"),
