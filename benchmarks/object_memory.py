@@ -28,6 +28,7 @@ from crawlfleet.shared.wire.manager import FleetManager
 
 FIRST = 200
 KINDS = ("Lock", "Value", "Queue")
+OPTIONS: dict[str, tuple[Any, ...]] = {"Value": ("", 0), "Queue": (0,)}
 SESSION = "memory"
 # The session sends nothing but its calls.
 LEASE = "lease: 10m\n"
@@ -45,8 +46,7 @@ class Calls:
 
     def open(self, kind: str, name: str) -> None:
         """Open an object; it has the contents of a new one, a queue has one item."""
-        options: tuple[Any, ...] = (0,) if kind == "Queue" else ()
-        self.call(kind, name, OPEN, *options)
+        self.call(kind, name, OPEN, *OPTIONS.get(kind, ()))
         if kind == "Queue":
             self.call(kind, name, "put", values.encode("an item"))
 
