@@ -109,6 +109,18 @@ def test_a_call_that_waits_gets_the_answer_that_is_collected(
     assert waiting.result(PATIENCE_S) == "done"
 
 
+def test_the_answer_of_an_earlier_call_of_the_slot_is_not_taken_for_that_of_the_one_that_waits(
+    client: ObjectClient, coordinator: HandCoordinator, other: ThreadPoolExecutor
+) -> None:
+    earlier = acquire_at_once(client, coordinator)
+    coordinator.answer = lambda _: WAITS
+    waiting = other.submit(acquire, client)
+    assert coordinator.collecting.acquire(timeout=PATIENCE_S)
+    coordinator.wake(earlier, ObjectReply(value="too late"))
+    coordinator.wake(coordinator.calls[-1])
+    assert waiting.result(PATIENCE_S) == "done"
+
+
 def test_an_answer_that_is_collected_before_its_call_knows_that_it_waits_is_not_lost(
     client: ObjectClient, coordinator: HandCoordinator, other: ThreadPoolExecutor
 ) -> None:

@@ -210,7 +210,7 @@ class Desk:
     ) -> PartRow:
         """Add a part, or give it another value; a new one goes to the end, or to `place`.
 
-        Raise `Refused` if there is no room. It may have to be called several times for one call: check first (`fits`).
+        It does not refuse: call `check_room` before, once for all parts that a call adds.
         """
         before = self.part(row, subkey)
         if before is not None:
