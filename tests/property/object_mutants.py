@@ -41,6 +41,10 @@ def _of(file: str, old: str, new: str, *kinds: str, reason: str = "") -> ObjectM
     return ObjectMutant(Mutant(file, old, new, reason), kinds or ("Lock",))
 
 
+BY_CALLS = "rare in the machines; found by tests/unit/test_object_calls.py"
+BY_CONDITIONS = "rare in the machines; found by tests/unit/test_object_conditions.py"
+BY_STORIES = "rare in the machines; found by tests/property/test_found_objects.py"
+BY_CLIENT = "rare in the machines; found by tests/unit/test_object_client.py"
 GIVEN_UP_BEFORE = (
     "a second lock: a slot makes no call before the last one was given up, unless the coordinator stays away for long; "
     "found by tests/unit/test_object_calls.py"
@@ -60,7 +64,7 @@ MUTANTS = (
     _of(CALLS, "            desk_of(turn, wait).refuse(wait, PLACE_LOST)\n", "            pass\n"),
     _of(CALLS, "        kind.lost(desk, existing", "        print(desk, existing"),
     _of(CALLS, "        turn.remove(succeed(use))\n", "        pass\n"),
-    _of(CALLS, "        _note_use(desk, kind, row.number)\n", "        pass\n"),
+    _of(CALLS, "        _note_use(desk, kind, row.number)\n", "        pass\n", reason=BY_CALLS),
     _of(CALLS, "        _forget_oldest(turn)\n", "        pass\n"),
     _of(CALLS, "        _forget(turn, session)\n", "        pass\n"),
     _of(CALLS, "        undo(desk, row, caller.reply.value)\n", "        pass\n"),
@@ -92,23 +96,26 @@ MUTANTS = (
     _of(QUEUES, "sorted(taken, key=lambda each: each.item)", "taken", "JoinableQueue"),
     _of(QUEUES, "        _admit(desk, row)\n        _finish", "        _finish", "Queue"),
     _of(CONDITIONS, "    pass_on(desk, lock)\n", "    pass\n", "Condition"),
-    _of(CONDITIONS, "heir.place < gone.place", "True", "Condition"),
-    _of(CONDITIONS, "        _notify_instead(desk, row, each)\n", "        pass\n", "Condition"),
+    _of(CONDITIONS, "heir.place < gone.place", "True", "Condition", reason=BY_CONDITIONS),
+    _of(CONDITIONS, "        _notify_instead(desk, row, each)\n", "        pass\n", "Condition", reason=BY_CONDITIONS),
     _of(BARRIERS, "    if row.actor is None:\n        _break(desk, row)\n", "    pass\n", "Barrier"),
     _of(BARRIERS, "if waits or desk.is_death or", "if desk.is_death or", "Barrier"),
     _of(WAITS, "                    heappush(self._deadlines, (deadline, wait.place))\n", "                    pass\n"),
     _of(WAITS, "for row in store.resident(WaitRow) if row.deadline is not None]", "for row in ()]"),
     _of(SERVICE, "holders.union(row.session for row in users)", "holders"),
-    _of(CLIENT, "coordinator, cursor, is_quiet = None, 0, True", "coordinator, is_quiet = None, True"),
+    _of(
+        CLIENT, "coordinator, cursor, is_quiet = None, 0, True", "coordinator, is_quiet = None, True", reason=BY_STORIES
+    ),
     _of(
         CLIENT,
         "            self._expect(slot, message)\n            reply = self._send(message)\n",
         "            reply = self._send(message)\n            self._expect(slot, message)\n",
+        reason=BY_CLIENT,
     ),
-    _of(CLIENT, "        self._resend(collected.epoch)\n", "        pass\n"),
+    _of(CLIENT, "        self._resend(collected.epoch)\n", "        pass\n", reason=BY_CLIENT),
     _of(CLIENT, "            slot.is_leaving = True\n", "            pass\n"),
-    _of(CLIENT, "                if reply.error != PLACE_LOST:\n", "                if True:\n"),
-    _of(CLIENT, "if slot is None or slot.number != number:", "if slot is None:"),
+    _of(CLIENT, "                if reply.error != PLACE_LOST:\n", "                if True:\n", reason=BY_CLIENT),
+    _of(CLIENT, "if slot is None or slot.number != number:", "if slot is None:", reason=BY_CLIENT),
     _of(CLIENT, "                slot.number += 1\n", "                slot.number += not slot.number\n", "Value"),
 )
 
