@@ -110,6 +110,8 @@ class Crawl:
         self._server.start()
         finished = self._wait()
         elapsed_s = self._loop.now() - self._began_at
+        if finished:
+            self._post.finish()
         self._farewell(finished)
         self._post.close()
         self._server.stop()
@@ -163,7 +165,6 @@ class Crawl:
             self._follower.nudge()
         self._post.deliver(self._service.take_woken())
         if self._service.is_finished:
-            self._post.finish()
             self._over.set()
 
     def _farewell(self, finished: bool) -> None:

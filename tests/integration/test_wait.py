@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -117,3 +118,15 @@ def test_workers_of_a_run_that_waits_idle_until_a_program_gives_them_something(t
         finally:
             run.send_signal(signal.SIGINT)
             assert run.wait(20) == 130
+
+
+def test_calls_wait_in_a_crawl_that_had_no_task_left_before_its_job_was_changed(tmp_path: Path) -> None:
+    with served(tmp_path, wait=True) as first:
+        pass
+    os.close(first.crawl.folder._lock)  # as the end of its process would
+    with (
+        serving({"/": page("home")}) as site,
+        served(tmp_path, f"{site.base}/", accept_changes=True) as crawl,
+        connect(crawl.token) as fleet,
+    ):
+        assert fleet.Event("news").wait(0.2) is False
