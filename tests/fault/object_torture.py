@@ -9,28 +9,26 @@ answered.
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
 import queue
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from crawlfleet import Fleet, connect
 from crawlfleet.coordinator.crawl_folder import JOIN
 from crawlfleet.shared import log
+from tests.fault import seeded_runs
 from tests.fault.fleet_processes import FleetProcesses, await_that, kill
 from tests.fault.object_program import PATIENCE_S, UNITS, run
+from tests.fault.seeded_runs import Torture
 
 PROGRAMS = 4
 ROUNDS = 60
@@ -340,24 +338,6 @@ def _lines(text: str) -> Log:
     return [line.split(" ") for line in text.split("\n")[:-1]]
 
 
-def run_many(seeds: Sequence[int], root: Path, at_once: int) -> Iterable[Run]:
-    """Run seeds, some at once; yield each as it ends. The folder of a run that is not clean is kept."""
-
-    def one(seed: int) -> Run:
-        folder = Path(tempfile.mkdtemp(prefix=f"seed-{seed}-", dir=root))
-        done = run_seed(seed, folder)
-        if done.is_clean:
-            shutil.rmtree(folder)
-        return done
-
-    pool = ThreadPoolExecutor(at_once)
-    try:
-        for done in as_completed([pool.submit(one, seed) for seed in seeds]):
-            yield done.result()
-    finally:  # what runs is let run to its end: it ends its processes itself
-        pool.shutdown(cancel_futures=True)
-
-
 def totals(runs: Sequence[Run]) -> str:
     """Say what runs come to, in one line."""
     return (
@@ -370,34 +350,22 @@ def totals(runs: Sequence[Run]) -> str:
     )
 
 
-def read_runs(path: Path) -> list[Run]:
-    """Read the runs that a file holds; none if it is not there."""
-    if not path.exists():
-        return []
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    return [Run(**{**line, "problems": tuple(line["problems"])}) for line in lines]
+def _read(line: dict[str, Any]) -> Run:
+    return Run(**{**line, "problems": tuple(line["problems"])})
 
 
 def main() -> int:
-    """Run the seeds that are missing, and print the totals; exit 1 if a run was not clean."""
-    parser = argparse.ArgumentParser(description="Kill programs and their coordinator at random, and check objects.")
-    parser.add_argument("--runs", type=int, default=50, help="how many seeds, from 0 on (default: 50)")
-    parser.add_argument("--out", type=Path, default=Path("object_torture.jsonl"), help="where each run leaves a line")
-    parser.add_argument("--at-once", type=int, default=2, help="how many runs at a time (default: 2)")
-    args = parser.parse_args()
+    """Run the seeds that are missing: see `seeded_runs.main`."""
     log.configure(level="error")
-    runs = [each for each in read_runs(args.out) if each.seed < args.runs]
-    missing = sorted(set(range(args.runs)) - {each.seed for each in runs})
-    root = Path(tempfile.mkdtemp(prefix="crawlfleet-objects-"))
-    with args.out.open("a") as file:
-        for done in run_many(missing, root, args.at_once):
-            runs.append(done)
-            file.write(json.dumps(asdict(done)) + "\n")
-            file.flush()
-            if not done.is_clean:
-                print(f"seed {done.seed} is not clean, see {root}: {done}", flush=True)
-    print(totals(runs))
-    return 0 if all(each.is_clean for each in runs) else 1
+    return seeded_runs.main(
+        Torture(
+            "object_torture",
+            "Kill programs and their coordinator at random, and check objects.",
+            run_seed,
+            _read,
+            totals,
+        )
+    )
 
 
 if __name__ == "__main__":

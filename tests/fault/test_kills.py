@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.fault.torture import Run, plan, run_many, totals
+from tests.fault.seeded_runs import run_many
+from tests.fault.torture import Run, plan, run_seed, totals
 
 SEEDS = int(os.environ.get("CRAWLFLEET_TORTURE", "12"))
 AT_ONCE = 2
@@ -23,7 +24,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(120 + SEEDS * RUN_S // AT_ON
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
-    found = list(run_many(range(SEEDS), tmp_path_factory.mktemp("torture"), AT_ONCE))
+    found = list(run_many(run_seed, range(SEEDS), tmp_path_factory.mktemp("torture"), AT_ONCE))
     print(totals(found))
     return found
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 import pytest
 import structlog
 
-from tests.fault.object_torture import Run, check_logs, plan, run_many, totals
+from tests.fault.object_torture import Run, check_logs, plan, run_seed, totals
+from tests.fault.seeded_runs import run_many
 
 SEEDS = int(os.environ.get("CRAWLFLEET_OBJECT_TORTURE", "6"))
 AT_ONCE = 2
@@ -28,7 +29,7 @@ CLEAN = Run(
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Run]]:
-    found = list(run_many(range(SEEDS), tmp_path_factory.mktemp("torture"), AT_ONCE))
+    found = list(run_many(run_seed, range(SEEDS), tmp_path_factory.mktemp("torture"), AT_ONCE))
     print(totals(found))
     yield found
     structlog.reset_defaults()

@@ -8,23 +8,21 @@ when the site has seen a given number of requests, a moment later.
 
 from __future__ import annotations
 
-import argparse
-import json
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
+from tests.fault import seeded_runs
 from tests.fault.crawl_checks import check
 from tests.fault.fleet_processes import FleetProcesses, await_that, end_group, kill, signal_one
+from tests.fault.seeded_runs import Torture
 from tests.site.generated_site import GeneratedSite, make_graph, serving_graph
 
 PAUSE_S = 0.06
@@ -248,24 +246,6 @@ def see_off(fleet: FleetProcesses, timeout_s: float = END_S) -> list[str]:
     return problems
 
 
-def run_many(seeds: Sequence[int], root: Path, at_once: int) -> Iterable[Run]:
-    """Run seeds, some at once; yield each as it ends. The folder of a run that is not clean is kept."""
-
-    def one(seed: int) -> Run:
-        folder = Path(tempfile.mkdtemp(prefix=f"seed-{seed}-", dir=root))
-        run = run_seed(seed, folder)
-        if run.is_clean:
-            shutil.rmtree(folder)
-        return run
-
-    pool = ThreadPoolExecutor(at_once)
-    try:
-        for done in as_completed([pool.submit(one, seed) for seed in seeds]):
-            yield done.result()
-    finally:  # what runs is let run to its end: it ends its processes itself
-        pool.shutdown(cancel_futures=True)
-
-
 def totals(runs: Sequence[Run]) -> str:
     """Say what runs come to, in one line."""
     return (
@@ -279,32 +259,15 @@ def totals(runs: Sequence[Run]) -> str:
     )
 
 
-def read_runs(path: Path) -> list[Run]:
-    """Read the runs that a file holds; none if it is not there."""
-    if not path.exists():
-        return []
-    return [Run(**json.loads(line)) for line in path.read_text().splitlines()]
+def _read(line: dict[str, Any]) -> Run:
+    return Run(**line)
 
 
 def main() -> int:
-    """Run the seeds that are missing, and print the totals; exit 1 if a run was not clean."""
-    parser = argparse.ArgumentParser(description="Kill coordinator and workers at random, and check what is left.")
-    parser.add_argument("--runs", type=int, default=50, help="how many seeds, from 0 on (default: 50)")
-    parser.add_argument("--out", type=Path, default=Path("torture.jsonl"), help="where each run leaves a line")
-    parser.add_argument("--at-once", type=int, default=2, help="how many runs at a time (default: 2)")
-    args = parser.parse_args()
-    runs = [run for run in read_runs(args.out) if run.seed < args.runs]
-    missing = sorted(set(range(args.runs)) - {run.seed for run in runs})
-    root = Path(tempfile.mkdtemp(prefix="crawlfleet-torture-"))
-    with args.out.open("a") as file:
-        for run in run_many(missing, root, args.at_once):
-            runs.append(run)
-            file.write(json.dumps(asdict(run)) + "\n")
-            file.flush()
-            if not run.is_clean:
-                print(f"seed {run.seed} is not clean, see {root}: {run}", flush=True)
-    print(totals(runs))
-    return 0 if all(run.is_clean for run in runs) else 1
+    """Run the seeds that are missing: see `seeded_runs.main`."""
+    return seeded_runs.main(
+        Torture("torture", "Kill coordinator and workers at random, and check what is left.", run_seed, _read, totals)
+    )
 
 
 if __name__ == "__main__":
