@@ -241,6 +241,11 @@ def test_what_no_client_sends_is_refused(fleet: ObjectFleet) -> None:
     assert handle.page((None, None, None), -1) == ([b"\xc1", b"\x01"], False)
 
 
+def test_items_without_a_byte_are_items_like_others(fleet: ObjectFleet) -> None:
+    items = fleet.thread("s").open("list", "l", (b"",) * 200)
+    assert items.size() == 200
+
+
 def test_lists_survive_a_restart(tmp_path: Path) -> None:
     before = ObjectFleet(SqliteStore(tmp_path / "frontier.db"))
     shared = program(before).list("l", range(200))

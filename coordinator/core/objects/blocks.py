@@ -130,10 +130,10 @@ def _chunks(items: list[bytes], *, at_end: bool) -> list[list[bytes]]:
         return [items] if items else []
     most_items, most_bytes = (BLOCK_ITEMS, BLOCK_BYTES) if at_end else (BLOCK_ITEMS // 2 + 1, BLOCK_BYTES // 2)
     chunks: list[list[bytes]] = []
-    size = BLOCK_BYTES
+    size = 0
     for item in items:
         size += len(item)
-        if size > most_bytes or len(chunks[-1]) == most_items:
+        if not chunks or size > most_bytes or len(chunks[-1]) == most_items:
             chunks.append([])
             size = len(item)
         chunks[-1].append(item)
