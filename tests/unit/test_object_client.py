@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from crawlfleet.shared.objects import FORGOTTEN, PLACE_LOST, WITHDRAW, Collected
 from crawlfleet.worker.hook_waited import HookWaited
 from crawlfleet.worker.talk.finished import JobFinished
 from crawlfleet.worker.talk.objects.client import ObjectClient
+from crawlfleet.worker.talk.objects.threads import Inbox, Threads
 
 PATIENCE_S = 10.0
 WAITS = ObjectReply(waits=True, value=1)
@@ -274,6 +276,65 @@ def test_a_call_that_cannot_be_given_up_is_only_logged(coordinator: HandCoordina
     with pytest.raises(HookWaited):
         acquire(client)
     client.close()
+
+
+class InterruptedThreads(Threads):
+    """Threads that are interrupted (Ctrl-C) as they start another, or wake one, the first time."""
+
+    def __init__(self) -> None:
+        self.bell: InterruptedBell | None = None
+        self.has_to_interrupt = True
+
+    def inbox(self) -> Inbox:
+        if self.bell is None:
+            self.bell = InterruptedBell()
+            return self.bell
+        return super().inbox()
+
+    def start(self, work: Callable[[], None]) -> None:
+        if self.has_to_interrupt:
+            self.has_to_interrupt = False
+            raise KeyboardInterrupt
+        super().start(work)
+
+
+class InterruptedBell:
+    def __init__(self) -> None:
+        self.rings: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.rests = threading.Semaphore(0)
+        self.has_to_interrupt = True
+
+    def put(self, item: Any) -> None:
+        if self.has_to_interrupt:
+            self.has_to_interrupt = False
+            raise KeyboardInterrupt
+        self.rings.put(item)
+
+    def get(self, *, timeout: float | None = None) -> Any:
+        self.rests.release()
+        return self.rings.get(timeout=timeout)
+
+    def empty(self) -> bool:
+        return self.rings.empty()
+
+
+def test_who_waits_after_an_interruption_does_not_wait_in_vain(
+    coordinator: HandCoordinator, other: ThreadPoolExecutor
+) -> None:
+    threads = InterruptedThreads()
+    coordinator.answer = lambda call: DONE if call.method == WITHDRAW else WAITS
+    with closing(ObjectClient(coordinator.dial, "s", patience_s=0.3, threads=threads)) as client:
+        for _ in ("no thread collects yet", "the thread that collects rests"):
+            with pytest.raises(KeyboardInterrupt):
+                acquire(client)
+            while coordinator.collecting.acquire(blocking=False):
+                pass
+            waiting = other.submit(acquire, client)
+            assert coordinator.collecting.acquire(timeout=PATIENCE_S)
+            coordinator.wake(coordinator.calls[-1])
+            assert waiting.result(PATIENCE_S) == "done"
+            assert threads.bell is not None
+            assert threads.bell.rests.acquire(timeout=PATIENCE_S)
 
 
 def acquire_at_once(client: ObjectClient, coordinator: HandCoordinator) -> ObjectCall:

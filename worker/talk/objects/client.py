@@ -179,14 +179,13 @@ class ObjectClient:
             slot.epoch = epoch
             self._ring()
             if not self._is_collecting:
-                self._is_collecting = True
                 self._threads.start(self._collect)
 
     def _ring(self) -> None:
-        """Wake the thread that collects."""
+        """Wake the thread that collects. One ring too many, after an interruption, does no harm; one too few would."""
         if self._is_resting:
-            self._is_resting = False
             self._bell.put(None)
+            self._is_resting = False
 
     def _withdraw(self, slot: _Slot, message: ObjectCall) -> None:
         """Give up a call: it leaves its line, or its answer is taken back. If need be, another thread sees to that."""
@@ -216,8 +215,13 @@ class ObjectClient:
     def _collect(self) -> None:
         """Collect answers as long as calls wait, and a poll longer, which the next wait finds open; then rest.
 
-        The top of a thread.
+        The top of a thread. It says itself that it runs, since an interruption may keep it from being started; of
+        two that were started the second ends at once.
         """
+        with self._state:
+            if self._is_collecting:
+                return
+            self._is_collecting = True
         cursor, lost_at, pause_s = 0, None, FIRST_PAUSE_S
         coordinator: Coordinator | None = None
         is_quiet = False
