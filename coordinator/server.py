@@ -46,7 +46,7 @@ class TaskQueue:
 
     def size(self) -> int:
         """Return how many tasks are not final."""
-        return self._loop.call(lambda _now: self._service.open_tasks())
+        return self._loop.read(lambda _now: self._service.open_tasks())
 
 
 class Objects:
@@ -60,7 +60,11 @@ class Objects:
     def call(self, message: bytes) -> bytes:
         """Serve one call of an object. A call that waits is answered at once, too."""
         call = decode(message, ObjectCall)
-        return encode(self._loop.call(lambda now: self._service.call_object(call, now)))
+        if call.number:
+            reply = self._loop.call(lambda now: self._service.call_object(call, now))
+        else:
+            reply = self._loop.read(lambda now: self._service.read_object(call, now))
+        return encode(reply)
 
     def collect(self, session: str, after: int, timeout_s: float) -> bytes:
         """Return the answers of a session's calls that have waited, as soon as there are any."""

@@ -2,9 +2,10 @@
 
 One thread at a time owns the service. The thread of a call that finds it free serves all calls that have come, its own
 among them, without handing them to another thread; calls that arrive meanwhile share the next commit. A thread of the
-loop's own serves what is left over, and flushes at every tick. A caller gets its answer after the commit. A refusal (an
-error that says what the caller must change) is raised at its caller. Any other error in a call or a commit is a failed
-store or a bug of ours, and ends the loop. What was not committed was not answered, so nothing is lost.
+loop's own serves what is left over, and flushes at every tick. A caller gets its answer after the commit; what only
+reads needs none, since the owner of the service has committed before it lets go. A refusal (an error that says what the
+caller must change) is raised at its caller. Any other error in a call or a commit is a failed store or a bug of ours,
+and ends the loop. What was not committed was not answered, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -81,6 +82,19 @@ class Loop:
             self._serve_and_let_go()
         return answer.result()
 
+    def read(self, step: Callable[[float], T]) -> T:
+        """Run `step(now)`, which changes nothing, on what is committed; return its answer. Any thread may call this.
+
+        An error is its caller's alone.
+        """
+        try:
+            with self._owned:
+                if self.failure is not None:
+                    raise self.failure
+                return step(self.now())
+        finally:
+            self._wake_for_more()
+
     def _run(self) -> None:
         """Serve and flush at every tick, and when a caller says that there is more to do; the top of a thread."""
         stopping = False
@@ -111,9 +125,13 @@ class Loop:
                     answer.set_exception(error)
         finally:
             self._owned.release()
-            # Calls that came too late found the service owned; and a call that waits may give up before the next tick.
-            if not self._calls.empty() or self._due_at < self._wakes_at:
-                self._wake.set()
+            self._wake_for_more()
+
+    def _wake_for_more(self) -> None:
+        """Let the loop's own thread go on where the owner that has let go of the service did not."""
+        # Calls that came too late found the service owned; and a call that waits may give up before the next tick.
+        if not self._calls.empty() or self._due_at < self._wakes_at:
+            self._wake.set()
 
     def serve(self, batch: Sequence[Call]) -> None:
         """Run some calls and commit their changes together; answer them afterwards."""

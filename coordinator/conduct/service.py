@@ -95,8 +95,7 @@ class Service:
 
     def program_opened(self, session: str) -> None:
         """Note that a program has opened a named object; raise `Unreachable` if its session is no member."""
-        if self._members.get(session) is None:
-            raise Unreachable("only a session that has said hello can open an object: this one is not known (any more)")
+        self._check_member(session)
         self._programs.opened(session)
 
     def add_seeds(self, urls: Iterable[str], now: float, maps: Iterable[str] = ()) -> None:
@@ -196,12 +195,16 @@ class Service:
             self._object_turns.run(partial(calls.expire, ticket=ticket), now)
         self._store.commit(now)
 
+    def read_object(self, call: ObjectCall, now: float) -> ObjectReply:
+        """Carry out a call that has no number: its method only reads. Raise as `call_object`."""
+        self._check_member(call.session)
+        return calls.call(Turn(self._store, self._policy, now), call)
+
     def call_object(self, call: ObjectCall, now: float) -> ObjectReply:
         """Carry out a call of a named object's method. Raise `Unreachable` if its session is no member."""
-        if self._members.get(call.session) is None:
-            raise Unreachable("only a session that has said hello can use objects: this one is not known (any more)")
+        self._check_member(call.session)
         reply = self._object_turns.run(partial(calls.call, request=call), now)
-        if call.number and not call.hook and not reply.error:
+        if not call.hook and not reply.error:
             self.program_opened(call.session)
         return msgspec.structs.replace(reply, value=self._epoch) if reply.waits else reply
 
@@ -212,6 +215,10 @@ class Service:
     def next_deadline(self) -> float | None:
         """Return when the next call that waits gives up, in crawl time."""
         return self._waits.next_deadline()
+
+    def _check_member(self, session: str) -> None:
+        if self._members.get(session) is None:
+            raise Unreachable("only a session that has said hello can use objects: this one is not known (any more)")
 
     def _settle(self, request: ExchangeRequest, now: float) -> tuple[Ack, ...]:
         """Settle reports; if a seed's redirect adds a host to the scope, its refused pages must be judged again."""

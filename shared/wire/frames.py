@@ -40,6 +40,8 @@ _MAX_PORT = 65_535
 # One TLS record; a read never returns more than that.
 _READ_BYTES = 16 * 1024
 _WRITE_BYTES = 64 * 1024
+# A deadline is met but for this factor of the time that is left.
+_TOLERANCE = 1.01
 _TLS_HANDSHAKE = b"\x16"
 # A half-open connection is noticed within half a minute on either side.
 _KEEPALIVE = (
@@ -74,6 +76,8 @@ class WireConnection:
         self._loads = loads
         self._limit = GREETING_FRAME_LIMIT
         self._deadline: float | None = None
+        # The socket's own timeout.
+        self._armed_s: float | None = None
         self._buffer = bytearray()
         self.within(GREETING_S)
 
@@ -81,6 +85,7 @@ class WireConnection:
         """Limit the time of all following operations together to `seconds` from now; None removes the limit."""
         if seconds is None:
             self._sock.settimeout(None)
+            self._armed_s = None
         self._deadline = None if seconds is None else time.monotonic() + seconds
 
     def trust(self) -> None:
@@ -170,7 +175,10 @@ class WireConnection:
         left_s = self._deadline - time.monotonic()
         if left_s <= 0:
             raise TimeoutError("no answer in time")
-        self._sock.settimeout(left_s)
+        # Setting it costs a system call or two, so one that is right but for a hundredth stays.
+        if self._armed_s is None or not left_s <= self._armed_s <= _TOLERANCE * left_s:
+            self._sock.settimeout(left_s)
+            self._armed_s = left_s
 
 
 class WireListener:

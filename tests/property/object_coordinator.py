@@ -193,7 +193,8 @@ class SimCoordinator:
         """Return the call of an object, whose answer must be the model's."""
 
         def step(now: float) -> ObjectReply:
-            reply = self.service.call_object(message, now)
+            serve = self.service.call_object if message.number else self.service.read_object
+            reply = serve(message, now)
             expected = self.model.serve(message, op, now, reply.value)
             self.story.append(
                 f"{self.timeline.now:.3f} serves {message.session}/{message.slot}:{message.number} "

@@ -23,12 +23,14 @@ class SlowService:
         self.may_commit = threading.Event()
         self.may_commit.set()
         self.failure: Exception | None = None
+        self.flushes = 0
 
     def next_deadline(self) -> None:
         return None
 
     def flush(self, now: float) -> None:
         assert now >= 0.0
+        self.flushes += 1
         self.committing.set()
         assert self.may_commit.wait(PATIENCE_S)
         if self.failure is not None:
@@ -96,6 +98,53 @@ def test_no_answer_leaves_before_its_commit(loop: Loop, service: SlowService, ca
     answer.result(PATIENCE_S)
 
 
+def test_what_is_read_is_committed_and_costs_no_commit(
+    loop: Loop, service: SlowService, callers: ThreadPoolExecutor
+) -> None:
+    held_up(service)
+    (change,) = queued(loop, callers, lambda _: service.log.append("change"))
+    read = callers.submit(loop.read, lambda _: list(service.log))
+    assert not read.done()
+    service.may_commit.set()
+    assert read.result(PATIENCE_S) in ([], ["change", "commit"])
+    change.result(PATIENCE_S)
+    loop.stop()  # no tick comes any more
+    flushes = service.flushes
+    assert loop.read(lambda _: "read") == "read"
+    assert service.flushes == flushes
+
+
+def test_a_call_that_arrives_during_a_read_does_not_wait_for_the_next_tick(
+    service: SlowService, callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crawlfleet.coordinator.conduct.loop.TICK_S", 2 * PATIENCE_S)
+    loop = Loop(service, on_commit=lambda: None)  # type: ignore[arg-type]  # only these two are asked of it
+    loop.start()
+    reading, may_end = threading.Event(), threading.Event()
+
+    def read(_now: float) -> bool:
+        reading.set()
+        return may_end.wait(PATIENCE_S)
+
+    reader = callers.submit(loop.read, read)
+    assert reading.wait(PATIENCE_S)
+    (called,) = queued(loop, callers, lambda _: "served")
+    may_end.set()
+    assert reader.result(PATIENCE_S)
+    assert called.result(PATIENCE_S) == "served"
+    loop.stop()
+
+
+def test_a_bug_in_what_is_read_reaches_its_caller_only(loop: Loop) -> None:
+    def stumble(_now: float) -> None:
+        raise ZeroDivisionError("bug")
+
+    with pytest.raises(ZeroDivisionError):
+        loop.read(stumble)
+    assert loop.read(lambda _: "still here") == "still here"
+    assert loop.failure is None
+
+
 def test_a_refusal_reaches_its_caller_only(loop: Loop, service: SlowService, callers: ThreadPoolExecutor) -> None:
     def refuse(_now: float) -> None:
         raise VersionError("other version")
@@ -124,8 +173,9 @@ def test_a_bug_reaches_everybody_who_waits_and_all_who_call_later(
         with pytest.raises(ZeroDivisionError):
             answer.result(PATIENCE_S)
     assert isinstance(loop.failure, ZeroDivisionError)
-    with pytest.raises(ZeroDivisionError):
-        callers.submit(loop.call, lambda _: "later").result(PATIENCE_S)
+    for later in (loop.call, loop.read):
+        with pytest.raises(ZeroDivisionError):
+            callers.submit(later, lambda _: "later").result(PATIENCE_S)
 
 
 def test_a_commit_that_fails_answers_nobody_with_success(
