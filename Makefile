@@ -14,6 +14,8 @@ BENCH_INSTALLED := .make/installed-bench
 DEMO_PORT := 8765
 WORKERS ?= 2
 UNSERVED := -m 'not server and not compose and not long'
+# As many processes as there are cores, at most four: some tests take 2 GB. The tests of a file run one after another.
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 # What runs every branch of the core and of what all share; the rest of the tests shows how parts fit together.
 # Tests that measure time, memory or imports would measure coverage with it.
 UNDISTURBED := tests/unit/test_extract_%.py tests/unit/test_command_line.py
@@ -44,21 +46,17 @@ run: $(INSTALLED) ## serve the demo site and crawl it with one coordinator and t
 
 .PHONY: test
 test: $(INSTALLED) ## run all tests that need no installed server
-	$(BIN)/python -m pytest $(UNSERVED)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(UNSERVED)
 
 .PHONY: coverage
 coverage: $(INSTALLED) ## run the tests of the core and of shared, and fail if a branch is not run
-	$(BIN)/python -m pytest $(UNSERVED) --cov --cov-report=term $(COVERED)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(UNSERVED) --cov --cov-report=term $(COVERED)
 
-# On the Python of .venv `make test` runs them all. The others run side by side; the output of each comes when it is done.
+# On the Python of .venv `make test` runs them all.
 .PHONY: test-pythons
 test-pythons: $(INSTALLED) ## run the tests, without the simulator, on every other Python from 3.11 to 3.14 that is found
-	@pythons=$$($(BIN)/python -c \
-		'import sys; print(*(f"3.{minor}" for minor in range(11, 15) if minor != sys.version_info[1]))'); \
-	nox="$(BIN)/nox --no-error-on-missing-interpreters --session tests"; \
-	$$nox --install-only --pythons $$pythons && \
-	printf '%s\n' $$pythons | xargs -P 2 -I{} sh -c "$$nox -R --pythons {} >.make/tests-{}.log 2>&1; \
-		code=\$$?; cat .make/tests-{}.log; exit \$$code"
+	$(BIN)/nox --no-error-on-missing-interpreters --session tests --pythons $$($(BIN)/python -c \
+		'import sys; print(*(f"3.{minor}" for minor in range(11, 15) if minor != sys.version_info[1]))')
 
 .PHONY: test-all
 test-all: $(INSTALLED) ## run every test; needs nginx, wget2, their documentation sites and Docker

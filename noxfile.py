@@ -12,7 +12,10 @@ import nox
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 # The simulator and the random histories take half of the time, and go by our own rules alone: one Python is enough.
-TESTS = ("-m", "not server and not compose and not long", "--ignore", "tests/simulation", "--ignore", "tests/property")
+TESTS = (
+    *("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile"),
+    *("-m", "not server and not compose and not long", "--ignore", "tests/simulation", "--ignore", "tests/property"),
+)
 
 nox.needs_version = ">=2026.10.20"
 nox.options.download_python = "never"
