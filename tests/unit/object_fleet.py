@@ -17,6 +17,7 @@ from crawlfleet.coordinator.conduct.turns import Turns
 from crawlfleet.coordinator.conduct.waits import Waits
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.objects import calls
+from crawlfleet.coordinator.core.objects.desk import LARGE_ANSWER_BYTES
 from crawlfleet.coordinator.core.objects.registry import OBJECTS
 from crawlfleet.coordinator.core.objects.rows import CallerRow, ObjectsRow, PartRow, SessionRow, UseRow, WaitRow
 from crawlfleet.coordinator.core.rows import ResidentRow
@@ -102,12 +103,23 @@ def check_rows(store: Frontier) -> None:
         assert numbers.objects == len(objects) == len({row.number for row in objects})
         parts = store.resident(PartRow)
         assert numbers.size_bytes >= sum(len(part.value) for part in parts)
+        assert numbers.answer_bytes == sum(row.answer_bytes for row in store.resident(SessionRow))
         assert {abs(part.object) for part in parts} <= {row.number for row in objects}
+    for session in store.resident(SessionRow):
+        assert session.answer_bytes == sum(_large(row.reply) for row in callers if row.session == session.session)
     sessions = {row.session for row in store.resident(SessionRow)}
     assert {row.session for row in callers} <= sessions
     uses = store.resident(UseRow)
     assert {use.session for use in uses} <= sessions
     assert {use.object for use in uses} <= {row.number for row in objects}
+
+
+def _large(reply: ObjectReply | None) -> int:
+    """Return the bytes of an answer with one large value."""
+    value = reply.value if reply is not None else None
+    values = value if isinstance(value, list | tuple) else [value]
+    size_bytes = sum(len(each) for each in values if isinstance(each, bytes | str))
+    return size_bytes if size_bytes >= LARGE_ANSWER_BYTES else 0
 
 
 class ProgramThread:

@@ -121,8 +121,9 @@ def _numbered(desk: Desk) -> ObjectReply:
     _welcome(desk)
     last: CallerRow | None = turn.table(CallerRow)[caller_key(request.session, request.slot)]
     last = last or CallerRow(version=0, session=request.session, slot=request.slot, number=0, reply=None)
-    waits = {"reply": None, "wait": desk.ticket} if reply.waits else {"reply": reply, "wait": 0}
-    turn.put(succeed(last, number=request.number, woken=False, **waits))
+    kept = None if reply.waits else reply
+    desk.keep(request.session, last.reply, kept)
+    turn.put(succeed(last, number=request.number, woken=False, reply=kept, wait=desk.ticket if reply.waits else 0))
     return reply
 
 
@@ -153,6 +154,8 @@ def _run(desk: Desk, *, reads: bool = False) -> ObjectReply:
     row = desk.turn.table(kind.row)[request.name]
     if row is None:
         raise Refused(GONE, f"there is no {request.kind} {request.name[:MAX_NAME]!r} (any more): open it again")
+    if method.gives_contents:
+        desk.check_answers()
     reply = _answer(method.run(desk, row, *_converted(request, method.arguments)))
     if not reads:
         _note_use(desk, kind, row.number)
@@ -247,6 +250,8 @@ def _forget_oldest(turn: Turn) -> None:
 
 
 def _forget(turn: Turn, session: str) -> None:
+    desk = desk_for(turn, Owner(session, 0), "", "")
     for caller in list(turn.family(CallerRow, session)):
+        desk.keep(session, caller.reply, None)
         turn.remove(succeed(caller))
     turn.remove(succeed(existing(turn.table(SessionRow)[session])))

@@ -37,6 +37,8 @@ MAX_SLOTS = 20_000
 PART_BYTES = 400
 MAX_BYTES = 1024 * 1024 * 1024
 MAX_BYTES_OF_SESSION = 512 * 1024 * 1024
+#: The last answer of each slot is kept. An answer of fewer bytes counts as nothing: slots are bounded, too.
+LARGE_ANSWER_BYTES = 1024
 
 #: A method's answer for a call that it has parked.
 WAITS = ObjectReply(waits=True)
@@ -52,11 +54,15 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method of a kind of objects: what it does, the types of its arguments, and whether it only reads."""
+    """A method of a kind of objects: what it does, the types of its arguments, and whether it only reads.
+
+    `gives_contents`: its answer, which is kept until the same slot calls again, may be large.
+    """
 
     run: Callable[..., Any]
     arguments: Any = tuple[()]
     reads: bool = False
+    gives_contents: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +188,7 @@ class Desk:
         self.turn.remove(succeed(wait))
         numbers = self.numbers()
         self.turn.put(succeed(numbers, waits=numbers.waits - 1))
+        self.keep(wait.owner.session, None, reply)
         self.turn.put(succeed(self._caller(wait), reply=reply, wait=0, woken=True))
 
     def _caller(self, wait: WaitRow) -> CallerRow:
@@ -254,6 +261,27 @@ class Desk:
         if adder is not None:
             self.turn.put(succeed(adder, size_bytes=max(0, adder.size_bytes + size_bytes)))
 
+    def check_answers(self) -> None:
+        """Raise `Refused` if the last answers, without the one that this call replaces, have too many bytes."""
+        caller: CallerRow | None = self.turn.table(CallerRow)[caller_key(self.call.session, self.call.slot)]
+        less_bytes = 0 if caller is None else _large_bytes(caller.reply)
+        if self.session().answer_bytes - less_bytes > MAX_BYTES_OF_SESSION:
+            raise Refused(
+                ValueError,
+                f"the last answers to the threads of this program, which are kept until each calls again, have over "
+                f"{MAX_BYTES_OF_SESSION} bytes: use fewer threads or smaller items",
+            )
+        if self.numbers().answer_bytes - less_bytes > MAX_BYTES:
+            raise Refused(ValueError, f"the last answers to all programs have over {MAX_BYTES} bytes: try it later")
+
+    def keep(self, session: str, before: ObjectReply | None, after: ObjectReply | None) -> None:
+        """Count the bytes of a last answer that replaces another one."""
+        growth = _large_bytes(after) - _large_bytes(before)
+        if growth:
+            numbers, row = self.numbers(), existing(self.turn.table(SessionRow)[session])
+            self.turn.put(succeed(numbers, answer_bytes=numbers.answer_bytes + growth))
+            self.turn.put(succeed(row, answer_bytes=row.answer_bytes + growth))
+
     def numbers(self) -> ObjectsRow:
         """Return the numbers of all objects together."""
         row: ObjectsRow | None = self.turn.table(ObjectsRow)[0]
@@ -263,6 +291,18 @@ class Desk:
         """Return the row of the calling session."""
         row: SessionRow | None = self.turn.table(SessionRow)[self.call.session]
         return row if row is not None else SessionRow(version=0, session=self.call.session)
+
+
+def _large_bytes(reply: ObjectReply | None) -> int:
+    """Return how many bytes an answer counts while it is kept."""
+    size_bytes = 0 if reply is None else _contents_bytes(reply.value)
+    return size_bytes if size_bytes >= LARGE_ANSWER_BYTES else 0
+
+
+def _contents_bytes(value: Any) -> int:
+    if isinstance(value, bytes | str):
+        return len(value)
+    return sum(map(_contents_bytes, value)) if isinstance(value, list | tuple) else 0
 
 
 def desk_of(turn: Turn, wait: WaitRow) -> Desk:

@@ -181,13 +181,17 @@ _COMMON = {
     "contains": Method(contains, _SUBKEY, reads=True),
     "page": Method(page, tuple[int, bool], reads=True),
     "update": Method(update, _ENTRIES),
-    "remove": Method(remove, _SUBKEY),
-    "popitem": Method(popitem),
+    "remove": Method(remove, _SUBKEY, gives_contents=True),
+    "popitem": Method(popitem, gives_contents=True),
     "clear": Method(clear),
 }
 _GET = Method(get, _SUBKEY, reads=True)
 
-DICT = _kind(DictRow, "object_dicts", {**_COMMON, "get": _GET, "setdefault": Method(setdefault, tuple[Entry])})
+DICT = _kind(
+    DictRow,
+    "object_dicts",
+    {**_COMMON, "get": _GET, "setdefault": Method(setdefault, tuple[Entry], gives_contents=True)},
+)
 SET = _kind(
     SetRow,
     "object_sets",

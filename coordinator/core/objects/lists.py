@@ -210,7 +210,7 @@ LIST = ObjectKind(
         "delete": Method(delete, tuple[Slice]),
         "extend": Method(extend, tuple[Items]),
         "insert": Method(insert, tuple[int, bytes]),
-        "pop": Method(pop, tuple[int]),
+        "pop": Method(pop, tuple[int], gives_contents=True),
         "remove": Method(remove, tuple[bytes]),
         "reverse": Method(reverse),
         "sort": Method(sort, tuple[bool]),

@@ -302,7 +302,7 @@ PIPE = ObjectKind(
     options=tuple[bool],
     methods={
         "send": Method(send, tuple[int, Index, bytes]),
-        "recv": Method(recv, tuple[int, Index]),
+        "recv": Method(recv, tuple[int, Index], gives_contents=True),
         "poll": Method(poll, tuple[int, Index]),
         "ready": Method(ready, tuple[int, Index], reads=True),
         "pass_on": Method(pass_on, tuple[int, Index]),

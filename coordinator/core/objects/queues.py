@@ -268,7 +268,7 @@ def _undo_put(desk: Desk, row: QueueRow, place: int) -> None:
 
 _METHODS = {
     "put": Method(put, tuple[bytes]),
-    "get": Method(get),
+    "get": Method(get, gives_contents=True),
     "task_done": Method(task_done),
     "join": Method(join),
     "qsize": Method(qsize, reads=True),

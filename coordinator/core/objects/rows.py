@@ -137,6 +137,8 @@ class SessionRow(ResidentRow, frozen=True, kw_only=True):
     #: How many objects it created, and the bytes that it has added to objects.
     created: int = 0
     size_bytes: int = 0
+    #: The bytes of the large ones among the last answers that are kept for its slots.
+    answer_bytes: int = 0
     #: It belongs to a program, not to the hooks of a worker.
     is_program: bool = False
     #: When it was lost, in crawl time. Its answers are kept for a while, in case it comes back.
@@ -182,6 +184,7 @@ class ObjectsRow(ResidentRow, frozen=True, kw_only=True):
     objects: int = 0
     waits: int = 0
     size_bytes: int = 0
+    answer_bytes: int = 0
 
     @property
     def key(self) -> int:

@@ -78,6 +78,6 @@ VALUE = ObjectKind(
     methods={
         "get": Method(get, reads=True),
         "set": Method(set_, tuple[Plain]),
-        "add": Method(add, tuple[Plain]),
+        "add": Method(add, tuple[Plain], gives_contents=True),
     },
 )
