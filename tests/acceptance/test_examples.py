@@ -39,8 +39,14 @@ class Programs:
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
 
-    def example(self, name: str, token: str) -> subprocess.Popen[str]:
-        return self.start(sys.executable, str(EXAMPLES / name), token)
+    def example(self, name: str, *arguments: str) -> subprocess.Popen[str]:
+        return self.start(sys.executable, str(EXAMPLES / name), *arguments)
+
+    def victim(self, token: str, what: str) -> subprocess.Popen[str]:
+        """Start a program that opens or takes something of the fleet, and holds it until it is killed."""
+        lines = ("import sys, time", "from crawlfleet import connect", "fleet = connect(sys.argv[1])")
+        code = "\n".join((*lines, f"print({what}, flush=True)", "time.sleep(60)"))
+        return self.start(sys.executable, "-c", code, token)
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -142,6 +148,63 @@ def test_the_hook_logs_in_once_and_counts_the_pages_of_the_whole_fleet(tmp_path:
     assert {row["logins"] for row in rows} == {1}
 
 
+def test_what_a_worker_of_a_queue_had_taken_comes_back_when_it_is_killed(programs: Programs, tmp_path: Path) -> None:
+    with served(tmp_path, wait=True, more=LEASE) as crawl:
+        victim = programs.victim(crawl.token, 'fleet.JoinableQueue("numbers").get()')
+        asker = programs.example("work_queue.py", crawl.token, "1", "2", "3")
+        assert victim.stdout is not None
+        assert victim.stdout.readline() == "1\n"
+        victim.kill()
+        programs.example("work_queue.py", crawl.token)
+        assert ended_well(asker) == "{1: 1, 2: 4, 3: 9}\n"
+
+
+def test_what_is_to_be_done_once_is_done_by_the_next_one_if_the_first_is_killed(
+    programs: Programs, tmp_path: Path
+) -> None:
+    with served(tmp_path, wait=True, more=LEASE) as crawl:
+        victim = programs.victim(crawl.token, 'fleet.Lock("squares").acquire()')
+        assert victim.stdout is not None
+        assert victim.stdout.readline() == "1\n"
+        others = [programs.example("once.py", crawl.token) for _ in range(3)]
+        victim.kill()
+        printed = [ended_well(other).splitlines() for other in others]
+    squares = str([number * number for number in range(10)])
+    assert sorted(printed, key=len) == [[squares], [squares], ["I do it", squares]]
+
+
+def test_no_phase_begins_before_all_have_ended_the_one_before(programs: Programs, tmp_path: Path) -> None:
+    with served(tmp_path, wait=True) as crawl:
+        together = [programs.example("phases.py", crawl.token, "3") for _ in range(3)]
+        assert sorted(map(ended_well, together)) == [f"{place}: 3 parts are there\n" for place in range(3)]
+
+
+def test_a_phase_that_lost_a_program_says_so(programs: Programs, tmp_path: Path) -> None:
+    with served(tmp_path, wait=True, more=LEASE) as crawl, connect(crawl.token) as fleet:
+        victim, other = (programs.example("phases.py", crawl.token, "3") for _ in range(2))
+        while fleet.Barrier("phases", 3).n_waiting < 2:
+            assert victim.poll() is other.poll() is None
+        victim.kill()
+        out, err = other.communicate(timeout=60)
+        assert (other.returncode, out, err) == (1, "", "another one died, or gave up, before its part was there\n")
+
+
+def test_the_counter_is_seen_while_it_grows(programs: Programs, site: SmallSite, tmp_path: Path) -> None:
+    site.hold("/7")
+    with served(tmp_path, f"{site.base}/", more=f"hooks: {EXAMPLES / 'live_counter.py'}\n") as crawl:
+        counter = programs.example("live_counter.py", crawl.token)
+        node = programs.start(*CRAWLFLEET, "worker", "--join", crawl.token, "--processes", "1")
+        assert counter.stdout is not None
+        while counter.stdout.readline() != f"{len(TITLES) - 1}\n":
+            assert counter.poll() is node.poll() is None
+        site.release()
+        ended_well(counter)
+        node.communicate(timeout=30)
+        assert node.returncode == 0
+    rows = lines(tmp_path / "crawls" / "own" / "items.jsonl")
+    assert sorted(row["number"] for row in rows) == list(range(1, len(TITLES) + 1))
+
+
 def test_the_guide_to_ones_own_code_runs_from_top_to_bottom(
     site: SmallSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,8 +224,8 @@ def test_the_guide_to_ones_own_code_runs_from_top_to_bottom(
     assert "we are number 1\n1 1\n" in printed
 
 
-@pytest.mark.parametrize("name", ["own_worker.py", "own_consumer.py", "login_hook.py"])
-def test_an_example_is_at_most_fifteen_statements_and_needs_crawlfleet_alone_of_ours(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
+def test_an_example_is_at_most_twenty_statements_and_needs_crawlfleet_alone_of_ours(name: str) -> None:
     tree = ast.parse((EXAMPLES / name).read_text())
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not modules & {"shared", "worker", "coordinator"}
