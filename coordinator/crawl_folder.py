@@ -50,7 +50,13 @@ class CrawlFolder:
 
 
 def _holds_results(folder: Path) -> bool:
-    return any(entry.name not in _KEEPS_NOTHING and entry.stat().st_size for entry in folder.iterdir())
+    return any(not _keeps_nothing(entry.name) and entry.stat().st_size for entry in folder.iterdir())
+
+
+def _keeps_nothing(name: str) -> bool:
+    """Whether a file has no results; a process that was killed may have left a draft of a private file."""
+    of_draft = name.removeprefix(".").rpartition(".")[0] if name.startswith(".") else ""
+    return name in _KEEPS_NOTHING or of_draft in _KEEPS_NOTHING
 
 
 def refuse_if_running(folder: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from crawlfleet.coordinator.crawl_folder import JOIN, CrawlFolder, refuse_if_running
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.wire.identity import write_private
 
 HOLD = """
 import sys
@@ -48,6 +49,18 @@ def test_keys_and_a_token_alone_are_no_results(tmp_path: Path) -> None:
     (tmp_path / "job").mkdir()
     for name in (JOIN, "coordinator.crt", "coordinator.key", "secret"):
         (tmp_path / "job" / name).write_text("kept")
+    CrawlFolder(tmp_path, "job", fresh=False)
+
+
+def test_a_private_file_that_was_never_finished_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "job").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda *_: os._exit(1))  # killed at the last moment
+        child = os.fork()
+        if child == 0:
+            write_private(tmp_path / "job" / JOIN, b"token")
+    assert os.waitpid(child, 0)[1] != 0
+    assert len(list((tmp_path / "job").iterdir())) == 1
     CrawlFolder(tmp_path, "job", fresh=False)
 
 
