@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError, managers
 from typing import Any
@@ -133,6 +133,14 @@ class Reception:
             return Counters(accepted=self._accepted, refused=dict(self._refused), open=len(self._open))
 
 
+def _join(threads: Iterable[threading.Thread]) -> None:
+    """Wait up to two seconds for other threads."""
+    until = time.monotonic() + STOP_S
+    for thread in threads:
+        if thread.is_alive() and thread is not threading.current_thread():
+            thread.join(max(0.0, until - time.monotonic()))
+
+
 class FleetServer(managers.Server):
     """Serve fixed referents to everyone who has the join token. It listens as soon as it is constructed.
 
@@ -176,16 +184,16 @@ class FleetServer(managers.Server):
         self.stop_event.wait()
 
     def stop(self) -> None:
-        """End the listener and all connections, and wait up to two seconds for their threads."""
+        """End the listener and all connections. Calls that are being served are answered, for up to two seconds."""
         self.stop_event.set()
         self.listener.close()
         connections = self._reception.connections()
         for connection in connections:
+            connection.end_reading()
+        _join((self._accepting, *connections.values()))
+        for connection in connections:
             connection.abort()
-        until = time.monotonic() + STOP_S
-        for thread in (self._accepting, *connections.values()):
-            if thread.is_alive() and thread is not threading.current_thread():
-                thread.join(max(0.0, until - time.monotonic()))
+        _join(connections.values())
 
     def join_token(self, addresses: Sequence[str] | None = None) -> JoinToken:
         """Return the token for workers, with these hosts, or with all hosts at which this server can be reached."""

@@ -12,6 +12,7 @@ Owns connections. It does not know tasks, typeids or messages, and never unpickl
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import hashlib
@@ -37,10 +38,9 @@ BACKLOG = 128
 
 _HEADER_BYTES = 4
 _MAX_PORT = 65_535
-# One TLS record; a read never returns more than that.
-_READ_BYTES = 16 * 1024
+_READ_BYTES = 64 * 1024
 _WRITE_BYTES = 64 * 1024
-# A deadline is met but for this factor of the time that is left.
+# A deadline is met but for this factor of the time that is left: setting a timeout costs a system call.
 _TOLERANCE = 1.01
 _TLS_HANDSHAKE = b"\x16"
 # A half-open connection is noticed within half a minute on either side.
@@ -56,7 +56,7 @@ _KEEPALIVE = (
 Address = tuple[str, int]
 
 
-class WireSocket(ssl.SSLSocket):
+class _Socket(socket.socket):
     """A socket that is closed when it is garbage: the connection of a proxy ends with the thread that made it."""
 
     def __del__(self) -> None:
@@ -64,15 +64,21 @@ class WireSocket(ssl.SSLSocket):
 
 
 class WireConnection:
-    """One TLS connection that transports frames.
+    """One TLS connection that transports frames; it takes over a connected socket.
+
+    The TLS object stands beside the socket and not around it, which takes fewer system calls.
 
     Belongs to one thread at a time; only `abort` may be called from another. Reading and writing raise
     `EOFError` or `OSError` when the other side is gone, `TimeoutError` past the deadline, `WireError` for a
     frame over the limit.
     """
 
-    def __init__(self, sock: ssl.SSLSocket, loads: Callable[[bytes], Any]) -> None:
-        self._sock = sock
+    def __init__(
+        self, sock: socket.socket, context: ssl.SSLContext, loads: Callable[[bytes], Any], *, is_server: bool = False
+    ) -> None:
+        self._sock = _Socket(sock.family, sock.type, sock.proto, sock.detach())
+        self._received, self._to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._received, self._to_send, server_side=is_server)
         self._loads = loads
         self._limit = GREETING_FRAME_LIMIT
         self._deadline: float | None = None
@@ -95,19 +101,30 @@ class WireConnection:
     def refuse_plain(self) -> None:
         """Raise `WireError` if the client's first byte does not begin a TLS handshake, before anything is sent."""
         self._arm()
-        first = socket.socket.recv(self._sock, 1, socket.MSG_PEEK)
+        first = self._sock.recv(1, socket.MSG_PEEK)
         if not first:
             raise EOFError
         if first != _TLS_HANDSHAKE:
             raise WireError("the other side does not speak TLS")
 
     def handshake(self) -> None:
-        self._arm()
-        self._sock.do_handshake()
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._receive_more()
+            except ssl.SSLError:
+                with contextlib.suppress(OSError):
+                    self._flush()  # the alert, which says why
+                raise
+            else:
+                self._flush()
+                return
 
     def fingerprint(self) -> bytes:
         """Return the SHA-256 of the certificate whose key the other side has."""
-        return hashlib.sha256(self._sock.getpeercert(binary_form=True) or b"").digest()
+        return hashlib.sha256(self._tls.getpeercert(binary_form=True) or b"").digest()
 
     def pack(self, value: object) -> bytes:
         """Return the frame of a value; raise `TypeError`, `ValueError` or `WireError` if it cannot be sent."""
@@ -116,13 +133,13 @@ class WireConnection:
     def write(self, frame: bytes) -> None:
         """Send a frame made by `pack`: header and body in one write, unless it is large."""
         if len(frame) <= _WRITE_BYTES:
-            self._arm()
-            self._sock.sendall(frame)
+            self._tls.write(frame)
+            self._flush()
             return
         view = memoryview(frame)
         for start in range(0, len(frame), _WRITE_BYTES):
-            self._arm()
-            self._sock.sendall(view[start : start + _WRITE_BYTES])
+            self._tls.write(view[start : start + _WRITE_BYTES])
+            self._flush()
 
     def send(self, value: object) -> None:
         self.write(self.pack(value))
@@ -146,11 +163,13 @@ class WireConnection:
 
     def abort(self) -> None:
         """End the connection from another thread: the thread that uses it gets an error, and closes it."""
-        try:
-            # Not the SSLSocket's own method: that one takes the TLS object away from the thread that uses it.
-            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
-        except OSError:
-            return  # gone already
+        with contextlib.suppress(OSError):  # gone already
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def end_reading(self) -> None:
+        """Let nothing more come in, from another thread: who reads gets `EOFError`, who writes may go on."""
+        with contextlib.suppress(OSError):  # gone already
+            self._sock.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
         self._sock.close()
@@ -163,11 +182,34 @@ class WireConnection:
     def _fill(self, size: int) -> None:
         """Read until the buffer has `size` bytes; it grows only by the bytes that have been received."""
         while len(self._buffer) < size:
-            self._arm()
-            chunk = self._sock.recv(_READ_BYTES)
+            if not self._received.pending and not self._tls.pending():
+                self._receive_more()  # without it the next line would find that out by an exception, which costs more
+            try:
+                chunk = self._tls.read(_READ_BYTES)
+            except ssl.SSLWantReadError:
+                self._receive_more()
+                continue
+            except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+                chunk = b""
             if not chunk:
                 raise EOFError("the other side closed the connection")
             self._buffer += chunk
+
+    def _flush(self) -> None:
+        """Send what the TLS object has to send."""
+        data = self._to_send.read()
+        if data:
+            self._arm()
+            self._sock.sendall(data)
+
+    def _receive_more(self) -> None:
+        """Wait until there is more for the TLS object to read."""
+        self._arm()
+        data = self._sock.recv(_READ_BYTES)
+        if data:
+            self._received.write(data)
+        else:
+            self._received.write_eof()
 
     def _arm(self) -> None:
         if self._deadline is None:
@@ -175,7 +217,6 @@ class WireConnection:
         left_s = self._deadline - time.monotonic()
         if left_s <= 0:
             raise TimeoutError("no answer in time")
-        # Setting it costs a system call or two, so one that is right but for a hundredth stays.
         if self._armed_s is None or not left_s <= self._armed_s <= _TOLERANCE * left_s:
             self._sock.settimeout(left_s)
             self._armed_s = left_s
@@ -194,11 +235,10 @@ class WireListener:
         sock, _ = self._socket.accept()
         try:
             _keep_alive(sock)
-            tls = self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            return WireConnection(sock, self._context, loads_request, is_server=True)
         except OSError as error:
             sock.close()
             raise ConnectionAbortedError("the client is gone") from error
-        return WireConnection(tls, loads_request)
 
     def close(self) -> None:
         """Stop listening; a thread that waits in `accept` gets an `OSError`."""
@@ -248,11 +288,10 @@ def connect(pin: bytes, address: Address, authkey: bytes) -> WireConnection:
 def _greet_server(sock: socket.socket, pin: bytes, secret: bytes) -> WireConnection:
     try:
         _keep_alive(sock)
-        tls = _client_context().wrap_socket(sock, do_handshake_on_connect=False)
+        connection = WireConnection(sock, _client_context(), loads_answer)
     except BaseException:
         sock.close()
         raise
-    connection = WireConnection(tls, loads_answer)
     try:
         connection.handshake()
         if not hmac.compare_digest(connection.fingerprint(), pin):
@@ -324,7 +363,6 @@ def _keep_alive(sock: socket.socket) -> None:
 def _server_context(identity: Identity) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.sslsocket_class = WireSocket
     context.num_tickets = 0
     # The ssl module loads keys only from files; this file is in memory and ends with its descriptor.
     descriptor = os.memfd_create("identity")
@@ -344,7 +382,6 @@ def _client_context() -> ssl.SSLContext:
     """Verify only the fingerprint (see `connect`): names and authorities are not used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.sslsocket_class = WireSocket
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context

@@ -84,12 +84,19 @@ def plain(server: FleetServer) -> socket.socket:
     return socket.create_connection(server.address, PATIENCE_S)
 
 
+class Stranger(ssl.SSLSocket):
+    """Goes when nobody looks at it any more."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def encrypted(server: FleetServer) -> ssl.SSLSocket:
     """A stranger who speaks TLS and does not know the secret."""
-    sock = plain(server)
-    tls = wire._client_context().wrap_socket(sock, do_handshake_on_connect=False)
-    tls.do_handshake()
-    return tls
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslsocket_class = Stranger
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context.wrap_socket(plain(server))
 
 
 def member(server: FleetServer, identity: Identity) -> WireConnection:

@@ -354,6 +354,47 @@ def test_stopping_ends_listener_connections_and_threads(fleet: Fleet, manager: F
     fleet.server.stop()  # twice does no harm
 
 
+def test_a_call_that_is_being_served_when_the_server_stops_is_answered(fleet: Fleet, manager: FleetManager) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def refuse() -> str:
+        begun.set()
+        assert may_end.wait(10)
+        return "host"
+
+    fleet.queue.faults["https://a/"] = refuse
+    with ThreadPoolExecutor(2) as pool:
+        answer = pool.submit(lambda: manager.Queue().put("https://a/"))
+        assert begun.wait(10)
+        stopping = pool.submit(fleet.server.stop)
+        assert fleet.server.stop_event.wait(10)
+        while fleet.server._accepting.is_alive():
+            assert not answer.done()
+        may_end.set()
+        assert answer.result(10) == "host"
+        stopping.result(10)
+
+
+def test_a_call_that_takes_too_long_does_not_keep_the_server_from_stopping(
+    fleet: Fleet, manager: FleetManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crawlfleet.shared.wire.control_port.STOP_S", 0.2)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def dawdle() -> str:
+        begun.set()
+        return str(may_end.wait(10))
+
+    fleet.queue.faults["https://a/"] = dawdle
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(lambda: manager.Queue().put("https://a/"))
+        assert begun.wait(10)
+        fleet.server.stop()
+        with pytest.raises(Unreachable):
+            answer.result(10)
+        may_end.set()
+
+
 def test_serve_forever_returns_once_stopped(identity: Identity) -> None:
     server = FleetManager.serving({"Queue": Queue()}, identity, "127.0.0.1", 0).get_server()
     serving = threading.Thread(target=server.serve_forever)

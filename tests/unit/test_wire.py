@@ -276,11 +276,9 @@ def test_aborting_wakes_the_thread_that_reads(pair: tuple[WireConnection, WireCo
 def test_only_small_frames_pass_before_the_secret_is_proved(listener: WireListener) -> None:
     with ThreadPoolExecutor(1) as pool, socket.create_connection(listener.address) as plain:
         accepted = pool.submit(listener.accept)
-        context = wire._client_context()
-        tls = context.wrap_socket(plain, do_handshake_on_connect=False)
         server = accepted.result(10)
         shaken = pool.submit(server.handshake)
-        stranger = WireConnection(tls, loads_answer)
+        stranger = WireConnection(plain, wire._client_context(), loads_answer)
         stranger.handshake()
         shaken.result(10)
         with pytest.raises(WireError, match=f"{GREETING_FRAME_LIMIT} are allowed"):
