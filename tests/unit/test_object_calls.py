@@ -270,3 +270,12 @@ def test_the_last_answers_are_bounded_and_each_goes_with_the_next_call_of_its_th
         fleet.thread("s").open("Queue", "q", 0).get()
     fleet.part("s")
     assert fleet.rows(ObjectsRow)[0].answer_bytes == 0
+
+
+@pytest.mark.parametrize("timeout_s", [float("nan"), float("inf"), -1.0])
+def test_a_call_that_waits_for_no_time_that_could_come_is_refused(fleet: ObjectFleet, timeout_s: float) -> None:
+    holder, other = (fleet.thread(session).open("Lock", "door") for session in "st")
+    holder.acquire()
+    with pytest.raises(Failed, match="waits for a number of seconds"):
+        other.acquire(timeout_s=timeout_s)
+    assert fleet.rows(WaitRow) == []

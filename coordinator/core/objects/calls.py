@@ -7,6 +7,7 @@ have been silent, and ask again.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from enum import Enum
 from typing import Any
@@ -50,6 +51,8 @@ def call(turn: Turn, request: ObjectCall) -> ObjectReply:
     """Carry out a call of a member session; return its answer, or that it waits."""
     desk = Desk(turn, request)
     try:
+        if request.timeout_s is not None and not 0 <= request.timeout_s < math.inf:
+            raise Refused(ValueError, "a call waits for a number of seconds from 0 on, or without limit")
         return _numbered(desk) if request.number else _run(desk, reads=True)
     except Refused as refusal:
         return refusal.reply
