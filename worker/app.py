@@ -157,7 +157,7 @@ def run_worker(
         patience_s=OBJECTS_PATIENCE_S,
         hook_wait_s=brief.limits.hook_wait_s,
     )
-    extractor = Extractor(brief, parse=parse, fleet=SharedObjects(lambda: objects))
+    extractor = Extractor(brief, parse=parse, fleet=SharedObjects.of_worker(objects))
     engine = _open_engine(brief)
     fetches = options.fetches or engine.fetches
     pool = Pool(

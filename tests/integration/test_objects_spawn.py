@@ -40,6 +40,26 @@ def _work(items: JoinableQueue, done: Queue, number: Value, end: PipeEnd, fleet:
     items.get()
 
 
+def test_a_process_that_a_hook_forks_does_not_use_its_workers_objects(fleet: Fleet) -> None:
+    number = SharedObjects.of_worker(fleet.client).Value("n")
+    assert number.add(1) == 1
+    context = multiprocessing.get_context("fork")
+    mine, its = context.Pipe()
+
+    def child() -> None:
+        try:
+            its.send(number.add(100))
+        except RuntimeError as error:
+            its.send(str(error))
+
+    process = context.Process(target=child)
+    process.start()
+    assert mine.poll(10)
+    assert mine.recv() == "the objects of a hook belong to its worker: connect() in another process"
+    process.join(10)
+    assert number.add(10) == 11
+
+
 def test_a_child_that_is_started_with_objects_uses_them(fleet: Fleet) -> None:
     items, done, number = fleet.JoinableQueue("items", 1), fleet.Queue("done"), fleet.Value("n")
     mine, its = fleet.Pipe("p"), fleet.Pipe("p")

@@ -49,6 +49,18 @@ class SharedObjects:
         self._joined: ObjectClient | None = None
         _instances.add(self)
 
+    @classmethod
+    def of_worker(cls, client: ObjectClient) -> SharedObjects:
+        """Return the objects of a worker's hook. A process that the hook forks has none: it is no worker."""
+        worker = os.getpid()
+
+        def join() -> ObjectClient:
+            if os.getpid() != worker:
+                raise RuntimeError("the objects of a hook belong to its worker: connect() in another process")
+            return client
+
+        return cls(join)
+
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("the objects of a hook belong to its worker: connect() in another process")
 
