@@ -4,8 +4,9 @@ One thread at a time owns the service. The thread of a call that finds it free s
 among them, without handing them to another thread; calls that arrive meanwhile share the next commit. A thread of the
 loop's own serves what is left over, and flushes at every tick. A caller gets its answer after the commit; what only
 reads needs none, since the owner of the service has committed before it lets go. A refusal (an error that says what the
-caller must change) is raised at its caller. Any other error in a call or a commit is a failed store or a bug of ours,
-and ends the loop. What was not committed was not answered, so nothing is lost.
+caller must change) is raised at its caller, and so is the failure of an object's method, which has changed nothing. Any
+other error in a call or a commit is a failed store or a bug of ours, and ends the loop: everybody who calls is told so.
+What was not committed was not answered, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
-from crawlfleet.coordinator.conduct.service import Service
-from crawlfleet.shared.errors import Unreachable, UsageError
+import structlog
+
+from crawlfleet.coordinator.conduct.service import CallFailed, Service
+from crawlfleet.shared.errors import CrawlFailed, CrawlfleetError, Unreachable, UsageError
 
 T = TypeVar("T")
 
@@ -35,7 +38,7 @@ class Answer(Protocol):
 Call = tuple[Callable[[float], Any], Answer]
 
 TICK_S = 0.1
-_REFUSALS = (UsageError, Unreachable)
+_REFUSALS = (UsageError, Unreachable, CallFailed)
 
 
 class Loop:
@@ -57,7 +60,7 @@ class Loop:
         self._due_at = math.inf
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="service", daemon=True)
-        self.failure: BaseException | None = None
+        self.failure: CrawlfleetError | None = None
 
     def start(self) -> None:
         """Start to flush at every tick."""
@@ -119,10 +122,10 @@ class Loop:
             self._on_commit()
             self._due_at = self._service.next_deadline() or math.inf
         except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it, and whoever calls later
-            self.failure = error
+            self.failure = failure = _as_failure(error)
             for _, answer in batch:
                 if not answer.done():
-                    answer.set_exception(error)
+                    answer.set_exception(failure)
         finally:
             self._owned.release()
             self._wake_for_more()
@@ -148,6 +151,16 @@ class Loop:
                 answer.set_exception(error)
             else:
                 answer.set_result(value)
+
+
+def _as_failure(error: BaseException) -> CrawlfleetError:
+    """Return the error that ended the loop as callers hear of it; log it if nobody has said yet what it means."""
+    if isinstance(error, CrawlfleetError):
+        return error
+    structlog.get_logger().error("the coordinator failed", exc_info=error)
+    failure = CrawlFailed(f"the coordinator failed: {error!r:.500}; its log says where: run the job again")
+    failure.__cause__ = error
+    return failure
 
 
 class _Answer(Generic[T]):

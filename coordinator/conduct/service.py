@@ -51,6 +51,10 @@ LONGEST_IDLE_S = 1.0
 EndLease = Callable[[Turn, LeaseRow, Collection[bytes]], None]
 
 
+class CallFailed(Exception):
+    """The rule of an object's method has a bug. Nothing has changed, and only the caller hears of it."""
+
+
 class Service:
     """One crawl's frontier, as the server and the simulator call it."""
 
@@ -198,12 +202,15 @@ class Service:
     def read_object(self, call: ObjectCall, now: float) -> ObjectReply:
         """Carry out a call that has no number: its method only reads. Raise as `call_object`."""
         self._check_member(call.session)
-        return calls.call(Turn(self._store, self._policy, now), call)
+        return _carry_out(Turn(self._store, self._policy, now), call)
 
     def call_object(self, call: ObjectCall, now: float) -> ObjectReply:
-        """Carry out a call of a named object's method. Raise `Unreachable` if its session is no member."""
+        """Carry out a call of a named object's method.
+
+        Raise `Unreachable` if its session is no member, `CallFailed` if a rule fails: then nothing has changed.
+        """
         self._check_member(call.session)
-        reply = self._object_turns.run(partial(calls.call, request=call), now)
+        reply = self._object_turns.run(partial(_carry_out, call=call), now)
         if not call.hook and not reply.error:
             self.program_opened(call.session)
         return msgspec.structs.replace(reply, value=self._epoch) if reply.waits else reply
@@ -301,6 +308,14 @@ class Service:
             return BUSY_IDLE_S
         due_at = self._store.next_due_at()
         return LONGEST_IDLE_S if due_at is None else min(LONGEST_IDLE_S, max(BUSY_IDLE_S, due_at - now))
+
+
+def _carry_out(turn: Turn, call: ObjectCall) -> ObjectReply:
+    """Carry out a call of an object; an error of its rule is that call's alone, since the turn is dropped."""
+    try:
+        return calls.call(turn, call)
+    except Exception as error:
+        raise CallFailed(f"{call.kind[:64]}.{call.method[:64]} failed") from error
 
 
 def _as_message(lease: LeaseRow, rows: Mapping[bytes, TaskRow], now: float) -> Lease:

@@ -11,6 +11,7 @@ from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.conduct.turns import TRIES, Turns
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.frontier.port import Conflict
+from crawlfleet.shared.errors import CrawlFailed
 from tests.unit.core_crawl import POLICY
 
 
@@ -28,9 +29,9 @@ def test_no_caller_waits_for_a_loop_that_broke() -> None:
     loop = Loop(cast(Service, BrokenService()), on_commit=lambda: None)
     loop.start()
     for _ in range(3):
-        with pytest.raises(RuntimeError, match="no commit"):
+        with pytest.raises(CrawlFailed, match="no commit"):
             loop.call(lambda now: now)
-    assert isinstance(loop.failure, RuntimeError)
+    assert isinstance(loop.failure, CrawlFailed)
     loop.stop()
 
 

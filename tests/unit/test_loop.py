@@ -9,7 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from crawlfleet.coordinator.conduct.loop import Loop
-from crawlfleet.shared.errors import VersionError
+from crawlfleet.coordinator.conduct.service import CallFailed
+from crawlfleet.shared.errors import CrawlFailed, VersionError
 
 PATIENCE_S = 30.0
 
@@ -160,6 +161,21 @@ def test_a_refusal_reaches_its_caller_only(loop: Loop, service: SlowService, cal
     assert loop.failure is None
 
 
+def test_a_method_of_an_object_that_fails_is_its_callers_alone(
+    loop: Loop, service: SlowService, callers: ThreadPoolExecutor
+) -> None:
+    def stumble(_now: float) -> None:
+        raise CallFailed("Value.add failed")
+
+    held_up(service)
+    one, two = queued(loop, callers, stumble, lambda _: "two")
+    service.may_commit.set()
+    with pytest.raises(CallFailed):
+        one.result(PATIENCE_S)
+    assert two.result(PATIENCE_S) == "two"
+    assert loop.failure is None
+
+
 def test_a_bug_reaches_everybody_who_waits_and_all_who_call_later(
     loop: Loop, service: SlowService, callers: ThreadPoolExecutor
 ) -> None:
@@ -170,11 +186,14 @@ def test_a_bug_reaches_everybody_who_waits_and_all_who_call_later(
     answers = queued(loop, callers, lambda _: "before", stumble, lambda _: "after")
     service.may_commit.set()
     for answer in answers:
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(
+            CrawlFailed, match=r"the coordinator failed: ZeroDivisionError\('bug'\); its log says where"
+        ):
             answer.result(PATIENCE_S)
-    assert isinstance(loop.failure, ZeroDivisionError)
+    assert loop.failure is not None
+    assert isinstance(loop.failure.__cause__, ZeroDivisionError)
     for later in (loop.call, loop.read):
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(CrawlFailed):
             callers.submit(later, lambda _: "later").result(PATIENCE_S)
 
 
@@ -183,9 +202,9 @@ def test_a_commit_that_fails_answers_nobody_with_success(
 ) -> None:
     held_up(service)
     (answer,) = queued(loop, callers, lambda _: "done")
-    service.failure = OSError("disk full")
+    service.failure = CrawlFailed("the disk is full: make room")
     service.may_commit.set()
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(CrawlFailed, match=r"^the disk is full"):
         answer.result(PATIENCE_S)
     assert loop.failure is service.failure
 
@@ -219,9 +238,9 @@ def test_what_hears_of_commits_cannot_end_the_loop_unnoticed() -> None:
     loop.start()
     with ThreadPoolExecutor(1) as pool:
         calls = [pool.submit(loop.call, lambda _: None) for _ in range(2)]
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(CrawlFailed, match="ZeroDivisionError"):
             calls[1].result(PATIENCE_S)
-    assert isinstance(loop.failure, ZeroDivisionError)
+    assert loop.failure is not None
     loop.stop()
 
 
