@@ -33,7 +33,7 @@ from crawlfleet.shared.messages import Hello
 from crawlfleet.shared.status import Status
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.shared.wire.manager import FleetManager, joined, require_spawning
-from crawlfleet.worker.talk.finished import JobFinished
+from crawlfleet.worker.talk.finished import JobFinished, closed
 from crawlfleet.worker.talk.objects.client import ObjectClient
 from crawlfleet.worker.talk.objects.dicts import Dict
 from crawlfleet.worker.talk.objects.queues import Queue as SharedQueue
@@ -129,6 +129,8 @@ class Fleet(SharedObjects):
     def _open_session(self) -> FleetSession:
         with self._opening:
             if self._session is None:
+                if self._are_closed:
+                    raise closed()
                 hello = Hello(session=secrets.token_hex(8), worker=socket.gethostname())
                 self._session = FleetSession(self._manager, hello, self._patience_s)
                 if multiprocessing.parent_process() is not None:

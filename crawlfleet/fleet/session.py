@@ -27,6 +27,7 @@ from crawlfleet.worker.fitting import internal_error
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.pipeline import Pipeline, enough_bytes
 from crawlfleet.worker.talk.client import Client
+from crawlfleet.worker.talk.finished import closed
 from crawlfleet.worker.talk.line import dial
 from crawlfleet.worker.talk.outbox import Delivery
 from crawlfleet.worker.talk.session import Session, SessionOptions
@@ -129,7 +130,7 @@ class FleetSession:
             held, self._held = self._held, {}
             self._given_back += [each.key for each in held.values()]
             if not self._over and self._error is None:
-                self._error = ValueError("this connection to the crawl is closed: connect() again")
+                self._error = closed()
         for each in held.values():
             self._agenda.done(each.attempt)
         self._closing.set()

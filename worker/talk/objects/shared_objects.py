@@ -47,6 +47,7 @@ class SharedObjects:
         self._join = join
         self._joining = threading.Lock()
         self._joined: ObjectClient | None = None
+        self._are_closed = False
         _instances.add(self)
 
     @classmethod
@@ -71,9 +72,12 @@ class SharedObjects:
             with self._joining:
                 if self._joined is None:
                     self._joined = self._join()
+                    if self._are_closed:  # meanwhile, by a thread that did not see this client
+                        self._joined.close()
         return self._joined
 
     def _close_objects(self) -> None:
+        self._are_closed = True
         if self._joined is not None:
             self._joined.close()
 
