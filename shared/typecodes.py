@@ -34,6 +34,9 @@ SIZES = {code: struct.calcsize(f"<{form}") for code, form in FORMATS.items()}
 #: The typecodes of numbers that can be added to.
 NUMERIC = frozenset("bBhHiIlLqQfd")
 
+#: A longer int is not shown in an error: Python refuses to turn a very long one into text.
+SHOWN_BITS = 256
+
 _HIGHEST = {"c": 0xFF, "u": 0x10FFFF, "?": 1}
 
 
@@ -47,7 +50,8 @@ def fitted(code: str, number: Number) -> Number:
         raise TypeError(f"typecode {code!r} holds an int, not {type(number).__name__}")
     low, high = _range(code)
     if not low <= number <= high:
-        raise OverflowError(f"{number} does not fit typecode {code!r}, which holds {low} to {high}")
+        shown = str(number) if number.bit_length() <= SHOWN_BITS else f"an int of {number.bit_length()} bits"
+        raise OverflowError(f"{shown} does not fit typecode {code!r}, which holds {low} to {high}")
     return number
 
 
