@@ -78,7 +78,7 @@ def test_a_lock_that_was_acquired_again_is_freed_as_a_whole_and_held_as_before(f
     assert notifier.lock.acquire()
 
 
-@pytest.mark.parametrize(("n", "woken"), [(-1, 0), (0, 0), (1, 1), (2, 2), (5, 3), (None, 3)])
+@pytest.mark.parametrize(("n", "woken"), [(-1, 0), (0, 0), (1, 1), (2, 2), (5, 3), (2**63, 3), (None, 3)])
 def test_so_many_are_notified_in_the_order_of_arrival(fleet: ObjectFleet, n: int | None, woken: int) -> None:
     *waiters, notifier = parties(fleet, "abcn")
     for each in waiters:

@@ -47,6 +47,20 @@ def test_a_list_is_shared_and_whoever_creates_it_gives_it_its_first_items(
     assert str(objects.list("two", [1, "x"])) == "[1, 'x']"
 
 
+@pytest.mark.parametrize("far", [2**63, 2**64 - 1])
+def test_no_number_that_a_message_can_carry_is_too_large(fleet: ObjectFleet, far: int) -> None:
+    thread, items = fleet.thread("s"), (b"a", b"b", b"c")
+    empty, shared = thread.open("list", "empty", ()), thread.open("list", "l", items)
+    empty.repeat(far)
+    assert empty.size() == 0
+    assert shared.page((None, None, far), 0) == ([b"a"], False)
+    assert shared.page((None, far, None), far) == ([], False)
+    shared.insert(far, b"d")
+    shared.delete((1, far, far))
+    assert shared.page((None, None, -(2**63)), 0) == ([b"d"], False)
+    assert shared.size() == 3
+
+
 def test_items_are_read_by_index_and_slice(objects: SharedObjects) -> None:
     plain = list(range(MANY))
     shared = objects.list("l", plain)

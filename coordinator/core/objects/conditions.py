@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from crawlfleet.coordinator.core.objects.desk import Desk, Method, ObjectKind, Refused
+from crawlfleet.coordinator.core.objects.desk import MAX_WAITS, Desk, Method, ObjectKind, Refused
 from crawlfleet.coordinator.core.objects.locks import CONDITION_LOCK, LOCK, RLOCK, LockRow, grant, pass_on
 from crawlfleet.coordinator.core.objects.rows import ObjectRow, Owner, WaitRow
 from crawlfleet.coordinator.core.rows import succeed
@@ -66,7 +66,7 @@ def wait(desk: Desk, row: ConditionRow) -> Any:
 def notify(desk: Desk, row: ConditionRow, n: int) -> None:
     """Notify up to `n` calls, those that have waited longest."""
     lock = _held_lock(desk, row, "cannot notify on un-acquired lock")
-    for each in list(islice(desk.line(row), max(0, n))):
+    for each in list(islice(desk.line(row), max(0, min(n, MAX_WAITS)))):
         _to_lock(desk, each, lock, answer=True)
 
 

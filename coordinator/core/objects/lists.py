@@ -157,7 +157,8 @@ def repeat(desk: Desk, row: ListRow, times: int) -> None:
     whole = _whole(blocks)
     if (sum(map(len, whole)) + 8 * len(whole)) * (times - 1) > CALL_BYTES:
         raise Refused(ValueError, f"the list would grow by more than {CALL_BYTES} bytes in one call")
-    blocks.splice(0, len(blocks), whole * times)
+    if whole:
+        blocks.splice(0, len(blocks), whole * times)
 
 
 def _at(blocks: Blocks, index: int, text: str) -> int:
@@ -183,7 +184,7 @@ def _in(blocks: Blocks, places: range) -> Iterator[bytes]:
     if not places:
         return iter(())
     if places.step > 0:
-        return islice(blocks.items(places[0], places[-1] + 1), 0, None, places.step)
+        return islice(blocks.items(places[0], places[-1] + 1), 0, None, min(places.step, len(blocks)))
     return reversed(list(blocks.items(places[-1], places[0] + 1))[:: -places.step])
 
 
