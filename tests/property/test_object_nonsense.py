@@ -17,10 +17,12 @@ from tests.unit.object_fleet import Failed, ObjectFleet, ProgramThread
 
 CALLS = 150
 TRIES = 25
-INTS = (0, 1, 2, 3, 7, 64, 100, -1, -(2**63), 2**63 - 1, 2**40)
+INTS = (0, 1, 2, 3, 7, 64, 100, -1, -(2**63), 2**63 - 1, 2**63, 2**64 - 1, 2**40)
+LONG = (10**5_000).to_bytes(2_100, signed=True)
 FLOATS = (0.5, -3.0, float("inf"), float("nan"))
 TEXTS = ("", "a", *"bcdiu?", "Lock", "RLock", "x" * 50)
-BYTES = (b"", b"\x00", b"\xff\xff", *map(values.encode, (1, "a", None, [1], {"a": 1}, 2.5, (1, 2), float("nan"))))
+BYTES = (b"", b"\x00", b"\xff\xff", LONG, *map(values.encode, (1, "a", None, [1], {"a": 1}, 2.5, (1, 2), float("nan"))))
+UNDONE = sorted({method for kind in OBJECTS.values() for method in kind.undone})
 ENTRY = (b"key", values.encode("key"), values.encode(1))
 
 
@@ -60,7 +62,7 @@ def call(random: Random, thread: ProgramThread, name: str) -> None:
 
 @pytest.mark.parametrize("kind", OBJECTS)
 def test_nonsense_is_refused_and_ends_nothing(kind: str) -> None:
-    for seed in range(4):
+    for seed in range(12):
         random, fleet = Random(seed), ObjectFleet()
         threads = [fleet.thread(session) for session in "aabc"]
         for _ in range(CALLS):
@@ -73,5 +75,8 @@ def test_nonsense_is_refused_and_ends_nothing(kind: str) -> None:
                         fleet.advance(random.random() * 3)
                     case 2 if thread.last is not None:
                         thread.withdraw()
+                    case 3 if thread.last is not None:
+                        other = random.choice((kind, "Lock", "Sock"))
+                        thread.withdraw(as_kind=other, as_method=random.choice((OPEN, *UNDONE, nonsense(random))))
                     case _:
                         call(random, thread, random.choice((kind, kind, kind, "Lock")))

@@ -115,10 +115,15 @@ def check_rows(store: Frontier) -> None:
 
 
 def _large(reply: ObjectReply | None) -> int:
-    """Return the bytes of an answer with one large value."""
-    value = reply.value if reply is not None else None
-    values = value if isinstance(value, list | tuple) else [value]
-    size_bytes = sum(len(each) for each in values if isinstance(each, bytes | str))
+    """Return the bytes of an answer with large values."""
+    values = [reply.value] if reply is not None else []
+    size_bytes = 0
+    while values:
+        value = values.pop()
+        if isinstance(value, list | tuple):
+            values += value
+        elif isinstance(value, bytes | str):
+            size_bytes += len(value)
     return size_bytes if size_bytes >= LARGE_ANSWER_BYTES else 0
 
 
@@ -160,8 +165,8 @@ class ProgramThread:
         assert self.last is not None
         return outcome(self.fleet.send(self.last))
 
-    def withdraw(self) -> None:
-        """Give up the last call."""
+    def withdraw(self, *, as_kind: str = "", as_method: Any = None) -> None:
+        """Give up the last call; say that it is one of another kind, or of another method."""
         assert self.last is not None
         last = self.last
         self.fleet.send(
@@ -170,10 +175,10 @@ class ProgramThread:
                 thread=last.thread,
                 slot=last.slot,
                 number=last.number,
-                kind=last.kind,
+                kind=as_kind or last.kind,
                 name=last.name,
                 method=WITHDRAW,
-                args=(last.method,),
+                args=(last.method if as_method is None else as_method,),
             )
         )
 

@@ -190,6 +190,30 @@ def test_what_cannot_be_taken_back_is_left(fleet: ObjectFleet) -> None:
     assert thread.open("Value", "n").get() == 1
 
 
+@pytest.mark.parametrize(("kind", "method"), [("Queue", "get"), ("Sock", "get"), ("Queue", 7), ("Pipe", "recv")])
+def test_giving_up_a_call_in_other_words_takes_back_what_that_call_got_or_nothing(
+    fleet: ObjectFleet, kind: str, method: object
+) -> None:
+    thread = fleet.thread("s")
+    queue = thread.open("Queue", "q", 0)
+    thread.open("Pipe", "q", True)
+    thread.withdraw(as_kind=kind, as_method=method)  # the call that opened it
+    queue.put(b"x")
+    thread.withdraw(as_kind=kind, as_method=method)
+    assert queue.qsize() == (0 if kind == "Queue" else 1)
+
+
+def test_giving_up_a_call_that_got_nothing_in_its_time_takes_nothing_back(fleet: ObjectFleet) -> None:
+    thread = fleet.thread("s")
+    pipe = thread.open("Pipe", "p", True)
+    generation, end = pipe.opened
+    assert pipe.recv(generation, end, timeout_s=1.0) == WAITS
+    fleet.advance(2.0)
+    assert thread.woken() is False
+    thread.withdraw()
+    assert pipe.ready(generation, end) is False
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "method", "args", "error"),
     [

@@ -126,7 +126,9 @@ def _numbered(desk: Desk) -> ObjectReply:
     last = last or CallerRow(version=0, session=request.session, slot=request.slot, number=0, reply=None)
     kept = None if reply.waits else reply
     desk.keep(request.session, last.reply, kept)
-    turn.put(succeed(last, number=request.number, woken=False, reply=kept, wait=desk.ticket if reply.waits else 0))
+    wait, method = desk.ticket if reply.waits else 0, request.method if desk.object else ""
+    now = succeed(last, number=request.number, woken=False, reply=kept, wait=wait, object=desk.object, method=method)
+    turn.put(now)
     return reply
 
 
@@ -157,6 +159,7 @@ def _run(desk: Desk, *, reads: bool = False) -> ObjectReply:
     row = desk.turn.table(kind.row)[request.name]
     if row is None:
         raise Refused(GONE, f"there is no {request.kind} {request.name[:MAX_NAME]!r} (any more): open it again")
+    desk.object = row.number
     if method.gives_contents:
         desk.check_answers()
     reply = _answer(method.run(desk, row, *_converted(request, method.arguments)))
@@ -219,13 +222,15 @@ def _withdraw(desk: Desk, caller: CallerRow | None) -> ObjectReply:
     request = desk.call
     if caller is None or caller.number != request.number or caller.reply == WITHDRAWN:
         return WITHDRAWN
-    kind = OBJECTS[request.kind]
     if caller.reply is None:
         _give_up(desk, caller)
         return WITHDRAWN
-    (method,) = _converted(request, tuple[str])
-    undo, row = kind.undone.get(method), desk.turn.table(kind.row)[request.name]
-    if undo is not None and row is not None and not caller.reply.error:
+    kind = OBJECTS.get(request.kind)
+    row = None if kind is None else desk.turn.table(kind.row)[request.name]
+    if kind is None or row is None or row.number != caller.object or caller.reply.error:
+        return WITHDRAWN
+    undo = kind.undone.get(caller.method)
+    if undo is not None and caller.reply.value is not False:
         undo(desk, row, caller.reply.value)
     return WITHDRAWN
 

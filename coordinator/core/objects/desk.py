@@ -74,7 +74,7 @@ class ObjectKind:
     or changed the object, after its calls that waited (`waits`) have left the line. `expired(desk, row, wait)` answers
     a call when its time is over (without it the answer is False). `withdrawn(desk, row, wait)` hears of a call that its
     caller gave up and that has left the line. `undone[method](desk, row, value)` takes back the answer of a call that
-    its caller gave up too late. All of these are turns of their own, with a desk of the caller.
+    its caller gave up too late, unless that is False. All of these are turns of their own, with a desk of the caller.
     """
 
     row: type[ObjectRow]
@@ -101,12 +101,14 @@ def item_bytes(value: bytes) -> int:
 class Desk:
     """One call of an object's method (or the end of a session or of a wait), and the objects as this turn sees them."""
 
-    __slots__ = ("call", "is_death", "owner", "ticket", "turn")
+    __slots__ = ("call", "is_death", "object", "owner", "ticket", "turn")
 
     def __init__(self, turn: Turn, call: ObjectCall) -> None:
         self.turn = turn
         self.call = call
         self.owner = Owner(call.session, call.thread)
+        #: The number of the object whose method is called; 0 if the call creates or opens it.
+        self.object = 0
         #: Of a call that was parked.
         self.ticket = 0
         #: Of a session's end: it did not say goodbye.

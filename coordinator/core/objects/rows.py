@@ -111,6 +111,9 @@ class CallerRow(ResidentRow, frozen=True, kw_only=True):
     wait: int = 0
     #: The call was answered after it had waited: the answer is delivered to whoever collects for the session.
     woken: bool = False
+    #: The number of the object whose `method` was called; 0 if the call created or opened it.
+    object: int = 0
+    method: str = ""
 
     @property
     def key(self) -> str:
