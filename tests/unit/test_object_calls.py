@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from crawlfleet.coordinator.core.objects import calls, desk
-from crawlfleet.coordinator.core.objects.rows import CallerRow, ObjectsRow, SessionRow, UseRow, WaitRow
+from crawlfleet.coordinator.core.objects.rows import CallerRow, SessionRow, UseRow, WaitRow
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.shared.objects import ObjectCall
 from tests.unit.object_fleet import WAITS, Failed, ObjectFleet, outcome
@@ -264,36 +264,6 @@ def test_objects_slots_and_waits_are_bounded(fleet: ObjectFleet, monkeypatch: py
     third.slot = 3
     with pytest.raises(Failed, match="at most 3 calls"):
         third.open("Lock", "a")
-
-
-@pytest.mark.parametrize(
-    ("limit", "text"),
-    [("MAX_BYTES_OF_SESSION", "use fewer threads or smaller items"), ("MAX_BYTES", "try it later")],
-)
-def test_the_last_answers_are_bounded_and_each_goes_with_the_next_call_of_its_thread(
-    fleet: ObjectFleet, monkeypatch: pytest.MonkeyPatch, limit: str, text: str
-) -> None:
-    putter = fleet.thread("p").open("Queue", "q", 0)
-    for _ in range(5):
-        putter.put(bytes(4_000))
-    threads = [fleet.thread("s") for _ in range(4)]
-    queues = [thread.open("Queue", "q", 0) for thread in threads]
-    lock = threads[0].open("Lock", "door")
-    monkeypatch.setattr(desk, limit, 10_000)
-    for queue in queues[:3]:
-        queue.get()  # the third is the one too much, which is known only now
-    with pytest.raises(Failed, match=text):
-        queues[3].get()
-    assert queues[0].get()[1] == bytes(4_000)  # in the place of its last answer
-    assert lock.acquire() == 1
-    assert queues[3].get()[1] == bytes(4_000)
-    assert lock.release() is None
-    assert queues[1].get(timeout_s=None) == WAITS
-    putter.put(bytes(4_000))
-    with pytest.raises(Failed, match=text):
-        fleet.thread("s").open("Queue", "q", 0).get()
-    fleet.part("s")
-    assert fleet.rows(ObjectsRow)[0].answer_bytes == 0
 
 
 @pytest.mark.parametrize("timeout_s", [float("nan"), float("inf"), -1.0])

@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from enum import Enum
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from crawlfleet.coordinator.core.objects.desk import (
+    MAX_BYTES,
     MAX_OBJECTS,
     MAX_OBJECTS_OF_SESSION,
     MAX_SLOTS,
@@ -41,7 +43,9 @@ from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.shared.objects import FORGOTTEN, GONE, OPEN, PLACE_LOST, WITHDRAW, ObjectCall, ObjectReply
 
 MAX_NAME = 1_000
+#: So many lost sessions, with so many bytes of answers together, are remembered in case they come back.
 MAX_LOST = 1_000
+MAX_BYTES_OF_LOST = MAX_BYTES // 4
 
 #: The answer of a call that was given up.
 WITHDRAWN = ObjectReply(error="Withdrawn")
@@ -160,10 +164,10 @@ def _run(desk: Desk, *, reads: bool = False) -> ObjectReply:
     if row is None:
         raise Refused(GONE, f"there is no {request.kind} {request.name[:MAX_NAME]!r} (any more): open it again")
     desk.object = row.number
-    if method.gives_contents:
-        desk.check_answers()
     reply = _answer(method.run(desk, row, *_converted(request, method.arguments)))
     if not reads:
+        if method.reads:
+            desk.check_answer(reply.value)
         _note_use(desk, kind, row.number)
     return reply
 
@@ -251,10 +255,14 @@ def _row_of(turn: Turn, wait: WaitRow) -> ObjectRow:
 
 
 def _forget_oldest(turn: Turn) -> None:
-    """Forget the session that has been lost longest, if many are lost."""
-    lost = [row for row in turn.family(SessionRow, "") if row.lost_at is not None]
-    if len(lost) > MAX_LOST:
-        _forget(turn, min(lost, key=lambda row: row.lost_at or 0.0).session)
+    """Forget the sessions that have been lost longest, while many are lost or much is kept for them."""
+    rows = [(row.lost_at, row) for row in turn.family(SessionRow, "") if row.lost_at is not None]
+    lost = [row for _, row in sorted(rows, key=itemgetter(0))]
+    kept_bytes = sum(row.answer_bytes for row in lost)
+    while len(lost) > MAX_LOST or kept_bytes > MAX_BYTES_OF_LOST:
+        oldest = lost.pop(0)
+        kept_bytes -= oldest.answer_bytes
+        _forget(turn, oldest.session)
 
 
 def _forget(turn: Turn, session: str) -> None:

@@ -56,13 +56,12 @@ class Refused(Exception):
 class Method:
     """A method of a kind of objects: what it does, the types of its arguments, and whether it only reads.
 
-    `gives_contents`: its answer, which is kept until the same slot calls again, may be large.
+    One that does not only read, and whose answer may be large, calls `Desk.check_answer`.
     """
 
     run: Callable[..., Any]
     arguments: Any = tuple[()]
     reads: bool = False
-    gives_contents: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,18 +262,35 @@ class Desk:
         if adder is not None:
             self.turn.put(succeed(adder, size_bytes=max(0, adder.size_bytes + size_bytes)))
 
-    def check_answers(self) -> None:
-        """Raise `Refused` if the last answers, without the one that this call replaces, have too many bytes."""
-        caller: CallerRow | None = self.turn.table(CallerRow)[caller_key(self.call.session, self.call.slot)]
+    def check_answer(self, value: Any) -> None:
+        """Raise `Refused` if the answer is large and too many are kept: call it before the first change of a call."""
+        refusal = self._refusal_of_answer(self.call.session, self.call.slot, value)
+        if refusal is not None:
+            raise refusal
+
+    def turn_away(self, wait: WaitRow, value: Any) -> bool:
+        """Refuse a call that waits instead of answering it, if `check_answer` would; return whether it is refused."""
+        refusal = self._refusal_of_answer(wait.owner.session, wait.slot, value)
+        if refusal is not None:
+            self.reply_to(wait, refusal.reply)
+        return refusal is not None
+
+    def _refusal_of_answer(self, session: str, slot: int, value: Any) -> Refused | None:
+        """Return why a slot gets no large answer: the kept ones, without its own last, have too many bytes."""
+        if _contents_bytes(value) < LARGE_ANSWER_BYTES:
+            return None
+        caller: CallerRow | None = self.turn.table(CallerRow)[caller_key(session, slot)]
         less_bytes = 0 if caller is None else _large_bytes(caller.reply)
-        if self.session().answer_bytes - less_bytes > MAX_BYTES_OF_SESSION:
-            raise Refused(
+        row: SessionRow | None = self.turn.table(SessionRow)[session]
+        if row is not None and row.answer_bytes - less_bytes > MAX_BYTES_OF_SESSION:
+            return Refused(
                 ValueError,
                 f"the last answers to the threads of this program, which are kept until each calls again, have over "
                 f"{MAX_BYTES_OF_SESSION} bytes: use fewer threads or smaller items",
             )
         if self.numbers().answer_bytes - less_bytes > MAX_BYTES:
-            raise Refused(ValueError, f"the last answers to all programs have over {MAX_BYTES} bytes: try it later")
+            return Refused(ValueError, f"the last answers to all programs have over {MAX_BYTES} bytes: try it later")
+        return None
 
     def keep(self, session: str, before: ObjectReply | None, after: ObjectReply | None) -> None:
         """Count the bytes of a last answer that replaces another one."""

@@ -79,10 +79,11 @@ def update(desk: Desk, row: EntriesRow, entries: tuple[Entry, ...]) -> None:
 def setdefault(desk: Desk, row: EntriesRow, entry: Entry) -> bytes:
     """Return the value under a key, after adding it if it is new."""
     found = desk.part(row, entry[0])
-    if found is not None:
-        return found.value
-    update(desk, row, (entry,))
-    return entry[2]
+    value = entry[2] if found is None else found.value
+    desk.check_answer(value)
+    if found is None:
+        update(desk, row, (entry,))
+    return value
 
 
 def remove(desk: Desk, row: EntriesRow, subkey: bytes) -> bytes | None:
@@ -90,6 +91,7 @@ def remove(desk: Desk, row: EntriesRow, subkey: bytes) -> bytes | None:
     part = desk.part(row, subkey)
     if part is None:
         return None
+    desk.check_answer(part.value)
     _resize(desk, row, -_remove(desk, [part]))
     return part.value
 
@@ -99,6 +101,7 @@ def popitem(desk: Desk, row: EntriesRow) -> tuple[bytes, bytes] | None:
     part = next(desk.parts(row, backwards=True), None)
     if part is None:
         return None
+    desk.check_answer((part.name, part.value))
     _resize(desk, row, -_remove(desk, [part]))
     return part.name, part.value
 
@@ -181,8 +184,8 @@ _COMMON = {
     "contains": Method(contains, _SUBKEY, reads=True),
     "page": Method(page, tuple[int, bool], reads=True),
     "update": Method(update, _ENTRIES),
-    "remove": Method(remove, _SUBKEY, gives_contents=True),
-    "popitem": Method(popitem, gives_contents=True),
+    "remove": Method(remove, _SUBKEY),
+    "popitem": Method(popitem),
     "clear": Method(clear),
 }
 _GET = Method(get, _SUBKEY, reads=True)
@@ -190,7 +193,7 @@ _GET = Method(get, _SUBKEY, reads=True)
 DICT = _kind(
     DictRow,
     "object_dicts",
-    {**_COMMON, "get": _GET, "setdefault": Method(setdefault, tuple[Entry], gives_contents=True)},
+    {**_COMMON, "get": _GET, "setdefault": Method(setdefault, tuple[Entry])},
 )
 SET = _kind(
     SetRow,

@@ -107,6 +107,7 @@ def pop(desk: Desk, row: ListRow, index: int) -> bytes:
     blocks = Blocks(desk, row)
     at = _at(blocks, index, "pop index out of range" if len(blocks) else "pop from empty list")
     item = next(blocks.items(at, at + 1))
+    desk.check_answer(item)
     blocks.splice(at, at + 1, ())
     return item
 
@@ -211,7 +212,7 @@ LIST = ObjectKind(
         "delete": Method(delete, tuple[Slice]),
         "extend": Method(extend, tuple[Items]),
         "insert": Method(insert, tuple[int, bytes]),
-        "pop": Method(pop, tuple[int], gives_contents=True),
+        "pop": Method(pop, tuple[int]),
         "remove": Method(remove, tuple[bytes]),
         "reverse": Method(reverse),
         "sort": Method(sort, tuple[bool]),

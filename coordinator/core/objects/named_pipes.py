@@ -86,6 +86,7 @@ def recv(desk: Desk, row: PipeRow, generation: int, index: Index) -> ObjectReply
         if row.ends[1 - index].is_closed:
             raise Refused(EOFError)
         return _park(desk, row, index)
+    desk.check_answer(part.value)
     desk.remove_part(part)
     _put(desk, _grown(row, index, -item_bytes(part.value)))
     _admit(desk, row, index)
@@ -195,12 +196,13 @@ def _grown(row: PipeRow, index: int, size_bytes: int) -> PipeRow:
 
 
 def _deliver(desk: Desk, row: PipeRow, index: int, place: int, value: bytes) -> None:
-    """Give a message to the first call that reads, or let it wait at its place."""
+    """Give a message to the first call that reads and may have it, or let it wait at its place."""
     while (wait := desk.first(_side(row, index))) is not None and wait.method != "send":
-        if wait.method == "recv":
+        if wait.method != "recv":
+            desk.answer(wait, True)
+        elif not desk.turn_away(wait, value):
             desk.answer(wait, (index, place, value))
             return
-        desk.answer(wait, True)
     desk.add_part(_side(row, index), place.to_bytes(8), value, place=place)
     _put(desk, _grown(_now(desk, row), index, item_bytes(value)))
 
@@ -302,7 +304,7 @@ PIPE = ObjectKind(
     options=tuple[bool],
     methods={
         "send": Method(send, tuple[int, Index, bytes]),
-        "recv": Method(recv, tuple[int, Index], gives_contents=True),
+        "recv": Method(recv, tuple[int, Index]),
         "poll": Method(poll, tuple[int, Index]),
         "ready": Method(ready, tuple[int, Index], reads=True),
         "pass_on": Method(pass_on, tuple[int, Index]),

@@ -111,6 +111,7 @@ def get(desk: Desk, row: QueueRow) -> ObjectReply | tuple[int, bytes]:
         if not desk.may_wait:
             raise Refused("Empty")
         return desk.park(row)
+    desk.check_answer(part.value)
     desk.remove_part(part)
     desk.put(succeed(row, size=row.size - 1))
     taken = _note_taken(desk, row, part.place, part.value, part.session)
@@ -166,14 +167,15 @@ def _accept(desk: Desk, row: QueueRow, putter: Desk, value: bytes) -> int:
 
 
 def _offer(desk: Desk, row: QueueRow, place: int, value: bytes) -> None:
-    """Give an item to the first who waits for one, or let it wait at its place."""
-    row, wait = _now(desk, row), desk.first(row)
-    if wait is not None and wait.method == "get":
-        taken = _note_taken(desk_of(desk.turn, wait), row, place, value, desk.call.session)
-        desk.answer(wait, (taken, value))
-    else:
-        desk.add_part(row, _subkey(place), value, place=place)
-        desk.put(succeed(row, size=row.size + 1))
+    """Give an item to the first who waits for one and may have it, or let it wait at its place."""
+    row = _now(desk, row)
+    while (wait := desk.first(row)) is not None and wait.method == "get":
+        if not desk.turn_away(wait, value):
+            taken = _note_taken(desk_of(desk.turn, wait), row, place, value, desk.call.session)
+            desk.answer(wait, (taken, value))
+            return
+    desk.add_part(row, _subkey(place), value, place=place)
+    desk.put(succeed(row, size=row.size + 1))
 
 
 def _admit(desk: Desk, row: QueueRow) -> None:
@@ -268,7 +270,7 @@ def _undo_put(desk: Desk, row: QueueRow, place: int) -> None:
 
 _METHODS = {
     "put": Method(put, tuple[bytes]),
-    "get": Method(get, gives_contents=True),
+    "get": Method(get),
     "task_done": Method(task_done),
     "join": Method(join),
     "qsize": Method(qsize, reads=True),

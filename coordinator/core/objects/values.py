@@ -23,7 +23,8 @@ def open_value(desk: Desk, row: ValueRow | None, name: str, number: int, typecod
     if typecode and typecode not in SIZES:
         raise Refused(ValueError, f"there is no typecode {typecode[:20]!r}")
     if row is None:
-        _put(desk, ValueRow(version=0, name=name, number=number, typecode=typecode), from_plain(initial))
+        row = ValueRow(version=0, name=name, number=number, typecode=typecode)
+        _put(desk, row, _fitted(row, from_plain(initial)))
         return typecode
     if typecode not in ("", row.typecode):
         has = f"the typecode {row.typecode!r}" if row.typecode else "no typecode"
@@ -38,7 +39,7 @@ def get(_desk: Desk, row: ValueRow) -> Plain:
 
 def set_(desk: Desk, row: ValueRow, value: Plain) -> None:
     """Set the number."""
-    _put(desk, row, from_plain(value))
+    _put(desk, row, _fitted(row, from_plain(value)))
 
 
 def add(desk: Desk, row: ValueRow, value: Plain) -> Plain:
@@ -49,21 +50,27 @@ def add(desk: Desk, row: ValueRow, value: Plain) -> Plain:
         total = from_plain(row.value) + from_plain(value)
     except OverflowError as error:
         raise Refused(OverflowError, str(error)) from error
-    return _put(desk, row, total)
+    plain = _fitted(row, total)
+    desk.check_answer(plain)
+    _put(desk, row, plain)
+    return plain
 
 
-def _put(desk: Desk, row: ValueRow, number: Number) -> Plain:
-    """Store a number, as the typecode holds it, and return it."""
+def _fitted(row: ValueRow, number: Number) -> Plain:
+    """Return a number as the typecode holds it; raise `Refused` if it does not fit."""
     try:
-        plain = to_plain(fitted(row.typecode, number))
+        return to_plain(fitted(row.typecode, number))
     except (OverflowError, TypeError) as error:
         raise Refused(type(error), str(error)) from error
+
+
+def _put(desk: Desk, row: ValueRow, plain: Plain) -> None:
+    """Store a number."""
     growth = _size(plain) - _size(row.value)
     if growth:
         desk.check_room(growth)
         desk.grow(growth)
     desk.put(succeed(row, value=plain))
-    return plain
 
 
 def _size(plain: Plain) -> int:
@@ -78,6 +85,6 @@ VALUE = ObjectKind(
     methods={
         "get": Method(get, reads=True),
         "set": Method(set_, tuple[Plain]),
-        "add": Method(add, tuple[Plain], gives_contents=True),
+        "add": Method(add, tuple[Plain]),
     },
 )
