@@ -2,13 +2,15 @@
 
 They are delivered after their commit. They are not durable: after a lost connection or a restart a client sends its
 waiting calls again, and gets the answers from their rows. Any thread may call this.
+
+A session has a box only while answers lie in it or somebody waits at it. All answers are numbered in one row, whatever
+their sessions: a cursor from before a session's box was taken away is never ahead of what lies in its next one.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable
 from itertools import accumulate, islice, takewhile
 
@@ -30,88 +32,90 @@ class Post:
         self.epoch = epoch
         self._boxes: dict[str, _Box] = {}
         self._lock = threading.Lock()
+        # How many answers were delivered: the number of the last.
+        self._count = 0
         self._finished = False
         self._closed = False
 
-    def deliver(self, woken: Iterable[tuple[str, Woken]]) -> None:
-        """Deliver committed answers to their sessions."""
-        for session, answer in woken:
-            self._box(session).put(answer)
+    def deliver(self, woken: Iterable[tuple[str, Woken | None]]) -> None:
+        """Deliver committed answers to their sessions; None says that a session has ended, and will collect none."""
+        with self._lock:
+            for session, answer in woken:
+                if answer is None:
+                    self._boxes.pop(session, None)
+                else:
+                    self._count += 1
+                    self._box(session).put(self._count, answer)
 
     def collect(self, session: str, after: int, timeout_s: float) -> Collected:
         """Wait until there are answers beyond the cursor `after`, and return them; those up to it are forgotten."""
-        return self._box(session).collect(after, min(timeout_s, LONGEST_S), self)
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether no answer will come any more, because the crawl is over."""
-        return self._finished
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nobody waits here any more."""
-        return self._closed
+        until = time.monotonic() + min(timeout_s, LONGEST_S)
+        with self._lock:
+            box = self._box(session)
+            if after <= self._count:  # it is no cursor of an earlier incarnation
+                box.forget(after)
+            box.visitors += 1
+            while not box.answers and not self._closed and (left_s := until - time.monotonic()) > 0:
+                box.changed.wait(left_s)
+            box.visitors -= 1
+            if not box.answers and not box.visitors and self._boxes.get(session) is box:
+                del self._boxes[session]
+            batch = box.batch()
+            is_all = len(batch) == len(box.answers)
+            upto = self._count if is_all else batch[-1][0]
+            return Collected(
+                upto=upto,
+                epoch=self.epoch,
+                woken=tuple(answer for _, answer in batch),
+                finished=self._finished and is_all,
+            )
 
     def finish(self) -> None:
-        """Say to all who wait that the crawl is over."""
+        """Say to all who wait that the crawl is over: no answer will come any more."""
         self._finished = True
         self.close()
 
     def close(self) -> None:
         """Let nobody wait any more: the coordinator stops."""
-        self._closed = True
         with self._lock:
-            boxes = list(self._boxes.values())
-        for box in boxes:
-            box.ring()
+            self._closed = True
+            for box in self._boxes.values():
+                box.changed.notify_all()
 
     def _box(self, session: str) -> _Box:
-        with self._lock:
-            box = self._boxes.pop(session, None) or _Box()
-            self._boxes[session] = box
-            if len(self._boxes) > MAX_SESSIONS:
-                del self._boxes[next(iter(self._boxes))]
-            return box
+        """Return the box of a session, which is the last to be taken away now."""
+        box = self._boxes.pop(session, None) or _Box(self._lock)
+        self._boxes[session] = box
+        if len(self._boxes) > MAX_SESSIONS:
+            del self._boxes[next(iter(self._boxes))]
+        return box
 
 
 class _Box:
-    """The answers of one session, numbered from 1 on."""
+    """The answers of one session. Whoever uses it has the lock of the post."""
 
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._answers: deque[Woken] = deque()
-        self._last = 0
+    def __init__(self, lock: threading.Lock) -> None:
+        self.changed = threading.Condition(lock)
+        #: The last answer of each slot, which makes one call after another, with its number: in the order of these.
+        self.answers: dict[int, tuple[int, Woken]] = {}
+        #: How many wait here.
+        self.visitors = 0
 
-    def put(self, answer: Woken) -> None:
-        with self._changed:
-            self._answers.append(answer)
-            self._last += 1
-            self._changed.notify_all()
+    def put(self, number: int, answer: Woken) -> None:
+        self.answers.pop(answer.slot, None)
+        self.answers[answer.slot] = (number, answer)
+        self.changed.notify_all()
 
-    def ring(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+    def forget(self, upto: int) -> None:
+        """Forget the answers up to a number."""
+        for slot, _ in list(takewhile(lambda entry: entry[1][0] <= upto, self.answers.items())):
+            del self.answers[slot]
 
-    def collect(self, after: int, timeout_s: float, post: Post) -> Collected:
-        until = time.monotonic() + timeout_s
-        with self._changed:
-            after = min(after, self._last)  # a cursor of an earlier incarnation
-            while self._answers and self._last - len(self._answers) < after:
-                self._answers.popleft()
-            while not self._answers and not post.is_closed:
-                left_s = until - time.monotonic()
-                if left_s <= 0:
-                    break
-                self._changed.wait(left_s)
-            batch = self._batch()
-            left = len(self._answers) - len(batch)
-            is_finished = post.is_finished and not left
-            return Collected(upto=self._last - left, epoch=post.epoch, woken=batch, finished=is_finished)
-
-    def _batch(self) -> tuple[Woken, ...]:
+    def batch(self) -> list[tuple[int, Woken]]:
         """Return as many answers as may be sent at once: the first in any case, since each fits in a frame."""
-        if len(self._answers) <= 1:
-            return tuple(self._answers)
-        ends_at = accumulate(len(encode(answer)) for answer in self._answers)
+        answers = list(self.answers.values())
+        if len(answers) <= 1:
+            return answers
+        ends_at = accumulate(len(encode(answer)) for _, answer in answers)
         count = sum(1 for _ in takewhile(lambda size_bytes: size_bytes <= MAX_BATCH_BYTES, ends_at))
-        return tuple(islice(self._answers, max(1, count)))
+        return list(islice(answers, max(1, count)))

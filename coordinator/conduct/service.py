@@ -215,8 +215,8 @@ class Service:
             self.program_opened(call.session)
         return msgspec.structs.replace(reply, value=self._epoch) if reply.waits else reply
 
-    def take_woken(self) -> list[tuple[str, Woken]]:
-        """Return the answers since the last time to calls that had waited, with their sessions; they are committed."""
+    def take_woken(self) -> list[tuple[str, Woken | None]]:
+        """Return the committed answers since the last time to calls that had waited, for `Post.deliver`."""
         return self._waits.take_woken()
 
     def next_deadline(self) -> float | None:
@@ -277,6 +277,8 @@ class Service:
 
     def _lose_objects(self, session: str, now: float, end: calls.End) -> None:
         self._object_turns.run(partial(calls.lose, session=session, end=end), now)
+        if end is not calls.End.SILENCE:
+            self._waits.note_end(session)
 
     def _end(
         self, end: EndLease, session: str, member: Member | None, now: float, ids: Collection[int] | None = None

@@ -16,7 +16,7 @@ class Waits:
 
     def __init__(self, store: Frontier) -> None:
         self._store = store
-        self._woken: list[tuple[str, Woken]] = []
+        self._woken: list[tuple[str, Woken | None]] = []
         self._deadlines = [(row.deadline, row.place) for row in store.resident(WaitRow) if row.deadline is not None]
         heapify(self._deadlines)
 
@@ -31,8 +31,12 @@ class Waits:
                 case _:
                     pass
 
-    def take_woken(self) -> list[tuple[str, Woken]]:
-        """Return the answers since the last time, with their sessions."""
+    def note_end(self, session: str) -> None:
+        """Note that a session has ended, and collects no answers any more."""
+        self._woken.append((session, None))
+
+    def take_woken(self) -> list[tuple[str, Woken | None]]:
+        """Return the answers since the last time, with their sessions; None if one has ended: see `Post.deliver`."""
         woken, self._woken = self._woken, []
         return woken
 

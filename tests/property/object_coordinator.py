@@ -253,6 +253,8 @@ class SimCoordinator:
     def _deliver(self) -> None:
         woken = self.service.take_woken()
         for session, answer in woken:
+            if answer is None:
+                continue
             key = (session, answer.slot, answer.number)
             self.happened["place lost"] += answer.reply.error == PLACE_LOST
             assert key in self.model.given, f"woke {key}, which did not call"

@@ -89,6 +89,7 @@ class ObjectFleet:
 
     def _collect(self) -> None:
         for session, woken in self._waits.take_woken():
+            assert woken is not None
             self.answers[session, woken.slot] = woken.reply
         self.check()
 

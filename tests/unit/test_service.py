@@ -7,6 +7,7 @@ import pytest
 from crawlfleet.coordinator.core.rows import LeaseRow, TaskRow, TaskState
 from crawlfleet.shared.errors import VersionError
 from crawlfleet.shared.messages import PROTOCOL_MAJOR, ExchangeRequest, Hello, Outcome, ScopeSpec
+from crawlfleet.shared.objects import OPEN, ObjectCall
 from tests.unit.core_crawl import SEED, CoreCrawl
 
 
@@ -57,6 +58,22 @@ def test_goodbye_returns_what_is_held_at_once() -> None:
     crawl.service.goodbye("s", crawl.now)
     assert crawl.service.sessions == 1
     assert crawl.ask("t")
+
+
+def test_whoever_delivers_answers_is_told_which_sessions_have_ended_and_are_not_only_silent() -> None:
+    crawl = CoreCrawl()
+    crawl.hello("holder", "gone", "dead", "silent")
+    for session in ("holder", "gone", "dead", "silent"):
+        for number, method in ((1, OPEN), (2, "acquire")):
+            call = ObjectCall(session=session, thread=1, slot=0, number=number, kind="Lock", name="n", method=method)
+            crawl.service.call_object(call, crawl.now)
+    crawl.service.goodbye("gone", crawl.now)
+    crawl.hello("heir", replaces="dead")
+    crawl.pass_time(crawl.policy.lease_s)
+    woken = crawl.service.take_woken()
+    assert [session for session, answer in woken if answer is None] == ["gone", "dead"]
+    assert [session for session, answer in woken if answer is not None] == ["silent"]
+    assert crawl.service.take_woken() == []
 
 
 def test_goodbye_puts_what_had_begun_under_no_suspicion() -> None:
