@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 
-from crawlfleet.coordinator.core.changes import Change, Put
+from crawlfleet.coordinator.core.changes import Change, Gone, Put
 from crawlfleet.coordinator.core.objects.rows import CallerRow, WaitRow
 from crawlfleet.coordinator.frontier.port import Frontier
 from crawlfleet.shared.objects import Woken
+
+#: The heap is cleaned when it has so many more entries than twice those of calls that wait.
+MAX_DEAD = 1_000
 
 
 class Waits:
@@ -19,6 +22,8 @@ class Waits:
         self._woken: list[tuple[str, Woken | None]] = []
         self._deadlines = [(row.deadline, row.place) for row in store.resident(WaitRow) if row.deadline is not None]
         heapify(self._deadlines)
+        # How many calls with a deadline wait.
+        self._live = len(self._deadlines)
 
     def note(self, changes: Sequence[Change]) -> None:
         """Note the changes of a turn that the store has taken."""
@@ -26,10 +31,15 @@ class Waits:
             match change:
                 case Put(row=WaitRow(deadline=float() as deadline) as wait):
                     heappush(self._deadlines, (deadline, wait.place))
+                    self._live += 1
+                case Gone(row=WaitRow(deadline=float())):
+                    self._live -= 1
                 case Put(row=CallerRow(woken=True, reply=reply) as caller) if reply is not None:
                     self._woken.append((caller.session, Woken(slot=caller.slot, number=caller.number, reply=reply)))
                 case _:
                     pass
+        if len(self._deadlines) > 2 * self._live + MAX_DEAD:
+            self._drop_dead()
 
     def note_end(self, session: str) -> None:
         """Note that a session has ended, and collects no answers any more."""
@@ -52,3 +62,9 @@ class Waits:
         while (deadline := self.next_deadline()) is not None and deadline <= now:
             due.append(heappop(self._deadlines)[1])
         return due
+
+    def _drop_dead(self) -> None:
+        """Forget the deadlines of calls that do not wait any more."""
+        there = self._store.rows(WaitRow, [place for _, place in self._deadlines])
+        self._deadlines = [entry for entry in self._deadlines if entry[1] in there]
+        heapify(self._deadlines)
