@@ -192,6 +192,33 @@ def test_there_is_a_bound_on_bytes(objects: SharedObjects, monkeypatch: pytest.M
     assert d["a"] == 2
 
 
+def test_whoever_makes_an_entry_larger_has_it_counted_as_its_own(
+    fleet: ObjectFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def entry(key: int, size: int) -> tuple[bytes, bytes, bytes]:
+        return bytes([key]), b"", bytes(size)
+
+    first, second = fleet.thread("first"), fleet.thread("second")
+    d = first.open("dict", "d", tuple(entry(key, 100) for key in range(4)))
+    theirs = second.open("dict", "d", ())
+    monkeypatch.setattr(desk, "MAX_BYTES_OF_SESSION", 1_500)
+    theirs.update((entry(0, 100),))
+    theirs.update((entry(1, 50),))
+    assert counted(fleet) == {"first": 4 * 501 - 50, "second": 0}
+    for key in range(2):
+        theirs.update((entry(key, 500),))
+    assert counted(fleet) == {"first": 2 * 501, "second": 2 * 901}
+    with pytest.raises(Failed, match="a program may add at most 1500 bytes"):
+        theirs.update((entry(3, 500),))
+    d.update((entry(3, 500),))
+    theirs.clear()
+    assert counted(fleet) == {"first": 0, "second": 0}
+
+
+def counted(fleet: ObjectFleet) -> dict[str, int]:
+    return {row.session: row.size_bytes for row in fleet.rows(SessionRow)}
+
+
 def test_a_repeated_pop_removes_nothing_more(fleet: ObjectFleet) -> None:
     thread = fleet.thread("s")
     d = thread.open("dict", "d", ((b"a", b"a", b"1"), (b"b", b"b", b"2")))

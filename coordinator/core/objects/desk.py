@@ -218,12 +218,17 @@ class Desk:
     ) -> PartRow:
         """Add a part, or give it another value; a new one goes to the end, or to `place`.
 
+        A part that becomes larger counts, as a whole, as added by the calling session.
         It does not refuse: call `check_room` before, once for all parts that a call adds.
         """
         before = self.part(row, subkey)
         if before is not None:
-            self.grow(len(value) - len(before.value), before.session)
-            after = succeed(before, value=value)
+            session, growth = before.session, len(value) - len(before.value)
+            if growth > 0 and session != self.call.session:
+                self.grow(growth - part_bytes(subkey, value, before.name), session)
+                session, growth = self.call.session, part_bytes(subkey, value, before.name)
+            self.grow(growth, None if session == self.call.session else session)
+            after = succeed(before, value=value, session=session)
         else:
             self.grow(part_bytes(subkey, value, name))
             if place is None:

@@ -56,7 +56,7 @@ class PartRow(ResidentRow, frozen=True, kw_only=True):
     place: int
     value: bytes = b""
     name: bytes = b""
-    #: The session that has added it: its bytes count there.
+    #: The session that has added it, or has made it larger since: its bytes count there.
     session: str = ""
 
     @property
