@@ -92,6 +92,16 @@ def test_what_a_thread_did_not_get_is_not_taken_back(fleet: ObjectFleet) -> None
     assert other.open("RLock", "door").acquire() is False
 
 
+def test_what_passed_on_when_its_session_was_lost_is_not_taken_back(fleet: ObjectFleet) -> None:
+    owner, other = fleet.thread("a"), fleet.thread("b")
+    owner.open("RLock", "door").acquire()
+    assert other.open("RLock", "door").acquire(timeout_s=None) == WAITS
+    fleet.lose("a")
+    assert other.woken() == 2
+    owner.withdraw()
+    assert owner.open("RLock", "door").acquire() is False
+
+
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])
 def test_the_lock_of_a_lost_session_passes_on_as_a_whole(fleet: ObjectFleet, kind: str) -> None:
     lost, waiter = fleet.thread("l"), fleet.thread("w")
