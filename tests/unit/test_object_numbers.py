@@ -125,6 +125,9 @@ def test_characters_and_truth_values(objects: SharedObjects) -> None:
     for value in (byte, character, truth):
         with pytest.raises(TypeError, match="nothing can be added"):
             value.add(1)
+    for wrong in (7, 10**5_000):
+        with pytest.raises(TypeError, match="one character is expected, not an int"):
+            character.value = wrong
 
 
 def test_typecodes_agree_where_they_are_given(objects: SharedObjects) -> None:

@@ -102,7 +102,8 @@ def number_of(code: str, value: Any) -> Number:
         return ord(value)
     if code == "u" or not isinstance(value, int | float):
         expected = {"c": "one byte", "u": "one character"}.get(code, "a number")
-        raise TypeError(f"{expected} is expected, not {value!r:.80}")
+        shown = "an int" if isinstance(value, int) else f"{value!r:.80}"  # a very long int cannot be shown
+        raise TypeError(f"{expected} is expected, not {shown}")
     return fitted(code, int(value) if isinstance(value, bool) else value)
 
 
