@@ -113,10 +113,10 @@ MUTANTS = (
         reason=BY_CLIENT,
     ),
     _of(CLIENT, "        self._resend(collected.epoch)\n", "        pass\n", reason=BY_CLIENT),
-    _of(CLIENT, "            slot.is_leaving = True\n", "            pass\n"),
+    _of(CLIENT, "        slot.is_leaving = True\n", "        pass\n"),
     _of(CLIENT, "                if reply.error != PLACE_LOST:\n", "                if True:\n", reason=BY_CLIENT),
     _of(CLIENT, "if slot is None or slot.number != number:", "if slot is None:", reason=BY_CLIENT),
-    _of(CLIENT, "                slot.number += 1\n", "                slot.number += not slot.number\n", "Value"),
+    _of(CLIENT, "number=slot.number + 1 if", "number=1 if", "Value"),
 )
 
 

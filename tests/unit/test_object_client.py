@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
 import pytest
 
-from crawlfleet.errors import RemoteError, Unreachable
+from crawlfleet.errors import JoinError, RemoteError, Unreachable
 from crawlfleet.shared.objects import FORGOTTEN, PLACE_LOST, WITHDRAW, Collected, ObjectCall, ObjectReply, Woken
 from crawlfleet.worker.hook_waited import HookWaited
 from crawlfleet.worker.talk.finished import JobFinished
@@ -276,6 +276,64 @@ def test_a_call_that_cannot_be_given_up_is_only_logged(coordinator: HandCoordina
     with pytest.raises(HookWaited):
         acquire(client)
     client.close()
+
+
+def withdrawals(coordinator: HandCoordinator, *, refused: Iterable[Exception] = ()) -> threading.Event:
+    """Let all calls wait; return what is set when one was given up, after so many refusals."""
+    withdrawn, refusals = threading.Event(), iter(refused)
+
+    def answer(call: ObjectCall) -> ObjectReply:
+        if call.method != WITHDRAW:
+            return WAITS
+        for refusal in refusals:
+            raise refusal
+        withdrawn.set()
+        return DONE
+
+    coordinator.answer = answer
+    return withdrawn
+
+
+@pytest.mark.parametrize("error", [RemoteError("InternalError", "a bug"), Unreachable("away")])
+def test_a_call_whose_answer_cannot_be_collected_leaves_its_line(
+    coordinator: HandCoordinator, error: Exception
+) -> None:
+    withdrawn = withdrawals(coordinator)
+    coordinator.mail.put(error)
+    with closing(ObjectClient(coordinator.dial, "s", patience_s=-1.0)) as client:
+        with pytest.raises(type(error)):
+            acquire(client)
+        assert withdrawn.wait(PATIENCE_S)
+    assert coordinator.methods() == ["acquire", WITHDRAW]
+
+
+def test_a_call_that_the_end_of_the_crawl_ended_is_not_given_up(
+    client: ObjectClient, coordinator: HandCoordinator
+) -> None:
+    withdrawals(coordinator)
+    coordinator.mail.put(Collected(upto=0, epoch=1, finished=True))
+    with pytest.raises(JobFinished):
+        acquire(client)
+    assert coordinator.methods() == ["acquire"]
+
+
+def test_a_call_that_was_sent_in_vain_is_given_up_when_the_coordinator_is_back(coordinator: HandCoordinator) -> None:
+    withdrawn = withdrawals(coordinator)
+    coordinator.away = 4
+    with closing(ObjectClient(coordinator.dial, "s", patience_s=-1.0)) as client:
+        with pytest.raises(Unreachable):
+            acquire(client)
+        assert withdrawn.wait(PATIENCE_S)
+        assert [(call.method, call.number) for call in coordinator.calls] == [(WITHDRAW, 1)]
+
+
+@pytest.mark.parametrize("refusal", [Unreachable("away"), JoinError("another server"), OSError("no more files")])
+def test_a_call_is_given_up_however_long_that_is_refused(coordinator: HandCoordinator, refusal: Exception) -> None:
+    withdrawn = withdrawals(coordinator, refused=[refusal] * 4)
+    with closing(ObjectClient(coordinator.dial, "s", patience_s=0.0, hook_wait_s=0.05)) as client:
+        with pytest.raises(HookWaited):
+            acquire(client)
+        assert withdrawn.wait(PATIENCE_S)
 
 
 class InterruptedThreads(Threads):

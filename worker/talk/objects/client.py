@@ -11,35 +11,25 @@ from __future__ import annotations
 
 import itertools
 import queue
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import structlog
 from msgspec.structs import replace
 
-from crawlfleet.shared.errors import RemoteError, Unreachable
+from crawlfleet.shared.errors import Unreachable
 from crawlfleet.shared.objects import FORGOTTEN, PLACE_LOST, WITHDRAW, Collected, ObjectCall, ObjectReply
 from crawlfleet.worker.hook_waited import HookWaited
 from crawlfleet.worker.talk.finished import JobFinished
+from crawlfleet.worker.talk.objects.answers import Answer, value_of
+from crawlfleet.worker.talk.objects.slots import Leaving, Slot
 from crawlfleet.worker.talk.objects.threads import Inbox, Threads
 
 COLLECT_S = 5.0
 FIRST_PAUSE_S = 0.05
 LAST_PAUSE_S = 1.0
-
-#: The errors of the standard library that an object's method raises at its caller, by name.
-CLIENT_ERRORS: dict[str, type[Exception]] = {
-    kind.__name__: kind
-    for kind in (
-        *(AssertionError, AttributeError, BrokenPipeError, EOFError, IndexError, KeyError, OSError, OverflowError),
-        *(RuntimeError, TypeError, ValueError, queue.Empty, queue.Full, threading.BrokenBarrierError),
-    )
-}
-
-Answer = ObjectReply | Exception
 
 _logger = structlog.get_logger(__name__)
 
@@ -56,20 +46,6 @@ class Coordinator(Protocol):
 
     def call(self, call: ObjectCall) -> ObjectReply: ...
     def collect(self, session: str, after: int, timeout_s: float) -> Collected: ...
-
-
-@dataclass(slots=True, eq=False)
-class _Slot:
-    """A channel for one call after another, each with the next number."""
-
-    index: int
-    inbox: Inbox
-    number: int = 0
-    #: The call that may wait, and the coordinator's incarnation that has it in line; None before it is known to wait.
-    waiting: ObjectCall | None = None
-    epoch: int | None = None
-    #: Its last call is still being given up.
-    is_leaving: bool = False
 
 
 class ObjectClient:
@@ -98,9 +74,9 @@ class ObjectClient:
         self._line = self._threads.lock()
         self._coordinator: Coordinator | None = None
         self._state = self._threads.lock()
-        self._free: list[_Slot] = []
+        self._free: list[Slot] = []
         self._slots = 0
-        self._waiting: dict[int, _Slot] = {}
+        self._waiting: dict[int, Slot] = {}
         self._is_collecting = False
         # The thread that collects rests until this bell rings.
         self._bell = self._threads.inbox()
@@ -111,7 +87,7 @@ class ObjectClient:
 
     def read(self, kind: str, name: str, method: str, *args: Any) -> Any:
         """Call a method that only reads."""
-        return _value(self._send(self._message(_Target(kind, name, method, args))))
+        return value_of(self._send(self._message(_Target(kind, name, method, args))))
 
     def call(self, kind: str, name: str, method: str, *args: Any, timeout_s: float | None = 0.0) -> Any:
         """Call a method that may change the object; wait up to `timeout_s` for its answer (None: without limit).
@@ -125,11 +101,10 @@ class ObjectClient:
         try:
             while True:
                 left_s = None if give_up_at is None else max(0.0, give_up_at - self._clock())
-                slot.number += 1
                 message = self._message(target, slot, left_s)
                 reply = self._finish(slot, message)
                 if reply.error != PLACE_LOST:
-                    return _value(reply)
+                    return value_of(reply)
                 # This session was silent for too long, and has lost its place: to the end of the line.
         finally:
             if not slot.is_leaving:
@@ -144,34 +119,41 @@ class ObjectClient:
         for slot in waiting:
             slot.inbox.put(_closed())
 
-    def _finish(self, slot: _Slot, message: ObjectCall) -> ObjectReply:
-        """Send a call and return its answer, also if it has to wait for it; give it up if this is interrupted."""
+    def _finish(self, slot: Slot, message: ObjectCall) -> ObjectReply:
+        """Send a call and return its answer, also if it has to wait for it; give it up if there is none."""
         try:
             self._expect(slot, message)
             reply = self._send(message)
-            if not reply.waits:
-                if reply.error == FORGOTTEN:
-                    slot.number = 0
-                return reply
-            self._await(slot, reply.value)
-            answer: Answer = slot.inbox.get(timeout=self._hook_wait_s)
+            if reply.waits:
+                self._await(slot, reply.value)
+                reply = self._receive(slot, message)
+        except JobFinished:
+            raise  # nobody needs its place any more
         except BaseException as error:
-            self._withdraw(slot, message)
-            if isinstance(error, queue.Empty):
-                raise HookWaited(f"waited {self._hook_wait_s:g} s for the {message.kind} {message.name!r}") from None
+            self._withdraw(slot, message, error)
             raise
+        if reply.error == FORGOTTEN:
+            slot.number = 0
+        return reply
+
+    def _receive(self, slot: Slot, message: ObjectCall) -> ObjectReply:
+        """Return the answer of a call that waits, as soon as it is collected."""
+        try:
+            answer: Answer = slot.inbox.get(timeout=self._hook_wait_s)
+        except queue.Empty:
+            raise HookWaited(f"waited {self._hook_wait_s:g} s for the {message.kind} {message.name!r}") from None
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def _expect(self, slot: _Slot, message: ObjectCall) -> None:
+    def _expect(self, slot: Slot, message: ObjectCall) -> None:
         """Note a call that is about to be sent: its answer may be collected before it is known that it waits."""
         with self._state:
             _clear(slot.inbox)
-            slot.waiting, slot.epoch = message, None
+            slot.number, slot.waiting, slot.epoch = message.number, message, None
             self._waiting[slot.index] = slot
 
-    def _await(self, slot: _Slot, epoch: int) -> None:
+    def _await(self, slot: Slot, epoch: int) -> None:
         """Note that a call waits, and collect answers."""
         with self._state:
             if self._closed:
@@ -187,30 +169,50 @@ class ObjectClient:
             self._bell.put(None)
             self._is_resting = False
 
-    def _withdraw(self, slot: _Slot, message: ObjectCall) -> None:
+    def _withdraw(self, slot: Slot, message: ObjectCall, error: BaseException) -> None:
         """Give up a call: it leaves its line, or its answer is taken back. If need be, another thread sees to that."""
         with self._state:
             self._waiting.pop(slot.index, None)
-            closed = self._closed
-        if closed or not message.number:
-            return
+            if self._closed or slot.number != message.number:  # it was not sent
+                return
         withdrawal = replace(message, method=WITHDRAW, args=(message.method,))
+        leaving = Leaving(slot, withdrawal, self._threads.lock())
+        slot.is_leaving = True
         try:
-            self._trip(withdrawal)
-        except BaseException as error:
-            slot.is_leaving = True
-            self._threads.start(partial(self._withdraw_later, slot, withdrawal))
-            if not isinstance(error, Unreachable | RemoteError):
-                raise
-
-    def _withdraw_later(self, slot: _Slot, withdrawal: ObjectCall) -> None:
-        """Go on trying to give up a call; its slot makes no other call before."""
-        try:
-            self._send(withdrawal)
-        except (Unreachable, RemoteError, ValueError) as error:
-            _logger.warning("a call could not be given up", object=withdrawal.name, reason=str(error))
+            if not isinstance(error, Unreachable):
+                with suppress(Exception):  # the other thread sees whether it lasts
+                    self._give_up(leaving)
         finally:
-            self._free_slot(slot)
+            if not leaving.is_done:
+                self._threads.start(partial(self._keep_giving_up, leaving))
+
+    def _give_up(self, leaving: Leaving) -> None:
+        """Try once to give up a call; then its slot makes others."""
+        with leaving.lock:
+            if leaving.is_done:
+                return
+            slot: Slot | None = leaving.slot
+            try:
+                self._trip(leaving.withdrawal)
+            except (TypeError, ValueError, OverflowError):
+                slot = None  # it cannot be sent, nor could the call: the coordinator does not know that number
+            with self._state:
+                leaving.is_done = True
+                if slot is not None:
+                    self._free.append(Slot(slot.index, self._threads.inbox(), slot.number))
+
+    def _keep_giving_up(self, leaving: Leaving) -> None:
+        """Go on trying to give up a call, until this client is closed. The top of a thread."""
+        pause_s, is_told = FIRST_PAUSE_S, False
+        while not (leaving.is_done or self._closed):
+            try:
+                self._give_up(leaving)
+            except Exception as error:  # noqa: BLE001  # the top of a thread: it goes on whatever it is
+                if not is_told and not isinstance(error, Unreachable):
+                    is_told = True
+                    _logger.warning("a call could not be given up", object=leaving.withdrawal.name, reason=str(error))
+                self._sleep(pause_s)
+                pause_s = min(2 * pause_s, LAST_PAUSE_S)
 
     def _collect(self) -> None:
         """Collect answers as long as calls wait, and a poll longer, which the next wait finds open; then rest.
@@ -310,7 +312,7 @@ class ObjectClient:
                 self._coordinator = self._dial()
             return self._coordinator.call(message)
 
-    def _message(self, target: _Target, slot: _Slot | None = None, timeout_s: float | None = None) -> ObjectCall:
+    def _message(self, target: _Target, slot: Slot | None = None, timeout_s: float | None = None) -> ObjectCall:
         thread = getattr(self._thread, "number", None)
         if thread is None:
             thread = self._thread.number = next(self._numbers)
@@ -318,7 +320,7 @@ class ObjectClient:
             session=self._session,
             thread=thread,
             slot=slot.index if slot is not None else 0,
-            number=slot.number if slot is not None else 0,
+            number=slot.number + 1 if slot is not None else 0,
             kind=target.kind,
             name=target.name,
             method=target.method,
@@ -327,28 +329,18 @@ class ObjectClient:
             hook=self._hook_wait_s is not None,
         )
 
-    def _take_slot(self) -> _Slot:
+    def _take_slot(self) -> Slot:
         with self._state:
             if self._free:
                 return self._free.pop()
             self._slots += 1
-            return _Slot(self._slots - 1, self._threads.inbox())
+            return Slot(self._slots - 1, self._threads.inbox())
 
-    def _free_slot(self, slot: _Slot) -> None:
+    def _free_slot(self, slot: Slot) -> None:
         with self._state:
             self._waiting.pop(slot.index, None)
-            slot.waiting, slot.is_leaving = None, False
+            slot.waiting = None
             self._free.append(slot)
-
-
-def _value(reply: ObjectReply) -> Any:
-    """Return the value of an answer, or raise its error."""
-    if not reply.error:
-        return reply.value
-    kind = CLIENT_ERRORS.get(reply.error)
-    if kind is None:
-        raise RemoteError(reply.error, reply.text)
-    raise kind(reply.text) if reply.text else kind
 
 
 def _clear(inbox: Inbox) -> None:
