@@ -17,7 +17,7 @@ from typing import Any
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from crawlfleet.shared.errors import RemoteError, Unreachable
-from crawlfleet.shared.objects import PLACE_LOST, Collected, ObjectCall, ObjectReply
+from crawlfleet.shared.objects import PLACE_LOST, WITHDRAW, Collected, ObjectCall, ObjectReply
 from crawlfleet.worker.talk.objects.client import Coordinator, ObjectClient
 from crawlfleet.worker.talk.objects.shared_objects import SharedObjects
 from crawlfleet.worker.talk.objects.threads import Inbox, Threads
@@ -220,13 +220,14 @@ class SimProgram:
     def op_of(self, message: ObjectCall) -> Op:
         """Return the operation that a message belongs to."""
         key = message.slot, message.number
+        if message.method == WITHDRAW:  # of an earlier operation, or of a call that was never sent
+            return self.ops.get(key) or Op(message.kind, message.name, message.method)
         running = [thread.op for thread in self.threads if thread.op and thread.is_current]
         if running and message.number == 0:
             return running[0]
         if running:
             self.ops[key] = running[0]
-        # A call may be given up that was never sent.
-        return self.ops.get(key) or Op(message.kind, message.name, message.method)
+        return self.ops[key]
 
     def _beat(self) -> None:
         if not self.is_open or self.sim_threads.is_dead:
@@ -339,7 +340,7 @@ class Line(Coordinator):
         program = self._program
         op = program.op_of(message)
         for thread in program.threads:
-            if thread.is_current:
+            if thread.is_current and message.method != WITHDRAW:
                 thread.key = (message.session, message.slot, message.number)
         step = program.coordinator.call(message, op)
         fate = program.fates.popleft() if program.fates else Fate.ARRIVES

@@ -336,6 +336,83 @@ def test_a_call_is_given_up_however_long_that_is_refused(coordinator: HandCoordi
         assert withdrawn.wait(PATIENCE_S)
 
 
+class SlowThreads(Threads):
+    """Threads that begin nothing, and whose first sleep may be interrupted (Ctrl-C)."""
+
+    def __init__(self, *, has_to_interrupt: bool = False) -> None:
+        self.has_to_interrupt = has_to_interrupt
+
+    def start(self, work: Callable[[], None]) -> None:
+        pass
+
+    def sleep(self, seconds: float) -> None:
+        if self.has_to_interrupt:
+            self.has_to_interrupt = False
+            raise KeyboardInterrupt
+        super().sleep(seconds)
+
+
+def hook_that_leaves(coordinator: HandCoordinator, threads: Threads, *, away: int, patience_s: float) -> ObjectClient:
+    """Return a client of which this thread's call is to be given up, but the coordinator is away for some messages."""
+    client = ObjectClient(coordinator.dial, "s", patience_s=patience_s, hook_wait_s=0.01, threads=threads)
+
+    def answer(call: ObjectCall) -> ObjectReply:
+        if call.method == "acquire":
+            coordinator.away = away
+            return WAITS
+        return DONE
+
+    coordinator.answer = answer
+    with pytest.raises(HookWaited):
+        acquire(client)
+    assert coordinator.methods() == ["acquire"]
+    return client
+
+
+def release(client: ObjectClient) -> Any:
+    return client.call("Lock", "door", "release")
+
+
+def read_owner(client: ObjectClient) -> Any:
+    return client.read("Lock", "door", "owner")
+
+
+@pytest.mark.parametrize("following", [release, read_owner])
+def test_a_call_does_not_overtake_the_end_of_the_last_one_of_its_thread(
+    coordinator: HandCoordinator, following: Callable[[ObjectClient], Any]
+) -> None:
+    client = hook_that_leaves(coordinator, SlowThreads(), away=3, patience_s=PATIENCE_S)
+    following(client)
+    following(client)
+    assert coordinator.methods()[1] == WITHDRAW
+    assert coordinator.methods().count(WITHDRAW) == 1
+    assert len(coordinator.calls) == 4
+
+
+def test_a_call_waits_for_the_end_of_the_last_one_as_long_as_for_the_coordinator(coordinator: HandCoordinator) -> None:
+    client = hook_that_leaves(coordinator, SlowThreads(), away=1_000, patience_s=0.0)
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            release(client)
+    coordinator.away = 0
+    release(client)
+    assert coordinator.methods() == ["acquire", WITHDRAW, "release"]
+
+
+def test_ctrl_c_while_the_last_call_is_given_up_lets_no_later_one_overtake_it(coordinator: HandCoordinator) -> None:
+    client = hook_that_leaves(coordinator, SlowThreads(has_to_interrupt=True), away=3, patience_s=PATIENCE_S)
+    with pytest.raises(KeyboardInterrupt):
+        release(client)
+    release(client)
+    assert coordinator.methods() == ["acquire", WITHDRAW, "release"]
+
+
+def test_a_thread_goes_on_if_the_end_of_its_last_call_is_refused(coordinator: HandCoordinator) -> None:
+    client = hook_that_leaves(coordinator, SlowThreads(), away=1, patience_s=PATIENCE_S)
+    withdrawals(coordinator, refused=[RemoteError("InternalError", "a bug")] * 2)
+    assert read_owner(client) == WAITS.value
+
+
 class InterruptedThreads(Threads):
     """Threads that are interrupted (Ctrl-C) as they start another, or wake one, the first time."""
 

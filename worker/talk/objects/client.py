@@ -14,12 +14,12 @@ import queue
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
 from msgspec.structs import replace
 
-from crawlfleet.shared.errors import Unreachable
+from crawlfleet.shared.errors import CrawlfleetError, Unreachable
 from crawlfleet.shared.objects import FORGOTTEN, PLACE_LOST, WITHDRAW, Collected, ObjectCall, ObjectReply
 from crawlfleet.worker.hook_waited import HookWaited
 from crawlfleet.worker.talk.finished import JobFinished
@@ -30,6 +30,8 @@ from crawlfleet.worker.talk.objects.threads import Inbox, Threads
 COLLECT_S = 5.0
 FIRST_PAUSE_S = 0.05
 LAST_PAUSE_S = 1.0
+
+T = TypeVar("T")
 
 _logger = structlog.get_logger(__name__)
 
@@ -87,6 +89,7 @@ class ObjectClient:
 
     def read(self, kind: str, name: str, method: str, *args: Any) -> Any:
         """Call a method that only reads."""
+        self._settle()
         return value_of(self._send(self._message(_Target(kind, name, method, args))))
 
     def call(self, kind: str, name: str, method: str, *args: Any, timeout_s: float | None = 0.0) -> Any:
@@ -97,6 +100,7 @@ class ObjectClient:
         """
         target = _Target(kind, name, method, args)
         give_up_at = None if timeout_s is None else self._clock() + timeout_s
+        self._settle()
         slot = self._take_slot()
         try:
             while True:
@@ -184,6 +188,7 @@ class ObjectClient:
                     self._give_up(leaving)
         finally:
             if not leaving.is_done:
+                self._thread.leaving = leaving
                 self._threads.start(partial(self._keep_giving_up, leaving))
 
     def _give_up(self, leaving: Leaving) -> None:
@@ -213,6 +218,22 @@ class ObjectClient:
                     _logger.warning("a call could not be given up", object=leaving.withdrawal.name, reason=str(error))
                 self._sleep(pause_s)
                 pause_s = min(2 * pause_s, LAST_PAUSE_S)
+
+    def _settle(self) -> None:
+        """Let the calling thread's last call be given up, if that is not done: the next one must not overtake it.
+
+        Raise `Unreachable` if the coordinator stays away. If it refuses to give up the call, that is not waited for.
+        """
+        leaving: Leaving | None = getattr(self._thread, "leaving", None)
+        if leaving is None:
+            return
+        try:
+            self._repeat(partial(self._give_up, leaving))
+        except Unreachable:
+            raise
+        except CrawlfleetError as error:
+            _logger.warning("a call could not be given up", object=leaving.withdrawal.name, reason=str(error))
+        self._thread.leaving = None
 
     def _collect(self) -> None:
         """Collect answers as long as calls wait, and a poll longer, which the next wait finds open; then rest.
@@ -293,10 +314,14 @@ class ObjectClient:
 
     def _send(self, message: ObjectCall) -> ObjectReply:
         """Send a call until it is answered."""
+        return self._repeat(partial(self._trip, message))
+
+    def _repeat(self, step: Callable[[], T]) -> T:
+        """Do what needs the coordinator, again and again while that is away."""
         give_up_at, pause_s = self._clock() + self._patience_s, FIRST_PAUSE_S
         while True:
             try:
-                return self._trip(message)
+                return step()
             except Unreachable:
                 if self._clock() > give_up_at:
                     raise
