@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
+from crawlfleet.shared.errors import CrawlfleetError
 from crawlfleet.worker.talk.objects.base import SharedObject, Source, limit_s
 
 
@@ -46,9 +48,15 @@ class Barrier(SharedObject):
         If parties have an action, the one of these that came last runs it before any goes on. Raise
         `BrokenBarrierError` if the barrier is broken, or breaks: also because the time is over, or the action failed.
         """
-        index, acts = self._call(
-            "wait", self._action is not None, timeout_s=limit_s(self._timeout if timeout is None else timeout)
-        )
+        timeout_s = limit_s(self._timeout if timeout is None else timeout)
+        try:
+            index, acts = self._call("wait", self._action is not None, timeout_s=timeout_s)
+        except Exception:
+            raise
+        except BaseException:
+            if self._action is not None:  # this thread may be the one that runs it, and not know that yet
+                self._fail()
+            raise
         if acts:
             self._act()
         return int(index)
@@ -65,7 +73,12 @@ class Barrier(SharedObject):
         assert self._action is not None, "the coordinator lets only a party act that has an action"
         try:
             self._action()
+            self._call("passed")
         except BaseException:
-            self._call("failed")
+            self._fail()
             raise
-        self._call("passed")
+
+    def _fail(self) -> None:
+        """Break the barrier if its others wait for this thread's action, whose error or interruption says why."""
+        with suppress(CrawlfleetError, ValueError):  # without a coordinator the end of the session breaks it
+            self._call("failed")

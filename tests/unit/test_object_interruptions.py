@@ -1,0 +1,84 @@
+"""Proxies over the real rules, interrupted by Ctrl-C or by the end of the crawl: what they held is free for others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crawlfleet.errors import Unreachable
+from crawlfleet.worker.talk.objects.client import ObjectClient
+from crawlfleet.worker.talk.objects.shared_objects import SharedObjects
+from tests.unit.object_fleet import WAITS, Failed, ObjectFleet
+from tests.unit.object_proxies import DirectLine
+
+BROKEN = "BrokenBarrierError"
+
+
+class InterruptedClient(ObjectClient):
+    """A client whose calls end, once, with errors that a test says: before they are sent, or when they are answered."""
+
+    def __init__(self, fleet: ObjectFleet) -> None:
+        super().__init__(lambda: DirectLine(fleet), "s", patience_s=0.0)
+        self.before: dict[str, BaseException] = {}
+        self.after: dict[str, BaseException] = {}
+
+    def call(self, kind: str, name: str, method: str, *args: Any, timeout_s: float | None = 0.0) -> Any:
+        if method in self.before:
+            raise self.before.pop(method)
+        answer = super().call(kind, name, method, *args, timeout_s=timeout_s)
+        if method in self.after:
+            raise self.after.pop(method)
+        return answer
+
+
+@pytest.fixture
+def fleet() -> ObjectFleet:
+    return ObjectFleet()
+
+
+@pytest.fixture
+def client(fleet: ObjectFleet) -> InterruptedClient:
+    return InterruptedClient(fleet)
+
+
+@pytest.fixture
+def objects(client: InterruptedClient) -> SharedObjects:
+    return SharedObjects(lambda: client)
+
+
+@pytest.mark.parametrize("method", ["wait", "passed"])
+def test_the_actor_of_a_barrier_that_is_interrupted_breaks_it(
+    fleet: ObjectFleet, client: InterruptedClient, objects: SharedObjects, method: str
+) -> None:
+    gate = objects.Barrier("gate", 2, lambda: None)
+    other = fleet.thread("other").open("Barrier", "gate", 2)
+    assert other.wait(False, timeout_s=None) == WAITS
+    moment = client.after if method == "wait" else client.before
+    moment[method] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        gate.wait()
+    with pytest.raises(Failed, match=BROKEN):
+        other.thread.woken()
+
+
+def test_the_actor_of_a_barrier_that_is_interrupted_when_the_others_have_gone_on_breaks_nothing(
+    fleet: ObjectFleet, client: InterruptedClient, objects: SharedObjects
+) -> None:
+    gate = objects.Barrier("gate", 2, lambda: None)
+    other = fleet.thread("other").open("Barrier", "gate", 2)
+    assert other.wait(False, timeout_s=None) == WAITS
+    client.after["passed"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        gate.wait()
+    assert other.thread.woken() == (0, False)
+    assert not gate.broken
+
+
+def test_an_interruption_is_told_though_the_coordinator_is_away(
+    client: InterruptedClient, objects: SharedObjects
+) -> None:
+    gate = objects.Barrier("gate", 1, lambda: None)
+    client.before.update(passed=KeyboardInterrupt(), failed=Unreachable("away"))
+    with pytest.raises(KeyboardInterrupt):
+        gate.wait()
