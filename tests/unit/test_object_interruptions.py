@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from crawlfleet.errors import Unreachable
+from crawlfleet.worker.hook_waited import HookWaited
+from crawlfleet.worker.talk.finished import JobFinished
 from crawlfleet.worker.talk.objects.client import ObjectClient
 from crawlfleet.worker.talk.objects.shared_objects import SharedObjects
 from tests.unit.object_fleet import WAITS, Failed, ObjectFleet
@@ -82,3 +84,26 @@ def test_an_interruption_is_told_though_the_coordinator_is_away(
     client.before.update(passed=KeyboardInterrupt(), failed=Unreachable("away"))
     with pytest.raises(KeyboardInterrupt):
         gate.wait()
+
+
+@pytest.mark.parametrize("error", [JobFinished("the crawl is over"), Unreachable("away"), HookWaited("waited")])
+@pytest.mark.parametrize("kind", ["Condition", "Lock", "RLock", "BoundedSemaphore", "Value"])
+def test_an_error_in_a_with_statement_is_told_though_what_it_held_is_lost(
+    fleet: ObjectFleet, objects: SharedObjects, kind: str, error: BaseException
+) -> None:
+    def fail() -> None:
+        with getattr(objects, kind)("x"):
+            fleet.lose("s")
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
+
+
+@pytest.mark.parametrize("kind", ["Condition", "Lock", "RLock", "BoundedSemaphore", "Value"])
+def test_who_holds_nothing_any_more_hears_of_it_at_the_end_of_a_with_statement(
+    fleet: ObjectFleet, objects: SharedObjects, kind: str
+) -> None:
+    thing = getattr(objects, kind)("x")
+    with pytest.raises((AssertionError, ValueError)), thing:
+        fleet.lose("s")

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from crawlfleet.shared.errors import Unreachable
 from crawlfleet.shared.objects import OPEN
 from crawlfleet.shared.wire.manager import require_spawning
+from crawlfleet.worker.hook_waited import HookWaited
+from crawlfleet.worker.talk.finished import JobFinished
 from crawlfleet.worker.talk.objects.client import ObjectClient
 
 ProxyType = TypeVar("ProxyType", bound="SharedObject")
@@ -49,6 +54,16 @@ class SharedObject:
 
     def _read(self, method: str, *args: Any) -> Any:
         return self._source.client.read(self.kind, self.name, method, *args)
+
+
+def release_after(error: BaseException | None, release: Callable[[], None]) -> None:
+    """Release at the end of a `with`, which ended with this error, if any.
+
+    If nothing is held any more because of it, it is the error to be told: that this thread holds nothing is not.
+    """
+    has_lost = isinstance(error, HookWaited | JobFinished | Unreachable)
+    with suppress(*(AssertionError, ValueError) if has_lost else ()):
+        release()
 
 
 def limit_s(timeout: float | None) -> float | None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
 from typing import TypeVar
 
 from crawlfleet.shared.errors import CrawlfleetError
-from crawlfleet.worker.hook_waited import HookWaited
 from crawlfleet.worker.talk.finished import JobFinished
-from crawlfleet.worker.talk.objects.base import SharedObject, Source, limit_s
+from crawlfleet.worker.talk.objects.base import SharedObject, Source, limit_s, release_after
 from crawlfleet.worker.talk.objects.locks import ConditionLock, Lock
 
 T = TypeVar("T")
@@ -81,6 +79,4 @@ class Condition(SharedObject):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A hook that has waited for too long does not hold the lock if getting it back took too long, too.
-        with suppress(*(AssertionError, ValueError) if isinstance(error, HookWaited) else ()):
-            self.release()
+        release_after(error, self.release)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from crawlfleet.worker.talk.objects.base import SharedObject, limit_s
+from crawlfleet.worker.talk.objects.base import SharedObject, limit_s, release_after
 
 
 class Lock(SharedObject):
@@ -31,7 +31,7 @@ class Lock(SharedObject):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.release()
+        release_after(error, self.release)
 
 
 class RLock(Lock):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from crawlfleet.worker.talk.objects.base import SharedObject, Source, limit_s
+from crawlfleet.worker.talk.objects.base import SharedObject, Source, limit_s, release_after
 
 
 class Semaphore(SharedObject):
@@ -40,7 +40,7 @@ class Semaphore(SharedObject):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.release()
+        release_after(error, self.release)
 
 
 class BoundedSemaphore(Semaphore):

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from crawlfleet.shared.typecodes import SIZES, Number, fitted, from_plain, to_plain
-from crawlfleet.worker.talk.objects.base import SharedObject, Source
+from crawlfleet.worker.talk.objects.base import SharedObject, Source, release_after
 from crawlfleet.worker.talk.objects.locks import RLock
 
 
@@ -31,7 +31,7 @@ class Synchronized(SharedObject):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.release()
+        release_after(error, self.release)
 
 
 class Value(Synchronized):
