@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from crawlfleet.errors import JoinError, RemoteError, Unreachable
+from crawlfleet.shared.messages import encode
 from crawlfleet.shared.objects import FORGOTTEN, PLACE_LOST, WITHDRAW, Collected, ObjectCall, ObjectReply, Woken
 from crawlfleet.worker.hook_waited import HookWaited
 from crawlfleet.worker.talk.finished import JobFinished
@@ -411,6 +413,50 @@ def test_a_thread_goes_on_if_the_end_of_its_last_call_is_refused(coordinator: Ha
     client = hook_that_leaves(coordinator, SlowThreads(), away=1, patience_s=PATIENCE_S)
     withdrawals(coordinator, refused=[RemoteError("InternalError", "a bug")] * 2)
     assert read_owner(client) == WAITS.value
+
+
+def test_a_call_that_cannot_be_sent_leaves_no_gap_in_the_numbers_of_the_next_ones(coordinator: HandCoordinator) -> None:
+    def answer(call: ObjectCall) -> ObjectReply:
+        encode(call)
+        return DONE
+
+    coordinator.answer = answer
+    with closing(ObjectClient(coordinator.dial, "s", patience_s=0.3)) as client:
+        name: Any = object()
+        for _ in range(2):
+            with pytest.raises(TypeError):
+                client.call("Lock", name, "open")
+        coordinator.calls.clear()
+        release(client)
+        # Nobody knows whether the number of a slot that never made a call was sent: the next call is in another one.
+        assert [call.number for call in coordinator.calls] == [1]
+        assert coordinator.calls[0].slot > 0
+
+
+def test_a_call_that_is_interrupted_before_it_is_sent_leaves_no_gap_in_the_numbers(
+    client: ObjectClient, coordinator: HandCoordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for early in ("_message", "_expect"):
+        with monkeypatch.context() as patch:
+            patch.setattr(client, early, mock.Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                release(client)
+    release(client)
+    assert [(call.slot, call.number, call.method) for call in coordinator.calls] == [(0, 1, "release")]
+
+
+def test_a_waiting_call_that_nobody_knows_any_more_lets_the_next_call_begin_anew(
+    client: ObjectClient, coordinator: HandCoordinator
+) -> None:
+    release(client)
+    coordinator.answer = lambda call: WAITS if call.number == 2 else DONE
+    coordinator.mail.put(
+        Collected(upto=1, epoch=1, woken=(Woken(slot=0, number=2, reply=ObjectReply(error=FORGOTTEN)),))
+    )
+    with pytest.raises(RemoteError, match=FORGOTTEN):
+        acquire(client)
+    release(client)
+    assert [call.number for call in coordinator.calls] == [1, 2, 1]
 
 
 class InterruptedThreads(Threads):
