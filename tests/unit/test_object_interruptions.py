@@ -12,7 +12,7 @@ from crawlfleet.worker.talk.finished import JobFinished
 from crawlfleet.worker.talk.objects.client import ObjectClient
 from crawlfleet.worker.talk.objects.shared_objects import SharedObjects
 from tests.unit.object_fleet import WAITS, Failed, ObjectFleet
-from tests.unit.object_proxies import DirectLine
+from tests.unit.object_proxies import DirectLine, program
 
 BROKEN = "BrokenBarrierError"
 
@@ -107,3 +107,18 @@ def test_who_holds_nothing_any_more_hears_of_it_at_the_end_of_a_with_statement(
     thing = getattr(objects, kind)("x")
     with pytest.raises((AssertionError, ValueError)), thing:
         fleet.lose("s")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_end_of_a_pipe_whose_closing_was_interrupted_can_be_closed_again(
+    fleet: ObjectFleet, client: InterruptedClient, objects: SharedObjects, moment: str
+) -> None:
+    mine, theirs = objects.Pipe("p"), program(fleet, "t").Pipe("p")
+    getattr(client, moment)["close"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        mine.close()
+    closed = [mine.closed]
+    mine.close()
+    assert [*closed, mine.closed] == [False, True]
+    with pytest.raises(EOFError):
+        theirs.recv()

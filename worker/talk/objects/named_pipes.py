@@ -136,7 +136,11 @@ class PipeEnd(SharedObject):
             self._is_closed = True
             pid, forks = self._opened_in
             has_forked = _forks > (forks if pid == os.getpid() else 0)
-            self._call("close", *self._end, has_forked)
+            try:
+                self._call("close", *self._end, has_forked)
+            except BaseException:
+                self._is_closed = False  # it may be open still; to close it again does no harm
+                raise
 
     def __reduce__(self) -> tuple[Any, ...]:
         reduced = super().__reduce__()
