@@ -220,6 +220,24 @@ def test_whoever_waits_hears_of_a_coordinator_that_stays_away(
         waiting.result(PATIENCE_S)
 
 
+def test_whoever_waits_next_begins_with_all_its_patience(
+    client: ObjectClient, coordinator: HandCoordinator, other: ThreadPoolExecutor
+) -> None:
+    coordinator.answer = lambda _: WAITS
+    for _ in range(100):
+        coordinator.mail.put(Unreachable("away"))
+    with pytest.raises(Unreachable):
+        acquire(client)
+    while not coordinator.mail.empty():
+        coordinator.mail.get()
+    coordinator.mail.put(Unreachable("away, for a moment"))
+    waiting = other.submit(acquire, client)
+    while not coordinator.mail.empty():
+        assert coordinator.collecting.acquire(timeout=PATIENCE_S)
+    coordinator.wake([call for call in coordinator.calls if call.method == "acquire"][-1])
+    assert waiting.result(PATIENCE_S) == "done"
+
+
 def test_closing_ends_what_waits_and_what_comes_later(
     client: ObjectClient, coordinator: HandCoordinator, other: ThreadPoolExecutor
 ) -> None:

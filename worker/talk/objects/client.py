@@ -259,6 +259,7 @@ class ObjectClient:
                 lost_at = lost_at or self._clock()
                 if not isinstance(error, Unreachable) or self._clock() > lost_at + self._patience_s:
                     self._answer_all(error)
+                    lost_at, pause_s = None, FIRST_PAUSE_S  # whoever waits next begins with all its patience
                     continue
                 self._sleep(pause_s)
                 pause_s = min(2 * pause_s, LAST_PAUSE_S)
