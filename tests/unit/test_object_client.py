@@ -84,6 +84,13 @@ def client(coordinator: HandCoordinator, other: ThreadPoolExecutor) -> Iterator[
     made.close()
 
 
+def calls_in(coordinator: HandCoordinator, number: int) -> list[ObjectCall]:
+    """Return the calls, as soon as there are so many."""
+    while len(coordinator.calls) < number:
+        assert coordinator.collecting.acquire(timeout=PATIENCE_S)
+    return coordinator.calls[:number]
+
+
 def acquire(client: ObjectClient) -> Any:
     return client.call("Lock", "door", "acquire", timeout_s=None)
 
@@ -236,6 +243,22 @@ def test_whoever_waits_next_begins_with_all_its_patience(
         assert coordinator.collecting.acquire(timeout=PATIENCE_S)
     coordinator.wake([call for call in coordinator.calls if call.method == "acquire"][-1])
     assert waiting.result(PATIENCE_S) == "done"
+
+
+def test_a_single_thread_replaces_the_last_answers_of_all_that_called_before(
+    client: ObjectClient, coordinator: HandCoordinator, other: ThreadPoolExecutor
+) -> None:
+    coordinator.answer = lambda _: WAITS
+    waiting = [other.submit(acquire, client) for _ in range(2)]
+    for call in calls_in(coordinator, 2):
+        coordinator.wake(call)
+    for each in waiting:
+        each.result(PATIENCE_S)
+    coordinator.answer = lambda _: DONE
+    for _ in range(4):
+        release(client)
+    assert sorted(call.slot for call in coordinator.calls[2:4]) == [0, 1]
+    assert {call.slot for call in coordinator.calls} == {0, 1}
 
 
 def test_closing_ends_what_waits_and_what_comes_later(

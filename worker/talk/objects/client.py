@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import queue
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -76,7 +77,9 @@ class ObjectClient:
         self._line = self._threads.lock()
         self._coordinator: Coordinator | None = None
         self._state = self._threads.lock()
-        self._free: list[Slot] = []
+        # The one that has been free longest is used next: so even a single thread soon replaces all last answers, which
+        # the coordinator keeps.
+        self._free: deque[Slot] = deque()
         self._slots = 0
         self._waiting: dict[int, Slot] = {}
         self._is_collecting = False
@@ -358,7 +361,7 @@ class ObjectClient:
     def _take_slot(self) -> Slot:
         with self._state:
             if self._free:
-                return self._free.pop()
+                return self._free.popleft()
             self._slots += 1
             return Slot(self._slots - 1, self._threads.inbox())
 
