@@ -500,6 +500,55 @@ def test_a_waiting_call_that_nobody_knows_any_more_lets_the_next_call_begin_anew
     assert [call.number for call in coordinator.calls] == [1, 2, 1]
 
 
+@pytest.mark.parametrize("following", [release, read_owner])
+def test_a_call_inside_another_one_of_its_thread_is_an_error(
+    client: ObjectClient, coordinator: HandCoordinator, following: Callable[[ObjectClient], Any]
+) -> None:
+    def handle_signal(_: ObjectCall) -> ObjectReply:
+        with pytest.raises(RuntimeError, match="cannot be used in a signal handler"):
+            following(client)
+        return DONE
+
+    coordinator.answer = handle_signal
+    assert acquire(client) == "done"
+    assert client.read("Lock", "door", "owner") == "done"
+    coordinator.answer = lambda _: DONE
+    assert following(client) == "done"
+
+
+def test_a_finalizer_in_a_thread_of_the_client_cannot_use_an_object(coordinator: HandCoordinator) -> None:
+    with closing(ObjectClient(coordinator.dial, "s", patience_s=0.0, hook_wait_s=0.05)) as client:
+        errors: list[str] = []
+
+        def finalize() -> None:
+            try:
+                release(client)
+            except RuntimeError as error:
+                errors.append(threading.current_thread().name + str(error))
+
+        def answer(call: ObjectCall) -> ObjectReply:
+            if call.method == WITHDRAW:
+                if threading.current_thread() is threading.main_thread():
+                    raise Unreachable("away")
+                finalize()
+                withdrawn.set()
+                return DONE
+            return WAITS
+
+        def collect(_session: str, after: int, _timeout_s: float) -> Collected:
+            finalize()
+            return Collected(upto=after, epoch=1)
+
+        withdrawn = threading.Event()
+        coordinator.answer = answer
+        coordinator.collect = collect  # type: ignore[method-assign]  # that is the point
+        with pytest.raises(HookWaited):
+            acquire(client)
+        assert withdrawn.wait(PATIENCE_S)
+        assert len(errors) >= 2
+        assert not any(error.startswith("MainThread") for error in errors)
+
+
 class InterruptedThreads(Threads):
     """Threads that are interrupted (Ctrl-C) as they start another, or wake one, the first time."""
 

@@ -92,18 +92,32 @@ class ObjectClient:
 
     def read(self, kind: str, name: str, method: str, *args: Any) -> Any:
         """Call a method that only reads."""
-        self._settle()
-        return value_of(self._send(self._message(_Target(kind, name, method, args))))
+        return value_of(self._alone(lambda: self._send(self._message(_Target(kind, name, method, args)))))
 
     def call(self, kind: str, name: str, method: str, *args: Any, timeout_s: float | None = 0.0) -> Any:
         """Call a method that may change the object; wait up to `timeout_s` for its answer (None: without limit).
 
         Raises the error that the method gives, `JobFinished` if the crawl ends meanwhile, `Unreachable` if the
-        coordinator stays away.
+        coordinator stays away, `RuntimeError` if the thread makes another call.
         """
-        target = _Target(kind, name, method, args)
+        return value_of(self._alone(lambda: self._call(_Target(kind, name, method, args), timeout_s)))
+
+    def _alone(self, work: Callable[[], ObjectReply]) -> ObjectReply:
+        """Do what a call does, unless the thread is inside another, in a signal handler: it would wait for itself."""
+        if getattr(self._thread, "is_busy", False):
+            raise RuntimeError(
+                "an object of the fleet cannot be used in a signal handler or finalizer: use a flag there"
+            )
+        try:
+            self._thread.is_busy = True
+            self._settle()
+            return work()
+        finally:
+            self._thread.is_busy = False
+
+    def _call(self, target: _Target, timeout_s: float | None) -> ObjectReply:
+        """Make a numbered call, again and again if it loses its place in the line."""
         give_up_at = None if timeout_s is None else self._clock() + timeout_s
-        self._settle()
         slot = self._take_slot()
         try:
             while True:
@@ -111,7 +125,7 @@ class ObjectClient:
                 message = self._message(target, slot, left_s)
                 reply = self._finish(slot, message)
                 if reply.error != PLACE_LOST:
-                    return value_of(reply)
+                    return reply
                 # This session was silent for too long, and has lost its place: to the end of the line.
         finally:
             if not slot.is_leaving:
@@ -211,6 +225,7 @@ class ObjectClient:
 
     def _keep_giving_up(self, leaving: Leaving) -> None:
         """Go on trying to give up a call, until this client is closed. The top of a thread."""
+        self._thread.is_busy = True  # for finalizers
         pause_s, is_told = FIRST_PAUSE_S, False
         while not (leaving.is_done or self._closed):
             try:
@@ -248,6 +263,7 @@ class ObjectClient:
             if self._is_collecting:
                 return
             self._is_collecting = True
+        self._thread.is_busy = True  # for finalizers
         cursor, lost_at, pause_s = 0, None, FIRST_PAUSE_S
         coordinator: Coordinator | None = None
         is_quiet = False

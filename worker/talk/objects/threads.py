@@ -30,8 +30,8 @@ class Threads:
         time.sleep(seconds)
 
     def lock(self) -> AbstractContextManager[Any]:
-        """Return a lock."""
-        return threading.Lock()
+        """Return a lock; a signal handler that closes the client may interrupt the thread that holds it."""
+        return threading.RLock()
 
     def inbox(self) -> Inbox:
         """Return an empty inbox."""
