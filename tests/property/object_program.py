@@ -273,6 +273,11 @@ class ProgramThread:
             self.is_interrupted = True
             self.sim.interrupt()
 
+    def note(self, message: ObjectCall) -> None:
+        """Note which call is to be answered, unless it only tidies up after another one."""
+        if message.method != WITHDRAW and (message.method != "resume" or self.is_interrupted):
+            self.key = (message.session, message.slot, message.number)
+
     def _go(self) -> None:
         if self._wake is None:  # it has not started yet
             if not self.sim.is_over:
@@ -340,8 +345,8 @@ class Line(Coordinator):
         program = self._program
         op = program.op_of(message)
         for thread in program.threads:
-            if thread.is_current and message.method != WITHDRAW:
-                thread.key = (message.session, message.slot, message.number)
+            if thread.is_current:
+                thread.note(message)
         step = program.coordinator.call(message, op)
         fate = program.fates.popleft() if program.fates else Fate.ARRIVES
         reply: ObjectReply = self._trip(fate, _Request(self, step))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import pytest
 
-from crawlfleet.errors import Unreachable
+from crawlfleet.errors import RemoteError, Unreachable
 from crawlfleet.worker.hook_waited import HookWaited
 from crawlfleet.worker.talk.finished import JobFinished
 from crawlfleet.worker.talk.objects.client import ObjectClient
@@ -86,7 +87,7 @@ def test_an_interruption_is_told_though_the_coordinator_is_away(
         gate.wait()
 
 
-@pytest.mark.parametrize("error", [JobFinished("the crawl is over"), Unreachable("away"), HookWaited("waited")])
+@pytest.mark.parametrize("error", [JobFinished("over"), Unreachable("away"), RemoteError("Bug", ""), HookWaited("")])
 @pytest.mark.parametrize("kind", ["Condition", "Lock", "RLock", "BoundedSemaphore", "Value"])
 def test_an_error_in_a_with_statement_is_told_though_what_it_held_is_lost(
     fleet: ObjectFleet, objects: SharedObjects, kind: str, error: BaseException
@@ -122,3 +123,15 @@ def test_an_end_of_a_pipe_whose_closing_was_interrupted_can_be_closed_again(
     assert [*closed, mine.closed] == [False, True]
     with pytest.raises(EOFError):
         theirs.recv()
+
+
+def test_a_wait_that_the_error_of_a_signal_handler_ends_holds_the_lock_again(
+    client: InterruptedClient, objects: SharedObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    condition = objects.Condition("c")
+    condition.acquire()
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "_await", mock.Mock(side_effect=RuntimeError("in a handler")))
+        with pytest.raises(RuntimeError, match="in a handler"):
+            condition.wait()
+    condition.release()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from crawlfleet.shared.errors import Unreachable
+from crawlfleet.shared.errors import CrawlfleetError
 from crawlfleet.shared.objects import OPEN
 from crawlfleet.shared.wire.manager import require_spawning
 from crawlfleet.worker.hook_waited import HookWaited
@@ -61,7 +61,7 @@ def release_after(error: BaseException | None, release: Callable[[], None]) -> N
 
     If nothing is held any more because of it, it is the error to be told: that this thread holds nothing is not.
     """
-    has_lost = isinstance(error, HookWaited | JobFinished | Unreachable)
+    has_lost = isinstance(error, HookWaited | JobFinished | CrawlfleetError)
     with suppress(*(AssertionError, ValueError) if has_lost else ()):
         release()
 

@@ -46,9 +46,9 @@ class Condition(SharedObject):
         timeout_s = limit_s(timeout)
         try:
             notified: bool = self._call("wait", timeout_s=timeout_s)
-        except (CrawlfleetError, JobFinished, RuntimeError, ValueError):
-            raise  # it did not wait, or there is nobody who could give the lock back
-        except BaseException:
+        except (CrawlfleetError, JobFinished, ValueError):
+            raise  # there is nobody who could give the lock back
+        except BaseException:  # also an error of a signal handler, of whatever kind
             self._call("resume", timeout_s=None)
             raise
         return notified
