@@ -42,7 +42,7 @@ class Post:
         with self._lock:
             for session, answer in woken:
                 if answer is None:
-                    self._boxes.pop(session, None)
+                    self._take_away(session)
                 else:
                     self._count += 1
                     self._box(session).put(self._count, answer)
@@ -55,7 +55,7 @@ class Post:
             if after <= self._count:  # it is no cursor of an earlier incarnation
                 box.forget(after)
             box.visitors += 1
-            while not box.answers and not self._closed and (left_s := until - time.monotonic()) > 0:
+            while box.is_worth_waiting_at and not self._closed and (left_s := until - time.monotonic()) > 0:
                 box.changed.wait(left_s)
             box.visitors -= 1
             if not box.answers and not box.visitors and self._boxes.get(session) is box:
@@ -87,8 +87,15 @@ class Post:
         box = self._boxes.pop(session, None) or _Box(self._lock)
         self._boxes[session] = box
         if len(self._boxes) > MAX_SESSIONS:
-            del self._boxes[next(iter(self._boxes))]
+            self._take_away(next(iter(self._boxes)))
         return box
+
+    def _take_away(self, session: str) -> None:
+        """Take the box of a session away, if it has one; nobody waits at it any more."""
+        box = self._boxes.pop(session, None)
+        if box is not None:
+            box.is_taken_away = True
+            box.changed.notify_all()
 
 
 class _Box:
@@ -100,6 +107,12 @@ class _Box:
         self.answers: dict[int, tuple[int, Woken]] = {}
         #: How many wait here.
         self.visitors = 0
+        self.is_taken_away = False
+
+    @property
+    def is_worth_waiting_at(self) -> bool:
+        """Whether there is no answer yet, and may be one."""
+        return not self.answers and not self.is_taken_away
 
     def put(self, number: int, answer: Woken) -> None:
         self.answers.pop(answer.slot, None)

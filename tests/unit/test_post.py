@@ -97,6 +97,22 @@ def test_a_session_that_has_ended_collects_nothing_more() -> None:
     assert office.collect("t", 0, 0.0).woken == (answer(2),)
 
 
+@pytest.mark.parametrize("ended", [[("s", None)], [("t", answer(1)), ("u", answer(1))]], ids=["ended", "too many"])
+def test_who_waits_where_nothing_will_come_any_more_does_not_wait_on(
+    monkeypatch: pytest.MonkeyPatch, ended: list[tuple[str, Woken | None]]
+) -> None:
+    monkeypatch.setattr(post, "MAX_SESSIONS", 1)
+    office = Post(epoch=1)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(office.collect, "s", 0, PATIENCE_S)
+        while not (box := office._boxes.get("s")) or not box.visitors:
+            time.sleep(0.001)
+        began = time.monotonic()
+        office.deliver(ended)
+        assert waiting.result(PATIENCE_S).woken == ()
+        assert time.monotonic() < began + 5
+
+
 def test_only_the_last_answer_of_a_slot_is_kept() -> None:
     office = Post(epoch=1)
     first, second = (Woken(slot=1, number=number, reply=ObjectReply(value=number)) for number in (1, 2))
