@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from crawlfleet.shared.errors import CrawlfleetError, Unreachable
 from crawlfleet.shared.objects import FORGOTTEN, PLACE_LOST, WITHDRAW, Collected, ObjectCall, ObjectReply
 from crawlfleet.worker.hook_waited import HookWaited
-from crawlfleet.worker.talk.finished import JobFinished
+from crawlfleet.worker.talk.finished import JobFinished, closed
 from crawlfleet.worker.talk.objects.answers import Answer, value_of
 from crawlfleet.worker.talk.objects.slots import Leaving, Slot
 from crawlfleet.worker.talk.objects.threads import Inbox, Threads
@@ -138,7 +138,7 @@ class ObjectClient:
             self._ring()
             waiting = list(self._waiting.values())
         for slot in waiting:
-            slot.inbox.put(_closed())
+            slot.inbox.put(closed())
 
     def _finish(self, slot: Slot, message: ObjectCall) -> ObjectReply:
         """Send a call and return its answer, also if it has to wait for it; give it up if there is none."""
@@ -178,7 +178,7 @@ class ObjectClient:
         """Note that a call waits, and collect answers."""
         with self._state:
             if self._closed:
-                raise _closed()
+                raise closed()
             slot.epoch = epoch
             self._ring()
             if not self._is_collecting:
@@ -351,7 +351,7 @@ class ObjectClient:
     def _trip(self, message: ObjectCall) -> ObjectReply:
         """Send a call once, over the connection that all threads share."""
         if self._closed:
-            raise _closed()
+            raise closed()
         with self._line:
             if self._coordinator is None:
                 self._coordinator = self._dial()
@@ -391,7 +391,3 @@ class ObjectClient:
 def _clear(inbox: Inbox) -> None:
     while not inbox.empty():
         inbox.get()
-
-
-def _closed() -> ValueError:
-    return ValueError("this connection to the crawl is closed: connect() again")
