@@ -114,6 +114,8 @@ class WireConnection:
             except ssl.SSLWantReadError:
                 self._flush()
                 self._receive_more()
+            except ssl.SSLEOFError:
+                raise  # nobody is there who could be told; and whoever ended the connection is to see just that
             except ssl.SSLError:
                 with contextlib.suppress(OSError):
                     self._flush()  # the alert, which says why

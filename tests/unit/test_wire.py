@@ -6,6 +6,7 @@ import datetime
 import errno
 import math
 import socket
+import ssl
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -271,6 +272,27 @@ def test_aborting_wakes_the_thread_that_reads(pair: tuple[WireConnection, WireCo
         server.abort()
         with pytest.raises((EOFError, OSError)):
             reading.result(10)
+
+
+def test_an_opening_that_ends_half_way_is_no_alert_but_the_end(listener: WireListener) -> None:
+    received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = wire._client_context().wrap_bio(received, to_send)
+    with ThreadPoolExecutor(1) as pool, socket.create_connection(listener.address, 10) as plain:
+        server = listener.accept()
+        shaking = pool.submit(server.handshake)
+        while True:
+            try:
+                client.do_handshake()
+            except ssl.SSLWantReadError:
+                plain.sendall(to_send.read())
+                received.write(plain.recv(65_536))
+            else:
+                break  # what the client has to say last is not sent
+        server.end_reading()
+        with pytest.raises(ssl.SSLEOFError):
+            shaking.result(10)
+        server.close()
+        assert plain.recv(65_536) == b""
 
 
 def test_only_small_frames_pass_before_the_secret_is_proved(listener: WireListener) -> None:
