@@ -52,8 +52,9 @@ class Post:
         until = time.monotonic() + min(timeout_s, LONGEST_S)
         with self._lock:
             box = self._box(session)
-            if after <= self._count:  # it is no cursor of an earlier incarnation
-                box.forget(after)
+            if after > self._count:  # a cursor of an earlier incarnation
+                after = 0
+            box.forget(after)
             box.visitors += 1
             while box.is_worth_waiting_at and not self._closed and (left_s := until - time.monotonic()) > 0:
                 box.changed.wait(left_s)
@@ -61,13 +62,12 @@ class Post:
             if not box.answers and not box.visitors and self._boxes.get(session) is box:
                 del self._boxes[session]
             batch = box.batch()
-            is_all = len(batch) == len(box.answers)
-            upto = self._count if is_all else batch[-1][0]
             return Collected(
-                upto=upto,
+                # Not the last number of all: if this box was taken away, an answer may lie in the next one already.
+                upto=batch[-1][0] if batch else after,
                 epoch=self.epoch,
                 woken=tuple(answer for _, answer in batch),
-                finished=self._finished and is_all,
+                finished=self._finished and len(batch) == len(box.answers),
             )
 
     def finish(self) -> None:

@@ -113,6 +113,19 @@ def test_who_waits_where_nothing_will_come_any_more_does_not_wait_on(
         assert time.monotonic() < began + 5
 
 
+def test_what_comes_while_who_waited_goes_with_its_box_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(post, "MAX_SESSIONS", 1)
+    office = Post(epoch=1)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(office.collect, "s", 0, PATIENCE_S)
+        while not (box := office._boxes.get("s")) or not box.visitors:
+            time.sleep(0.001)
+        office.deliver([("t", answer(1)), ("s", answer(2))])
+        left = waiting.result(PATIENCE_S)
+    assert left.woken == ()
+    assert office.collect("s", left.upto, 0.0).woken == (answer(2),)
+
+
 def test_only_the_last_answer_of_a_slot_is_kept() -> None:
     office = Post(epoch=1)
     first, second = (Woken(slot=1, number=number, reply=ObjectReply(value=number)) for number in (1, 2))
