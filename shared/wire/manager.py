@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 from crawlfleet.shared.errors import JoinError, Unreachable
 from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, ResultPage, Welcome, decode, encode
 from crawlfleet.shared.objects import Collected, ObjectCall, ObjectReply
+from crawlfleet.shared.pools import AskReply, AskRequest, CancelReply, CancelRequest, SettledPage
 from crawlfleet.shared.status import Status
 from crawlfleet.shared.wire.control_port import FleetServer, OnBug, print_bug
 from crawlfleet.shared.wire.frames import Address, WireConnection, register_client, register_server
@@ -32,6 +33,7 @@ EXPOSED: dict[str, frozenset[str]] = {
     "Queue": frozenset({"hello", "exchange", "goodbye", "put", "size"}),
     "dict": frozenset({"get", "contains", "size", "page"}),
     "Objects": frozenset({"call", "collect"}),
+    "Pools": frozenset({"ask", "cancel", "close", "collect"}),
     "Control": frozenset({"status", "stop"}),
 }
 
@@ -134,6 +136,28 @@ class ObjectsProxy(FleetProxy):
         return decode(self._callmethod("collect", (session, after, timeout_s)), Collected)
 
 
+class PoolsProxy(FleetProxy):
+    """The pages that programs ask for."""
+
+    typeid = "Pools"
+
+    def ask(self, request: AskRequest) -> AskReply:
+        """Ask for pages; answered at once. Raise `Unreachable` if the session is not known."""
+        return decode(self._callmethod("ask", (encode(request),)), AskReply)
+
+    def cancel(self, request: CancelRequest) -> CancelReply:
+        """Take asks back."""
+        return decode(self._callmethod("cancel", (encode(request),)), CancelReply)
+
+    def close(self, session: str, pool: int) -> None:
+        """Close a pool of a session, whether it is open or not. Asks that are open stay open."""
+        self._callmethod("close", (session, pool))
+
+    def collect(self, session: str, after: int, timeout_s: float) -> SettledPage:
+        """Return answers to asks, as soon as there are any beyond the cursor `after`; those up to it are forgotten."""
+        return decode(self._callmethod("collect", (session, after, timeout_s)), SettledPage)
+
+
 class ControlProxy(FleetProxy):
     """The coordinator itself."""
 
@@ -164,7 +188,7 @@ class FleetManager(managers.BaseManager):
     _create: Callable[[str], tuple[managers.Token, tuple[str, ...]]]
     _registry: ClassVar[Mapping[str, tuple[None, frozenset[str], None, type[FleetProxy]]]] = {
         kind.typeid: (None, EXPOSED[kind.typeid], None, kind)
-        for kind in (QueueProxy, DictProxy, ObjectsProxy, ControlProxy)
+        for kind in (QueueProxy, DictProxy, ObjectsProxy, PoolsProxy, ControlProxy)
     }
 
     @classmethod
@@ -251,6 +275,9 @@ class FleetManager(managers.BaseManager):
 
     def Objects(self) -> ObjectsProxy:
         return self._proxy(ObjectsProxy)
+
+    def Pools(self) -> PoolsProxy:
+        return self._proxy(PoolsProxy)
 
     def Control(self) -> ControlProxy:
         return self._proxy(ControlProxy)
