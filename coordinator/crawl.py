@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from types import FrameType
@@ -21,6 +21,7 @@ from msgspec.structs import asdict
 
 from crawlfleet.coordinator.conduct.counting import count
 from crawlfleet.coordinator.conduct.loop import Loop
+from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.coordinator.conduct.post import Post
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.crawl_folder import CrawlFolder
@@ -31,6 +32,7 @@ from crawlfleet.coordinator.results.results_dict import ResultsDict
 from crawlfleet.coordinator.server import Control, referents
 from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.summary import Summary, write
+from crawlfleet.shared.errors import CrawlfleetError
 from crawlfleet.shared.exits import INTERRUPTED
 from crawlfleet.shared.status import Numbers, Status
 from crawlfleet.shared.wire.control_port import FleetServer
@@ -75,7 +77,8 @@ class Crawl:
         self._loop = Loop(self._service, on_commit=self._on_commit, began_at=self._began_at)
         control = Control(self.status, self.stop)
         self._post = Post(parts.store.epoch)
-        objects = referents(self._service, self._loop, self._results, self._post, control)
+        self._pool_post = PoolPost(parts.store, self._service.pools.book_of)
+        objects = referents(self._service, self._loop, self._results, self._post, self._pool_post, control)
         self._server, self.token = parts.listen(objects)
 
     @property
@@ -112,8 +115,10 @@ class Crawl:
         elapsed_s = self._loop.now() - self._began_at
         if finished:
             self._post.finish()
+            self._pool_post.finish()
         self._farewell(finished)
         self._post.close()
+        self._pool_post.close()
         self._server.stop()
         self._loop.stop()
         self._follower.stop()
@@ -150,12 +155,16 @@ class Crawl:
 
     def _wait(self) -> bool:
         """Wait for the end; return True if the crawl is finished, False if it was stopped or has failed."""
-        self._over.clear()  # without tasks, before its seeds, the crawl was finished
-        while not self._over.wait(0.05):
-            is_broken = self._loop.failure is not None or self._follower.failure is not None
-            if is_broken or self._stop.is_set():
-                return False
-        return True
+        while True:
+            self._over.clear()  # without tasks, before its seeds, the crawl was finished
+            while not self._over.wait(0.05):
+                is_broken = self._loop.failure is not None or self._follower.failure is not None
+                if is_broken or self._stop.is_set():
+                    return False
+            # Meanwhile a program may have asked for more pages.
+            with suppress(CrawlfleetError):
+                if self._loop.call(lambda _now: self._service.end()):
+                    return True
 
     def _on_commit(self) -> None:
         """After a commit, by the thread that made it: wake the sinks, and check whether the crawl is finished."""
@@ -164,6 +173,7 @@ class Crawl:
             self._results_seen = results
             self._follower.nudge()
         self._post.deliver(self._service.take_woken())
+        self._pool_post.deliver(self._service.pools.take_answers())
         if self._service.is_finished:
             self._over.set()
 
@@ -187,6 +197,7 @@ class Crawl:
         return Status(
             **numbers,
             sessions=self._service.sessions,
+            workers=self._service.fetching,
             finished=self._service.is_finished,
             awaits_programs=self._service.awaits_programs,
         )

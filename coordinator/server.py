@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from crawlfleet.coordinator.conduct.loop import Loop
+from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.coordinator.conduct.post import Post
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.results.results_dict import ResultsDict
 from crawlfleet.shared.messages import ExchangeRequest, Hello, decode, encode
 from crawlfleet.shared.objects import ObjectCall
+from crawlfleet.shared.pools import AskRequest, CancelRequest
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.status import Status
 
@@ -71,6 +73,33 @@ class Objects:
         return encode(self._post.collect(_text(session), int(after), float(timeout_s)))
 
 
+class Pools:
+    """`Pools`: the pages that programs ask for."""
+
+    def __init__(self, service: Service, loop: Loop, post: PoolPost) -> None:
+        self._service = service
+        self._loop = loop
+        self._post = post
+
+    def ask(self, message: bytes) -> bytes:
+        """Open a pool, and ask for pages."""
+        request = decode(message, AskRequest)
+        return encode(self._loop.call(lambda now: self._service.pools.ask(request, now)))
+
+    def cancel(self, message: bytes) -> bytes:
+        """Take asks back."""
+        request = decode(message, CancelRequest)
+        return encode(self._loop.call(lambda now: self._service.pools.cancel(request, now)))
+
+    def close(self, session: str, pool: int) -> None:
+        """Close a pool."""
+        self._loop.call(lambda now: self._service.pools.close(_text(session), int(pool), now))
+
+    def collect(self, session: str, after: int, timeout_s: float) -> bytes:
+        """Return the answers to a session's asks, as soon as there are any."""
+        return encode(self._post.collect(_text(session), int(after), float(timeout_s)))
+
+
 class Control:
     """`Control`: the status of the crawl, and its stop."""
 
@@ -87,12 +116,15 @@ class Control:
         self._stop()
 
 
-def referents(service: Service, loop: Loop, results: ResultsDict, post: Post, control: Control) -> Mapping[str, object]:
+def referents(
+    service: Service, loop: Loop, results: ResultsDict, post: Post, pool_post: PoolPost, control: Control
+) -> Mapping[str, object]:
     """Return the server's objects by the names of their types."""
     return {
         "Queue": TaskQueue(service, loop),
         "dict": results,
         "Objects": Objects(service, loop, post),
+        "Pools": Pools(service, loop, pool_post),
         "Control": control,
     }
 

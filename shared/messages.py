@@ -69,7 +69,10 @@ class AckState(StrEnum):
 
 
 class Task(Message, frozen=True, kw_only=True):
-    """One URL to fetch. `ref` is the task's fingerprint; `start_after_s` counts from the receipt of the lease."""
+    """One URL to fetch. `ref` is the task's fingerprint; `start_after_s` counts from the receipt of the lease.
+
+    Unless it `leads_on`, its outlinks are kept, not admitted: they are sent packed (`Report.kept`).
+    """
 
     ref: bytes
     kind: Kind
@@ -77,6 +80,7 @@ class Task(Message, frozen=True, kw_only=True):
     depth: int
     attempt: int = 0
     start_after_s: float = 0.0
+    leads_on: bool = True
 
 
 class Lease(Message, frozen=True, kw_only=True):
@@ -128,6 +132,8 @@ class Report(Message, frozen=True, kw_only=True):
     `entries` are the pages in scope that a sitemap lists, `sitemaps` the sitemaps of an index. A large sitemap is
     reported in several reports under one lease, each sent after the previous one was acked; all except the last set
     `more`.
+
+    `kept` has the outlinks of a page that does not lead on, in the place of `outlinks`: see `shared.web.links`.
     """
 
     lease: int
@@ -153,6 +159,7 @@ class Report(Message, frozen=True, kw_only=True):
     sitemaps: tuple[str, ...] = ()
     more: bool = False
     fresh_s: float | None = None
+    kept: bytes = b""
 
     @property
     def key(self) -> TaskKey:
@@ -177,7 +184,8 @@ class Ack(Message, frozen=True, kw_only=True):
 class Hello(Message, frozen=True, kw_only=True):
     """A session opens. `session` is chosen by the worker and stays the same across reconnects; `replaces` names the
     session of a worker process that is known to be dead, so that its tasks return at once; `began` names those of its
-    tasks that are known to have begun although it did not report that."""
+    tasks that are known to have begun although it did not report that. `fetches` False: a program, which gets no share of
+    a host's slots until it asks for tasks."""
 
     session: str
     protocol_major: int = PROTOCOL_MAJOR
@@ -185,6 +193,7 @@ class Hello(Message, frozen=True, kw_only=True):
     worker: str = ""
     replaces: str = ""
     began: tuple[TaskKey, ...] = ()
+    fetches: bool = True
 
 
 class FetchSpec(Message, frozen=True, kw_only=True):

@@ -1,9 +1,9 @@
 """The messages by which programs ask for pages, and get them once they are settled.
 
-A program *asks* for a URL under a *ticket*, a number of its session. Its ask is answered once: with the rows of the page
-when that is recorded, or with why there will be none. An ask may be sent again at any time, since asking twice for a page
-changes nothing. The coordinator keeps who asked in memory only. The name of a *book*, in every reply, says which asks it
-remembers: when the name changes, it has forgotten all earlier asks of the session, and they are sent again.
+A program *asks* for a URL under a *ticket*, a number of its session. Its ask is answered once: with the rows of the
+page when that is recorded, or with why there will be none. An ask may be sent again at any time, since asking twice for
+a page changes nothing. The coordinator keeps who asked in memory only. The name of a *book*, in every reply, says which
+asks it remembers: when the name changes, all earlier asks of the session are forgotten, and are sent again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from crawlfleet.shared.messages import Message
 #: How many asks one message may have, and how many of one session may be open.
 MAX_ASKS = 2_000
 MAX_OPEN_ASKS = 20_000
+#: Priorities of asks lie between its negative and it, as those of a job.
+MAX_PRIORITY = 1_000
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -67,9 +69,9 @@ class CancelReply(Message, frozen=True, kw_only=True):
 class Settled(Message, frozen=True, kw_only=True):
     """The answer to an ask.
 
-    Without a `reason`, or with `noindex`, the page was fetched: then `rows` are its rows. Otherwise `reason` says why it
-    was not, `status` is its last HTTP status (0 if there was none), and with `refused`, a rule kept it from being
-    fetched or read. `url` is the canonical URL that was fetched last: another one than was asked for if that redirects.
+    Unless it has `failed`, the page was fetched, and `rows` are its rows. Otherwise `reason` says why it was not; with
+    `refused`, a rule of that name kept it from being fetched or read. `status` is its last HTTP status, 0 if there was
+    none. `url` is the canonical URL that was fetched last: another one than was asked for if that redirects.
     """
 
     ticket: int
@@ -83,7 +85,7 @@ class Settled(Message, frozen=True, kw_only=True):
 
 
 class SettledPage(Message, frozen=True, kw_only=True):
-    """Answers to a session's asks; `cursor` continues after them. With `finished` the crawl is over: no more will come."""
+    """Answers to a session's asks; `cursor` continues after them. With `finished` the crawl is over: no more come."""
 
     book: str
     cursor: int

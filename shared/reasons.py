@@ -64,6 +64,8 @@ class Reason(StrEnum):
     ROBOTS = "robots", "The robots.txt of the site forbids it."
     ROBOTS_UNREACHABLE = "robots_unreachable", "The robots.txt was not available within `politeness.robots_wait`."
 
+    CANCELLED = "cancelled", "Whoever asked for the page took that back, and nothing else led to it."
+
     BUDGET_PAGES = "budget_pages", "The pages of `scope.pages` are spent."
     BUDGET_BYTES = "budget_bytes", "The bytes of `scope.bytes` are spent."
     BUDGET_TIME = "budget_time", "The time of `scope.time` is over."

@@ -40,9 +40,11 @@ class Numbers(Message, frozen=True, kw_only=True):
 class Status(Numbers, frozen=True, kw_only=True):
     """The state of a crawl that is being served: its numbers, its sessions, and whether it is finished.
 
-    `awaits_programs` says that it is kept open for programs (`--wait`).
+    `workers` are the sessions that ask for tasks. `awaits_programs` says that it is kept open for programs: by
+    `--wait`, or because they hold pools open.
     """
 
     sessions: int = 0
+    workers: int = 0
     finished: bool = False
     awaits_programs: bool = False

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from crawlfleet.shared.messages import Outcome, Report, encode
 from crawlfleet.shared.reasons import Reason
+from crawlfleet.shared.web.links import pack
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.talk.outbox import Delivery
 
@@ -35,6 +36,8 @@ def internal_error(attempt: Attempt, error: BaseException) -> Delivery:
 
 def fit(attempt: Attempt, report: Report, max_bytes: int) -> Delivery:
     """Make a report fit: a value that cannot be sent becomes an extract error, too many bytes a bare failure."""
+    if report.outlinks and not attempt.task.leads_on:
+        report = replace(report, outlinks=(), kept=pack(report.outlinks))
     try:
         size = len(encode(report))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -42,7 +45,7 @@ def fit(attempt: Attempt, report: Report, max_bytes: int) -> Delivery:
         size = len(encode(report))
     if size > max_bytes:
         detail = f"the report takes {size} bytes, {max_bytes} are allowed: extract less from this page"
-        bare = replace(report, rows=(), outlinks=(), body=b"", detail=detail)
+        bare = replace(report, rows=(), outlinks=(), kept=b"", body=b"", detail=detail)
         report = replace(bare, outcome=Outcome.REPORT_TOO_LARGE, reason=Reason.REPORT_TOO_LARGE)
         size = len(encode(report))
     return Delivery(attempt=attempt, report=report, wire_bytes=size)

@@ -11,7 +11,7 @@ from crawlfleet.shared.messages import ScopeSpec
 class Member:
     """One session: until when it counts as alive, and which of its tasks are known to have started."""
 
-    __slots__ = ("_scope", "alive_until", "cleared_for_suspect", "id", "started", "worker")
+    __slots__ = ("_scope", "alive_until", "cleared_for_suspect", "fetches", "id", "started", "worker")
 
     def __init__(self, id_: str, worker: str, alive_until: float) -> None:
         self.id = id_
@@ -19,6 +19,8 @@ class Member:
         self.alive_until = alive_until
         self.started: dict[int, set[bytes]] = {}
         self.cleared_for_suspect = False
+        #: It asks for tasks, or will: programs that wait for pages or share objects do not.
+        self.fetches = False
         self._scope: ScopeSpec | None = None
 
     def news_of(self, scope: ScopeSpec) -> ScopeSpec | None:
@@ -46,6 +48,8 @@ class Members:
 
     def __init__(self) -> None:
         self._by_id: dict[str, Member] = {}
+        #: How many of them fetch.
+        self.fetching = 0
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -54,17 +58,27 @@ class Members:
         """Return a member, or None."""
         return self._by_id.get(session)
 
-    def welcome(self, session: str, worker: str, alive_until: float) -> Member:
+    def welcome(self, session: str, worker: str, alive_until: float, *, fetches: bool = True) -> Member:
         """Make a session a member, or renew it."""
         member = self._by_id.get(session)
         if member is None:
             member = self._by_id[session] = Member(session, worker, alive_until)
         member.alive_until = alive_until
+        if fetches:
+            self.note_fetching(member)
         return member
 
     def part(self, session: str) -> Member | None:
         """Remove a session and return its member, if it was one."""
-        return self._by_id.pop(session, None)
+        member = self._by_id.pop(session, None)
+        if member is not None:
+            self.fetching -= member.fetches
+        return member
+
+    def note_fetching(self, member: Member) -> None:
+        """Note that a session asks for tasks."""
+        self.fetching += not member.fetches
+        member.fetches = True
 
     def overdue(self, now: float) -> list[Member]:
         """Return the members that did not renew themselves in time."""

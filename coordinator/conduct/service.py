@@ -9,20 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 
 import msgspec
 
 from crawlfleet.coordinator.conduct.members import Member, Members
+from crawlfleet.coordinator.conduct.pools import Pools
 from crawlfleet.coordinator.conduct.programs import Programs
 from crawlfleet.coordinator.conduct.turns import OnChanges, Turns
 from crawlfleet.coordinator.conduct.waits import Waits
 from crawlfleet.coordinator.core import admission, budget, leases, settle, sitemaps
 from crawlfleet.coordinator.core.admission import Link
+from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.granting import Asker, Grant, grant
 from crawlfleet.coordinator.core.objects import calls
 from crawlfleet.coordinator.core.objects.rows import SessionRow
 from crawlfleet.coordinator.core.policy import Policy
-from crawlfleet.coordinator.core.rows import LeaseRow, TaskRow, TaskState
+from crawlfleet.coordinator.core.rows import LeadOnRow, LeaseRow, TaskRow, TaskState
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.coordinator.frontier.port import Frontier
 from crawlfleet.shared.errors import Unreachable, VersionError
@@ -47,6 +50,9 @@ DROPPED_PER_FLUSH = 1_000
 RECONSIDERED_PER_TURN = 1_000
 BUSY_IDLE_S = 0.05
 LONGEST_IDLE_S = 1.0
+# While programs may ask at any time, workers without work look in so often together.
+LOOKS_PER_S = 200
+LED_ON_PER_FLUSH = 20
 
 EndLease = Callable[[Turn, LeaseRow, Collection[bytes]], None]
 
@@ -68,7 +74,9 @@ class Service:
         self.urls = policy_of(policy.urls)
         self._members = Members()
         self._programs = Programs()
-        self._turns = Turns(store, policy, journal)
+        self._journal = journal
+        self._turns = Turns(store, policy, self._note)
+        self.pools = Pools(store, self._turns, policy, epoch, self._programs, self._check_member)
         self._has_to_rejudge = bool(store.ledger().scope_hosts)
         self._waits = Waits(store)
         self._object_turns = Turns(store, policy, self._waits.note)
@@ -79,6 +87,11 @@ class Service:
         """How many sessions are members now."""
         return len(self._members)
 
+    @property
+    def fetching(self) -> int:
+        """How many of them ask for tasks."""
+        return self._members.fetching
+
     def open_tasks(self) -> int:
         """Return how many tasks are not in a final state."""
         return self._count(TaskState.PENDING) + self._count(TaskState.LEASED)
@@ -86,7 +99,8 @@ class Service:
     @property
     def is_finished(self) -> bool:
         """Whether no program is awaited, and every task is final for good: none waits, is leased, or must be judged."""
-        return not self.awaits_programs and self.open_tasks() == 0 and not self._has_to_rejudge
+        is_settled = self.open_tasks() == 0 and not self._has_to_rejudge and not self._store.resident(LeadOnRow)
+        return is_settled and not self.awaits_programs
 
     @property
     def awaits_programs(self) -> bool:
@@ -146,7 +160,7 @@ class Service:
             if dead is not None:
                 dead.note_started(hello.began)
             self._lose_session(hello.replaces, now, is_dead=True)
-        self._members.welcome(hello.session, hello.worker, now + self._policy.lease_s)
+        self._members.welcome(hello.session, hello.worker, now + self._policy.lease_s, fetches=hello.fetches)
         if any(row.is_program for row in self._store.rows(SessionRow, (hello.session,)).values()):
             self._programs.opened(hello.session)  # it was lost, and is back
         brief = msgspec.structs.replace(self._brief, scope=self._scope())
@@ -159,7 +173,7 @@ class Service:
             held = self._store.leases_of(session)
             member.note_started((lease.id, ref) for lease in held for ref in lease.refs)
             self._release({lease.id for lease in held}, member, now)
-        self._programs.gone(session)
+        self._end_program(session, now)
         self._lose_objects(session, now, calls.End.GOODBYE)
 
     def exchange(self, request: ExchangeRequest, now: float) -> ExchangeAnswer:
@@ -195,6 +209,9 @@ class Service:
         if reason:
             self._turns.run(lambda turn: budget.drop(turn, self._store.waiting(DROPPED_PER_FLUSH), reason), now)
         self._rejudge(now)
+        reached = list(islice(self._store.resident(LeadOnRow), LED_ON_PER_FLUSH))
+        if reached:
+            self._turns.run(partial(admission.lead_on, pages=reached), now)
         for ticket in self._waits.take_due(now):
             self._object_turns.run(partial(calls.expire, ticket=ticket), now)
         self._store.commit(now)
@@ -219,6 +236,11 @@ class Service:
         """Return the committed answers since the last time to calls that had waited, for `Post.deliver`."""
         return self._waits.take_woken()
 
+    def end(self) -> bool:
+        """Take no asks any more if the crawl is finished; say whether it is."""
+        self.pools.are_over = self.is_finished
+        return self.pools.are_over
+
     def next_deadline(self) -> float | None:
         """Return when the next call that waits gives up, in crawl time."""
         return self._waits.next_deadline()
@@ -226,6 +248,14 @@ class Service:
     def _check_member(self, session: str) -> None:
         if self._members.get(session) is None:
             raise Unreachable("only a session that has said hello can use objects: this one is not known (any more)")
+
+    def _note(self, changes: Sequence[Change]) -> None:
+        self._journal(changes)
+        self.pools.note(changes)
+
+    def _end_program(self, session: str, now: float) -> None:
+        self._programs.gone(session)
+        self.pools.end(session, now)
 
     def _settle(self, request: ExchangeRequest, now: float) -> tuple[Ack, ...]:
         """Settle reports; if a seed's redirect adds a host to the scope, its refused pages must be judged again."""
@@ -249,16 +279,18 @@ class Service:
         """Renew the sessions of an earlier incarnation for one lease time: they may still report, or use objects."""
         holders = {lease.session for lease in self._store.resident(LeaseRow)}
         users = [row for row in self._store.resident(SessionRow) if row.lost_at is None]
-        for session in holders.union(row.session for row in users):
-            self._members.welcome(session, "", now + self._policy.lease_s)
+        for session in holders.union((row.session for row in users), self.pools.reopen()):
+            self._members.welcome(session, "", now + self._policy.lease_s, fetches=session in holders)
         for row in users:
             if row.is_program:
                 self._programs.opened(row.session)
 
     def _grant(self, member: Member, want: int, now: float) -> Grant:
+        if want:
+            self._members.note_fetching(member)
         bearer = self._members.suspect_bearer()
         asker = Asker(
-            session=member.id, want=want, sessions=len(self._members), may_be_cleared=bearer in (None, member)
+            session=member.id, want=want, sessions=self._members.fetching, may_be_cleared=bearer in (None, member)
         )
         granted = self._turns.run(lambda turn: grant(turn, asker), now)
         member.cleared_for_suspect = granted.is_cleared
@@ -271,7 +303,7 @@ class Service:
 
     def _lose_session(self, session: str, now: float, *, is_dead: bool = False) -> None:
         """Take back all leases and objects of a lost session; one that `is_dead` never comes back."""
-        self._programs.gone(session)
+        self._end_program(session, now)
         self._lose_objects(session, now, calls.End.DEATH if is_dead else calls.End.SILENCE)
         self._end(leases.lose, session, self._members.part(session), now)
 
@@ -302,14 +334,17 @@ class Service:
     def _as_messages(self, granted: Sequence[LeaseRow], now: float) -> tuple[Lease, ...]:
         """Return leases as messages, with starts relative to now."""
         rows = self._store.rows(TaskRow, [ref for lease in granted for ref in lease.refs]) if granted else {}
-        return tuple(_as_message(lease, rows, now) for lease in granted)
+        return tuple(_as_message(lease, rows, now, self._policy) for lease in granted)
 
     def _idle_s(self, now: float) -> float:
         """Return how long a worker without reports may wait until something may be due."""
         if self._count(TaskState.LEASED):
             return BUSY_IDLE_S
         due_at = self._store.next_due_at()
-        return LONGEST_IDLE_S if due_at is None else min(LONGEST_IDLE_S, max(BUSY_IDLE_S, due_at - now))
+        longest_s = LONGEST_IDLE_S
+        if self._programs.hold_pools:
+            longest_s = min(LONGEST_IDLE_S, max(BUSY_IDLE_S, self._members.fetching / LOOKS_PER_S))
+        return longest_s if due_at is None else min(longest_s, max(BUSY_IDLE_S, due_at - now))
 
 
 def _carry_out(turn: Turn, call: ObjectCall) -> ObjectReply:
@@ -320,7 +355,7 @@ def _carry_out(turn: Turn, call: ObjectCall) -> ObjectReply:
         raise CallFailed(f"{call.kind[:64]}.{call.method[:64]} failed") from error
 
 
-def _as_message(lease: LeaseRow, rows: Mapping[bytes, TaskRow], now: float) -> Lease:
+def _as_message(lease: LeaseRow, rows: Mapping[bytes, TaskRow], now: float, policy: Policy) -> Lease:
     starts = dict(lease.starts)
     tasks = tuple(
         Task(
@@ -330,6 +365,7 @@ def _as_message(lease: LeaseRow, rows: Mapping[bytes, TaskRow], now: float) -> L
             depth=rows[ref].depth,
             attempt=rows[ref].attempt,
             start_after_s=max(0.0, starts[ref] - now),
+            leads_on=rows[ref].kind is not Kind.PAGE or not admission.is_beyond(rows[ref].depth, policy),
         )
         for ref in lease.refs
     )

@@ -3,6 +3,10 @@
 A URL's depth is its shortest known distance from a seed. A task DROPPED for its depth is revived when a shorter path is
 found, and a page whose depth falls passes that on to its outlinks. So the pages fetched do not depend on the order of
 events.
+
+A page *beyond* the crawl is one that no seed leads to within the depth limit. It is fetched only because a program
+asked for it, and leads on to nothing: its outlinks are kept. When the crawl reaches it, they are admitted, those of a
+few pages a turn.
 """
 
 from __future__ import annotations
@@ -15,25 +19,41 @@ import msgspec
 from crawlfleet.coordinator.core import budget, politeness, robots, traps
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.policy import Policy, Priority, TrapLimits
-from crawlfleet.coordinator.core.rows import FINAL, Gate, OriginRow, TaskRow, TaskState, succeed
+from crawlfleet.coordinator.core.rows import (
+    FINAL,
+    NOT_REACHED,
+    Gate,
+    KeptLinksRow,
+    LeadOnRow,
+    OriginRow,
+    TaskRow,
+    TaskState,
+    succeed,
+)
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.coordinator.core.units import join, key_of_name, new_host
 from crawlfleet.shared.messages import Kind, Outcome, ScopeSpec
 from crawlfleet.shared.reasons import BUDGETS, TRAPS, Reason, Refusal
+from crawlfleet.shared.web.links import unpack
 from crawlfleet.shared.web.patterns import Patterns
 from crawlfleet.shared.web.scope import Scope
+from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.web.urls import Parts, fingerprint, parts
 
 RECONSIDERED = frozenset({Reason.DEPTH, Reason.HOST, Reason.INCLUDE, Reason.EXCLUDE}) | BUDGETS | TRAPS
 _NO_TRAPS = TrapLimits()
 _RECORDED = frozenset({Reason.DEPTH}) | TRAPS
+_OUT_OF_REACH = _RECORDED | {Reason.CANCELLED}
+_OUT_OF_SCOPE = frozenset({Reason.HOST, Reason.INCLUDE, Reason.EXCLUDE})
+_WITH_OUTLINKS = frozenset({Outcome.FETCHED, Outcome.EXTRACT_ERROR})
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """A discovered URL, canonical according to its sender, and where it was found.
 
     `always` requests a row even if the scope refuses the URL: seeds and redirect targets must be explainable.
-    `ref` is the fingerprint of the task; it is computed unless given.
+    `ref` is the fingerprint of the task; it is computed unless given. `asked`: a program asked for the page.
+    `has_own_priority`: the job's rules do not change its priority.
     """
 
     url: str
@@ -47,6 +67,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     lastmod: int = 0
     ref: bytes = b""
+    asked: bool = False
+    has_own_priority: bool = False
 
     def __post_init__(self) -> None:
         if not self.ref:
@@ -115,6 +137,38 @@ def reconsider(turn: Turn, pages: Sequence[TaskRow]) -> None:
         _reconsider(turn, page)
 
 
+def is_beyond(depth: int, policy: Policy) -> bool:
+    """Say whether a page of this depth is beyond the crawl."""
+    limit = policy.extent.depth
+    return depth == NOT_REACHED or (limit is not None and depth > limit)
+
+
+def revive(turn: Turn, task: TaskRow) -> None:
+    """Revive a page that was DROPPED only because it was beyond the crawl, or is in scope by now.
+
+    It stays beyond the crawl: a trap counts as never reached.
+    """
+    is_revivable = task.state is TaskState.DROPPED and task.reason in _OUT_OF_REACH | _OUT_OF_SCOPE
+    if not is_revivable or scope_of(turn.policy.scope, turn.ledger.scope_hosts).refuses(task.url):
+        return
+    depth = NOT_REACHED if task.reason in TRAPS else task.depth
+    turn.move(task, TaskEvent.REVIVED, depth=depth, reason="", detail="", asked=True)
+    _let_in(turn, task.url)
+    _revive_robots(turn, parts(task.url).origin)
+
+
+def lead_on(turn: Turn, pages: Sequence[LeadOnRow]) -> None:
+    """Admit the kept outlinks of pages that the crawl has reached."""
+    turn.tasks.read(page.ref for page in pages)
+    kept = turn.table(KeptLinksRow)
+    kept.read(page.order for page in pages)
+    for page in pages:
+        row: KeptLinksRow | None = kept[page.order]
+        if row is not None and row.links:
+            _admit_kept(turn, existing(turn.tasks[page.ref]), row)
+        turn.remove(succeed(page))
+
+
 def reopen_robots(turn: Turn, origin: str) -> TaskRow:
     """Request an origin's robots.txt again; return its task."""
     ref = robots.task_ref(origin)
@@ -135,9 +189,9 @@ def awaken_host(turn: Turn, key: str, not_before: float = 0.0) -> None:
 
 
 def _reconsider(turn: Turn, task: TaskRow) -> None:
-    link = Link(url=task.url, depth=task.depth)
+    link = Link(url=task.url, depth=task.depth, asked=task.asked)
     refusal = "" if task.seed else _out_of_scope(turn, link)
-    if not refusal and task.depth:
+    if not refusal and task.depth and not task.asked:
         # A pending page has been counted for the traps already.
         pending = task.state is TaskState.PENDING
         refusal = traps.shape(task.url, turn.policy) if pending else traps.refusal(turn, task.url)
@@ -146,18 +200,29 @@ def _reconsider(turn: Turn, task: TaskRow) -> None:
         turn.move(task, TaskEvent.REFUSED, reason=refusal, lease=0, reserved=False)
     elif task.state is TaskState.DROPPED and task.reason in RECONSIDERED and not refusal:
         turn.move(task, TaskEvent.REVIVED, reason="")
-        _let_in(turn, task.url, task.depth)
+        _let_in(turn, task.url, 0 if task.asked else task.depth)
         _revive_robots(turn, parts(task.url).origin)
+
+
+def _admit_kept(turn: Turn, task: TaskRow, row: KeptLinksRow) -> None:
+    is_canonical = policy_of(turn.policy.urls).is_canonical
+    urls = [url for url in unpack(row.links, turn.policy.max_outlinks) if is_canonical(url)]
+    links = [Link(url=url, depth=task.depth + 1, found_on=task.ref) for url in urls]
+    turn.put(succeed(row, links=b""))
+    want(turn, links)
+    admit(turn, links)
+    if turn.policy.extent.depth is not None:
+        outlinks = tuple(link.ref for link in links if turn.depths[link.ref] is not None)
+        turn.move(existing(turn.tasks[task.ref]), TaskEvent.LOWERED, outlinks=outlinks)
 
 
 def _lower(turn: Turn, task: TaskRow | None, depth: int) -> list[tuple[bytes, int]]:
     """Give a task a smaller depth, or revive it if it was DROPPED for that; return its outlinks, one step deeper."""
     if task is None or depth >= task.depth:  # None: this outlink was not admitted
         return []
-    limit = turn.policy.extent.depth
-    too_deep = limit is not None and depth > limit
+    too_deep = is_beyond(depth, turn.policy)
     is_known_trap = task.reason in TRAPS and depth > 0
-    if task.state is TaskState.DROPPED and task.reason in _RECORDED and not too_deep and not is_known_trap:
+    if task.state is TaskState.DROPPED and task.reason in _OUT_OF_REACH and not too_deep and not is_known_trap:
         want_places(turn, [task.url])
         refusal = traps.refusal(turn, task.url) if depth else ""
         if refusal:
@@ -166,20 +231,35 @@ def _lower(turn: Turn, task: TaskRow | None, depth: int) -> list[tuple[bytes, in
         turn.move(task, TaskEvent.REVIVED, depth=depth, reason="")
         _let_in(turn, task.url, depth)
         return []
-    turn.move(task, TaskEvent.LOWERED, depth=depth)
+    if not too_deep and is_beyond(task.depth, turn.policy) and not _reach(turn, task, depth):
+        return []
+    reason = Reason.DEPTH if task.reason == Reason.CANCELLED else task.reason
+    turn.move(task, TaskEvent.LOWERED, depth=depth, reason=reason)
     step = 0 if task.outcome is Outcome.REDIRECTED else 1
     return [(ref, depth + step) for ref in task.outlinks]
 
 
+def _reach(turn: Turn, task: TaskRow, depth: int) -> bool:
+    """Count a page that a program had asked for, and let its kept outlinks be admitted; say False if it is a trap."""
+    if task.depth == NOT_REACHED and depth and turn.policy.traps != _NO_TRAPS:
+        want_places(turn, [task.url])
+        if traps.refusal(turn, task.url):
+            return False
+        traps.count(turn, task.url)
+    if task.outcome in _WITH_OUTLINKS and task.state in FINAL:
+        turn.put(LeadOnRow(order=task.order, ref=task.ref))
+    return True
+
+
 def _admit_new(turn: Turn, link: Link) -> None:
-    refusal = _refusal(turn, link)
+    refusal = refusal_of(turn, link)
     if refusal and not (link.always or refusal in _RECORDED):
         return
     _create_task(turn, link, refusal)
     if refusal:
         return
     if link.kind is Kind.PAGE:
-        _let_in(turn, link.url, link.depth)
+        _let_in(turn, link.url, 0 if link.asked else link.depth)
     elif link.kind is Kind.SITEMAP:
         _let_in(turn, link.url)
     else:
@@ -228,10 +308,11 @@ def _recheck(turn: Turn, task: TaskRow, hops: tuple[str, ...]) -> TaskRow:
     return task
 
 
-def _refusal(turn: Turn, link: Link) -> Refusal:
-    """Return the rule that refuses an unknown link, if any. Depth 0 is never a trap: somebody listed the URL."""
+def refusal_of(turn: Turn, link: Link) -> Refusal:
+    """Return the rule that refuses an unknown link, if any. What somebody listed or asked for is never a trap."""
     refusal = _out_of_scope(turn, link)
-    if refusal or not link.depth or link.kind is not Kind.PAGE or turn.policy.traps == _NO_TRAPS:
+    is_listed = not link.depth or link.asked
+    if refusal or is_listed or link.kind is not Kind.PAGE or turn.policy.traps == _NO_TRAPS:
         return refusal
     return traps.refusal(turn, link.url)
 
@@ -244,8 +325,8 @@ def _out_of_scope(turn: Turn, link: Link) -> Refusal:
     if link.kind is Kind.SITEMAP:
         # A sitemap may be on any host, but the origin that it serves must be in scope.
         return Reason.HOST if scope.refuses(f"{link.serves}/") == Reason.HOST and not link.always else ""
-    if policy.extent.depth is not None and link.depth > policy.extent.depth:
-        return scope.refuses(link.url) or Reason.DEPTH
+    if is_beyond(link.depth, policy) and not link.asked:
+        return scope.refuses(link.url) or (Reason.CANCELLED if link.depth == NOT_REACHED else Reason.DEPTH)
     return scope.refuses(link.url)
 
 
@@ -267,12 +348,13 @@ def _create_task(turn: Turn, link: Link, refusal: str = "") -> TaskRow:
         seed=link.seed,
         priority=_priority(link, turn.policy),
         lastmod=link.lastmod,
+        asked=link.asked,
     )
 
 
 def _priority(link: Link, policy: Policy) -> int:
     """Return the priority that the first matching rule gives a page; without a match, the link's own."""
-    if policy.priorities and link.kind is Kind.PAGE:
+    if policy.priorities and link.kind is Kind.PAGE and not link.has_own_priority:
         path = parts(link.url).path
         for patterns, priority in _priorities(policy.priorities):
             if patterns.match(path):

@@ -32,6 +32,8 @@ class TaskEvent(StrEnum):
     UNWANTED = "unwanted"
     PART = "part"
     RECHECKED = "rechecked"
+    ASKED = "asked"
+    UNASKED = "unasked"
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):

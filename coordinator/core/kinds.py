@@ -5,7 +5,17 @@ from __future__ import annotations
 from crawlfleet.coordinator.core.objects.queues import TakenRow
 from crawlfleet.coordinator.core.objects.registry import OBJECTS
 from crawlfleet.coordinator.core.objects.rows import CallerRow, ObjectsRow, PartRow, SessionRow, UseRow, WaitRow
-from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, OriginRow, StoreRow, TaskRow, TrapRow
+from crawlfleet.coordinator.core.rows import (
+    HostRow,
+    KeptLinksRow,
+    LeadOnRow,
+    LeaseRow,
+    OriginRow,
+    PoolRow,
+    StoreRow,
+    TaskRow,
+    TrapRow,
+)
 
 # The kinds of rows that are looked up by key, with the name of each one's table. The ledger is a single row, without
 # one.
@@ -15,6 +25,9 @@ KINDS: dict[type[StoreRow], str] = {
     HostRow: "hosts",
     OriginRow: "origins",
     TrapRow: "traps",
+    KeptLinksRow: "kept_links",
+    LeadOnRow: "leading_on",
+    PoolRow: "pools",
     ObjectsRow: "objects",
     SessionRow: "object_sessions",
     UseRow: "object_uses",

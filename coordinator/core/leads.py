@@ -7,12 +7,13 @@ from collections.abc import Sequence, Set
 import msgspec
 
 from crawlfleet.coordinator.core import sitemaps
-from crawlfleet.coordinator.core.admission import Link
+from crawlfleet.coordinator.core.admission import Link, is_beyond
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import TaskRow
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Kind, Outcome, Report
 from crawlfleet.shared.reasons import Reason, Refusal
+from crawlfleet.shared.web.links import pack, unpack
 from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.web.urls import FINGERPRINT_BYTES, is_canonical, page_fingerprint, split_fingerprints
 
@@ -34,6 +35,22 @@ def outlink_refs(report: Report, limit: int) -> list[bytes]:
     if report.outcome not in WITH_OUTLINKS:
         return []
     return [page_fingerprint(url) for url in report.outlinks[:limit]]
+
+
+def within_reach(turn: Turn, report: Report) -> Report:
+    """Return a report with its page's outlinks named if the page leads on, otherwise packed."""
+    task = turn.tasks[report.ref]
+    if task is None or task.kind is not Kind.PAGE:
+        return report
+    if not is_beyond(task.depth, turn.policy):
+        if not report.kept:
+            return report
+        outlinks = tuple(unpack(report.kept, turn.policy.max_outlinks))
+        return msgspec.structs.replace(report, outlinks=outlinks, kept=b"")
+    if not (report.outlinks or report.known):
+        return report
+    # The page was granted under a deeper limit than the job has now.
+    return msgspec.structs.replace(report, outlinks=(), known=b"", kept=report.kept or pack(report.outlinks))
 
 
 def known_refs(report: Report) -> Sequence[bytes]:
@@ -100,6 +117,7 @@ def _redirect_target(task: TaskRow, location: str) -> Link:
         found_on=task.ref,
         hops=(*task.hops, task.url),
         seed=task.seed,
+        asked=task.asked,
         always=True,
         kind=task.kind,
         serves=serves,

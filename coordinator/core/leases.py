@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from crawlfleet.coordinator.core import budget, gates, politeness
+from crawlfleet.coordinator.core import asking, budget, gates, politeness
 from crawlfleet.coordinator.core.admission import awaken_host
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import ALONE_QUEUE, LeaseRow, TaskRow, TaskState, queue_of, succeed
@@ -51,7 +51,8 @@ def release(turn: Turn, lease: LeaseRow, started: Collection[bytes]) -> None:
     tasks = open_tasks(turn, lease)
     for task in tasks:
         budget.give_back(turn, task)
-        turn.move(task, TaskEvent.RELEASED, lease=0, reserved=False, queue=queue_of(task))
+        after = turn.move(task, TaskEvent.RELEASED, lease=0, reserved=False, queue=queue_of(task))
+        asking.drop_if_unwanted(turn, after)
     if any(task.ref in started for task in tasks):
         turn.put(politeness.started(turn.host(lease.host), turn.now))
     _end(turn, succeed(lease), "released")
@@ -100,7 +101,7 @@ def _lose_task(turn: Turn, task: TaskRow, started: bool) -> None:
         return
     losses = task.losses + 1
     alone = task.alone or started or losses >= turn.policy.tuning.suspect_losses
-    turn.move(
+    after = turn.move(
         task,
         TaskEvent.LOST,
         losses=losses,
@@ -109,3 +110,4 @@ def _lose_task(turn: Turn, task: TaskRow, started: bool) -> None:
         # The host's own queue is served first: no task of higher rank may keep it from its reserved place.
         queue=ALONE_QUEUE if alone else task.host,
     )
+    asking.drop_if_unwanted(turn, after)

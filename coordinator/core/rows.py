@@ -33,7 +33,11 @@ class TaskState(StrEnum):
 FINAL = frozenset({TaskState.DONE, TaskState.FAILED, TaskState.DROPPED})
 
 ALONE_QUEUE = "alone"
+#: The depth of a page that programs asked for, while nothing in the crawl leads to it.
+NOT_REACHED = 2**31
 _DEEPER_THAN_ANY = 2**32
+#: What is kept of the detail of a failure.
+MAX_DETAIL_CHARS = 500
 
 
 class Gate(StrEnum):
@@ -88,7 +92,7 @@ class TaskRow(StoreRow, frozen=True, kw_only=True):
     #: Where it waits while PENDING: at its gate's origin (pages, sitemaps); at its host (robots.txt, which no gate
     #: holds back, and lost tasks, which have passed the gate); or in `ALONE_QUEUE`, if and only if it is `alone`.
     queue: str
-    #: The shortest known distance from a seed. It only falls.
+    #: The shortest known distance from a seed; `NOT_REACHED` if none is known. It only falls.
     depth: int
     #: The place in the order of admission. It never changes, and no two tasks share one.
     order: int
@@ -119,13 +123,17 @@ class TaskRow(StoreRow, frozen=True, kw_only=True):
     #: A suspect: granted only by itself, to a session without other tasks. It stays one until it is final.
     alone: bool = False
     seed: bool = False
-    #: Kept only in a crawl with a depth limit, to pass on a smaller depth.
+    #: The target of a redirect. Of a page, kept only in a crawl with a depth limit, to pass on a smaller depth.
     outlinks: tuple[bytes, ...] = ()
     #: Higher is granted earlier.
     priority: int = 0
     refusals: int = 0
     #: When the page was changed according to a sitemap, in seconds since 1970; 0 if unknown.
     lastmod: int = 0
+    #: A program asked for it, and has not taken that back.
+    asked: bool = False
+    #: What the last failed attempt said about its reason.
+    detail: str = ""
 
     @property
     def key(self) -> bytes:
@@ -138,8 +146,8 @@ class TaskRow(StoreRow, frozen=True, kw_only=True):
 
     @property
     def rank(self) -> int:
-        """The smallest is granted first: by priority, then by depth."""
-        return self.depth - self.priority * _DEEPER_THAN_ANY
+        """The smallest is granted first: by priority, then by depth. A page that was asked for counts as a seed."""
+        return (0 if self.asked else self.depth) - self.priority * _DEEPER_THAN_ANY
 
     @property
     def verdict(self) -> str:
@@ -152,6 +160,35 @@ def queue_of(task: TaskRow) -> str:
     if task.alone:
         return ALONE_QUEUE
     return task.host if task.kind is Kind.ROBOTS else task.gate
+
+
+class KeptLinksRow(StoreRow, frozen=True, kw_only=True):
+    """The outlinks of a page that led on to nothing when it was read, packed: see `shared.web.links`.
+
+    `order` is the page's. When the crawl reaches the page, they are admitted, and nothing is kept any more.
+    """
+
+    order: int
+    links: bytes
+
+    @property
+    def key(self) -> int:
+        return self.order
+
+
+class LeadOnRow(ResidentRow, frozen=True, kw_only=True):
+    """A page that the crawl has reached, and whose kept outlinks are to be admitted."""
+
+    order: int
+    ref: bytes
+
+    @property
+    def key(self) -> int:
+        return self.order
+
+    @property
+    def place(self) -> int:
+        return self.order
 
 
 class LeaseRow(ResidentRow, frozen=True, kw_only=True):
@@ -183,6 +220,16 @@ class LeaseRow(ResidentRow, frozen=True, kw_only=True):
     @property
     def place(self) -> int:
         return self.id
+
+
+class PoolRow(ResidentRow, frozen=True, kw_only=True):
+    """A session whose program holds pools open: it keeps the crawl open, also over a restart."""
+
+    session: str
+
+    @property
+    def key(self) -> str:
+        return self.session
 
 
 class Holder(msgspec.Struct, frozen=True, array_like=True):

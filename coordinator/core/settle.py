@@ -10,12 +10,33 @@ from itertools import chain
 from typing import Any
 from zlib import crc32
 
-from crawlfleet.coordinator.core import admission, budget, gates, leads, politeness, pressure, retry, robots, sitemaps
+from crawlfleet.coordinator.core import (
+    admission,
+    asking,
+    budget,
+    gates,
+    leads,
+    politeness,
+    pressure,
+    retry,
+    robots,
+    sitemaps,
+)
 from crawlfleet.coordinator.core.admission import Link, awaken_host
 from crawlfleet.coordinator.core.changes import Accepted, Recorded, Start, TaskEvent
 from crawlfleet.coordinator.core.leases import settle_some
 from crawlfleet.coordinator.core.policy import Unit
-from crawlfleet.coordinator.core.rows import FINAL, HostRow, LeaseRow, Result, TaskRow, queue_of, succeed
+from crawlfleet.coordinator.core.rows import (
+    FINAL,
+    MAX_DETAIL_CHARS,
+    HostRow,
+    KeptLinksRow,
+    LeaseRow,
+    Result,
+    TaskRow,
+    queue_of,
+    succeed,
+)
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.coordinator.core.units import join, key_of_address
 from crawlfleet.shared.messages import Ack, AckState, Kind, Outcome, Report
@@ -26,6 +47,8 @@ from crawlfleet.shared.web.urls import host_key, page_fingerprint, split_fingerp
 
 def take(turn: Turn, session: str, reports: Sequence[Report]) -> tuple[Ack, ...]:
     """Settle the reports of a session; return their acks in order."""
+    turn.tasks.read(report.ref for report in reports)
+    reports = [leads.within_reach(turn, report) for report in reports]
     outlinks = [leads.outlink_refs(report, turn.policy.max_outlinks) for report in reports]
     bad = _want(turn, reports, outlinks)
     acks = []
@@ -78,10 +101,16 @@ def settle(turn: Turn, report: Report, refs: Sequence[bytes], bad: leads.BadRefs
         hold_s = retry.hold_s(policy, task, report)
         if hold_s > 0:
             turn.put(politeness.held(turn.host(task.host), turn.now + hold_s))
-        kept = (*(link.ref for link in links), *split_fingerprints(known)) if policy.extent.depth is not None else ()
+        is_sent_on = task.kind is Kind.PAGE and report.outcome is Outcome.REDIRECTED
+        keeps = policy.extent.depth is not None or is_sent_on
+        kept = (*(link.ref for link in links), *split_fingerprints(known)) if keeps else ()
         _decide(turn, task, report, kept)
     nearer = _nearer(turn, split_fingerprints(known), task.depth + 1) if policy.extent.depth is not None else ()
     admission.admit(turn, links, nearer)
+    if task.asked and report.outcome is Outcome.REDIRECTED and links:
+        asking.want_page(turn, links[0].ref)
+    if report.kept and existing(turn.tasks[task.ref]).state in FINAL:
+        turn.put(KeptLinksRow(order=task.order, links=report.kept))
     admitted = b"".join([link.ref for link in links if turn.depths[link.ref] is not None])
     start = _logged(turn.host(task.host), report, lease, began_at)
     turn.note(Accepted(ref=task.ref, lease=report.lease, outlinks=admitted + known, start=start))
@@ -114,7 +143,6 @@ def _want(turn: Turn, reports: Sequence[Report], outlinks: Sequence[Sequence[byt
     named = {page_fingerprint(each.location): each.location for each in reports if each.outcome is Outcome.REDIRECTED}
     for report, refs in zip(reports, outlinks, strict=True):
         named.update(zip(refs, report.outlinks, strict=False))
-    turn.tasks.read(report.ref for report in reports)
     turn.leases.read(report.lease for report in reports)
     turn.depths.read(chain(named, known) if policy.extent.depth is not None else named)
     is_canonical = policy_of(policy.urls).is_canonical
@@ -209,7 +237,14 @@ def _end(
 def _answered(task: TaskRow, report: Report) -> dict[str, Any]:
     """Return the fields of a task that any answer changes."""
     settled = (*task.settled, report.lease)
-    return {"outcome": report.outcome, "status": report.status, "settled": settled, "reserved": False}
+    detail = report.detail[:MAX_DETAIL_CHARS]
+    return {
+        "outcome": report.outcome,
+        "status": report.status,
+        "settled": settled,
+        "reserved": False,
+        "detail": detail,
+    }
 
 
 def _record(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ...]) -> None:
@@ -235,7 +270,7 @@ def _retry(turn: Turn, task: TaskRow, report: Report, not_before: float, is_excu
     """Put a task back for another attempt, after a pause."""
     budget.give_back(turn, task, report.size_bytes)
     turn.put(retry.counted(turn.ledger, report.reason or report.outcome))
-    turn.move(
+    task = turn.move(
         task,
         TaskEvent.RETRIED,
         reason=report.reason,
@@ -247,6 +282,7 @@ def _retry(turn: Turn, task: TaskRow, report: Report, not_before: float, is_excu
         **_answered(task, report),
     )
     awaken_host(turn, task.host, not_before)
+    asking.drop_if_unwanted(turn, task)
 
 
 def _settle_robots(turn: Turn, task: TaskRow, report: Report) -> None:

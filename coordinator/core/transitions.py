@@ -48,6 +48,10 @@ TRANSITIONS: dict[tuple[TaskState | None, TaskEvent], TaskState] = {
     (DONE, TaskEvent.RECHECKED): PENDING,
     (FAILED, TaskEvent.RECHECKED): PENDING,
     (DROPPED, TaskEvent.RECHECKED): PENDING,
+    (PENDING, TaskEvent.ASKED): PENDING,
+    (LEASED, TaskEvent.ASKED): LEASED,
+    (PENDING, TaskEvent.UNASKED): PENDING,
+    (LEASED, TaskEvent.UNASKED): LEASED,
 } | {(state, event): final for state in (LEASED, PENDING) for event, final in SETTLING.items()}
 
 

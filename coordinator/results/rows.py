@@ -24,6 +24,12 @@ def columns_of(job: Mapping[str, Any]) -> tuple[str, ...]:
     return ("url", "item", *fields)
 
 
+def as_list(rows: tuple[Row, ...]) -> tuple[Any, ...]:
+    """Return a page's rows as a program that asked for it gets them; a value that is no list counts as one row."""
+    value = as_value(rows)
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
 def as_value(rows: tuple[Row, ...]) -> Any:
     """Return a page's value in the results dict: what a user's worker set, or a list of one dict a row."""
     if len(rows) == 1 and rows[0].item == VALUE_ITEM:

@@ -131,7 +131,7 @@ class Fleet(SharedObjects):
             if self._session is None:
                 if self._are_closed:
                     raise closed()
-                hello = Hello(session=secrets.token_hex(8), worker=socket.gethostname())
+                hello = Hello(session=secrets.token_hex(8), worker=socket.gethostname(), fetches=False)
                 self._session = FleetSession(self._manager, hello, self._patience_s)
                 if multiprocessing.parent_process() is not None:
                     util.Finalize(self, self.close, exitpriority=0)  # a child process runs no other exit handlers

@@ -70,5 +70,5 @@ def words(status: Status, rate: float) -> str:
         parts.append(f"{waits} ({some})" if some else waits)
     if status.awaits_programs and not status.unfinished:
         parts.append("waiting for programs")
-    workers = "1 worker" if status.sessions == 1 else f"{status.sessions} workers"
+    workers = "1 worker" if status.workers == 1 else f"{status.workers} workers"
     return f"{status.job}: {' · '.join(parts)} · {workers} · {status.elapsed_s:,.0f} s"

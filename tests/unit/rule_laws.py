@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from crawlfleet.coordinator.core import admission
 from crawlfleet.coordinator.core.changes import Change, Gone, Put, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.gates import holds_back
 from crawlfleet.coordinator.core.policy import Policy
@@ -27,6 +28,7 @@ from crawlfleet.coordinator.core.rows import (
 )
 from crawlfleet.coordinator.core.transitions import TRANSITIONS
 from crawlfleet.shared.messages import Kind
+from crawlfleet.shared.reasons import TRAPS
 
 TOLERANCE_S = 1e-6
 
@@ -63,7 +65,8 @@ class Rows:
         if before is not None:
             assert change.before is before.state, f"{task.url} was {before.state}, not {change.before}"
             assert TRANSITIONS[before.state, TaskEvent(change.event)] is task.state
-            assert task.depth <= before.depth, f"{task.url} is deeper than it was"
+            is_trap_asked_for = before.reason in TRAPS and task.asked
+            assert task.depth <= before.depth or is_trap_asked_for, f"{task.url} is deeper than it was"
             assert task.settled[: len(before.settled)] == before.settled, f"{task.url} forgot an accepted report"
 
     def _put(self, row: StoreRow) -> None:
@@ -80,7 +83,8 @@ class Rows:
 def broken(rows: Rows, policy: Policy) -> set[str]:
     """Name what is wrong with rows."""
     laws = (_leases(rows), _holders(rows, policy), _gaps(rows), _burden(rows, policy), _places(rows), _gates(rows))
-    return {wrong for law in (*laws, _budgets(rows, policy), _queues(rows), _looks(rows)) for wrong in law}
+    others = (_budgets(rows, policy), _queues(rows), _looks(rows), _asks(rows, policy))
+    return {wrong for law in (*laws, *others) for wrong in law}
 
 
 def _leases(rows: Rows) -> Iterator[str]:
@@ -179,6 +183,14 @@ def _budgets(rows: Rows, policy: Policy) -> Iterator[str]:
     for host in rows.hosts.values():
         if host.pages_reserved < 0:
             yield f"{host.key} counts below 0"
+
+
+def _asks(rows: Rows, policy: Policy) -> Iterator[str]:
+    """A page beyond the crawl waits only because somebody asks for it."""
+    for task in rows.tasks.values():
+        is_beyond = task.kind is Kind.PAGE and admission.is_beyond(task.depth, policy)
+        if task.state is TaskState.PENDING and is_beyond and not task.asked:
+            yield f"{task.url} waits, and nobody wants it"
 
 
 def _gates(rows: Rows) -> Iterator[str]:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from crawlfleet.coordinator.conduct import post
+from crawlfleet.coordinator.conduct import boxes, post
 from crawlfleet.coordinator.conduct.post import Post
 from crawlfleet.shared.objects import Collected, ObjectReply, Woken
 
@@ -105,7 +105,7 @@ def test_who_waits_where_nothing_will_come_any_more_does_not_wait_on(
     office = Post(epoch=1)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(office.collect, "s", 0, PATIENCE_S)
-        while not (box := office._boxes.get("s")) or not box.visitors:
+        while not office._boxes.visitors("s"):
             time.sleep(0.001)
         began = time.monotonic()
         office.deliver(ended)
@@ -118,7 +118,7 @@ def test_what_comes_while_who_waited_goes_with_its_box_is_not_lost(monkeypatch: 
     office = Post(epoch=1)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(office.collect, "s", 0, PATIENCE_S)
-        while not (box := office._boxes.get("s")) or not box.visitors:
+        while not office._boxes.visitors("s"):
             time.sleep(0.001)
         office.deliver([("t", answer(1)), ("s", answer(2))])
         left = waiting.result(PATIENCE_S)
@@ -145,7 +145,7 @@ def test_whoever_waits_is_woken_by_an_answer() -> None:
 
 
 def test_nobody_waits_for_longer_than_it_says_or_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(post, "LONGEST_S", 0.05)
+    monkeypatch.setattr(boxes, "LONGEST_S", 0.05)
     office = Post(epoch=1)
     began = time.monotonic()
     assert office.collect("s", 0, 0.01).woken == ()

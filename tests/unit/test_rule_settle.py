@@ -315,7 +315,7 @@ def test_where_a_seed_redirects_to_takes_its_place_and_its_host_joins_the_scope(
     turn = turns(seed, FREE, origin(), NUMBERS, now=5.0)
     tell(turn, sent)
     assert turn.batch() == [
-        ended(TaskEvent.REDIRECTED, seed, sent),
+        ended(TaskEvent.REDIRECTED, seed, sent, outlinks=(target.ref,)),
         born(target),
         accepted(seed, target.ref),
         put(FREE, ready_at=5.0),

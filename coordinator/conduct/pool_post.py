@@ -1,0 +1,71 @@
+"""The answers to asks, kept for each session until it collects them; their rows are read from the committed log then.
+
+They are delivered after their commit. They are not durable: a program whose book is not there any more asks again. Any
+thread may call this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from msgspec.structs import replace
+
+from crawlfleet.coordinator.conduct.asks import Answered
+from crawlfleet.coordinator.conduct.boxes import Boxes
+from crawlfleet.coordinator.frontier.port import ResultLog
+from crawlfleet.coordinator.results.rows import as_list
+from crawlfleet.shared.messages import encode
+from crawlfleet.shared.pools import MAX_ASKS, Settled, SettledPage
+
+#: Answers of more bytes together are collected in several turns.
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+#: Sessions have a box while they hold pools open: there are never so many.
+MAX_SESSIONS = 1_000_000
+
+
+class PoolPost:
+    """The uncollected answers of all sessions. `book_of` names the book of a session."""
+
+    def __init__(self, log: ResultLog, book_of: Callable[[str], str]) -> None:
+        self._log = log
+        self._book_of = book_of
+        self._boxes: Boxes[Answered] = Boxes(MAX_SESSIONS)
+        self._finished = False
+
+    def deliver(self, answers: Iterable[tuple[str, int, Answered | None]]) -> None:
+        """Deliver committed answers, by session and ticket; None says that a session has ended."""
+        self._boxes.deliver(answers)
+
+    def collect(self, session: str, after: int, timeout_s: float) -> SettledPage:
+        """Wait until there are answers beyond the cursor `after`, and return them; those up to it are forgotten."""
+        # Before the answers: a book that is begun meanwhile may have others.
+        book = self._book_of(session)
+        after, answers = self._boxes.wait(session, after, timeout_s, MAX_ASKS)
+        settled: list[Settled] = []
+        room = MAX_PAGE_BYTES
+        for number, answered in answers:
+            whole, size_bytes = self._whole(answered)
+            room -= size_bytes
+            if settled and room < 0:
+                break
+            settled.append(whole)
+            after = number
+        is_last = self._finished and len(settled) == len(answers) < MAX_ASKS
+        return SettledPage(book=book, cursor=after, settled=tuple(settled), finished=is_last)
+
+    def finish(self) -> None:
+        """Say to all who wait that the crawl is over: no answer will come any more."""
+        self._finished = True
+        self.close()
+
+    def close(self) -> None:
+        """Let nobody wait any more: the coordinator stops."""
+        self._boxes.close()
+
+    def _whole(self, answered: Answered) -> tuple[Settled, int]:
+        """Return an answer with its rows, and its size."""
+        settled = answered.settled
+        result = self._log.result(answered.ref) if answered.ref else None
+        if result is not None:
+            settled = replace(settled, rows=as_list(result.rows))
+        return settled, len(encode(settled))

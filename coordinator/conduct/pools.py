@@ -1,0 +1,143 @@
+"""The pools of programs: they hold the crawl open, and ask for pages. A part of the service: no thread, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+
+from crawlfleet.coordinator.conduct.asks import Answered, Asks
+from crawlfleet.coordinator.conduct.programs import Programs
+from crawlfleet.coordinator.conduct.turns import Turns
+from crawlfleet.coordinator.core import asking
+from crawlfleet.coordinator.core.asking import Wish
+from crawlfleet.coordinator.core.changes import Change
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.rows import PoolRow, TaskRow, TaskState, succeed
+from crawlfleet.coordinator.core.turn import Turn
+from crawlfleet.coordinator.frontier.port import Frontier
+from crawlfleet.shared.pools import MAX_ASKS, MAX_PRIORITY, Ask, AskReply, AskRequest, CancelReply, CancelRequest
+from crawlfleet.shared.reasons import Reason
+from crawlfleet.shared.web.url_policy import policy_of
+from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, MAX_URL_CHARS
+
+# A longer text is not parsed.
+LONGEST_ASK_CHARS = 4 * LONGEST_URL_CHARS
+
+
+class Pools:
+    """The open pools of all sessions, and what they ask for. `check_member` raises if a session is no member."""
+
+    def __init__(
+        self,
+        store: Frontier,
+        turns: Turns,
+        policy: Policy,
+        epoch: int,
+        programs: Programs,
+        check_member: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._turns = turns
+        self._policy = policy
+        self._urls = policy_of(policy.urls)
+        self._asks = Asks(epoch)
+        self._programs = programs
+        self._check_member = check_member
+        #: The crawl is over: nothing more is taken.
+        self.are_over = False
+
+    def reopen(self) -> Collection[str]:
+        """Hold the crawl open for the sessions that did before a restart; return them."""
+        sessions = [row.session for row in self._store.resident(PoolRow)]
+        for session in sessions:
+            self._programs.hold(session)
+        return sessions
+
+    def ask(self, request: AskRequest, now: float) -> AskReply:
+        """Open a pool, and take asks; raise `Unreachable` if its session is no member."""
+        session = request.session
+        self._check_member(session)
+        if self.are_over:
+            return AskReply(book="", finished=True)
+        if self._asks.open_pool(session, request.pool):
+            self._programs.hold(session)
+            self._turns.run(partial(_keep_open, session=session), now)
+        asks = request.asks[: min(MAX_ASKS, self._asks.room(session))]
+        self._take(session, asks, now)
+        return AskReply(book=self._asks.book_of(session), taken=len(asks))
+
+    def cancel(self, request: CancelRequest, now: float) -> CancelReply:
+        """Take asks back; what has not started, and nobody else wants, is dropped."""
+        session = request.session
+        waits = {ticket: self._asks.awaited(session, ticket) for ticket in request.tickets}
+        staying: set[int] = set()
+        if not request.started_too:
+            rows = self._store.rows(TaskRow, {ref for ref in waits.values() if ref is not None})
+            waiting = {ref for ref, row in rows.items() if row.state is TaskState.PENDING}
+            staying = {ticket for ticket, ref in waits.items() if ref not in waiting}
+        unwanted = self._asks.take_back(session, waits.keys() - staying)
+        if unwanted:
+            self._turns.run(partial(asking.give_up, refs=unwanted), now)
+        return CancelReply(staying=tuple(staying))
+
+    def close(self, session: str, pool: int, now: float) -> None:
+        """Close a pool: the crawl may end when no session has any."""
+        if self._asks.close_pool(session, pool):
+            self._let_go(session, now)
+
+    def end(self, session: str, now: float) -> None:
+        """Forget what a session that has ended or was lost asked for; its pages are fetched nevertheless."""
+        self._asks.end(session)
+        self._let_go(session, now)
+
+    def note(self, changes: Sequence[Change]) -> None:
+        """Find answers to asks in the changes that the store has taken."""
+        if self._asks.are_open:
+            self._asks.note(changes, self._reader())
+
+    def take_answers(self) -> list[tuple[str, int, Answered | None]]:
+        """Return the answers since the last time, for `PoolPost.deliver` once they are committed."""
+        return self._asks.take_answers()
+
+    def book_of(self, session: str) -> str:
+        """Return the name of a session's book of asks. Any thread may call this."""
+        return self._asks.book_of(session)
+
+    def _take(self, session: str, asks: Sequence[Ask], now: float) -> None:
+        """Ask for pages in one turn; answer at once what is refused or settled."""
+        wishes = [(ask.ticket, wish) for ask in asks if (wish := self._wish(ask)) is not None]
+        found = self._turns.run(partial(asking.ask, wishes=[wish for _, wish in wishes]), now) if wishes else []
+        refused = {ask.ticket: (ask.url[:MAX_URL_CHARS], Reason.NOT_HTTP) for ask in asks}
+        reader = self._reader()
+        for (ticket, wish), (ref, refusal) in zip(wishes, found, strict=True):
+            del refused[ticket]
+            if refusal:
+                refused[ticket] = (wish.url[:LONGEST_URL_CHARS], refusal)
+            else:
+                self._asks.wait(session, ticket, ref, reader)
+        for ticket, (url, reason) in refused.items():
+            self._asks.refuse(session, ticket, url, reason)
+
+    def _wish(self, ask: Ask) -> Wish | None:
+        """Return an ask with its canonical URL; None if it has none."""
+        url = self._urls.canonicalize(ask.url) if len(ask.url) <= LONGEST_ASK_CHARS else None
+        if url is None:
+            return None
+        priority = None if ask.priority is None else max(-MAX_PRIORITY, min(MAX_PRIORITY, ask.priority))
+        return Wish(url, priority, ask.follow)
+
+    def _let_go(self, session: str, now: float) -> None:
+        """Note that a session holds no pool open."""
+        self._programs.let_go(session)
+        row = self._store.rows(PoolRow, (session,)).get(session)
+        if row is not None:
+            self._turns.run(lambda turn: turn.remove(succeed(row)), now)
+
+    def _reader(self) -> Turn:
+        return Turn(self._store, self._policy, 0.0)
+
+
+def _keep_open(turn: Turn, session: str) -> None:
+    """Store that a session holds pools open."""
+    if turn.table(PoolRow)[session] is None:
+        turn.put(PoolRow(session=session))

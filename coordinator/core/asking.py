@@ -1,0 +1,103 @@
+"""The pages that programs ask for, and what becomes of them when nobody asks any more.
+
+Who asks is not stored, only that somebody does. A page that a program asked for is granted before others of its
+priority, is no trap, and is never too deep. Unless it is followed, it stays beyond the crawl: see `admission`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+import msgspec
+
+from crawlfleet.coordinator.core import admission, budget
+from crawlfleet.coordinator.core.admission import Link
+from crawlfleet.coordinator.core.changes import TaskEvent
+from crawlfleet.coordinator.core.rows import NOT_REACHED, TaskRow, TaskState
+from crawlfleet.coordinator.core.turn import Turn, existing
+from crawlfleet.shared.messages import Kind, Outcome
+from crawlfleet.shared.reasons import Reason, Refusal
+from crawlfleet.shared.web.urls import page_fingerprint
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """A page that a program asks for: its canonical URL, a priority of its own, and whether it leads on as a seed."""
+
+    url: str
+    priority: int | None = None
+    follow: bool = False
+
+
+def ask(turn: Turn, wishes: Sequence[Wish]) -> list[tuple[bytes, Refusal]]:
+    """Ask for pages; return for each the fingerprint of the task that answers it, or why there is none.
+
+    The task of a redirected page that is known to redirect is that of its target.
+    """
+    links = [_link(wish) for wish in wishes]
+    turn.tasks.read(link.ref for link in links)
+    admission.want(turn, links)
+    return [_ask(turn, wish, link) for wish, link in zip(wishes, links, strict=True)]
+
+
+def want_page(turn: Turn, ref: bytes, priority: int | None = None) -> TaskRow:
+    """Ask for a known page, or for what it redirects to; return the task that answers it."""
+    *_, task = redirects(turn, ref)
+    if task.state is TaskState.DROPPED:
+        admission.revive(turn, task)
+        task = existing(turn.tasks[task.ref])
+    rank = task.priority if priority is None else priority
+    if task.state in (TaskState.PENDING, TaskState.LEASED) and (not task.asked or task.priority != rank):
+        task = turn.move(task, TaskEvent.ASKED, asked=True, priority=rank)
+    return task
+
+
+def redirects(turn: Turn, ref: bytes) -> Iterator[TaskRow]:
+    """Yield a known page, and those that it is known to redirect to one after another, each once."""
+    seen: set[bytes] = set()
+    while ref not in seen:
+        seen.add(ref)
+        task = existing(turn.tasks[ref])
+        yield task
+        if task.state is TaskState.DONE and task.outcome is Outcome.REDIRECTED and task.outlinks:
+            ref = task.outlinks[0]
+
+
+def give_up(turn: Turn, refs: Collection[bytes]) -> None:
+    """Note that nobody asks for these pages any more: what is beyond the crawl and has not started is DROPPED."""
+    turn.tasks.read(refs)
+    for ref in refs:
+        task = turn.tasks[ref]
+        if task is not None and task.asked and task.state in (TaskState.PENDING, TaskState.LEASED):
+            drop_if_unwanted(turn, turn.move(task, TaskEvent.UNASKED, asked=False))
+
+
+def drop_if_unwanted(turn: Turn, task: TaskRow) -> None:
+    """Drop a waiting page that is beyond the crawl and that nobody asks for."""
+    is_unwanted = not task.asked and admission.is_beyond(task.depth, turn.policy)
+    if task.state is TaskState.PENDING and task.kind is Kind.PAGE and is_unwanted:
+        budget.give_back(turn, task)
+        reason = Reason.CANCELLED if task.depth == NOT_REACHED else Reason.DEPTH
+        turn.move(task, TaskEvent.REFUSED, reason=reason, lease=0, reserved=False)
+
+
+def _link(wish: Wish) -> Link:
+    return Link(
+        url=wish.url,
+        depth=0 if wish.follow else NOT_REACHED,
+        asked=True,
+        priority=wish.priority or 0,
+        has_own_priority=wish.priority is not None,
+        ref=page_fingerprint(wish.url),
+    )
+
+
+def _ask(turn: Turn, wish: Wish, link: Link) -> tuple[bytes, Refusal]:
+    if turn.tasks[link.ref] is None:
+        refusal = admission.refusal_of(turn, link)
+        if refusal:
+            return link.ref, refusal
+        admission.admit(turn, [link])
+        return link.ref, ""
+    if wish.follow:
+        admission.admit(turn, [link])
+    return want_page(turn, link.ref, wish.priority).ref, ""

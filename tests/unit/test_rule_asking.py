@@ -1,0 +1,403 @@
+"""The pages that programs ask for, rule by rule: how they are admitted, led on from, taken back and found again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crawlfleet.coordinator.core import admission, asking, leads, leases, settle
+from crawlfleet.coordinator.core.admission import Link
+from crawlfleet.coordinator.core.asking import Wish
+from crawlfleet.coordinator.core.changes import Gone, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.policy import Extent, Priority, TrapLimits
+from crawlfleet.coordinator.core.rows import NOT_REACHED, Gate, KeptLinksRow, LeadOnRow, TaskRow, TrapRow
+from crawlfleet.coordinator.core.turn import Turn
+from crawlfleet.shared.messages import Outcome, ScopeSpec
+from crawlfleet.shared.reasons import Reason
+from crawlfleet.shared.web.links import pack, unpack
+from tests.unit.rule_turns import (
+    DONE,
+    DROPPED,
+    FAILED,
+    HOST,
+    LEASED,
+    ORIGIN,
+    OTHER_HOST,
+    PENDING,
+    Turns,
+    after,
+    born,
+    changes,
+    held_by,
+    host,
+    lease,
+    leased,
+    moved,
+    new,
+    numbers,
+    origin,
+    page,
+    put,
+    report,
+    robots,
+)
+
+FREE = host(origins=(ORIGIN,), ready_at=0.0)
+NEXT = numbers(next_order=5)
+SHALLOW = Extent(depth=2)
+REDIRECTED: dict[str, Any] = {"state": DONE, "outcome": Outcome.REDIRECTED, "status": 301}
+FETCHED: dict[str, Any] = {"state": DONE, "outcome": Outcome.FETCHED, "status": 200}
+
+
+def asked(name: str, **values: Any) -> TaskRow:
+    """Return a page that a program asked for, and the crawl has not reached."""
+    return page(name, **{"depth": NOT_REACHED, "asked": True, **values})
+
+
+def wish(task: TaskRow, *, follow: bool = False, priority: int | None = None) -> Wish:
+    return Wish(task.url, priority, follow)
+
+
+def events(turn: Turn) -> list[tuple[TaskEvent, bytes]]:
+    return [(change.event, change.task.ref) for change in turn.batch() if isinstance(change, TaskMoved)]
+
+
+# Asking
+
+
+def test_an_unknown_page_is_admitted_beyond_the_crawl(turns: Turns) -> None:
+    turn = turns(FREE, origin(), NEXT)
+    assert asking.ask(turn, [wish(asked("1"))]) == [(page("1").ref, "")]
+    assert turn.batch() == [born(asked("1", order=5)), put(NEXT, next_order=6)]
+
+
+def test_the_first_page_of_an_origin_has_its_robots_txt_asked_for(turns: Turns) -> None:
+    turn = turns(now=5.0)
+    asking.ask(turn, [wish(asked("1"))])
+    assert turn.batch()[:4] == [
+        born(asked("1")),
+        born(robots(order=2)),
+        new(host(origins=(ORIGIN,), ready_at=5.0)),
+        new(origin(gate=Gate.WAITING, expires_at=0.0)),
+    ]
+
+
+def test_a_page_that_is_followed_is_a_seed_of_the_crawl(turns: Turns) -> None:
+    turn = turns(FREE, origin(), NEXT, extent=SHALLOW)
+    asking.ask(turn, [wish(page("1"), follow=True)])
+    assert turn.batch()[0] == born(page("1", depth=0, asked=True, order=5))
+
+
+def test_a_page_that_is_asked_for_comes_before_all_of_its_priority() -> None:
+    waiting = [page("1", depth=0, priority=1), asked("2"), page("3", depth=1), page("4", depth=9, asked=True)]
+    assert [task.rank for task in sorted(waiting, key=lambda task: task.rank)] == [-(2**32), 0, 0, 1]
+
+
+def test_a_priority_of_its_own_beats_those_of_the_job(turns: Turns) -> None:
+    turn = turns(FREE, origin(), NEXT, priorities=(Priority(match="/", priority=9),))
+    asking.ask(turn, [wish(page("1"), priority=0), wish(page("2"))])
+    assert [turn.tasks[page(name).ref].priority for name in "12"] == [0, 9]  # type: ignore[union-attr]
+
+
+def test_what_the_scope_refuses_is_no_task(turns: Turns) -> None:
+    turn = turns(FREE, origin(), scope=ScopeSpec(hosts=(HOST,), exclude=("/private/",)))
+    private, other = Wish(f"{ORIGIN}/private/1"), Wish("http://c.test/")
+    assert [refusal for _, refusal in asking.ask(turn, [private, other])] == [Reason.EXCLUDE, Reason.HOST]
+    assert turn.batch() == []
+
+
+def test_what_is_asked_for_is_neither_too_deep_nor_a_trap(turns: Turns) -> None:
+    turn = turns(FREE, origin(), NEXT, traps=TrapLimits(url_length=5), extent=SHALLOW)
+    assert asking.ask(turn, [wish(asked("1"))])[0][1] == ""
+
+
+@pytest.mark.parametrize("state", [PENDING, LEASED])
+def test_a_known_page_that_waits_moves_forward(turns: Turns, state: Any) -> None:
+    known = page("1", depth=2) if state is PENDING else leased(page("1", depth=2), 3)
+    held = (lease(3, known), host(origins=(ORIGIN,), holders=held_by(3))) if state is LEASED else (FREE,)
+    turn = turns(known, *held, origin(), numbers(pages_reserved=state is LEASED))
+    assert asking.ask(turn, [wish(known, priority=4)]) == [(known.ref, "")]
+    assert turn.batch() == [moved(TaskEvent.ASKED, known, asked=True, priority=4)]
+
+
+@pytest.mark.parametrize(
+    "known",
+    [page("1", **FETCHED), page("1", state=FAILED, reason="dns"), page("1", state=DROPPED, reason="robots")],
+    ids=["done", "failed", "dropped"],
+)
+def test_a_settled_page_stays_as_it_is(turns: Turns, known: TaskRow) -> None:
+    turn = turns(known, FREE, origin())
+    assert asking.ask(turn, [wish(known)]) == [(known.ref, "")]
+    assert turn.batch() == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "depth", "then"),
+    [("cancelled", NOT_REACHED, NOT_REACHED), ("depth", 5, 5), ("trap_query", 2, NOT_REACHED), ("exclude", 1, 1)],
+)
+def test_what_was_dropped_for_being_beyond_the_crawl_is_revived(
+    turns: Turns, reason: str, depth: int, then: int
+) -> None:
+    known = page("1", state=DROPPED, reason=reason, depth=depth)
+    turn = turns(known, FREE, origin(), extent=SHALLOW)
+    asking.ask(turn, [wish(known)])
+    assert turn.batch() == [moved(TaskEvent.REVIVED, known, state=PENDING, reason="", depth=then, asked=True)]
+
+
+def test_what_is_out_of_scope_stays_dropped(turns: Turns) -> None:
+    known = page("1", state=DROPPED, reason="exclude")
+    turn = turns(known, FREE, origin(), scope=ScopeSpec(hosts=(HOST,), exclude=("/1",)))
+    assert asking.ask(turn, [wish(known)]) == [(known.ref, "")]
+    assert turn.batch() == []
+
+
+def test_asking_with_follow_lowers_a_page_that_was_read_already(turns: Turns) -> None:
+    known = asked("1", **FETCHED)
+    turn = turns(known, FREE, origin())
+    asking.ask(turn, [wish(known, follow=True)])
+    assert turn.batch() == [moved(TaskEvent.LOWERED, known, depth=0), new(LeadOnRow(order=1, ref=known.ref))]
+
+
+# Redirects
+
+
+def test_a_redirected_page_is_answered_by_its_last_target(turns: Turns) -> None:
+    last = page("3", order=3)
+    second = page("2", order=2, **REDIRECTED, outlinks=(last.ref,))
+    first = page("1", **REDIRECTED, outlinks=(second.ref,))
+    turn = turns(first, second, last, FREE, origin())
+    assert asking.ask(turn, [wish(first)]) == [(last.ref, "")]
+    assert turn.batch() == [moved(TaskEvent.ASKED, last, asked=True)]
+
+
+def test_pages_that_redirect_in_a_circle_end_where_the_circle_closes(turns: Turns) -> None:
+    one, two = page("1"), page("2", order=2)
+    one, two = page("1", **REDIRECTED, outlinks=(two.ref,)), page("2", order=2, **REDIRECTED, outlinks=(one.ref,))
+    turn = turns(one, two, FREE, origin())
+    assert [task.ref for task in asking.redirects(turn, one.ref)] == [one.ref, two.ref]
+    assert asking.want_page(turn, one.ref) == two
+    assert turn.batch() == []
+
+
+def test_the_target_of_an_asked_page_is_asked_for_too(turns: Turns) -> None:
+    known = page("2", order=2, depth=1)
+    task = leased(asked("1"), 3)
+    busy = host(origins=(ORIGIN,), holders=held_by(3))
+    turn = turns(task, known, lease(3, task), busy, origin(), numbers(pages_reserved=1))
+    moved_to = report(task, outcome=Outcome.REDIRECTED, status=301, location=known.url)
+    settle.take(turn, "s", [moved_to])
+    assert (TaskEvent.ASKED, known.ref) in events(turn)
+    assert turn.tasks[task.ref].outlinks == (known.ref,)  # type: ignore[union-attr]
+
+
+def test_an_unknown_target_of_an_asked_page_is_beyond_the_crawl_too(turns: Turns) -> None:
+    task = leased(asked("1"), 3)
+    busy = host(origins=(ORIGIN,), holders=held_by(3))
+    turn = turns(task, lease(3, task), busy, origin(), numbers(pages_reserved=1, next_order=5))
+    settle.take(turn, "s", [report(task, outcome=Outcome.REDIRECTED, status=301, location=f"{ORIGIN}/2")])
+    target = turn.tasks[page("2").ref]
+    assert target == asked("2", order=5, found_on=task.ref, hops=(task.url,))
+
+
+def test_the_target_of_a_page_that_nobody_asks_for_any_more_is_dropped(turns: Turns) -> None:
+    task = leased(asked("1", asked=False), 3)
+    busy = host(origins=(ORIGIN,), holders=held_by(3))
+    turn = turns(task, lease(3, task), busy, origin(), numbers(pages_reserved=1, next_order=5))
+    settle.take(turn, "s", [report(task, outcome=Outcome.REDIRECTED, status=301, location=f"{ORIGIN}/2")])
+    target = turn.tasks[page("2").ref]
+    assert target is not None
+    assert (target.state, target.reason) == (DROPPED, Reason.CANCELLED)
+
+
+# Outlinks that are kept
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FETCHED, Outcome.EXTRACT_ERROR])
+def test_the_outlinks_of_a_page_beyond_the_crawl_are_kept(turns: Turns, outcome: Outcome) -> None:
+    task = leased(asked("1"), 3)
+    busy = host(origins=(ORIGIN,), holders=held_by(3))
+    turn = turns(task, lease(3, task), busy, origin(), numbers(pages_reserved=1, next_order=5))
+    links = pack([f"{ORIGIN}/2", f"{ORIGIN}/3"])
+    settle.take(turn, "s", [report(task, outcome=outcome, kept=links)])
+    assert changes(turn, KeptLinksRow) == [new(KeptLinksRow(order=1, links=links))]
+    assert turn.tasks[page("2").ref] is None
+
+
+def test_a_page_that_the_crawl_has_reached_meanwhile_leads_on_at_once(turns: Turns) -> None:
+    task = leased(asked("1", depth=1), 3)
+    busy = host(origins=(ORIGIN,), holders=held_by(3))
+    turn = turns(task, lease(3, task), busy, origin(), numbers(pages_reserved=1, next_order=5))
+    settle.take(turn, "s", [report(task, kept=pack([f"{ORIGIN}/2", f"{ORIGIN}/3", "no url"]))])
+    assert turn.tasks[page("2").ref] == page("2", depth=2, order=5, found_on=task.ref)
+    assert changes(turn, KeptLinksRow) == []
+
+
+def test_outlinks_that_are_named_of_a_page_beyond_the_crawl_are_kept_too(turns: Turns) -> None:
+    """The job's depth was less when the page was granted."""
+    task = leased(page("1", depth=3), 3)
+    turn = turns(task, extent=SHALLOW)
+    named = report(task, outlinks=(f"{ORIGIN}/2",), known=b"x" * 16)
+    packed = leads.within_reach(turn, named)
+    assert (packed.outlinks, packed.known, unpack(packed.kept, 9)) == ((), b"", [f"{ORIGIN}/2"])
+    assert leads.within_reach(turn, packed) == packed
+    assert leads.within_reach(turn, report(page("9"), 3)) == report(page("9"), 3)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FETCHED, Outcome.EXTRACT_ERROR, Outcome.HTTP_ERROR])
+def test_a_page_that_the_crawl_reaches_is_to_lead_on_if_it_was_read(turns: Turns, outcome: Outcome) -> None:
+    state = DONE if outcome is Outcome.FETCHED else FAILED
+    known = asked("1", state=state, outcome=outcome)
+    turn = turns(known, FREE, origin())
+    admission.admit(turn, [Link(url=known.url, depth=4)])
+    due = [] if outcome is Outcome.HTTP_ERROR else [new(LeadOnRow(order=1, ref=known.ref))]
+    assert turn.batch() == [moved(TaskEvent.LOWERED, known, depth=4), *due]
+
+
+def test_a_page_that_is_found_too_deep_does_not_lead_on(turns: Turns) -> None:
+    known = asked("1", **FETCHED)
+    turn = turns(known, FREE, origin(), extent=SHALLOW)
+    admission.admit(turn, [Link(url=known.url, depth=4)])
+    assert turn.batch() == [moved(TaskEvent.LOWERED, known, depth=4)]
+
+
+def test_a_trap_that_was_asked_for_does_not_lead_on(turns: Turns) -> None:
+    known = asked("1", **FETCHED)
+    turn = turns(known, FREE, origin(), traps=TrapLimits(url_length=5))
+    admission.admit(turn, [Link(url=known.url, depth=4)])
+    assert turn.batch() == []
+
+
+def test_a_page_that_was_asked_for_counts_for_the_traps_once_it_is_reached(turns: Turns) -> None:
+    known = asked("1?a=1", **FETCHED)
+    turn = turns(known, FREE, origin(), traps=TrapLimits(query_variants=5))
+    admission.admit(turn, [Link(url=known.url, depth=4)])
+    assert len(changes(turn, TrapRow)) == 1
+
+
+def test_the_target_of_a_page_that_is_reached_is_reached_at_the_same_depth(turns: Turns) -> None:
+    target = asked("2", order=2, **FETCHED)
+    known = asked("1", **REDIRECTED, outlinks=(target.ref,))
+    turn = turns(known, target, FREE, origin())
+    admission.admit(turn, [Link(url=known.url, depth=4)])
+    assert turn.batch() == [
+        moved(TaskEvent.LOWERED, known, depth=4),
+        moved(TaskEvent.LOWERED, target, depth=4),
+        new(LeadOnRow(order=2, ref=target.ref)),
+    ]
+
+
+@pytest.mark.parametrize("limit", [None, 9])
+def test_kept_outlinks_are_admitted_once(turns: Turns, limit: int | None) -> None:
+    task = page("1", depth=3, **FETCHED)
+    links = KeptLinksRow(order=1, links=pack([f"{ORIGIN}/2", "no url", f"{ORIGIN}/3"]))
+    due = LeadOnRow(order=1, ref=task.ref)
+    turn = turns(task, links, due, FREE, origin(), NEXT, extent=Extent(depth=limit))
+    admission.lead_on(turn, [due])
+    found = [page(name, depth=4, found_on=task.ref, order=order) for name, order in (("2", 5), ("3", 6))]
+    outlinks = tuple(each.ref for each in found)
+    kept = [moved(TaskEvent.LOWERED, task, outlinks=outlinks)] if limit else []
+    assert turn.batch() == [
+        *(born(each) for each in found),
+        *kept,
+        put(links, links=b""),
+        Gone(row=after(due)),
+        put(NEXT, next_order=7),
+    ]
+
+
+def test_a_page_without_kept_outlinks_leads_on_to_nothing(turns: Turns) -> None:
+    task, due = page("1", depth=3, **FETCHED), LeadOnRow(order=1, ref=page("1").ref)
+    turn = turns(task, due, FREE, origin())
+    admission.lead_on(turn, [due])
+    assert turn.batch() == [Gone(row=after(due))]
+
+
+# Taking back
+
+
+def test_what_nobody_asks_for_any_more_is_dropped_unless_the_crawl_has_reached_it(turns: Turns) -> None:
+    beyond, reached, deep = asked("1"), asked("2", depth=1, order=2), asked("3", depth=7, order=3)
+    settled, other = asked("4", order=4, **FETCHED), page("5", order=5, depth=1)
+    turn = turns(beyond, reached, deep, settled, other, FREE, origin(), extent=SHALLOW)
+    asking.give_up(turn, [task.ref for task in (beyond, reached, deep, settled, other)] + [b"unknown"])
+    rows = [turn.tasks[task.ref] for task in (beyond, reached, deep, settled, other)]
+    assert [(row.state, row.reason, row.asked) for row in rows if row is not None] == [
+        (DROPPED, "cancelled", False),
+        (PENDING, "", False),
+        (DROPPED, "depth", False),
+        (DONE, "", True),
+        (PENDING, "", False),
+    ]
+
+
+def test_what_has_started_goes_on_and_is_dropped_when_it_comes_back(turns: Turns) -> None:
+    task = leased(asked("1"), 3)
+    held = lease(3, task)
+    busy = host(origins=(ORIGIN,), holders=held_by(3))
+    turn = turns(task, held, busy, origin(), numbers(pages_reserved=1))
+    asking.give_up(turn, [task.ref])
+    assert turn.batch() == [moved(TaskEvent.UNASKED, task, asked=False)]
+    leases.release(turn, held, started=())
+    row = turn.tasks[task.ref]
+    assert row is not None
+    assert (row.state, row.reason, row.reserved, turn.ledger.pages_reserved) == (DROPPED, "cancelled", False, 0)
+
+
+@pytest.mark.parametrize("how", ["lost", "retried"])
+def test_an_unwanted_page_is_not_tried_again(turns: Turns, how: str) -> None:
+    task = leased(asked("1", asked=False), 3)
+    held = lease(3, task)
+    busy = host(origins=(ORIGIN,), holders=held_by(3))
+    turn = turns(task, held, busy, origin(), numbers(pages_reserved=1))
+    if how == "lost":
+        leases.lose(turn, held, started=())
+    else:
+        settle.take(turn, "s", [report(task, outcome=Outcome.NETWORK_ERROR, status=0, reason="dns")])
+    row = turn.tasks[task.ref]
+    assert row is not None
+    assert (row.state, row.reason, turn.ledger.pages_reserved) == (DROPPED, "cancelled", 0)
+
+
+def test_other_tasks_are_never_unwanted(turns: Turns) -> None:
+    turn = turns(page("1"), robots(order=2, depth=NOT_REACHED), asked("3", order=3), FREE, origin(gate=Gate.WAITING))
+    for task in list(turn.tasks.values()) or [page("1"), robots(order=2, depth=NOT_REACHED), asked("3", order=3)]:
+        assert task is not None
+        asking.drop_if_unwanted(turn, task)
+    assert turn.batch() == []
+
+
+@pytest.mark.parametrize(("depth", "state", "reason"), [(1, PENDING, ""), (7, DROPPED, "depth")])
+def test_a_cancelled_page_that_the_crawl_finds_is_a_page_as_any_other(
+    turns: Turns, depth: int, state: Any, reason: str
+) -> None:
+    known = page("1", state=DROPPED, reason="cancelled", depth=NOT_REACHED)
+    turn = turns(known, FREE, origin(), extent=SHALLOW)
+    admission.admit(turn, [Link(url=known.url, depth=depth)])
+    row = turn.tasks[known.ref]
+    assert row is not None
+    assert (row.state, row.reason, row.depth) == (state, reason, depth)
+
+
+def test_a_changed_job_judges_what_was_asked_for_by_its_scope_alone(turns: Turns) -> None:
+    kept, gone = asked("1"), asked("private/2", order=2)
+    scope = ScopeSpec(hosts=(HOST, OTHER_HOST), exclude=("/private/",))
+    turn = turns(kept, gone, FREE, origin(), scope=scope, extent=SHALLOW, traps=TrapLimits(url_length=5))
+    admission.reconsider(turn, [kept, gone])
+    assert turn.batch() == [moved(TaskEvent.REFUSED, gone, state=DROPPED, reason="exclude")]
+
+
+def test_what_refuses_an_unknown_page(turns: Turns) -> None:
+    turn = turns(FREE, origin(), extent=SHALLOW, traps=TrapLimits(url_length=5))
+    refusals = [
+        admission.refusal_of(turn, Link(url=page("1").url, depth=depth, asked=is_asked))
+        for depth, is_asked in ((0, False), (1, False), (3, False), (NOT_REACHED, False), (NOT_REACHED, True))
+    ]
+    assert refusals == ["", "trap_length", "depth", "cancelled", ""]
+
+
+def test_what_can_be_revived(turns: Turns) -> None:
+    known = page("1", state=DROPPED, reason="budget_pages")
+    turn = turns(known, FREE, origin())
+    admission.revive(turn, known)
+    assert turn.batch() == []
