@@ -1,0 +1,60 @@
+"""Packed outlinks: what is packed comes back, and damaged or endless data does no harm."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawlfleet.shared.messages import Kind, Outcome, Report, Task
+from crawlfleet.shared.web import links
+from crawlfleet.shared.web.links import pack, unpack
+from crawlfleet.worker.fitting import fit
+from crawlfleet.worker.lanes import Attempt
+
+URLS = ("http://a.test/1", "http://a.test/2")
+
+
+def _attempt(leads_on: bool) -> Attempt:
+    task = Task(ref=b"r", kind=Kind.PAGE, url="http://a.test/", depth=0, leads_on=leads_on)
+    return Attempt(lease_id=1, host="a.test", task=task, started_at=0.0)
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), min_size=1)))
+def test_what_is_packed_comes_back_in_order(urls: list[str]) -> None:
+    assert unpack(pack(urls), len(urls)) == urls
+
+
+def test_no_more_is_unpacked_than_is_asked_for() -> None:
+    assert unpack(pack(URLS), 1) == [URLS[0]]
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", pack(URLS)[2:]])
+def test_what_cannot_be_unpacked_is_nothing(data: bytes) -> None:
+    assert unpack(data, 9) == []
+
+
+def test_of_data_that_was_cut_the_whole_lines_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "MAX_BYTES", len(URLS[0]) + 5)
+    assert unpack(pack(URLS), 9) == [URLS[0]]
+
+
+def test_a_bomb_is_not_unpacked_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "MAX_BYTES", 1_000)
+    assert unpack(zlib.compress(b"x" * 10_000_000), 9) == []
+
+
+@pytest.mark.parametrize("leads_on", [True, False])
+def test_the_outlinks_of_a_page_that_does_not_lead_on_are_sent_packed(leads_on: bool) -> None:
+    attempt = _attempt(leads_on)
+    report = Report(lease=1, ref=b"r", outcome=Outcome.FETCHED, outlinks=URLS)
+    sent = fit(attempt, report, 1_000).report
+    assert (sent.outlinks, unpack(sent.kept, 9)) == ((URLS, []) if leads_on else ((), list(URLS)))
+
+
+def test_a_report_that_is_too_large_keeps_no_outlinks() -> None:
+    report = Report(lease=1, ref=b"r", outcome=Outcome.FETCHED, outlinks=tuple(f"http://a.test/{n}" for n in range(99)))
+    sent = fit(_attempt(leads_on=False), report, 100).report
+    assert (sent.outcome, sent.kept) == (Outcome.REPORT_TOO_LARGE, b"")
