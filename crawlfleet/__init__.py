@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crawlfleet.fleet.fleet import Fleet, connect
+    from crawlfleet.fleet.pool.pool import Pool
+    from crawlfleet.fleet.pool.results import Rows
     from crawlfleet.fleet.results import Results
     from crawlfleet.fleet.work_queue import Queue
     from crawlfleet.shared.status import Status
@@ -19,8 +21,10 @@ __all__ = [
     "Fleet",
     "JobFinished",
     "Page",
+    "Pool",
     "Queue",
     "Results",
+    "Rows",
     "SharedObjects",
     "Status",
     "__version__",
@@ -31,8 +35,10 @@ _HOMES = {
     "Fleet": "crawlfleet.fleet.fleet",
     "JobFinished": "crawlfleet.worker.talk.finished",
     "Page": "crawlfleet.worker.extract.page",
+    "Pool": "crawlfleet.fleet.pool.pool",
     "Queue": "crawlfleet.fleet.work_queue",
     "Results": "crawlfleet.fleet.results",
+    "Rows": "crawlfleet.fleet.pool.results",
     "SharedObjects": "crawlfleet.worker.talk.objects.shared_objects",
     "Status": "crawlfleet.shared.status",
     "connect": "crawlfleet.fleet.fleet",

@@ -6,15 +6,19 @@
     │   ├── JoinError              exit 2: the token is malformed, or the coordinator refuses it
     │   └── VersionError           exit 2: the two sides speak different protocol versions
     ├── CrawlFailed                exit 1: no seed gave a page, or a sink or the store failed
-
+    ├── PageFailed                 a page that a program asked for could not be fetched, or gave no rows
+    │   └── PageRefused            a rule kept it from being fetched or read
     ├── WireError                  the other process violated the protocol; its connection ends
     ├── Unreachable                no coordinator answers at the moment; a worker tries again
     └── RemoteError                the coordinator refused one call, by name; the connection stays open
 
-Misbehaviour of the web is not an error here but an `Outcome` in a report. Bugs in crawlfleet raise other exceptions.
+Misbehaviour of the web is not an error here but an `Outcome` in a report, except to a program that asked for that page.
+Bugs in crawlfleet raise other exceptions.
 """
 
 from __future__ import annotations
+
+from crawlfleet.shared import reasons
 
 
 class CrawlfleetError(Exception):
@@ -47,6 +51,48 @@ class JobError(UsageError):
 
 class CrawlFailed(CrawlfleetError):
     """The crawl ended without completing its work."""
+
+
+class PageFailed(CrawlfleetError):
+    """A page that was asked for as `url` gives no rows.
+
+    `reason` is the name of the failure, `status` the last HTTP status (0 if there was none), `detail` more words.
+    """
+
+    def __init__(self, url: str, reason: str, status: int = 0, detail: str = "") -> None:
+        super().__init__(url, reason, status, detail)
+        self.url = url
+        self.reason = reason
+        self.status = status
+        self.detail = detail
+
+    def __str__(self) -> str:
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"{self.url or 'a page'} {self._verb}: {self.reason}. {_meaning(self.reason)}".rstrip() + detail
+
+    _verb = "failed"
+
+
+class PageRefused(PageFailed):
+    """A rule kept a page that was asked for from being fetched or read; `rule` is the rule's name."""
+
+    _verb = "was refused"
+
+    @property
+    def rule(self) -> str:
+        """The name of the rule: the reason."""
+        return self.reason
+
+
+def _meaning(reason: str) -> str:
+    """Return what a reason means; an empty text if it is not a reason of crawlfleet's."""
+    if reason in set(reasons.Reason):
+        return reasons.Reason(reason).meaning
+    if reason.startswith("http_"):
+        return f"The server answered with status {reason.removeprefix('http_')}."
+    if reason == "cancelled":
+        return "The program that asked for it took that back."
+    return ""
 
 
 class WireError(CrawlfleetError):

@@ -8,6 +8,11 @@
     queue.task_done()                 # value, outlinks and state settled in one report
 
 The coordinator handles robots.txt, delays and retries: `get` returns a URL when its host may be requested.
+
+A program may also ask for pages that crawlfleet's workers fetch:
+
+    with fleet.Pool() as pool:
+        for rows in pool.imap(urls): ...
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import multiprocessing
 import secrets
 import socket
 import threading
+from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 from multiprocessing import util
 from pathlib import Path
@@ -25,6 +31,10 @@ from typing import Any, Self, overload
 import structlog
 
 from crawlfleet.fleet.arrival import await_coordinator
+from crawlfleet.fleet.pool import pool as pools
+from crawlfleet.fleet.pool.asker import Asker, dial_pools
+from crawlfleet.fleet.pool.futures import PageFuture
+from crawlfleet.fleet.pool.options import check_chunksize
 from crawlfleet.fleet.results import Results
 from crawlfleet.fleet.session import FleetSession
 from crawlfleet.fleet.work_queue import Queue
@@ -73,6 +83,9 @@ class Fleet(SharedObjects):
         self._patience_s = patience_s
         self._opening = threading.Lock()
         self._session: FleetSession | None = None
+        self._asking = threading.RLock()
+        self._asker: Asker | None = None
+        self._own_pool: pools.Pool | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         require_spawning()
@@ -103,6 +116,26 @@ class Fleet(SharedObjects):
             return super().dict(*args, **more)
         return Results(self._manager.dict(), lambda: self._session)
 
+    def Pool(self, *, follow: bool = False, return_exceptions: bool = False) -> pools.Pool:
+        """Open a pool that asks for pages; raise `JobFinished` if the crawl is over, `Unreachable` if nobody answers.
+
+        With `follow`, its pages lead on as seeds do. With `return_exceptions`, its verbs for many URLs return errors in
+        place of rows. The crawl does not end while the pool is open.
+        """
+        return pools.Pool(self._open_asker(), follow=follow, return_exceptions=return_exceptions)
+
+    def submit(self, url: str, *, priority: int | None = None, follow: bool = False) -> PageFuture:
+        """Ask for a page, and return its future: see `concurrent.futures`. Its result is the page's rows."""
+        return self._pool_of_futures().submit(url, priority, follow)
+
+    def map(self, urls: Iterable[str], timeout: float | None = None, chunksize: int = 1) -> Iterator[Any]:
+        """Ask for pages, and yield their rows in order, as `Executor.map` does; raise the error of one that has none.
+
+        Raise `TimeoutError` if that takes more than `timeout` seconds in all. `urls` is consumed a window ahead.
+        """
+        check_chunksize(chunksize)
+        return self._pool_of_futures().map_within(urls, timeout)
+
     def status(self) -> Status:
         """Return the progress of the crawl."""
         return self._manager.Control().status()
@@ -110,6 +143,8 @@ class Fleet(SharedObjects):
     def close(self) -> None:
         """Return the URLs that are held, and end the session."""
         self._close_objects()
+        if self._asker is not None:
+            self._asker.close()
         with self._opening:
             if self._session is not None:
                 self._session.close()
@@ -137,10 +172,27 @@ class Fleet(SharedObjects):
                     util.Finalize(self, self.close, exitpriority=0)  # a child process runs no other exit handlers
             return self._session
 
+    def _open_asker(self) -> Asker:
+        with self._asking:
+            if self._are_closed:
+                raise closed()
+            if self._asker is None:
+                session = self._open_session()
+                self._asker = Asker(partial(dial_pools, self._manager), session.id, patience_s=self._patience_s)
+            return self._asker
+
+    def _pool_of_futures(self) -> pools.Pool:
+        with self._asking:
+            if self._own_pool is None:
+                self._own_pool = pools.Pool(self._open_asker())
+            return self._own_pool
+
     def _forked(self) -> None:
         super()._forked()
         self._opening = threading.Lock()
         self._session = None
+        self._asking = threading.RLock()
+        self._asker = self._own_pool = None
 
     def _join(self) -> ObjectClient:
         """Open the session of this process: its end tells the coordinator that locks pass on."""

@@ -1,0 +1,259 @@
+"""The asks of a session that are not answered yet, and its open pools. It has no thread of its own.
+
+Each entry leaves once: whoever takes it out answers its owner, without holding the lock, and counts it off then.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+
+from crawlfleet.fleet.pool.entries import Entry, Feeder, OpenPool, Owner
+from crawlfleet.fleet.pool.results import Outcome
+from crawlfleet.fleet.pool.waiters import Waiters
+from crawlfleet.shared.pools import MAX_ASKS
+from crawlfleet.worker.talk.finished import closed
+from crawlfleet.worker.talk.objects.threads import Threads
+
+_logger = structlog.get_logger(__name__)
+
+Batch = tuple[OpenPool, list[Entry]]
+
+
+def not_running() -> ValueError:
+    """Return the error of a pool that takes no more, in the words of `multiprocessing`."""
+    return ValueError("Pool not running")
+
+
+class OpenAsks:
+    """All open asks of a session. Any thread may use it."""
+
+    def __init__(self, threads: Threads, on_idle: Callable[[OpenPool], None]) -> None:
+        """`on_idle` is called, once and without the lock, when a closed pool has nothing open any more."""
+        self._threads = threads
+        self._on_idle = on_idle
+        self._lock = threads.lock()
+        self._tickets = itertools.count(1)
+        self._numbers = itertools.count(1)
+        self._entries: dict[int, Entry] = {}
+        self._pools: dict[int, OpenPool] = {}
+        self._line: deque[OpenPool] = deque()
+        self._book = ""
+        self.is_closed = False
+
+    def add_pool(self) -> OpenPool:
+        """Return a new pool."""
+        with self._lock:
+            if self.is_closed:
+                raise closed()
+            pool = OpenPool(next(self._numbers), Waiters(self._threads))
+            self._pools[pool.number] = pool
+            return pool
+
+    def add(self, pool: OpenPool, entries: Iterable[Entry]) -> None:
+        """Queue asks; raise `ValueError` if the pool is terminated, or the connection closed."""
+        with self._lock:
+            if self.is_closed:
+                raise closed()
+            if pool.is_terminated:
+                raise not_running()
+            for entry in entries:
+                entry.ticket = next(self._tickets)
+                entry.pool = pool
+                self._entries[entry.ticket] = entry
+                pool.queue.append(entry)
+                pool.asked += 1
+            self._line_up(pool)
+
+    def add_feeder(self, pool: OpenPool, feeder: Feeder) -> None:
+        """Note a feeder: the pool is open as long as it feeds."""
+        with self._lock:
+            if self.is_closed:
+                raise closed()
+            if pool.is_terminated:
+                raise not_running()
+            pool.feeders.add(feeder)
+
+    def feeder_is_done(self, pool: OpenPool, feeder: Feeder) -> None:
+        """Forget a feeder; does nothing if it is forgotten already."""
+        with self._lock:
+            pool.feeders.discard(feeder)
+        self._look(pool)
+
+    def spill(self, pool: OpenPool, count: int) -> None:
+        """Note that rows of so many pages were thrown away, or negative, are asked for again."""
+        with self._lock:
+            pool.spilled += count
+        if count < 0:
+            self._look(pool)
+
+    def next_batch(self) -> Batch | None:
+        """Return asks of one pool that are to be sent, none to open it only; None if there is nothing to be sent."""
+        with self._lock:
+            while self._line:
+                pool = self._line.popleft()
+                batch: list[Entry] = []
+                while pool.queue and len(batch) < MAX_ASKS:
+                    entry = pool.queue.popleft()
+                    if entry.is_queued and entry.ticket in self._entries:
+                        entry.is_queued, entry.was_sent = False, True
+                        batch.append(entry)
+                pool.is_in_line = bool(pool.queue)
+                if pool.queue:
+                    self._line.append(pool)
+                if batch or pool.must_open:
+                    return pool, batch
+        return None
+
+    @property
+    def has_queued(self) -> bool:
+        return bool(self._line)
+
+    @property
+    def are_any(self) -> bool:
+        """Whether any ask is open."""
+        return bool(self._entries)
+
+    @property
+    def are_awaited(self) -> bool:
+        """Whether answers, or the news of another book, have to be collected."""
+        with self._lock:
+            return any(pool.is_known or pool.asked for pool in self._pools.values())
+
+    def put_back(self, entries: Sequence[Entry]) -> None:
+        """Queue asks again, before all others, which were not taken, or may not have been."""
+        with self._lock:
+            for entry in reversed(entries):
+                if not entry.is_queued and entry.ticket in self._entries:
+                    entry.is_queued = True
+                    entry.pool.queue.appendleft(entry)
+                    self._line_up(entry.pool)
+
+    def opened(self, pool: OpenPool, taken: Sequence[Entry], book: str) -> None:
+        """Note that the coordinator knows a pool, and has taken asks."""
+        with self._lock:
+            pool.is_known, pool.must_open = not pool.is_over, False
+            for entry in taken:
+                entry.book = book
+        self.see_book(book)
+
+    def see_book(self, book: str, *, lost: bool = False) -> None:
+        """Ask again for what is in another book than the coordinator's, and open pools again.
+
+        `lost`: answers to asks in the coordinator's own book may have been forgotten.
+        """
+        with self._lock:
+            if book == self._book and not lost:
+                return
+            is_first, self._book = not self._book, book
+            for entry in self._entries.values():
+                if not entry.is_queued and (lost or entry.book != book) and not (is_first and not entry.book):
+                    entry.is_queued = True
+                    entry.pool.queue.append(entry)
+                    self._line_up(entry.pool)
+            for pool in self._pools.values():
+                if pool.is_known and not is_first:
+                    pool.must_open = True
+                    self._line_up(pool)
+
+    def take_out(self, tickets: Iterable[int]) -> list[Entry]:
+        """Take out entries that are open, to answer them."""
+        with self._lock:
+            pop = self._entries.pop
+            return [entry for ticket in tickets if (entry := pop(ticket, None)) is not None]
+
+    def take_unsent(self, entry: Entry) -> bool:
+        """Take out an entry if it was never sent; say whether it was."""
+        with self._lock:
+            return not entry.was_sent and self._entries.pop(entry.ticket, None) is not None
+
+    def take_all(self, of: Callable[[Entry], bool]) -> list[Entry]:
+        """Take out entries, to answer them."""
+        with self._lock:
+            return self.take_out([ticket for ticket, entry in self._entries.items() if of(entry)])
+
+    def is_open(self, entry: Entry) -> bool:
+        return entry.ticket in self._entries
+
+    def hand_over(self, answers: Sequence[tuple[Entry, Outcome]]) -> None:
+        """Answer the owners of entries that were taken out, and count these off."""
+        batches: dict[Owner, list[tuple[Entry, Outcome]]] = {}
+        for answer in answers:
+            batches.setdefault(answer[0].owner, []).append(answer)
+        for owner, batch in batches.items():
+            try:
+                owner.take(batch)
+            except BaseException as error:  # noqa: BLE001  # a callback's: the other owners wait, too
+                _logger.warning("a callback of a pool failed", error=repr(error))
+        self.count_off([entry for entry, _ in answers])
+
+    def count_off(self, entries: Sequence[Entry]) -> None:
+        """Count entries that were taken out, and are answered now."""
+        pools: dict[OpenPool, int] = {}
+        for entry in entries:
+            pools[entry.pool] = pools.get(entry.pool, 0) + 1
+        with self._lock:
+            for pool, count in pools.items():
+                pool.asked -= count
+        for pool in pools:
+            self._look(pool)
+
+    def fail_all(self, error: BaseException, *, are_over: bool = False) -> None:
+        """Answer everything that is open with an error. `are_over`: the coordinator has no pools any more."""
+        with self._lock:
+            pools = list(self._pools.values())
+            for pool in pools:
+                if are_over:
+                    pool.is_known = pool.must_open = False
+        self._abort([feeder for pool in pools for feeder in list(pool.feeders)], lambda _url: error)
+        self.hand_over([(entry, error) for entry in self.take_all(lambda _entry: True)])
+
+    def close_pool(self, pool: OpenPool) -> None:
+        """Let a pool end as soon as nothing of it is open."""
+        with self._lock:
+            pool.is_closed = True
+        self._look(pool)
+
+    def terminate(self, pool: OpenPool, error_of: Callable[[str], BaseException]) -> list[Entry]:
+        """Stop the feeders of a pool, answer everything that is open with an error, and return that."""
+        with self._lock:
+            pool.is_closed = pool.is_terminated = True
+            feeders = list(pool.feeders)
+        self._abort(feeders, error_of)
+        return self.take_all(lambda entry: entry.pool is pool)
+
+    def close(self) -> None:
+        """Take nothing any more, and end all waiting."""
+        with self._lock:
+            self.is_closed = True
+        self.fail_all(closed(), are_over=True)
+        for pool in list(self._pools.values()):
+            pool.joiners.ring()
+
+    def _abort(self, feeders: Iterable[Feeder], error_of: Callable[[str], BaseException]) -> None:
+        for feeder in feeders:
+            try:
+                feeder.abort(error_of)
+            except BaseException as error:  # noqa: BLE001  # a callback's: the others are to stop, too
+                _logger.warning("a callback of a pool failed", error=repr(error))
+
+    def _line_up(self, pool: OpenPool) -> None:
+        if not pool.is_in_line:
+            pool.is_in_line = True
+            self._line.append(pool)
+
+    def _look(self, pool: OpenPool) -> None:
+        """See whether nothing of a pool is open any more."""
+        with self._lock:
+            if not pool.is_answered:
+                return
+            is_over = pool.is_closed and not pool.spilled and not pool.is_over
+            if is_over:
+                pool.is_over, pool.is_known, pool.must_open = True, False, False
+                self._pools.pop(pool.number, None)
+        pool.joiners.ring()
+        if is_over:
+            self._on_idle(pool)

@@ -1,0 +1,175 @@
+"""The thread that tells the coordinator what is asked for, over one connection, as much as there is in each message."""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+
+from crawlfleet.fleet.pool.commands import Command, Coordinator
+from crawlfleet.fleet.pool.entries import Entry, OpenPool
+from crawlfleet.fleet.pool.open_asks import OpenAsks
+from crawlfleet.fleet.pool.patience import Patience
+from crawlfleet.shared.errors import Unreachable
+from crawlfleet.shared.pools import AskReply, AskRequest
+from crawlfleet.worker.talk.finished import JobFinished, closed
+from crawlfleet.worker.talk.objects.threads import Threads
+
+FULL_PAUSE_S = 0.1
+
+_logger = structlog.get_logger(__name__)
+
+
+class Sender:
+    """Sends asks and commands. Only `put`, `defer` and `ring` may be called by other threads."""
+
+    def __init__(
+        self, dial: Callable[[], Coordinator], session: str, asks: OpenAsks, patience: Patience, threads: Threads
+    ) -> None:
+        self._dial = dial
+        self._session = session
+        self._asks = asks
+        self._patience = patience
+        self._clock = threads.clock
+        self._coordinator: Coordinator | None = None
+        self._commands: deque[Command] = deque()
+        self._deferred: deque[Callable[[], None]] = deque()
+        self._bell = threads.inbox()
+        self._is_resting = False
+        self._not_before = 0.0
+
+    def put(self, command: Command) -> None:
+        """Let a command be carried out."""
+        self._commands.append(command)
+        if self._asks.is_closed:
+            self._fail_commands(closed())
+        self.ring()
+
+    def defer(self, work: Callable[[], None]) -> None:
+        """Let this thread do something. A finalizer may call this, whatever locks are held."""
+        self._deferred.append(work)
+        self._bell.put(None)
+
+    def ring(self) -> None:
+        """Say that there is something to be sent."""
+        if self._is_resting:
+            self._is_resting = False
+            self._bell.put(None)
+
+    def run(self) -> None:
+        """Send until the connection is closed. The top of a thread: its errors reach whoever waits."""
+        while not self._asks.is_closed:
+            try:
+                if not self._step():
+                    self._rest()
+            except Unreachable as error:
+                self._lost(error)
+            except BaseException as error:  # noqa: BLE001  # the top of a thread: whoever waits must hear of it
+                _logger.warning("asking for pages failed", error=repr(error))
+                self._give_up(error)
+                self._patience.pause()
+        self._fail_commands(closed())
+
+    def _step(self) -> bool:
+        """Send one message; say whether there was one."""
+        while self._deferred:
+            self._deferred.popleft()()
+        if self._commands:
+            self._carry_out(self._commands[0])
+        elif self._clock() < self._not_before or (batch := self._asks.next_batch()) is None:
+            return False
+        else:
+            self._send(*batch)
+        self._patience.found()
+        return True
+
+    def _carry_out(self, command: Command) -> None:
+        try:
+            command.carry_out(self._connected(), self._session)
+        except Unreachable:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever the coordinator refuses
+            command.fail(error)
+        with suppress(ValueError):
+            self._commands.remove(command)
+
+    def _send(self, pool: OpenPool, batch: list[Entry]) -> None:
+        """Send asks; of those that cannot be sent together, find the ones that cannot be sent at all."""
+        try:
+            reply = self._connected().ask(
+                AskRequest(session=self._session, pool=pool.number, asks=tuple([entry.ask() for entry in batch]))
+            )
+        except Unreachable:
+            self._asks.put_back(batch)
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever the coordinator refuses, or cannot be sent
+            self._part(pool, batch, error)
+        else:
+            self._note(pool, batch, reply)
+
+    def _part(self, pool: OpenPool, batch: list[Entry], error: Exception) -> None:
+        if len(batch) <= 1:
+            pool.must_open = False
+            self._asks.hand_over([(entry, error) for entry in self._asks.take_out(entry.ticket for entry in batch)])
+            return
+        half = len(batch) // 2
+        try:
+            self._send(pool, batch[:half])
+        except Unreachable:
+            self._asks.put_back(batch[half:])
+            raise
+        self._send(pool, batch[half:])
+
+    def _note(self, pool: OpenPool, batch: list[Entry], reply: AskReply) -> None:
+        if reply.finished:
+            self._asks.fail_all(JobFinished("the crawl is over"), are_over=True)
+            return
+        self._asks.opened(pool, batch[: reply.taken], reply.book)
+        if reply.taken < len(batch):
+            self._not_before = self._clock() + FULL_PAUSE_S
+            self._asks.put_back(batch[reply.taken :])
+
+    def _connected(self) -> Coordinator:
+        if self._coordinator is None:
+            self._coordinator = self._dial()
+        return self._coordinator
+
+    def _rest(self) -> None:
+        """Wait for something to send."""
+        self._is_resting = True
+        timeout_s = None
+        if self._asks.has_queued:
+            timeout_s = max(0.0, self._not_before - self._clock())
+        if not (self._commands or self._deferred or self._asks.is_closed):
+            with suppress(queue.Empty):
+                self._bell.get(timeout=timeout_s)
+        self._is_resting = False
+
+    def _lost(self, error: Unreachable) -> None:
+        self._coordinator = None
+        for command in list(self._commands):
+            if command.is_hasty:
+                self._commands.remove(command)
+                command.fail(error)
+        if self._patience.is_over():
+            self._give_up(error)
+        self._patience.pause()
+
+    def _give_up(self, error: BaseException) -> None:
+        kept = []
+        while self._commands:
+            command = self._commands.popleft()
+            if command.is_kept:
+                kept.append(command)
+            else:
+                command.fail(error)
+        self._commands.extend(kept)
+        self._asks.fail_all(error)
+
+    def _fail_commands(self, error: BaseException) -> None:
+        with suppress(IndexError):
+            while True:
+                self._commands.popleft().fail(error)
