@@ -13,7 +13,7 @@ import msgspec
 from crawlfleet.coordinator.core import admission, budget
 from crawlfleet.coordinator.core.admission import Link
 from crawlfleet.coordinator.core.changes import TaskEvent
-from crawlfleet.coordinator.core.rows import NOT_REACHED, TaskRow, TaskState
+from crawlfleet.coordinator.core.rows import NOT_REACHED, TaskRow, TaskState, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.reasons import Reason, Refusal
@@ -68,16 +68,28 @@ def give_up(turn: Turn, refs: Collection[bytes]) -> None:
     for ref in refs:
         task = turn.tasks[ref]
         if task is not None and task.asked and task.state in (TaskState.PENDING, TaskState.LEASED):
-            drop_if_unwanted(turn, turn.move(task, TaskEvent.UNASKED, asked=False))
+            task = turn.move(task, TaskEvent.UNASKED, asked=False)
+            drop_if_unwanted(turn, task)
+            _recall_if_unwanted(turn, task)
 
 
 def drop_if_unwanted(turn: Turn, task: TaskRow) -> None:
     """Drop a waiting page that is beyond the crawl and that nobody asks for."""
-    is_unwanted = not task.asked and admission.is_beyond(task.depth, turn.policy)
-    if task.state is TaskState.PENDING and task.kind is Kind.PAGE and is_unwanted:
+    if task.state is TaskState.PENDING and _is_unwanted(turn, task):
         budget.give_back(turn, task)
         reason = Reason.CANCELLED if task.depth == NOT_REACHED else Reason.DEPTH
         turn.move(task, TaskEvent.REFUSED, reason=reason, lease=0, reserved=False)
+
+
+def _recall_if_unwanted(turn: Turn, task: TaskRow) -> None:
+    """Have a worker return a page that it may not have started."""
+    lease = turn.leases[task.lease] if task.state is TaskState.LEASED and _is_unwanted(turn, task) else None
+    if lease is not None and not lease.recalled:
+        turn.put(succeed(lease, recalled=True))
+
+
+def _is_unwanted(turn: Turn, task: TaskRow) -> bool:
+    return task.kind is Kind.PAGE and not task.asked and admission.is_beyond(task.depth, turn.policy)
 
 
 def _link(wish: Wish) -> Link:

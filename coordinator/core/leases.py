@@ -69,7 +69,8 @@ def settle_some(turn: Turn, lease: LeaseRow, refs: Collection[bytes]) -> None:
 
 def recalled(turn: Turn, leases: Sequence[LeaseRow]) -> tuple[int, ...]:
     """Return the numbers of leases under which nothing more may start, though they stay open."""
-    return tuple(lease.id for lease in leases if politeness.is_recalled(turn.host(lease.host), lease))
+    rows = [lease for lease in (turn.leases[lease.id] for lease in leases) if lease is not None]
+    return tuple(row.id for row in rows if row.recalled or politeness.is_recalled(turn.host(row.host), row))
 
 
 def under(task: TaskRow, lease: LeaseRow) -> dict[str, Any]:

@@ -208,6 +208,8 @@ class LeaseRow(ResidentRow, frozen=True, kw_only=True):
     slots: int = 1
     #: Its only task is a suspect.
     alone: bool = False
+    #: Nobody wants one of its tasks any more: what has not started comes back.
+    recalled: bool = False
 
     @property
     def key(self) -> int:

@@ -7,6 +7,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+
+class Moved(NamedTuple):
+    """What stands for a page that is elsewhere."""
+
+    to: str
+
+
+Page = str | bytes | Moved
 
 
 class SmallSite(ThreadingHTTPServer):
@@ -14,8 +24,8 @@ class SmallSite(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, pages: Mapping[str, str | bytes]) -> None:
-        self.pages: dict[str, str | bytes] = dict(pages)
+    def __init__(self, pages: Mapping[str, Page]) -> None:
+        self.pages: dict[str, Page] = dict(pages)
         self.requests: list[tuple[str, float]] = []
         self._held: set[str] = set()
         self._asked = threading.Event()
@@ -67,9 +77,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.note(self.path)
         page = self.server.pages.get(self.path)
+        if isinstance(page, Moved):
+            self.send_response(302)
+            self.send_header("Location", page.to)
+            page = ""
+        else:
+            self.send_response(200 if page is not None else 404)
         given = page if page is not None else "nothing here"
         body = given if isinstance(given, bytes) else given.encode()
-        self.send_response(200 if page is not None else 404)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -86,7 +101,7 @@ def page(title: str, *links: str) -> str:
 
 
 @contextmanager
-def serving(pages: Mapping[str, str | bytes]) -> Iterator[SmallSite]:
+def serving(pages: Mapping[str, Page]) -> Iterator[SmallSite]:
     """Serve a site while the block runs."""
     site = SmallSite(pages)
     thread = threading.Thread(target=site.serve_forever, args=(0.02,), daemon=True)

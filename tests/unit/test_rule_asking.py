@@ -340,8 +340,10 @@ def test_what_has_started_goes_on_and_is_dropped_when_it_comes_back(turns: Turns
     busy = host(origins=(ORIGIN,), holders=held_by(3))
     turn = turns(task, held, busy, origin(), numbers(pages_reserved=1))
     asking.give_up(turn, [task.ref])
-    assert turn.batch() == [moved(TaskEvent.UNASKED, task, asked=False)]
-    leases.release(turn, held, started=())
+    assert turn.batch() == [moved(TaskEvent.UNASKED, task, asked=False), put(held, recalled=True)]
+    (recalled,) = turn.leases_of("s")
+    assert leases.recalled(turn, [held]) == (3,)
+    leases.release(turn, recalled, started=())
     row = turn.tasks[task.ref]
     assert row is not None
     assert (row.state, row.reason, row.reserved, turn.ledger.pages_reserved) == (DROPPED, "cancelled", False, 0)
