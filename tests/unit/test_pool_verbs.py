@@ -314,8 +314,8 @@ def test_a_callback_that_fails_disturbs_nobody(fleet_pool: Pool) -> None:
     def fail(_value: object) -> None:
         raise SystemExit("of the callback")
 
-    results = [fleet_pool.apply_async(url, callback=fail) for url in URLS]
-    assert [result.get(SOON_S) for result in results] == ROWS
+    results = [fleet_pool.apply_async(url, callback=fail) for url in URLS[:3]]
+    assert [result.get(SOON_S) for result in results] == ROWS[:3]
     assert fleet_pool.apply(URLS[0]) == ROWS[0]
 
 

@@ -38,7 +38,9 @@ class Asker:
         self._pid = os.getpid()
         self._asks = OpenAsks(self.threads, self._note_idle)
         self._sender = Sender(dial, session, self._asks, Patience(patience_s, self.threads), self.threads)
-        self._collector = Collector(dial, session, self._asks, Patience(patience_s, self.threads), self.threads)
+        self._collector = Collector(
+            dial, session, self._asks, Patience(patience_s, self.threads), self.threads, self._sender.ring
+        )
         self._starting = self.threads.lock()
         self._are_started = False
         self._own: set[int] = set()
@@ -67,7 +69,7 @@ class Asker:
 
     def ask(self, pool: OpenPool, entries: Iterable[Entry]) -> None:
         """Ask for pages; raise `ValueError` if the pool is terminated or the connection closed."""
-        self._asks.add(pool, entries)
+        self._asks.add(pool, entries, self.threads.clock())
         self._sender.ring()
         self._collector.ring()
 

@@ -24,8 +24,16 @@ class Collector:
     """Collects answers as long as anything is open. Only `ring` may be called by other threads."""
 
     def __init__(
-        self, dial: Callable[[], Coordinator], session: str, asks: OpenAsks, patience: Patience, threads: Threads
+        self,
+        dial: Callable[[], Coordinator],
+        session: str,
+        asks: OpenAsks,
+        patience: Patience,
+        threads: Threads,
+        wake: Callable[[], None],
     ) -> None:
+        """`wake` is called when asks are to be sent again."""
+        self._wake = wake
         self._dial = dial
         self._session = session
         self._asks = asks
@@ -68,7 +76,8 @@ class Collector:
         self._cursor, self._book = (0 if is_lost else page.cursor), page.book
         if page.settled:
             self._answer(page.settled)
-        self._asks.see_book(page.book, lost=is_lost)
+        if self._asks.see_book(page.book, lost=is_lost):
+            self._wake()
         if page.finished:
             self._asks.fail_all(JobFinished("the crawl is over"), are_over=True)
 
@@ -84,10 +93,8 @@ class Collector:
         if not isinstance(error, Unreachable):
             _logger.warning("collecting pages failed", error=repr(error))
             self._asks.fail_all(error)
-        elif not self._asks.are_any:
-            self._patience.renew()  # nobody waits: whoever asks next begins with all of it
-        elif self._patience.is_over():
-            self._asks.fail_all(error)
+        elif (given_up := self._patience.given_up()) is not None:
+            self._asks.fail_old(error, given_up)
         self._patience.pause()
 
 

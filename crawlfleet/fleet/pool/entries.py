@@ -26,7 +26,19 @@ class Feeder(Protocol):
 class Entry:
     """One ask. `place` is its owner's; the other attributes below belong to the open asks."""
 
-    __slots__ = ("book", "follow", "is_queued", "owner", "place", "pool", "priority", "ticket", "url", "was_sent")
+    __slots__ = (
+        "asked_at",
+        "book",
+        "follow",
+        "is_queued",
+        "owner",
+        "place",
+        "pool",
+        "priority",
+        "ticket",
+        "url",
+        "was_sent",
+    )
 
     def __init__(self, owner: Owner, place: int, url: str, priority: int | None, follow: bool) -> None:
         self.owner = owner
@@ -41,6 +53,7 @@ class Entry:
         self.book = ""
 
     pool: OpenPool
+    asked_at: float
 
     def ask(self) -> Ask:
         """Return the message."""

@@ -53,7 +53,7 @@ class OpenAsks:
             self._pools[pool.number] = pool
             return pool
 
-    def add(self, pool: OpenPool, entries: Iterable[Entry]) -> None:
+    def add(self, pool: OpenPool, entries: Iterable[Entry], now: float) -> None:
         """Queue asks; raise `ValueError` if the pool is terminated, or the connection closed."""
         with self._lock:
             if self.is_closed:
@@ -63,6 +63,7 @@ class OpenAsks:
             for entry in entries:
                 entry.ticket = next(self._tickets)
                 entry.pool = pool
+                entry.asked_at = now
                 self._entries[entry.ticket] = entry
                 pool.queue.append(entry)
                 pool.asked += 1
@@ -113,11 +114,6 @@ class OpenAsks:
         return bool(self._line)
 
     @property
-    def are_any(self) -> bool:
-        """Whether any ask is open."""
-        return bool(self._entries)
-
-    @property
     def are_awaited(self) -> bool:
         """Whether answers, or the news of another book, have to be collected."""
         with self._lock:
@@ -140,14 +136,14 @@ class OpenAsks:
                 entry.book = book
         self.see_book(book)
 
-    def see_book(self, book: str, *, lost: bool = False) -> None:
-        """Ask again for what is in another book than the coordinator's, and open pools again.
+    def see_book(self, book: str, *, lost: bool = False) -> bool:
+        """Ask again for what is in another book than the coordinator's, and open pools again; say whether any.
 
         `lost`: answers to asks in the coordinator's own book may have been forgotten.
         """
         with self._lock:
             if book == self._book and not lost:
-                return
+                return False
             is_first, self._book = not self._book, book
             for entry in self._entries.values():
                 if not entry.is_queued and (lost or entry.book != book) and not (is_first and not entry.book):
@@ -158,6 +154,7 @@ class OpenAsks:
                 if pool.is_known and not is_first:
                     pool.must_open = True
                     self._line_up(pool)
+            return bool(self._line)
 
     def take_out(self, tickets: Iterable[int]) -> list[Entry]:
         """Take out entries that are open, to answer them."""
@@ -210,6 +207,15 @@ class OpenAsks:
                     pool.is_known = pool.must_open = False
         self._abort([feeder for pool in pools for feeder in list(pool.feeders)], lambda _url: error)
         self.hand_over([(entry, error) for entry in self.take_all(lambda _entry: True)])
+
+    def fail_old(self, error: BaseException, until: float) -> None:
+        """Answer what was asked for until a time with an error; those who have asked for it ask for no more."""
+        entries = self.take_all(lambda entry: entry.asked_at <= until)
+        owners: set[object] = {entry.owner for entry in entries}
+        with self._lock:
+            feeders = [feeder for pool in self._pools.values() for feeder in pool.feeders if feeder in owners]
+        self._abort(feeders, lambda _url: error)
+        self.hand_over([(entry, error) for entry in entries])
 
     def close_pool(self, pool: OpenPool) -> None:
         """Let a pool end as soon as nothing of it is open."""

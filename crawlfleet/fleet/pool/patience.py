@@ -19,19 +19,12 @@ class Patience:
         """Note that the coordinator answers."""
         self._lost_at, self._pause_s = None, FIRST_PAUSE_S
 
-    def renew(self) -> None:
-        """Begin again with all patience."""
-        self._lost_at = None
-
-    def is_over(self) -> bool:
-        """Note that it does not; say whether that lasts for too long. The next loss has all patience again."""
+    def given_up(self) -> float | None:
+        """Note that it does not answer. Who waits since the returned time or before has waited for too long."""
         now = self._threads.clock()
         if self._lost_at is None:
             self._lost_at = now
-        if now <= self._lost_at + self._patience_s:
-            return False
-        self._lost_at = None
-        return True
+        return now - self._patience_s if now > self._lost_at + self._patience_s else None
 
     def pause(self) -> None:
         """Let the calling thread sleep, longer each time."""

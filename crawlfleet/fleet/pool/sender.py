@@ -35,7 +35,8 @@ class Sender:
         self._patience = patience
         self._clock = threads.clock
         self._coordinator: Coordinator | None = None
-        self._commands: deque[Command] = deque()
+        # Each with the time since when it waits.
+        self._commands: deque[tuple[Command, float]] = deque()
         self._deferred: deque[Callable[[], None]] = deque()
         self._bell = threads.inbox()
         self._is_resting = False
@@ -43,7 +44,7 @@ class Sender:
 
     def put(self, command: Command) -> None:
         """Let a command be carried out."""
-        self._commands.append(command)
+        self._commands.append((command, self._clock()))
         if self._asks.is_closed:
             self._fail_commands(closed())
         self.ring()
@@ -69,7 +70,8 @@ class Sender:
                 self._lost(error)
             except BaseException as error:  # noqa: BLE001  # the top of a thread: whoever waits must hear of it
                 _logger.warning("asking for pages failed", error=repr(error))
-                self._give_up(error)
+                self._fail_commands(error, lambda command, _since: not command.is_kept)
+                self._asks.fail_all(error)
                 self._patience.pause()
         self._fail_commands(closed())
 
@@ -78,7 +80,7 @@ class Sender:
         while self._deferred:
             self._deferred.popleft()()
         if self._commands:
-            self._carry_out(self._commands[0])
+            self._carry_out(*self._commands[0])
         elif self._clock() < self._not_before or (batch := self._asks.next_batch()) is None:
             return False
         else:
@@ -86,7 +88,7 @@ class Sender:
         self._patience.found()
         return True
 
-    def _carry_out(self, command: Command) -> None:
+    def _carry_out(self, command: Command, since: float) -> None:
         try:
             command.carry_out(self._connected(), self._session)
         except Unreachable:
@@ -94,7 +96,7 @@ class Sender:
         except Exception as error:  # noqa: BLE001  # whatever the coordinator refuses
             command.fail(error)
         with suppress(ValueError):
-            self._commands.remove(command)
+            self._commands.remove((command, since))
 
     def _send(self, pool: OpenPool, batch: list[Entry]) -> None:
         """Send asks; of those that cannot be sent together, find the ones that cannot be sent at all."""
@@ -150,26 +152,23 @@ class Sender:
 
     def _lost(self, error: Unreachable) -> None:
         self._coordinator = None
-        for command in list(self._commands):
-            if command.is_hasty:
-                self._commands.remove(command)
-                command.fail(error)
-        if self._patience.is_over():
-            self._give_up(error)
+        given_up = self._patience.given_up()
+
+        def has_waited(command: Command, since: float) -> bool:
+            return given_up is not None and since <= given_up and not command.is_kept
+
+        self._fail_commands(error, lambda command, since: command.is_hasty or has_waited(command, since))
+        if given_up is not None:
+            self._asks.fail_old(error, given_up)
         self._patience.pause()
 
-    def _give_up(self, error: BaseException) -> None:
+    def _fail_commands(self, error: BaseException, which: Callable[[Command, float], bool] = lambda *_: True) -> None:
         kept = []
-        while self._commands:
-            command = self._commands.popleft()
-            if command.is_kept:
-                kept.append(command)
-            else:
-                command.fail(error)
-        self._commands.extend(kept)
-        self._asks.fail_all(error)
-
-    def _fail_commands(self, error: BaseException) -> None:
         with suppress(IndexError):
             while True:
-                self._commands.popleft().fail(error)
+                command, since = self._commands.popleft()
+                if which(command, since):
+                    command.fail(error)
+                else:
+                    kept.append((command, since))
+        self._commands.extendleft(reversed(kept))
