@@ -130,9 +130,14 @@ class Asker:
         if threading.get_ident() in self._own:
             raise RuntimeError("a callback of a pool cannot wait for a page: its thread is the one that brings it")
 
+    @property
+    def is_at_home(self) -> bool:
+        """Whether this process made it: a forked one did not."""
+        return os.getpid() == self._pid
+
     def check_process(self) -> None:
         """Raise `RuntimeError` in a forked process."""
-        if os.getpid() != self._pid:
+        if not self.is_at_home:
             raise RuntimeError("this connection to the crawl was made before a fork: connect() in each process")
 
     def close(self) -> None:

@@ -58,6 +58,7 @@ class Collector:
                 self._step()
             except BaseException as error:  # noqa: BLE001  # the top of a thread: whoever waits must hear of it
                 self._lost(error)
+        self._coordinator = None
 
     def _step(self) -> None:
         self._is_resting = True

@@ -17,6 +17,7 @@ class PageIterator(Iterator[Any]):
     """
 
     def __init__(self, asker: Asker, stream: Stream, *, return_exceptions: bool = False) -> None:
+        self._asker = asker
         self._stream = stream
         self._returns_exceptions = return_exceptions
         finalizer = weakref.finalize(self, asker.later, stream.stop)
@@ -33,8 +34,9 @@ class PageIterator(Iterator[Any]):
         return self.next()
 
     def close(self) -> None:
-        """Stop asking, and take back what is open."""
-        self._stream.stop()
+        """Stop asking, and take back what is open. A forked process leaves that to its parent."""
+        if self._asker.is_at_home:
+            self._stream.stop()
 
 
 def within(iterator: PageIterator, until: float | None, clock: Callable[[], float]) -> Iterator[Any]:

@@ -58,7 +58,7 @@ class OpenAsks:
         with self._lock:
             if self.is_closed:
                 raise closed()
-            if pool.is_terminated:
+            if pool.is_terminated or pool.is_over:
                 raise not_running()
             for entry in entries:
                 entry.ticket = next(self._tickets)
@@ -68,13 +68,15 @@ class OpenAsks:
                 pool.queue.append(entry)
                 pool.asked += 1
             self._line_up(pool)
+        if self.is_closed:  # meanwhile, by a signal handler
+            self.fail_all(closed(), are_over=True)
 
     def add_feeder(self, pool: OpenPool, feeder: Feeder) -> None:
         """Note a feeder: the pool is open as long as it feeds."""
         with self._lock:
             if self.is_closed:
                 raise closed()
-            if pool.is_terminated:
+            if pool.is_terminated or pool.is_over:
                 raise not_running()
             pool.feeders.add(feeder)
 
@@ -145,7 +147,7 @@ class OpenAsks:
             if book == self._book and not lost:
                 return False
             is_first, self._book = not self._book, book
-            for entry in self._entries.values():
+            for entry in list(self._entries.values()):
                 if not entry.is_queued and (lost or entry.book != book) and not (is_first and not entry.book):
                     entry.is_queued = True
                     entry.pool.queue.append(entry)
@@ -170,7 +172,7 @@ class OpenAsks:
     def take_all(self, of: Callable[[Entry], bool]) -> list[Entry]:
         """Take out entries, to answer them."""
         with self._lock:
-            return self.take_out([ticket for ticket, entry in self._entries.items() if of(entry)])
+            return self.take_out([ticket for ticket, entry in list(self._entries.items()) if of(entry)])
 
     def is_open(self, entry: Entry) -> bool:
         return entry.ticket in self._entries

@@ -129,6 +129,7 @@ class Pool:
 
     def close(self) -> None:
         """Ask for no more. What was asked for is still answered."""
+        self._asker.check_process()
         self._asker.close_pool(self._open)
 
     def terminate(self) -> None:

@@ -46,7 +46,7 @@ class Sender:
         """Let a command be carried out."""
         self._commands.append((command, self._clock()))
         if self._asks.is_closed:
-            self._fail_commands(closed())
+            self._fail_commands(closed(), _may_be_dropped)
         self.ring()
 
     def defer(self, work: Callable[[], None]) -> None:
@@ -70,10 +70,11 @@ class Sender:
                 self._lost(error)
             except BaseException as error:  # noqa: BLE001  # the top of a thread: whoever waits must hear of it
                 _logger.warning("asking for pages failed", error=repr(error))
-                self._fail_commands(error, lambda command, _since: not command.is_kept)
+                self._fail_commands(error, _may_be_dropped)
                 self._asks.fail_all(error)
                 self._patience.pause()
-        self._fail_commands(closed())
+        self._fail_commands(closed(), _may_be_dropped)
+        self._coordinator = None
 
     def _step(self) -> bool:
         """Send one message; say whether there was one."""
@@ -81,10 +82,13 @@ class Sender:
             self._deferred.popleft()()
         if self._commands:
             self._carry_out(*self._commands[0])
-        elif self._clock() < self._not_before or (batch := self._asks.next_batch()) is None:
+        elif not self._asks.has_queued or self._clock() < self._not_before:
             return False
         else:
-            self._send(*batch)
+            coordinator = self._connected()
+            if (batch := self._asks.next_batch()) is None:
+                return False
+            self._send(coordinator, *batch)
         self._patience.found()
         return True
 
@@ -98,32 +102,32 @@ class Sender:
         with suppress(ValueError):
             self._commands.remove((command, since))
 
-    def _send(self, pool: OpenPool, batch: list[Entry]) -> None:
+    def _send(self, coordinator: Coordinator, pool: OpenPool, batch: list[Entry]) -> None:
         """Send asks; of those that cannot be sent together, find the ones that cannot be sent at all."""
         try:
-            reply = self._connected().ask(
+            reply = coordinator.ask(
                 AskRequest(session=self._session, pool=pool.number, asks=tuple([entry.ask() for entry in batch]))
             )
         except Unreachable:
             self._asks.put_back(batch)
             raise
         except Exception as error:  # noqa: BLE001  # whatever the coordinator refuses, or cannot be sent
-            self._part(pool, batch, error)
+            self._part(coordinator, pool, batch, error)
         else:
             self._note(pool, batch, reply)
 
-    def _part(self, pool: OpenPool, batch: list[Entry], error: Exception) -> None:
+    def _part(self, coordinator: Coordinator, pool: OpenPool, batch: list[Entry], error: Exception) -> None:
         if len(batch) <= 1:
             pool.must_open = False
             self._asks.hand_over([(entry, error) for entry in self._asks.take_out(entry.ticket for entry in batch)])
             return
         half = len(batch) // 2
         try:
-            self._send(pool, batch[:half])
+            self._send(coordinator, pool, batch[:half])
         except Unreachable:
             self._asks.put_back(batch[half:])
             raise
-        self._send(pool, batch[half:])
+        self._send(coordinator, pool, batch[half:])
 
     def _note(self, pool: OpenPool, batch: list[Entry], reply: AskReply) -> None:
         if reply.finished:
@@ -162,7 +166,7 @@ class Sender:
             self._asks.fail_old(error, given_up)
         self._patience.pause()
 
-    def _fail_commands(self, error: BaseException, which: Callable[[Command, float], bool] = lambda *_: True) -> None:
+    def _fail_commands(self, error: BaseException, which: Callable[[Command, float], bool]) -> None:
         kept = []
         with suppress(IndexError):
             while True:
@@ -172,3 +176,7 @@ class Sender:
                 else:
                     kept.append((command, since))
         self._commands.extendleft(reversed(kept))
+
+
+def _may_be_dropped(command: Command, _since: float) -> bool:
+    return not command.is_kept
