@@ -68,8 +68,7 @@ class OpenAsks:
                 pool.queue.append(entry)
                 pool.asked += 1
             self._line_up(pool)
-        if self.is_closed:  # meanwhile, by a signal handler
-            self.fail_all(closed(), are_over=True)
+        self._see_close()
 
     def add_feeder(self, pool: OpenPool, feeder: Feeder) -> None:
         """Note a feeder: the pool is open as long as it feeds."""
@@ -240,6 +239,11 @@ class OpenAsks:
         self.fail_all(closed(), are_over=True)
         for pool in list(self._pools.values()):
             pool.joiners.ring()
+
+    def _see_close(self) -> None:
+        """Answer what a thread has added while a signal handler, which interrupted it, closed the connection."""
+        if self.is_closed:
+            self.fail_all(closed(), are_over=True)
 
     def _abort(self, feeders: Iterable[Feeder], error_of: Callable[[str], BaseException]) -> None:
         for feeder in feeders:
