@@ -90,8 +90,6 @@ def _meaning(reason: str) -> str:
         return reasons.Reason(reason).meaning
     if reason.startswith("http_"):
         return f"The server answered with status {reason.removeprefix('http_')}."
-    if reason == "cancelled":
-        return "The program that asked for it took that back."
     return ""
 
 

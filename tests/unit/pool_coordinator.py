@@ -178,7 +178,7 @@ class FakeCoordinator:
                     ticket=ticket,
                     url=url,
                     status=failure.status,
-                    failed=not is_refused,
+                    failed=True,
                     refused=is_refused,
                     reason=failure.reason,
                     detail=failure.detail,

@@ -54,7 +54,7 @@ def test_a_page_that_asks_not_to_be_indexed_has_no_rows_but_did_not_fail() -> No
             "http://a/ failed: sold out.",
         ),
         (
-            Settled(ticket=1, url="http://a/", refused=True, reason="robots"),
+            Settled(ticket=1, url="http://a/", failed=True, refused=True, reason="robots"),
             PageRefused,
             "http://a/ was refused: robots. The robots.txt of the site forbids it.",
         ),
@@ -78,5 +78,5 @@ def test_an_error_travels_with_all_that_it_knows() -> None:
 def test_the_rule_of_a_refusal_is_its_reason() -> None:
     assert cancelled("http://a/").rule == "cancelled"
     assert str(cancelled("http://a/")) == (
-        "http://a/ was refused: cancelled. The program that asked for it took that back."
+        "http://a/ was refused: cancelled. Whoever asked for the page took that back, and nothing else led to it."
     )

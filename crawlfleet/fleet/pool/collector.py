@@ -42,6 +42,7 @@ class Collector:
         self._cursor = 0
         # The book that the cursor belongs to.
         self._book = ""
+        self._poll_s = COLLECT_S
         self._bell = threads.inbox()
         self._is_resting = False
 
@@ -68,7 +69,8 @@ class Collector:
         self._is_resting = False
         if self._coordinator is None:
             self._coordinator = self._dial()
-        page = self._coordinator.collect(self._session, self._cursor, COLLECT_S)
+        page = self._coordinator.collect(self._session, self._cursor, self._poll_s)
+        self._poll_s = COLLECT_S
         self._patience.found()
         self._take(page)
 
@@ -89,13 +91,13 @@ class Collector:
         self._asks.hand_over([(entry, _outcome(by_ticket[entry.ticket], entry)) for entry in entries])
 
     def _lost(self, error: BaseException) -> None:
-        # Another incarnation of the coordinator counts anew.
-        self._coordinator, self._cursor, self._book = None, 0, ""
+        # Another incarnation of the coordinator counts anew, and has another book: that should be known at once.
+        self._coordinator, self._cursor, self._book, self._poll_s = None, 0, "", 0.0
         if not isinstance(error, Unreachable):
             _logger.warning("collecting pages failed", error=repr(error))
             self._asks.fail_all(error)
         elif (given_up := self._patience.given_up()) is not None:
-            self._asks.fail_old(error, given_up)
+            self._asks.fail_some(error, lambda entry: entry.asked_at <= given_up)
         self._patience.pause()
 
 

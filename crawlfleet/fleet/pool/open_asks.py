@@ -209,9 +209,9 @@ class OpenAsks:
         self._abort([feeder for pool in pools for feeder in list(pool.feeders)], lambda _url: error)
         self.hand_over([(entry, error) for entry in self.take_all(lambda _entry: True)])
 
-    def fail_old(self, error: BaseException, until: float) -> None:
-        """Answer what was asked for until a time with an error; those who have asked for it ask for no more."""
-        entries = self.take_all(lambda entry: entry.asked_at <= until)
+    def fail_some(self, error: BaseException, which: Callable[[Entry], bool]) -> None:
+        """Answer some that are open with an error; those who have asked for them ask for no more."""
+        entries = self.take_all(which)
         owners: set[object] = {entry.owner for entry in entries}
         with self._lock:
             feeders = [feeder for pool in self._pools.values() for feeder in pool.feeders if feeder in owners]

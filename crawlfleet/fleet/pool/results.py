@@ -9,8 +9,6 @@ from crawlfleet.shared.errors import PageFailed, PageRefused
 from crawlfleet.shared.pools import Settled
 from crawlfleet.shared.reasons import Reason
 
-CANCELLED = "cancelled"
-
 
 class Rows(list[Any]):
     """The rows of one page, a list.
@@ -36,7 +34,7 @@ Outcome: TypeAlias = Rows | BaseException
 
 def outcome_of(settled: Settled, url: str) -> Outcome:
     """Return the rows of a page that was asked for as `url`, or the error that says why there are none."""
-    if not settled.reason or settled.reason == Reason.NOINDEX:
+    if not settled.failed:
         return Rows(settled.rows, url, settled.url, settled.status)
     kind = PageRefused if settled.refused else PageFailed
     return kind(url, settled.reason, settled.status, settled.detail)
@@ -44,4 +42,4 @@ def outcome_of(settled: Settled, url: str) -> Outcome:
 
 def cancelled(url: str) -> PageRefused:
     """Return the error of a page that was asked for, but is not wanted any more."""
-    return PageRefused(url, CANCELLED)
+    return PageRefused(url, Reason.CANCELLED.value)

@@ -131,7 +131,10 @@ class Sender:
 
     def _note(self, pool: OpenPool, batch: list[Entry], reply: AskReply) -> None:
         if reply.finished:
-            self._asks.fail_all(JobFinished("the crawl is over"), are_over=True)
+            # Earlier asks may have been answered: the collector sees to them.
+            pool.must_open = False
+            refused = {entry.ticket for entry in batch}
+            self._asks.fail_some(JobFinished("the crawl is over"), lambda entry: entry.ticket in refused)
             return
         self._asks.opened(pool, batch[: reply.taken], reply.book)
         if reply.taken < len(batch):
@@ -163,7 +166,7 @@ class Sender:
 
         self._fail_commands(error, lambda command, since: command.is_hasty or has_waited(command, since))
         if given_up is not None:
-            self._asks.fail_old(error, given_up)
+            self._asks.fail_some(error, lambda entry: entry.asked_at <= given_up)
         self._patience.pause()
 
     def _fail_commands(self, error: BaseException, which: Callable[[Command, float], bool]) -> None:
