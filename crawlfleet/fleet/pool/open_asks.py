@@ -202,11 +202,11 @@ class OpenAsks:
     def fail_all(self, error: BaseException, *, are_over: bool = False) -> None:
         """Answer everything that is open with an error. `are_over`: the coordinator has no pools any more."""
         with self._lock:
-            pools = list(self._pools.values())
-            for pool in pools:
-                if are_over:
+            feeders = [feeder for pool in self._pools.values() for feeder in pool.feeders]
+            if are_over:
+                for pool in self._pools.values():
                     pool.is_known = pool.must_open = False
-        self._abort([feeder for pool in pools for feeder in list(pool.feeders)], lambda _url: error)
+        self._abort(feeders, lambda _url: error)
         self.hand_over([(entry, error) for entry in self.take_all(lambda _entry: True)])
 
     def fail_some(self, error: BaseException, which: Callable[[Entry], bool]) -> None:
