@@ -184,8 +184,8 @@ class Ack(Message, frozen=True, kw_only=True):
 class Hello(Message, frozen=True, kw_only=True):
     """A session opens. `session` is chosen by the worker and stays the same across reconnects; `replaces` names the
     session of a worker process that is known to be dead, so that its tasks return at once; `began` names those of its
-    tasks that are known to have begun although it did not report that. `fetches` False: a program, which gets no share of
-    a host's slots until it asks for tasks."""
+    tasks that are known to have begun although it did not report that. `fetches` False: a program, which gets no share
+    of a host's slots until it asks for tasks."""
 
     session: str
     protocol_major: int = PROTOCOL_MAJOR
