@@ -30,7 +30,6 @@ from tests.acceptance.processes import descendants
 
 JOB = """\
 name: site
-seeds: [{seed}]
 politeness: {{delay: 0s, per_host: {per_host}}}
 items:
   - name: page
@@ -43,6 +42,7 @@ PATIENCE_S = 60.0
 LOOK_EVERY_S = 0.02
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 Beside: TypeAlias = Callable[[Path], AbstractContextManager[object]]
+JobText: TypeAlias = Callable[[str], str]
 
 
 class Setting(NamedTuple):
@@ -61,12 +61,19 @@ class Cost(NamedTuple):
     workers_s: float
 
 
-def crawl(setting: Setting, root: Path, folder: Path, beside: Beside | None = None) -> Cost:
-    """Crawl a site once. `beside` is a program that has a session from its begin on, before the workers start."""
+def crawl(
+    setting: Setting, root: Path, folder: Path, beside: Beside | None = None, seeds: JobText = "seeds: [{}]\n".format
+) -> Cost:
+    """Crawl a site once. `beside` is a program that has a session from its begin on, before the workers start.
+
+    `seeds` returns lines of the job with its seeds, by the address of the site. Without any, the crawl waits for the
+    program.
+    """
     site = NginxSite(root, folder / "nginx")
-    text = JOB.format(seed=site.base, per_host=PER_HOST, durability=setting.durability)
+    text = JOB.format(per_host=PER_HOST, durability=setting.durability) + seeds(site.base)
     (folder / "site.yaml").write_text(text, encoding="utf-8")
-    with _started(folder, "coordinator", "site.yaml", "--join-file", "join") as coordinator:
+    waits = ("--wait",) if "seeds: []" in text else ()
+    with _started(folder, "coordinator", "site.yaml", "--join-file", "join", *waits) as coordinator:
         join = folder / "join"
         workers = ("worker", "--join-file", "join", "--processes", str(setting.workers))
         with beside(join) if beside is not None else nullcontext(), _started(folder, *workers) as node:

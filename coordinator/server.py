@@ -97,7 +97,7 @@ class Pools:
 
     def collect(self, session: str, after: int, timeout_s: float) -> bytes:
         """Return the answers to a session's asks, as soon as there are any."""
-        return encode(self._post.collect(_text(session), int(after), float(timeout_s)))
+        return self._post.collect(_text(session), int(after), float(timeout_s))
 
 
 class Control:

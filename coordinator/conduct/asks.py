@@ -79,9 +79,8 @@ class Asks:
         """Return how many asks of a session may be taken."""
         return max(0, min(MAX_OPEN_ASKS - len(self._books[session].waits), MAX_ALL_ASKS - self._open))
 
-    def wait(self, session: str, ticket: int, ref: bytes, turn: Turn) -> None:
-        """Let an ask wait for a known page, or answer it if that is settled. `turn` reads it."""
-        *_, task = redirects(turn, ref)
+    def wait(self, session: str, ticket: int, task: TaskRow) -> None:
+        """Let an ask wait for a page, or answer it if that is settled."""
         if task.state in FINAL:
             self._answer(session, ticket, _answer_of(task, ticket))
             return
@@ -99,10 +98,14 @@ class Asks:
 
     def note(self, changes: Sequence[Change], turn: Turn) -> None:
         """Find the answers in changes that the store has taken; `turn` reads it."""
+        waiting = self._waiting
         for change in changes:
-            if isinstance(change, TaskMoved) and change.task.state in FINAL and change.task.ref in self._waiting:
-                for session, ticket in tuple(self._waiting.get(change.task.ref, ())):
-                    self.wait(session, ticket, change.task.ref, turn)
+            if isinstance(change, TaskMoved) and change.task.state in FINAL and change.task.ref in waiting:
+                task = change.task
+                if task.outcome is Outcome.REDIRECTED:
+                    *_, task = redirects(turn, task.ref)
+                for session, ticket in tuple(waiting[change.task.ref]):
+                    self.wait(session, ticket, task)
 
     def awaited(self, session: str, ticket: int) -> bytes | None:
         """Return the page that an open ask waits for."""

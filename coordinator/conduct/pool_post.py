@@ -8,19 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import msgspec
 from msgspec.structs import replace
 
 from crawlfleet.coordinator.conduct.asks import Answered
 from crawlfleet.coordinator.conduct.boxes import Boxes
 from crawlfleet.coordinator.frontier.port import ResultLog
 from crawlfleet.coordinator.results.rows import as_list
-from crawlfleet.shared.messages import encode
-from crawlfleet.shared.pools import MAX_ASKS, Settled, SettledPage
+from crawlfleet.shared.messages import Message, encode
+from crawlfleet.shared.pools import MAX_ASKS, Settled
 
 #: Answers of more bytes together are collected in several turns.
 MAX_PAGE_BYTES = 4 * 1024 * 1024
 #: Sessions have a box while they hold pools open: there are never so many.
 MAX_SESSIONS = 1_000_000
+
+
+class _EncodedPage(Message, frozen=True, kw_only=True):
+    """A `SettledPage` whose answers are encoded already."""
+
+    book: str
+    cursor: int
+    settled: tuple[msgspec.Raw, ...]
+    finished: bool
 
 
 class PoolPost:
@@ -36,22 +46,25 @@ class PoolPost:
         """Deliver committed answers, by session and ticket; None says that a session has ended."""
         self._boxes.deliver(answers)
 
-    def collect(self, session: str, after: int, timeout_s: float) -> SettledPage:
-        """Wait until there are answers beyond the cursor `after`, and return them; those up to it are forgotten."""
+    def collect(self, session: str, after: int, timeout_s: float) -> bytes:
+        """Wait until there are answers beyond the cursor `after`; return them as an encoded `SettledPage`.
+
+        Those up to the cursor are forgotten.
+        """
         # Before the answers: a book that is begun meanwhile may have others.
         book = self._book_of(session)
         after, answers = self._boxes.wait(session, after, timeout_s, MAX_ASKS)
-        settled: list[Settled] = []
+        settled: list[msgspec.Raw] = []
         room = MAX_PAGE_BYTES
         for number, answered in answers:
-            whole, size_bytes = self._whole(answered)
-            room -= size_bytes
+            whole = encode(self._whole(answered))
+            room -= len(whole)
             if settled and room < 0:
                 break
-            settled.append(whole)
+            settled.append(msgspec.Raw(whole))
             after = number
         is_last = self._finished and len(settled) == len(answers) < MAX_ASKS
-        return SettledPage(book=book, cursor=after, settled=tuple(settled), finished=is_last)
+        return encode(_EncodedPage(book=book, cursor=after, settled=tuple(settled), finished=is_last))
 
     def finish(self) -> None:
         """Say to all who wait that the crawl is over: no answer will come any more."""
@@ -62,10 +75,7 @@ class PoolPost:
         """Let nobody wait any more: the coordinator stops."""
         self._boxes.close()
 
-    def _whole(self, answered: Answered) -> tuple[Settled, int]:
-        """Return an answer with its rows, and its size."""
-        settled = answered.settled
+    def _whole(self, answered: Answered) -> Settled:
+        """Return an answer with its rows."""
         result = self._log.result(answered.ref) if answered.ref else None
-        if result is not None:
-            settled = replace(settled, rows=as_list(result.rows))
-        return settled, len(encode(settled))
+        return answered.settled if result is None else replace(answered.settled, rows=as_list(result.rows))

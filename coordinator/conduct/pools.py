@@ -93,7 +93,7 @@ class Pools:
     def note(self, changes: Sequence[Change]) -> None:
         """Find answers to asks in the changes that the store has taken."""
         if self._asks.are_open:
-            self._asks.note(changes, self._reader())
+            self._asks.note(changes, Turn(self._store, self._policy, 0.0))
 
     def take_answers(self) -> list[tuple[str, int, Answered | None]]:
         """Return the answers since the last time, for `PoolPost.deliver` once they are committed."""
@@ -107,16 +107,16 @@ class Pools:
         """Ask for pages in one turn; answer at once what is refused or settled."""
         wishes = [(ask.ticket, wish) for ask in asks if (wish := self._wish(ask)) is not None]
         found = self._turns.run(partial(asking.ask, wishes=[wish for _, wish in wishes]), now) if wishes else []
-        refused = {ask.ticket: (ask.url[:MAX_URL_CHARS], Reason.NOT_HTTP) for ask in asks}
-        reader = self._reader()
-        for (ticket, wish), (ref, refusal) in zip(wishes, found, strict=True):
-            del refused[ticket]
-            if refusal:
-                refused[ticket] = (wish.url[:LONGEST_URL_CHARS], refusal)
+        for (ticket, wish), task in zip(wishes, found, strict=True):
+            if isinstance(task, Reason):
+                self._asks.refuse(session, ticket, wish.url[:LONGEST_URL_CHARS], task)
             else:
-                self._asks.wait(session, ticket, ref, reader)
-        for ticket, (url, reason) in refused.items():
-            self._asks.refuse(session, ticket, url, reason)
+                self._asks.wait(session, ticket, task)
+        if len(wishes) < len(asks):
+            known = {ticket for ticket, _ in wishes}
+            for ask in asks:
+                if ask.ticket not in known:
+                    self._asks.refuse(session, ask.ticket, ask.url[:MAX_URL_CHARS], Reason.NOT_HTTP)
 
     def _wish(self, ask: Ask) -> Wish | None:
         """Return an ask with its canonical URL; None if it has none."""
@@ -132,9 +132,6 @@ class Pools:
         row = self._store.rows(PoolRow, (session,)).get(session)
         if row is not None:
             self._turns.run(lambda turn: turn.remove(succeed(row)), now)
-
-    def _reader(self) -> Turn:
-        return Turn(self._store, self._policy, 0.0)
 
 
 def _keep_open(turn: Turn, session: str) -> None:

@@ -16,7 +16,7 @@ from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import NOT_REACHED, TaskRow, TaskState, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.shared.messages import Kind, Outcome
-from crawlfleet.shared.reasons import Reason, Refusal
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.urls import page_fingerprint
 
 
@@ -28,15 +28,27 @@ class Wish(msgspec.Struct, frozen=True):
     follow: bool = False
 
 
-def ask(turn: Turn, wishes: Sequence[Wish]) -> list[tuple[bytes, Refusal]]:
-    """Ask for pages; return for each the fingerprint of the task that answers it, or why there is none.
+def ask(turn: Turn, wishes: Sequence[Wish]) -> list[TaskRow | Reason]:
+    """Ask for pages; return for each the task that answers it, or why there is none.
 
-    The task of a redirected page that is known to redirect is that of its target.
+    The task of a page that is known to redirect is that of its target.
     """
     links = [_link(wish) for wish in wishes]
     turn.tasks.read(link.ref for link in links)
     admission.want(turn, links)
-    return [_ask(turn, wish, link) for wish, link in zip(wishes, links, strict=True)]
+    known = {link.ref for link in links if turn.tasks[link.ref] is not None}
+    admission.admit(turn, [link for link in links if link.ref not in known or link.depth == 0])
+    found: list[TaskRow | Reason] = []
+    for wish, link in zip(wishes, links, strict=True):
+        task = turn.tasks[link.ref]
+        if task is None:
+            found.append(admission.refusal_of(turn, link) or Reason.HOST)
+        elif link.ref in known:
+            found.append(want_page(turn, link.ref, wish.priority))
+        else:
+            known.add(link.ref)
+            found.append(task)
+    return found
 
 
 def want_page(turn: Turn, ref: bytes, priority: int | None = None) -> TaskRow:
@@ -101,15 +113,3 @@ def _link(wish: Wish) -> Link:
         has_own_priority=wish.priority is not None,
         ref=page_fingerprint(wish.url),
     )
-
-
-def _ask(turn: Turn, wish: Wish, link: Link) -> tuple[bytes, Refusal]:
-    if turn.tasks[link.ref] is None:
-        refusal = admission.refusal_of(turn, link)
-        if refusal:
-            return link.ref, refusal
-        admission.admit(turn, [link])
-        return link.ref, ""
-    if wish.follow:
-        admission.admit(turn, [link])
-    return want_page(turn, link.ref, wish.priority).ref, ""

@@ -68,7 +68,7 @@ def events(turn: Turn) -> list[tuple[TaskEvent, bytes]]:
 
 def test_an_unknown_page_is_admitted_beyond_the_crawl(turns: Turns) -> None:
     turn = turns(FREE, origin(), NEXT)
-    assert asking.ask(turn, [wish(asked("1"))]) == [(page("1").ref, "")]
+    assert asking.ask(turn, [wish(asked("1"))]) == [asked("1", order=5)]
     assert turn.batch() == [born(asked("1", order=5)), put(NEXT, next_order=6)]
 
 
@@ -104,13 +104,13 @@ def test_a_priority_of_its_own_beats_those_of_the_job(turns: Turns) -> None:
 def test_what_the_scope_refuses_is_no_task(turns: Turns) -> None:
     turn = turns(FREE, origin(), scope=ScopeSpec(hosts=(HOST,), exclude=("/private/",)))
     private, other = Wish(f"{ORIGIN}/private/1"), Wish("http://c.test/")
-    assert [refusal for _, refusal in asking.ask(turn, [private, other])] == [Reason.EXCLUDE, Reason.HOST]
+    assert asking.ask(turn, [private, other]) == [Reason.EXCLUDE, Reason.HOST]
     assert turn.batch() == []
 
 
 def test_what_is_asked_for_is_neither_too_deep_nor_a_trap(turns: Turns) -> None:
     turn = turns(FREE, origin(), NEXT, traps=TrapLimits(url_length=5), extent=SHALLOW)
-    assert asking.ask(turn, [wish(asked("1"))])[0][1] == ""
+    assert asking.ask(turn, [wish(asked("1"))]) == [asked("1", order=5)]
 
 
 @pytest.mark.parametrize("state", [PENDING, LEASED])
@@ -118,7 +118,7 @@ def test_a_known_page_that_waits_moves_forward(turns: Turns, state: Any) -> None
     known = page("1", depth=2) if state is PENDING else leased(page("1", depth=2), 3)
     held = (lease(3, known), host(origins=(ORIGIN,), holders=held_by(3))) if state is LEASED else (FREE,)
     turn = turns(known, *held, origin(), numbers(pages_reserved=state is LEASED))
-    assert asking.ask(turn, [wish(known, priority=4)]) == [(known.ref, "")]
+    assert asking.ask(turn, [wish(known, priority=4)]) == [after(known, asked=True, priority=4)]
     assert turn.batch() == [moved(TaskEvent.ASKED, known, asked=True, priority=4)]
 
 
@@ -129,7 +129,7 @@ def test_a_known_page_that_waits_moves_forward(turns: Turns, state: Any) -> None
 )
 def test_a_settled_page_stays_as_it_is(turns: Turns, known: TaskRow) -> None:
     turn = turns(known, FREE, origin())
-    assert asking.ask(turn, [wish(known)]) == [(known.ref, "")]
+    assert asking.ask(turn, [wish(known)]) == [known]
     assert turn.batch() == []
 
 
@@ -149,7 +149,7 @@ def test_what_was_dropped_for_being_beyond_the_crawl_is_revived(
 def test_what_is_out_of_scope_stays_dropped(turns: Turns) -> None:
     known = page("1", state=DROPPED, reason="exclude")
     turn = turns(known, FREE, origin(), scope=ScopeSpec(hosts=(HOST,), exclude=("/1",)))
-    assert asking.ask(turn, [wish(known)]) == [(known.ref, "")]
+    assert asking.ask(turn, [wish(known)]) == [known]
     assert turn.batch() == []
 
 
@@ -168,7 +168,7 @@ def test_a_redirected_page_is_answered_by_its_last_target(turns: Turns) -> None:
     second = page("2", order=2, **REDIRECTED, outlinks=(last.ref,))
     first = page("1", **REDIRECTED, outlinks=(second.ref,))
     turn = turns(first, second, last, FREE, origin())
-    assert asking.ask(turn, [wish(first)]) == [(last.ref, "")]
+    assert asking.ask(turn, [wish(first)]) == [after(last, asked=True)]
     assert turn.batch() == [moved(TaskEvent.ASKED, last, asked=True)]
 
 

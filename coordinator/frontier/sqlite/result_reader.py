@@ -26,6 +26,7 @@ class ResultReader:
         self._all: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._recent: list[tuple[Result, int]] = []
+        self._recent_by_ref: dict[bytes, Result] = {}
         self._recent_bytes = 0
         self.count = 0
 
@@ -37,6 +38,7 @@ class ResultReader:
         with self._lock:
             for result, size in results:
                 self._recent.append((result, size))
+                self._recent_by_ref[result.ref] = result
                 self._recent_bytes += size
                 self.count += 1
             if self._recent_bytes > RECENT_BYTES:
@@ -55,6 +57,9 @@ class ResultReader:
 
     def find(self, ref: bytes) -> Result | None:
         """Return the result of a task."""
+        recent = self._recent_by_ref.get(ref)
+        if recent is not None:
+            return recent
         query = "SELECT row FROM results WHERE task = (SELECT id FROM tasks WHERE ref = ?)"
         found = self._db().execute(query, (ref,)).fetchone()
         return None if found is None else _result(found[0])
@@ -68,7 +73,9 @@ class ResultReader:
         """Forget the older results, many at once, so that each of the others moves up only once."""
         gone = 0
         while self._recent_bytes > RECENT_BYTES // 2:
-            self._recent_bytes -= self._recent[gone][1]
+            result, size = self._recent[gone]
+            self._recent_bytes -= size
+            del self._recent_by_ref[result.ref]
             gone += 1
         del self._recent[:gone]
 
