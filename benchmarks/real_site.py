@@ -73,10 +73,10 @@ def crawl(
     text = JOB.format(per_host=PER_HOST, durability=setting.durability) + seeds(site.base)
     (folder / "site.yaml").write_text(text, encoding="utf-8")
     waits = ("--wait",) if "seeds: []" in text else ()
-    with _started(folder, "coordinator", "site.yaml", "--join-file", "join", *waits) as coordinator:
+    with started(folder, "coordinator", "site.yaml", "--join-file", "join", *waits) as coordinator:
         join = folder / "join"
         workers = ("worker", "--join-file", "join", "--processes", str(setting.workers))
-        with beside(join) if beside is not None else nullcontext(), _started(folder, *workers) as node:
+        with beside(join) if beside is not None else nullcontext(), started(folder, *workers) as node:
             began_s = _await_all(join, setting.workers + (beside is not None), coordinator, node)
             coordinator_s, workers_s = _cpu_s(coordinator.pid), _cpu_s(node.pid)
             with site:
@@ -87,7 +87,7 @@ def crawl(
 
 
 @contextmanager
-def _started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "crawlfleet", *arguments]
     with (folder / f"{arguments[0]}.txt").open("w") as out:
         process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
