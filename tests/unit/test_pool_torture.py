@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import threading
 import time
@@ -76,11 +77,6 @@ class Unsteady(FakeCoordinator):
         self.let_go()
 
 
-def _url(rng: random.Random) -> str:
-    kind = rng.choice(["page", "page", "page", "fails", "refused"])
-    return f"{kind}/{rng.randrange(1_000_000)}"
-
-
 def _is_right(url: str, outcome: object) -> bool:
     if "fails" in url or "refused" in url:
         kind = PageRefused if "refused" in url else PageFailed
@@ -97,6 +93,7 @@ class _Program:
         self._is_over = is_over
         self.wrong: list[object] = []
         self.checked = 0
+        self._numbers = itertools.count(1_000_000 * seed)
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -104,9 +101,14 @@ class _Program:
         verbs = [self._apply, self._map, self._imap, self._unordered, self._drop, self._cancel]
         try:
             while not self._is_over():
-                self._random.choice(verbs)([_url(self._random) for _ in range(self._random.randrange(1, 200))])
+                self._random.choice(verbs)([self._url() for _ in range(self._random.randrange(1, 200))])
         except BaseException as error:  # noqa: BLE001  # the top of a thread: the test must see it
             self.wrong.append(error)
+
+    def _url(self) -> str:
+        """Return a URL that was never asked for."""
+        kind = self._random.choice(["page", "page", "page", "fails", "refused"])
+        return f"{kind}/{next(self._numbers)}"
 
     def _check(self, url: str, outcome: object) -> None:
         self.checked += 1

@@ -89,7 +89,11 @@ class Stream:
         iterator = iter(items)
         at_once = AT_ONCE if isinstance(items, list | tuple) else 1
         self._asker.begin(self._pool, self)
-        self._asker.threads.start(lambda: self._feed(iterator, wish_of, at_once))
+        try:
+            self._asker.threads.start(lambda: self._feed(iterator, wish_of, at_once))
+        except BaseException:  # no thread can be started
+            self.stop()
+            raise
 
     def take_next(self, timeout_s: float | None) -> Outcome:
         """Wait for the next answer and return it.
@@ -101,11 +105,12 @@ class Stream:
         while True:
             with self._lock:
                 item = self._pop()
+                is_at_end = item is None and self._is_at_end()
+            if isinstance(item, _Ending):
+                raise item.error.with_traceback(None)
             if item is not None:
-                if isinstance(item, _Ending):
-                    raise item.error.with_traceback(None)
                 return item
-            if self._is_at_end():
+            if is_at_end:
                 raise StopIteration
             left_s = None if give_up_at is None else give_up_at - clock()
             if not self._asker.wait(self._consumers, self._has_next, left_s):
@@ -261,6 +266,7 @@ class Stream:
         except ValueError as error:
             for entry in entries:
                 self._put(self._place_of(-1) if entry.place < 0 else entry.place, error, 0)
+            self._consumers.ring()
 
     def _has_next(self) -> bool:
         found = self._buffer.get(self._taken)
