@@ -62,6 +62,7 @@ class FakeCoordinator:
         self.is_holding = False
         self.is_away = False
         self.is_finished = False
+        self.takes_no_more = False
         self.capacity = MAX_OPEN_ASKS
         self.refusal: Callable[[AskRequest], Exception | None] = lambda _request: None
         self.collect_error: Exception | None = None
@@ -79,8 +80,8 @@ class FakeCoordinator:
             if (error := self.refusal(request)) is not None:
                 raise error
             self.requests.append(request)
-            if self.is_finished:
-                return AskReply(book=self.book, finished=True)
+            if self.is_finished or self.takes_no_more:
+                return AskReply(book="", finished=True)
             self.pools.add(request.pool)
             taken = request.asks[: max(0, self.capacity - len(self.asks))]
             for ask in taken:

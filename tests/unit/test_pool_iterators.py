@@ -266,6 +266,28 @@ def test_a_terminated_pool_ends_its_iterators(coordinator: FakeCoordinator) -> N
     never.set()
 
 
+def test_a_stream_that_gets_no_thread_does_not_keep_its_pool_open(
+    coordinator: FakeCoordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_work: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool = pool_of(coordinator)
+    monkeypatch.setattr(pool._asker.threads, "start", start)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        pool.imap(["a"])
+    pool.close()
+    pool.join()
+
+
+def test_an_iterator_of_a_pool_that_nobody_refers_to_goes_on(coordinator: FakeCoordinator) -> None:
+    urls = [str(number) for number in range(500)]
+    pages = pool_of(coordinator).imap(iter(urls))
+    gc.collect()
+    assert [rows.url for rows in pages] == urls
+    until(lambda: coordinator.closed == [1])
+
+
 def test_several_threads_may_share_an_iterator(coordinator: FakeCoordinator) -> None:
     read: list[str] = []
     with pool_of(coordinator) as pool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -155,6 +156,47 @@ def test_the_last_answers_come_with_the_end_of_the_crawl(coordinator: FakeCoordi
     assert results[0].get(SOON_S).url == "a"
     with pytest.raises(JobFinished):
         results[1].get(SOON_S)
+
+
+def test_an_ask_that_comes_too_late_does_not_cost_the_answers_to_earlier_ones(coordinator: FakeCoordinator) -> None:
+    coordinator.change(is_holding=True)
+    pool = pool_of(coordinator)
+    early = pool.apply_async("early")
+    pages = pool.imap(iter(["first", "second"]))
+    coordinator.until(lambda: len(coordinator.asks) == 3)
+    coordinator.change(takes_no_more=True)
+    with pytest.raises(JobFinished):
+        pool.apply("late")
+    assert not early.ready()
+    coordinator.let_go()
+    assert early.get(SOON_S).url == "early"
+    assert [rows.url for rows in pages] == ["first", "second"]
+
+
+def test_an_iterator_ends_with_the_crawl(coordinator: FakeCoordinator) -> None:
+    pool = pool_of(coordinator)
+    asked = threading.Event()
+
+    def urls() -> Iterator[str]:
+        yield "early"
+        assert asked.wait(SOON_S)
+        yield "late"
+        yield "later"
+        threading.Event().wait(SOON_S)
+
+    pages = pool.imap(urls())
+    assert pages.next(SOON_S).url == "early"
+    coordinator.change(takes_no_more=True)
+    asked.set()
+    errors = 0
+    while True:
+        try:
+            pages.next(SOON_S)
+        except JobFinished:
+            errors += 1
+        except StopIteration:
+            break
+    assert errors >= 2  # one for each page that was asked for, and one for those that were not
 
 
 @pytest.mark.parametrize(
