@@ -68,7 +68,10 @@ class PageFailed(CrawlfleetError):
 
     def __str__(self) -> str:
         detail = f" ({self.detail})" if self.detail else ""
-        return f"{self.url or 'a page'} {self._verb}: {self.reason}. {_meaning(self.reason)}".rstrip() + detail
+        return (
+            f"{self.url or 'a page'} {self._verb}: {self.reason}. {_meaning(self.reason, self.status)}".rstrip()
+            + detail
+        )
 
     _verb = "failed"
 
@@ -84,12 +87,12 @@ class PageRefused(PageFailed):
         return self.reason
 
 
-def _meaning(reason: str) -> str:
+def _meaning(reason: str, status: int) -> str:
     """Return what a reason means; an empty text if it is not a reason of crawlfleet's."""
     if reason in set(reasons.Reason):
         return reasons.Reason(reason).meaning
-    if reason.startswith("http_"):
-        return f"The server answered with status {reason.removeprefix('http_')}."
+    if reason == reasons.of_status(status):
+        return f"The server answered with status {status}."
     return ""
 
 
