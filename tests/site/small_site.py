@@ -101,9 +101,9 @@ def page(title: str, *links: str) -> str:
 
 
 @contextmanager
-def serving(pages: Mapping[str, Page]) -> Iterator[SmallSite]:
+def serving(pages: Mapping[str, Page], kind: type[SmallSite] = SmallSite) -> Iterator[SmallSite]:
     """Serve a site while the block runs."""
-    site = SmallSite(pages)
+    site = kind(pages)
     thread = threading.Thread(target=site.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
