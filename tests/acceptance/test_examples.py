@@ -13,17 +13,21 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import nbclient
+import nbformat
 import pytest
 
 from crawlfleet import connect
 from crawlfleet.demo.server import serve as serve_shop
 from tests.acceptance.crawls import CRAWLFLEET, lines, run
+from tests.acceptance.processes import end_with_descendants
 from tests.site.served_crawl import served
 from tests.site.small_site import SmallSite, page, serving
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 GUIDE = ROOT / "docs" / "your-own-code.md"
+POOL_GUIDES = (ROOT / "README.md", GUIDE, ROOT / "docs" / "reference" / "pools.md")
 NUMBERS = range(1, 21)
 PAGES = {
     "/": page("home", *(f"/{number}" for number in NUMBERS), "http://elsewhere.example/"),
@@ -50,9 +54,13 @@ class Programs:
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self._stack.callback(child.communicate)
-        self._stack.callback(child.kill)
+        self.end_with_test(child)
         return child
+
+    def end_with_test(self, child: subprocess.Popen[str]) -> None:
+        """Let a program, and all that it starts, not outlive the test."""
+        self._stack.callback(child.communicate)
+        self._stack.callback(end_with_descendants, child)
 
 
 @pytest.fixture
@@ -222,6 +230,43 @@ def test_the_guide_to_ones_own_code_runs_from_top_to_bottom(
     assert "the crawl is over\n" in printed
     assert f"{site.base}/1 {{'size': {len(PAGES['/1'])}}}\n" in printed
     assert "we are number 1\n1 1\n" in printed
+
+
+@pytest.mark.parametrize("guide", POOL_GUIDES, ids=lambda path: path.name)
+def test_what_the_documents_show_of_pools_runs(
+    guide: Path, programs: Programs, site: SmallSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    snippets = re.findall(r"^```python pool\n(.*?)^```$", guide.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    urls = [f"{site.base}/{number}" for number in (*NUMBERS, 99)]
+    with served(tmp_path, wait=True, more="scope: {hosts: [127.0.0.1]}\nfetch: {retries: 0}\n") as crawl:
+        node = programs.start(*CRAWLFLEET, "worker", "--join", crawl.token, "--processes", "1")
+        with connect(crawl.token) as fleet:
+            fleet.Event("here").is_set()  # the crawl waits for this program until it goes
+            for snippet in snippets:
+                given = urls if "return_exceptions" in snippet else urls[:-1]
+                exec(compile(snippet, str(guide), "exec"), {"token": crawl.token, "fleet": fleet, "urls": given})
+        assert crawl.summary().fetched == len(NUMBERS)
+        node.communicate(timeout=30)
+    printed = capsys.readouterr().out
+    assert all(f"{url} " in printed for url in urls[:-1])
+    assert ("http_404" in printed) == ("return_exceptions" in "".join(snippets))
+
+
+def test_the_notebook_runs_in_a_kernel(programs: Programs, tmp_path: Path) -> None:
+    (tmp_path / "demo.yaml").write_bytes((ROOT / "config" / "demo.yaml").read_bytes())
+    command = (*CRAWLFLEET, "run", "demo.yaml", "--wait", "--workers", "1")
+    shop = (sys.executable, "-m", "crawlfleet.demo", "--port", "8765", "--", *command)
+    with (tmp_path / "out.txt").open("w") as out:
+        crawl = subprocess.Popen(shop, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=out, stderr=out, text=True)
+    programs.end_with_test(crawl)
+    text = (EXAMPLES / "pool.ipynb").read_text("utf-8")
+    notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]  # it has no types
+    nbclient.NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    printed = ["".join(out.get("text", "") for out in cell.get("outputs", ())) for cell in notebook.cells]
+    assert printed[3] == "200 20\n"
+    assert printed[5].startswith("12 pages, 2 failed\nhttp_404 http://127.0.0.1:8765/catalogue/page-1")
+    assert printed[7] == "240 rows\n"
+    assert crawl.wait(60) == 0, (tmp_path / "out.txt").read_text()
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,26 @@ def test_a_step_prints_the_same_with_the_standard_library_and_on_the_fleet(step:
 def test_every_step_is_there_twice() -> None:
     assert [kind.partition("=")[2] for kind in BLOCKS if kind.startswith("python fleet=")] == STEPS
     assert STEPS == ["threads", "pool", "processes", "queue", "pipe", "lock", "values", "manager"]
+
+
+def test_a_pool_of_processes_and_one_of_the_fleet_print_the_same(site: SmallSite, tmp_path: Path) -> None:
+    standard, fleet = (BLOCKS[f"python pages={kind}"].replace(SITE, site.base) for kind in ("standard", "fleet"))
+    job = BLOCKS["yaml listings"].replace(SITE.removeprefix("https://"), "127.0.0.1").replace("delay: 1s", "delay: 0s")
+    (tmp_path / "listings.yaml").write_text(job, encoding="utf-8")
+    crawl = start(tmp_path, "run", "listings.yaml", "--wait", "--workers", "2")
+    try:
+        while not (tmp_path / "crawls/listings/join-token").exists():
+            assert crawl.poll() is None
+            time.sleep(0.05)
+        printed = program(tmp_path, fleet)
+        assert crawl.wait(30) == 0, (tmp_path / "out.txt").read_text()
+    finally:
+        crawl.kill()
+        crawl.wait()
+    asked = [path for path, _ in site.requests]
+    assert sorted(asked) == sorted(["/robots.txt", *LISTINGS])
+    assert printed == program(tmp_path, standard)
+    assert len(printed.splitlines()) == len(LISTINGS)
 
 
 def test_the_job_gives_the_rows_that_the_script_prints(site: SmallSite, tmp_path: Path) -> None:
