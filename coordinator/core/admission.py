@@ -154,7 +154,9 @@ def revive(turn: Turn, task: TaskRow) -> None:
     depth = NOT_REACHED if task.reason in TRAPS else task.depth
     turn.move(task, TaskEvent.REVIVED, depth=depth, reason="", detail="", asked=True)
     _let_in(turn, task.url)
-    _revive_robots(turn, parts(task.url).origin)
+    rules = turn.tasks[robots.task_ref(parts(task.url).origin)]
+    if rules is not None and rules.state is TaskState.DROPPED:  # one that is DONE may have redirected: that goes on
+        _revive_robots(turn, parts(task.url).origin)
 
 
 def lead_on(turn: Turn, pages: Sequence[LeadOnRow]) -> None:

@@ -146,6 +146,20 @@ def test_what_was_dropped_for_being_beyond_the_crawl_is_revived(
     assert turn.batch() == [moved(TaskEvent.REVIVED, known, state=PENDING, reason="", depth=then, asked=True)]
 
 
+@pytest.mark.parametrize(
+    ("rules", "again"),
+    [(robots(order=2, state=DROPPED, reason="budget_pages"), True), (robots(order=2, **REDIRECTED), False)],
+    ids=["dropped", "redirected"],
+)
+def test_a_revived_page_has_its_robots_txt_asked_for_again_only_if_that_was_dropped(
+    turns: Turns, rules: TaskRow, *, again: bool
+) -> None:
+    known = page("1", state=DROPPED, reason="cancelled", depth=NOT_REACHED)
+    turn = turns(known, rules, FREE, origin(gate=Gate.WAITING))
+    asking.ask(turn, [wish(known)])
+    assert ((TaskEvent.RECHECKED, rules.ref) in events(turn)) is again
+
+
 def test_what_is_out_of_scope_stays_dropped(turns: Turns) -> None:
     known = page("1", state=DROPPED, reason="exclude")
     turn = turns(known, FREE, origin(), scope=ScopeSpec(hosts=(HOST,), exclude=("/1",)))
