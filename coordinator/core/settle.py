@@ -31,6 +31,7 @@ from crawlfleet.coordinator.core.rows import (
     MAX_DETAIL_CHARS,
     HostRow,
     KeptLinksRow,
+    LeadOnRow,
     LeaseRow,
     Result,
     TaskRow,
@@ -109,8 +110,11 @@ def settle(turn: Turn, report: Report, refs: Sequence[bytes], bad: leads.BadRefs
     admission.admit(turn, links, nearer)
     if task.asked and report.outcome is Outcome.REDIRECTED and links:
         asking.want_page(turn, links[0].ref)
-    if report.kept and existing(turn.tasks[task.ref]).state in FINAL:
+    after = existing(turn.tasks[task.ref])
+    if report.kept and after.state in FINAL:
         turn.put(KeptLinksRow(order=task.order, links=report.kept))
+        if not admission.is_beyond(after.depth, policy):  # an earlier report of this turn has reached it
+            turn.put(LeadOnRow(order=task.order, ref=task.ref))
     admitted = b"".join([link.ref for link in links if turn.depths[link.ref] is not None])
     start = _logged(turn.host(task.host), report, lease, began_at)
     turn.note(Accepted(ref=task.ref, lease=report.lease, outlinks=admitted + known, start=start))

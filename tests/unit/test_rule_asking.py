@@ -250,6 +250,19 @@ def test_a_page_that_the_crawl_has_reached_meanwhile_leads_on_at_once(turns: Tur
     assert changes(turn, KeptLinksRow) == []
 
 
+def test_a_page_that_is_reached_by_another_report_of_the_same_message_leads_on(turns: Turns) -> None:
+    first, second = leased(page("1"), 3), leased(asked("2", order=2), 3)
+    busy = host(origins=(ORIGIN,), holders=held_by(3))
+    turn = turns(first, second, lease(3, first, second), busy, origin(), numbers(pages_reserved=2))
+    links = pack([f"{ORIGIN}/3"])
+    settle.take(turn, "s", [report(first, outlinks=(second.url,)), report(second, kept=links)])
+    assert turn.tasks[second.ref].depth == first.depth + 1  # type: ignore[union-attr]
+    assert changes(turn, KeptLinksRow, LeadOnRow) == [
+        new(KeptLinksRow(order=2, links=links)),
+        new(LeadOnRow(order=2, ref=second.ref)),
+    ]
+
+
 def test_outlinks_that_are_named_of_a_page_beyond_the_crawl_are_kept_too(turns: Turns) -> None:
     """The job's depth was less when the page was granted."""
     task = leased(page("1", depth=3), 3)
