@@ -9,21 +9,27 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.core.admission import is_beyond
 from crawlfleet.coordinator.core.changes import Change, Gone, Put, Recorded, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import (
     FINAL,
+    NOT_REACHED,
     Gate,
     HostRow,
+    KeptLinksRow,
+    LeadOnRow,
     LeaseRow,
     LedgerRow,
     OriginRow,
+    PoolRow,
     Result,
+    StoreRow,
     TaskRow,
     TaskState,
 )
@@ -41,8 +47,10 @@ from crawlfleet.shared.messages import (
     Report,
     Welcome,
 )
-from crawlfleet.shared.reasons import Reason
+from crawlfleet.shared.pools import AskReply, AskRequest
+from crawlfleet.shared.reasons import TRAPS, Reason
 from crawlfleet.shared.web.urls import host_key, origin
+from tests.property.crawl_program import asked_invariants, asked_verdict, pages_of
 from tests.property.crawl_site import Robots, Site
 
 T = TypeVar("T")
@@ -58,6 +66,7 @@ class Mirror:
         self.leases: dict[int, LeaseRow] = {}
         self.hosts: dict[str, HostRow] = {}
         self.origins: dict[str, OriginRow] = {}
+        self.others: defaultdict[type[StoreRow], dict[Any, StoreRow]] = defaultdict(dict)
         self.gates: defaultdict[str, set[Gate]] = defaultdict(set)
         self.ledger = LedgerRow()
         self.results: list[Result] = []
@@ -84,6 +93,10 @@ class Mirror:
             case Put(row=OriginRow() as origin):
                 self.origins[origin.origin] = origin
                 self.gates[origin.origin].add(origin.gate)
+            case Put(row=KeptLinksRow() | LeadOnRow() | PoolRow() as row):
+                self.others[type(row)][row.key] = row
+            case Gone(row=LeadOnRow() | PoolRow() as row):
+                del self.others[type(row)][row.key]
             case Put(row=LedgerRow() as ledger):
                 self.ledger = ledger
             case Recorded():
@@ -116,17 +129,24 @@ class Mirror:
 
 
 def _check_final_stays(before: TaskRow, change: TaskMoved) -> None:
-    """A final page is only ever found nearer; only what was DROPPED for its depth is revived by that.
+    """A final page is found nearer, or led on from. What was DROPPED for being beyond the crawl is revived by that, or
+    when it is asked for.
 
     A robots.txt is asked for again.
     """
+    after = change.task
     if change.event == TaskEvent.RECHECKED:
         assert before.kind is Kind.ROBOTS
         return
     assert change.event in (TaskEvent.LOWERED, TaskEvent.REVIVED), f"{before.url}: {change.event} after its end"
-    assert change.task.depth < before.depth
-    if change.event == TaskEvent.REVIVED:
-        assert (before.state, before.reason) == (TaskState.DROPPED, "depth")
+    if change.event == TaskEvent.LOWERED:
+        leads_on = not before.outlinks and bool(after.outlinks)
+        assert after.depth < before.depth or (after.depth == before.depth and leads_on)
+        return
+    assert before.state is TaskState.DROPPED
+    assert before.reason in {Reason.DEPTH, Reason.CANCELLED, *TRAPS}, f"{before.url} is revived: {before.reason}"
+    stays = after.depth == (NOT_REACHED if before.reason in TRAPS else before.depth)
+    assert after.depth < before.depth or (after.asked and stays)
 
 
 class World:
@@ -142,6 +162,8 @@ class World:
         self.last_start_at: dict[str, float] = {}
         self.accepted: list[Report] = []
         self.finished = False
+        self.wished: set[str] = set()
+        self.followed: set[str] = set()
         self.do(lambda now: self.service.add_seeds(site.seeds(), now, site.maps()))
 
     def do(self, call: Callable[[float], T], flush: bool = True) -> T:
@@ -176,6 +198,13 @@ class World:
         assert not (self.finished and answer.leases), "a lease after the end"
         self.finished = self.finished or answer.finished
         return answer
+
+    def ask(self, request: AskRequest) -> AskReply:
+        """Ask for pages."""
+        reply = self.do(lambda now: self.service.pools.ask(request, now))
+        self.wished |= pages_of(self.site, request, reply)
+        self.followed |= pages_of(self.site, request, reply, only_followed=True)
+        return reply
 
     def started(self, host: str, spacing_s: float) -> None:
         """Note a start on a host; it must not come too soon after the last one, whoever made that."""
@@ -221,6 +250,7 @@ def invariants(world: World) -> None:
     _check_gates(mirror)
     for host in mirror.hosts.values():
         _check_host(host, mirror, world.policy)
+    asked_invariants(world)
 
 
 def _check_store_is_mirrored(store: Store, mirror: Mirror) -> None:
@@ -228,6 +258,10 @@ def _check_store_is_mirrored(store: Store, mirror: Mirror) -> None:
     assert store.rows(HostRow, list(mirror.hosts)) == mirror.hosts
     assert store.rows(LeaseRow, list(mirror.leases)) == mirror.leases
     assert store.rows(OriginRow, list(mirror.origins)) == mirror.origins
+    kept = mirror.others[KeptLinksRow]
+    assert store.rows(KeptLinksRow, list(kept)) == kept
+    for kind in (LeadOnRow, PoolRow):
+        assert {row.key: row for row in store.resident(kind)} == mirror.others[kind]
     assert store.ledger() == mirror.ledger
     counted = {key: count for key, count in store.counts().items() if count}
     assert counted == Counter((task.kind, task.state) for task in mirror.tasks.values())
@@ -307,6 +341,7 @@ def verdict(world: World) -> None:
     assert world.service.is_finished
     assert all(task.state in FINAL for task in mirror.tasks.values())
     assert not mirror.leases
+    asked_verdict(world)
     pages = [task for task in mirror.tasks.values() if task.kind is Kind.PAGE]
     fetched = {result.url for result in mirror.results}
     if any(task.reason == "budget_pages" for task in pages):
@@ -320,8 +355,13 @@ def verdict(world: World) -> None:
         return
     mute = {task.url for task in pages if _led_nowhere(task)}
     unparsed = {task.url for task in pages if task.outcome is Outcome.EXTRACT_ERROR}
-    expected = site.reachable(mute, _refused(pages, mirror, site), world.policy.extent.depth, _listed(mirror, site))
-    assert fetched == expected - unparsed
+    limit, refused = world.policy.extent.depth, _refused(pages, mirror, site)
+    reached = site.reached(mute, refused, limit, (*_listed(mirror, site), *world.followed))
+    beyond = {task.url for task in pages if is_beyond(task.depth, world.policy)}
+    assert fetched - beyond == reached.keys() - unparsed
+    assert fetched & beyond <= site.leads_of(world.wished), "fetched, though nobody asked for it"
+    for task in pages:
+        assert limit is None or task.depth == reached.get(task.url, task.depth), f"{task}, not {reached[task.url]}"
 
 
 def _listed(mirror: Mirror, site: Site) -> set[str]:

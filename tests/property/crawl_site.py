@@ -115,17 +115,34 @@ class Site:
         """Return where a page links to."""
         return tuple(dict.fromkeys(self.url(number) for number in self.page(url).links))
 
-    def reachable(
-        self, failed: Collection[str], refused: Collection[str], depth: int | None, listed: Collection[str] = ()
-    ) -> set[str]:
-        """Return the pages that every crawl fetches, but for those that end as `failed` or are `refused`.
+    def has(self, url: str) -> bool:
+        """Say whether an address is that of a page here."""
+        return any(url == self.url(number) for number in range(len(self.pages)))
 
-        Breadth first; a redirect costs no depth. What failed or is refused leads nowhere. `listed` are the pages
-        that are known from the sitemap.
+    def leads_of(self, urls: Collection[str]) -> set[str]:
+        """Return pages, and those that they redirect to one after another."""
+        found: set[str] = set()
+        left = list(urls)
+        while left:
+            url = left.pop()
+            target = self.page(url).moved_to
+            if url not in found and target is not None:
+                left.append(self.url(target))
+            found.add(url)
+        return found
+
+    def reached(
+        self, failed: Collection[str], refused: Collection[str], depth: int | None, more: Collection[str] = ()
+    ) -> dict[str, int]:
+        """Return the pages that every crawl fetches, with their depths; without those that redirect, that end as
+        `failed`, and that are `refused`.
+
+        Breadth first; a redirect costs no depth. What failed or is refused leads nowhere. `more` are the pages
+        that the crawl begins with besides its seeds: those of the sitemap, and those that are asked for as seeds.
         """
         best: dict[str, int] = {}
-        found = deque((url, 0) for url in (*self.seeds(), *listed))
-        fetched = set()
+        found = deque((url, 0) for url in (*self.seeds(), *more))
+        fetched: dict[str, int] = {}
         while found:
             url, far = found.popleft()
             if (depth is not None and far > depth) or best.get(url, far + 1) <= far or url in refused:
@@ -137,7 +154,7 @@ class Site:
             if target is not None:
                 found.appendleft((self.url(target), far))
                 continue
-            fetched.add(url)
+            fetched[url] = far
             found.extend((link, far + 1) for link in self.outlinks(url))
         return fetched
 

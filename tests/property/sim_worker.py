@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from crawlfleet.shared.errors import Unreachable
 from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Kind, Outcome, TaskKey, Welcome
+from crawlfleet.worker.fitting import fit
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.talk.client import Client
 from crawlfleet.worker.talk.outbox import Delivery
@@ -12,6 +13,7 @@ from tests.property.crawl_model import World
 from tests.property.crawl_site import lie, misfortune
 
 THREADS = 4
+MAX_REPORT_BYTES = 1_000_000
 
 
 class SimWorker:
@@ -57,6 +59,7 @@ class SimWorker:
         elif lying and report.outcome is Outcome.FETCHED and is_page:
             report = lie(report)
         ahead = self._world.site.ahead(report, attempt.task)
+        report = fit(attempt, report, MAX_REPORT_BYTES).report
         self._parts.outbox.put(Delivery(attempt=attempt, report=report, wire_bytes=100, ahead=ahead))
 
     def exchange(self, want: int, trip_s: float = 0.0, lose_answer: bool = False) -> None:

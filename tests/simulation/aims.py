@@ -143,6 +143,31 @@ AIMS: dict[str, tuple[int, Aim]] = {
     ),
 }
 
+#: Aims of seeds with programs that ask for pages: see `askers`.
+ASKING = {
+    "asking": Aim(
+        staff=(1, 2),
+        site=(16, 40),
+        ladder=0.3,
+        mishaps=(0.1, 0.3),
+        depths=(None, 1, 1, 2, 2, 3, 4),
+        pages=(None,),
+    ),
+    "asking nearer": Aim(
+        menu=("checkpoint", "crash", "partition"),
+        staff=(2, 3),
+        site=(12, 24),
+        ladder=1.0,
+        mishaps=(0.1,),
+        robots=(Robots.NONE, Robots.RULES, Robots.MOVED),
+        moved=(0.1, 0.2),
+        listed=(0,),
+        paces_s=(0.3, 1.0, 8.0),
+        depths=(None, 3, 4, 5, 6),
+        pages=(None,),
+    ),
+}
+
 
 def draw_aim(random: Random) -> tuple[str, Aim]:
     """Return the aim of a seed, and its name."""

@@ -30,6 +30,8 @@ class Fault(StrEnum):
     WORKER_STOPPED = "worker stopped beyond its lease, then continued"
     WORKER_REPLACED = "worker replaced, its death being known"
     WORKER_DRAINED = "worker drained"
+    PROGRAM_CUT_OFF = "program cut off beyond its lease"
+    PROGRAM_KILLED = "program killed"
     OLD_REPORT_RESENT = "old report sent by another worker"
     REPORT_FORGED = "report under a lease that is not the sender's"
     LINKS_FORGED = "links that no honest worker sends"

@@ -23,6 +23,7 @@ from crawlfleet.shared.messages import (
     TaskKey,
     Welcome,
 )
+from crawlfleet.worker.fitting import fit
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.talk.client import Client
 from crawlfleet.worker.talk.demand import FetchDemand
@@ -36,6 +37,7 @@ from tests.simulation.sim_thread import SimBell, SimThread
 from tests.simulation.timeline import Timeline
 
 THREADS = 4
+MAX_REPORT_BYTES = 1_000_000
 DEMAND = FetchDemand(base=2 * THREADS, most=2 * THREADS, low_mark=2 * THREADS)
 PATIENCE_S = (1.0, 4.0)
 LAG_S = (0.0, 0.8)
@@ -160,6 +162,7 @@ class FleetWorker:
         self._parts.agenda.done(attempt)
         report = self._report(attempt)
         ahead = self._machine.site.ahead(report, attempt.task)
+        report = fit(attempt, report, MAX_REPORT_BYTES).report
         self._parts.outbox.put(Delivery(attempt=attempt, report=report, wire_bytes=100, ahead=ahead))
         self._look_after(0.0)
 

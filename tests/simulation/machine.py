@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from crawlfleet.coordinator.conduct.loop import Call
+from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.changes import Change, TaskMoved
 from crawlfleet.coordinator.core.policy import Policy
@@ -32,11 +34,10 @@ from tests.property.crawl_site import Site
 from tests.simulation.chronicle import Chronicle, Fault
 from tests.simulation.fragile import Crash, FragileMarks, FragileStore, FullFile, Fuse, SimLoop, cut, garbage
 from tests.simulation.laws import Laws
+from tests.simulation.pool_laws import PoolLaws
 from tests.simulation.timeline import Timeline
 
 ITEMS = "items.jsonl"
-
-Call = tuple[Callable[[float], Any], "Future[Any]"]
 
 
 class Settings(NamedTuple):
@@ -49,10 +50,12 @@ class Settings(NamedTuple):
 
 
 class Commit(NamedTuple):
-    """The changes that a commit made durable, and how long the write-ahead log was then."""
+    """The changes that a commit made durable, and how long the write-ahead log was then. `followed` are the pages that
+    were asked for as seeds."""
 
     wal_bytes: int
     changes: list[Change]
+    followed: frozenset[str]
 
 
 class Machine(World):
@@ -70,6 +73,9 @@ class Machine(World):
         self.folder.mkdir()
         self.fuse = Fuse()
         self.laws = Laws(policy)
+        self.programs = PoolLaws(self)
+        self.wished = set()
+        self.followed = set()
         self.history: list[Commit] = []
         self.acked: set[tuple[bytes, int]] = set()
         self.last_start_at = {}
@@ -125,6 +131,7 @@ class Machine(World):
         brief = Brief(job="sim", scope=self.policy.scope)
         self.service = Service(self.store, self.policy, brief, self.store.epoch, self._journal, self._opened_at)
         self._open_sinks(power)
+        self.pool_post = PoolPost(self.store, self.service.pools.book_of)
         self.loop = SimLoop(self.service, lambda: None, lambda: self.now)
         self.incarnations += 1
         self.is_up = True
@@ -133,6 +140,7 @@ class Machine(World):
         self.chronicle.tell(self.timeline.now, f"coordinator up, epoch {self.store.epoch}")
         invariants(self)
         self._check_acked()
+        self.programs.begin_epoch(self._opened_at)
         self.serve([(lambda now: self.service.add_seeds(self.site.seeds(), now, self.site.maps()), Future())])
 
     def serve(self, batch: list[Call]) -> None:
@@ -141,6 +149,7 @@ class Machine(World):
             return
         try:
             self.loop.serve(batch)
+            self.pool_post.deliver(self.service.pools.take_answers())
         except Crash as crash:
             self.crash(crash.fault)
         except CrawlFailed as error:
@@ -229,7 +238,7 @@ class Machine(World):
         """Move the log into the store's file."""
         self.store.pragma("wal_checkpoint(TRUNCATE)")
         self._synced_bytes = 0
-        self.history = [Commit(0, commit.changes) for commit in self.history]
+        self.history = [commit._replace(wal_bytes=0) for commit in self.history]
 
     def greet(self, hello: Hello) -> Callable[[float], Welcome]:
         """Return the call of a hello."""
@@ -242,6 +251,8 @@ class Machine(World):
             expected = [self._ack_of(report, request.session) for report in request.reports]
             lost = {report.lease for report in request.reports} - self.mirror.leases.keys()
             answer = self.service.exchange(request, now)
+            if answer.finished:
+                self.programs.check_end(now)
             if answer.known:
                 self.laws.note_begun(request.started)
                 self._judge(request, expected, answer.acks)
@@ -298,10 +309,11 @@ class Machine(World):
         self.events.update((change.task.ref, change.event) for change in changes if isinstance(change, TaskMoved))
 
     def _committed(self) -> None:
+        followed = self.programs.commit()
         if self._uncommitted:
             self._kept_at = self.now
             size = self._wal_bytes()
-            self.history.append(Commit(size, self._uncommitted))
+            self.history.append(Commit(size, self._uncommitted, followed))
             self._uncommitted = []
             if self.settings.power:
                 self._synced_bytes = size
@@ -320,6 +332,7 @@ class Machine(World):
         mirror = Mirror()
         for commit in self.history:
             mirror(commit.changes)
+        self.followed = {url for commit in self.history for url in commit.followed}
         stored = self.store.ledger().next_lease
         assert stored >= mirror.ledger.next_lease
         mirror.ledger = msgspec.structs.replace(mirror.ledger, next_lease=stored)
@@ -351,6 +364,7 @@ class Machine(World):
             self.lost_by_power += lost
             self.acked.clear()
             self.accepted.clear()
+            self.programs.forget()
             self.finished = False
             self._has_amnesia = True
         self.chronicle.tell(self.timeline.now, f"power cut: {lost} commits lost")

@@ -15,20 +15,21 @@ from concurrent.futures import Future
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import TaskState
 from crawlfleet.coordinator.offline.audit import audit
 from crawlfleet.coordinator.offline.verify import verify
-from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Kind, Outcome, Report
+from crawlfleet.shared.messages import ExchangeRequest, Kind, Outcome, Report
 from crawlfleet.worker.lanes import Attempt
 from tests.property.crawl_model import TOLERANCE_S, copy_of, invariants, verdict
 from tests.property.crawl_site import HOSTS, Site
 from tests.simulation.aims import draw_aim
+from tests.simulation.askers import Askers, AskingDraw
 from tests.simulation.chronicle import Chronicle, Fault
 from tests.simulation.drawing import LEASE_S, draw_policy, draw_settings, draw_site
 from tests.simulation.fleet_worker import LATE_PAGE, FleetWorker
+from tests.simulation.lines import Lines
 from tests.simulation.machine import Machine
 from tests.simulation.network import Network
 from tests.simulation.timeline import Timeline
@@ -45,8 +46,9 @@ class Simulation:
     def __init__(self, seed: int, folder: Path, chronicle: Chronicle) -> None:
         self._random = random = Random(seed)
         self._chronicle = chronicle
-        name, self._aim = draw_aim(random)
-        chronicle.begin(f"seed {seed}, out for {name}")
+        asking = AskingDraw(seed, *draw_aim(random))
+        self._aim = asking.aim
+        chronicle.begin(f"seed {seed}, out for {asking.name}")
         self._timeline = Timeline()
         site, policy = draw_site(random, self._aim), draw_policy(random, self._aim)
         chronicle.tell(0.0, f"{site}\n{policy}")
@@ -56,7 +58,7 @@ class Simulation:
         self._mishaps = random.choice(self._aim.mishaps)
         self._workers: list[FleetWorker] = []
         self._dead: list[FleetWorker] = []
-        self._waiting: list[tuple[Callable[[float], Any], Future[Any]]] = []
+        self._lines = Lines(self._machine, self._network)
         self._staff = random.choice(self._aim.staff)
         self._pause_s = random.choice([0.5, 1.0, 2.0, 4.0])
         self._is_faulty = True
@@ -65,6 +67,9 @@ class Simulation:
         self._looked_at = -1
         self._quiet_until = 0.0
         self._menu = self._choose_menu()
+        self._askers = Askers(
+            asking, self._machine, self._lines, self._network, self._timeline, chronicle, self._aim.lasts_s
+        )
         self._steps = 0
 
     def run(self) -> None:
@@ -123,33 +128,22 @@ class Simulation:
     def _join(self, replaced: FleetWorker | None = None) -> None:
         replaces, began = (replaced.session, tuple(replaced.starts)) if replaced is not None else ("", ())
         worker = FleetWorker(
-            next(self._names), self._machine, self._send, self._timeline, self._random, self._chronicle, replaces, began
+            next(self._names),
+            self._machine,
+            self._lines.send,
+            self._timeline,
+            self._random,
+            self._chronicle,
+            replaces,
+            began,
         )
         worker.mishaps, worker.kinds, worker.paces_s = self._mishaps, self._aim.kinds, self._aim.paces_s
         self._workers.append(worker)
 
-    def _send(self, session: str, call: Callable[[float], Any], then: Callable[[Any], None]) -> None:
-        self._network.to_coordinator(session, lambda: self._arrive(session, call, then))
-
-    def _arrive(self, session: str, call: Callable[[float], Any], then: Callable[[Any], None]) -> None:
-        answer: Future[Any] = Future()
-        answer.add_done_callback(lambda done: self._leave(session, done, then))
-        self._waiting.append((call, answer))
-
-    def _leave(self, session: str, done: Future[Any], then: Callable[[Any], None]) -> None:
-        """An answer leaves the coordinator: from here on it is a promise."""
-        answer = done.result()
-        if isinstance(answer, ExchangeAnswer):
-            self._machine.acked |= {(ack.ref, ack.lease) for ack in answer.acks if self._machine.keeps(ack)}
-            assert not (self._machine.finished and answer.leases), "a lease after the end"
-            self._machine.finished = self._machine.finished or answer.finished
-        self._network.to_worker(session, lambda: then(answer))
-
     def _turn_loop(self) -> None:
-        batch, self._waiting = self._waiting, []
-        self._machine.serve(batch)
+        self._machine.serve(self._lines.take())
         if not self._machine.is_up:
-            self._waiting.clear()
+            self._lines.take()
             self._restart_later()
         else:
             self._timeline.after(self._random.choice([0.01, 0.1, 0.3]), self._turn_loop)
@@ -258,7 +252,7 @@ class Simulation:
 
     def _tell(self, report: Report, session: str = "") -> None:
         request = ExchangeRequest(session=session or self._anyone().session, reports=(report,))
-        self._waiting.append((self._machine.exchange_call(request), Future()))
+        self._lines.waiting.append((self._machine.exchange_call(request), Future()))
 
     def _crash(self) -> None:
         self._machine.crash(Fault.CRASH_IDLE)
@@ -304,13 +298,14 @@ class Simulation:
         self._machine.wall_ahead += self._random.choice([5.0, 3_600.0]) * (1 if fault is Fault.CLOCK_FORWARD else -1)
 
     def _restart(self) -> None:
-        self._waiting.clear()
+        self._lines.take()
         self._machine.open()
         self._turn_loop()
 
     def _recover(self) -> None:
         """End all faults; leave a healthy fleet."""
         self._is_faulty, self._awaited = False, None
+        self._askers.calm()
         self._mishaps = 0.0
         self._network.heal()
         self._machine.fuse.clear()
@@ -341,6 +336,7 @@ class Simulation:
         machine = self._machine
         invariants(machine)
         verdict(machine)
+        self._askers.judge()
         self._check_fetches()
         machine.follow()
         machine.stop()
