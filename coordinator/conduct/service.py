@@ -190,7 +190,8 @@ class Service:
         holding = frozenset(request.holding)
         again = [lease for lease in mine if lease.id not in holding]
         granted = self._grant(member, request.want, now)
-        finished = self.is_finished
+        # Who is told leaves: nothing may be asked for any more, even if the end has not been noticed elsewhere.
+        finished = self.end()
         return ExchangeAnswer(
             acks=acks,
             leases=self._as_messages([*again, *granted.leases], now),

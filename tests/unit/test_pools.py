@@ -26,12 +26,13 @@ DUNE = {"item": "book", "title": "Dune"}
 
 
 class PoolCrawl(CoreCrawl):
-    """A crawl whose seed is done, with a worker `s` and a program `p`."""
+    """A crawl whose seed is done, with a worker `s` and a program `p`, which has pool 1 open."""
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
         self.hello("s")
         self.service.hello(Hello(session="p", fetches=False), self.now)
+        self.request()
         self.open_gates()
         self.work()
         self.cursor = 0
@@ -394,8 +395,6 @@ def test_what_a_program_that_has_ended_asked_for_is_fetched_nevertheless() -> No
 
 def test_the_crawl_goes_on_while_a_pool_is_open() -> None:
     crawl = PoolCrawl()
-    assert crawl.is_over()
-    crawl.request(pool=1)
     crawl.request(pool=2)
     assert not crawl.is_over()
     assert not crawl.turn("s").finished
@@ -417,8 +416,6 @@ def test_a_lost_program_holds_nothing_open() -> None:
 
 def test_workers_look_in_often_while_a_pool_is_open() -> None:
     crawl = PoolCrawl()
-    assert crawl.turn("s").idle_s == 0.0
-    crawl.request()
     assert crawl.turn("s").idle_s == service.BUSY_IDLE_S
     for number in range(99):
         crawl.hello(f"w{number}")
@@ -435,6 +432,14 @@ def test_a_finished_crawl_takes_no_asks() -> None:
     assert crawl.request(f"{SEED}1") == AskReply(book="", taken=0, finished=True)
     crawl.post.finish()
     assert crawl.collect().finished
+
+
+def test_nothing_is_asked_for_any_more_once_a_worker_was_told_that_the_crawl_is_finished() -> None:
+    crawl = PoolCrawl()
+    crawl.service.pools.close("p", 1, crawl.now)
+    assert crawl.turn("s").finished
+    assert crawl.request(f"{SEED}1").finished
+    assert crawl.turn("s").finished
 
 
 def test_the_waiting_list_is_empty_when_all_is_answered() -> None:
