@@ -90,8 +90,12 @@ class Program:
             self.tickets[number].is_cancelled |= number not in staying and self.tickets[number].is_open
 
     def lose_staying(self, tickets: Iterable[int]) -> None:
-        """Note that it is not known which asks were taken back: ask for all of them again."""
-        self._ask_again(tickets)
+        """Note that it is not known which asks were taken back, or still will be: ask again, under other tickets."""
+        for number in tickets:
+            ticket = self.tickets[number]
+            if ticket.is_open:
+                ticket.is_cancelled = True
+                self.wish(ticket.ask.url, ticket.ask.priority, follow=ticket.ask.follow)
 
     def _ask_again(self, tickets: Iterable[int]) -> None:
         for number in tickets:

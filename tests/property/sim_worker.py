@@ -1,15 +1,19 @@
-"""A worker in simulated time: the real conversation of a worker, with the threads left out."""
+"""A worker in simulated time: the real conversation of a worker, with the threads left out; and a program that asks for
+pages."""
 
 from __future__ import annotations
 
+from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.shared.errors import Unreachable
 from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Kind, Outcome, TaskKey, Welcome
+from crawlfleet.shared.pools import AskRequest, CancelRequest
 from crawlfleet.worker.fitting import fit
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.talk.client import Client
 from crawlfleet.worker.talk.outbox import Delivery
 from crawlfleet.worker.talk.session import Session
 from tests.property.crawl_model import World
+from tests.property.crawl_program import Program, check_answer
 from tests.property.crawl_site import lie, misfortune
 
 THREADS = 4
@@ -89,6 +93,67 @@ class SimWorker:
         under_lease = [running for running in self.running if running.lease_id in self._world.mirror.leases]
         assert not under_lease or not lease.alone, "a suspect started beside something else"
         self.running.append(attempt)
+
+
+class SimProgram:
+    """One program with one pool: what it wants, and what it is told of that. `post` has the world's answers."""
+
+    def __init__(self, world: World, session: str, post: PoolPost) -> None:
+        self.asks = Program(session)
+        self._world = world
+        self._post = post
+        self._opened_in: str | None = None
+        self._hello()
+
+    @property
+    def session(self) -> str:
+        """The name of its session."""
+        return self.asks.session
+
+    def turn(self, lose_reply: bool = False) -> None:
+        """Show that it is alive, ask for what is to be asked for, and collect answers; a reply may be lost."""
+        if not self._world.exchange(ExchangeRequest(session=self.session)).known:
+            self._hello()
+        sent = self.asks.due()
+        if sent or self._opened_in != self.asks.book:
+            reply = self._world.ask(AskRequest(session=self.session, pool=1, asks=sent))
+            if not reply.finished and not lose_reply:
+                self.asks.take_reply(sent, reply)
+                self._opened_in = reply.book
+        self._collect(lose_reply=lose_reply)
+
+    def cancel(self, places: list[int], started_too: bool, lose_reply: bool) -> None:
+        """Take some of the open asks back."""
+        numbers = [number for number, ticket in self.asks.tickets.items() if ticket.is_open]
+        some = tuple({numbers[place % len(numbers)]: None for place in places}) if numbers else ()
+        request = CancelRequest(session=self.session, tickets=some, started_too=started_too)
+        reply = self._world.do(lambda now: self._world.service.pools.cancel(request, now))
+        if lose_reply:
+            self.asks.lose_staying(some)
+        else:
+            self.asks.take_staying(some, reply.staying)
+
+    def close(self) -> None:
+        """Close the pool."""
+        self._world.do(lambda now: self._world.service.pools.close(self.session, 1, now))
+
+    def check(self) -> None:
+        """All that it was told is what came of it."""
+        for ticket in self.asks.tickets.values():
+            if ticket.answer is not None:
+                check_answer(ticket.answer, ticket.ask.url, self._world.mirror)
+
+    def _hello(self) -> None:
+        self._world.hello(Hello(session=self.session, fetches=False))
+
+    def _collect(self, *, lose_reply: bool) -> None:
+        self._post.deliver(self._world.service.pools.take_answers())
+        page = self._post.collect(self.session, self.asks.cursor, 0.0)
+        if lose_reply:
+            self.asks.lose_page()
+        else:
+            self.asks.take_page(page)
+        self.check()
 
 
 class _Way:

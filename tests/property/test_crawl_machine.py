@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.coordinator.core.policy import Policy, Unit
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.shared.messages import ExchangeRequest, Outcome, Report
 from tests.policies import make_policy
 from tests.property.crawl_model import World, copy_of, invariants, verdict
 from tests.property.crawl_site import HOSTS, MISFORTUNES, Robots, Site, SitePage
-from tests.property.sim_worker import SimWorker, parallel_on
+from tests.property.sim_worker import SimProgram, SimWorker, parallel_on
 
 LEASE_S = 10.0
 _IS_LONG = os.environ.get("CRAWLFLEET_HYPOTHESIS") == "ci"
@@ -67,7 +68,11 @@ _POLICIES = st.builds(
 _MISHAPS = st.lists(st.sampled_from(["", "", *sorted(MISFORTUNES)]), max_size=6)
 _PAUSES = st.sampled_from([0.1, 0.5, 1.0, 2.0, 4.0])
 
+_ASKED_PAGES = st.lists(_NUMBERS, min_size=1, max_size=3)
+_PRIORITIES = st.sampled_from([None, None, 0, 1])
+
 someone = precondition(lambda self: bool(self.alive))
+some_program = precondition(lambda self: bool(self.programs))
 
 
 class CrawlMachine(RuleBasedStateMachine):
@@ -79,6 +84,8 @@ class CrawlMachine(RuleBasedStateMachine):
         self.names = (f"s{number}" for number in count(1))
         self.alive: list[SimWorker] = []
         self.dead: list[str] = []
+        self.post = PoolPost(self.world.store, self.world.service.pools.book_of)
+        self.programs: list[SimProgram] = []
         self._join()
         self._join()
         self.all_work(rounds, 0.5, [])
@@ -186,6 +193,35 @@ class CrawlMachine(RuleBasedStateMachine):
         if lease == 0 or (current is not None and current.session != worker.session):
             self._tell(worker, Report(lease=lease, ref=task.ref, outcome=Outcome.FETCHED, status=200))
 
+    @precondition(lambda self: len(self.programs) < 2)
+    @rule()
+    def come_as_a_program(self) -> None:
+        self.programs.append(SimProgram(self.world, f"p{next(self.names)}", self.post))
+        self.programs[-1].turn()
+
+    @some_program
+    @rule(who=_WHO, pages=_ASKED_PAGES, follow=st.booleans(), priority=_PRIORITIES, lost=st.booleans())
+    def ask_for(self, who: int, pages: list[int], follow: bool, priority: int | None, lost: bool) -> None:
+        program = self._program(who)
+        for number in pages:
+            program.asks.wish(self.world.site.url(number), priority, follow=follow)
+        program.turn(lose_reply=lost)
+
+    @some_program
+    @rule(who=_WHO, places=st.lists(st.integers(0, 6), max_size=4), started_too=st.booleans(), lost=st.booleans())
+    def take_back(self, who: int, places: list[int], started_too: bool, lost: bool) -> None:
+        self._program(who).cancel(places, started_too, lost)
+
+    @some_program
+    @rule(who=_WHO, lost=st.booleans())
+    def collect(self, who: int, lost: bool) -> None:
+        self._program(who).turn(lose_reply=lost)
+
+    @some_program
+    @rule(who=_WHO)
+    def let_a_program_die(self, who: int) -> None:
+        self.programs.remove(self._program(who))
+
     @invariant()
     def all_holds(self) -> None:
         if hasattr(self, "world"):
@@ -199,7 +235,7 @@ class CrawlMachine(RuleBasedStateMachine):
             return
         self.mishaps = []
         for _ in range(STEPS_TO_THE_END):
-            if self.world.service.is_finished:
+            if self._are_programs_served() and self.world.service.is_finished:
                 break
             while len(self.alive) < 2:
                 self._join()
@@ -208,6 +244,21 @@ class CrawlMachine(RuleBasedStateMachine):
             self.all_holds()
             self.world.advance(0.5)
         verdict(self.world)
+        for program in self.programs:
+            program.check()
+
+    def _are_programs_served(self) -> bool:
+        """Let programs collect what is left, and close their pools; say whether all have."""
+        served = 0
+        for program in self.programs:
+            program.turn()
+            if not program.asks.open():
+                program.close()
+                served += 1
+        return served == len(self.programs)
+
+    def _program(self, who: int) -> SimProgram:
+        return self.programs[who % len(self.programs)]
 
     def _join(self, replaces: str = "") -> None:
         self.alive.append(SimWorker(self.world, next(self.names), replaces))

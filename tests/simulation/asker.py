@@ -142,7 +142,8 @@ class Asker:
             return
         started_too = self._random.random() < 0.3
         request = CancelRequest(session=self.session, tickets=tuple(some), started_too=started_too)
-        reply = self._call(self._machine.programs.cancel(request))
+        cancel = self._machine.programs.cancel(request)
+        reply = self._wait(lambda resume: self._lines.send_once(self.session, cancel, resume))
         if isinstance(reply, CancelReply):
             self.program.take_staying(some, reply.staying)
             self._chronicle.figures["asks taken back"] += len(some) - len(reply.staying)

@@ -24,6 +24,17 @@ class Lines:
         """Send a call to the coordinator's loop; its answer, if that ever comes, is given to `then`."""
         self._network.to_coordinator(session, lambda: self._arrive(session, call, then))
 
+    def send_once(self, session: str, call: Callable[[float], Any], then: Callable[[Any], None]) -> None:
+        """Send a call that does harm if it is repeated. It may still come late, as what a broken connection holds."""
+        arrived: list[bool] = []
+
+        def arrive() -> None:
+            if not arrived:
+                arrived.append(True)
+                self._arrive(session, call, then)
+
+        self._network.to_coordinator(session, arrive)
+
     def read(self, session: str, look: Callable[[], Any], then: Callable[[Any], None]) -> None:
         """Look at what is committed, past the loop. What was sent to a process does not arrive at the next one."""
         incarnation = self._machine.incarnations
