@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from crawlfleet.coordinator.conduct.service import Service
-from crawlfleet.coordinator.core.admission import is_beyond
 from crawlfleet.coordinator.core.changes import Change, Gone, Put, Recorded, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import (
@@ -50,7 +49,7 @@ from crawlfleet.shared.messages import (
 from crawlfleet.shared.pools import AskReply, AskRequest
 from crawlfleet.shared.reasons import TRAPS, Reason
 from crawlfleet.shared.web.urls import host_key, origin
-from tests.property.crawl_program import asked_invariants, asked_verdict, pages_of
+from tests.property.crawl_program import asked_invariants, asked_verdict, is_out, pages_of
 from tests.property.crawl_site import Robots, Site
 
 T = TypeVar("T")
@@ -357,7 +356,7 @@ def verdict(world: World) -> None:
     unparsed = {task.url for task in pages if task.outcome is Outcome.EXTRACT_ERROR}
     limit, refused = world.policy.extent.depth, _refused(pages, mirror, site)
     reached = site.reached(mute, refused, limit, (*_listed(mirror, site), *world.followed))
-    beyond = {task.url for task in pages if is_beyond(task.depth, world.policy)}
+    beyond = {task.url for task in pages if is_out(task, limit)}
     assert fetched - beyond == reached.keys() - unparsed
     assert fetched & beyond <= site.leads_of(world.wished), "fetched, though nobody asked for it"
     for task in pages:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from crawlfleet.coordinator.core.admission import is_beyond
-from crawlfleet.coordinator.core.rows import FINAL, KeptLinksRow, Result, TaskRow, TaskState
+from crawlfleet.coordinator.core.rows import FINAL, NOT_REACHED, KeptLinksRow, Result, TaskRow, TaskState
 from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.pools import MAX_ASKS, Ask, AskReply, AskRequest, Settled, SettledPage
 from crawlfleet.shared.reasons import TRAPS, Reason
@@ -109,6 +108,11 @@ class Program:
             assert settled == ticket.answer, f"{settled} after {ticket.answer}"
 
 
+def is_out(task: TaskRow, limit: int | None) -> bool:
+    """Say whether a page is beyond the crawl, as far as that is known."""
+    return task.depth >= NOT_REACHED or (limit is not None and task.depth > limit)
+
+
 def pages_of(site: Site, request: AskRequest, reply: AskReply, *, only_followed: bool = False) -> set[str]:
     """Return the pages of the site that were asked for by what was taken of a request."""
     asks = [ask for ask in request.asks[: reply.taken] if ask.follow or not only_followed]
@@ -140,10 +144,10 @@ def check_answer(settled: Settled, asked: str, mirror: Mirror) -> None:
 
 def asked_invariants(world: World) -> None:
     """What waits and is beyond the crawl is asked for; and what somebody waits for is to be fetched."""
-    tasks = world.mirror.tasks
+    tasks, limit = world.mirror.tasks, world.policy.extent.depth
     for task in tasks.values():
-        is_out = task.state is TaskState.PENDING and task.kind is Kind.PAGE and is_beyond(task.depth, world.policy)
-        assert task.asked or not is_out, f"nobody wants {task}"
+        is_waiting = task.state is TaskState.PENDING and task.kind is Kind.PAGE
+        assert task.asked or not (is_waiting and is_out(task, limit)), f"nobody wants {task}"
     for ref, asks in world.service.pools._asks._waiting.items():
         task = tasks[ref]
         assert asks
@@ -159,7 +163,7 @@ def asked_verdict(world: World) -> None:
     for row in world.mirror.others[KeptLinksRow].values():
         assert isinstance(row, KeptLinksRow)
         task = tasks[row.order]
-        assert not row.links or is_beyond(task.depth, world.policy), f"{task} was reached, and led on to nothing"
+        assert not row.links or is_out(task, world.policy.extent.depth), f"{task} was reached, and led on to nothing"
 
 
 def _refusal(asked: str) -> Reason | None:

@@ -16,7 +16,7 @@ class Aim(NamedTuple):
     `menu` names what goes wrong (empty: some of everything), `lasts_s` bounds how long. `mishaps` is the chance that an
     attempt goes wrong by one of `kinds`; by one of `late` if its report comes after its lease was lost, for which the
     fleet is cut off while an `awaited` attempt is under way. `paces_s` is how long a fetch may take, `listed` how
-    many pages a sitemap lists.
+    many pages a sitemap lists. `islands` is the part of the pages that no others link to.
     """
 
     menu: tuple[str, ...] = ()
@@ -34,6 +34,7 @@ class Aim(NamedTuple):
     private: float = 0.15
     deadly: tuple[float, ...] = (0.0, 0.0, 0.1)
     listed: tuple[int, ...] = (0, 0, 0, 5)
+    islands: float = 0.0
     paces_s: tuple[float, ...] = (0.05, 0.3, 1.0, 5.0)
     depths: tuple[int | None, ...] = (None, None, 1, 1, 2, 2, 3, 3, 4)
     pages: tuple[int | None, ...] = (None, None, None, None, None, None, None, None, 2, 5)
@@ -148,7 +149,8 @@ ASKING = {
     "asking": Aim(
         staff=(1, 2),
         site=(16, 40),
-        ladder=0.3,
+        islands=0.4,
+        ladder=0.0,
         mishaps=(0.1, 0.3),
         depths=(None, 1, 1, 2, 2, 3, 4),
         pages=(None,),

@@ -100,7 +100,7 @@ class Asker:
         if self._wishes > 0 and not self.is_calm and self._random.random() < 0.5:
             self._want()
         self._ask()
-        if not self.is_calm and self._random.random() < 0.3:
+        if not self.is_calm and self._random.random() < 0.4:
             self._cancel()
         self._collect()
 
@@ -140,7 +140,7 @@ class Asker:
         some = self._random.sample(some, min(len(some), self._random.randint(1, 3)))
         if not some:
             return
-        started_too = self._random.random() < 0.3
+        started_too = self._random.random() < 0.5
         request = CancelRequest(session=self.session, tickets=tuple(some), started_too=started_too)
         cancel = self._machine.programs.cancel(request)
         reply = self._wait(lambda resume: self._lines.send_once(self.session, cancel, resume))

@@ -60,7 +60,7 @@ class Askers:
             for number in range(draw.number)
         ]
         for asker in self._all:
-            fate = self._random.choice([self._kill, self._cut_off, self._cut_off, None])
+            fate = self._random.choice([self._kill, self._kill, self._cut_off, None])
             if fate is not None:
                 self._plan(fate, asker, self._random.uniform(5.0, lasts_s))
 

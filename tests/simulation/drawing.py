@@ -19,13 +19,17 @@ def draw_site(random: Random, aim: Aim) -> Site:
     deadly = random.choice(aim.deadly)
     moved = random.choice(aim.moved)
     is_ladder = random.random() < aim.ladder
+    # The pages beyond `shore` are found by nobody but who asks for them.
+    shore = numbers - int(numbers * aim.islands)
     pages = tuple(
         SitePage(
             host=random.choice([0, 0, 1, 2]),
             links=_rungs(random, number, numbers)
             if is_ladder
-            else tuple(random.sample(range(numbers), random.randint(2, 5))),
-            moved_to=random.randrange(numbers) if number > 1 and random.random() < moved else None,
+            else tuple(random.sample(range(shore if number < shore else numbers), random.randint(2, 5))),
+            moved_to=random.randrange(shore if number < shore else numbers)
+            if number > 1 and random.random() < moved
+            else None,
             private=number > 1 and random.random() < aim.private,
             deadly=number > 1 and random.random() < deadly,
         )

@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.simulation.pool_mutants import POOL_MUTANTS
+
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("crawlfleet", "coordinator", "shared", "worker", "tests")
 TIMEOUT_S = 1_200
@@ -153,6 +155,7 @@ MUTANTS = (
     Mutant(OUTSTANDING, "self._unacked.pop(key, None)", "self._unacked.get(key)"),
     Mutant(OUTSTANDING, "if ack.state is AckState.OK and delivery.report.outcome", "if delivery.report.outcome"),
     Mutant(OUTSTANDING, "replace(delivery, ahead=delivery.ahead[1:])", "replace(delivery, ahead=())"),
+    *(Mutant(*line) for line in POOL_MUTANTS),
 )
 
 

@@ -1,0 +1,83 @@
+"""The mutants of what programs ask for: file, text, what is put in its place and, if nothing can find that, why."""
+
+from __future__ import annotations
+
+ASKING = "coordinator/core/asking.py"
+ADMISSION = "coordinator/core/admission.py"
+SETTLE = "coordinator/core/settle.py"
+LEASES = "coordinator/core/leases.py"
+LEADS = "coordinator/core/leads.py"
+ASKS = "coordinator/conduct/asks.py"
+POOLS = "coordinator/conduct/pools.py"
+POST = "coordinator/conduct/pool_post.py"
+BOXES = "coordinator/conduct/boxes.py"
+SERVICE = "coordinator/conduct/service.py"
+
+POOL_MUTANTS: tuple[tuple[str, ...], ...] = (
+    (ASKING, "        admission.revive(turn, task)\n", "        pass\n"),
+    (ASKING, "asked=True, priority=rank", "priority=rank"),
+    (ASKING, "if task.state is TaskState.DONE and task.outcome is Outcome.REDIRECTED and task.outlinks:", "if False:"),
+    (ASKING, "drop_if_unwanted(turn, turn.move(", "(turn.move("),
+    (ASKING, "        budget.give_back(turn, task)\n", "        pass\n"),
+    (ASKING, "depth=0 if wish.follow else NOT_REACHED", "depth=0"),
+    (ASKING, "    if wish.follow:\n", "    if False:\n"),
+    (ASKING, "lease=0, reserved=False", "reserved=False"),
+    (ADMISSION, "task.outcome in _WITH_OUTLINKS and task.state in FINAL", "False"),
+    (ADMISSION, "is_beyond(task.depth, turn.policy) and not _reach(", "False and not _reach("),
+    (ADMISSION, "return depth == NOT_REACHED or (", "return ("),
+    (
+        ADMISSION,
+        "    return depth == NOT_REACHED or (limit is not None and depth > limit)",
+        "    return depth == NOT_REACHED",
+    ),
+    (ADMISSION, "if row is not None and row.links:", "if False:"),
+    (ADMISSION, "        turn.remove(succeed(page))\n", "        pass\n"),
+    (ADMISSION, "depth=task.depth + 1, found_on=task.ref) for url", "depth=task.depth, found_on=task.ref) for url"),
+    (
+        ADMISSION,
+        "turn.tasks[task.ref]), TaskEvent.LOWERED, outlinks=outlinks)",
+        "turn.tasks[task.ref]), TaskEvent.LOWERED)",
+    ),
+    (ADMISSION, "if rules is not None and rules.state is TaskState.DROPPED:", "if True:"),
+    (ADMISSION, "if is_beyond(link.depth, policy) and not link.asked:", "if is_beyond(link.depth, policy):"),
+    (ADMISSION, "_OUT_OF_REACH = _RECORDED | {Reason.CANCELLED}", "_OUT_OF_REACH = _RECORDED"),
+    (ADMISSION, "        asked=link.asked,\n", ""),
+    (SETTLE, "        asking.want_page(turn, links[0].ref)\n", "        pass\n"),
+    (SETTLE, "        turn.put(KeptLinksRow(order=task.order, links=report.kept))\n", "        pass\n"),
+    (SETTLE, "if not admission.is_beyond(after.depth, policy):", "if False:"),
+    (SETTLE, "policy.extent.depth is not None or is_sent_on", "policy.extent.depth is not None"),
+    (SETTLE, "    asking.drop_if_unwanted(turn, task)\n", "    pass\n"),
+    (LEASES, "        asking.drop_if_unwanted(turn, after)\n", "        pass\n"),
+    (LEASES, "\n    asking.drop_if_unwanted(turn, after)\n", "\n"),
+    (LEADS, "outlinks = tuple(unpack(report.kept, turn.policy.max_outlinks))", "outlinks = ()"),
+    (LEADS, "        asked=task.asked,\n", ""),
+    (ASKS, "        if task.state in FINAL:\n", "        if False:\n"),
+    (
+        ASKS,
+        "        if waits.get(ticket) != task.ref:\n            self._forget(session, ticket)\n",
+        "        if True:\n",
+    ),
+    (ASKS, "        self._forget(session, ticket)\n        self._answers.append", "        self._answers.append"),
+    (ASKS, "return refs - self._waiting.keys()", "return refs"),
+    (ASKS, "            self._open -= 1\n", ""),
+    (ASKS, "        del self._books[session]\n", ""),
+    (ASKS, '_Book(f"{self._epoch}.{next(self._numbers)}")', '_Book("1.1")'),
+    (POOLS, "            self._programs.hold(session)\n        return", "            pass\n        return"),
+    (POOLS, "            self._turns.run(partial(_keep_open, session=session), now)\n", "            pass\n"),
+    (POOLS, "if row.state is TaskState.PENDING", "if row.state is not TaskState.PENDING"),
+    (POOLS, "        if unwanted:\n", "        if False:\n"),
+    (POOLS, "        self._asks.end(session)\n", "        pass\n"),
+    (POOLS, "        self._programs.let_go(session)\n", "        pass\n"),
+    (POOLS, "            self._turns.run(lambda turn: turn.remove(succeed(row)), now)\n", "            pass\n"),
+    (POST, "settled = replace(settled, rows=as_list(result.rows))", "pass"),
+    (BOXES, "            if after > self._count:\n", "            if False:\n"),
+    (SERVICE, "        self.pools.note(changes)\n", "        pass\n"),
+    (SERVICE, " and not self._store.resident(LeadOnRow)", ""),
+    (SERVICE, "partial(admission.lead_on, pages=reached)", "partial(admission.lead_on, pages=reached[1:])"),
+    (SERVICE, "self.pools.are_over = self.is_finished", "pass"),
+    (
+        SERVICE,
+        "leads_on=rows[ref].kind is not Kind.PAGE or not admission.is_beyond(rows[ref].depth, policy)",
+        "leads_on=True",
+    ),
+)
