@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from crawlfleet.coordinator.core.rows import FINAL, NOT_REACHED, KeptLinksRow, Result, TaskRow, TaskState
+from crawlfleet.coordinator.core.rows import FINAL, NOT_REACHED, KeptLinksRow, PoolRow, Result, TaskRow, TaskState
 from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.pools import MAX_ASKS, Ask, AskReply, AskRequest, Settled, SettledPage
 from crawlfleet.shared.reasons import TRAPS, Reason
@@ -143,12 +143,16 @@ def check_answer(settled: Settled, asked: str, mirror: Mirror) -> None:
 
 
 def asked_invariants(world: World) -> None:
-    """What waits and is beyond the crawl is asked for; and what somebody waits for is to be fetched."""
+    """What waits and is beyond the crawl is asked for, what somebody waits for is to be fetched, and of sessions that
+    are gone nothing is left."""
     tasks, limit = world.mirror.tasks, world.policy.extent.depth
     for task in tasks.values():
         is_waiting = task.state is TaskState.PENDING and task.kind is Kind.PAGE
         assert task.asked or not (is_waiting and is_out(task, limit)), f"nobody wants {task}"
-    for ref, asks in world.service.pools._asks._waiting.items():
+    open_asks = world.service.pools._asks
+    assert open_asks._books.keys() <= world.service._members._by_id.keys(), "somebody is remembered who is gone"
+    assert world.mirror.others[PoolRow].keys() == world.service._programs._holding
+    for ref, asks in open_asks._waiting.items():
         task = tasks[ref]
         assert asks
         assert task.asked, f"nobody asked for {task}"

@@ -16,7 +16,8 @@ class Aim(NamedTuple):
     `menu` names what goes wrong (empty: some of everything), `lasts_s` bounds how long. `mishaps` is the chance that an
     attempt goes wrong by one of `kinds`; by one of `late` if its report comes after its lease was lost, for which the
     fleet is cut off while an `awaited` attempt is under way. `paces_s` is how long a fetch may take, `listed` how
-    many pages a sitemap lists. `islands` is the part of the pages that no others link to.
+    many pages a sitemap lists. `islands` is the part of the pages that no others link to,
+    `wishes` bounds how many pages a program wants, and `regret` is the chance that it takes some back, at each step.
     """
 
     menu: tuple[str, ...] = ()
@@ -35,6 +36,8 @@ class Aim(NamedTuple):
     deadly: tuple[float, ...] = (0.0, 0.0, 0.1)
     listed: tuple[int, ...] = (0, 0, 0, 5)
     islands: float = 0.0
+    wishes: tuple[int, int] = (2, 12)
+    regret: float = 0.4
     paces_s: tuple[float, ...] = (0.05, 0.3, 1.0, 5.0)
     depths: tuple[int | None, ...] = (None, None, 1, 1, 2, 2, 3, 3, 4)
     pages: tuple[int | None, ...] = (None, None, None, None, None, None, None, None, 2, 5)
@@ -153,6 +156,25 @@ ASKING = {
         ladder=0.0,
         mishaps=(0.1, 0.3),
         depths=(None, 1, 1, 2, 2, 3, 4),
+        pages=(None,),
+    ),
+    # What has started is taken back, and then is not to be tried again.
+    "taking back": Aim(
+        menu=("drain", "drain", "stop", "kill"),
+        staff=(2, 3),
+        site=(30, 40),
+        islands=0.8,
+        wishes=(20, 40),
+        regret=0.9,
+        ladder=0.0,
+        mishaps=(0.5,),
+        kinds=("refused", "busy", "too many"),
+        robots=(Robots.NONE,),
+        moved=(0.0,),
+        deadly=(0.0,),
+        retries=(2,),
+        paces_s=(1.0, 5.0),
+        depths=(None, 1, 2),
         pages=(None,),
     ),
     "asking nearer": Aim(

@@ -9,11 +9,14 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from crawlfleet.coordinator.core.rows import TaskState
 from crawlfleet.shared.errors import Unreachable
 from crawlfleet.shared.messages import ExchangeAnswer, Hello
 from crawlfleet.shared.pools import AskReply, AskRequest, CancelReply, CancelRequest, SettledPage
+from crawlfleet.shared.web.urls import canonicalize, page_fingerprint
 from tests.property.crawl_program import Program, Ticket, check_answer
 from tests.property.crawl_site import OUTSIDE
+from tests.simulation.aims import Aim
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.lines import Lines
 from tests.simulation.machine import Machine
@@ -40,6 +43,7 @@ class Asker:
         random: Random,
         chronicle: Chronicle,
         favourites: list[str],
+        aim: Aim,
     ) -> None:
         self.session = session
         self.program = Program(session)
@@ -52,10 +56,13 @@ class Asker:
         self._random = random
         self._chronicle = chronicle
         self._favourites = favourites
-        self._wishes = random.randint(2, 12)
+        self._regret = aim.regret
+        self._wishes = random.randint(*aim.wishes)
         self._pools = dict.fromkeys(range(1, random.choice([2, 2, 3])), "never")
         self._is_member = False
         self._is_told_over = False
+        # It stays when it has closed its pools, unless an ask of it may still be under way: that would open them again.
+        self._stays = random.random() < 0.4
         self._control = SimThread(timeline, self._live)
 
     @property
@@ -100,7 +107,7 @@ class Asker:
         if self._wishes > 0 and not self.is_calm and self._random.random() < 0.5:
             self._want()
         self._ask()
-        if not self.is_calm and self._random.random() < 0.4:
+        if not self.is_calm and self._random.random() < self._regret:
             self._cancel()
         self._collect()
 
@@ -128,8 +135,11 @@ class Asker:
             asks = self.program.due()
             if not asks and book == self.program.book:
                 continue
-            reply = self._call(self._machine.programs.ask(AskRequest(session=self.session, pool=pool, asks=asks)))
-            if isinstance(reply, AskReply):
+            ask = self._machine.programs.ask(AskRequest(session=self.session, pool=pool, asks=asks))
+            reply = self._call(ask, is_once=self._stays)
+            if not isinstance(reply, AskReply):
+                self._stays = False
+            else:
                 self._is_told_over |= reply.finished
                 self.program.take_reply(asks, reply)
                 self._pools[pool] = reply.book
@@ -137,19 +147,28 @@ class Asker:
     def _cancel(self) -> None:
         """Take something back, and maybe want it again."""
         some = [number for number, ticket in self.program.tickets.items() if ticket.is_open]
+        started = [number for number in some if self._has_started(self.program.tickets[number])]
+        is_late = bool(started) and self._random.random() < self._regret
+        some = started if is_late else some
         some = self._random.sample(some, min(len(some), self._random.randint(1, 3)))
         if not some:
             return
-        started_too = self._random.random() < 0.5
+        started_too = is_late or self._random.random() < 0.3
         request = CancelRequest(session=self.session, tickets=tuple(some), started_too=started_too)
         cancel = self._machine.programs.cancel(request)
-        reply = self._wait(lambda resume: self._lines.send_once(self.session, cancel, resume))
+        reply = self._call(cancel, is_once=True)
         if isinstance(reply, CancelReply):
             self.program.take_staying(some, reply.staying)
             self._chronicle.figures["asks taken back"] += len(some) - len(reply.staying)
             self._want_again([self.program.tickets[number] for number in some if number not in reply.staying])
         else:
             self.program.lose_staying(some)
+
+    def _has_started(self, ticket: Ticket) -> bool:
+        """Say whether a ticket's page is leased; a program cannot know that, but may well guess it."""
+        url = canonicalize(ticket.ask.url)
+        task = self._machine.mirror.tasks.get(page_fingerprint(url)) if url else None
+        return task is not None and task.state is TaskState.LEASED
 
     def _want_again(self, tickets: list[Ticket]) -> None:
         for ticket in tickets:
@@ -170,20 +189,24 @@ class Asker:
             self.program.lose_page()
 
     def _leave(self) -> None:
-        """Close all pools, and say goodbye."""
+        """Close all pools, and say goodbye, at once or when the crawl is over."""
         last = max(self._pools)
         for pool in sorted(self._pools):
             while not self._call(self._machine.programs.close(self.session, pool, is_last=pool == last)):
                 self._beat_and_rest()
+        while self._stays and not self._is_told_over:
+            self._beat_and_rest()
         self._call(self._machine.programs.goodbye(self.session))
 
     def _beat_and_rest(self) -> None:
-        self._call(self._machine.programs.beat(self.session))
+        answer = self._call(self._machine.programs.beat(self.session))
+        self._is_told_over |= isinstance(answer, ExchangeAnswer) and answer.finished
         self._sleep(self._random.choice(PAUSES_S))
 
-    def _call(self, call: Callable[[float], Any]) -> Any:
+    def _call(self, call: Callable[[float], Any], *, is_once: bool = False) -> Any:
         """Return the answer to a call; None if it does not come in time, or this is no member."""
-        answer = self._wait(lambda resume: self._lines.send(self.session, call, resume))
+        send = self._lines.send_once if is_once else self._lines.send
+        answer = self._wait(lambda resume: send(self.session, call, resume))
         if isinstance(answer, Unreachable):
             self._is_member = False
             return None

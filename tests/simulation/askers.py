@@ -47,7 +47,7 @@ class Askers:
         network: Network,
         timeline: Timeline,
         chronicle: Chronicle,
-        lasts_s: float,
+        aim: Aim,
     ) -> None:
         self._random = draw.random
         self._network = network
@@ -56,13 +56,13 @@ class Askers:
         self._is_calm = False
         favourites: list[str] = []
         self._all = [
-            Asker(f"p{number}", machine, lines, timeline, self._random, chronicle, favourites)
+            Asker(f"p{number}", machine, lines, timeline, self._random, chronicle, favourites, aim)
             for number in range(draw.number)
         ]
         for asker in self._all:
             fate = self._random.choice([self._kill, self._kill, self._cut_off, None])
             if fate is not None:
-                self._plan(fate, asker, self._random.uniform(5.0, lasts_s))
+                self._plan(fate, asker, self._random.uniform(5.0, aim.lasts_s))
 
     def calm(self) -> None:
         """Let the programs want nothing more, and come to their end."""

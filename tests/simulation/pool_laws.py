@@ -26,15 +26,16 @@ class PoolLaws:
         self._machine = machine
         #: Answers that have left, each with the address that was asked for.
         self._told: list[tuple[Settled, str]] = []
-        #: The sessions whose open pools are committed, with the crawl time until which they cannot be lost.
-        self._holding: dict[str, float] = {}
+        #: The sessions whose open pools are committed.
+        self._holding: set[str] = set()
+        #: The crawl time until which a session cannot be lost: it is renewed by an exchange, not by an ask.
+        self._alive_until: dict[str, float] = {}
         self._opened: list[str] = []
         self._followed: set[str] = set()
 
     def commit(self) -> frozenset[str]:
         """Note that all is committed; return the pages that were asked for as seeds since the last time."""
-        until = self._machine.now + self._machine.policy.lease_s
-        self._holding.update(dict.fromkeys(self._opened, until))
+        self._holding.update(self._opened)
         followed = frozenset(self._followed)
         self._opened.clear()
         self._followed.clear()
@@ -45,7 +46,8 @@ class PoolLaws:
         self._opened.clear()
         self._followed.clear()
         until = now + self._machine.policy.lease_s
-        self._holding = {session: until for session, known in self._holding.items() if now < known}
+        self._holding = {session for session in self._holding if now < self._alive_until.get(session, 0.0)}
+        self._alive_until = dict.fromkeys(self._holding, until)
         for settled, asked in self._told:
             check_answer(settled, asked, self._machine.mirror)
 
@@ -56,8 +58,8 @@ class PoolLaws:
 
     def check_end(self, now: float) -> None:
         """The crawl is said to be over: nobody may hold it open."""
-        for session, until in self._holding.items():
-            assert now >= until, f"the crawl is over, though {session} has a pool open"
+        for session in self._holding:
+            assert now >= self._alive_until.get(session, 0.0), f"the crawl is over, though {session} has a pool open"
 
     def hello(self, hello: Hello) -> Callable[[float], Welcome]:
         """Return the call of a hello."""
@@ -78,7 +80,7 @@ class PoolLaws:
             if answer.known:
                 self._renew(session, now)
             else:
-                self._holding.pop(session, None)
+                self._holding.discard(session)
             return answer
 
         return call
@@ -87,7 +89,7 @@ class PoolLaws:
         """Return the call of a goodbye."""
 
         def call(now: float) -> bool:
-            self._holding.pop(session, None)
+            self._holding.discard(session)
             self._machine.service.goodbye(session, now)
             return True
 
@@ -134,7 +136,7 @@ class PoolLaws:
 
         def call(now: float) -> bool:
             if is_last:
-                self._holding.pop(session, None)
+                self._holding.discard(session)
             self._machine.service.pools.close(session, pool, now)
             return True
 
@@ -151,6 +153,6 @@ class PoolLaws:
 
     def _renew(self, session: str, now: float) -> None:
         """A session is alive; if it may have been lost before, it may hold nothing any more."""
-        until = self._holding.pop(session, now)
-        if now < until:
-            self._holding[session] = now + self._machine.policy.lease_s
+        if now >= self._alive_until.get(session, 0.0):
+            self._holding.discard(session)
+        self._alive_until[session] = now + self._machine.policy.lease_s

@@ -67,9 +67,7 @@ class Simulation:
         self._looked_at = -1
         self._quiet_until = 0.0
         self._menu = self._choose_menu()
-        self._askers = Askers(
-            asking, self._machine, self._lines, self._network, self._timeline, chronicle, self._aim.lasts_s
-        )
+        self._askers = Askers(asking, self._machine, self._lines, self._network, self._timeline, chronicle, self._aim)
         self._steps = 0
 
     def run(self) -> None:
