@@ -15,7 +15,7 @@ from crawlfleet.coordinator.core.rows import NOT_REACHED, KeptLinksRow, TaskRow,
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.shared import pools
 from crawlfleet.shared.errors import Unreachable
-from crawlfleet.shared.messages import VALUE_ITEM, Hello, Kind, Outcome, Row, decode
+from crawlfleet.shared.messages import VALUE_ITEM, Hello, Kind, Outcome, Report, Row, decode
 from crawlfleet.shared.pools import Ask, AskReply, AskRequest, CancelRequest, Settled, SettledPage
 from crawlfleet.shared.web.links import pack
 from crawlfleet.shared.web.urls import page_fingerprint
@@ -440,6 +440,19 @@ def test_nothing_is_asked_for_any_more_once_a_worker_was_told_that_the_crawl_is_
     assert crawl.turn("s").finished
     assert crawl.request(f"{SEED}1").finished
     assert crawl.turn("s").finished
+
+
+def test_a_crawl_whose_last_page_reaches_one_that_is_to_lead_on_is_not_finished() -> None:
+    crawl = PoolCrawl()
+    crawl.request(Ask(1, f"{SEED}1"))
+    crawl.work(kept=pack([f"{SEED}2"]))
+    crawl.request(Ask(2, f"{SEED}4", follow=True))
+    ((lease, task),) = crawl.ask()
+    crawl.service.pools.close("p", 1, crawl.now)
+    last = Report(lease=lease.id, ref=task.ref, outcome=Outcome.FETCHED, status=200, outlinks=(f"{SEED}1",), age_s=0.0)
+    assert not crawl.turn(reports=(last,)).finished
+    assert crawl.work() == [f"{SEED}2"]
+    assert crawl.is_over()
 
 
 def test_the_waiting_list_is_empty_when_all_is_answered() -> None:
