@@ -135,9 +135,9 @@ class Service:
         """Judge known pages again after the rules have changed: all, or those that were dropped for certain reasons."""
         after = 0
         while rows := self._store.walk(after, RECONSIDERED_PER_TURN):
-            pages = [row for row in rows if row.kind is Kind.PAGE and (not reasons or row.reason in reasons)]
-            if pages:
-                self._turns.run(partial(admission.reconsider, pages=pages), now)
+            tasks = [row for row in rows if row.kind is not Kind.SITEMAP and (not reasons or row.reason in reasons)]
+            if tasks:
+                self._turns.run(partial(admission.reconsider, tasks=tasks), now)
             after = rows[-1].order
 
     def put(self, url: str, now: float) -> str:

@@ -129,12 +129,20 @@ def want_places(turn: Turn, urls: Iterable[str]) -> None:
         turn.traps.read(key for _, url in places for key in traps.keys_of(turn, url))
 
 
-def reconsider(turn: Turn, pages: Sequence[TaskRow]) -> None:
-    """Judge known pages again after the rules have changed: revive those now allowed, drop those now refused."""
-    want_places(turn, [page.url for page in pages])
-    turn.tasks.read(robots.task_ref(parts(page.url).origin) for page in pages)
-    for page in pages:
-        _reconsider(turn, page)
+def reconsider(turn: Turn, tasks: Sequence[TaskRow]) -> None:
+    """Judge known tasks again after the rules have changed: revive those now allowed, drop those now refused.
+
+    A robots.txt that was dropped with the pages that waited for it is requested again. Pages that are within the depth
+    limit now admit their kept outlinks.
+    """
+    want_places(turn, [task.url for task in tasks])
+    turn.tasks.read(robots.task_ref(parts(task.url).origin) for task in tasks)
+    turn.table(KeptLinksRow).read(task.order for task in tasks if task.asked and task.outcome in _WITH_OUTLINKS)
+    for task in tasks:
+        if task.kind is Kind.ROBOTS:
+            _revive_robots(turn, task.origin)
+        else:
+            _reconsider(turn, task)
 
 
 def is_beyond(depth: int, policy: Policy) -> bool:
@@ -204,6 +212,10 @@ def _reconsider(turn: Turn, task: TaskRow) -> None:
         turn.move(task, TaskEvent.REVIVED, reason="")
         _let_in(turn, task.url, 0 if task.asked else task.depth)
         _revive_robots(turn, parts(task.url).origin)
+    elif task.asked and task.outcome in _WITH_OUTLINKS and not is_beyond(task.depth, turn.policy):
+        kept: KeptLinksRow | None = turn.table(KeptLinksRow)[task.order]
+        if kept is not None and kept.links and turn.table(LeadOnRow)[task.order] is None:
+            turn.put(LeadOnRow(order=task.order, ref=task.ref))
 
 
 def _admit_kept(turn: Turn, task: TaskRow, row: KeptLinksRow) -> None:

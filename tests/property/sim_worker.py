@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.shared.errors import Unreachable
-from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Kind, Outcome, TaskKey, Welcome
-from crawlfleet.shared.pools import AskRequest, CancelRequest
+from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Kind, Outcome, TaskKey, Welcome, decode
+from crawlfleet.shared.pools import AskRequest, CancelRequest, SettledPage
 from crawlfleet.worker.fitting import fit
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.talk.client import Client
@@ -148,7 +148,7 @@ class SimProgram:
 
     def _collect(self, *, lose_reply: bool) -> None:
         self._post.deliver(self._world.service.pools.take_answers())
-        page = self._post.collect(self.session, self.asks.cursor, 0.0)
+        page = decode(self._post.collect(self.session, self.asks.cursor, 0.0), SettledPage)
         if lose_reply:
             self.asks.lose_page()
         else:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from crawlfleet.coordinator.core.rows import FINAL, TaskState
-from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Welcome
+from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Welcome, decode
 from crawlfleet.shared.pools import AskReply, AskRequest, CancelReply, CancelRequest, Settled, SettledPage
 from tests.property.crawl_program import Program, check_answer, pages_of
 
@@ -144,7 +144,7 @@ class PoolLaws:
 
     def collect(self, program: Program, after: int) -> SettledPage:
         """Return the answers to a program's asks; what leaves here is a promise."""
-        page = self._machine.pool_post.collect(program.session, after, 0.0)
+        page = decode(self._machine.pool_post.collect(program.session, after, 0.0), SettledPage)
         for settled in page.settled:
             asked = program.tickets[settled.ticket].ask.url
             check_answer(settled, asked, self._machine.mirror)

@@ -17,6 +17,7 @@ SERVICE = "coordinator/conduct/service.py"
 ASKED_AT_ONCE = "equivalent but for the steps: the target is asked for once more in the same turn, which revives it"
 
 TAKEN_BACK = "needs a page taken back while under way that then comes back; found by tests/unit/test_rule_asking.py"
+RECALLED = "a worker that fetches what nobody wants does no harm but work; found by tests/unit/test_rule_asking.py"
 CURSOR = "a second lock: a program forgets its cursor with its coordinator; found by tests/unit/test_post.py"
 LAST_PAGE = "needs a crawl whose very last page reaches one that was asked for; found by tests/unit/test_pools.py"
 PACKED = (
@@ -27,10 +28,11 @@ POOL_MUTANTS: tuple[tuple[str, ...], ...] = (
     (ASKING, "        admission.revive(turn, task)\n", "        pass\n"),
     (ASKING, "asked=True, priority=rank", "priority=rank"),
     (ASKING, "if task.state is TaskState.DONE and task.outcome is Outcome.REDIRECTED and task.outlinks:", "if False:"),
-    (ASKING, "drop_if_unwanted(turn, turn.move(", "(turn.move("),
+    (ASKING, "            drop_if_unwanted(turn, task)\n", ""),
+    (ASKING, "            _recall_if_unwanted(turn, task)\n", "", RECALLED),
     (ASKING, "        budget.give_back(turn, task)\n", "        pass\n"),
     (ASKING, "depth=0 if wish.follow else NOT_REACHED", "depth=0"),
-    (ASKING, "    if wish.follow:\n", "    if False:\n"),
+    (ASKING, " or link.depth == 0", ""),
     (ASKING, "lease=0, reserved=False", "reserved=False"),
     (ADMISSION, "task.outcome in _WITH_OUTLINKS and task.state in FINAL", "False"),
     (ADMISSION, "is_beyond(task.depth, turn.policy) and not _reach(", "False and not _reach("),
@@ -79,7 +81,7 @@ POOL_MUTANTS: tuple[tuple[str, ...], ...] = (
     (POOLS, "        self._asks.end(session)\n", "        pass\n"),
     (POOLS, "        self._programs.let_go(session)\n", "        pass\n"),
     (POOLS, "            self._turns.run(lambda turn: turn.remove(succeed(row)), now)\n", "            pass\n"),
-    (POST, "settled = replace(settled, rows=as_list(result.rows))", "pass"),
+    (POST, "rows=as_list(result.rows)", "rows=()"),
     (BOXES, "            if after > self._count:\n", "            if False:\n", CURSOR),
     (SERVICE, "        self.pools.note(changes)\n", "        pass\n"),
     (SERVICE, " and not self._store.resident(LeadOnRow)", "", LAST_PAGE),

@@ -28,6 +28,7 @@ from tests.unit.rule_turns import (
     Turns,
     after,
     born,
+    but,
     changes,
     held_by,
     host,
@@ -417,6 +418,31 @@ def test_a_changed_job_judges_what_was_asked_for_by_its_scope_alone(turns: Turns
     turn = turns(kept, gone, FREE, origin(), scope=scope, extent=SHALLOW, traps=TrapLimits(url_length=5))
     admission.reconsider(turn, [kept, gone])
     assert turn.batch() == [moved(TaskEvent.REFUSED, gone, state=DROPPED, reason="exclude")]
+
+
+@pytest.mark.parametrize(("depth", "leads_on"), [(2, True), (5, False), (NOT_REACHED, False)])
+def test_a_page_that_a_larger_depth_reaches_leads_on(turns: Turns, depth: int, leads_on: bool) -> None:
+    task = page("1", depth=depth, asked=True, **FETCHED)
+    kept = KeptLinksRow(order=1, links=pack([f"{ORIGIN}/2"]))
+    turn = turns(task, kept, FREE, origin(), extent=SHALLOW)
+    admission.reconsider(turn, [task])
+    assert turn.batch() == ([new(LeadOnRow(order=1, ref=task.ref))] if leads_on else [])
+    admission.reconsider(turn, [task])
+    assert len(turn.batch()) == leads_on
+
+
+def test_a_page_that_kept_nothing_leads_on_to_nothing_with_a_larger_depth(turns: Turns) -> None:
+    task = page("1", depth=2, asked=True, **FETCHED)
+    turn = turns(task, KeptLinksRow(order=1, links=b""), FREE, origin(), extent=SHALLOW)
+    admission.reconsider(turn, [task, but(task, order=9)])
+    assert turn.batch() == []
+
+
+def test_a_robots_txt_that_was_dropped_with_its_pages_is_requested_again_for_later_ones(turns: Turns) -> None:
+    dropped = robots(state=DROPPED, reason="budget_pages")
+    turn = turns(dropped, FREE, origin(gate=Gate.WAITING, expires_at=0.0))
+    admission.reconsider(turn, [dropped])
+    assert [change.event for change in turn.batch() if isinstance(change, TaskMoved)] == [TaskEvent.RECHECKED]
 
 
 def test_what_refuses_an_unknown_page(turns: Turns) -> None:
