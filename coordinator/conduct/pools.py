@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
@@ -22,6 +23,7 @@ from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, MAX_URL_CHARS
 
 # A longer text is not parsed.
 LONGEST_ASK_CHARS = 4 * LONGEST_URL_CHARS
+EAGER_S = 5.0
 
 
 class Pools:
@@ -43,6 +45,7 @@ class Pools:
         self._asks = Asks(epoch)
         self._programs = programs
         self._check_member = check_member
+        self._asked_at = -math.inf
         #: The crawl is over: nothing more is taken.
         self.are_over = False
 
@@ -63,7 +66,9 @@ class Pools:
             self._programs.hold(session)
             self._turns.run(partial(_keep_open, session=session), now)
         asks = request.asks[: min(MAX_ASKS, self._asks.room(session))]
-        self._take(session, asks, now)
+        if asks:
+            self._asked_at = now
+            self._take(session, asks, now)
         return AskReply(book=self._asks.book_of(session), taken=len(asks))
 
     def cancel(self, request: CancelRequest, now: float) -> CancelReply:
@@ -94,6 +99,10 @@ class Pools:
         """Find answers to asks in the changes that the store has taken."""
         if self._asks.are_open:
             self._asks.note(changes, Turn(self._store, self._policy, 0.0))
+
+    def ask_now(self, now: float) -> bool:
+        """Say whether somebody has asked a moment ago, and may do so again: often one page at a time."""
+        return now < self._asked_at + EAGER_S
 
     def take_answers(self) -> list[tuple[str, int, Answered | None]]:
         """Return the answers since the last time, for `PoolPost.deliver` once they are committed."""

@@ -50,8 +50,10 @@ DROPPED_PER_FLUSH = 1_000
 RECONSIDERED_PER_TURN = 1_000
 BUSY_IDLE_S = 0.05
 LONGEST_IDLE_S = 1.0
-# While programs may ask at any time, workers without work look in so often together.
+# While programs ask, workers without work look in so often: so many times a second together, and no more than 100 times
+# each.
 LOOKS_PER_S = 200
+HURRIED_IDLE_S = 0.01
 LED_ON_PER_FLUSH = 20
 
 EndLease = Callable[[Turn, LeaseRow, Collection[bytes]], None]
@@ -339,13 +341,15 @@ class Service:
 
     def _idle_s(self, now: float) -> float:
         """Return how long a worker without reports may wait until something may be due."""
-        if self._count(TaskState.LEASED):
-            return BUSY_IDLE_S
-        due_at = self._store.next_due_at()
-        longest_s = LONGEST_IDLE_S
+        shortest_s, longest_s = BUSY_IDLE_S, LONGEST_IDLE_S
         if self._programs.hold_pools:
             longest_s = min(LONGEST_IDLE_S, max(BUSY_IDLE_S, self._members.fetching / LOOKS_PER_S))
-        return longest_s if due_at is None else min(longest_s, max(BUSY_IDLE_S, due_at - now))
+        if self.pools.ask_now(now):
+            shortest_s = longest_s = max(HURRIED_IDLE_S, self._members.fetching / LOOKS_PER_S)
+        if self._count(TaskState.LEASED):
+            return min(shortest_s, BUSY_IDLE_S)
+        due_at = self._store.next_due_at()
+        return longest_s if due_at is None else min(longest_s, max(shortest_s, due_at - now))
 
 
 def _carry_out(turn: Turn, call: ObjectCall) -> ObjectReply:

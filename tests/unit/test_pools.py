@@ -10,6 +10,7 @@ import pytest
 
 from crawlfleet.coordinator.conduct import asks, pool_post, service
 from crawlfleet.coordinator.conduct.pool_post import PoolPost
+from crawlfleet.coordinator.conduct.pools import EAGER_S
 from crawlfleet.coordinator.core.policy import Extent
 from crawlfleet.coordinator.core.rows import NOT_REACHED, KeptLinksRow, TaskRow, TaskState
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
@@ -416,6 +417,10 @@ def test_a_lost_program_holds_nothing_open() -> None:
 
 def test_workers_look_in_often_while_a_pool_is_open() -> None:
     crawl = PoolCrawl()
+    assert crawl.turn("s").idle_s == service.BUSY_IDLE_S
+    crawl.request(SEED)
+    assert crawl.turn("s").idle_s == service.HURRIED_IDLE_S
+    crawl.pass_time(EAGER_S)
     assert crawl.turn("s").idle_s == service.BUSY_IDLE_S
     for number in range(99):
         crawl.hello(f"w{number}")
