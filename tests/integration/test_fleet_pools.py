@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import concurrent.futures
+import multiprocessing
+import queue
 import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 from crawlfleet import Fleet, JobFinished, Rows, connect
 from crawlfleet.coordinator.offline.verify import verify
 from crawlfleet.errors import PageFailed, PageRefused, Unreachable
+from crawlfleet.fleet.pool.stream import Stream
 from tests.site.served_crawl import ServedCrawl, served
 from tests.site.small_site import Moved, Page, SmallSite, page, serving
 
@@ -338,3 +344,141 @@ def test_two_programs_that_ask_for_the_same_pages_both_get_them(setting: Setting
         assert [title(rows) for rows in first.get(PATIENCE_S)] == [title(rows) for rows in second.get(PATIENCE_S)]
     setting.finish()
     assert {setting.site.hits(f"/n{number}") for number in range(20)} == {1}
+
+
+# In time: laziness, timeouts, callbacks, the ends of pools
+
+
+def test_an_iterable_is_consumed_only_as_far_as_the_window_allows(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stream.__init__, "__kwdefaults__", {**(Stream.__init__.__kwdefaults__ or {}), "window": 5})
+    given: list[int] = []
+
+    def urls() -> Iterator[str]:
+        for number in NUMBERS:
+            given.append(number)
+            yield setting.url(f"/n{number}")
+
+    with setting.fleet.Pool() as pool:
+        pages = pool.imap(urls())
+        eventually(lambda: len(given) >= 5)
+        time.sleep(0.5)
+        assert len(given) == 5
+        assert title(next(pages)) == "0"
+        eventually(lambda: len(given) == 6)
+        assert [title(rows) for rows in pages] == [str(number) for number in NUMBERS[1:]]
+    assert given == list(NUMBERS)
+
+
+def test_urls_may_follow_from_the_pages_before_them(setting: Setting) -> None:
+    """A generator that waits for what its own pool brings, as a crawl of one's own."""
+    more: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    more.put("/n0")
+    found = []
+    with setting.fleet.Pool() as pool:
+        for rows in pool.imap_unordered(map(setting.url, iter(more.get, None))):
+            found.append(title(rows))
+            more.put(f"/n{len(found)}" if len(found) < 10 else None)
+    assert found == [str(number) for number in range(10)]
+
+
+def test_a_result_that_is_not_there_yet_says_so(setting: Setting) -> None:
+    setting.site.hold("/slow0")
+    with setting.fleet.Pool() as pool:
+        result = pool.apply_async(setting.url("/slow0"))
+        setting.site.await_held()
+        result.wait(0.1)
+        assert not result.ready()
+        with pytest.raises(ValueError, match="not ready"):
+            result.successful()
+        with pytest.raises(multiprocessing.TimeoutError):
+            result.get(0.1)
+        with pytest.raises(TimeoutError):
+            next(setting.fleet.map([setting.url("/slow0")], timeout=0.1))
+        setting.site.release()
+        assert title(result.get(PATIENCE_S)) == "slow 0"
+        assert (result.ready(), result.successful()) == (True, True)
+
+
+def test_callbacks_get_rows_and_errors(setting: Setting) -> None:
+    rows: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    errors: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    with setting.fleet.Pool() as pool:
+        pool.apply_async(setting.url("/n1"), rows.put, errors.put)
+        pool.apply_async(setting.url("/nowhere"), rows.put, errors.put)
+        pool.map_async(setting.urls(2, 3), callback=rows.put, error_callback=errors.put)
+        pool.close()
+        pool.join()
+    found = [rows.get(timeout=PATIENCE_S) for _ in range(2)]
+    assert sorted(map(len, found)) == [1, 2]
+    assert errors.get(timeout=PATIENCE_S).reason == "http_404"
+    future = setting.fleet.submit(setting.url("/n4"))
+    future.add_done_callback(rows.put)
+    assert rows.get(timeout=PATIENCE_S) is future
+
+
+def test_a_closed_pool_takes_nothing_more_and_brings_what_it_was_asked_for(setting: Setting) -> None:
+    pool = setting.fleet.Pool()
+    with pytest.raises(ValueError, match="still running"):
+        pool.join()
+    pages, result = pool.imap(setting.urls(*NUMBERS)), pool.map_async(setting.urls(*NUMBERS))
+    pool.close()
+    for ask in (pool.apply, pool.map, pool.imap):
+        with pytest.raises(ValueError, match="not running"):
+            ask(setting.url("/n1"))
+    pool.join()
+    assert [title(rows) for rows in pages] == [title(rows) for rows in result.get(0)] == list(map(str, NUMBERS))
+    setting.finish()
+
+
+# The plain model
+
+
+def calls(
+    pool: Any, executor: Any, f: tuple[Callable[[str], Any], ...], urls: list[str], no: str
+) -> Iterator[tuple[str, Any]]:
+    """Use the verbs of a pool and of an executor; `f` is their function, or nothing for those of the fleet."""
+    yield "map", [title(rows) for rows in pool.map(*f, urls)]
+    yield "map nothing", pool.map(*f, [])
+    yield "map_async", [title(rows) for rows in pool.map_async(*f, urls).get(PATIENCE_S)]
+    yield "imap", [title(rows) for rows in pool.imap(*f, iter(urls), chunksize=2)]
+    yield "imap_unordered", sorted(title(rows) for rows in pool.imap_unordered(*f, urls))
+    yield "starmap", [title(rows) for rows in pool.starmap(*f, [(url,) for url in urls])]
+    yield (
+        "as_completed",
+        sorted(
+            title(future.result())
+            for future in concurrent.futures.as_completed([executor.submit(*f, url) for url in urls])
+        ),
+    )
+    yield "executor's map", [title(rows) for rows in executor.map(*f, urls)]
+    pages = pool.imap(*f, [urls[0], no, urls[1]])
+    yield "an error in its place", [title(next(pages)), _error_of(lambda: next(pages)), title(next(pages))]
+    yield "and the end", _error_of(lambda: next(pages))
+    yield "an error of map", _error_of(lambda: pool.map(*f, [*urls, no]))
+    yield "an error of a future", type(executor.submit(*f, no).exception()).__name__ != "NoneType"
+    yield "a wrong chunksize", _error_of(lambda: pool.imap(*f, urls, chunksize=0))
+
+
+def _error_of(call: Callable[[], object]) -> str:
+    try:
+        call()
+    except (StopIteration, ValueError) as error:
+        return type(error).__name__
+    except Exception:  # noqa: BLE001  # the function's own
+        return "an error"
+    return "no error"
+
+
+def test_the_verbs_do_what_those_of_the_standard_library_do(setting: Setting) -> None:
+    def fetch(url: str) -> list[dict[str, str]]:
+        answer = requests.get(url, timeout=10)
+        answer.raise_for_status()
+        return [{"title": answer.text.partition("<title>")[2].partition("<")[0]}]
+
+    urls, no = setting.urls(3, 1, 2), setting.url("/nowhere")
+    with ThreadPool(2) as plain, concurrent.futures.ThreadPoolExecutor(2) as executor:
+        expected = dict(calls(plain, executor, (fetch,), urls, no))
+    with setting.fleet.Pool() as pool:
+        assert dict(calls(pool, setting.fleet, (), urls, no)) == expected
