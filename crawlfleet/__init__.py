@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crawlfleet.fleet.fleet import Fleet, connect
+    from crawlfleet.fleet.pool.async_result import AsyncResult
+    from crawlfleet.fleet.pool.iterators import PageIterator
     from crawlfleet.fleet.pool.pool import Pool
     from crawlfleet.fleet.pool.results import Rows
     from crawlfleet.fleet.results import Results
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AsyncResult",
     "Fleet",
     "JobFinished",
     "Page",
+    "PageIterator",
     "Pool",
     "Queue",
     "Results",
@@ -32,9 +36,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsyncResult": "crawlfleet.fleet.pool.async_result",
     "Fleet": "crawlfleet.fleet.fleet",
     "JobFinished": "crawlfleet.worker.talk.finished",
     "Page": "crawlfleet.worker.extract.page",
+    "PageIterator": "crawlfleet.fleet.pool.iterators",
     "Pool": "crawlfleet.fleet.pool.pool",
     "Queue": "crawlfleet.fleet.work_queue",
     "Results": "crawlfleet.fleet.results",

@@ -14,9 +14,11 @@ from crawlfleet.shared import errors as tree
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {
+    "AsyncResult",
     "Fleet",
     "JobFinished",
     "Page",
+    "PageIterator",
     "Pool",
     "Queue",
     "Results",

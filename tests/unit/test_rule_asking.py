@@ -257,7 +257,9 @@ def test_a_page_that_is_reached_by_another_report_of_the_same_message_leads_on(t
     turn = turns(first, second, lease(3, first, second), busy, origin(), numbers(pages_reserved=2))
     links = pack([f"{ORIGIN}/3"])
     settle.take(turn, "s", [report(first, outlinks=(second.url,)), report(second, kept=links)])
-    assert turn.tasks[second.ref].depth == first.depth + 1  # type: ignore[union-attr]
+    row = turn.tasks[second.ref]
+    assert row is not None
+    assert row.depth == first.depth + 1
     assert changes(turn, KeptLinksRow, LeadOnRow) == [
         new(KeptLinksRow(order=2, links=links)),
         new(LeadOnRow(order=2, ref=second.ref)),
