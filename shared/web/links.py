@@ -25,7 +25,7 @@ def unpack(data: bytes, limit: int) -> list[str]:
         text = unpacking.decompress(data, MAX_BYTES)
     except zlib.error:
         return []
-    lines = text.decode("utf-8", "replace").split("\n")
+    lines = text.decode("utf-8", "replace").split("\n", limit)
     if unpacking.unconsumed_tail:
         lines.pop()  # it may be cut
     return lines[:limit]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zlib
 
 import pytest
@@ -58,3 +59,13 @@ def test_a_report_that_is_too_large_keeps_no_outlinks() -> None:
     report = Report(lease=1, ref=b"r", outcome=Outcome.FETCHED, outlinks=tuple(f"http://a.test/{n}" for n in range(99)))
     sent = fit(_attempt(leads_on=False), report, 100).report
     assert (sent.outcome, sent.kept) == (Outcome.REPORT_TOO_LARGE, b"")
+
+
+def test_lines_without_end_take_no_memory() -> None:
+    bomb = zlib.compress(b"\n" * links.MAX_BYTES)
+    tracemalloc.start()
+    try:
+        assert unpack(bomb, 2) == ["", ""]
+        assert tracemalloc.get_traced_memory()[1] < 5 * links.MAX_BYTES
+    finally:
+        tracemalloc.stop()
