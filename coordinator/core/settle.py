@@ -111,7 +111,7 @@ def settle(turn: Turn, report: Report, refs: Sequence[bytes], bad: leads.BadRefs
     if task.asked and report.outcome is Outcome.REDIRECTED and links:
         asking.want_page(turn, links[0].ref)
     after = existing(turn.tasks[task.ref])
-    if report.kept and after.state in FINAL:
+    if report.kept and task.kind is Kind.PAGE and after.state in FINAL:
         turn.put(KeptLinksRow(order=task.order, links=report.kept))
         if not admission.is_beyond(after.depth, policy):  # an earlier report of this turn has reached it
             turn.put(LeadOnRow(order=task.order, ref=task.ref))

@@ -467,3 +467,15 @@ def test_the_waiting_list_is_empty_when_all_is_answered() -> None:
     crawl.work()
     kept = crawl.service.pools._asks
     assert (kept.are_open, kept._open, kept._waiting) == (False, 0, {})
+
+
+def test_only_a_page_keeps_outlinks_whatever_a_worker_reports() -> None:
+    crawl = CoreCrawl()
+    crawl.hello("s")
+    for _ in range(2):
+        ((lease, robots),) = crawl.ask()
+        assert robots.kind is Kind.ROBOTS
+        assert crawl.settle(lease, robots, kept=pack([f"{SEED}1"])) == "ok"
+        crawl.pass_time(100 * 3600.0)
+        crawl.hello("s")
+    assert crawl.store.rows(KeptLinksRow, range(9)) == {}
