@@ -132,17 +132,23 @@ def want_places(turn: Turn, urls: Iterable[str]) -> None:
 def reconsider(turn: Turn, tasks: Sequence[TaskRow]) -> None:
     """Judge known tasks again after the rules have changed: revive those now allowed, drop those now refused.
 
-    A robots.txt that was dropped with the pages that waited for it is requested again. Pages that are within the depth
-    limit now admit their kept outlinks.
+    A robots.txt that was dropped with the pages that waited for it is requested again. A page that was beyond the
+    crawl, and is within it now, leads on.
     """
     want_places(turn, [task.url for task in tasks])
     turn.tasks.read(robots.task_ref(parts(task.url).origin) for task in tasks)
-    turn.table(KeptLinksRow).read(task.order for task in tasks if task.asked and task.outcome in _WITH_OUTLINKS)
+    read = [task for task in tasks if _was_read(task) and not is_beyond(task.depth, turn.policy)]
+    kept = turn.table(KeptLinksRow)
+    kept.read(task.order for task in read)
     for task in tasks:
         if task.kind is Kind.ROBOTS:
             _revive_robots(turn, task.origin)
         else:
             _reconsider(turn, task)
+    for task in read:
+        row: KeptLinksRow | None = kept[task.order]
+        if row is not None and row.links:
+            _let_lead_on(turn, task)
 
 
 def is_beyond(depth: int, policy: Policy) -> bool:
@@ -212,10 +218,6 @@ def _reconsider(turn: Turn, task: TaskRow) -> None:
         turn.move(task, TaskEvent.REVIVED, reason="")
         _let_in(turn, task.url, 0 if task.asked else task.depth)
         _revive_robots(turn, parts(task.url).origin)
-    elif task.asked and task.outcome in _WITH_OUTLINKS and not is_beyond(task.depth, turn.policy):
-        kept: KeptLinksRow | None = turn.table(KeptLinksRow)[task.order]
-        if kept is not None and kept.links and turn.table(LeadOnRow)[task.order] is None:
-            turn.put(LeadOnRow(order=task.order, ref=task.ref))
 
 
 def _admit_kept(turn: Turn, task: TaskRow, row: KeptLinksRow) -> None:
@@ -260,9 +262,19 @@ def _reach(turn: Turn, task: TaskRow, depth: int) -> bool:
         if traps.refusal(turn, task.url):
             return False
         traps.count(turn, task.url)
-    if task.outcome in _WITH_OUTLINKS and task.state in FINAL:
-        turn.put(LeadOnRow(order=task.order, ref=task.ref))
+    if _was_read(task):
+        _let_lead_on(turn, task)
     return True
+
+
+def _was_read(task: TaskRow) -> bool:
+    return task.kind is Kind.PAGE and task.outcome in _WITH_OUTLINKS and task.state in FINAL
+
+
+def _let_lead_on(turn: Turn, task: TaskRow) -> None:
+    """Let the kept outlinks of a page be admitted, unless they are about to be, under an earlier limit of depth."""
+    if turn.table(LeadOnRow)[task.order] is None:
+        turn.put(LeadOnRow(order=task.order, ref=task.ref))
 
 
 def _admit_new(turn: Turn, link: Link) -> None:

@@ -479,3 +479,18 @@ def test_only_a_page_keeps_outlinks_whatever_a_worker_reports() -> None:
         crawl.pass_time(100 * 3600.0)
         crawl.hello("s")
     assert crawl.store.rows(KeptLinksRow, range(9)) == {}
+
+
+def test_a_page_beyond_the_crawl_leads_on_when_the_limit_of_depth_is_raised() -> None:
+    crawl = PoolCrawl(extent=Extent(depth=1))
+    crawl.request(Ask(1, f"{SEED}0", follow=True))
+    crawl.work(outlinks=(f"{SEED}1",))
+    crawl.work(outlinks=(f"{SEED}2",))
+    crawl.request(Ask(2, f"{SEED}2"))
+    assert crawl.work(kept=pack([f"{SEED}3"])) == [f"{SEED}2"]
+    crawl.reopen(extent=Extent(depth=3))
+    crawl.hello("s")
+    crawl.service.reconsider(crawl.now)
+    crawl.pass_time(0.1)
+    assert crawl.work() == [f"{SEED}3"]
+    assert crawl.task(f"{SEED}3").depth == 3

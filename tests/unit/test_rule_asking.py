@@ -447,6 +447,22 @@ def test_a_robots_txt_that_was_dropped_with_its_pages_is_requested_again_for_lat
     assert [change.event for change in turn.batch() if isinstance(change, TaskMoved)] == [TaskEvent.RECHECKED]
 
 
+def test_a_page_that_a_deeper_limit_lets_in_leads_on(turns: Turns) -> None:
+    reached, beyond = page("1", depth=2, **FETCHED), asked("2", order=2, **FETCHED)
+    kept = [KeptLinksRow(order=order, links=pack([f"{ORIGIN}/9"])) for order in (1, 2)]
+    turn = turns(reached, beyond, *kept, FREE, origin(), extent=SHALLOW)
+    admission.reconsider(turn, [reached, beyond])
+    assert turn.batch() == [new(LeadOnRow(order=1, ref=reached.ref))]
+
+
+def test_a_page_that_is_about_to_lead_on_is_reached_again(turns: Turns) -> None:
+    """The job's depth was less in between."""
+    known = page("1", depth=3, **FETCHED)
+    turn = turns(known, LeadOnRow(order=1, ref=known.ref), FREE, origin(), extent=SHALLOW)
+    admission.admit(turn, [Link(url=known.url, depth=2)])
+    assert turn.batch() == [moved(TaskEvent.LOWERED, known, depth=2)]
+
+
 def test_what_refuses_an_unknown_page(turns: Turns) -> None:
     turn = turns(FREE, origin(), extent=SHALLOW, traps=TrapLimits(url_length=5))
     refusals = [
