@@ -78,6 +78,7 @@ class Crawl:
         control = Control(self.status, self.stop)
         self._post = Post(parts.store.epoch)
         self._pool_post = PoolPost(parts.store, self._service.pools.book_of)
+        self._service.pools.uncollected = self._pool_post.uncollected
         objects = referents(self._service, self._loop, self._results, self._post, self._pool_post, control)
         self._server, self.token = parts.listen(objects)
 

@@ -14,9 +14,11 @@ import msgspec
 
 from crawlfleet.shared.messages import Message
 
-#: How many asks one message may have, and how many of one session may be open.
+#: How many asks one message may have, and how many of one session may be open, or answered and not collected.
 MAX_ASKS = 2_000
 MAX_OPEN_ASKS = 20_000
+#: How many pools of one session may be open.
+MAX_POOLS = 10_000
 #: Priorities of asks lie between its negative and it, as those of a job.
 MAX_PRIORITY = 1_000
 

@@ -13,8 +13,9 @@ from crawlfleet.coordinator.core.asking import redirects
 from crawlfleet.coordinator.core.changes import Change, TaskMoved
 from crawlfleet.coordinator.core.rows import FINAL, TaskRow, TaskState
 from crawlfleet.coordinator.core.turn import Turn
+from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Outcome
-from crawlfleet.shared.pools import MAX_OPEN_ASKS, Settled
+from crawlfleet.shared.pools import MAX_OPEN_ASKS, MAX_POOLS, Settled
 from crawlfleet.shared.reasons import Reason
 
 #: Asks of all sessions together.
@@ -60,10 +61,12 @@ class Asks:
         return "" if book is None else book.name
 
     def open_pool(self, session: str, pool: int) -> bool:
-        """Open a pool; say whether it is the session's only one."""
+        """Open a pool; say whether it is the session's only one. Raise `UsageError` if there are too many."""
         book = self._books.get(session)
         if book is None:
             book = self._books[session] = _Book(f"{self._epoch}.{next(self._numbers)}")
+        if pool not in book.pools and len(book.pools) >= MAX_POOLS:
+            raise UsageError(f"a program has no more than {MAX_POOLS} pools open: close() those that it needs no more")
         book.pools.add(pool)
         return len(book.pools) == 1
 

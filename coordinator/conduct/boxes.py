@@ -38,6 +38,11 @@ class Boxes(Generic[T]):
         box = self._boxes.get(session)
         return 0 if box is None else box.visitors
 
+    def content(self, session: str) -> int:
+        """Return how many things lie in a session's box."""
+        box = self._boxes.get(session)
+        return 0 if box is None else len(box.things)
+
     def deliver(self, things: Iterable[tuple[str, int, T | None]]) -> None:
         """Deliver things to sessions, under keys; None says that a session has ended, and will take nothing."""
         with self._lock:

@@ -66,6 +66,10 @@ class PoolPost:
         is_last = self._finished and len(settled) == len(answers) < MAX_ASKS
         return encode(_EncodedPage(book=book, cursor=after, settled=tuple(settled), finished=is_last))
 
+    def uncollected(self, session: str) -> int:
+        """Return how many answers a session has not collected, or not said that it has."""
+        return self._boxes.content(session)
+
     def finish(self) -> None:
         """Say to all who wait that the crawl is over: no answer will come any more."""
         self._finished = True

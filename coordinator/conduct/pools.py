@@ -46,6 +46,8 @@ class Pools:
         self._programs = programs
         self._check_member = check_member
         self._asked_at = -math.inf
+        #: How many answers a session has not collected: asks that are answered at once have to be bounded as well.
+        self.uncollected: Callable[[str], int] = lambda _session: 0
         #: The crawl is over: nothing more is taken.
         self.are_over = False
 
@@ -57,7 +59,10 @@ class Pools:
         return sessions
 
     def ask(self, request: AskRequest, now: float) -> AskReply:
-        """Open a pool, and take asks; raise `Unreachable` if its session is no member."""
+        """Open a pool, and take asks.
+
+        Raise `Unreachable` if its session is no member, `UsageError` if that has too many pools.
+        """
         session = request.session
         self._check_member(session)
         if self.are_over:
@@ -65,7 +70,8 @@ class Pools:
         if self._asks.open_pool(session, request.pool):
             self._programs.hold(session)
             self._turns.run(partial(_keep_open, session=session), now)
-        asks = request.asks[: min(MAX_ASKS, self._asks.room(session))]
+        room = self._asks.room(session) - self.uncollected(session)
+        asks = request.asks[: max(0, min(MAX_ASKS, room))]
         if asks:
             self._asked_at = now
             self._take(session, asks, now)

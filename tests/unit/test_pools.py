@@ -15,7 +15,7 @@ from crawlfleet.coordinator.core.policy import Extent
 from crawlfleet.coordinator.core.rows import NOT_REACHED, KeptLinksRow, TaskRow, TaskState
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.shared import pools
-from crawlfleet.shared.errors import Unreachable
+from crawlfleet.shared.errors import Unreachable, UsageError
 from crawlfleet.shared.messages import VALUE_ITEM, Hello, Kind, Outcome, Report, Row, decode
 from crawlfleet.shared.pools import Ask, AskReply, AskRequest, CancelRequest, Settled, SettledPage
 from crawlfleet.shared.web.links import pack
@@ -41,6 +41,7 @@ class PoolCrawl(CoreCrawl):
     def reopen(self, **policy: object) -> None:
         super().reopen(**policy)
         self.post = PoolPost(self.store, self.service.pools.book_of)
+        self.service.pools.uncollected = self.post.uncollected
 
     def request(self, *asked: str | Ask, pool: int = 1, session: str = "p") -> AskReply:
         """Ask for pages, with tickets from 1 on unless they are given."""
@@ -298,6 +299,33 @@ def test_only_so_many_asks_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert crawl.request(f"{SEED}1", f"{SEED}2", session="q").taken == 1
     crawl.work()
     assert crawl.request(Ask(9, f"{SEED}9")).taken == 1
+
+
+def test_asks_that_are_answered_at_once_are_bounded_until_the_answers_are_collected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(asks, "MAX_OPEN_ASKS", 3)
+    crawl = PoolCrawl()
+    assert crawl.request(SEED, SEED).taken == 2
+    first = crawl.collect()
+    crawl.request(Ask(3, SEED), Ask(4, "no address"))
+    assert len(first.settled) == 2
+    crawl.post.deliver(crawl.service.pools.take_answers())
+    assert crawl.request(Ask(5, SEED)).taken == 0
+    assert [each.ticket for each in crawl.collect().settled] == [3]
+    assert crawl.request(Ask(4, SEED), Ask(5, SEED), Ask(6, SEED)).taken == 2
+
+
+def test_only_so_many_pools_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asks, "MAX_POOLS", 2)
+    crawl = PoolCrawl()
+    crawl.request(pool=1)
+    crawl.request(pool=2)
+    with pytest.raises(UsageError, match="no more than 2 pools"):
+        crawl.request(f"{SEED}1", pool=3)
+    assert crawl.request(pool=2).taken == 0
+    crawl.service.pools.close("p", 1, crawl.now)
+    assert crawl.request(f"{SEED}1", pool=3).taken == 1
 
 
 def test_a_message_with_too_many_asks_is_taken_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
