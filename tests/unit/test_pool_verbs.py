@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from crawlfleet.errors import PageFailed, PageRefused
-from crawlfleet.fleet.pool.async_result import PoolTimeout
+from crawlfleet.fleet.pool.async_result import Callbacks, MapResult, PoolTimeout
 from crawlfleet.fleet.pool.pool import Pool
-from tests.unit.pool_coordinator import SOON_S, FakeCoordinator, fetch, pool_of, until
+from tests.unit.pool_coordinator import SOON_S, FakeCoordinator, asker_of, fetch, pool_of, until
 
 URLS = [f"http://site.test/{number}" for number in range(50)]
 ROWS = [[{"title": url.upper()}] for url in URLS]
@@ -308,6 +308,49 @@ def test_an_empty_map_is_ready_and_calls_back(fleet_pool: Pool) -> None:
     values: list[Any] = []
     assert fleet_pool.map_async([], callback=values.append).get(0) == []
     assert values == [[]]
+
+
+class LetsOthersGoFirst:
+    """A lock whose holder goes on only when something is so."""
+
+    def __init__(self, is_so: Callable[[], bool]) -> None:
+        self._lock = threading.RLock()
+        self._is_so = is_so
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_error: object) -> None:
+        self._lock.release()
+        if threading.current_thread() is threading.main_thread():
+            until(self._is_so)
+
+
+def test_a_map_that_is_complete_before_its_call_returns_has_its_rows(coordinator: FakeCoordinator) -> None:
+    asker = asker_of(coordinator)
+    values: list[Any] = []
+    result = MapResult(asker, asker.open_pool(), [(url, None, False) for url in URLS], Callbacks(values.append))
+    result._lock = LetsOthersGoFirst(result.ready)
+    result.start()
+    assert result.get(SOON_S) == ROWS
+    assert values == [ROWS]
+
+
+def test_a_map_whose_call_is_interrupted_is_taken_back(coordinator: FakeCoordinator) -> None:
+    def interrupt() -> bool:
+        lock._is_so = lambda: True
+        coordinator.until(lambda: len(coordinator.asks) == 40)
+        raise KeyboardInterrupt
+
+    coordinator.change(is_holding=True)
+    asker = asker_of(coordinator)
+    pool = asker.open_pool()
+    result = MapResult(asker, pool, [(url, None, False) for url in URLS], window=40)
+    lock = result._lock = LetsOthersGoFirst(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        result.start()
+    coordinator.until(lambda: not coordinator.asks)
+    assert pool.is_answered
 
 
 def test_a_callback_that_fails_disturbs_nobody(fleet_pool: Pool) -> None:

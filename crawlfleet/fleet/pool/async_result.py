@@ -136,10 +136,16 @@ class MapResult(AsyncResult[list[Any]]):
 
     def start(self) -> None:
         """Ask for the first pages."""
-        self._asker.begin(self._pool, self)
-        with self._lock:
-            self._feed()
-        if not self._wishes:
+        is_empty = not self._wishes  # otherwise another thread may complete it before this one is done here
+        try:
+            self._asker.begin(self._pool, self)
+            with self._lock:
+                self._feed()
+        except BaseException:  # interrupted: nobody gets this result
+            self._callbacks = NO_CALLBACKS
+            self.withdraw()
+            raise
+        if is_empty:
             self._complete()
 
     def take(self, answers: Sequence[tuple[Entry, Outcome]]) -> None:
@@ -173,7 +179,7 @@ class MapResult(AsyncResult[list[Any]]):
     def _feed(self) -> None:
         """Ask for the next pages, as far as the window allows."""
         until = min(len(self._wishes), self._answered + self._window)
-        if self._asked == until:
+        if self._asked >= until:
             return
         entries = [Entry(self, place, *self._wishes[place]) for place in range(self._asked, until)]
         try:
