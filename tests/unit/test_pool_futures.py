@@ -291,6 +291,16 @@ def test_a_terminated_pool_answers_all_who_wait_also_without_the_coordinator(coo
     coordinator.until(lambda: not coordinator.asks and coordinator.closed == [1])
 
 
+def test_a_pool_is_closed_at_the_end_of_its_block_although_it_is_referred_to(coordinator: FakeCoordinator) -> None:
+    with pool_of(coordinator) as pool:
+        assert pool.apply("a").url == "a"
+    until(lambda: coordinator.closed == [1])
+    with pool_of(coordinator) as idle:
+        pass
+    until(lambda: coordinator.closed == [1, 1])
+    assert pool is not idle
+
+
 def test_a_pool_that_nobody_refers_to_is_closed_when_its_asks_are_answered(coordinator: FakeCoordinator) -> None:
     coordinator.change(is_holding=True)
     result = pool_of(coordinator).apply_async("a")

@@ -178,13 +178,14 @@ def test_a_spilled_page_of_a_terminated_pool_is_not_waited_for() -> None:
     stream.start(["1", "2"], _wish)
     until(lambda: pool.spilled == 1)
     asker.terminate(pool)
+    until(lambda: coordinator.closed == [pool.number])
     pages = PageIterator(asker, stream)
     assert next(pages).url == "1"
     with pytest.raises(ValueError, match="Pool not running"):
         pages.next(SOON_S)
     with pytest.raises(StopIteration):
         pages.next(SOON_S)
-    until(lambda: coordinator.closed == [pool.number])
+    assert coordinator.closed == [pool.number]
 
 
 @pytest.mark.parametrize("is_closed", [True, False])

@@ -60,6 +60,22 @@ def test_a_pool_without_asks_is_opened_again_in_a_new_book(coordinator: FakeCoor
     coordinator.until(lambda: coordinator.pools == {1, 3})
 
 
+def test_a_pool_is_not_the_last_to_be_closed_if_another_is_only_to_be_opened_again(
+    coordinator: FakeCoordinator,
+) -> None:
+    asker = asker_of(coordinator)
+    pools = [Pool(asker) for _ in range(3)]
+    with coordinator.changed:  # before anybody can see the new book
+        coordinator.restart()
+        pools[0].close()
+        assert coordinator.changed.wait_for(lambda: coordinator.closed == [1], timeout=SOON_S)
+        assert coordinator.pools
+    coordinator.until(lambda: coordinator.pools == {2, 3})
+    for pool in pools[1:]:
+        pool.close()
+    coordinator.until(lambda: not coordinator.pools)
+
+
 def test_answers_that_a_cursor_of_another_book_has_skipped_are_asked_for_again(coordinator: FakeCoordinator) -> None:
     with pool_of(coordinator) as pool:
         pool.map([str(number) for number in range(10)])  # the cursor is at 10 now

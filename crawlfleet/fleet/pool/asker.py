@@ -112,6 +112,7 @@ class Asker:
     def terminate(self, pool: OpenPool) -> None:
         """Answer all that is open of a pool as cancelled, and let the coordinator know."""
         self._drop(self._asks.terminate(pool, cancelled))
+        self._asks.close_pool(pool)  # also if nothing of it was open
 
     def later(self, work: Callable[[], None]) -> None:
         """Let another thread do something: for finalizers, which must not take a lock."""
@@ -156,7 +157,7 @@ class Asker:
         self._asks.hand_over([(entry, cancelled(entry.url)) for entry in entries])
 
     def _note_idle(self, pool: OpenPool) -> None:
-        self._sender.put(Closing(pool))
+        self._sender.put(Closing(self._asks, pool))
 
     def _start(self) -> None:
         with self._starting:

@@ -65,10 +65,16 @@ class Closing:
 
     is_hasty, is_kept = False, True
 
-    def __init__(self, pool: OpenPool) -> None:
+    def __init__(self, asks: OpenAsks, pool: OpenPool) -> None:
+        self._asks = asks
         self._pool = pool
 
     def carry_out(self, coordinator: Coordinator, session: str) -> None:
+        if (other := self._asks.known_pool()) is not None:
+            # A coordinator that has restarted would take the pool for the session's last, and end the crawl.
+            reply = coordinator.ask(AskRequest(session=session, pool=other.number))
+            if not reply.finished:
+                self._asks.opened(other, (), reply.book)
         coordinator.close(session, self._pool.number)
 
     def fail(self, error: BaseException) -> None:

@@ -120,6 +120,11 @@ class OpenAsks:
         with self._lock:
             return any(pool.is_known or pool.asked for pool in self._pools.values())
 
+    def known_pool(self) -> OpenPool | None:
+        """Return any pool that is open at the coordinator, as far as is known."""
+        with self._lock:
+            return next((pool for pool in self._pools.values() if pool.is_known), None)
+
     def put_back(self, entries: Sequence[Entry]) -> None:
         """Queue asks again, before all others, which were not taken, or may not have been."""
         with self._lock:
@@ -262,7 +267,8 @@ class OpenAsks:
         with self._lock:
             if not pool.is_answered:
                 return
-            is_over = pool.is_closed and not pool.spilled and not pool.is_over
+            is_read = pool.is_terminated or not pool.spilled
+            is_over = pool.is_closed and is_read and not pool.is_over
             if is_over:
                 pool.is_over, pool.is_known, pool.must_open = True, False, False
                 self._pools.pop(pool.number, None)
