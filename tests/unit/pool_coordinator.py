@@ -96,8 +96,8 @@ class FakeCoordinator:
         with self.changed:
             self._check()
             self.cancels.append(request)
-            settled = {each.ticket for each in self.box.values()}
-            staying = [t for t in request.tickets if (t in self.started or t in settled) and not request.started_too]
+            unknown = set(request.tickets) - self.asks.keys()
+            staying = [t for t in request.tickets if (t in self.started or t in unknown) and not request.started_too]
             for ticket in set(request.tickets) - set(staying):
                 self.asks.pop(ticket, None)
             self.changed.notify_all()

@@ -21,7 +21,9 @@ import pytest
 
 from crawlfleet.errors import PageFailed, PageRefused
 from crawlfleet.fleet.fleet import Fleet
+from crawlfleet.fleet.pool import sender
 from crawlfleet.fleet.pool.pool import Pool
+from crawlfleet.shared.pools import AskReply, AskRequest
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.shared.wire.manager import FleetManager
 from crawlfleet.worker.talk.finished import JobFinished
@@ -200,6 +202,59 @@ def test_what_was_not_sent_yet_is_taken_back_without_the_coordinator(coordinator
         assert not coordinator.cancels
     with pytest.raises(PageRefused):
         first.result()
+
+
+def test_what_the_coordinator_has_no_room_for_is_taken_back(coordinator: FakeCoordinator, fleet: Fleet) -> None:
+    coordinator.change(is_holding=True, capacity=2)
+    futures = [fleet.submit(str(number)) for number in range(4)]
+    coordinator.until(lambda: coordinator.asked_urls().count("3") > 1)
+    assert futures[3].cancel()
+    assert futures[3].cancelled()
+    coordinator.change(capacity=9)
+    coordinator.let_go()
+    assert [future.result(SOON_S).url for future in futures[:3]] == ["0", "1", "2"]
+
+
+class Busy(FakeCoordinator):
+    """Answers to an ask for the page "busy" only when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = threading.Event()
+
+    def ask(self, request: AskRequest) -> AskReply:
+        reply = super().ask(request)
+        if any(ask.url == "busy" for ask in request.asks):
+            self.may_answer.wait(SOON_S)
+        return reply
+
+
+def test_a_fleet_that_is_closed_takes_back_before_what_a_pool_has_cancelled() -> None:
+    coordinator = Busy()
+    coordinator.change(is_holding=True)
+    with _fleet(coordinator) as fleet:
+        with fleet.Pool() as pool:
+            pool.map_async(URLS)
+            coordinator.until(lambda: len(coordinator.asks) == 50)
+            pool.apply_async("busy")
+            coordinator.until(lambda: len(coordinator.asks) == 51)
+        threading.Timer(0.1, coordinator.may_answer.set).start()
+    assert not coordinator.asks
+
+
+def test_a_fleet_that_is_closed_does_not_wait_for_a_coordinator_that_is_away(
+    coordinator: FakeCoordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "LAST_S", 0.2)
+    coordinator.change(is_holding=True)
+    before = set(threading.enumerate())
+    with _fleet(coordinator) as fleet:
+        pool = fleet.Pool()
+        pool.map_async(URLS)
+        coordinator.until(lambda: len(coordinator.asks) == 50)
+        coordinator.change(is_away=True)
+        pool.terminate()
+    until(lambda: set(threading.enumerate()) <= before)
 
 
 def test_map_has_a_time_for_all_of_it(coordinator: FakeCoordinator, fleet: Fleet) -> None:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 
 from crawlfleet.fleet.pool.collector import Collector
 from crawlfleet.fleet.pool.commands import Cancelling, Closing, Coordinator, Opening, TakingBack
 from crawlfleet.fleet.pool.entries import Entry, Feeder, OpenPool, Owner
-from crawlfleet.fleet.pool.open_asks import OpenAsks
+from crawlfleet.fleet.pool.open_asks import OpenAsks, Taken
 from crawlfleet.fleet.pool.patience import Patience
 from crawlfleet.fleet.pool.results import cancelled
 from crawlfleet.fleet.pool.sender import Sender
@@ -67,7 +68,7 @@ class Asker:
         self._collector.ring()
         return pool
 
-    def ask(self, pool: OpenPool, entries: Iterable[Entry]) -> None:
+    def ask(self, pool: OpenPool, entries: Sequence[Entry]) -> None:
         """Ask for pages; raise `ValueError` if the pool is terminated or the connection closed."""
         self._asks.add(pool, entries, self.threads.clock())
         self._sender.ring()
@@ -85,25 +86,32 @@ class Asker:
         """Note that rows of so many pages were thrown away; negative: are not missing any more."""
         self._asks.spill(pool, count)
 
-    def cancel(self, entry: Entry) -> bool:
-        """Take an ask back if its page has not started; say whether it was. Its owner is not told."""
+    def cancel(self, entry: Entry) -> None:
+        """Take an ask back if its page has not started: it is answered with a `CancelledError`."""
         self.check_process()
-        if self._asks.take_unsent(entry):
-            is_taken_back = True
-        elif not self._asks.is_open(entry):
-            return False
-        else:
-            self._check_sender()
-            inbox = self.threads.inbox()
-            self._sender.put(Cancelling(self._asks, entry, inbox))
-            is_taken_back = inbox.get()
-        if is_taken_back:
-            self._asks.count_off([entry])
-        return is_taken_back
+        taken: Taken = []
+        command: Cancelling | None = None
+
+        def answer() -> None:
+            self._asks.hand_over([(entry, CancelledError()) for _ in filter(None, taken)])
+
+        try:
+            if not self._asks.take_unsent(entry, taken) and self._asks.is_open(entry):
+                self._check_sender()
+                inbox = self.threads.inbox()
+                command = Cancelling(self._asks, entry, taken, inbox)
+                self._sender.put(command)
+                inbox.get()
+            answer()
+        except BaseException:
+            if command is not None:
+                command.when_left = answer
+            self._sender.defer(answer)
+            raise
 
     def take_back(self, owner: Owner) -> None:
         """Answer all that an owner waits for as cancelled, and let the coordinator know."""
-        self._drop(self._asks.take_all(lambda entry: entry.owner is owner))
+        self._drop(lambda taken: self._asks.take_all(lambda entry: entry.owner is owner, taken))
 
     def close_pool(self, pool: OpenPool) -> None:
         """Let a pool end as soon as everything is answered."""
@@ -111,7 +119,7 @@ class Asker:
 
     def terminate(self, pool: OpenPool) -> None:
         """Answer all that is open of a pool as cancelled, and let the coordinator know."""
-        self._drop(self._asks.terminate(pool, cancelled))
+        self._drop(lambda taken: self._asks.terminate(pool, cancelled, taken))
         self._asks.close_pool(pool)  # also if nothing of it was open
 
     def later(self, work: Callable[[], None]) -> None:
@@ -130,6 +138,9 @@ class Asker:
         self.check_process()
         if threading.get_ident() in self._own:
             raise RuntimeError("a callback of a pool cannot wait for a page: its thread is the one that brings it")
+        # Ctrl-C may have come between an ask and this.
+        self._sender.ring()
+        self._collector.ring()
 
     @property
     def is_at_home(self) -> bool:
@@ -142,19 +153,36 @@ class Asker:
             raise RuntimeError("this connection to the crawl was made before a fork: connect() in each process")
 
     def close(self) -> None:
-        """End all waiting, with a `ValueError`, and both threads."""
+        """End all waiting, with a `ValueError`, and both threads; before, the coordinator hears what was taken back."""
         self._asks.close()
         self._sender.defer(lambda: None)
         self._collector.ring()
+        if threading.get_ident() not in self._own:
+            self._sender.await_last()
 
     def _check_sender(self) -> None:
         if threading.get_ident() == self._sender_thread:
             raise RuntimeError("a callback of a pool cannot wait for the coordinator: its thread is the one that asks")
 
-    def _drop(self, entries: list[Entry]) -> None:
-        if sent := [entry.ticket for entry in entries if entry.was_sent]:
-            self._sender.put(TakingBack(sent))
-        self._asks.hand_over([(entry, cancelled(entry.url)) for entry in entries])
+    def _drop(self, take_out: Callable[[Taken], object]) -> None:
+        """Take entries out, answer them as cancelled, and let the coordinator know.
+
+        If Ctrl-C interrupts that, the sender does it once more.
+        """
+        taken: Taken = []
+
+        def drop() -> None:
+            take_out(taken)
+            entries = [entry for entry in taken if entry is not None]
+            if sent := [entry.ticket for entry in entries if entry.was_sent]:
+                self._sender.put(TakingBack(sent))
+            self._asks.hand_over([(entry, cancelled(entry.url)) for entry in entries])
+
+        try:
+            drop()
+        except BaseException:
+            self._sender.defer(drop)
+            raise
 
     def _note_idle(self, pool: OpenPool) -> None:
         self._sender.put(Closing(self._asks, pool))

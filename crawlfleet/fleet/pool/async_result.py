@@ -12,7 +12,7 @@ from crawlfleet.fleet.pool.asker import Asker
 from crawlfleet.fleet.pool.entries import Entry, OpenPool
 from crawlfleet.fleet.pool.options import Wish
 from crawlfleet.fleet.pool.results import Outcome, Rows, cancelled
-from crawlfleet.fleet.pool.waiters import Waiters
+from crawlfleet.fleet.pool.waiters import Waiters, interrupts
 
 #: How many asks of one call are open at once.
 WINDOW = 10_000
@@ -89,6 +89,8 @@ class AsyncResult(Generic[T]):
             elif error is not None and self._callbacks.on_error is not None:
                 self._callbacks.on_error(error)
         except BaseException as failure:  # of the user's code: the thread goes on
+            if interrupts(failure):
+                raise
             _logger.warning("a callback of a pool failed", exc_info=failure)
         finally:
             self._callbacks = NO_CALLBACKS
@@ -102,7 +104,9 @@ class PageResult(AsyncResult[Rows]):
     def take(self, answers: Sequence[tuple[Entry, Outcome]]) -> None:
         """Get the answer."""
         ((_, outcome),) = answers
-        if isinstance(outcome, BaseException):
+        if self._is_ready:
+            self._waiters.ring()  # an interrupted thread may not have done it
+        elif isinstance(outcome, BaseException):
             self._finish(None, outcome)
         else:
             self._finish(outcome, None)
@@ -152,11 +156,15 @@ class MapResult(AsyncResult[list[Any]]):
         """Get some answers, and ask for as many pages more."""
         with self._lock:
             for entry, outcome in answers:
-                self._outcomes[entry.place] = outcome
-            self._answered += len(answers)
+                if not entry.is_told:
+                    entry.is_told = True
+                    self._outcomes[entry.place] = outcome
+                    self._answered += 1
             self._feed()
             is_complete = self._answered == len(self._wishes)
-        if is_complete:
+        if self._is_ready:
+            self._waiters.ring()  # an interrupted thread may not have done it
+        elif is_complete:
             self._complete()
 
     def abort(self, error_of: Callable[[str], BaseException]) -> None:
@@ -192,8 +200,9 @@ class MapResult(AsyncResult[list[Any]]):
 
     def _complete(self) -> None:
         self._asker.end(self._pool, self)
-        outcomes, self._outcomes, self._wishes = self._outcomes, [], ()
+        outcomes = self._outcomes
         error = None
         if not self._returns_exceptions:
             error = next((outcome for outcome in outcomes if isinstance(outcome, BaseException)), None)
         self._finish(outcomes if error is None else None, error)
+        self._outcomes, self._wishes = [], ()

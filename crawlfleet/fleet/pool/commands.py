@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
 
 from crawlfleet.fleet.pool.entries import Entry, OpenPool
-from crawlfleet.fleet.pool.open_asks import OpenAsks
+from crawlfleet.fleet.pool.open_asks import OpenAsks, Taken
 from crawlfleet.shared.pools import MAX_ASKS, AskReply, AskRequest, CancelReply, CancelRequest, SettledPage
 from crawlfleet.worker.talk.finished import JobFinished
 from crawlfleet.worker.talk.objects.threads import Inbox
@@ -82,9 +82,9 @@ class Closing:
 
 
 class TakingBack:
-    """Takes asks back that nobody waits for."""
+    """Takes asks back that nobody waits for: also at the end, if the coordinator answers."""
 
-    is_hasty = is_kept = False
+    is_hasty, is_kept = False, True
 
     def __init__(self, tickets: Sequence[int]) -> None:
         self._tickets = tickets
@@ -99,21 +99,29 @@ class TakingBack:
 
 
 class Cancelling:
-    """Takes an ask back if its page has not started. The inbox gets whether it was."""
+    """Takes an ask back, into `taken`, if its page has not started. The inbox is told when that is known."""
 
     is_hasty, is_kept = True, False
 
-    def __init__(self, asks: OpenAsks, entry: Entry, inbox: Inbox) -> None:
+    def __init__(self, asks: OpenAsks, entry: Entry, taken: Taken, inbox: Inbox) -> None:
         self._asks = asks
         self._entry = entry
+        self._taken = taken
         self._inbox = inbox
+        #: Answers the entry if nobody waits at the inbox any more.
+        self.when_left: Callable[[], None] | None = None
 
     def carry_out(self, coordinator: Coordinator, session: str) -> None:
         ticket = self._entry.ticket
-        reply = coordinator.cancel(CancelRequest(session=session, tickets=(ticket,)))
-        self._inbox.put(ticket not in reply.staying and bool(self._asks.take_out([ticket])))
+        if not self._asks.take_unsent(self._entry, self._taken):  # the coordinator may just have refused it
+            reply = coordinator.cancel(CancelRequest(session=session, tickets=(ticket,)))
+            if ticket not in reply.staying:
+                self._asks.take_out([ticket], self._taken)
+        self._inbox.put(None)
+        if self.when_left is not None:
+            self.when_left()
 
     def fail(self, _error: BaseException) -> None:
         """Ask again: the coordinator may have taken it back, if only its answer was lost."""
         self._asks.put_back([self._entry])
-        self._inbox.put(False)
+        self._inbox.put(None)

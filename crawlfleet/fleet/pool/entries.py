@@ -12,7 +12,7 @@ from crawlfleet.shared.pools import Ask
 
 
 class Owner(Protocol):
-    """Whoever asked: it gets each of its entries once, with the outcome."""
+    """Whoever asked: it gets each of its entries with the outcome, once, or again after an interruption."""
 
     def take(self, answers: Sequence[tuple[Entry, Outcome]]) -> None: ...
 
@@ -24,20 +24,21 @@ class Feeder(Protocol):
 
 
 class Entry:
-    """One ask. `place` is its owner's; the other attributes below belong to the open asks."""
+    """One ask. `place` and `is_told` are its owner's; the other attributes below belong to the open asks."""
 
     __slots__ = (
         "asked_at",
         "book",
         "follow",
         "is_queued",
+        "is_told",
         "owner",
         "place",
         "pool",
         "priority",
+        "sendings",
         "ticket",
         "url",
-        "was_sent",
     )
 
     def __init__(self, owner: Owner, place: int, url: str, priority: int | None, follow: bool) -> None:
@@ -48,12 +49,19 @@ class Entry:
         self.follow = follow
         self.ticket = 0
         self.is_queued = True
-        self.was_sent = False
+        # How often it was sent, without the times at which the coordinator has said that it took it not.
+        self.sendings = 0
+        self.is_told = False
         # The book in which the coordinator wrote it, as far as is known.
         self.book = ""
 
     pool: OpenPool
     asked_at: float
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether the coordinator may have it."""
+        return self.sendings > 0
 
     def ask(self) -> Ask:
         """Return the message."""
@@ -69,7 +77,7 @@ class OpenPool:
         self.queue: deque[Entry] = deque()
         self.is_in_line = False
         # Entries that are not answered; feeders that are not done; pages whose rows were thrown away.
-        self.asked = 0
+        self.asked: set[Entry] = set()
         self.feeders: set[Feeder] = set()
         self.spilled = 0
         self.is_closed = False

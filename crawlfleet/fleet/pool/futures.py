@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 
 from crawlfleet.fleet.pool.asker import Asker
 from crawlfleet.fleet.pool.entries import Entry, OpenPool
@@ -26,7 +27,13 @@ class PageFuture(Future[Rows]):
     def take(self, answers: Sequence[tuple[Entry, Outcome]]) -> None:
         """Get the answer."""
         ((_, outcome),) = answers
-        if isinstance(outcome, BaseException):
+        if isinstance(outcome, CancelledError):
+            super().cancel()
+            with suppress(RuntimeError):  # they know already
+                self.set_running_or_notify_cancel()  # for those who wait with `as_completed` or `wait`
+        elif self.done():
+            return  # an interrupted thread has told it
+        elif isinstance(outcome, BaseException):
             self.set_exception(outcome)
         else:
             self.set_result(outcome)
@@ -36,12 +43,9 @@ class PageFuture(Future[Rows]):
 
         It is not possible, either, while the coordinator is away.
         """
-        if self.done():
-            return self.cancelled()
-        if not self._asker.cancel(self._entry):
-            return self.cancelled()
-        super().cancel()
-        return self.set_running_or_notify_cancel() is False  # for those who wait with `as_completed` or `wait`
+        if not self.done():
+            self._asker.cancel(self._entry)
+        return self.cancelled()
 
     def result(self, timeout: float | None = None) -> Rows:
         """Return the rows; raise `TimeoutError` after `timeout` seconds, `CancelledError`, or why there are none."""

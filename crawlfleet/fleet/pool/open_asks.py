@@ -1,6 +1,10 @@
 """The asks of a session that are not answered yet, and its open pools. It has no thread of its own.
 
 Each entry leaves once: whoever takes it out answers its owner, without holding the lock, and counts it off then.
+
+Ctrl-C, or a signal handler that closes the connection, may interrupt the main thread at any place, also where it holds
+the lock. So a step that must not be done by half is a single call of C: entries are taken out into a list of the
+caller's by `extend`. Whatever is left to be done with the list can be done by another thread.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import structlog
 
 from crawlfleet.fleet.pool.entries import Entry, Feeder, OpenPool, Owner
 from crawlfleet.fleet.pool.results import Outcome
-from crawlfleet.fleet.pool.waiters import Waiters
+from crawlfleet.fleet.pool.waiters import Waiters, interrupts
 from crawlfleet.shared.pools import MAX_ASKS
 from crawlfleet.worker.talk.finished import closed
 from crawlfleet.worker.talk.objects.threads import Threads
@@ -21,6 +25,8 @@ from crawlfleet.worker.talk.objects.threads import Threads
 _logger = structlog.get_logger(__name__)
 
 Batch = tuple[OpenPool, list[Entry]]
+#: Entries that were taken out, among None for those that were not there any more.
+Taken = list[Entry | None]
 
 
 def not_running() -> ValueError:
@@ -53,22 +59,26 @@ class OpenAsks:
             self._pools[pool.number] = pool
             return pool
 
-    def add(self, pool: OpenPool, entries: Iterable[Entry], now: float) -> None:
+    def add(self, pool: OpenPool, entries: Sequence[Entry], now: float) -> None:
         """Queue asks; raise `ValueError` if the pool is terminated, or the connection closed."""
         with self._lock:
             if self.is_closed:
                 raise closed()
             if pool.is_terminated or pool.is_over:
                 raise not_running()
+            # In this order, an interruption leaves nothing that is waited for and not sent.
+            self._line_up(pool)
             for entry in entries:
                 entry.ticket = next(self._tickets)
                 entry.pool = pool
                 entry.asked_at = now
-                self._entries[entry.ticket] = entry
                 pool.queue.append(entry)
-                pool.asked += 1
-            self._line_up(pool)
-        self._see_close()
+                self._entries[entry.ticket] = entry
+                pool.asked.add(entry)
+            was_closed = self._is_closed_now()
+        if was_closed:  # by a signal handler, which interrupted this thread, and has answered all that it found
+            self.hand_over([(entry, closed()) for entry in self.take_out([entry.ticket for entry in entries])])
+            self.count_off(entries)
 
     def add_feeder(self, pool: OpenPool, feeder: Feeder) -> None:
         """Note a feeder: the pool is open as long as it feeds."""
@@ -101,7 +111,8 @@ class OpenAsks:
                 while pool.queue and len(batch) < MAX_ASKS:
                     entry = pool.queue.popleft()
                     if entry.is_queued and entry.ticket in self._entries:
-                        entry.is_queued, entry.was_sent = False, True
+                        entry.is_queued = False
+                        entry.sendings += 1
                         batch.append(entry)
                 pool.is_in_line = bool(pool.queue)
                 if pool.queue:
@@ -125,10 +136,11 @@ class OpenAsks:
         with self._lock:
             return next((pool for pool in self._pools.values() if pool.is_known), None)
 
-    def put_back(self, entries: Sequence[Entry]) -> None:
-        """Queue asks again, before all others, which were not taken, or may not have been."""
+    def put_back(self, entries: Sequence[Entry], *, were_refused: bool = False) -> None:
+        """Queue asks again, before all others; the coordinator may have taken them, unless they `were_refused`."""
         with self._lock:
             for entry in reversed(entries):
+                entry.sendings -= were_refused
                 if not entry.is_queued and entry.ticket in self._entries:
                     entry.is_queued = True
                     entry.pool.queue.appendleft(entry)
@@ -162,21 +174,23 @@ class OpenAsks:
                     self._line_up(pool)
             return bool(self._line)
 
-    def take_out(self, tickets: Iterable[int]) -> list[Entry]:
-        """Take out entries that are open, to answer them."""
+    def take_out(self, tickets: Iterable[int], taken: Taken | None = None) -> list[Entry]:
+        """Take out entries that are open, into `taken`, to answer them; return what that has."""
+        taken = [] if taken is None else taken
+        wanted = list(tickets)
         with self._lock:
-            pop = self._entries.pop
-            return [entry for ticket in tickets if (entry := pop(ticket, None)) is not None]
+            taken.extend(map(self._entries.pop, wanted, itertools.repeat(None)))
+        return [entry for entry in taken if entry is not None]
 
-    def take_unsent(self, entry: Entry) -> bool:
-        """Take out an entry if it was never sent; say whether it was."""
+    def take_unsent(self, entry: Entry, taken: Taken) -> bool:
+        """Take out an entry if the coordinator cannot have it; say whether it was."""
         with self._lock:
-            return not entry.was_sent and self._entries.pop(entry.ticket, None) is not None
+            return not entry.was_sent and bool(self.take_out([entry.ticket], taken))
 
-    def take_all(self, of: Callable[[Entry], bool]) -> list[Entry]:
-        """Take out entries, to answer them."""
+    def take_all(self, of: Callable[[Entry], bool], taken: Taken | None = None) -> list[Entry]:
+        """Take out entries, into `taken`, to answer them; return what that has."""
         with self._lock:
-            return self.take_out([ticket for ticket, entry in list(self._entries.items()) if of(entry)])
+            return self.take_out([ticket for ticket, entry in list(self._entries.items()) if of(entry)], taken)
 
     def is_open(self, entry: Entry) -> bool:
         return entry.ticket in self._entries
@@ -189,19 +203,18 @@ class OpenAsks:
         for owner, batch in batches.items():
             try:
                 owner.take(batch)
-            except BaseException as error:  # noqa: BLE001  # a callback's: the other owners wait, too
+            except BaseException as error:  # a callback's: the other owners wait, too
+                if interrupts(error):
+                    raise
                 _logger.warning("a callback of a pool failed", error=repr(error))
         self.count_off([entry for entry, _ in answers])
 
     def count_off(self, entries: Sequence[Entry]) -> None:
         """Count entries that were taken out, and are answered now."""
-        pools: dict[OpenPool, int] = {}
-        for entry in entries:
-            pools[entry.pool] = pools.get(entry.pool, 0) + 1
         with self._lock:
-            for pool, count in pools.items():
-                pool.asked -= count
-        for pool in pools:
+            for entry in entries:
+                entry.pool.asked.discard(entry)
+        for pool in {entry.pool for entry in entries}:
             self._look(pool)
 
     def fail_all(self, error: BaseException, *, are_over: bool = False) -> None:
@@ -229,13 +242,13 @@ class OpenAsks:
             pool.is_closed = True
         self._look(pool)
 
-    def terminate(self, pool: OpenPool, error_of: Callable[[str], BaseException]) -> list[Entry]:
-        """Stop the feeders of a pool, answer everything that is open with an error, and return that."""
+    def terminate(self, pool: OpenPool, error_of: Callable[[str], BaseException], taken: Taken) -> None:
+        """Stop the feeders of a pool, with an error, and take out everything that is open. May be called again."""
         with self._lock:
             pool.is_closed = pool.is_terminated = True
             feeders = list(pool.feeders)
         self._abort(feeders, error_of)
-        return self.take_all(lambda entry: entry.pool is pool)
+        self.take_all(lambda entry: entry.pool is pool, taken)
 
     def close(self) -> None:
         """Take nothing any more, and end all waiting."""
@@ -245,16 +258,16 @@ class OpenAsks:
         for pool in list(self._pools.values()):
             pool.joiners.ring()
 
-    def _see_close(self) -> None:
-        """Answer what a thread has added while a signal handler, which interrupted it, closed the connection."""
-        if self.is_closed:
-            self.fail_all(closed(), are_over=True)
+    def _is_closed_now(self) -> bool:
+        return self.is_closed
 
     def _abort(self, feeders: Iterable[Feeder], error_of: Callable[[str], BaseException]) -> None:
         for feeder in feeders:
             try:
                 feeder.abort(error_of)
-            except BaseException as error:  # noqa: BLE001  # a callback's: the others are to stop, too
+            except BaseException as error:  # a callback's: the others are to stop, too
+                if interrupts(error):
+                    raise
                 _logger.warning("a callback of a pool failed", error=repr(error))
 
     def _line_up(self, pool: OpenPool) -> None:

@@ -174,9 +174,14 @@ class Pool:
             raise TypeError(f"one URL instead of many: [{urls!r}]")
         follow = self._follow
         stream = Stream(self._asker, self._open, is_ordered=is_ordered)
-        stream.start(urls, lambda url: wish_of(url, None, follow))
-        self._streams.add(stream)
-        return PageIterator(self._asker, stream, return_exceptions=self._returns_exceptions)
+        try:
+            self._streams.add(stream)
+            pages = PageIterator(self._asker, stream, return_exceptions=self._returns_exceptions)
+            stream.start(urls, lambda url: wish_of(url, None, follow))
+        except BaseException:  # interrupted: nobody gets it
+            stream.stop()
+            raise
+        return pages
 
 
 def _let_go(asker: Asker, open_pool: Any) -> None:

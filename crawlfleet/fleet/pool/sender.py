@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import structlog
 
-from crawlfleet.fleet.pool.commands import Command, Coordinator
+from crawlfleet.fleet.pool.commands import Command, Coordinator, TakingBack
 from crawlfleet.fleet.pool.entries import Entry, OpenPool
 from crawlfleet.fleet.pool.open_asks import OpenAsks
 from crawlfleet.fleet.pool.patience import Patience
@@ -19,6 +19,8 @@ from crawlfleet.worker.talk.finished import JobFinished, closed
 from crawlfleet.worker.talk.objects.threads import Threads
 
 FULL_PAUSE_S = 0.1
+#: A connection that is closed takes asks back for so long.
+LAST_S = 2.0
 
 _logger = structlog.get_logger(__name__)
 
@@ -39,6 +41,7 @@ class Sender:
         self._commands: deque[tuple[Command, float]] = deque()
         self._deferred: deque[Callable[[], None]] = deque()
         self._bell = threads.inbox()
+        self._ended = threads.inbox()
         self._is_resting = False
         self._not_before = 0.0
 
@@ -74,7 +77,24 @@ class Sender:
                 self._asks.fail_all(error)
                 self._patience.pause()
         self._fail_commands(closed(), _may_be_dropped)
+        self._say_last()
         self._coordinator = None
+        self._ended.put(None)
+
+    def await_last(self) -> None:
+        """After the connection is closed, wait until asks are taken back, for `LAST_S` at most."""
+        if any(isinstance(command, TakingBack) for command, _ in list(self._commands)):
+            with suppress(queue.Empty):
+                self._ended.get(timeout=LAST_S)
+
+    def _say_last(self) -> None:
+        """Do what is left to be done, as far as the coordinator answers: it soon forgets the session anyway."""
+        with suppress(Exception):
+            while self._deferred:
+                self._deferred.popleft()()
+            for command, _ in list(self._commands):
+                if isinstance(command, TakingBack):
+                    command.carry_out(self._connected(), self._session)
 
     def _step(self) -> bool:
         """Send one message; say whether there was one."""
@@ -139,7 +159,7 @@ class Sender:
         self._asks.opened(pool, batch[: reply.taken], reply.book)
         if reply.taken < len(batch):
             self._not_before = self._clock() + FULL_PAUSE_S
-            self._asks.put_back(batch[reply.taken :])
+            self._asks.put_back(batch[reply.taken :], were_refused=True)
 
     def _connected(self) -> Coordinator:
         if self._coordinator is None:

@@ -88,10 +88,10 @@ class Stream:
         """Begin to feed, in a thread. `wish_of` may refuse an item, which is an answer at its place."""
         iterator = iter(items)
         at_once = AT_ONCE if isinstance(items, list | tuple) else 1
-        self._asker.begin(self._pool, self)
         try:
+            self._asker.begin(self._pool, self)
             self._asker.threads.start(lambda: self._feed(iterator, wish_of, at_once))
-        except BaseException:  # no thread can be started
+        except BaseException:  # interrupted, or no thread can be started
             self.stop()
             raise
 
@@ -122,7 +122,9 @@ class Stream:
             if self._is_stopped:
                 return
             for entry, outcome in answers:
-                self._keep(entry, outcome)
+                if not entry.is_told:
+                    entry.is_told = True
+                    self._keep(entry, outcome)
         self._consumers.ring()
 
     def abort(self, error_of: Callable[[str], BaseException]) -> None:
@@ -131,15 +133,22 @@ class Stream:
 
     def stop(self) -> None:
         """Feed no more, and take back what is open: nobody will take it."""
+        if self._is_stopped:
+            return
+        try:
+            self._withdraw()
+        except BaseException:  # interrupted
+            self._asker.later(self._withdraw)
+            raise
+
+    def _withdraw(self) -> None:
         with self._lock:
-            if self._is_stopped:
-                return
             self._is_stopped = self._is_fed = True
             self._buffer.clear()
             spilled, self._spilled = self._spilled, 0
-        self._asker.take_back(self)
         if spilled:
             self._asker.spill(self._pool, -spilled)
+        self._asker.take_back(self)
         self._asker.end(self._pool, self)
         self._feeder.ring()
         self._consumers.ring()

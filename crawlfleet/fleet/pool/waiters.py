@@ -9,6 +9,11 @@ from collections.abc import Callable
 from crawlfleet.worker.talk.objects.threads import Inbox, Threads
 
 
+def interrupts(error: BaseException) -> bool:
+    """Say whether an error may be that of a signal, as Ctrl-C, and not of the code that the main thread runs."""
+    return not isinstance(error, Exception) and threading.current_thread() is threading.main_thread()
+
+
 class PoolThreads(Threads):
     """The threads of pools: those of the interpreter."""
 
