@@ -161,6 +161,20 @@ def test_a_crawl_that_is_over_ends_all_waiting(coordinator: FakeCoordinator) -> 
     pool.join()
 
 
+def test_a_coordinator_whose_crawl_was_over_is_told_nothing_more(coordinator: FakeCoordinator) -> None:
+    pool = pool_of(coordinator)
+    coordinator.change(is_finished=True)
+    with pytest.raises(JobFinished):
+        pool.apply("a")
+    until(lambda: not pool._open.is_known)
+    coordinator.change(is_away=True)
+    dials = coordinator.dials
+    pool.terminate()
+    pool.join()
+    time.sleep(0.2)
+    assert coordinator.dials == dials
+
+
 def test_the_last_answers_come_with_the_end_of_the_crawl(coordinator: FakeCoordinator) -> None:
     coordinator.change(is_holding=True)
     pool = pool_of(coordinator)

@@ -38,7 +38,10 @@ class OpenAsks:
     """All open asks of a session. Any thread may use it."""
 
     def __init__(self, threads: Threads, on_idle: Callable[[OpenPool], None]) -> None:
-        """`on_idle` is called, once and without the lock, when a closed pool has nothing open any more."""
+        """`on_idle` is called, once and without the lock, when a closed pool has nothing open any more.
+
+        It is not called once the crawl is over.
+        """
         self._threads = threads
         self._on_idle = on_idle
         self._lock = threads.lock()
@@ -48,6 +51,8 @@ class OpenAsks:
         self._pools: dict[int, OpenPool] = {}
         self._line: deque[OpenPool] = deque()
         self._book = ""
+        # The coordinator has no pools any more.
+        self._are_over = False
         self.is_closed = False
 
     def add_pool(self) -> OpenPool:
@@ -222,6 +227,7 @@ class OpenAsks:
         with self._lock:
             feeders = [feeder for pool in self._pools.values() for feeder in pool.feeders]
             if are_over:
+                self._are_over = True
                 for pool in self._pools.values():
                     pool.is_known = pool.must_open = False
         self._abort(feeders, lambda _url: error)
@@ -286,5 +292,5 @@ class OpenAsks:
                 pool.is_over, pool.is_known, pool.must_open = True, False, False
                 self._pools.pop(pool.number, None)
         pool.joiners.ring()
-        if is_over:
+        if is_over and not self._are_over:
             self._on_idle(pool)
