@@ -16,7 +16,17 @@ from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import PoolRow, TaskRow, TaskState, succeed
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.coordinator.frontier.port import Frontier
-from crawlfleet.shared.pools import MAX_ASKS, MAX_PRIORITY, Ask, AskReply, AskRequest, CancelReply, CancelRequest
+from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.pools import (
+    MAX_ASKS,
+    MAX_OPEN_ASKS,
+    MAX_PRIORITY,
+    Ask,
+    AskReply,
+    AskRequest,
+    CancelReply,
+    CancelRequest,
+)
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, MAX_URL_CHARS
@@ -78,7 +88,12 @@ class Pools:
         return AskReply(book=self._asks.book_of(session), taken=len(asks))
 
     def cancel(self, request: CancelRequest, now: float) -> CancelReply:
-        """Take asks back; what has not started, and nobody else wants, is dropped."""
+        """Take asks back; what has not started, and nobody else wants, is dropped.
+
+        Raise `UsageError` if there are more than a session can have.
+        """
+        if len(request.tickets) > MAX_OPEN_ASKS:
+            raise UsageError(f"a session has no more than {MAX_OPEN_ASKS} asks to take back")
         session = request.session
         waits = {ticket: self._asks.awaited(session, ticket) for ticket in request.tickets}
         staying: set[int] = set()

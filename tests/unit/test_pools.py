@@ -316,6 +316,15 @@ def test_asks_that_are_answered_at_once_are_bounded_until_the_answers_are_collec
     assert crawl.request(Ask(4, SEED), Ask(5, SEED), Ask(6, SEED)).taken == 2
 
 
+def test_only_so_many_asks_are_taken_back_at_a_time() -> None:
+    crawl = PoolCrawl()
+    crawl.request(f"{SEED}1")
+    with pytest.raises(UsageError, match="no more than 20000 asks"):
+        crawl.cancel(*range(20_001))
+    assert set(crawl.cancel(*range(20_000))) == {0, *range(2, 20_000)}
+    assert crawl.task(f"{SEED}1").state is TaskState.DROPPED
+
+
 def test_only_so_many_pools_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asks, "MAX_POOLS", 2)
     crawl = PoolCrawl()
