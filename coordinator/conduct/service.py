@@ -18,7 +18,7 @@ from crawlfleet.coordinator.conduct.pools import Pools
 from crawlfleet.coordinator.conduct.programs import Programs
 from crawlfleet.coordinator.conduct.turns import OnChanges, Turns
 from crawlfleet.coordinator.conduct.waits import Waits
-from crawlfleet.coordinator.core import admission, budget, leases, settle, sitemaps
+from crawlfleet.coordinator.core import admission, asking, budget, leases, settle, sitemaps
 from crawlfleet.coordinator.core.admission import Link
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.granting import Asker, Grant, grant
@@ -214,7 +214,7 @@ class Service:
         self._rejudge(now)
         reached = list(islice(self._store.resident(LeadOnRow), LED_ON_PER_FLUSH))
         if reached:
-            self._turns.run(partial(admission.lead_on, pages=reached), now)
+            self._turns.run(partial(asking.lead_on, pages=reached), now)
         for ticket in self._waits.take_due(now):
             self._object_turns.run(partial(calls.expire, ticket=ticket), now)
         self._store.commit(now)

@@ -34,10 +34,8 @@ from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.coordinator.core.units import join, key_of_name, new_host
 from crawlfleet.shared.messages import Kind, Outcome, ScopeSpec
 from crawlfleet.shared.reasons import BUDGETS, TRAPS, Reason, Refusal
-from crawlfleet.shared.web.links import unpack
 from crawlfleet.shared.web.patterns import Patterns
 from crawlfleet.shared.web.scope import Scope
-from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.web.urls import Parts, fingerprint, parts
 
 RECONSIDERED = frozenset({Reason.DEPTH, Reason.HOST, Reason.INCLUDE, Reason.EXCLUDE}) | BUDGETS | TRAPS
@@ -173,18 +171,6 @@ def revive(turn: Turn, task: TaskRow) -> None:
         _revive_robots(turn, parts(task.url).origin)
 
 
-def lead_on(turn: Turn, pages: Sequence[LeadOnRow]) -> None:
-    """Admit the kept outlinks of pages that the crawl has reached."""
-    turn.tasks.read(page.ref for page in pages)
-    kept = turn.table(KeptLinksRow)
-    kept.read(page.order for page in pages)
-    for page in pages:
-        row: KeptLinksRow | None = kept[page.order]
-        if row is not None and row.links:
-            _admit_kept(turn, existing(turn.tasks[page.ref]), row)
-        turn.remove(succeed(page))
-
-
 def reopen_robots(turn: Turn, origin: str) -> TaskRow:
     """Request an origin's robots.txt again; return its task."""
     ref = robots.task_ref(origin)
@@ -218,18 +204,6 @@ def _reconsider(turn: Turn, task: TaskRow) -> None:
         turn.move(task, TaskEvent.REVIVED, reason="")
         _let_in(turn, task.url, 0 if task.asked else task.depth)
         _revive_robots(turn, parts(task.url).origin)
-
-
-def _admit_kept(turn: Turn, task: TaskRow, row: KeptLinksRow) -> None:
-    is_canonical = policy_of(turn.policy.urls).is_canonical
-    urls = [url for url in unpack(row.links, turn.policy.max_outlinks) if is_canonical(url)]
-    links = [Link(url=url, depth=task.depth + 1, found_on=task.ref) for url in urls]
-    turn.put(succeed(row, links=b""))
-    want(turn, links)
-    admit(turn, links)
-    if turn.policy.extent.depth is not None:
-        outlinks = tuple(link.ref for link in links if turn.depths[link.ref] is not None)
-        turn.move(existing(turn.tasks[task.ref]), TaskEvent.LOWERED, outlinks=outlinks)
 
 
 def _lower(turn: Turn, task: TaskRow | None, depth: int) -> list[tuple[bytes, int]]:

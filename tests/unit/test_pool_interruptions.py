@@ -95,7 +95,7 @@ def test_a_pool_can_be_closed_and_joined_after_an_interruption_anywhere(name: st
     place = 0
     while (place := place + 1) < MOST_PLACES:
         scene = Scene()
-        was_interrupted = interrupted(lambda scene=scene: WORKS[name](scene), place)  # type: ignore[misc]
+        was_interrupted = interrupted(lambda scene=scene: WORKS[name](scene), place)  # type: ignore[misc]  # a lambda with a default
         scene.coordinator.let_go()
         scene.pool.close()
         assert in_time(scene.pool.join), f"join waits for ever after an interruption at place {place}"

@@ -326,7 +326,7 @@ def test_kept_outlinks_are_admitted_once(turns: Turns, limit: int | None) -> Non
     links = KeptLinksRow(order=1, links=pack([f"{ORIGIN}/2", "no url", f"{ORIGIN}/3"]))
     due = LeadOnRow(order=1, ref=task.ref)
     turn = turns(task, links, due, FREE, origin(), NEXT, extent=Extent(depth=limit))
-    admission.lead_on(turn, [due])
+    asking.lead_on(turn, [due])
     found = [page(name, depth=4, found_on=task.ref, order=order) for name, order in (("2", 5), ("3", 6))]
     outlinks = tuple(each.ref for each in found)
     kept = [moved(TaskEvent.LOWERED, task, outlinks=outlinks)] if limit else []
@@ -342,7 +342,7 @@ def test_kept_outlinks_are_admitted_once(turns: Turns, limit: int | None) -> Non
 def test_a_page_without_kept_outlinks_leads_on_to_nothing(turns: Turns) -> None:
     task, due = page("1", depth=3, **FETCHED), LeadOnRow(order=1, ref=page("1").ref)
     turn = turns(task, due, FREE, origin())
-    admission.lead_on(turn, [due])
+    asking.lead_on(turn, [due])
     assert turn.batch() == [Gone(row=after(due))]
 
 
