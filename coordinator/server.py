@@ -38,7 +38,8 @@ class TaskQueue:
 
     def goodbye(self, session: str) -> None:
         """Close a session."""
-        self._loop.call(lambda now: self._service.goodbye(_text(session), now))
+        name = _text(session)  # not in the loop, which an error would end
+        self._loop.call(lambda now: self._service.goodbye(name, now))
 
     def put(self, url: str) -> str:
         """Admit a URL; return the name of the rule that refuses it, or an empty string."""
@@ -84,7 +85,8 @@ class Pools:
     def ask(self, message: bytes) -> bytes:
         """Open a pool, and ask for pages."""
         request = decode(message, AskRequest)
-        return encode(self._loop.call(lambda now: self._service.pools.ask(request, now)))
+        wishes = self._service.pools.wishes_of(request)
+        return encode(self._loop.call(lambda now: self._service.pools.ask(request, now, wishes)))
 
     def cancel(self, message: bytes) -> bytes:
         """Take asks back."""
@@ -93,7 +95,8 @@ class Pools:
 
     def close(self, session: str, pool: int) -> None:
         """Close a pool."""
-        self._loop.call(lambda now: self._service.pools.close(_text(session), int(pool), now))
+        name, number = _text(session), int(pool)
+        self._loop.call(lambda now: self._service.pools.close(name, number, now))
 
     def collect(self, session: str, after: int, timeout_s: float) -> bytes:
         """Return the answers to a session's asks, as soon as there are any."""

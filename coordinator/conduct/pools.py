@@ -68,8 +68,12 @@ class Pools:
             self._programs.hold(session)
         return sessions
 
-    def ask(self, request: AskRequest, now: float) -> AskReply:
-        """Open a pool, and take asks.
+    def wishes_of(self, request: AskRequest) -> list[Wish | None]:
+        """Return what a request asks for; None for a URL that is none. It takes time: any thread may call it."""
+        return [self._wish(ask) for ask in request.asks[:MAX_ASKS]]
+
+    def ask(self, request: AskRequest, now: float, wishes: Sequence[Wish | None] | None = None) -> AskReply:
+        """Open a pool, and take asks; `wishes` are those of the request, if they are known already.
 
         Raise `Unreachable` if its session is no member, `UsageError` if that has too many pools.
         """
@@ -84,7 +88,8 @@ class Pools:
         asks = request.asks[: max(0, min(MAX_ASKS, room))]
         if asks:
             self._asked_at = now
-            self._take(session, asks, now)
+            known = self.wishes_of(request) if wishes is None else wishes
+            self._take(session, list(zip(asks, known, strict=False)), now)
         return AskReply(book=self._asks.book_of(session), taken=len(asks))
 
     def cancel(self, request: CancelRequest, now: float) -> CancelReply:
@@ -133,20 +138,17 @@ class Pools:
         """Return the name of a session's book of asks. Any thread may call this."""
         return self._asks.book_of(session)
 
-    def _take(self, session: str, asks: Sequence[Ask], now: float) -> None:
+    def _take(self, session: str, asks: Sequence[tuple[Ask, Wish | None]], now: float) -> None:
         """Ask for pages in one turn; answer at once what is refused or settled."""
-        wishes = [(ask.ticket, wish) for ask in asks if (wish := self._wish(ask)) is not None]
-        found = self._turns.run(partial(asking.ask, wishes=[wish for _, wish in wishes]), now) if wishes else []
-        for (ticket, wish), task in zip(wishes, found, strict=True):
+        wishes = [wish for _, wish in asks if wish is not None]
+        found = iter(self._turns.run(partial(asking.ask, wishes=wishes), now) if wishes else ())
+        for ask, wish in asks:
+            task = Reason.NOT_HTTP if wish is None else next(found)
             if isinstance(task, Reason):
-                self._asks.refuse(session, ticket, wish.url[:LONGEST_URL_CHARS], task)
+                url = ask.url[:MAX_URL_CHARS] if wish is None else wish.url[:LONGEST_URL_CHARS]
+                self._asks.refuse(session, ask.ticket, url, task)
             else:
-                self._asks.wait(session, ticket, task)
-        if len(wishes) < len(asks):
-            known = {ticket for ticket, _ in wishes}
-            for ask in asks:
-                if ask.ticket not in known:
-                    self._asks.refuse(session, ask.ticket, ask.url[:MAX_URL_CHARS], Reason.NOT_HTTP)
+                self._asks.wait(session, ask.ticket, task)
 
     def _wish(self, ask: Ask) -> Wish | None:
         """Return an ask with its canonical URL; None if it has none."""

@@ -21,6 +21,10 @@ from crawlfleet.shared.web.links import unpack
 from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.web.urls import page_fingerprint
 
+MOST_HOPS = 50
+#: So many kept outlinks are admitted in one turn, or those of one page if they are more.
+LINKS_PER_TURN = 2_000
+
 
 class Wish(msgspec.Struct, frozen=True):
     """A page that a program asks for: its canonical URL, a priority of its own, and whether it leads on as a seed."""
@@ -66,9 +70,12 @@ def want_page(turn: Turn, ref: bytes, priority: int | None = None) -> TaskRow:
 
 
 def redirects(turn: Turn, ref: bytes) -> Iterator[TaskRow]:
-    """Yield a known page, and those that it is known to redirect to one after another, each once."""
+    """Yield a known page, and those that it is known to redirect to one after another, each once.
+
+    A chain of pages that the crawl had found one by one may be longer than a redirect may: it ends after `MOST_HOPS`.
+    """
     seen: set[bytes] = set()
-    while ref not in seen:
+    while ref not in seen and len(seen) <= MOST_HOPS:
         seen.add(ref)
         task = existing(turn.tasks[ref])
         yield task
@@ -96,18 +103,22 @@ def drop_if_unwanted(turn: Turn, task: TaskRow) -> None:
 
 
 def lead_on(turn: Turn, pages: Sequence[LeadOnRow]) -> None:
-    """Admit the kept outlinks of pages that the crawl has reached."""
+    """Admit the kept outlinks of pages that the crawl has reached: of as many as one turn may."""
     turn.tasks.read(page.ref for page in pages)
     kept = turn.table(KeptLinksRow)
     kept.read(page.order for page in pages)
+    left = LINKS_PER_TURN
     for page in pages:
         row: KeptLinksRow | None = kept[page.order]
         if row is not None and row.links:
-            _admit_kept(turn, existing(turn.tasks[page.ref]), row)
+            left -= _admit_kept(turn, existing(turn.tasks[page.ref]), row)
         turn.remove(succeed(page))
+        if left <= 0:
+            break
 
 
-def _admit_kept(turn: Turn, task: TaskRow, row: KeptLinksRow) -> None:
+def _admit_kept(turn: Turn, task: TaskRow, row: KeptLinksRow) -> int:
+    """Admit the kept outlinks of a page; return how many they are."""
     is_canonical = policy_of(turn.policy.urls).is_canonical
     urls = [url for url in unpack(row.links, turn.policy.max_outlinks) if is_canonical(url)]
     links = [Link(url=url, depth=task.depth + 1, found_on=task.ref) for url in urls]
@@ -117,6 +128,7 @@ def _admit_kept(turn: Turn, task: TaskRow, row: KeptLinksRow) -> None:
     if turn.policy.extent.depth is not None:
         outlinks = tuple(link.ref for link in links if turn.depths[link.ref] is not None)
         turn.move(existing(turn.tasks[task.ref]), TaskEvent.LOWERED, outlinks=outlinks)
+    return len(links)
 
 
 def _recall_if_unwanted(turn: Turn, task: TaskRow) -> None:

@@ -170,7 +170,8 @@ def test_what_a_worker_of_a_queue_had_taken_comes_back_when_it_is_killed(program
 def test_what_is_to_be_done_once_is_done_by_the_next_one_if_the_first_is_killed(
     programs: Programs, tmp_path: Path
 ) -> None:
-    with served(tmp_path, wait=True, more=LEASE) as crawl:
+    with served(tmp_path, wait=True, more=LEASE) as crawl, connect(crawl.token) as held:
+        held.Event("held").is_set()  # the crawl waits for this program, however slowly the others start
         victim = programs.victim(crawl.token, 'fleet.Lock("squares").acquire()')
         assert victim.stdout is not None
         assert victim.stdout.readline() == "1\n"

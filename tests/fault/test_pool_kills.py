@@ -143,12 +143,14 @@ def test_a_program_that_is_killed_in_the_middle_gets_everything_when_it_asks_aga
     with pool_crawl(tmp_path) as (processes, site):
         command = [sys.executable, "-m", "tests.fault.pool_program", str(processes.crawl / JOIN), verb]
         command += urls_of(site, verb)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
-            assert first.stdout is not None
-            assert first.stdout.readline() == "open\n"
-            await_that(lambda: len(site.requests) > OWN // 2, 30, "page in the middle")
-            first.kill()
-        again = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        with connect(processes.crawl / JOIN) as held:
+            held.Event("held").is_set()  # the crawl waits for this program, however slowly the next one starts
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+                assert first.stdout is not None
+                assert first.stdout.readline() == "open\n"
+                await_that(lambda: len(site.requests) > OWN // 2, 30, "page in the middle")
+                first.kill()
+            again = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         assert again.returncode == 0, again.stderr
         head, *titles, last = again.stdout.splitlines()
         assert (head, sorted(titles), last) == ("open", sorted(expected(verb)), "done")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crawlfleet.coordinator.conduct import asks, pool_post, service
+from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.coordinator.conduct.pools import EAGER_S
 from crawlfleet.coordinator.core.policy import Extent
 from crawlfleet.coordinator.core.rows import NOT_REACHED, KeptLinksRow, TaskRow, TaskState
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
+from crawlfleet.coordinator.server import Pools, TaskQueue
 from crawlfleet.shared import pools
-from crawlfleet.shared.errors import Unreachable, UsageError
+from crawlfleet.shared.errors import Unreachable, UsageError, WireError
 from crawlfleet.shared.messages import VALUE_ITEM, Hello, Kind, Outcome, Report, Row, decode
 from crawlfleet.shared.pools import Ask, AskReply, AskRequest, CancelRequest, Settled, SettledPage
 from crawlfleet.shared.web.links import pack
@@ -531,3 +533,23 @@ def test_a_page_beyond_the_crawl_leads_on_when_the_limit_of_depth_is_raised() ->
     crawl.pass_time(0.1)
     assert crawl.work() == [f"{SEED}3"]
     assert crawl.task(f"{SEED}3").depth == 3
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda queue, _pools: queue.goodbye(5),
+        lambda _queue, pools: pools.close("p", "many"),
+        lambda _queue, pools: pools.close(5, 1),
+        lambda _queue, pools: pools.collect(None, 0, 0.0),
+        lambda _queue, pools: pools.ask(b"nonsense"),
+        lambda _queue, pools: pools.cancel(b"nonsense"),
+    ],
+    ids=["goodbye", "pool", "session", "collect", "ask", "cancel"],
+)
+def test_a_call_with_nonsense_is_its_callers_error_alone(call: Callable[[TaskQueue, Pools], object]) -> None:
+    crawl = PoolCrawl()
+    loop = Loop(crawl.service, lambda: None)
+    with pytest.raises((TypeError, ValueError, WireError)):
+        call(TaskQueue(crawl.service, loop), Pools(crawl.service, loop, crawl.post))
+    assert loop.failure is None

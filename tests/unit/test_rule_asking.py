@@ -339,6 +339,28 @@ def test_kept_outlinks_are_admitted_once(turns: Turns, limit: int | None) -> Non
     ]
 
 
+def test_no_more_kept_outlinks_are_admitted_in_one_turn_than_fit(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "LINKS_PER_TURN", 3)
+    tasks = [page(str(number), depth=1, order=number, **FETCHED) for number in (1, 2, 3)]
+    kept = [KeptLinksRow(order=task.order, links=pack([f"{task.url}/{number}" for number in "ab"])) for task in tasks]
+    due = [LeadOnRow(order=task.order, ref=task.ref) for task in tasks]
+    turn = turns(*tasks, *kept, *due, FREE, origin(), NEXT)
+    asking.lead_on(turn, due)
+    assert [
+        change.row.order for change in turn.batch() if isinstance(change, Gone) and isinstance(change.row, LeadOnRow)
+    ] == [1, 2]
+
+
+def test_a_chain_of_known_redirects_is_followed_only_so_far(turns: Turns) -> None:
+    refs = [page(str(number)).ref for number in range(asking.MOST_HOPS + 9)]
+    chain = [
+        page(str(number), order=number + 1, **REDIRECTED, outlinks=(refs[number + 1],))
+        for number in range(len(refs) - 1)
+    ]
+    turn = turns(*chain, FREE, origin())
+    assert len(list(asking.redirects(turn, refs[0]))) == asking.MOST_HOPS + 1
+
+
 def test_a_page_without_kept_outlinks_leads_on_to_nothing(turns: Turns) -> None:
     task, due = page("1", depth=3, **FETCHED), LeadOnRow(order=1, ref=page("1").ref)
     turn = turns(task, due, FREE, origin())
