@@ -188,6 +188,9 @@ def test_an_ask_is_sent_again_if_only_the_answer_to_its_cancellation_was_lost(
     assert not future.cancel()
     coordinator.change(is_away=False, is_holding=False)
     assert future.result(SOON_S).url == "a"
+    # Under another ticket: the cancellation may still be on its way over the connection that was lost.
+    tickets = [ask.ticket for request in coordinator.requests for ask in request.asks]
+    assert len(tickets) == len(set(tickets)) == 2
 
 
 def test_what_was_not_sent_yet_is_taken_back_without_the_coordinator(coordinator: FakeCoordinator) -> None:

@@ -299,3 +299,23 @@ def test_several_threads_may_share_an_iterator(coordinator: FakeCoordinator) -> 
         for thread in threads:
             thread.join(SOON_S)
     assert sorted(read, key=int) == [str(number) for number in range(2_000)]
+
+
+def test_an_iterable_is_consumed_in_chunks_if_that_is_asked_for(coordinator: FakeCoordinator) -> None:
+    given: list[int] = []
+    go_on = threading.Event()
+
+    def urls() -> Iterator[str]:
+        for number in range(6):
+            if number == 4:
+                go_on.wait(SOON_S)
+            given.append(number)
+            yield str(number)
+
+    with pool_of(coordinator) as pool:
+        pages = pool.imap(urls(), chunksize=3)
+        assert [next(pages).url for _ in range(3)] == ["0", "1", "2"]
+        with pytest.raises(TimeoutError):
+            pages.next(0.2)  # of the second chunk one URL is there
+        go_on.set()
+        assert [rows.url for rows in pages] == ["3", "4", "5"]

@@ -122,6 +122,6 @@ class Cancelling:
             self.when_left()
 
     def fail(self, _error: BaseException) -> None:
-        """Ask again: the coordinator may have taken it back, if only its answer was lost."""
-        self._asks.put_back([self._entry])
+        """Ask again: the coordinator may have taken it back, if only its answer was lost, or do so only now."""
+        self._asks.ask_anew(self._entry)
         self._inbox.put(None)

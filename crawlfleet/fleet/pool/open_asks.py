@@ -151,6 +151,14 @@ class OpenAsks:
                     entry.pool.queue.appendleft(entry)
                     self._line_up(entry.pool)
 
+    def ask_anew(self, entry: Entry) -> None:
+        """Queue an ask again under another ticket: what may still arrive of the old one must not count for it."""
+        with self._lock:
+            if self._entries.pop(entry.ticket, None) is not None:
+                entry.ticket = next(self._tickets)
+                self._entries[entry.ticket] = entry
+        self.put_back([entry])
+
     def opened(self, pool: OpenPool, taken: Sequence[Entry], book: str) -> None:
         """Note that the coordinator knows a pool, and has taken asks."""
         with self._lock:

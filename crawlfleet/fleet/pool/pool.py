@@ -119,7 +119,8 @@ class Pool:
     def imap(self, urls: Pages, chunksize: int = 1) -> PageIterator:
         """Return an iterator over the rows of pages, in the order of their URLs.
 
-        A thread consumes `urls` only so far ahead of the iterator as a window of 10,000 pages allows.
+        A thread consumes `urls`, `chunksize` at a time, only so far ahead of the iterator as a window of 10,000 pages
+        allows.
         """
         return self._imap(urls, chunksize, is_ordered=True)
 
@@ -177,7 +178,7 @@ class Pool:
         try:
             self._streams.add(stream)
             pages = PageIterator(self._asker, stream, return_exceptions=self._returns_exceptions)
-            stream.start(urls, lambda url: wish_of(url, None, follow))
+            stream.start(urls, lambda url: wish_of(url, None, follow), chunksize)
         except BaseException:  # interrupted: nobody gets it
             stream.stop()
             raise

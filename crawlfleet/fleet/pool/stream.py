@@ -84,10 +84,10 @@ class Stream:
         self._consumers = Waiters(asker.threads)
         self._feeder = Waiters(asker.threads)
 
-    def start(self, items: Iterable[object], wish_of: Callable[[object], Wish]) -> None:
-        """Begin to feed, in a thread. `wish_of` may refuse an item, which is an answer at its place."""
+    def start(self, items: Iterable[object], wish_of: Callable[[object], Wish], at_once: int = 1) -> None:
+        """Begin to feed, in a thread, so many items at once. `wish_of` may refuse an item: the answer at its place."""
         iterator = iter(items)
-        at_once = AT_ONCE if isinstance(items, list | tuple) else 1
+        at_once = max(AT_ONCE, at_once) if isinstance(items, list | tuple) else at_once
         try:
             self._asker.begin(self._pool, self)
             self._asker.threads.start(lambda: self._feed(iterator, wish_of, at_once))
