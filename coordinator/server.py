@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from msgspec import convert
+
 from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.coordinator.conduct.post import Post
@@ -15,6 +17,7 @@ from crawlfleet.coordinator.results.results_dict import ResultsDict
 from crawlfleet.shared.messages import ExchangeRequest, Hello, decode, encode
 from crawlfleet.shared.objects import ObjectCall
 from crawlfleet.shared.pools import AskRequest, CancelRequest
+from crawlfleet.shared.ranges import Number, Seconds
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.status import Status
 
@@ -71,7 +74,7 @@ class Objects:
 
     def collect(self, session: str, after: int, timeout_s: float) -> bytes:
         """Return the answers of a session's calls that have waited, as soon as there are any."""
-        return encode(self._post.collect(_text(session), int(after), float(timeout_s)))
+        return encode(self._post.collect(_text(session), _number(after), _seconds(timeout_s)))
 
 
 class Pools:
@@ -95,12 +98,12 @@ class Pools:
 
     def close(self, session: str, pool: int) -> None:
         """Close a pool."""
-        name, number = _text(session), int(pool)
+        name, number = _text(session), _number(pool)
         self._loop.call(lambda now: self._service.pools.close(name, number, now))
 
     def collect(self, session: str, after: int, timeout_s: float) -> bytes:
         """Return the answers to a session's asks, as soon as there are any."""
-        return self._post.collect(_text(session), int(after), float(timeout_s))
+        return self._post.collect(_text(session), _number(after), _seconds(timeout_s))
 
 
 class Control:
@@ -136,3 +139,15 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected text, not {type(value).__name__}")
     return value
+
+
+def _number(value: object) -> int:
+    """Return a number that an argument may be; raise `ValueError` (`msgspec.ValidationError`) for any other value."""
+    number: int = convert(value, Number)
+    return number
+
+
+def _seconds(value: object) -> float:
+    """Return a duration that an argument may be; raise `ValueError` (`msgspec.ValidationError`) for any other value."""
+    duration_s: float = convert(value, Seconds)
+    return duration_s

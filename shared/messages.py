@@ -1,8 +1,9 @@
 """The messages between coordinator and worker, as frozen values.
 
-Every message is msgpack, decoded with its type: an unknown field or a wrong type is refused (`decode` raises
-`WireError`). Optional fields have defaults, so that a minor version may add fields. Times are seconds and always
-relative (`_s`: a duration, `age_s`: how long ago), because the clocks of two machines differ.
+Every message is msgpack, decoded with its type: an unknown field, a wrong type or a number out of its range
+(`shared.ranges`) is refused (`decode` raises `WireError`). Optional fields have defaults, so that a minor version may
+add fields. Times are seconds and always relative (`_s`: a duration, `age_s`: how long ago), because the clocks of two
+machines differ.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 
 from crawlfleet.shared.engines import AUTO
 from crawlfleet.shared.errors import WireError
+from crawlfleet.shared.ranges import Count, Depth, Moment, Number, Priority, Seconds, Share, Size, Status, Version
 
 PROTOCOL_MAJOR = 1
 PROTOCOL_MINOR = 0
@@ -32,7 +34,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class TaskKey(NamedTuple):
     """A task under a lease: the lease's id and the task's fingerprint. It is sent as an array of the two."""
 
-    lease_id: int
+    lease_id: Number
     ref: bytes
 
 
@@ -77,9 +79,9 @@ class Task(Message, frozen=True, kw_only=True):
     ref: bytes
     kind: Kind
     url: str
-    depth: int
-    attempt: int = 0
-    start_after_s: float = 0.0
+    depth: Depth
+    attempt: Count = 0
+    start_after_s: Seconds = 0.0
     leads_on: bool = True
 
 
@@ -90,11 +92,11 @@ class Lease(Message, frozen=True, kw_only=True):
     (over all its leases on that host).
     """
 
-    id: int
+    id: Number
     host: str
     tasks: tuple[Task, ...]
-    spacing_s: float = 0.0
-    slots: int = 1
+    spacing_s: Seconds = 0.0
+    slots: Share = 1
 
 
 class Row(Message, frozen=True, kw_only=True):
@@ -104,7 +106,7 @@ class Row(Message, frozen=True, kw_only=True):
     """
 
     item: str
-    index: int
+    index: Count
     fields: dict[str, Any]
 
 
@@ -113,8 +115,8 @@ class SitemapEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
     last modified, in seconds since 1970 (0: unknown)."""
 
     url: str
-    priority: int = 0
-    lastmod: int = 0
+    priority: Priority = 0
+    lastmod: Moment = 0
 
 
 class Report(Message, frozen=True, kw_only=True):
@@ -136,29 +138,29 @@ class Report(Message, frozen=True, kw_only=True):
     `kept` has the outlinks of a page that does not lead on, in the place of `outlinks`: see `shared.web.links`.
     """
 
-    lease: int
+    lease: Number
     ref: bytes
     outcome: Outcome
-    status: int = 0
+    status: Status = 0
     reason: str = ""
     detail: str = ""
-    age_s: float | None = None
-    elapsed_s: float = 0.0
-    size_bytes: int = 0
+    age_s: Seconds | None = None
+    elapsed_s: Seconds = 0.0
+    size_bytes: Size = 0
     content_type: str = ""
     location: str = ""
-    retry_after_s: float | None = None
+    retry_after_s: Seconds | None = None
     rows: tuple[Row, ...] = ()
     outlinks: tuple[str, ...] = ()
     known: bytes = b""
     capped: bool = False
     body: bytes = b""
     address: str = ""
-    gap_s: float | None = None
+    gap_s: Seconds | None = None
     entries: tuple[SitemapEntry, ...] = ()
     sitemaps: tuple[str, ...] = ()
     more: bool = False
-    fresh_s: float | None = None
+    fresh_s: Seconds | None = None
     kept: bytes = b""
 
     @property
@@ -170,7 +172,7 @@ class Report(Message, frozen=True, kw_only=True):
 class Ack(Message, frozen=True, kw_only=True):
     """The answer to one report. With STALE or REJECTED, the report changed nothing."""
 
-    lease: int
+    lease: Number
     ref: bytes
     state: AckState
     detail: str = ""
@@ -188,8 +190,8 @@ class Hello(Message, frozen=True, kw_only=True):
     of a host's slots until it asks for tasks."""
 
     session: str
-    protocol_major: int = PROTOCOL_MAJOR
-    protocol_minor: int = PROTOCOL_MINOR
+    protocol_major: Version = PROTOCOL_MAJOR
+    protocol_minor: Version = PROTOCOL_MINOR
     worker: str = ""
     replaces: str = ""
     began: tuple[TaskKey, ...] = ()
@@ -204,13 +206,13 @@ class FetchSpec(Message, frozen=True, kw_only=True):
     """
 
     engine: str = AUTO
-    timeout_s: float = 20.0
-    max_size_bytes: int = 10 * 1024 * 1024
+    timeout_s: Seconds = 20.0
+    max_size_bytes: Size = 10 * 1024 * 1024
     user_agent: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     types: tuple[str, ...] | None = None
-    connect_timeout_s: float = 10.0
-    first_byte_timeout_s: float = 20.0
+    connect_timeout_s: Seconds = 10.0
+    first_byte_timeout_s: Seconds = 20.0
     ca_pem: str = ""
 
 
@@ -272,7 +274,7 @@ class ParseSpec(Message, frozen=True, kw_only=True):
 class LimitSpec(Message, frozen=True, kw_only=True):
     """What a hook may use: `hook_wait_s` is how long one of its calls may wait for an object that the fleet shares."""
 
-    hook_wait_s: float = 60.0
+    hook_wait_s: Seconds = 60.0
 
 
 class HookSpec(Message, frozen=True, kw_only=True):
@@ -291,9 +293,9 @@ class Brief(Message, frozen=True, kw_only=True):
     items: tuple[ItemRule, ...] = ()
     follow: tuple[str, ...] | None = None
     hook: HookSpec | None = None
-    max_outlinks: int = MAX_OUTLINKS
-    max_rows: int = 10_000
-    max_report_bytes: int = 4 * 1024 * 1024
+    max_outlinks: Count = MAX_OUTLINKS
+    max_rows: Count = 10_000
+    max_report_bytes: Size = 4 * 1024 * 1024
     urls: UrlSpec = UrlSpec()
     links: LinkSpec = LinkSpec()
     parse: ParseSpec = ParseSpec()
@@ -303,11 +305,11 @@ class Brief(Message, frozen=True, kw_only=True):
 class Welcome(Message, frozen=True, kw_only=True):
     """The answer to `Hello`. `epoch` identifies this run of the coordinator."""
 
-    epoch: int
-    lease_s: float
+    epoch: Number
+    lease_s: Seconds
     brief: Brief
-    protocol_major: int = PROTOCOL_MAJOR
-    protocol_minor: int = PROTOCOL_MINOR
+    protocol_major: Version = PROTOCOL_MAJOR
+    protocol_minor: Version = PROTOCOL_MINOR
 
 
 class ExchangeRequest(Message, frozen=True, kw_only=True):
@@ -319,10 +321,10 @@ class ExchangeRequest(Message, frozen=True, kw_only=True):
 
     session: str
     reports: tuple[Report, ...] = ()
-    holding: tuple[int, ...] = ()
+    holding: tuple[Number, ...] = ()
     started: tuple[TaskKey, ...] = ()
-    released: tuple[int, ...] = ()
-    want: int = 0
+    released: tuple[Number, ...] = ()
+    want: Share = 0
 
 
 class ExchangeAnswer(Message, frozen=True, kw_only=True):
@@ -336,19 +338,19 @@ class ExchangeAnswer(Message, frozen=True, kw_only=True):
 
     acks: tuple[Ack, ...] = ()
     leases: tuple[Lease, ...] = ()
-    lost: tuple[int, ...] = ()
-    idle_s: float = 1.0
+    lost: tuple[Number, ...] = ()
+    idle_s: Seconds = 1.0
     finished: bool = False
     scope: ScopeSpec | None = None
     known: bool = True
-    recalled: tuple[int, ...] = ()
+    recalled: tuple[Number, ...] = ()
 
 
 class ResultPage(Message, frozen=True, kw_only=True):
     """A run of results in the order of their commit; `cursor` continues it."""
 
     results: tuple[tuple[str, Any], ...]
-    cursor: int
+    cursor: Number
 
 
 M = TypeVar("M", bound=Message)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from crawlfleet.shared.messages import Message
+from crawlfleet.shared.ranges import Number, Seconds
 
 #: The method that gives up a call: it has the number of that call.
 WITHDRAW = "withdraw"
@@ -39,14 +40,14 @@ class ObjectCall(Message, frozen=True, kw_only=True):
     """
 
     session: str
-    thread: int
-    slot: int
-    number: int
+    thread: Number
+    slot: Number
+    number: Number
     kind: str
     name: str
     method: str
     args: tuple[Any, ...] = ()
-    timeout_s: float | None = None
+    timeout_s: Seconds | None = None
     hook: bool = False
 
 
@@ -62,8 +63,8 @@ class ObjectReply(Message, frozen=True, kw_only=True):
 class Woken(Message, frozen=True, kw_only=True):
     """The answer to a call that has waited."""
 
-    slot: int
-    number: int
+    slot: Number
+    number: Number
     reply: ObjectReply
 
 
@@ -74,7 +75,7 @@ class Collected(Message, frozen=True, kw_only=True):
     since another run is to be sent again.
     """
 
-    upto: int
-    epoch: int
+    upto: Number
+    epoch: Number
     woken: tuple[Woken, ...] = ()
     finished: bool = False

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from crawlfleet.shared.messages import Message
+from crawlfleet.shared.ranges import Count, Int, Number, Status
 
 #: How many asks one message may have, and how many of one session may be open, or answered and not collected.
 MAX_ASKS = 2_000
@@ -29,9 +30,9 @@ class Ask(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     With `follow` the page leads on as a seed does, otherwise to nothing. `priority` None: what the job gives the URL.
     """
 
-    ticket: int
+    ticket: Number
     url: str
-    priority: int | None = None
+    priority: Int | None = None
     follow: bool = False
 
 
@@ -39,7 +40,7 @@ class AskRequest(Message, frozen=True, kw_only=True):
     """Opens the pool `pool` of a session, if it is not open, and asks. An open pool keeps the crawl open."""
 
     session: str
-    pool: int
+    pool: Number
     asks: tuple[Ask, ...] = ()
 
 
@@ -50,7 +51,7 @@ class AskReply(Message, frozen=True, kw_only=True):
     """
 
     book: str
-    taken: int = 0
+    taken: Count = 0
     finished: bool = False
 
 
@@ -58,14 +59,14 @@ class CancelRequest(Message, frozen=True, kw_only=True):
     """Takes asks back. Those whose page has started, or is settled, stay unless `started_too`."""
 
     session: str
-    tickets: tuple[int, ...]
+    tickets: tuple[Number, ...]
     started_too: bool = False
 
 
 class CancelReply(Message, frozen=True, kw_only=True):
     """The asks that stay: each of them is still answered."""
 
-    staying: tuple[int, ...] = ()
+    staying: tuple[Number, ...] = ()
 
 
 class Settled(Message, frozen=True, kw_only=True):
@@ -76,9 +77,9 @@ class Settled(Message, frozen=True, kw_only=True):
     none. `url` is the canonical URL that was fetched last: another one than was asked for if that redirects.
     """
 
-    ticket: int
+    ticket: Number
     url: str
-    status: int = 0
+    status: Status = 0
     rows: tuple[Any, ...] = ()
     failed: bool = False
     refused: bool = False
@@ -90,6 +91,6 @@ class SettledPage(Message, frozen=True, kw_only=True):
     """Answers to a session's asks; `cursor` continues after them. With `finished` the crawl is over: no more come."""
 
     book: str
-    cursor: int
+    cursor: Number
     settled: tuple[Settled, ...] = ()
     finished: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crawlfleet.shared.messages import Message
+from crawlfleet.shared.ranges import Number, Seconds
 
 
 class Numbers(Message, frozen=True, kw_only=True):
@@ -15,25 +16,25 @@ class Numbers(Message, frozen=True, kw_only=True):
     """
 
     job: str
-    elapsed_s: float = 0.0
-    discovered: int = 0
-    pending: int = 0
-    leased: int = 0
-    unfinished: int = 0
-    done: int = 0
-    failed: int = 0
-    dropped: int = 0
-    fetched: int = 0
-    redirected: int = 0
-    rows: int = 0
-    retries: int = 0
-    retried: dict[str, int] = {}
-    leases_lost: int = 0
-    reasons: dict[str, int] = {}
-    robots_wait_s: float = 0.0
-    robots_waiting: int = 0
+    elapsed_s: Seconds = 0.0
+    discovered: Number = 0
+    pending: Number = 0
+    leased: Number = 0
+    unfinished: Number = 0
+    done: Number = 0
+    failed: Number = 0
+    dropped: Number = 0
+    fetched: Number = 0
+    redirected: Number = 0
+    rows: Number = 0
+    retries: Number = 0
+    retried: dict[str, Number] = {}
+    leases_lost: Number = 0
+    reasons: dict[str, Number] = {}
+    robots_wait_s: Seconds = 0.0
+    robots_waiting: Number = 0
     robots_waiting_for: tuple[str, ...] = ()
-    robots_given_up: int = 0
+    robots_given_up: Number = 0
     robots_given_up_on: tuple[str, ...] = ()
 
 
@@ -44,7 +45,7 @@ class Status(Numbers, frozen=True, kw_only=True):
     `--wait`, or because they hold pools open.
     """
 
-    sessions: int = 0
-    workers: int = 0
+    sessions: Number = 0
+    workers: Number = 0
     finished: bool = False
     awaits_programs: bool = False

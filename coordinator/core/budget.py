@@ -16,6 +16,7 @@ from crawlfleet.coordinator.core.policy import Budget, Policy
 from crawlfleet.coordinator.core.rows import HostRow, LedgerRow, TaskRow, succeed
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Kind
+from crawlfleet.shared.ranges import total
 from crawlfleet.shared.reasons import Reason, Refusal
 
 _NONE = Budget()
@@ -56,7 +57,9 @@ def give_back(turn: Turn, task: TaskRow, size_bytes: int = 0) -> None:
         return
     ledger = turn.ledger
     after = succeed(
-        ledger, pages_reserved=ledger.pages_reserved - task.reserved, bytes_received=ledger.bytes_received + size_bytes
+        ledger,
+        pages_reserved=ledger.pages_reserved - task.reserved,
+        bytes_received=total(ledger.bytes_received, size_bytes),
     )
     turn.put(after)
     _count(turn, task, fetched=0, size_bytes=size_bytes)
@@ -68,10 +71,10 @@ def spend(turn: Turn, task: TaskRow, rows: int, size_bytes: int) -> None:
     after = succeed(
         ledger,
         pages_reserved=ledger.pages_reserved - 1,
-        pages_fetched=ledger.pages_fetched + 1,
-        bytes_received=ledger.bytes_received + size_bytes,
-        rows=ledger.rows + rows,
-        seeds_fetched=ledger.seeds_fetched + (task.depth == 0),
+        pages_fetched=total(ledger.pages_fetched, 1),
+        bytes_received=total(ledger.bytes_received, size_bytes),
+        rows=total(ledger.rows, rows),
+        seeds_fetched=total(ledger.seeds_fetched, task.depth == 0),
     )
     turn.put(after)
     _count(turn, task, fetched=1, size_bytes=size_bytes)
@@ -131,7 +134,7 @@ def _count(turn: Turn, task: TaskRow, *, fetched: int, size_bytes: int) -> None:
             host,
             # Places reserved before the job had this budget were not counted.
             pages_reserved=max(0, host.pages_reserved - task.reserved),
-            pages_fetched=host.pages_fetched + fetched,
-            bytes_received=host.bytes_received + size_bytes,
+            pages_fetched=total(host.pages_fetched, fetched),
+            bytes_received=total(host.bytes_received, size_bytes),
         )
         turn.put(after)

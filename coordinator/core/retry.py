@@ -7,6 +7,7 @@ from hashlib import blake2b
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import HostRow, LedgerRow, TaskRow, succeed
 from crawlfleet.shared.messages import Kind, Outcome, Report
+from crawlfleet.shared.ranges import total
 from crawlfleet.shared.reasons import Reason
 
 # 206 and 304 answer a request that was not made: broken caches do that.
@@ -26,7 +27,8 @@ def counted(ledger: LedgerRow, reason: str) -> LedgerRow:
     """Return the crawl's numbers with one more retry, by reason; `_MOST_REASONS` bounds what workers can add."""
     retried = ledger.retried
     name = reason if reason in retried or len(retried) < _MOST_REASONS else Reason.OTHER
-    return succeed(ledger, retries=ledger.retries + 1, retried={**retried, name: retried.get(name, 0) + 1})
+    named = {**retried, name: total(retried.get(name, 0), 1)}
+    return succeed(ledger, retries=total(ledger.retries, 1), retried=named)
 
 
 def is_refusal(report: Report) -> bool:

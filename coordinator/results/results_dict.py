@@ -8,6 +8,7 @@ from typing import Any
 from crawlfleet.coordinator.frontier.port import ResultLog
 from crawlfleet.coordinator.results.rows import as_value
 from crawlfleet.shared.messages import Kind, ResultPage, encode
+from crawlfleet.shared.ranges import MOST
 from crawlfleet.shared.web.url_policy import UrlPolicy
 from crawlfleet.shared.web.urls import fingerprint
 
@@ -39,9 +40,10 @@ class ResultsDict:
     def page(self, cursor: int, limit: int) -> bytes:
         """Return up to `limit` results from `cursor` on, as an encoded `ResultPage`."""
         self.last_read_at = time.monotonic()
-        found = self._log.results(max(0, cursor), max(1, min(limit, MAX_PAGE)))
+        cursor = max(0, min(cursor, MOST))
+        found = self._log.results(cursor, max(1, min(limit, MAX_PAGE)))
         results = tuple((result.url, as_value(result.rows)) for result in found)
-        return encode(ResultPage(results=results, cursor=max(0, cursor) + len(found)))
+        return encode(ResultPage(results=results, cursor=cursor + len(found)))
 
     def _ref(self, url: str) -> bytes:
         return fingerprint(Kind.PAGE, "", self._urls.canonicalize(url) or url)

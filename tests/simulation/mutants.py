@@ -112,7 +112,7 @@ MUTANTS = (
     Mutant(ADMISSION, "        _let_in(turn, task.url, depth)\n        return []", "        return []"),
     Mutant(ADMISSION, "if turn.origins[address.origin] is None:", "if True:"),
     Mutant(BUDGET, "            room -= 1\n", "            pass\n"),
-    Mutant(BUDGET, "pages_fetched=ledger.pages_fetched + 1", "pages_fetched=ledger.pages_fetched"),
+    Mutant(BUDGET, "pages_fetched=total(ledger.pages_fetched, 1)", "pages_fetched=ledger.pages_fetched"),
     Mutant("coordinator/core/transitions.py", "(LEASED, TaskEvent.LOST): PENDING", "(LEASED, TaskEvent.LOST): FAILED"),
     Mutant("coordinator/core/transitions.py", "for state in (LEASED, PENDING)", "for state in (LEASED,)"),
     Mutant(SERVICE, "        self._store.commit(now)\n", "        pass\n"),
