@@ -51,6 +51,7 @@ class Reason(StrEnum):
     SITEMAP_BROKEN = "sitemap_broken", "The sitemap could not be read to its end."
     REPORT_TOO_LARGE = "report_too_large", "The rows and links of the page are too large to be reported."
     INTERNAL_ERROR = "internal_error", "A bug in crawlfleet; the log has the details."
+    REPORT_REFUSED = "report_refused", "A worker's report did not fit what it was asked for; the detail says how."
     POISON = "poison", "Three workers died while each was at this page alone."
     NOINDEX = "noindex", "The page was fetched; it asks not to be indexed, so it gives no rows."
 
@@ -82,6 +83,7 @@ class Reason(StrEnum):
 
     FAILED = "failed", "A worker of your own called `task_failed` without a reason."
     ABANDONED = "abandoned", "A worker of your own ended, or raised an error, while it held the page."
+    ODD_REASON = "odd_reason", "A worker of your own gave a reason that is no word; the detail has it."
     OTHER = "other", "Retries for any reason beyond the first hundred different ones."
 
 

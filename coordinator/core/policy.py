@@ -69,9 +69,10 @@ class Politeness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FetchLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How many more attempts a page gets after one that failed temporarily."""
+    """How many more attempts a page gets after one that failed temporarily; which content types are read, None: all."""
 
     retries: int = 3
+    types: tuple[str, ...] | None = None
 
 
 class TrapLimits(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,8 @@ _MOST_REASONS = 100
 
 def is_passing(report: Report) -> bool:
     """Say whether another attempt may succeed."""
+    if report.reason == Reason.REPORT_REFUSED:  # another worker may do better
+        return True
     if report.outcome is Outcome.HTTP_ERROR:
         return report.status in _PASSING_STATUS
     # A server that exceeds one of our limits once does so again: a retry would change nothing.

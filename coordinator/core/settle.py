@@ -15,6 +15,7 @@ from crawlfleet.coordinator.core import (
     asking,
     budget,
     gates,
+    judging,
     leads,
     politeness,
     pressure,
@@ -49,7 +50,7 @@ from crawlfleet.shared.web.urls import host_key, page_fingerprint, split_fingerp
 def take(turn: Turn, session: str, reports: Sequence[Report]) -> tuple[Ack, ...]:
     """Settle the reports of a session; return their acks in order."""
     turn.tasks.read(report.ref for report in reports)
-    reports = [leads.within_reach(turn, report) for report in reports]
+    reports = [leads.within_reach(turn, _judged(turn, report)) for report in reports]
     outlinks = [leads.outlink_refs(report, turn.policy.max_outlinks) for report in reports]
     bad = _want(turn, reports, outlinks)
     acks = []
@@ -67,6 +68,11 @@ def take(turn: Turn, session: str, reports: Sequence[Report]) -> tuple[Ack, ...]
         if lease is not None:
             settle_some(turn, lease, done)
     return tuple(acks)
+
+
+def _judged(turn: Turn, report: Report) -> Report:
+    task = turn.tasks[report.ref]
+    return report if task is None else judging.judged(report, task.kind, turn.policy)
 
 
 def ack_if_ignored(turn: Turn, session: str, report: Report) -> AckState | None:

@@ -77,7 +77,8 @@ class Queue:
     def task_failed(self, reason: str = Reason.FAILED, again: bool = True) -> bool:
         """Give up on the URL that this thread holds; it is tried again, as often as the job says, unless not `again`.
 
-        `reason` is a word for the summary, such as `http_404`.
+        `reason` is a word for the summary, such as `http_404`: up to 64 letters (A-Z, a-z), digits and `_`. Any other
+        text is counted as `odd_reason`, and kept as the detail of the failure.
         """
         return self._session.settle(Outcome.NETWORK_ERROR if again else Outcome.HTTP_ERROR, reason)
 

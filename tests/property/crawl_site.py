@@ -195,7 +195,12 @@ MISFORTUNES: dict[str, dict[str, object]] = {
 
 def misfortune(name: str, honest: Report) -> Report:
     """Return what a worker reports if this happens to it in place of what the site would have answered."""
-    listed: dict[str, object] = {"lease": honest.lease, "ref": honest.ref, "reason": name, **MISFORTUNES[name]}
+    listed: dict[str, object] = {
+        "lease": honest.lease,
+        "ref": honest.ref,
+        "reason": name.replace(" ", "_"),
+        **MISFORTUNES[name],
+    }
     if name in ("bad hook", "unwanted type") and (
         honest.outcome is not Outcome.FETCHED or honest.body or honest.entries
     ):

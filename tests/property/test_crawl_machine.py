@@ -51,6 +51,7 @@ _POLICIES = st.builds(
     per_host=st.integers(1, 4),
     lease_s=st.just(LEASE_S),
     retries=st.integers(0, 2),
+    types=st.just(("text/html",)),
     retry_max_s=st.just(8.0),
     hold_max_s=st.just(20.0),
     depth=st.one_of(st.none(), st.integers(0, 3)),

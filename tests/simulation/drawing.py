@@ -56,6 +56,7 @@ def draw_policy(random: Random, aim: Aim) -> Policy:
         per_host=random.randint(1, 4),
         lease_s=LEASE_S,
         retries=random.choice(aim.retries),
+        types=("text/html",),
         retry_max_s=8.0,
         hold_max_s=20.0,
         depth=random.choice(aim.depths),

@@ -108,7 +108,7 @@ def test_a_sink_that_is_ahead_of_a_log_cut_short_goes_back_to_it(tmp_path: Path)
 def test_a_page_that_is_dropped_for_its_content_type_has_an_accepted_report(tmp_path: Path) -> None:
     with closing(SqliteStore(tmp_path / FRONTIER)) as store:
         store.keep("job", b'{"sinks": []}')
-        crawl = CoreCrawl(store=store)
+        crawl = CoreCrawl(store=store, types=("text/html",))
         crawl.hello("s")
         crawl.open_gates()
         ((lease, page),) = crawl.ask()

@@ -71,13 +71,13 @@ def test_retries_are_spent_one_by_one_and_then_the_page_failed_for_its_last_reas
     lease, task = granted(crawl)
     for attempt in range(3):
         assert task.attempt == attempt
-        crawl.settle(lease, task, outcome=Outcome.HTTP_ERROR, status=500, reason=f"http_500 {attempt}")
+        crawl.settle(lease, task, outcome=Outcome.HTTP_ERROR, status=500, reason=f"http_500_{attempt}")
         crawl.pass_time(6.0)
         crawl.turn()
         tasks = crawl.ask()
         lease, task = tasks[0] if tasks else (lease, task)
     page = crawl.task()
-    assert (page.state, page.reason, page.attempt) == (TaskState.FAILED, "http_500 2", 2)
+    assert (page.state, page.reason, page.attempt) == (TaskState.FAILED, "http_500_2", 2)
     assert crawl.service.is_finished
 
 

@@ -127,7 +127,7 @@ def test_one_ask_in_many_is_answered_for_itself() -> None:
     ids=["failed", "hook", "dropped"],
 )
 def test_a_failure_says_why(report: dict[str, Any], expected: tuple[int, str, str, bool]) -> None:
-    crawl = PoolCrawl()
+    crawl = PoolCrawl(types=("text/html",))
     crawl.request(f"{SEED}1")
     crawl.work(**report)
     (answer,) = crawl.collect().settled

@@ -1,0 +1,103 @@
+"""What of a report counts: workers and programs are not trusted to keep to words, lengths, and what their task allows.
+
+A reason is a word: of `shared.reasons`, `http_NNN`, or of a user's own worker. Other texts are cut, and have no control
+characters. An outcome that does not fit the task makes the whole report *refused*: it settles the task as a failed
+attempt that gave nothing, and is tried again as one that failed in the network is. It is not answered with REJECTED,
+which would leave the task under its lease: that lease would be sent again, and its page requested without end.
+"""
+
+from __future__ import annotations
+
+import re
+
+from msgspec.structs import replace
+
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.rows import MAX_DETAIL_CHARS
+from crawlfleet.shared.messages import Kind, Outcome, Report
+from crawlfleet.shared.reasons import Reason
+from crawlfleet.shared.web.urls import MAX_URL_CHARS
+
+MAX_CONTENT_TYPE_CHARS = 200
+MAX_ADDRESS_CHARS = 64
+
+_WORD = re.compile(r"[A-Za-z0-9_]{1,64}")
+# Also what separates lines or turns the direction of writing: texts are shown in logs and terminals.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_OF_ALL = frozenset(
+    {
+        Outcome.FETCHED,
+        Outcome.REDIRECTED,
+        Outcome.HTTP_ERROR,
+        Outcome.NETWORK_ERROR,
+        Outcome.TOO_LARGE,
+        Outcome.REPORT_TOO_LARGE,
+        Outcome.INTERNAL_ERROR,
+    }
+)
+# NOT_MODIFIED is missing, since nothing is requested conditionally.
+_FITTING = {
+    Kind.PAGE: _OF_ALL | {Outcome.DENIED, Outcome.EXTRACT_ERROR, Outcome.HOOK_WAITED},
+    Kind.ROBOTS: _OF_ALL,
+    Kind.SITEMAP: _OF_ALL | {Outcome.EXTRACT_ERROR},
+}
+
+
+def judged(report: Report, kind: Kind, policy: Policy) -> Report:
+    """Return a report as it counts for a task of this kind."""
+    refusal = _refusal(report, kind, policy)
+    if refusal:
+        return _refused(report, refusal)
+    reason = _reason_of(report)
+    detail = _line(report.detail, MAX_DETAIL_CHARS)
+    if reason == Reason.ODD_REASON and not detail:
+        detail = _line(report.reason, MAX_DETAIL_CHARS)
+    content_type = _line(report.content_type, MAX_CONTENT_TYPE_CHARS)
+    address = _line(report.address, MAX_ADDRESS_CHARS)
+    is_sent_on = report.outcome is Outcome.REDIRECTED and len(report.location) <= MAX_URL_CHARS
+    location = report.location if is_sent_on else ""
+    texts = (reason, detail, content_type, address, location)
+    if texts == (report.reason, report.detail, report.content_type, report.address, report.location):
+        return report
+    return replace(report, reason=reason, detail=detail, content_type=content_type, address=address, location=location)
+
+
+def _refusal(report: Report, kind: Kind, policy: Policy) -> str:
+    """Return why a report does not fit its task, empty if it does."""
+    if report.outcome not in _FITTING[kind]:
+        return f"no {kind} ends as {report.outcome}"
+    if report.outcome is Outcome.DENIED and policy.fetch.types is None:
+        return "the job reads pages of all content types"
+    if report.outcome is Outcome.DENIED and report.reason != Reason.CONTENT_TYPE:
+        return "a page is denied for its content type only"
+    return ""
+
+
+def _refused(report: Report, why: str) -> Report:
+    """Return what counts in the place of a refused report: that its request was made, and how much it received."""
+    return Report(
+        lease=report.lease,
+        ref=report.ref,
+        outcome=Outcome.INTERNAL_ERROR,
+        reason=Reason.REPORT_REFUSED,
+        detail=f"a worker's report was refused: {why}",
+        age_s=report.age_s,
+        elapsed_s=report.elapsed_s,
+        size_bytes=report.size_bytes,
+        gap_s=report.gap_s,
+        address=_line(report.address, MAX_ADDRESS_CHARS),
+    )
+
+
+def _reason_of(report: Report) -> str:
+    if report.outcome is Outcome.FETCHED:  # it has not failed, and there is one thing to say about it
+        return report.reason if report.reason == Reason.NOINDEX else ""
+    if not report.reason or _WORD.fullmatch(report.reason):
+        return report.reason
+    return Reason.ODD_REASON
+
+
+def _line(text: str, limit: int) -> str:
+    """Return the beginning of a text, with blanks in the place of control characters."""
+    text = text[:limit]
+    return text if text.isascii() and text.isprintable() else _CONTROL.sub(" ", text)
