@@ -17,7 +17,7 @@ from crawlfleet.coordinator.results.results_dict import ResultsDict
 from crawlfleet.shared.messages import ExchangeRequest, Hello, decode, encode
 from crawlfleet.shared.objects import ObjectCall
 from crawlfleet.shared.pools import AskRequest, CancelRequest
-from crawlfleet.shared.ranges import Number, Seconds
+from crawlfleet.shared.ranges import Number, Seconds, SessionId
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.status import Status
 
@@ -41,7 +41,7 @@ class TaskQueue:
 
     def goodbye(self, session: str) -> None:
         """Close a session."""
-        name = _text(session)  # not in the loop, which an error would end
+        name = _session(session)  # not in the loop, which an error would end
         self._loop.call(lambda now: self._service.goodbye(name, now))
 
     def put(self, url: str) -> str:
@@ -74,7 +74,7 @@ class Objects:
 
     def collect(self, session: str, after: int, timeout_s: float) -> bytes:
         """Return the answers of a session's calls that have waited, as soon as there are any."""
-        return encode(self._post.collect(_text(session), _number(after), _seconds(timeout_s)))
+        return encode(self._post.collect(_session(session), _number(after), _seconds(timeout_s)))
 
 
 class Pools:
@@ -98,12 +98,12 @@ class Pools:
 
     def close(self, session: str, pool: int) -> None:
         """Close a pool."""
-        name, number = _text(session), _number(pool)
+        name, number = _session(session), _number(pool)
         self._loop.call(lambda now: self._service.pools.close(name, number, now))
 
     def collect(self, session: str, after: int, timeout_s: float) -> bytes:
         """Return the answers to a session's asks, as soon as there are any."""
-        return self._post.collect(_text(session), _number(after), _seconds(timeout_s))
+        return self._post.collect(_session(session), _number(after), _seconds(timeout_s))
 
 
 class Control:
@@ -139,6 +139,12 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"expected text, not {type(value).__name__}")
     return value
+
+
+def _session(value: object) -> str:
+    """Return what may be the id of a session; raise `ValueError` (`msgspec.ValidationError`) for any other value."""
+    session: str = convert(value, SessionId)
+    return session
 
 
 def _number(value: object) -> int:

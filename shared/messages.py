@@ -1,9 +1,9 @@
 """The messages between coordinator and worker, as frozen values.
 
-Every message is msgpack, decoded with its type: an unknown field, a wrong type or a number out of its range
-(`shared.ranges`) is refused (`decode` raises `WireError`). Optional fields have defaults, so that a minor version may
-add fields. Times are seconds and always relative (`_s`: a duration, `age_s`: how long ago), because the clocks of two
-machines differ.
+Every message is msgpack, decoded with its type: an unknown field, a wrong type, a number out of its range or a name
+that is too long (`shared.ranges`) is refused (`decode` raises `WireError`). Optional fields have defaults, so that a
+minor version may add fields. Times are seconds and always relative (`_s`: a duration, `age_s`: how long ago), because
+the clocks of two machines differ.
 """
 
 from __future__ import annotations
@@ -15,7 +15,21 @@ import msgspec
 
 from crawlfleet.shared.engines import AUTO
 from crawlfleet.shared.errors import WireError
-from crawlfleet.shared.ranges import Count, Depth, Moment, Number, Priority, Seconds, Share, Size, Status, Version
+from crawlfleet.shared.ranges import (
+    Count,
+    Depth,
+    Moment,
+    Number,
+    OtherSession,
+    Priority,
+    Seconds,
+    SessionId,
+    Share,
+    Size,
+    Status,
+    Version,
+    WorkerName,
+)
 
 PROTOCOL_MAJOR = 1
 PROTOCOL_MINOR = 0
@@ -189,11 +203,11 @@ class Hello(Message, frozen=True, kw_only=True):
     tasks that are known to have begun although it did not report that. `fetches` False: a program, which gets no share
     of a host's slots until it asks for tasks."""
 
-    session: str
+    session: SessionId
     protocol_major: Version = PROTOCOL_MAJOR
     protocol_minor: Version = PROTOCOL_MINOR
-    worker: str = ""
-    replaces: str = ""
+    worker: WorkerName = ""
+    replaces: OtherSession = ""
     began: tuple[TaskKey, ...] = ()
     fetches: bool = True
 
@@ -319,7 +333,7 @@ class ExchangeRequest(Message, frozen=True, kw_only=True):
     returned: their unsettled tasks were not started. `want` is the number of further tasks that the session asks for.
     """
 
-    session: str
+    session: SessionId
     reports: tuple[Report, ...] = ()
     holding: tuple[Number, ...] = ()
     started: tuple[TaskKey, ...] = ()
@@ -372,5 +386,5 @@ def decode(data: bytes, kind: type[M]) -> M:
     try:
         message: M = decoder.decode(data)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise WireError(f"not a {kind.__name__}: {error}") from error
+        raise WireError(f"not a {kind.__name__}: {error!s:.500}") from error
     return message

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from crawlfleet.shared.messages import Message
-from crawlfleet.shared.ranges import Number, Seconds
+from crawlfleet.shared.ranges import Number, ObjectName, Seconds, SessionId, Word
 
 #: The method that gives up a call: it has the number of that call.
 WITHDRAW = "withdraw"
@@ -39,13 +39,13 @@ class ObjectCall(Message, frozen=True, kw_only=True):
     A call waits at most `timeout_s` (None: without limit, 0: not at all). `hook`: a worker's hook made it.
     """
 
-    session: str
+    session: SessionId
     thread: Number
     slot: Number
     number: Number
-    kind: str
-    name: str
-    method: str
+    kind: Word
+    name: ObjectName
+    method: Word
     args: tuple[Any, ...] = ()
     timeout_s: Seconds | None = None
     hook: bool = False

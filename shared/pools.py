@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from crawlfleet.shared.messages import Message
-from crawlfleet.shared.ranges import Count, Int, Number, Status
+from crawlfleet.shared.ranges import Count, Int, Number, SessionId, Status
 
 #: How many asks one message may have, and how many of one session may be open, or answered and not collected.
 MAX_ASKS = 2_000
@@ -39,7 +39,7 @@ class Ask(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
 class AskRequest(Message, frozen=True, kw_only=True):
     """Opens the pool `pool` of a session, if it is not open, and asks. An open pool keeps the crawl open."""
 
-    session: str
+    session: SessionId
     pool: Number
     asks: tuple[Ask, ...] = ()
 
@@ -58,7 +58,7 @@ class AskReply(Message, frozen=True, kw_only=True):
 class CancelRequest(Message, frozen=True, kw_only=True):
     """Takes asks back. Those whose page has started, or is settled, stay unless `started_too`."""
 
-    session: str
+    session: SessionId
     tickets: tuple[Number, ...]
     started_too: bool = False
 

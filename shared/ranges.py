@@ -1,6 +1,6 @@
-"""The ranges of the numbers in messages, as types: `decode` refuses what lies outside, and NaN.
+"""Ranges of numbers and lengths of names in messages, as types: `decode` refuses what lies outside, and NaN.
 
-A range has room for all that an honest process sends, and lets no number in that a rule or a store cannot work with.
+A range has room for all that an honest process sends, and lets nothing in that a rule or a store cannot work with.
 """
 
 from __future__ import annotations
@@ -36,6 +36,27 @@ Seconds = Annotated[float, Meta(ge=0, le=MOST_S)]
 Moment = Annotated[int, Meta(ge=-(10**12), le=10**12)]
 #: How early a page is fetched.
 Priority = Annotated[int, Meta(ge=-(2**31), le=2**31)]
+
+#: The longest id of a session, name of a worker, and name of an object, in characters.
+MAX_SESSION_CHARS = 64
+MAX_WORKER_CHARS = 400
+MAX_NAME_CHARS = 1_000
+
+#: The id of a session.
+SessionId = Annotated[str, Meta(min_length=1, max_length=MAX_SESSION_CHARS)]
+#: The id of a session, or nothing.
+OtherSession = Annotated[str, Meta(max_length=MAX_SESSION_CHARS)]
+#: What a worker is called: its host, its process, its number.
+WorkerName = Annotated[str, Meta(max_length=MAX_WORKER_CHARS)]
+#: The name of an object.
+ObjectName = Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
+#: A kind of objects, or a method.
+Word = Annotated[str, Meta(max_length=64)]
+
+
+def shown(name: str) -> str:
+    """Return a name as texts and logs have it: quoted, and cut if it is long."""
+    return repr(name if len(name) <= 60 else f"{name[:57]}...")
 
 
 def total(*parts: int) -> int:

@@ -7,6 +7,9 @@ from collections.abc import Collection, Iterable
 from crawlfleet.coordinator.core.rows import LeaseRow
 from crawlfleet.shared.messages import ScopeSpec
 
+#: So many sessions are members at once. A member that is silent for a lease time makes room for another one.
+MAX_MEMBERS = 10_000
+
 
 class Member:
     """One session: until when it counts as alive, and which of its tasks are known to have started."""
@@ -57,6 +60,10 @@ class Members:
     def get(self, session: str) -> Member | None:
         """Return a member, or None."""
         return self._by_id.get(session)
+
+    def has_room_for(self, session: str) -> bool:
+        """Say whether a session is a member, or may become one."""
+        return session in self._by_id or len(self._by_id) < MAX_MEMBERS
 
     def welcome(self, session: str, worker: str, alive_until: float, *, fetches: bool = True) -> Member:
         """Make a session a member, or renew it."""

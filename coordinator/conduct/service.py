@@ -13,7 +13,7 @@ from itertools import islice
 
 import msgspec
 
-from crawlfleet.coordinator.conduct.members import Member, Members
+from crawlfleet.coordinator.conduct.members import MAX_MEMBERS, Member, Members
 from crawlfleet.coordinator.conduct.pools import Pools
 from crawlfleet.coordinator.conduct.programs import Programs
 from crawlfleet.coordinator.conduct.turns import OnChanges, Turns
@@ -151,7 +151,10 @@ class Service:
         return refusal
 
     def hello(self, hello: Hello, now: float) -> Welcome:
-        """Make a session a member; raise `VersionError` if it speaks another major version of the protocol."""
+        """Make a session a member.
+
+        Raise `VersionError` if it speaks another major version of the protocol, `Unreachable` if there are too many.
+        """
         if hello.protocol_major != PROTOCOL_MAJOR:
             raise VersionError(
                 f"the worker speaks protocol {hello.protocol_major}, the coordinator {PROTOCOL_MAJOR}: "
@@ -162,6 +165,8 @@ class Service:
             if dead is not None:
                 dead.note_started(hello.began)
             self._lose_session(hello.replaces, now, is_dead=True)
+        if not self._members.has_room_for(hello.session):
+            raise Unreachable(f"{MAX_MEMBERS} sessions work for this crawl already: use fewer workers or programs")
         self._members.welcome(hello.session, hello.worker, now + self._policy.lease_s, fetches=hello.fetches)
         if any(row.is_program for row in self._store.rows(SessionRow, (hello.session,)).values()):
             self._programs.opened(hello.session)  # it was lost, and is back

@@ -124,4 +124,4 @@ def _decode(decoder: msgspec.msgpack.Decoder[T], frame: bytes) -> T:
     try:
         return decoder.decode(frame)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise WireError(f"the other side sent an invalid message: {error}") from error
+        raise WireError(f"the other side sent an invalid message: {error!s:.500}") from error

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from crawlfleet.coordinator.core.objects.desk import MAX_BYTES_OF_SESSION, Desk, Method, ObjectKind, Refused, part_bytes
 from crawlfleet.coordinator.core.objects.rows import ObjectRow
 from crawlfleet.shared.objects import PAGE_BYTES
+from crawlfleet.shared.ranges import shown
 from crawlfleet.shared.typecodes import SIZES, unpack
 
 BLOCK_BYTES = 4096
@@ -28,7 +29,7 @@ def open_array(
         _check_agreement(row, typecode, size)
         return row.typecode, row.size
     if typecode not in SIZES or size is None:
-        raise Refused(ValueError, f"there is no Array {name!r} yet: it takes a typecode and a size")
+        raise Refused(ValueError, f"there is no Array {shown(name)} yet: it takes a typecode and a size")
     if not 0 <= size * SIZES[typecode] <= MAX_BYTES_OF_SESSION:
         raise Refused(ValueError, f"an Array has 0 to {MAX_BYTES_OF_SESSION // SIZES[typecode]} items of {typecode!r}")
     created = ArrayRow(name=name, number=number, typecode=typecode, size=size)
@@ -87,7 +88,7 @@ def _pieces(start: int, step: int, width: int, data: bytes) -> Iterator[tuple[in
 def _check_agreement(row: ArrayRow, typecode: str, size: int | None) -> None:
     if typecode not in ("", row.typecode) or size not in (None, row.size):
         has, given = f"{row.size} of typecode {row.typecode!r}", f"{size} of typecode {typecode!r}"
-        raise Refused(ValueError, f"the Array {row.name!r} has {has}, not {given}")
+        raise Refused(ValueError, f"the Array {shown(row.name)} has {has}, not {given}")
 
 
 def _block(desk: Desk, row: ArrayRow, index: int) -> bytes:

@@ -19,6 +19,7 @@ from typing import Any
 from crawlfleet.coordinator.core.objects.desk import Desk, Method, ObjectKind, Refused
 from crawlfleet.coordinator.core.objects.rows import ObjectRow, Owner, WaitRow
 from crawlfleet.coordinator.core.rows import succeed
+from crawlfleet.shared.ranges import shown
 
 BROKEN = "BrokenBarrierError"
 
@@ -42,7 +43,7 @@ def open_barrier(desk: Desk, row: BarrierRow | None, name: str, number: int, par
     if row is None:
         desk.put(BarrierRow(name=name, number=number, parties=parties))
     elif row.parties != parties:
-        raise Refused(ValueError, f"the barrier {name!r} exists already, for {row.parties} parties")
+        raise Refused(ValueError, f"the barrier {shown(name)} exists already, for {row.parties} parties")
     return True
 
 

@@ -41,8 +41,8 @@ from crawlfleet.coordinator.core.objects.rows import (
 from crawlfleet.coordinator.core.rows import succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.shared.objects import FORGOTTEN, GONE, OPEN, PLACE_LOST, WITHDRAW, ObjectCall, ObjectReply
+from crawlfleet.shared.ranges import MAX_NAME_CHARS, shown
 
-MAX_NAME = 1_000
 #: So many lost sessions, with so many bytes of answers together, are remembered in case they come back.
 MAX_LOST = 1_000
 MAX_BYTES_OF_LOST = MAX_BYTES // 4
@@ -152,17 +152,19 @@ def _welcome(desk: Desk) -> None:
 
 def _run(desk: Desk, *, reads: bool = False) -> ObjectReply:
     request = desk.call
+    if not 0 < len(request.name) <= MAX_NAME_CHARS:
+        raise Refused(ValueError, f"the name of an object has 1 to {MAX_NAME_CHARS} characters")
     kind = OBJECTS.get(request.kind)
     if kind is None:
-        raise Refused(TypeError, f"there is no kind of object {request.kind[:MAX_NAME]!r}")
+        raise Refused(TypeError, f"there is no kind of object {shown(request.kind)}")
     if request.method == OPEN:
         return _answer(_open(desk, kind))
     method = kind.methods.get(request.method)
     if method is None or (reads and not method.reads):
-        raise Refused(AttributeError, f"a {request.kind} has no such method: {request.method[:MAX_NAME]!r}")
+        raise Refused(AttributeError, f"a {request.kind} has no such method: {shown(request.method)}")
     row = desk.turn.table(kind.row)[request.name]
     if row is None:
-        raise Refused(GONE, f"there is no {request.kind} {request.name[:MAX_NAME]!r} (any more): open it again")
+        raise Refused(GONE, f"there is no {request.kind} {shown(request.name)} (any more): open it again")
     desk.object = row.number
     reply = _answer(method.run(desk, row, *_converted(request, method.arguments)))
     if not reads:
@@ -186,8 +188,6 @@ def _answer(value: Any) -> ObjectReply:
 def _open(desk: Desk, kind: ObjectKind) -> Any:
     """Create an object, or check that it is what the caller expects."""
     request, turn = desk.call, desk.turn
-    if not 0 < len(request.name) <= MAX_NAME:
-        raise Refused(ValueError, f"the name of an object has 1 to {MAX_NAME} characters")
     options = _converted(request, kind.options)
     row = turn.table(kind.row)[request.name]
     session = desk.session()

@@ -21,6 +21,7 @@ from crawlfleet.coordinator.core.objects.locks import CONDITION_LOCK, LOCK, RLOC
 from crawlfleet.coordinator.core.objects.rows import ObjectRow, Owner, WaitRow
 from crawlfleet.coordinator.core.rows import succeed
 from crawlfleet.coordinator.core.turn import existing
+from crawlfleet.shared.ranges import shown
 
 #: The kinds of locks that a condition may have.
 LOCKS: dict[str, ObjectKind] = {"Lock": LOCK, "RLock": RLOCK, "ConditionLock": CONDITION_LOCK}
@@ -45,8 +46,8 @@ def open_condition(desk: Desk, row: ConditionRow | None, name: str, number: int,
         desk.put(ConditionRow(name=name, number=number, lock_kind=lock_kind, lock=lock))
     elif (row.lock_kind, row.lock) != (lock_kind, lock):
         own = row.lock_kind == "ConditionLock"
-        other = "a lock of its own" if own else f"the {row.lock_kind} {row.lock!r}"
-        raise Refused(ValueError, f"the condition {name!r} exists already, with {other}")
+        other = "a lock of its own" if own else f"the {row.lock_kind} {shown(row.lock)}"
+        raise Refused(ValueError, f"the condition {shown(name)} exists already, with {other}")
     return True
 
 

@@ -16,6 +16,7 @@ from crawlfleet.coordinator.core.objects.desk import Desk, Method, ObjectKind, R
 from crawlfleet.coordinator.core.objects.rows import ObjectRow, PartRow, WaitRow
 from crawlfleet.coordinator.core.rows import succeed
 from crawlfleet.shared.objects import ObjectReply
+from crawlfleet.shared.ranges import shown
 
 #: The largest value of a semaphore, as of the operating system's.
 MAX_UNITS = 2**31 - 1
@@ -133,7 +134,9 @@ def _kind(row: type[SemaphoreRow], table: str, *, bounded: bool) -> ObjectKind:
             most = initial if bounded else MAX_UNITS
             desk.put(row(name=name, number=number, initial=initial, value=initial, most=most))
         elif value not in (None, found.initial):
-            raise Refused(ValueError, f"the semaphore {name!r} exists already, with the initial value {found.initial}")
+            raise Refused(
+                ValueError, f"the semaphore {shown(name)} exists already, with the initial value {found.initial}"
+            )
         return True
 
     return ObjectKind(

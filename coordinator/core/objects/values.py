@@ -8,6 +8,7 @@ from __future__ import annotations
 from crawlfleet.coordinator.core.objects.desk import Desk, Method, ObjectKind, Refused
 from crawlfleet.coordinator.core.objects.rows import ObjectRow
 from crawlfleet.coordinator.core.rows import succeed
+from crawlfleet.shared.ranges import shown
 from crawlfleet.shared.typecodes import NUMERIC, SIZES, Number, Plain, fitted, from_plain, to_plain
 
 
@@ -28,7 +29,7 @@ def open_value(desk: Desk, row: ValueRow | None, name: str, number: int, typecod
         return typecode
     if typecode not in ("", row.typecode):
         has = f"the typecode {row.typecode!r}" if row.typecode else "no typecode"
-        raise Refused(ValueError, f"the Value {name!r} has {has}, not {typecode!r}")
+        raise Refused(ValueError, f"the Value {shown(name)} has {has}, not {typecode!r}")
     return row.typecode
 
 

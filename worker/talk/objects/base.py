@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from crawlfleet.shared.errors import CrawlfleetError
 from crawlfleet.shared.objects import OPEN
+from crawlfleet.shared.ranges import MAX_NAME_CHARS, shown
 from crawlfleet.shared.wire.manager import require_spawning
 from crawlfleet.worker.hook_waited import HookWaited
 from crawlfleet.worker.talk.finished import JobFinished
@@ -38,12 +39,14 @@ class SharedObject:
 
     def __init__(self, source: Source, name: str, *options: Any) -> None:
         """Create the object, or check that it is what the options say."""
+        if not 0 < len(name) <= MAX_NAME_CHARS:
+            raise ValueError(f"the name of an object has 1 to {MAX_NAME_CHARS} characters")
         self._source = source
         self.name = name
         self._opened = self._call(OPEN, *options)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name!r} of the fleet>"
+        return f"<{type(self).__name__} {shown(self.name)} of the fleet>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         require_spawning()

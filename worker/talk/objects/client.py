@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from crawlfleet.shared.errors import CrawlfleetError, Unreachable
 from crawlfleet.shared.objects import FORGOTTEN, PLACE_LOST, WITHDRAW, Collected, ObjectCall, ObjectReply
+from crawlfleet.shared.ranges import shown
 from crawlfleet.worker.hook_waited import HookWaited
 from crawlfleet.worker.talk.finished import JobFinished, closed
 from crawlfleet.worker.talk.objects.answers import Answer, value_of
@@ -162,7 +163,7 @@ class ObjectClient:
         try:
             answer: Answer = slot.inbox.get(timeout=self._hook_wait_s)
         except queue.Empty:
-            raise HookWaited(f"waited {self._hook_wait_s:g} s for the {message.kind} {message.name!r}") from None
+            raise HookWaited(f"waited {self._hook_wait_s:g} s for the {message.kind} {shown(message.name)}") from None
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -233,7 +234,9 @@ class ObjectClient:
             except Exception as error:  # noqa: BLE001  # the top of a thread: it goes on whatever it is
                 if not is_told and not isinstance(error, Unreachable):
                     is_told = True
-                    _logger.warning("a call could not be given up", object=leaving.withdrawal.name, reason=str(error))
+                    _logger.warning(
+                        "a call could not be given up", object=shown(leaving.withdrawal.name), reason=str(error)
+                    )
                 self._sleep(pause_s)
                 pause_s = min(2 * pause_s, LAST_PAUSE_S)
 
@@ -250,7 +253,7 @@ class ObjectClient:
         except Unreachable:
             raise
         except CrawlfleetError as error:
-            _logger.warning("a call could not be given up", object=leaving.withdrawal.name, reason=str(error))
+            _logger.warning("a call could not be given up", object=shown(leaving.withdrawal.name), reason=str(error))
         self._thread.leaving = None
 
     def _collect(self) -> None:
