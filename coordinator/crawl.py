@@ -41,6 +41,8 @@ from crawlfleet.shared.wire.join_token import JoinToken
 FAREWELL_S = 3.0
 READING_S = 1.0
 FAILED = 1
+# Adding seeds is worth a line in the log if it takes so long, and then again and again.
+SEEDS_SAID_EVERY_S = 3.0
 
 
 class CrawlParts(NamedTuple):
@@ -72,6 +74,7 @@ class Crawl:
         self._began_at = parts.store.opened_at
         self._fetched_before = self._store.ledger().pages_fetched
         self._service = parts.service
+        self._service.expect_seeds(pages_of(job.seeds), sitemaps_of(job.seeds))
         self._follower = parts.follower
         self._results = parts.results
         self._loop = Loop(self._service, on_commit=self._on_commit, began_at=self._began_at)
@@ -110,8 +113,8 @@ class Crawl:
         self._loop.start()
         if self._keep_job is not None:
             self._loop.call(partial(self._go_by_new_job, self._keep_job))
-        self._loop.call(self._add_seeds)
         self._server.start()
+        self._add_seeds()
         finished = self._wait()
         elapsed_s = self._loop.now() - self._began_at
         if finished:
@@ -145,9 +148,14 @@ class Crawl:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _add_seeds(self, now: float) -> None:
-        seeds = self._job.seeds
-        self._service.add_seeds(pages_of(seeds), now, maps=sitemaps_of(seeds))
+    def _add_seeds(self) -> None:
+        """Add the job's seeds, a portion a commit; say how far it is if that takes long."""
+        seeding = self._service.seeding
+        said_at = time.monotonic()
+        while not self._stop.is_set() and self._loop.call(self._service.add_some_seeds):
+            if time.monotonic() >= said_at + SEEDS_SAID_EVERY_S:
+                said_at = time.monotonic()
+                structlog.get_logger().info(f"adding seeds: {seeding.added:,} of {seeding.total:,}")
 
     def _go_by_new_job(self, keep: Callable[[], None], now: float) -> None:
         """Judge the known URLs by the new job, and store the job, in one commit."""
@@ -157,7 +165,7 @@ class Crawl:
     def _wait(self) -> bool:
         """Wait for the end; return True if the crawl is finished, False if it was stopped or has failed."""
         while True:
-            self._over.clear()  # without tasks, before its seeds, the crawl was finished
+            self._over.clear()
             while not self._over.wait(0.05):
                 is_broken = self._loop.failure is not None or self._follower.failure is not None
                 if is_broken or self._stop.is_set():
@@ -201,6 +209,8 @@ class Crawl:
             workers=self._service.fetching,
             finished=self._service.is_finished,
             awaits_programs=self._service.awaits_programs,
+            seeds=self._service.seeding.total,
+            seeds_added=self._service.seeding.added,
         )
 
     def _summary(self, finished: bool, elapsed_s: float) -> Summary:

@@ -42,10 +42,12 @@ class Status(Numbers, frozen=True, kw_only=True):
     """The state of a crawl that is being served: its numbers, its sessions, and whether it is finished.
 
     `workers` are the sessions that ask for tasks. `awaits_programs` says that it is kept open for programs: by
-    `--wait`, or because they hold pools open.
+    `--wait`, or because they hold pools open. Nothing is granted until `seeds_added` of its `seeds` are all of them.
     """
 
     sessions: Number = 0
     workers: Number = 0
     finished: bool = False
     awaits_programs: bool = False
+    seeds: int = 0
+    seeds_added: int = 0

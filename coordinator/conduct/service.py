@@ -16,9 +16,10 @@ import msgspec
 from crawlfleet.coordinator.conduct.members import MAX_MEMBERS, Member, Members
 from crawlfleet.coordinator.conduct.pools import Pools
 from crawlfleet.coordinator.conduct.programs import Programs
+from crawlfleet.coordinator.conduct.seeding import Seeding
 from crawlfleet.coordinator.conduct.turns import OnChanges, Turns
 from crawlfleet.coordinator.conduct.waits import Waits
-from crawlfleet.coordinator.core import admission, asking, budget, leases, settle, sitemaps
+from crawlfleet.coordinator.core import admission, asking, budget, leases, settle
 from crawlfleet.coordinator.core.admission import Link
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.granting import Asker, Grant, grant
@@ -76,6 +77,7 @@ class Service:
         self.urls = policy_of(policy.urls)
         self._members = Members()
         self._programs = Programs()
+        self.seeding = Seeding.of((), (), self.urls)
         self._journal = journal
         self._turns = Turns(store, policy, self._note)
         self.pools = Pools(store, self._turns, policy, epoch, self._programs, self._check_member)
@@ -100,9 +102,9 @@ class Service:
 
     @property
     def is_finished(self) -> bool:
-        """Whether no program is awaited, and every task is final for good: none waits, is leased, or must be judged."""
+        """Whether no program or seed is awaited, and every task is final for good: none waits, or must be judged."""
         is_settled = self.open_tasks() == 0 and not self._has_to_rejudge and not self._store.resident(LeadOnRow)
-        return is_settled and not self.awaits_programs
+        return is_settled and self.seeding.is_over and not self.awaits_programs
 
     @property
     def awaits_programs(self) -> bool:
@@ -118,11 +120,20 @@ class Service:
         self._check_member(session)
         self._programs.opened(session)
 
+    def expect_seeds(self, pages: Sequence[str], maps: Sequence[str] = ()) -> None:
+        """Grant nothing, and be not finished, until these URLs of pages and of sitemaps have been added."""
+        self.seeding = Seeding.of(pages, maps, self.urls)
+
+    def add_some_seeds(self, now: float) -> bool:
+        """Admit the next portion of the expected seeds, at depth 0; say whether more are left."""
+        self.admit(self.seeding.take(), now)
+        return not self.seeding.is_over
+
     def add_seeds(self, urls: Iterable[str], now: float, maps: Iterable[str] = ()) -> None:
         """Admit URLs of pages, and of sitemaps (`maps`), at depth 0. They must be canonical by the standard."""
-        seeds = dict.fromkeys(map(self.urls.apply, urls))
-        links = [Link(url=url, depth=0, seed=True, always=True) for url in seeds]
-        self.admit([*links, *map(sitemaps.seed_link, maps)], now)
+        self.expect_seeds(tuple(urls), tuple(maps))
+        while self.add_some_seeds(now):
+            pass
 
     def admit(self, links: Sequence[Link], now: float) -> None:
         """Admit links in one turn."""
@@ -196,7 +207,7 @@ class Service:
         member.forget_ended({lease.id for lease in mine})
         holding = frozenset(request.holding)
         again = [lease for lease in mine if lease.id not in holding]
-        granted = self._grant(member, request.want, now)
+        granted = self._grant(member, request.want if self.seeding.is_over else 0, now)
         # Who is told leaves: nothing may be asked for any more, even if the end has not been noticed elsewhere.
         finished = self.end()
         return ExchangeAnswer(

@@ -57,6 +57,8 @@ class Rate:
 
 def words(status: Status, rate: float) -> str:
     """Return the progress of a crawl as one line."""
+    if status.seeds_added < status.seeds:
+        return f"{status.job}: adding seeds: {status.seeds_added:,} of {status.seeds:,} · {status.elapsed_s:,.0f} s"
     parts = [f"{status.fetched:,} pages", f"{rate:,.0f}/s", f"{status.unfinished:,} to go", f"{status.rows:,} rows"]
     if status.failed:
         parts.append(f"{status.failed:,} failed")

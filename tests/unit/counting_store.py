@@ -13,18 +13,29 @@ from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 
 
 class CountingStore(MemoryStore):
-    """A store in memory; `calls` are the names of what it was asked, rows by their kind."""
+    """A store in memory; `calls` are the names of what it was asked, rows by their kind.
+
+    `keys` is how many rows, depths and queues it was asked for, `changes` how many changes it was given.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin to count anew."""
         self.calls: Counter[str] = Counter()
+        self.keys = 0
+        self.changes = 0
 
     def rows(self, kind: type[R], keys: Collection[Any]) -> dict[Any, R]:
         self.calls[kind.__name__] += 1
+        self.keys += len(keys)
         return super().rows(kind, keys)
 
     def depths(self, refs: Collection[bytes]) -> dict[bytes, int]:
         self.calls["depths"] += 1
+        self.keys += len(refs)
         return super().depths(refs)
 
     def strangers(self, refs: Set[bytes]) -> Set[bytes]:
@@ -33,9 +44,11 @@ class CountingStore(MemoryStore):
 
     def ready(self, limits: Mapping[str, int], now: float) -> dict[str, Ready]:
         self.calls["ready"] += 1
+        self.keys += len(limits)
         return super().ready(limits, now)
 
     def apply(self, changes: Sequence[Change]) -> None:
         if changes:
             self.calls["apply"] += 1
+            self.changes += len(changes)
         super().apply(changes)

@@ -66,6 +66,7 @@ class RowCache:
         self._new: dict[type[StoreRow], set[Any]] = {kind: set() for kind in KINDS}
         self._born: set[bytes] = set()
         self._lowered: set[bytes] = set()
+        self._most_tasks = CACHED_TASKS
         self._most_hosts = CACHED_HOSTS
         self._robots_bytes = 0
 
@@ -163,16 +164,17 @@ class RowCache:
             new.clear()
         if len(self.depths) > CACHED_DEPTHS:
             self.depths.clear()
-        if len(self.tasks) > CACHED_TASKS:
+        # What is open or active must stay. To avoid a pass over it at each commit, wait until its number has doubled.
+        if len(self.tasks) > self._most_tasks:
             some = [self.tasks[ref] for lease in self.leases.values() for ref in lease.refs if ref in self.tasks]
             self.tasks.clear()
             self.tasks.update((task.ref, task) for task in some)
             self.by_id = {task.order: task.ref for task in some}
+            self._most_tasks = max(CACHED_TASKS, 2 * len(some))
         if len(self.hosts) > self._most_hosts:
             active = [host for host in self.hosts.values() if is_active(host)]
             self.hosts.clear()
             self.hosts.update((host.key, host) for host in active)
-            # Active hosts must stay. To avoid a pass over them at each commit, wait until their number has doubled.
             self._most_hosts = max(CACHED_HOSTS, 2 * len(self.hosts))
         if self._robots_bytes > CACHED_ROBOTS_BYTES:
             self.rows[OriginRow].clear()
