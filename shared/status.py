@@ -49,5 +49,5 @@ class Status(Numbers, frozen=True, kw_only=True):
     workers: Number = 0
     finished: bool = False
     awaits_programs: bool = False
-    seeds: int = 0
-    seeds_added: int = 0
+    seeds: Number = 0
+    seeds_added: Number = 0
