@@ -309,17 +309,17 @@ def test_a_page_with_a_priority_comes_before_those_that_wait(narrow: Setting) ->
     with narrow.fleet.Pool() as pool:
         held = pool.apply_async(narrow.url("/slow0"))
         narrow.site.await_held()
-        later = pool.map_async(narrow.urls(*range(8)))
-        eventually(lambda: narrow.fleet.status().unfinished == 9)
-        urgent = pool.starmap_async([(narrow.url("/n20"), {"priority": 5})])
-        eventually(lambda: narrow.fleet.status().unfinished == 10)
+        later = pool.map_async(narrow.urls(*range(30)))
+        eventually(lambda: narrow.fleet.status().unfinished == 31)
+        urgent = pool.starmap_async([(narrow.url("/n39"), {"priority": 5})])
+        eventually(lambda: narrow.fleet.status().unfinished == 32)
         narrow.site.release()
         urgent.get(PATIENCE_S)
         later.get(PATIENCE_S)
         held.get(PATIENCE_S)
     order = [path for path, _ in narrow.site.requests]
     # What the worker held already when it was asked for comes first.
-    assert order.index("/n20") < order.index("/n7")
+    assert order.index("/n39") < order.index("/n29")
 
 
 def test_threads_share_a_pool(setting: Setting) -> None:
