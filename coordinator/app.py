@@ -24,7 +24,7 @@ from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.port import Sink
 from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.coordinator.summary import Summary
-from crawlfleet.shared import log
+from crawlfleet.shared import descriptors, log
 from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.wire.control_port import FleetServer
 from crawlfleet.shared.wire.identity import load_or_create
@@ -60,6 +60,7 @@ def serve(options: Options, on_ready: Callable[[Crawl], None]) -> Summary:
     """
     # Rows and messages form no cycles: frequent collections would take a tenth of the coordinator's time.
     gc.set_threshold(*GC_THRESHOLDS)
+    descriptors.raise_limit()
     job = load(options.job, needs_seeds=not options.wait)
     folder = CrawlFolder(options.crawls, job.name, fresh=options.fresh)
     log.configure(folder.log, console=options.log_to_console)

@@ -21,6 +21,7 @@ class Reason(StrEnum):
         reason.meaning = meaning
         return reason
 
+    DESCRIPTORS = "no_descriptors", "The worker had no file descriptor left; the attempt does not count."
     DNS = "dns", "The host name has no address."
     CONNECT = "connect", "The server cannot be reached at its address."
     TIMEOUT_CONNECT = "timeout_connect", "Time ran out before there was a connection."

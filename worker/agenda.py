@@ -76,6 +76,12 @@ class Agenda:
                 self._lanes.done(attempt)
             self._hand_over()
 
+    def give_back(self, attempt: Attempt) -> None:
+        """See `Lanes.give_back`."""
+        with self._changed:
+            self._lanes.give_back(attempt)
+            self._hand_over()
+
     @property
     def behind_s(self) -> float:
         """See `Lanes.behind_s`."""

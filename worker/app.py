@@ -19,7 +19,7 @@ from pathlib import Path
 
 import structlog
 
-from crawlfleet.shared import log
+from crawlfleet.shared import descriptors, log
 from crawlfleet.shared.errors import CrawlfleetError, UsageError
 from crawlfleet.shared.messages import Brief, Hello, TaskKey
 from crawlfleet.shared.pipe import receive, send
@@ -98,6 +98,7 @@ def serve(
     if arguments.memory_bytes:
         limit_memory(arguments.memory_bytes)
     collect_less_often()
+    descriptors.raise_limit()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log.configure(
         arguments.options.log_file, level=arguments.options.log_level, console=arguments.options.log_to_console
@@ -159,7 +160,7 @@ def run_worker(
     )
     extractor = Extractor(brief, parse=parse, fleet=SharedObjects.of_worker(objects))
     engine = _open_engine(brief)
-    fetches = options.fetches or engine.fetches
+    fetches = _affordable(options.fetches or engine.fetches, arguments.index)
     pool = Pool(
         session=session,
         engine=engine,
@@ -182,6 +183,17 @@ def _open_engine(brief: Brief) -> FetchEngine:
     # An engine that cannot be opened fails here once, not in every fetch thread.
     engine.open().close()
     return engine
+
+
+def _affordable(wanted: int, index: int) -> int:
+    """Return how many pages to fetch at once, within the limit of descriptors; the first worker says if it is fewer."""
+    fetches, limit = descriptors.fetches_within(wanted), descriptors.limit()
+    if not fetches:
+        raise UsageError(f"only {limit} file descriptors may be open here: raise that to 256 or more (ulimit -n)")
+    if fetches < wanted and not index:
+        why = f"only {limit} file descriptors may be open here (ulimit -n)"
+        _logger.warning("fetching fewer pages at once", pages=fetches, instead_of=wanted, reason=why)
+    return fetches
 
 
 def _run_and_report(arguments: WorkerArguments, pipe: Connection, run: Callable[[Callable[[], object]], None]) -> int:

@@ -1,7 +1,8 @@
 """The fetching half of a worker: it takes tasks from the agenda, fetches them, and passes pages to the parse threads.
 
 There is one way for each kind of engine: many threads with one exchange each (`FetchThreads`), or one thread with many
-exchanges (`FetchLoop`). Both take no new task while too many pages wait for the parse threads.
+exchanges (`FetchLoop`). Both take no new task while too many pages wait for the parse threads. An attempt for which no
+file descriptor was left goes back to the coordinator, as if it had not been granted, and no other begins for a moment.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.fetch.port import Fetched, Fetcher, ManyFetcher
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.pipeline import enough_bytes
+
+EXHAUSTED_PAUSE_S = 0.25
 
 
 class FetchedPage(NamedTuple):
@@ -83,17 +87,22 @@ class FetchThreads(Fetching):
         try:
             fetched = fetcher.fetch(attempt.task.url, enough_bytes(attempt.task))
         except Exception as error:  # noqa: BLE001  top of a thread: a bug costs one attempt
+            self._agenda.done(attempt)
             self._on_bug(attempt, error)
             return
-        finally:
-            self._agenda.done(attempt)
+        if fetched.reason == Reason.DESCRIPTORS:
+            self._agenda.give_back(attempt)
+            time.sleep(EXHAUSTED_PAUSE_S)
+            return
+        self._agenda.done(attempt)
         self.pages.put(FetchedPage(attempt, fetched))
 
 
 class FetchLoop(Fetching):
     """One thread that keeps up to `most` exchanges under way, as long as fewer than `pages_between` pages wait.
 
-    It sleeps in the engine; new tasks, and parse threads that have caught up, wake it there.
+    It sleeps in the engine; new tasks, and parse threads that have caught up, wake it there. For want of descriptors it
+    goes down to as many exchanges as it still has, and up again step by step.
     """
 
     def __init__(
@@ -102,10 +111,11 @@ class FetchLoop(Fetching):
         super().__init__(agenda, 1, self._run, on_bug, on_death)
         self.pages = queue.SimpleQueue()
         self._fetcher = fetcher
-        self._most = most
+        self._wanted = self._most = most
         self._pages_between = pages_between
         self._running = 0
         self._held_back = False
+        self._paused_until = 0.0
 
     def start(self) -> None:
         """Start the thread."""
@@ -120,12 +130,13 @@ class FetchLoop(Fetching):
     def _run(self) -> None:
         try:
             while True:
-                attempts, next_in_s = self._agenda.start_ready(self._room())
+                pause_s = self._paused_until - time.monotonic()
+                attempts, next_in_s = self._agenda.start_ready(self._room() if pause_s <= 0 else 0)
                 for attempt in attempts:
                     self._begin(attempt)
                 if self._agenda.closed and not self._running:
                     return
-                self._hand_on(self._fetcher.wait(next_in_s))
+                self._hand_on(self._fetcher.wait(next_in_s if pause_s <= 0 else pause_s))
         finally:
             self._fetcher.close()
 
@@ -150,8 +161,16 @@ class FetchLoop(Fetching):
         if not ended:
             return
         self._running -= len(ended)
-        self._agenda.done(*(attempt for attempt, _ in ended))
-        for attempt, fetched in ended:
+        made = [(attempt, fetched) for attempt, fetched in ended if fetched.reason != Reason.DESCRIPTORS]
+        self._most = min(self._wanted, self._most + 1)
+        if len(made) < len(ended):
+            self._most = max(1, min(self._most, self._running))
+            self._paused_until = time.monotonic() + EXHAUSTED_PAUSE_S
+            for attempt, fetched in ended:
+                if fetched.reason == Reason.DESCRIPTORS:
+                    self._agenda.give_back(attempt)
+        self._agenda.done(*(attempt for attempt, _ in made))
+        for attempt, fetched in made:
             self.pages.put(FetchedPage(attempt, fetched))
 
 

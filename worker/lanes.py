@@ -43,7 +43,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class News(NamedTuple):
-    """What happened since the last call: tasks that started, and tasks dropped because their lease had ended."""
+    """What happened since the last call: tasks that started, and tasks to return.
+
+    Those are dropped because their lease had ended, or attempts that could not be made.
+    """
 
     started: tuple[TaskKey, ...]
     overdue: tuple[TaskKey, ...]
@@ -146,6 +149,11 @@ class Lanes:
         lane.running -= 1
         self.running -= 1
         self._schedule(lane)
+
+    def give_back(self, attempt: Attempt) -> None:
+        """Free the slot of an attempt that could not be made here; its task is returned."""
+        self.done(attempt)
+        self._overdue.append(attempt.key)
 
     def drop(self, lease_ids: Iterable[int]) -> tuple[TaskKey, ...]:
         """Forget leases; return those of their tasks that had not started, and never will."""

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import pytest
 
 from crawlfleet.shared.engines import FETCH_ENGINES
-from crawlfleet.shared.messages import FetchSpec, Kind, Lease, Task
+from crawlfleet.shared.messages import FetchSpec, Kind, Lease, Outcome, Task
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.fetch.port import Fetched
 from crawlfleet.worker.fetch.registry import engine_for
@@ -29,6 +30,7 @@ class GivenFetcher:
     def __init__(self) -> None:
         self.begun: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
         self.closed = threading.Event()
+        self.has_descriptors = True
         self._ends: queue.SimpleQueue[tuple[Attempt, ...]] = queue.SimpleQueue()
 
     def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:
@@ -49,6 +51,9 @@ class GivenFetcher:
             return []
         if any(attempt.task.url.endswith("death") for attempt in ended):
             raise LookupError("a bug outside of any exchange")
+        if not self.has_descriptors:
+            lack = Fetched(url="", failure=Outcome.NETWORK_ERROR, reason=Reason.DESCRIPTORS)
+            return [(attempt, lack) for attempt in ended]
         return [(attempt, Fetched(url=attempt.task.url, status=200)) for attempt in ended]
 
     def wake(self) -> None:
@@ -141,6 +146,27 @@ def test_a_bug_costs_its_attempt_and_not_the_thread() -> None:
         bench.add("bug", "good")
         assert bench.bugs.get(timeout=PATIENCE_S).task.ref == b"bug"
         bench.fetcher.end(*bench.begun(1))
+
+
+def test_attempts_without_a_descriptor_go_back_and_fewer_are_begun_until_others_succeed() -> None:
+    with running(most=3) as bench:
+        bench.add(*"abcdefg")
+        first = bench.begun(3)
+        bench.agenda.take_news()
+        bench.fetcher.has_descriptors = False
+        bench.fetcher.end(*first[:2])
+        # One is still under way: so many are possible.
+        while bench.agenda.running > 1:
+            time.sleep(0.001)
+        assert bench.agenda.take_news().overdue == tuple(attempt.key for attempt in first[:2])
+        assert bench.loop.pages.empty()
+        bench.fetcher.has_descriptors = True
+        bench.fetcher.end(first[2])
+        assert bench.take() is not None
+        following = bench.begun(2)
+        assert bench.fetcher.begun.empty()
+        bench.fetcher.end(*following)
+        bench.fetcher.end(*bench.begun(2))
 
 
 def test_what_ends_the_thread_is_reported() -> None:

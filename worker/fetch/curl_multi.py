@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import pycurl
 
+from crawlfleet.shared import descriptors
 from crawlfleet.shared.messages import FetchSpec, Outcome
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.fetch.authorities import AuthoritiesFile
@@ -46,7 +47,8 @@ _EPOLL = {
     pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
 }
 _NO_HEAD = Head(0, Headers())
-_NOT_CONNECTED = frozenset({Reason.DNS, Reason.CONNECT})
+_NOT_CONNECTED = frozenset({Reason.DNS, Reason.CONNECT, Reason.DESCRIPTORS})
+_PERHAPS_OURS = frozenset({Reason.DNS, Reason.CONNECT, Reason.TLS, Reason.INTERNAL_ERROR})
 # From 8.20 on libcurl also bounds the decoded size of a body, so that its blocks need not be checked here.
 _BOUNDS_DECODED = pycurl.version_info()[2] >= 0x081400
 
@@ -119,7 +121,9 @@ class CurlFetcher:
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
-        self._multi.setopt(pycurl.M_MAXCONNECTS, MAX_IDLE_CONNECTIONS)
+        self._most_idle = descriptors.idle_connections_within(MAX_IDLE_CONNECTIONS)
+        self._least_idle = max(1, self._most_idle // 8)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, self._most_idle)
         self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
         self._timer_at: float | None = None
         self._watched: dict[int, int] = {}
@@ -308,6 +312,11 @@ class CurlFetcher:
         if code == TIMED_OUT and not handle.lines:
             asked = handle.curl.getinfo(pycurl.REQUEST_SIZE) > 0
             reason = Reason.TIMEOUT_FIRST_BYTE if asked else Reason.TIMEOUT_CONNECT
+        # libcurl says the same if no socket, or no file of the resolver, could be opened.
+        if reason in _PERHAPS_OURS and not handle.lines and descriptors.are_exhausted():
+            reason = Reason.DESCRIPTORS
+            self._most_idle = max(self._least_idle, self._most_idle // 2)
+            self._multi.setopt(pycurl.M_MAXCONNECTS, self._most_idle)
         return _failure(handle, head or _NO_HEAD, reason, text, elapsed_s, address)
 
 

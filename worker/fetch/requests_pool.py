@@ -23,6 +23,7 @@ from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3 import exceptions as foreign
 from urllib3.util import make_headers
 
+from crawlfleet.shared import descriptors
 from crawlfleet.shared.messages import FetchSpec, Outcome
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.urls import origin as origin_of
@@ -31,6 +32,8 @@ from crawlfleet.worker.fetch.head import BrokenAnswer, codings
 from crawlfleet.worker.fetch.port import SPARE_BYTES, Fetched, Headers, Prepare, request_headers
 
 IDLE_CONNECTIONS = 32
+# So many threads share the descriptors that idle connections may take, unless a user wants more threads.
+THREADS = 16
 READ_BYTES = 64 * 1024
 
 _ACCEPT_ENCODING = make_headers(accept_encoding=True)["accept-encoding"]
@@ -100,6 +103,7 @@ class WatchedAdapter(HTTPAdapter):
         self._max_size_bytes = spec.max_size_bytes
         self._ca_pem = spec.ca_pem
         self._idle: OrderedDict[str, Any] = OrderedDict()
+        self._most_idle = descriptors.idle_connections_within(IDLE_CONNECTIONS * THREADS) // THREADS or 1
 
     def exchange(self, request: _Request, keep_bytes: int | None = None) -> _Answer:
         """Send one request and read its answer, or its first `keep_bytes`; raise `_Failed`."""
@@ -149,7 +153,7 @@ class WatchedAdapter(HTTPAdapter):
             raise
         if ended and not connection.is_closed:
             self._idle[origin] = connection
-            if len(self._idle) > IDLE_CONNECTIONS:
+            if len(self._idle) > self._most_idle:
                 _, oldest = self._idle.popitem(last=False)
                 oldest.close()
         else:
@@ -221,9 +225,13 @@ class WatchedAdapter(HTTPAdapter):
 
     def close(self) -> None:
         """Close every idle connection."""
+        self.close_idle()
+        super().close()
+
+    def close_idle(self) -> None:
+        """Close every idle connection; the next requests open new ones."""
         while self._idle:
             self._idle.popitem()[1].close()
-        super().close()
 
 
 class RequestsFetcher:
@@ -251,6 +259,8 @@ class RequestsFetcher:
             answer = self._adapter.exchange(_Request("GET", url, self._headers_for(url)), keep_bytes)
         except _Failed as error:
             failed = error
+            if failed.reason is Reason.DESCRIPTORS:
+                self._adapter.close_idle()
         except Exception as error:  # noqa: BLE001 - a fetch thread must outlive any page; the report has the type
             failed = _Failed(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}", Outcome.INTERNAL_ERROR)
         else:
@@ -293,12 +303,21 @@ def _failure_of(error: Exception, reasons: tuple[tuple[type[BaseException], Reas
     seen: BaseException = error
     if isinstance(error, foreign.ProtocolError) and error.__cause__ is not None:
         seen = error.__cause__
+    if _is_for_want_of_descriptors(seen):
+        return _Failed(Reason.DESCRIPTORS, str(seen))
     for kind, reason in reasons:
         if isinstance(seen, kind):
             if isinstance(seen, ssl.SSLCertVerificationError):
                 reason = _TLS_REASONS.get(seen.verify_code, reason)  # noqa: PLW2901  the narrower one
             return _Failed(reason, str(seen) or type(seen).__name__)
     raise error
+
+
+def _is_for_want_of_descriptors(error: BaseException) -> bool:
+    """Say whether an error came because no descriptor was left; a resolver then says that there is no such name."""
+    if isinstance(error, OSError) and error.errno in descriptors.EXHAUSTED:
+        return True
+    return isinstance(error, socket.gaierror) and descriptors.are_exhausted()
 
 
 def _read_body(raw: HTTPResponse, headers: Headers, limit: int, is_enough: bool = False) -> tuple[bytes, bool]:
