@@ -4,23 +4,28 @@ A reason is a word: of `shared.reasons`, `http_NNN`, or of a user's own worker. 
 characters. An outcome that does not fit the task makes the whole report *refused*: it settles the task as a failed
 attempt that gave nothing, and is tried again as one that failed in the network is. It is not answered with REJECTED,
 which would leave the task under its lease: that lease would be sent again, and its page requested without end.
+
+A page with a row that not every sink can write fails as if its extraction had: it has no rows, and its links count.
 """
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from msgspec.structs import replace
 
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import MAX_DETAIL_CHARS
-from crawlfleet.shared.messages import Kind, Outcome, Report
+from crawlfleet.shared.messages import VALUE_ITEM, Kind, Outcome, Report
+from crawlfleet.shared.plain_values import FIELD_DEPTH, VALUE_DEPTH, refuse_odd_parts
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.urls import MAX_URL_CHARS
 
 MAX_CONTENT_TYPE_CHARS = 200
 MAX_ADDRESS_CHARS = 64
 
+_SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
 _WORD = re.compile(r"[A-Za-z0-9_]{1,64}")
 # Also what separates lines or turns the direction of writing: texts are shown in logs and terminals.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -48,6 +53,10 @@ def judged(report: Report, kind: Kind, policy: Policy) -> Report:
     refusal = _refusal(report, kind, policy)
     if refusal:
         return _refused(report, refusal)
+    oddity = _oddity(report) if report.outcome is Outcome.FETCHED and kind is Kind.PAGE else ""
+    if oddity:
+        detail = f"a row cannot be kept: {oddity}"
+        report = replace(report, outcome=Outcome.EXTRACT_ERROR, reason=Reason.EXTRACT_ERROR, detail=detail, rows=())
     reason = _reason_of(report)
     detail = _line(report.detail, MAX_DETAIL_CHARS)
     if reason == Reason.ODD_REASON and not detail:
@@ -60,6 +69,24 @@ def judged(report: Report, kind: Kind, policy: Policy) -> Report:
     if texts == (report.reason, report.detail, report.content_type, report.address, report.location):
         return report
     return replace(report, reason=reason, detail=detail, content_type=content_type, address=address, location=location)
+
+
+def _oddity(report: Report) -> str:
+    """Return which part of the rows is nothing that every sink can write, empty if there is none."""
+    try:
+        for number, row in enumerate(report.rows):
+            for field, value in row.fields.items():
+                if not _is_flat(value):
+                    depth = VALUE_DEPTH if row.item == VALUE_ITEM else FIELD_DEPTH
+                    refuse_odd_parts(value, f"row[{number}][{field!r:.60}]", depth)
+    except (TypeError, ValueError) as odd:
+        return str(odd)
+    return ""
+
+
+def _is_flat(value: Any) -> bool:
+    """Say whether a decoded value is a scalar, or a list of scalars: as most are."""
+    return type(value) in _SCALARS or (type(value) is list and _SCALARS.issuperset(map(type, value)))
 
 
 def _refusal(report: Report, kind: Kind, policy: Policy) -> str:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from crawlfleet.shared.messages import VALUE_ITEM, Outcome, Report, Row
+from crawlfleet.shared.plain_values import VALUE_DEPTH, refuse_odd_parts
 from crawlfleet.shared.wire import payload
 from crawlfleet.worker.extract.plain import plain
 from crawlfleet.worker.fitting import fit
@@ -28,11 +29,11 @@ class Held:
     def stage(self, value: Any) -> None:
         """Keep a copy of a value until the task is settled.
 
-        Raise a `TypeError` that names a type that cannot be sent, `ValueError` for such a number or depth.
+        Raise a `TypeError` that names a type that cannot be kept, `ValueError` for such a number, text or depth; both
+        name the place.
         """
         value = plain(value)
-        # Nested as deeply as in the answer to a reader of the results.
-        payload.refuse_odd([[value]])
+        refuse_odd_parts(value, "value", VALUE_DEPTH, finite=True)
         self._rows = (Row(item=VALUE_ITEM, index=0, fields={VALUE_ITEM: msgspec.Raw(payload.dumps(value))}),)
 
     def delivery(self, outcome: Outcome, reason: str, max_bytes: int) -> Delivery:

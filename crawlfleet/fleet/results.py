@@ -29,7 +29,7 @@ class Results(Mapping[str, Any]):
         """Stage the value of a URL that is held: `task_done` commits it.
 
         Later changes of the value have no effect. Raise `KeyError` if the URL is not held here, a `TypeError` that
-        names a type that cannot be sent, `ValueError` for such a number or depth.
+        names a type that cannot be kept, `ValueError` for such a number, text or depth; both name the place.
         """
         session = self._session()
         held = session.held_by_url(session.urls.canonicalize(url) or url) if session is not None else None

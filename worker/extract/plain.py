@@ -20,9 +20,14 @@ def plain(value: Any, depth: int = DEPTH_LIMIT) -> Any:
         if depth == 0:
             raise ValueError(f"a value nested deeper than {DEPTH_LIMIT} levels cannot be sent")
         if isinstance(value, dict):
-            return {plain(key): plain(part, depth - 1) for key, part in value.items()}
+            return {_key(key): plain(part, depth - 1) for key, part in value.items()}
         return [plain(part, depth - 1) for part in value]
     return _scalar(value)
+
+
+def _key(key: Any) -> Any:
+    """Return a key that is a str as a plain one, any other as it is: the sender refuses it."""
+    return str.__str__(key) if isinstance(key, str) else key
 
 
 def _scalar(value: Any) -> Any:
