@@ -13,6 +13,7 @@ from crawlfleet.coordinator.core.policy import Policy, Unit
 from crawlfleet.coordinator.core.politeness import asked_s
 from crawlfleet.coordinator.core.rows import Holder, HostRow, succeed
 from crawlfleet.coordinator.core.turn import Turn
+from crawlfleet.shared.ranges import total
 from crawlfleet.shared.web.domains import registrable_domain
 
 
@@ -71,9 +72,9 @@ def _merged(unit: HostRow, host: HostRow) -> HostRow:
         holders=holders,
         origins=tuple(dict.fromkeys((*unit.origins, *host.origins))),
         names=(*unit.names, host.key, *host.names),
-        pages_reserved=unit.pages_reserved + host.pages_reserved,
-        pages_fetched=unit.pages_fetched + host.pages_fetched,
-        bytes_received=unit.bytes_received + host.bytes_received,
+        pages_reserved=total(unit.pages_reserved, host.pages_reserved),
+        pages_fetched=total(unit.pages_fetched, host.pages_fetched),
+        bytes_received=total(unit.bytes_received, host.bytes_received),
         began_at=min((row.began_at for row in (unit, host) if row.began_at is not None), default=None),
         recalled_under=newest if delay_s > 0 or unit.hold_until != host.hold_until else unit.recalled_under,
     )

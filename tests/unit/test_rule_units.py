@@ -9,6 +9,7 @@ import pytest
 from crawlfleet.coordinator.core import units
 from crawlfleet.coordinator.core.policy import Unit
 from crawlfleet.coordinator.core.rows import Holder, HostRow
+from crawlfleet.shared.ranges import MOST
 from tests.policies import policy_with
 from tests.unit.rule_turns import HOST, ORIGIN, POLICY, Turns, held_by, host, lease, leased, new, page, put
 
@@ -60,6 +61,7 @@ def test_who_does_not_join(turns: Turns, name: str, rows: tuple[HostRow, ...]) -
         ({"names": ("x",)}, {"names": ("y",)}, {"names": ("x", HOST, "y")}),
         ({"pages_reserved": 1, "pages_fetched": 2}, {"pages_fetched": 3}, {"pages_reserved": 1, "pages_fetched": 5}),
         ({"bytes_received": 1}, {"bytes_received": 2}, {"bytes_received": 3}),
+        ({"bytes_received": MOST}, {"bytes_received": MOST}, {"bytes_received": MOST}),
         ({"began_at": 5.0}, {"began_at": 3.0}, {"began_at": 3.0}),
         ({}, {"began_at": 3.0}, {"began_at": 3.0}),
         ({"next_start_at": 9.0}, {"next_start_at": 5.0}, {"next_start_at": 9.0}),
