@@ -49,7 +49,7 @@ def test_the_session_keeps_no_cookies(fetcher: RequestsFetcher, site: HostileSit
 def test_the_connection_that_was_used_longest_ago_is_closed(
     fetcher: RequestsFetcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requests_pool, "IDLE_CONNECTIONS", 2)
+    monkeypatch.setattr(fetcher._adapter, "_most_idle", 2)
     with ExitStack() as stack:
         first, second, third = (stack.enter_context(HostileSite()) for _ in range(3))
         for site in (first, second, first, third, first, second):
