@@ -48,7 +48,7 @@ def _walk(value: Any, depth: int, finite: bool) -> None:
         _check_scalar(value, finite)
     elif kind is list or kind is dict:
         if depth == 0:
-            raise _Odd(ValueError, "is nested too deep")
+            raise _Odd(ValueError, "is nested deeper than can be kept")
         _walk_parts(value, depth - 1, finite)
     elif kind not in _SIMPLE:
         raise _Odd(TypeError, f"is of type {kind.__module__}.{kind.__qualname__}, which cannot be kept")
