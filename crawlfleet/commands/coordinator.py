@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ def execute(args: argparse.Namespace) -> int:
 
     load_structlog()
     from crawlfleet.coordinator.app import Options, serve
+    from crawlfleet.coordinator.crawl_folder import JOIN
     from crawlfleet.screen.console import Console
     from crawlfleet.screen.tables import show_summary
 
@@ -51,8 +53,11 @@ def execute(args: argparse.Namespace) -> int:
         console.say(f"coordinator for {args.job} on {crawl.address[0]}:{crawl.address[1]}")
         for notice in crawl.notices:
             console.say(notice)
-        console.say("start workers, here or on other machines, with:")
-        print(f"crawlfleet worker --join {crawl.token.encode()}", flush=True)
+        # Other users of a machine can see its command lines, so the token, a password, is in none of them.
+        console.say("start workers on this machine with:")
+        print(f"crawlfleet worker --join-file {shlex.quote(str(crawl.folder.path / JOIN))}", flush=True)
+        console.say("on another machine, start this and paste the line below it:")
+        print(f"crawlfleet worker --join -\n{crawl.token.encode()}", flush=True)
 
     end = serve(msgspec.convert(args, Options, from_attributes=True), tell)
     show_summary(end, console)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from crawlfleet.worker.process.wakeup import Signals
 
 START_METHODS = ("spawn", "forkserver", "fork")
+STANDARD_INPUT = "-"
+LONGEST_LINE = 65_536
 LOOK_EVERY_S = 0.2
 STILL_WAITING_EVERY_S = 60.0
 
@@ -20,7 +23,11 @@ STILL_WAITING_EVERY_S = 60.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the arguments of a node."""
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--join", metavar="TOKEN", help="the join token that the coordinator printed")
+    where.add_argument(
+        "--join",
+        metavar="TOKEN",
+        help="the join token that the coordinator printed; - reads it from standard input, where no other user sees it",
+    )
     where.add_argument(
         "--join-file",
         metavar="FILE",
@@ -48,8 +55,10 @@ def execute(args: argparse.Namespace) -> int:
     from crawlfleet.worker.process.wakeup import Signals
 
     log.configure()
+    # Before signals are caught, so that Ctrl-C ends the wait for a line.
+    pasted = read_line() if args.join == STANDARD_INPUT else args.join
     with Signals(SIGNALS) as signals:
-        token = JoinToken.parse(args.join) if args.join is not None else await_token(args.join_file, signals)
+        token = JoinToken.parse(pasted) if pasted is not None else await_token(args.join_file, signals)
         if token is None:
             return 0
         options = NodeOptions(
@@ -59,6 +68,15 @@ def execute(args: argparse.Namespace) -> int:
             worker=WorkerOptions(fetches=args.threads),
         )
         return Node(options, signals).run()
+
+
+def read_line() -> str:
+    """Read one line from standard input, and ask for it if a person types there; empty if there is none."""
+    if sys.stdin is None:
+        return ""
+    if sys.stdin.isatty():
+        print("join token: ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.buffer.readline(LONGEST_LINE).decode("ascii", errors="replace")
 
 
 def await_token(path: Path, signals: Signals) -> JoinToken | None:

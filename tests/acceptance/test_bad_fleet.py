@@ -44,8 +44,7 @@ def _coordinator(folder: Path, seed: str, more: str = "") -> Iterator[tuple[subp
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         try:
-            line = next(line for line in process.stdout if "--join" in line)
-            yield process, JoinToken.parse(line.rpartition("--join")[2])
+            yield process, JoinToken.parse(next(line for line in process.stdout if line.startswith("cf1:")))
         finally:
             process.kill()
 
