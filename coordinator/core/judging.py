@@ -20,7 +20,7 @@ from crawlfleet.coordinator.core.rows import MAX_DETAIL_CHARS
 from crawlfleet.shared.messages import VALUE_ITEM, Kind, Outcome, Report
 from crawlfleet.shared.plain_values import FIELD_DEPTH, VALUE_DEPTH, refuse_odd_parts
 from crawlfleet.shared.reasons import Reason
-from crawlfleet.shared.web.urls import MAX_URL_CHARS
+from crawlfleet.shared.web.urls import LONGEST_URL_CHARS
 
 MAX_CONTENT_TYPE_CHARS = 200
 MAX_ADDRESS_CHARS = 64
@@ -63,7 +63,7 @@ def judged(report: Report, kind: Kind, policy: Policy) -> Report:
         detail = _line(report.reason, MAX_DETAIL_CHARS)
     content_type = _line(report.content_type, MAX_CONTENT_TYPE_CHARS)
     address = _line(report.address, MAX_ADDRESS_CHARS)
-    is_sent_on = report.outcome is Outcome.REDIRECTED and len(report.location) <= MAX_URL_CHARS
+    is_sent_on = report.outcome is Outcome.REDIRECTED and len(report.location) <= LONGEST_URL_CHARS
     location = report.location if is_sent_on else ""
     texts = (reason, detail, content_type, address, location)
     if texts == (report.reason, report.detail, report.content_type, report.address, report.location):
