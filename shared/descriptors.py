@@ -49,17 +49,18 @@ def idle_connections_within(wanted: int) -> int:
     return max(1, min(wanted, _room() // PER_IDLE_CONNECTION))
 
 
-def are_exhausted() -> bool:
+def are_exhausted(*, is_likely: bool = False) -> bool:
     """Say whether this process or the machine has hardly a descriptor left.
 
-    Not whether it has none: some may have been closed since an error. The system gives out the lowest free number.
+    Not whether it has none: some may have been closed since an error; with `is_likely`, which another sign makes it,
+    as many as half of them. The system gives out the lowest free number.
     """
     try:
         lowest_free = _lowest_free()
     except OSError as error:
         return error.errno in EXHAUSTED
     most = limit()
-    return most is not None and lowest_free >= most - max(16, most // 8)
+    return most is not None and lowest_free >= most - max(16, most // (2 if is_likely else 8))
 
 
 def _room() -> int:

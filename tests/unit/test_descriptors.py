@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from crawlfleet.shared import descriptors
 from crawlfleet.shared.messages import Outcome
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.lanes import Lanes
@@ -83,3 +84,14 @@ def test_an_attempt_that_could_not_be_made_frees_its_slot_and_goes_back() -> Non
     following = lanes.pop_ready(0)
     assert following is not None
     assert following.task.ref == b"y"
+
+
+def test_half_of_the_descriptors_may_have_been_closed_since_an_error_that_was_likely_for_want_of_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(descriptors, "limit", lambda: 256)
+    monkeypatch.setattr(descriptors, "_lowest_free", lambda: 130)
+    assert descriptors.are_exhausted(is_likely=True)
+    assert not descriptors.are_exhausted()
+    monkeypatch.setattr(descriptors, "_lowest_free", lambda: 120)
+    assert not descriptors.are_exhausted(is_likely=True)

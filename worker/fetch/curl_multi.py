@@ -312,8 +312,10 @@ class CurlFetcher:
         if code == TIMED_OUT and not handle.lines:
             asked = handle.curl.getinfo(pycurl.REQUEST_SIZE) > 0
             reason = Reason.TIMEOUT_FIRST_BYTE if asked else Reason.TIMEOUT_CONNECT
-        # libcurl says the same if no socket, or no file of the resolver, could be opened.
-        if reason in _PERHAPS_OURS and not handle.lines and descriptors.are_exhausted():
+        # libcurl says the same if no socket, or no file of the resolver, could be opened. A connection that was tried
+        # and failed has an error number of its own.
+        is_likely = reason is Reason.CONNECT and handle.curl.getinfo(pycurl.OS_ERRNO) == 0
+        if reason in _PERHAPS_OURS and not handle.lines and descriptors.are_exhausted(is_likely=is_likely):
             reason = Reason.DESCRIPTORS
             self._most_idle = max(self._least_idle, self._most_idle // 2)
             self._multi.setopt(pycurl.M_MAXCONNECTS, self._most_idle)
