@@ -23,23 +23,33 @@ def _attempt(leads_on: bool) -> Attempt:
     return Attempt(lease_id=1, host="a.test", task=task, started_at=0.0)
 
 
+MANY = tuple(f"http://a.test/{number}" for number in range(1_000))
+
+
 @given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), min_size=1)))
 def test_what_is_packed_comes_back_in_order(urls: list[str]) -> None:
     assert unpack(pack(urls), len(urls)) == urls
 
 
-def test_no_more_is_unpacked_than_is_asked_for() -> None:
-    assert unpack(pack(URLS), 1) == [URLS[0]]
+def test_many_urls_are_compressed() -> None:
+    assert unpack(pack(MANY), len(MANY)) == list(MANY)
+    assert len(pack(MANY)) < sum(map(len, MANY)) / 3
 
 
-@pytest.mark.parametrize("data", [b"", b"nonsense", pack(URLS)[2:]])
+@pytest.mark.parametrize("urls", [URLS, MANY], ids=["plain", "compressed"])
+def test_no_more_is_unpacked_than_is_asked_for(urls: tuple[str, ...]) -> None:
+    assert unpack(pack(urls), 1) == [urls[0]]
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", pack(MANY)[2:]])
 def test_what_cannot_be_unpacked_is_nothing(data: bytes) -> None:
     assert unpack(data, 9) == []
 
 
-def test_of_data_that_was_cut_the_whole_lines_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(links, "MAX_BYTES", len(URLS[0]) + 5)
-    assert unpack(pack(URLS), 9) == [URLS[0]]
+@pytest.mark.parametrize("urls", [URLS, MANY], ids=["plain", "compressed"])
+def test_of_data_that_was_cut_the_whole_lines_are_read(urls: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "MAX_BYTES", len(urls[0]) + 5)
+    assert unpack(pack(urls), 9) == [urls[0]]
 
 
 def test_a_bomb_is_not_unpacked_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
