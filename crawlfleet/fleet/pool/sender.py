@@ -19,6 +19,8 @@ from crawlfleet.worker.talk.finished import JobFinished, closed
 from crawlfleet.worker.talk.objects.threads import Threads
 
 FULL_PAUSE_S = 0.1
+#: While asks come faster than messages are answered, a message waits so long for more of them.
+LINGER_S = 0.005
 #: A connection that is closed takes asks back for so long.
 LAST_S = 2.0
 
@@ -109,6 +111,8 @@ class Sender:
             if (batch := self._asks.next_batch()) is None:
                 return False
             self._send(coordinator, *batch)
+            if self._asks.has_queued:
+                self._not_before = max(self._not_before, self._clock() + LINGER_S)
         self._patience.found()
         return True
 
