@@ -26,6 +26,7 @@ from crawlfleet.shared.messages import (
     encode,
 )
 from crawlfleet.shared.objects import Collected, ObjectCall, ObjectReply
+from crawlfleet.shared.pools import Ask, AskReply, AskRequest, CancelReply, CancelRequest, SettledPage
 from crawlfleet.shared.status import Status
 from crawlfleet.shared.wire.control_port import FleetServer
 from crawlfleet.shared.wire.frames import WireConnection
@@ -87,6 +88,24 @@ class Objects:
         return encode(Collected(upto=after + 1, epoch=7))
 
 
+class Pools:
+    def __init__(self) -> None:
+        self.closed: list[tuple[str, int]] = []
+
+    def ask(self, request: bytes) -> bytes:
+        return encode(AskReply(book="7.1", taken=len(decode(request, AskRequest).asks)))
+
+    def cancel(self, request: bytes) -> bytes:
+        return encode(CancelReply(staying=decode(request, CancelRequest).tickets))
+
+    def close(self, session: str, pool: int) -> None:
+        self.closed.append((session, pool))
+
+    def collect(self, session: str, after: int, timeout_s: float) -> bytes:
+        assert timeout_s == 1.5
+        return encode(SettledPage(book=session, cursor=after))
+
+
 class Control:
     def __init__(self) -> None:
         self.stopped = threading.Event()
@@ -103,7 +122,7 @@ class Fleet:
 
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
-        self.queue, self.objects, self.control = Queue(), Objects(), Control()
+        self.queue, self.objects, self.pools, self.control = Queue(), Objects(), Pools(), Control()
         self.bugs: list[BaseException] = []
         self.server = self.serve(0)
         self.token = self.server.join_token()
@@ -113,6 +132,7 @@ class Fleet:
             "Queue": self.queue,
             "dict": Results(),
             "Objects": self.objects,
+            "Pools": self.pools,
             "Control": self.control,
         }
         manager = FleetManager.serving(referents, self.identity, "127.0.0.1", port, self.bugs.append)
@@ -174,6 +194,16 @@ def test_the_objects_are_called_by_all_threads_over_one_connection(fleet: Fleet,
     assert objects.collect("s", 4, 0.5) == Collected(upto=5, epoch=7)
     assert fleet.server.counters.accepted == accepted + 1
     line.disconnect()
+
+
+def test_the_pools_speak_messages(fleet: Fleet, manager: FleetManager) -> None:
+    pools = manager.Pools()
+    asked = AskRequest(session="s", pool=1, asks=(Ask(1, "https://a/"), Ask(2, "https://b/")))
+    assert pools.ask(asked) == AskReply(book="7.1", taken=2)
+    assert pools.cancel(CancelRequest(session="s", tickets=(2,))) == CancelReply(staying=(2,))
+    assert pools.collect("s", 9, 1.5) == SettledPage(book="s", cursor=9)
+    pools.close("s", 1)
+    assert fleet.pools.closed == [("s", 1)]
 
 
 def test_control_tells_and_stops(fleet: Fleet, manager: FleetManager) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from typing import Any
@@ -95,3 +96,16 @@ def test_half_of_the_descriptors_may_have_been_closed_since_an_error_that_was_li
     assert not descriptors.are_exhausted()
     monkeypatch.setattr(descriptors, "_lowest_free", lambda: 120)
     assert not descriptors.are_exhausted(is_likely=True)
+
+
+def test_a_system_that_lets_no_limit_be_raised_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[tuple[int, int]] = []
+
+    def refuse(_which: int, limits: tuple[int, int]) -> None:
+        tried.append(limits)
+        raise ValueError("not allowed")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (256, 1_000_000))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    descriptors.raise_limit()
+    assert [limit for limit, _ in tried] == [1_000_000, 10_240]
