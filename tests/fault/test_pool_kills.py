@@ -48,7 +48,7 @@ items:
 sinks: [items.jsonl]
 """
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
 
 class SlowSite(SmallSite):
