@@ -126,7 +126,7 @@ class Pools:
         if self._asks.are_open:
             self._asks.note(changes, Turn(self._store, self._policy, 0.0))
 
-    def ask_now(self, now: float) -> bool:
+    def were_asked(self, now: float) -> bool:
         """Say whether somebody has asked a moment ago, and may do so again: often one page at a time."""
         return now < self._asked_at + EAGER_S
 

@@ -360,7 +360,7 @@ class Service:
         shortest_s, longest_s = BUSY_IDLE_S, LONGEST_IDLE_S
         if self._programs.hold_pools:
             longest_s = min(LONGEST_IDLE_S, max(BUSY_IDLE_S, self._members.fetching / LOOKS_PER_S))
-        if self.pools.ask_now(now):
+        if self.pools.were_asked(now):
             shortest_s = longest_s = max(HURRIED_IDLE_S, self._members.fetching / LOOKS_PER_S)
         if self._count(TaskState.LEASED):
             return min(shortest_s, BUSY_IDLE_S)

@@ -29,7 +29,6 @@ from crawlfleet.coordinator.core.leases import settle_some
 from crawlfleet.coordinator.core.policy import Unit
 from crawlfleet.coordinator.core.rows import (
     FINAL,
-    MAX_DETAIL_CHARS,
     HostRow,
     KeptLinksRow,
     LeadOnRow,
@@ -247,13 +246,12 @@ def _end(
 def _answered(task: TaskRow, report: Report) -> dict[str, Any]:
     """Return the fields of a task that any answer changes."""
     settled = (*task.settled, report.lease)
-    detail = report.detail[:MAX_DETAIL_CHARS]
     return {
         "outcome": report.outcome,
         "status": report.status,
         "settled": settled,
         "reserved": False,
-        "detail": detail,
+        "detail": report.detail,
     }
 
 
