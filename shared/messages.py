@@ -150,6 +150,9 @@ class Report(Message, frozen=True, kw_only=True):
     `more`.
 
     `kept` has the outlinks of a page that does not lead on, in the place of `outlinks`: see `shared.web.links`.
+
+    `cpu_s` is the CPU time that reading the page took, hook and all; `lookup_s` is how long its host's name took to
+    resolve (0: it was known).
     """
 
     lease: Number
@@ -176,6 +179,8 @@ class Report(Message, frozen=True, kw_only=True):
     more: bool = False
     fresh_s: Seconds | None = None
     kept: bytes = b""
+    cpu_s: Seconds = 0.0
+    lookup_s: Seconds = 0.0
 
     @property
     def key(self) -> TaskKey:
