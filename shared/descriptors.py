@@ -7,9 +7,9 @@ from one, and is better avoided: some systems allow only 256.
 from __future__ import annotations
 
 import errno
-import os
 import resource
 from contextlib import suppress
+from pathlib import Path
 
 # For pipes, files and the connection to the coordinator; and beyond those that are open already, such as a hook's.
 RESERVED = 48
@@ -20,6 +20,7 @@ PER_IDLE_CONNECTION = 3
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
 # If the system refuses its own hard limit, as macOS does: what it accepts (OPEN_MAX).
 _OPEN_MAX = 10_240
+_OPEN = Path("/dev/fd")
 
 
 def raise_limit() -> None:
@@ -49,27 +50,24 @@ def idle_connections_within(wanted: int) -> int:
     return max(1, min(wanted, _room() // PER_IDLE_CONNECTION))
 
 
-def are_exhausted(*, is_likely: bool = False) -> bool:
+def are_exhausted() -> bool:
     """Say whether this process or the machine has hardly a descriptor left.
 
-    Not whether it has none: some may have been closed since an error; with `is_likely`, which another sign makes it,
-    as many as half of them. The system gives out the lowest free number.
+    Not whether it has none: some may have been closed since an error that came for want of one.
     """
     try:
-        lowest_free = _lowest_free()
+        in_use = _in_use()
     except OSError as error:
         return error.errno in EXHAUSTED
     most = limit()
-    return most is not None and lowest_free >= most - max(16, most // (2 if is_likely else 8))
+    return most is not None and in_use >= most - max(16, most // 8)
 
 
 def _room() -> int:
     most = limit()
-    return max(0, most - max(RESERVED, _lowest_free() + SPARE)) if most is not None else 1_000_000
+    return max(0, most - max(RESERVED, _in_use() + SPARE)) if most is not None else 1_000_000
 
 
-def _lowest_free() -> int:
-    """Return the lowest descriptor that is free: about the number of open ones. Raise `OSError` if none is."""
-    lowest_free = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    os.close(lowest_free)
-    return lowest_free
+def _in_use() -> int:
+    """Return how many descriptors are open. Raise `OSError` if none is left."""
+    return len(list(_OPEN.iterdir())) - 1  # without the one that lists them

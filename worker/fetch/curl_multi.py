@@ -9,8 +9,10 @@ It must not follow redirects, keep cookies, read the environment or decide anyth
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
+import socket
 import threading
 import time
 from collections import deque
@@ -48,7 +50,7 @@ _EPOLL = {
 }
 _NO_HEAD = Head(0, Headers())
 _NOT_CONNECTED = frozenset({Reason.DNS, Reason.CONNECT, Reason.DESCRIPTORS})
-_PERHAPS_OURS = frozenset({Reason.DNS, Reason.CONNECT, Reason.TLS, Reason.INTERNAL_ERROR})
+_PERHAPS_OURS = frozenset({Reason.DNS, Reason.TLS, Reason.INTERNAL_ERROR})
 # From 8.20 on libcurl also bounds the decoded size of a body, so that its blocks need not be checked here.
 _BOUNDS_DECODED = pycurl.version_info()[2] >= 0x081400
 
@@ -56,10 +58,25 @@ _BOUNDS_DECODED = pycurl.version_info()[2] >= 0x081400
 class _Handle:
     """One easy handle, and its current exchange."""
 
-    __slots__ = ("blocks", "bounded", "curl", "keep", "left", "lines", "mark", "origin", "started_at", "url")
+    __slots__ = (
+        "blocks",
+        "bounded",
+        "curl",
+        "keep",
+        "lacked_descriptor",
+        "left",
+        "lines",
+        "mark",
+        "opened",
+        "origin",
+        "started_at",
+        "url",
+    )
 
     def __init__(self, curl: Any) -> None:
         self.curl = curl
+        self.lacked_descriptor = False
+        self.opened: socket.socket | None = None
         self.lines: list[bytes] = []
         self.blocks: list[bytes] = []
         self.origin = ""
@@ -72,6 +89,7 @@ class _Handle:
         self.keep = keep
         self.left = limit
         self.mark = mark
+        self.lacked_descriptor = False
         self.started_at = time.monotonic()
         bounded = _BOUNDS_DECODED and keep is None
         if bounded is not self.bounded:
@@ -79,6 +97,27 @@ class _Handle:
             self.curl.setopt(pycurl.WRITEFUNCTION, self.blocks.append if bounded else self.write)
         # A body that is longer in transit cannot be short enough once decoded: it is not read at all.
         self.curl.setopt(pycurl.MAXFILESIZE_LARGE, limit + limit // 8 + 4096 if keep is None else 0)
+
+    def open_socket(self, _purpose: int, address: Any) -> Any:
+        """Open a socket for libcurl, which would not tell a lack of descriptors from a server that is down.
+
+        pycurl duplicates the socket, which may fail too: unless `take_socket` is called, that counts as the lack.
+        """
+        self._close_opened()
+        try:
+            self.opened = socket.socket(address.family, address.socktype, address.protocol)
+        except OSError as error:
+            self.lacked_descriptor = error.errno in descriptors.EXHAUSTED
+            return pycurl.SOCKET_BAD
+        self.lacked_descriptor = True
+        return self.opened
+
+    def take_socket(self, descriptor: int, _purpose: int) -> int:
+        """Keep the duplicate of an opened socket from programs that a hook may start."""
+        self._close_opened()
+        self.lacked_descriptor = False
+        fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+        return int(pycurl.SOCKOPT_OK)
 
     def is_too_long(self, status: int) -> bool:
         """Say whether a complete body exceeds the limit; `write`, where in use, would have noticed."""
@@ -90,6 +129,12 @@ class _Handle:
         self.mark = None
         self.lines.clear()
         self.blocks.clear()
+        self._close_opened()
+
+    def _close_opened(self) -> None:
+        if self.opened is not None:
+            self.opened.close()
+            self.opened = None
 
     def write(self, block: bytes) -> int | None:
         """Take a decoded block of the body; libcurl ends the exchange unless this returns None."""
@@ -207,6 +252,8 @@ class CurlFetcher:
         curl.setopt(pycurl.DNS_CACHE_TIMEOUT, ADDRESS_KEPT_S)
         curl.setopt(pycurl.BUFFERSIZE, BUFFER_BYTES)
         curl.setopt(pycurl.HEADERFUNCTION, handle.lines.append)
+        curl.setopt(pycurl.OPENSOCKETFUNCTION, handle.open_socket)
+        curl.setopt(pycurl.SOCKOPTFUNCTION, handle.take_socket)
         return handle
 
     def _watch(self, what: int, descriptor: int, _multi: object, _data: object) -> None:
@@ -312,10 +359,7 @@ class CurlFetcher:
         if code == TIMED_OUT and not handle.lines:
             asked = handle.curl.getinfo(pycurl.REQUEST_SIZE) > 0
             reason = Reason.TIMEOUT_FIRST_BYTE if asked else Reason.TIMEOUT_CONNECT
-        # libcurl says the same if no socket, or no file of the resolver, could be opened. A connection that was tried
-        # and failed has an error number of its own.
-        is_likely = reason is Reason.CONNECT and handle.curl.getinfo(pycurl.OS_ERRNO) == 0
-        if reason in _PERHAPS_OURS and not handle.lines and descriptors.are_exhausted(is_likely=is_likely):
+        if not handle.lines and (handle.lacked_descriptor or (reason in _PERHAPS_OURS and descriptors.are_exhausted())):
             reason = Reason.DESCRIPTORS
             self._most_idle = max(self._least_idle, self._most_idle // 2)
             self._multi.setopt(pycurl.M_MAXCONNECTS, self._most_idle)
