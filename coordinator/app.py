@@ -23,6 +23,7 @@ from crawlfleet.coordinator.results.rows import columns_of
 from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.port import Sink
 from crawlfleet.coordinator.sinks.registry import entry_for
+from crawlfleet.coordinator.sinks.rejected_sink import REJECTED, RejectedRows
 from crawlfleet.coordinator.summary import Summary
 from crawlfleet.shared import descriptors, log
 from crawlfleet.shared.web.url_policy import policy_of
@@ -101,13 +102,23 @@ def _open_follower(job: Job, folder: CrawlFolder, opened: ExitStack, store: Stor
     marks = store.open_marks()
     opened.callback(marks.close)
     columns = columns_of(as_data(job))
+    power = job.durability == "power"
+    kinds = {name: entry_for(name).made_for(columns) for name in job.sinks}
     sinks: dict[str, Sink] = {}
-    for name in job.sinks:
-        kind = entry_for(name).made_for(columns)
-        sinks[name] = kind.open(folder.path / name, marks.get(name), power=job.durability == "power")
+    for name, kind in kinds.items():
+        sinks[name] = kind.open(folder.path / name, marks.get(name), power=power)
         opened.callback(sinks[name].close)
-    follower = Follower(store, sinks, marks)
+    # Of other sinks than those of the last run, the file of rejected rows is written again.
+    names = msgspec.json.encode(job.sinks)
+    is_same = store.kept(REJECTED) in (None, names)
+    if not is_same:
+        (folder.path / REJECTED).unlink(missing_ok=True)
+    mark = marks.get(REJECTED) if is_same else None
+    rejected = RejectedRows(kinds).open(folder.path / REJECTED, mark, power=power)
+    opened.callback(rejected.close)
+    follower = Follower(store, sinks, marks, rejected)
     follower.restore()
+    store.keep(REJECTED, names)
     return follower
 
 

@@ -31,6 +31,7 @@ from crawlfleet.coordinator.job.seeds import pages_of, sitemaps_of
 from crawlfleet.coordinator.results.results_dict import ResultsDict
 from crawlfleet.coordinator.server import Control, referents
 from crawlfleet.coordinator.sinks.follower import Follower
+from crawlfleet.coordinator.sinks.rejected_sink import REJECTED
 from crawlfleet.coordinator.summary import Summary, write
 from crawlfleet.shared.errors import CrawlfleetError
 from crawlfleet.shared.exits import INTERRUPTED
@@ -199,7 +200,8 @@ class Crawl:
 
     def _numbers(self, elapsed_s: float) -> Numbers:
         wait_s = self._job.politeness.robots_wait_s
-        return count(self._store, job=self._job.name, elapsed_s=elapsed_s, robots_wait_s=wait_s)
+        rejected = self._follower.rows_rejected
+        return count(self._store, job=self._job.name, elapsed_s=elapsed_s, robots_wait_s=wait_s, rows_rejected=rejected)
 
     def _status(self, now: float) -> Status:
         numbers = asdict(self._numbers(now - self._began_at))
@@ -224,9 +226,15 @@ class Crawl:
             fetched_before=self._fetched_before,
             sinks=tuple(str(self.folder.path / name) for name in self._job.sinks),
             resumable=self._job.durability != "none",
-            notices=self.notices,
+            notices=(*self.notices, *self._rejected_notice(numbers.rows_rejected)),
             exit_code=exit_code,
         )
+
+    def _rejected_notice(self, rows: int) -> tuple[str, ...]:
+        if not rows:
+            return ()
+        were = "row was" if rows == 1 else "rows were"
+        return (f"{rows:,} {were} rejected by a sink, and set aside with the reason: {self.folder.path / REJECTED}",)
 
     def _verdict(self, finished: bool, numbers: Numbers) -> tuple[str, str, int]:
         """Return how the crawl ended: a word, a sentence, and an exit code."""

@@ -13,6 +13,7 @@ class Numbers(Message, frozen=True, kw_only=True):
     were dropped or gave no rows, `retried` why attempts were repeated. `robots_waiting` is how many hosts have pages
     that wait for an unavailable robots.txt, for `robots_wait_s` at most; `robots_given_up` is the number of hosts
     without a fetched page because that time ran out. `robots_waiting_for` and `robots_given_up_on` name some of them.
+    `rows_rejected` counts the rows that sinks could not write.
     """
 
     job: str
@@ -27,6 +28,7 @@ class Numbers(Message, frozen=True, kw_only=True):
     fetched: Number = 0
     redirected: Number = 0
     rows: Number = 0
+    rows_rejected: Number = 0
     retries: Number = 0
     retried: dict[str, Number] = {}
     leases_lost: Number = 0

@@ -10,7 +10,7 @@ from crawlfleet.shared.status import Numbers
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
 
 
-def count(store: Store, *, job: str, elapsed_s: float, robots_wait_s: float) -> Numbers:
+def count(store: Store, *, job: str, elapsed_s: float, robots_wait_s: float, rows_rejected: int = 0) -> Numbers:
     """Return the numbers of a store now."""
     verdicts, ledger = store.verdicts(), store.ledger()
     states = dict.fromkeys(TaskState, 0)
@@ -33,6 +33,7 @@ def count(store: Store, *, job: str, elapsed_s: float, robots_wait_s: float) -> 
         fetched=ledger.pages_fetched,
         redirected=verdicts.get((TaskState.DONE, Outcome.REDIRECTED.value), 0),
         rows=ledger.rows,
+        rows_rejected=rows_rejected,
         retries=ledger.retries,
         retried=ledger.retried,
         leases_lost=ledger.leases_lost,

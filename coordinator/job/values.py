@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from crawlfleet.coordinator.job.css import check_css
 from crawlfleet.coordinator.sinks.registry import SINKS
+from crawlfleet.coordinator.sinks.rejected_sink import REJECTED
 from crawlfleet.shared.web.patterns import REGEX, check_regex
 from crawlfleet.shared.web.urls import MAX_URL_CHARS
 
@@ -168,6 +169,6 @@ def sink(value: str) -> str:
         raise ValueError(f"{value[:60]!r} leaves the crawl's folder: write a name such as items.jsonl")
     if any(len(part.encode()) > 255 for part in path.parts):
         raise ValueError(f"{value[:60]!r}... is too long for a file name: shorten it")
-    if str(path) == "log.jsonl":
+    if str(path) in ("log.jsonl", REJECTED):
         raise ValueError(f"{value!r} is the crawl's own file: choose another name, such as items.jsonl")
     return str(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 from crawlfleet.coordinator.frontier.port import StoreReader
 from crawlfleet.coordinator.frontier.registry import open_reader
@@ -17,8 +17,16 @@ from crawlfleet.shared.errors import CrawlFailed, UsageError
 USUAL = ".jsonl"
 
 
-def export(folder: Path, target: Path | None, *, overwrite: bool = False) -> int:
-    """Write all committed rows to a file (standard output if None); return the number of their results.
+class Exported(NamedTuple):
+    """How many results were written, how many of their rows the format cannot hold, and why the first one is not."""
+
+    results: int
+    rejected: int
+    why: str
+
+
+def export(folder: Path, target: Path | None, *, overwrite: bool = False) -> Exported:
+    """Write all committed rows to a file (standard output if None); return how many.
 
     The file's ending selects the format, as for a sink; any other ending, or none, means JSON Lines. The file is
     written completely or not at all. Raises `UsageError` if it exists already, `CrawlFailed` if it cannot be written.
@@ -33,9 +41,9 @@ def export(folder: Path, target: Path | None, *, overwrite: bool = False) -> int
                 return _write(reader, kind, sys.stdout.buffer)
             draft = target.with_name(target.name + ".tmp")
             with draft.open("wb") as file:
-                count = _write(reader, kind, file)
+                exported = _write(reader, kind, file)
             draft.replace(target)
-            return count
+            return exported
         except OSError as error:
             raise CrawlFailed(f"cannot write {target or 'standard output'}: {error.strerror}") from error
 
@@ -48,9 +56,13 @@ def _entry_for(target: Path | None) -> SinkEntry:
     return entry
 
 
-def _write(reader: StoreReader, kind: LineKind, file: IO[bytes]) -> int:
-    count = 0
+def _write(reader: StoreReader, kind: LineKind, file: IO[bytes]) -> Exported:
+    count = rejected = 0
+    why = ""
     for _, result in reader.results():
         file.write(kind.lines_of(result) if count else kind.head + kind.lines_of(result))
         count += 1
-    return count
+        for each in kind.rejects_of(result):
+            rejected += 1
+            why = why or f"of {result.url}: {each.reason}"
+    return Exported(count, rejected, why)

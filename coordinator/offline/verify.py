@@ -23,6 +23,7 @@ from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENTS, StoryLine
 from crawlfleet.coordinator.results.rows import columns_of
 from crawlfleet.coordinator.sinks.port import SinkKind
 from crawlfleet.coordinator.sinks.registry import entry_for
+from crawlfleet.coordinator.sinks.rejected_sink import REJECTED, RejectedRows
 from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.web.urls import split_fingerprints
 
@@ -108,7 +109,7 @@ def verify(folder: Path) -> Proof:
         results = _check_results(reader, urls, fetched)
         budget = Invariant(name="pages counted as fetched are the pages that were")
         budget.check(reader.ledger.pages_fetched == fetched.total(), f"counted {reader.ledger.pages_fetched}")
-        sinks = tuple(_check_sink(reader, folder / name, whole=not unfinished) for name in reader.job["sinks"])
+        sinks = tuple(_check_sinks(reader, folder, whole=not unfinished))
         invariants = (states, replay.legal, replay.current, outlinks, results, budget, *sinks)
         return Proof(invariants=invariants, unfinished=unfinished)
 
@@ -156,16 +157,27 @@ def _check_results(reader: StoreReader, urls: dict[int, str], fetched: Counter[i
     return invariant
 
 
-def _check_sink(reader: StoreReader, path: Path, *, whole: bool) -> Invariant:
+def _check_sinks(reader: StoreReader, folder: Path, *, whole: bool) -> Iterator[Invariant]:
+    """Compare the rows in each sink, and those that sinks rejected, with the rows of the results."""
+    columns = columns_of(reader.job)
+    kinds = {name: entry_for(name).made_for(columns) for name in reader.job["sinks"]}
+    for name, kind in kinds.items():
+        if entry_for(name).reads_back:
+            invariant = Invariant(name=f"{name} has the rows of the results, each once")
+            yield _check_sink(reader, kind, folder / name, invariant, whole=whole)
+        else:
+            yield Invariant(name=f"{name} cannot be read back, and was not looked at")
+    invariant = Invariant(name=f"{REJECTED} has the rows that sinks reject, each once")
+    checked = _check_sink(reader, RejectedRows(kinds), folder / REJECTED, invariant, whole=whole)
+    if checked.checked:
+        yield checked
+
+
+def _check_sink(reader: StoreReader, kind: SinkKind, path: Path, invariant: Invariant, *, whole: bool) -> Invariant:
     """Compare the rows in a sink with the rows of the results; each must be there equally often.
 
     Unless the crawl is finished, the sink may be behind the log and its last row torn: a resumed crawl repairs both.
     """
-    entry = entry_for(path.name)
-    if not entry.reads_back:
-        return Invariant(name=f"{path.name} cannot be read back, and was not looked at")
-    kind = entry.made_for(columns_of(reader.job))
-    invariant = Invariant(name=f"{path.name} has the rows of the results, each once")
     missing: Counter[int] = Counter(hash(row) for _, row in _rows(reader, kind))
     for place, row in enumerate(kind.read(path, whole=whole), 1):
         missing[hash(row)] -= 1

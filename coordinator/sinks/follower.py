@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
 
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import Marks, ResultLog
 from crawlfleet.coordinator.sinks.port import Sink
+from crawlfleet.coordinator.sinks.rejected_sink import REJECTED, RejectedSink
 from crawlfleet.shared.errors import CrawlFailed
 
 BATCH = 500
@@ -17,12 +18,20 @@ GATHER_S = 0.05
 
 
 class Follower:
-    """Writes to each sink, by its name in the job, from its own mark on. `failure` is the error that ended it early."""
+    """Writes to each sink, by its name in the job, from its own mark on. `failure` is the error that ended it early.
 
-    def __init__(self, log: ResultLog, sinks: Mapping[str, Sink], marks: Marks) -> None:
+    What the sinks reject is written to `rejected`.
+    """
+
+    def __init__(
+        self, log: ResultLog, sinks: Mapping[str, Sink], marks: Marks, rejected: RejectedSink | None = None
+    ) -> None:
         self._results = log
         self._sinks = sinks
+        self._rejected = rejected
         self._marks = marks
+        # Sinks that are equally far read the log once: the place of the last batch, and the batch.
+        self._batch: tuple[int, Sequence[Result]] = (-1, ())
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sinks", daemon=True)
@@ -30,7 +39,7 @@ class Follower:
 
     def restore(self) -> None:
         """Restore what sinks have lost. Call this before `start`."""
-        for name, sink in self._sinks.items():
+        for name, sink in self._all():
             self._marks.set(name, sink.restore(self._log(), self._results.result_count()))
 
     def start(self) -> None:
@@ -44,14 +53,21 @@ class Follower:
 
     def is_at_end(self) -> bool:
         """Say whether every sink has all committed results."""
-        return all(sink.mark.results == self._results.result_count() for sink in self._sinks.values())
+        return all(sink.mark.results == self._results.result_count() for _, sink in self._all())
+
+    @property
+    def rows_rejected(self) -> int:
+        """How many rows were rejected so far, by all sinks together."""
+        return self._rejected.rows if self._rejected is not None else 0
 
     def stop(self) -> None:
         """Write what is committed so far, end the thread, close the sinks."""
         self._stopping.set()
         self._wake.set()
         self._thread.join()
-        for sink in self._sinks.values():
+        if self._rejected is not None and self.failure is None:
+            self._marks.set(REJECTED, self._rejected.mark)
+        for _, sink in self._all():
             sink.close()
         self._marks.close()
 
@@ -72,9 +88,28 @@ class Follower:
 
     def catch_up(self) -> None:
         """Write new committed results to each sink, and then its mark."""
-        for name, sink in self._sinks.items():
-            while results := self._results.results(sink.mark.results, BATCH):
-                self._marks.set(name, sink.write(results))
+        is_behind = True
+        while is_behind:
+            is_behind = False
+            for name, sink in self._all():
+                results = self._results_from(sink.mark.results)
+                if results:
+                    is_behind = True
+                    before = sink.mark.size_bytes
+                    mark = sink.write(results)
+                    if name != REJECTED or mark.size_bytes != before:  # what it rejected is known from the log
+                        self._marks.set(name, mark)
+        self._batch = (-1, ())
+
+    def _all(self) -> Iterator[tuple[str, Sink]]:
+        yield from self._sinks.items()
+        if self._rejected is not None:
+            yield REJECTED, self._rejected
+
+    def _results_from(self, cursor: int) -> Sequence[Result]:
+        if self._batch[0] != cursor:
+            self._batch = (cursor, self._results.results(cursor, BATCH))
+        return self._batch[1]
 
     def _log(self) -> Iterator[Result]:
         cursor = 0

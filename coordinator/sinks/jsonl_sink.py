@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
-from crawlfleet.coordinator.core.rows import Result
-from crawlfleet.coordinator.results.rows import flat_rows
 from crawlfleet.coordinator.sinks.line_sink import Lines
 
 _encode = msgspec.json.Encoder().encode
@@ -14,6 +14,6 @@ _encode = msgspec.json.Encoder().encode
 class JsonLines(Lines):
     """Files whose lines are JSON objects."""
 
-    def lines_of(self, result: Result) -> bytes:
-        """Return the lines of one result."""
-        return b"".join(_encode(row) + b"\n" for row in flat_rows(result))
+    def line_of(self, row: dict[str, Any]) -> bytes:
+        """Return the line of one row."""
+        return _encode(row) + b"\n"

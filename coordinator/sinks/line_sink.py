@@ -1,36 +1,62 @@
-"""A sink that is a file: a head, then the lines of each result. Its kind defines both."""
+"""A sink that is a file: a head, then the lines of each result. Its kind defines both.
+
+A row that the kind rejects is left out of the file; another sink sets it aside: see `rejected_sink`.
+"""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import Mark
+from crawlfleet.coordinator.results.rows import flat_rows
 from crawlfleet.coordinator.sinks.line_file import LineFile
-from crawlfleet.coordinator.sinks.port import LineKind
+from crawlfleet.coordinator.sinks.port import LineKind, Rejected, RowRejected, Sink
 
 
 class Lines:
-    """Base of the kinds of files. A kind defines `lines_of`, and `head` if its files have one."""
+    """Base of the kinds of files. A kind defines `line_of`, and `head` if its files have one."""
 
     head = b""
 
     def __init__(self, columns: tuple[str, ...]) -> None:
         self.columns = columns
 
-    def lines_of(self, result: Result) -> bytes:
-        """Return the lines of one result."""
+    def line_of(self, row: dict[str, Any]) -> bytes:
+        """Return the lines of one row, each with its end; raise `RowRejected` if this kind cannot write the row."""
         raise NotImplementedError
 
-    def open(self, path: Path, mark: Mark | None, *, power: bool) -> LineSink:
+    def lines_of(self, result: Result) -> bytes:
+        """Return the lines of one result, without the rows that are rejected."""
+        try:
+            return b"".join(map(self.line_of, flat_rows(result)))
+        except Exception:  # noqa: BLE001  `_sort` finds the row
+            return b"".join(line for line in self._sort(result) if isinstance(line, bytes))
+
+    def rejects_of(self, result: Result) -> list[Rejected]:
+        """Return the rows of a result that are left out."""
+        return [line for line in self._sort(result) if isinstance(line, Rejected)]
+
+    def open(self, path: Path, mark: Mark | None, *, power: bool) -> Sink:
         """Open a file at its mark."""
         return LineSink(self, LineFile(path, mark, power=power))
 
     def rows_of(self, result: Result) -> list[bytes]:
         """Return the lines of one result, one by one."""
         return list(io.BytesIO(self.lines_of(result)))
+
+    def _sort(self, result: Result) -> Iterator[bytes | Rejected]:
+        """Yield the lines of each row, or why it is rejected. Any error of a kind rejects its row, not the crawl."""
+        for place, row in enumerate(flat_rows(result)):
+            try:
+                yield self.line_of(row)
+            except RowRejected as rejected:
+                yield Rejected(place, row, str(rejected))
+            except Exception as error:  # noqa: BLE001  one row must not end the crawl, and its reason is kept
+                yield Rejected(place, row, f"{type(error).__name__}: {error}")
 
     def read(self, path: Path, *, whole: bool) -> Iterator[bytes]:
         """Yield the lines of a file below its head, none without a file. Unless `whole`, skip a torn last line."""

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import Mark
+
+
+class RowRejected(Exception):
+    """A kind of sinks cannot write this row, and never will. The text says why, in a sentence."""
+
+
+class Rejected(NamedTuple):
+    """A row that a kind of sinks rejects: its place in its result, the row as sinks get it, and why."""
+
+    place: int
+    row: dict[str, Any]
+    reason: str
 
 
 class Sink(Protocol):
@@ -44,7 +56,10 @@ class SinkKind(Protocol):
         """
 
     def rows_of(self, result: Result) -> list[bytes]:
-        """Return the rows of a result as `read` yields them."""
+        """Return the rows of a result as `read` yields them, without those that are rejected."""
+
+    def rejects_of(self, result: Result) -> list[Rejected]:
+        """Return the rows of a result that sinks of this kind leave out. The same result gives the same rows."""
 
     def read(self, path: Path, *, whole: bool) -> Iterator[bytes]:
         """Yield the rows of a sink that nobody is writing. Unless it must be `whole`, skip a row torn by a crash."""

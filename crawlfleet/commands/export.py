@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from crawlfleet.commands.arguments import add_crawl
@@ -19,7 +20,13 @@ def execute(args: argparse.Namespace) -> int:
     """Write the rows; return 0."""
     from crawlfleet.coordinator.offline.export import export
 
-    pages = export(args.crawl, args.to, overwrite=args.overwrite)
+    exported = export(args.crawl, args.to, overwrite=args.overwrite)
     if args.to is not None:
-        print(f"{args.to}: the rows of {pages:,} pages")
+        print(f"{args.to}: the rows of {exported.results:,} pages")
+    if exported.rejected:
+        print(
+            f"crawlfleet: {exported.rejected:,} rows cannot be written in this format and are missing, "
+            f"the first one {exported.why}",
+            file=sys.stderr,
+        )
     return 0

@@ -101,6 +101,7 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         ("dropped", f"{summary.dropped:,}"),
         ("URLs discovered", f"{summary.discovered:,}"),
         ("rows", f"{summary.rows:,}"),
+        *([("  rejected by a sink", f"{summary.rows_rejected:,}")] if summary.rows_rejected else []),
         ("retries", f"{summary.retries:,}"),
         *((f"  {name}", f"{count:,}") for name, count in sorted(summary.retried.items(), key=lambda item: -item[1])),
         ("time", f"{summary.elapsed_s:,.1f} s"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES
 from tests.toys import engines, sinks
 
 SINKS[".tabs"] = sinks.LINES
+SINKS[".none"] = sinks.NONE
 FETCH_ENGINES["toy"] = getattr(engines, sys.argv[1])
 PARSE_ENGINES["toy"] = engines.PARSE
 sys.exit(main(sys.argv[2:]))
@@ -91,7 +93,7 @@ def test_a_sink_of_lines_can_be_exported(tmp_path: Path, monkeypatch: pytest.Mon
     crawl.begin()
     crawl.finish()
     crawl.close()
-    assert export(tmp_path, tmp_path / "out.tabs") == 4
+    assert export(tmp_path, tmp_path / "out.tabs") == (4, 0, "")
     assert (tmp_path / "out.tabs").read_bytes() == (tmp_path / "items.tabs").read_bytes()
     with pytest.raises(UsageError, match=r"written as \.table: name a file that ends in \.jsonl, \.tabs\Z"):
         export(tmp_path, tmp_path / "out.table")
@@ -154,3 +156,25 @@ def test_a_crawl_uses_what_was_added(fetch: str, job: Path, tmp_path: Path) -> N
     assert "items.tabs has the rows of the results, each once" in " ".join(run(fetch, "verify", folder).split())
     run(fetch, "export", folder, "--to", tmp_path / "again.tabs")
     assert (tmp_path / "again.tabs").read_text() == (folder / "items.tabs").read_text()
+
+
+def test_rows_that_a_sink_rejects_are_told_and_end_nothing(job: Path, tmp_path: Path) -> None:
+    job.write_text(
+        f"{HEAD}politeness: {{delay: 0s}}\nfetch: {{engine: toy}}\nparse: {{engine: toy}}\n"
+        "items: [{name: page, fields: {heading: h1::text}}]\nsinks: [items.none, items.jsonl]\n"
+    )
+    said = " ".join(run("FETCH", "run", job, "--crawls", tmp_path, "--workers", "1").split())
+    folder = tmp_path / "toy"
+    assert "rejected by a sink │ 3" in said
+    assert f"3 rows were rejected by a sink, and set aside with the reason: {folder}/rejected.jsonl" in said
+    assert json.loads((folder / "summary.json").read_text())["rows_rejected"] == 3
+    assert len((folder / "items.jsonl").read_text().splitlines()) == 3
+    rejected = folder / "rejected.jsonl"
+    assert {json.loads(line)["sink"] for line in rejected.read_text().splitlines()} == {"items.none"}
+    proof = " ".join(run("FETCH", "verify", folder).split())
+    assert "rejected.jsonl has the rows that sinks reject, each once" in proof
+    for sinks_, aside in (("items.none, more.none", 6), ("more.none", 3), ("items.jsonl", 0)):
+        job.write_text(re.sub(r"sinks: \[.*\]", f"sinks: [{sinks_}]", job.read_text()))
+        run("FETCH", "run", job, "--crawls", tmp_path, "--workers", "1")
+        assert len(rejected.read_bytes().splitlines() if rejected.exists() else ()) == aside
+        run("FETCH", "verify", folder)

@@ -26,6 +26,7 @@ from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.marks import MARKS
 from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
+from crawlfleet.coordinator.sinks.line_sink import LineSink
 from crawlfleet.shared.errors import CrawlFailed
 from crawlfleet.shared.messages import Ack, AckState, Brief, ExchangeAnswer, ExchangeRequest, Hello, Kind, Welcome
 from crawlfleet.worker.lanes import Attempt
@@ -340,7 +341,9 @@ class Machine(World):
 
     def _open_sinks(self, power: bool) -> None:
         self.marks = FragileMarks(self.folder / MARKS, self.fuse, power=power)
-        self.sink = JsonLines(()).open(self.folder / ITEMS, self.marks.get(ITEMS), power=power)
+        sink = JsonLines(()).open(self.folder / ITEMS, self.marks.get(ITEMS), power=power)
+        assert isinstance(sink, LineSink)
+        self.sink = sink
         self.follower = Follower(self.store, {"items.jsonl": self.sink}, self.marks)
         self.follower.restore()
 

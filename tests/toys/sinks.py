@@ -16,9 +16,13 @@ from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.results.rows import flat_rows
 from crawlfleet.coordinator.sinks.line_sink import Lines
+from crawlfleet.coordinator.sinks.port import Rejected, RowRejected
 from crawlfleet.coordinator.sinks.registry import SinkEntry
+from crawlfleet.coordinator.sinks.rejected_sink import RejectedRows
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 
+NONE = SinkEntry(name=".none", place="tests.toys.sinks:NoPages")
+REJECTED_LINES = SinkEntry(name=".rejected", place="tests.toys.sinks:rejected_lines")
 LINES = SinkEntry(name=".tabs", place="tests.toys.sinks:TabLines")
 TABLE = SinkEntry(name=".table", place="tests.toys.sinks:TableKind", transactional=True)
 
@@ -32,10 +36,36 @@ class TabLines(Lines):
         super().__init__(columns)
         self.head = "\t".join(columns).encode() + b"\n"
 
-    def lines_of(self, result: Result) -> bytes:
-        return b"".join(
-            b"\t".join(_encode(row.get(column)) for column in self.columns) + b"\n" for row in flat_rows(result)
-        )
+    def line_of(self, row: dict[str, Any]) -> bytes:
+        return b"\t".join(_encode(row.get(column)) for column in self.columns) + b"\n"
+
+
+class PickyLines(Lines):
+    """JSON lines that take no row whose `n` is even (0: by a bug)."""
+
+    def line_of(self, row: dict[str, Any]) -> bytes:
+        if row["n"] and row["n"] % 2 == 0:
+            raise RowRejected(f"{row['n']} is even")
+        return b"%d\n" % (1 // row["n"])
+
+
+class NoLines(Lines):
+    """A kind that takes no row."""
+
+    def line_of(self, row: dict[str, Any]) -> bytes:
+        raise RowRejected(f"row {row['n']} is no good")
+
+
+class NoPages(Lines):
+    """A kind that takes no row either."""
+
+    def line_of(self, row: dict[str, Any]) -> bytes:
+        raise RowRejected(f"{row['url']} is no good")
+
+
+def rejected_lines(columns: tuple[str, ...]) -> RejectedRows:
+    """Return the kind of file that has every row, because no sink takes any."""
+    return RejectedRows({"none.txt": NoLines(columns)})
 
 
 class TableKind:
@@ -49,6 +79,9 @@ class TableKind:
 
     def rows_of(self, result: Result) -> list[bytes]:
         return _rows(result)
+
+    def rejects_of(self, result: Result) -> list[Rejected]:  # noqa: ARG002  it takes every row
+        return []
 
     def read(self, path: Path, *, whole: bool) -> Iterator[bytes]:  # noqa: ARG002  a transaction tears nothing
         if path.exists():

@@ -15,6 +15,7 @@ from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.coordinator.results.rows import columns_of
 from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.registry import entry_for
+from crawlfleet.coordinator.sinks.rejected_sink import REJECTED, RejectedRows
 from crawlfleet.shared.messages import Brief, ExchangeRequest, Hello, Kind, Lease, Outcome, Report, Row, ScopeSpec, Task
 from tests.policies import make_policy
 
@@ -63,11 +64,10 @@ class DurableCrawl:
         """Bring the sinks up to date."""
         marks = SqliteMarks(self.folder / MARKS, power=False)
         columns = columns_of({"sinks": self.sinks})
-        sinks = {
-            name: entry_for(name).made_for(columns).open(self.folder / name, marks.get(name), power=False)
-            for name in self.sinks
-        }
-        follower = Follower(self.store, sinks, marks)
+        kinds = {name: entry_for(name).made_for(columns) for name in self.sinks}
+        sinks = {name: kind.open(self.folder / name, marks.get(name), power=False) for name, kind in kinds.items()}
+        rejected = RejectedRows(kinds).open(self.folder / REJECTED, marks.get(REJECTED), power=False)
+        follower = Follower(self.store, sinks, marks, rejected)
         follower.restore()
         follower.start()
         follower.stop()

@@ -1,0 +1,136 @@
+"""The rows that a job's sinks reject, in a file of its own: `rejected.jsonl`, a JSON object a row.
+
+It is a sink like any other: it follows the committed log, from which it is determined, so that a crash loses and
+doubles no row. Its file is created when the first row is rejected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from crawlfleet.coordinator.core.rows import Result
+from crawlfleet.coordinator.frontier.port import Mark
+from crawlfleet.coordinator.sinks.line_file import LineFile
+from crawlfleet.coordinator.sinks.line_sink import Lines, LineSink
+from crawlfleet.coordinator.sinks.port import Rejected, SinkKind
+
+REJECTED = "rejected.jsonl"
+MAX_REASON_CHARS = 300
+MAX_REPR_CHARS = 10_000
+# So many sinks and reasons are named in the log.
+MAX_SAID = 20
+
+_encode = msgspec.json.Encoder().encode
+
+
+class RejectedRows(Lines):
+    """The kind of file that has what the sinks of a job reject, each sink by its name."""
+
+    def __init__(self, kinds: Mapping[str, SinkKind]) -> None:
+        super().__init__(())
+        self._kinds = kinds
+
+    def open(self, path: Path, mark: Mark | None, *, power: bool) -> RejectedSink:
+        """Open the file at its mark, if it exists."""
+        return RejectedSink(self, path, mark, power=power)
+
+    def all_of(self, result: Result) -> list[tuple[str, Rejected]]:
+        """Return the rejected rows of a result, each with the name of the sink."""
+        return [(name, each) for name, kind in self._kinds.items() for each in kind.rejects_of(result)]
+
+    def lines_of(self, result: Result) -> bytes:
+        """Return a line for each row that a sink rejects."""
+        return b"".join(_line_of(result, name, each) for name, each in self.all_of(result))
+
+    def rejects_of(self, result: Result) -> list[Rejected]:  # noqa: ARG002  what cannot be written is described
+        """Return nothing: it takes every row."""
+        return []
+
+
+class RejectedSink:
+    """The file of rejected rows, and how many it has."""
+
+    def __init__(self, kind: RejectedRows, path: Path, mark: Mark | None, *, power: bool) -> None:
+        self._kind = kind
+        self._path = path
+        self._power = power
+        self._mark = mark or Mark()
+        self._said: set[tuple[str, str]] = set()
+        self._sink: LineSink | None = None
+        self.rows = 0
+        if path.exists() or self._mark.size_bytes:
+            self._sink = self._open(mark)
+
+    @property
+    def mark(self) -> Mark:
+        """How far it is."""
+        return self._mark if self._sink is None else self._sink.mark
+
+    def restore(self, log: Iterator[Result], length: int) -> Mark:
+        """See the port."""
+        if self._sink is not None:
+            mark = self._sink.restore(log, length)
+            self.rows = sum(1 for _ in self._kind.read(self._path, whole=False))
+            return mark
+        self._mark = self._mark if self._mark.results <= length else Mark()
+        return self._mark
+
+    def write(self, results: Sequence[Result]) -> Mark:
+        """See the port."""
+        found = [(result, name, each) for result in results for name, each in self._kind.all_of(result)]
+        for result, name, each in found:
+            self._say(result, name, each)
+        self.rows += len(found)
+        if found and self._sink is None:
+            self._sink = self._open(self._mark)
+        if self._sink is not None:
+            return self._sink.write(results)
+        self._mark = msgspec.structs.replace(self._mark, results=self._mark.results + len(results))
+        return self._mark
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._sink is not None:
+            self._sink.close()
+
+    def _open(self, mark: Mark | None) -> LineSink:
+        return LineSink(self._kind, LineFile(self._path, mark, power=self._power))
+
+    def _say(self, result: Result, name: str, rejected: Rejected) -> None:
+        said = (name, _cut(rejected.reason))
+        if said in self._said or len(self._said) >= MAX_SAID:
+            return
+        self._said.add(said)
+        structlog.get_logger().warning(
+            "a sink cannot take a row: it is set aside",
+            sink=name,
+            url=result.url,
+            reason=said[1],
+            detail=f"all such rows are in {self._path}",
+        )
+
+
+def _line_of(result: Result, name: str, rejected: Rejected) -> bytes:
+    line = {"url": result.url, "item": rejected.row.get("item"), "sink": name, "reason": _cut(rejected.reason)}
+    try:
+        return _encode({**line, "row": rejected.row}) + b"\n"
+    except Exception:  # noqa: BLE001  what JSON has no form for is described
+        return _encode({**line, "row": _described(rejected.row)}) + b"\n"
+
+
+def _described(row: dict[str, Any]) -> str:
+    try:
+        text = repr(row)
+    except RecursionError:
+        text = "nested too deep to be shown"
+    return text[:MAX_REPR_CHARS].encode(errors="backslashreplace").decode()
+
+
+def _cut(reason: str) -> str:
+    text = " ".join(reason.split())[:MAX_REASON_CHARS]
+    return text.encode(errors="backslashreplace").decode()
