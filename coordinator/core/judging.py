@@ -25,7 +25,8 @@ from crawlfleet.shared.web.urls import LONGEST_URL_CHARS
 MAX_CONTENT_TYPE_CHARS = 200
 MAX_ADDRESS_CHARS = 64
 
-_SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
+# A float may not be finite: it is looked at.
+_SCALARS = frozenset({str, int, bool, bytes, type(None)})
 _WORD = re.compile(r"[A-Za-z0-9_]{1,64}")
 # Also what separates lines or turns the direction of writing: texts are shown in logs and terminals.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -85,7 +86,7 @@ def _oddity(report: Report) -> str:
 
 
 def _is_flat(value: Any) -> bool:
-    """Say whether a decoded value is a scalar, or a list of scalars: as most are."""
+    """Say whether a decoded value is a scalar that no check is for, or a list of such: as most are."""
     return type(value) in _SCALARS or (type(value) is list and _SCALARS.issuperset(map(type, value)))
 
 

@@ -33,7 +33,7 @@ class Held:
         name the place.
         """
         value = plain(value)
-        refuse_odd_parts(value, "value", VALUE_DEPTH, finite=True)
+        refuse_odd_parts(value, "value", VALUE_DEPTH)
         self._rows = (Row(item=VALUE_ITEM, index=0, fields={VALUE_ITEM: msgspec.Raw(payload.dumps(value))}),)
 
     def delivery(self, outcome: Outcome, reason: str, max_bytes: int) -> Delivery:

@@ -130,6 +130,7 @@ def test_a_hook_adds_outlinks_and_sees_the_fleet() -> None:
         ("def parse(page):\n    return {'a': [page]}", "the row['a'][0] is Page"),
         ("def parse(page):\n    return {'a': {'b': {1, 2}}}", "the row['a']['b'] is set"),
         ("import datetime\ndef parse(page):\n    return {'d': datetime.date(1, 1, 1)}", "the row['d'] is date"),
+        ("def parse(page):\n    return {'a': [float('nan')]}", "the row['a'][0] is nan: a number must be finite"),
         ("def parse(page):\n    return {'a': 2**64}", "the row['a'] is an int of more than 64 bits"),
         ("def parse(page):\n    return {'a': '\\ud800'}", "half a surrogate pair"),
         ("def parse(page):\n    return {'a': [0, {None: 1}]}", r"the row['a'][1] has the key None"),

@@ -5,6 +5,7 @@ No exception of the user's code may escape, and no value that cannot be sent may
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -104,6 +105,8 @@ def _why_refused(value: object, where: str, depth: int) -> str:
         return "" if value.isascii() or _is_unicode(value) else f"{where} holds half a surrogate pair"
     if isinstance(value, int) and not _INT_RANGE.start <= value < _INT_RANGE.stop:
         return f"{where} is an int of more than 64 bits"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{where} is {float.__float__(value)}: a number must be finite"
     if isinstance(value, _SCALARS):
         return ""
     if depth == 0:
