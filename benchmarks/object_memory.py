@@ -123,12 +123,12 @@ def measure(durability: str, make: Callable[[Calls, range], None], how_many: int
     """Return the resident megabytes before and after, and how many seconds it took."""
     with coordinator(durability, LEASE) as (pid, join), calls_to(join) as calls:
         make(calls, range(FIRST))
-        before_mb, began = _resident_mb(pid), time.perf_counter()
+        before_mb, began = resident_mb(pid), time.perf_counter()
         make(calls, range(FIRST, FIRST + how_many))
-        return before_mb, _resident_mb(pid), time.perf_counter() - began
+        return before_mb, resident_mb(pid), time.perf_counter() - began
 
 
-def _resident_mb(pid: int) -> float:
+def resident_mb(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return int(status.partition("VmRSS:")[2].split(maxsplit=1)[0]) / 1024
 

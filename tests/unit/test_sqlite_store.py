@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -275,6 +276,17 @@ def test_results_are_the_same_whether_they_are_still_in_memory_or_not(tmp_path: 
         for cursor in range(41):
             assert list(kept.read(cursor, 7)) == results[cursor : cursor + 7]
         kept.close()
+
+
+def test_threads_that_read_results_and_end_leave_no_open_file_behind(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path / FRONTIER)) as store:
+        store.commit(0.0)
+        assert store.result(b"none" * 4) is None
+        opened = len(list(Path("/dev/fd").iterdir()))
+        for _ in range(20):
+            with ThreadPoolExecutor(1) as thread:
+                assert thread.submit(store.result, b"none" * 4).result() is None
+        assert len(list(Path("/dev/fd").iterdir())) == opened
 
 
 def test_a_file_that_is_no_database_is_refused_with_what_to_do(tmp_path: Path) -> None:

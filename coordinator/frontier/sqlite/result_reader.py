@@ -1,10 +1,11 @@
-"""Reads committed results from any thread: the latest from memory, older ones over a connection for each thread."""
+"""Reads committed results from any thread: the latest from memory, older ones over connections of their own."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -22,8 +23,8 @@ class ResultReader:
 
     def __init__(self, path: Path) -> None:
         self._uri = f"{path.absolute().as_uri()}?mode=ro"
-        self._mine = threading.local()
-        self._all: list[sqlite3.Connection] = []
+        # As many as threads have ever read at the same time.
+        self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._recent: list[tuple[Result, int]] = []
         self._recent_by_ref: dict[bytes, Result] = {}
@@ -50,9 +51,9 @@ class ResultReader:
             first = cursor - (self.count - len(self._recent))
             if first >= 0:
                 return [result for result, _ in self._recent[first : first + limit]]
-        rows = self._db().execute(
-            "SELECT row FROM results WHERE seq > ? AND seq <= ? ORDER BY seq", (cursor, min(cursor + limit, self.count))
-        )
+        query = "SELECT row FROM results WHERE seq > ? AND seq <= ? ORDER BY seq"
+        with self._connection() as db:
+            rows = db.execute(query, (cursor, min(cursor + limit, self.count))).fetchall()
         return [_result(row) for (row,) in rows]
 
     def find(self, ref: bytes) -> Result | None:
@@ -61,12 +62,13 @@ class ResultReader:
         if recent is not None:
             return recent
         query = "SELECT row FROM results WHERE task = (SELECT id FROM tasks WHERE ref = ?)"
-        found = self._db().execute(query, (ref,)).fetchone()
+        with self._connection() as db:
+            found = db.execute(query, (ref,)).fetchone()
         return None if found is None else _result(found[0])
 
     def close(self) -> None:
         """Close all connections; no thread may read any more."""
-        for db in self._all:
+        for db in self._idle:
             db.close()
 
     def _forget_half(self) -> None:
@@ -79,9 +81,14 @@ class ResultReader:
             gone += 1
         del self._recent[:gone]
 
-    def _db(self) -> sqlite3.Connection:
-        db: sqlite3.Connection | None = getattr(self._mine, "db", None)
-        if db is None:
-            db = self._mine.db = sqlite3.connect(self._uri, uri=True, isolation_level=None, check_same_thread=False)
-            self._all.append(db)
-        return db
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """Lend an idle connection, or open one; a thread that ends leaves none behind."""
+        try:
+            db = self._idle.pop()
+        except IndexError:
+            db = sqlite3.connect(self._uri, uri=True, isolation_level=None, check_same_thread=False)
+        try:
+            yield db
+        finally:
+            self._idle.append(db)
