@@ -85,7 +85,7 @@ class Reason(StrEnum):
     FAILED = "failed", "A worker of your own called `task_failed` without a reason."
     ABANDONED = "abandoned", "A worker of your own ended, or raised an error, while it held the page."
     ODD_REASON = "odd_reason", "A worker of your own gave a reason that is no word; the detail has it."
-    OTHER = "other", "Retries for any reason beyond the first hundred different ones."
+    OTHER = "other", "Any reason of a worker of your own beyond the first hundred different ones; the detail has it."
 
 
 # The answer of a rule that may refuse: the reason, or the empty string if it does not.

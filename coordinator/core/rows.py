@@ -361,6 +361,8 @@ class LedgerRow(StoreRow, frozen=True, kw_only=True):
     bytes_received: int = 0
     retried: dict[str, int] = {}
     robots_waits: RobotsWaits = RobotsWaits()
+    #: The reasons of programs' own that have a number in the summary: see `words`.
+    words: tuple[str, ...] = ()
 
     @property
     def key(self) -> int:

@@ -22,6 +22,7 @@ from crawlfleet.coordinator.core import (
     retry,
     robots,
     sitemaps,
+    words,
 )
 from crawlfleet.coordinator.core.admission import Link, awaken_host
 from crawlfleet.coordinator.core.changes import Accepted, Recorded, Start, TaskEvent
@@ -71,7 +72,7 @@ def take(turn: Turn, session: str, reports: Sequence[Report]) -> tuple[Ack, ...]
 
 def _judged(turn: Turn, report: Report) -> Report:
     task = turn.tasks[report.ref]
-    return report if task is None else judging.judged(report, task.kind, turn.policy)
+    return report if task is None else words.counted(turn, judging.judged(report, task.kind, turn.policy))
 
 
 def ack_if_ignored(turn: Turn, session: str, report: Report) -> AckState | None:
