@@ -18,12 +18,15 @@ class FetchEntry(Entry, frozen=True, kw_only=True):
 
     An engine that `prepares_sessions` is also called with the hook's `session`, or None. With `many_at_once` the
     fetcher fetches many pages at once in one thread. `fetches` is how many pages a worker fetches at once by default.
+    An engine that `takes_addresses` has them from the resolver of its process (`worker.fetch.names`), which resolves
+    names before a fetch begins; any other one looks names up itself.
     """
 
     kind = "fetch engine"
 
     many_at_once: bool = False
     prepares_sessions: bool = False
+    takes_addresses: bool = False
     fetches: int = 16
 
 
@@ -39,6 +42,7 @@ FETCH_ENGINES = table(
         place="crawlfleet.worker.fetch.curl_multi:CurlFetcher",
         package="pycurl",
         many_at_once=True,
+        takes_addresses=True,
         fetches=256,
     ),
     FetchEntry(
@@ -46,6 +50,7 @@ FETCH_ENGINES = table(
         place="crawlfleet.worker.fetch.requests_pool:RequestsFetcher",
         package="requests",
         prepares_sessions=True,
+        takes_addresses=True,
     ),
 )
 PARSE_ENGINES = table(

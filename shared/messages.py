@@ -220,8 +220,9 @@ class Hello(Message, frozen=True, kw_only=True):
 class FetchSpec(Message, frozen=True, kw_only=True):
     """How to fetch: engine, time and size limits, what to send.
 
-    All times count from the start of a fetch. `types` are the content types of the pages that are read, None for
-    all. `ca_pem` contains certificates of authorities that are trusted in addition to the usual ones.
+    `dns_timeout_s` is for the name of the host; the other times count from when it is resolved. `types` are the content
+    types of the pages that are read, None for all. `ca_pem` contains certificates of authorities that are trusted in
+    addition to the usual ones.
     """
 
     engine: str = AUTO
@@ -233,6 +234,7 @@ class FetchSpec(Message, frozen=True, kw_only=True):
     connect_timeout_s: Seconds = 10.0
     first_byte_timeout_s: Seconds = 20.0
     ca_pem: str = ""
+    dns_timeout_s: Seconds = 10.0
 
 
 class FieldRule(Message, frozen=True, kw_only=True):

@@ -22,7 +22,8 @@ class Reason(StrEnum):
         return reason
 
     DESCRIPTORS = "no_descriptors", "The worker had no file descriptor left; the attempt does not count."
-    DNS = "dns", "The host name has no address."
+    DNS_FAILED = "dns_failed", "The host name has no address, or the name server refuses to tell it."
+    DNS_TIMEOUT = "dns_timeout", "Time ran out before the host name was resolved."
     CONNECT = "connect", "The server cannot be reached at its address."
     TIMEOUT_CONNECT = "timeout_connect", "Time ran out before there was a connection."
     TLS = "tls", "The TLS handshake failed."

@@ -1,7 +1,7 @@
 """The agenda: which tasks may start here and when (see `worker.lanes`), for the many threads of a worker.
 
-It adds a clock and a lock to the lanes, and wakes threads that wait for them; it decides nothing itself. All times are
-seconds of one monotonic clock.
+It adds a clock, a lock and a resolver of names to the lanes, and wakes threads that wait for them; it decides nothing
+itself. All times are seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from crawlfleet.shared.messages import Lease, TaskKey
+from crawlfleet.worker.fetch.port import Name, Resolver
 from crawlfleet.worker.lanes import Attempt, Lanes, News
 
 
@@ -28,6 +29,7 @@ class Agenda:
         self._lanes = Lanes()
         self._changed = threading.Condition()
         self._on_change: Callable[[], None] = lambda: None
+        self._names: Resolver | None = None
         self._leader: object | None = None
         self.closed = False
 
@@ -59,11 +61,18 @@ class Agenda:
             now = self._clock()
             while len(attempts) < most and (attempt := self._lanes.pop_ready(now)) is not None:
                 attempts.append(attempt)
+            self._look_up()
             next_at = self._lanes.next_at()
             low = bool(attempts) and self.waiting - self.deferred < self.low_mark
         if low:
             self._on_low()
         return attempts, None if next_at is None else max(0.0, next_at - now)
+
+    def resolve_by(self, names: Resolver) -> None:
+        """Start no task from now on before the name of its host is resolved; it takes no thread while it waits."""
+        with self._changed:
+            self._names = names
+            self._lanes.known = names.known
 
     def listen(self, on_change: Callable[[], None]) -> None:
         """Set a function to call whenever a task may have come, and at the end. Any thread may call it."""
@@ -122,7 +131,7 @@ class Agenda:
 
     @property
     def deferred(self) -> int:
-        """How many of the waiting tasks belong to spaced hosts, and so mostly wait for a time."""
+        """How many of the waiting tasks belong to spaced hosts, or wait for a name, and so mostly wait for a time."""
         return self._lanes.deferred
 
     @property
@@ -134,6 +143,7 @@ class Agenda:
         while not self.closed:
             now = self._clock()
             attempt = self._lanes.pop_ready(now)
+            self._look_up()
             if attempt is not None:
                 return attempt
             if give_up_at is not None and now >= give_up_at:
@@ -153,6 +163,17 @@ class Agenda:
         self._changed.wait(None if wake_at is None else max(0.0, wake_at - now))
         if self._leader is me:
             self._leader = None
+
+    def _look_up(self) -> None:
+        if self._names is not None:
+            for host in self._lanes.take_unnamed():
+                self._names.ask(host, self._named)
+
+    def _named(self, host: str, name: Name) -> None:
+        with self._changed:
+            self._lanes.named(host, name, self._clock())
+            self._hand_over()
+        self._on_change()
 
     def _hand_over(self) -> None:
         """The next start may have moved: wake a thread that becomes the leader."""

@@ -160,6 +160,8 @@ def run_worker(
     )
     extractor = Extractor(brief, parse=parse, fleet=SharedObjects.of_worker(objects))
     engine = _open_engine(brief)
+    if engine.names is not None:
+        session.agenda.resolve_by(engine.names)
     fetches = _affordable(options.fetches or engine.fetches, arguments.index)
     pool = Pool(
         session=session,

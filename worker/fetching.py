@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.agenda import Agenda
-from crawlfleet.worker.fetch.port import Fetched, Fetcher, ManyFetcher
+from crawlfleet.worker.fetch.port import Fetched, Fetcher, ManyFetcher, unresolved
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.pipeline import enough_bytes
 
@@ -85,7 +85,7 @@ class FetchThreads(Fetching):
 
     def _fetch(self, fetcher: Fetcher, attempt: Attempt) -> None:
         try:
-            fetched = fetcher.fetch(attempt.task.url, enough_bytes(attempt.task))
+            fetched = without_address(attempt) or fetcher.fetch(attempt.task.url, enough_bytes(attempt.task))
         except Exception as error:  # noqa: BLE001  top of a thread: a bug costs one attempt
             self._agenda.done(attempt)
             self._on_bug(attempt, error)
@@ -132,11 +132,17 @@ class FetchLoop(Fetching):
             while True:
                 pause_s = self._paused_until - time.monotonic()
                 attempts, next_in_s = self._agenda.start_ready(self._room() if pause_s <= 0 else 0)
+                nowhere = [(attempt, failed) for attempt in attempts if (failed := without_address(attempt))]
                 for attempt in attempts:
-                    self._begin(attempt)
-                if self._agenda.closed and not self._running:
+                    if attempt.name is None or not attempt.name.reason:
+                        self._begin(attempt)
+                if self._agenda.closed and not (self._running or nowhere):
                     return
-                self._hand_on(self._fetcher.wait(next_in_s if pause_s <= 0 else pause_s))
+                self._hand_on(nowhere)
+                timeout_s = 0.0 if nowhere else next_in_s
+                ended = self._fetcher.wait(timeout_s if pause_s <= 0 else pause_s)
+                self._running -= len(ended)
+                self._hand_on(ended)
         finally:
             self._fetcher.close()
 
@@ -160,7 +166,6 @@ class FetchLoop(Fetching):
     def _hand_on(self, ended: list[tuple[Attempt, Fetched]]) -> None:
         if not ended:
             return
-        self._running -= len(ended)
         made = [(attempt, fetched) for attempt, fetched in ended if fetched.reason != Reason.DESCRIPTORS]
         self._most = min(self._wanted, self._most + 1)
         if len(made) < len(ended):
@@ -172,6 +177,13 @@ class FetchLoop(Fetching):
         self._agenda.done(*(attempt for attempt, _ in made))
         for attempt, fetched in made:
             self.pages.put(FetchedPage(attempt, fetched))
+
+
+def without_address(attempt: Attempt) -> Fetched | None:
+    """Return how an attempt ends whose host's name has no address; None if it can be made."""
+    if attempt.name is None or not attempt.name.reason:
+        return None
+    return unresolved(attempt.task.url, attempt.name)
 
 
 def start_later(role: str, number: int, work: Callable[[int], None], on_death: OnDeath) -> tuple[threading.Thread, ...]:

@@ -3,14 +3,15 @@
 They decide when a task may start here. Each host has a lane: tasks in order of arrival, a number of slots, a spacing
 between starts. The lanes are in a heap by the time at which their first task may start, so that thousands of waiting
 hosts cost nothing. A task never starts under an ended lease. Politeness is not decided here: slots, spacing and
-earliest starts come with the leases. Pure: `now` is a parameter, in seconds of one monotonic clock.
+earliest starts come with the leases. A lane whose host's name is not known waits for that, and nothing of it starts.
+Pure: `now` is a parameter, in seconds of one monotonic clock.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from math import inf
@@ -19,6 +20,7 @@ from typing import NamedTuple
 import msgspec
 
 from crawlfleet.shared.messages import Lease, Task, TaskKey
+from crawlfleet.worker.fetch.port import Name, host_of
 
 # A spaced host is remembered for longer than starts are granted ahead, so that its gap is known.
 KEPT_S = 10.0
@@ -27,7 +29,8 @@ KEPT_S = 10.0
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One start of one task, under its lease.
 
-    `gap_s` is the time since the last start on the host, if the host is spaced and the start is remembered.
+    `gap_s` is the time since the last start on the host, if the host is spaced and the start is remembered. `name` is
+    what is known about the host's name, None if the engine looks it up; the lane waited for it for `lookup_s`.
     """
 
     lease_id: int
@@ -35,6 +38,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     task: Task
     started_at: float
     gap_s: float | None = None
+    name: Name | None = None
+    lookup_s: float = 0.0
 
     @property
     def key(self) -> TaskKey:
@@ -52,20 +57,22 @@ class News(NamedTuple):
     overdue: tuple[TaskKey, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Waiting:
+    """A task; it is `deferred` if its host is spaced, or waits for its name: it mostly waits for a time."""
+
     lease_id: int
     task: Task
     earliest_at: float
     spacing_s: float
+    deferred: bool
 
 
 @dataclass(slots=True, eq=False)
 class _Holding:
-    """A lease: when it ends, whether its host is spaced, and which of its tasks have not started."""
+    """A lease: when it ends, and which of its tasks have not started."""
 
     until: float
-    spaced: bool
     waiting: dict[bytes, _Waiting] = field(default_factory=dict)
 
 
@@ -73,7 +80,8 @@ class _Holding:
 class _Lane:
     """One host. `ticket` is the number of the lane's only valid entry in the heap (0: none), `due_at` its time.
 
-    An empty lane is remembered until `kept_until`.
+    An empty lane is remembered until `kept_until`. While it waits for the name `unnamed`, since `unnamed_at`, it has no
+    entry. The answer is `name`, until the next task starts, which is told about the wait.
     """
 
     host: str
@@ -84,12 +92,20 @@ class _Lane:
     waiting: deque[_Waiting] = field(default_factory=deque)
     ticket: int = 0
     due_at: float = 0.0
+    unnamed: str = ""
+    unnamed_at: float = 0.0
+    name: tuple[str, Name] | None = None
+    lookup_s: float = 0.0
 
 
 class Lanes:
-    """All lanes, and the leases of their tasks."""
+    """All lanes, and the leases of their tasks.
 
-    def __init__(self) -> None:
+    `known` says what is known about a name. Without it no lane waits for one.
+    """
+
+    def __init__(self, known: Callable[[str], Name | None] | None = None) -> None:
+        self.known = known
         self.waiting = 0
         self.deferred = 0
         self.running = 0
@@ -99,6 +115,8 @@ class Lanes:
         self._tickets = count(1)
         self._started: list[TaskKey] = []
         self._overdue: list[TaskKey] = []
+        self._unnamed: dict[str, list[_Lane]] = {}
+        self._to_look_up: list[str] = []
 
     def add(self, lease: Lease, received_at: float, until: float) -> None:
         """Add a lease that ends at `until`. Its slots apply to the host from now on, its spacing to its own tasks."""
@@ -106,13 +124,15 @@ class Lanes:
         if lane is None:
             lane = self._lanes[lease.host] = _Lane(lease.host)
         lane.slots = lease.slots
-        holding = self._leases.setdefault(lease.id, _Holding(until, lease.spacing_s > 0))
+        holding = self._leases.setdefault(lease.id, _Holding(until))
+        deferred = lease.spacing_s > 0 or bool(lane.unnamed)
         holding.until = max(holding.until, until)
         for task in lease.tasks:
-            waiting = _Waiting(lease.id, task, received_at + task.start_after_s, lease.spacing_s)
+            waiting = _Waiting(lease.id, task, received_at + task.start_after_s, lease.spacing_s, deferred)
             holding.waiting[task.ref] = waiting
             lane.waiting.append(waiting)
-        self._count(holding, len(lease.tasks))
+        self.waiting += len(lease.tasks)
+        self.deferred += len(lease.tasks) * deferred
         self._schedule(lane)
 
     def pop_ready(self, now: float) -> Attempt | None:
@@ -162,7 +182,8 @@ class Lanes:
             holding = self._leases.pop(lease_id, None)
             if holding is not None:
                 dropped.extend(TaskKey(lease_id, ref) for ref in holding.waiting)
-                self._count(holding, -len(holding.waiting))
+                for waiting in holding.waiting.values():
+                    self._uncount(waiting)
         return tuple(dropped)
 
     def renew(self, lease_ids: Iterable[int], until: float) -> None:
@@ -186,26 +207,76 @@ class Lanes:
         self._started, self._overdue = [], []
         return news
 
+    def take_unnamed(self) -> list[str]:
+        """Return and forget the names that lanes have begun to wait for since the last call."""
+        names, self._to_look_up = self._to_look_up, []
+        return names
+
+    def named(self, host: str, name: Name, now: float) -> None:
+        """Let the lanes that wait for a name go on, whether or not it has an address."""
+        for lane in self._unnamed.pop(host, ()):
+            lane.unnamed, lane.name, lane.lookup_s = "", (host, name), now - lane.unnamed_at
+            self._defer(lane)
+            self._schedule(lane)
+
     def _start(self, lane: _Lane, now: float) -> Attempt | None:
         if not lane.waiting or _due_at(lane) > now:
             return None
+        name = None
+        if self.known is not None:
+            name = self._name_of(lane, host_of(lane.waiting[0].task.url), self.known, now)
+            if name is None:
+                return None
         head = lane.waiting.popleft()
         self._retire(head)
+        lookup_s, lane.lookup_s = lane.lookup_s, 0.0
         lane.running += 1
         self.running += 1
         gap_s = now - lane.last_start_at if head.spacing_s and lane.last_start_at > -inf else None
         lane.last_start_at = now
         lane.kept_until = now + head.spacing_s + KEPT_S if head.spacing_s else now
         self._started.append(TaskKey(head.lease_id, head.task.ref))
-        return Attempt(lease_id=head.lease_id, host=lane.host, task=head.task, started_at=now, gap_s=gap_s)
+        return Attempt(
+            lease_id=head.lease_id,
+            host=lane.host,
+            task=head.task,
+            started_at=now,
+            gap_s=gap_s,
+            name=name,
+            lookup_s=lookup_s,
+        )
+
+    def _name_of(self, lane: _Lane, host: str, known: Callable[[str], Name | None], now: float) -> Name | None:
+        """Return what is known about the name of a lane's first task; otherwise the lane waits for it from now on."""
+        answer, lane.name = lane.name, None
+        name = answer[1] if answer is not None and answer[0] == host else known(host)
+        if name is None:
+            lane.unnamed, lane.unnamed_at = host, now
+            if host not in self._unnamed:
+                self._to_look_up.append(host)
+            self._unnamed.setdefault(host, []).append(lane)
+            self._defer(lane)
+        return name
+
+    def _defer(self, lane: _Lane) -> None:
+        """Count the tasks of a lane that begins to wait for a name, or ends."""
+        for waiting in lane.waiting:
+            if self._is_known(waiting):
+                deferred = waiting.spacing_s > 0 or bool(lane.unnamed)
+                self.deferred += deferred - waiting.deferred
+                waiting.deferred = deferred
+
+    def _is_known(self, waiting: _Waiting) -> bool:
+        """Say whether a task was not dropped."""
+        holding = self._leases.get(waiting.lease_id)
+        return holding is not None and holding.waiting.get(waiting.task.ref) is waiting
 
     def _clear_head(self, lane: _Lane, now: float) -> None:
         """Remove dropped and overdue tasks from the front of a lane."""
         while lane.waiting:
             head = lane.waiting[0]
-            holding = self._leases.get(head.lease_id)
-            known = holding is not None and holding.waiting.get(head.task.ref) is head
-            if holding is not None and known and now < holding.until:
+            known = self._is_known(head)
+            if known and now < self._leases[head.lease_id].until:
                 return
             lane.waiting.popleft()
             if known:
@@ -218,16 +289,15 @@ class Lanes:
         del holding.waiting[waiting.task.ref]
         if not holding.waiting:
             del self._leases[waiting.lease_id]
-        self._count(holding, -1)
+        self._uncount(waiting)
 
-    def _count(self, holding: _Holding, more: int) -> None:
-        self.waiting += more
-        if holding.spaced:
-            self.deferred += more
+    def _uncount(self, waiting: _Waiting) -> None:
+        self.waiting -= 1
+        self.deferred -= waiting.deferred
 
     def _schedule(self, lane: _Lane) -> None:
         """Put a lane into the heap if it waits only for a time; an empty one waits for its removal."""
-        if lane.running >= lane.slots or (lane.running and not lane.waiting):
+        if lane.unnamed or lane.running >= lane.slots or (lane.running and not lane.waiting):
             lane.ticket = 0
             return
         due_at = _due_at(lane) if lane.waiting else lane.kept_until

@@ -154,6 +154,7 @@ def _outline(attempt: Attempt, fetched: Fetched) -> Report:
         outcome=Outcome.HTTP_ERROR,
         status=fetched.status,
         elapsed_s=fetched.elapsed_s,
+        lookup_s=attempt.lookup_s,
         size_bytes=len(fetched.body),
         address=fetched.remote_address,
         content_type=printable(content_type[:MAX_CONTENT_TYPE_CHARS]),

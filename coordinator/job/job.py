@@ -136,6 +136,7 @@ class FetchRules(Section):
 
     engine: Annotated[str, one_of(lambda: names(FETCH_ENGINES.values()))] = _FETCH.engine
     timeout_s: Timeout = _FETCH.timeout_s
+    dns_timeout_s: Timeout = _FETCH.dns_timeout_s
     connect_timeout_s: Timeout = _FETCH.connect_timeout_s
     first_byte_timeout_s: Timeout = _FETCH.first_byte_timeout_s
     retries: Annotated[int, within(0, 20)] = _FETCH.retries

@@ -76,6 +76,8 @@ IMPORTERS: dict[str, set[str]] = {  # libraries that more than one module may im
         "crawlfleet.worker.extract.lexbor_tree",
         "crawlfleet.worker.extract.page",
     },
+    # A handle of libcurl sets its own options; the engine drives many of them.
+    "pycurl": {"crawlfleet.worker.fetch.curl_handle", "crawlfleet.worker.fetch.curl_multi"},
     # urllib3 waits for ever and hides cut heads; what it must not do is changed in its connection classes.
     "urllib3": {"crawlfleet.worker.fetch.connection", "crawlfleet.worker.fetch.requests_pool"},
 }

@@ -362,7 +362,7 @@ def test_a_closed_port_is_reported(fetcher: Fetcher) -> None:
 
 
 def test_a_name_that_cannot_be_is_reported(fetcher: Fetcher) -> None:
-    assert fetcher.fetch(f"http://{'a' * 70}.invalid/").reason == "dns"
+    assert fetcher.fetch(f"http://{'a' * 70}.invalid/").reason == "dns_failed"
 
 
 def test_plain_http_on_a_tls_port_is_reported(fetcher: Fetcher) -> None:

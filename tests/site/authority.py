@@ -27,12 +27,13 @@ class Authority:
         )
         self.pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
 
-    def sign(self, path: Path, address: str = "127.0.0.1", until: datetime | None = None) -> Path:
-        """Write a certificate for an address, and its key, to a file."""
+    def sign(self, path: Path, address: str = "127.0.0.1", until: datetime | None = None, name: str = "") -> Path:
+        """Write a certificate for an address, or a name, and its key, to a file."""
         key = ec.generate_private_key(ec.SECP256R1())
+        named = x509.DNSName(name) if name else x509.IPAddress(IPv4Address(address))
         certificate = (
             self._builder(_name(address), key, until or _START + timedelta(days=36_500))
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(address))]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([named]), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )

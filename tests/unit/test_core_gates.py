@@ -191,7 +191,9 @@ def test_pages_wait_while_robots_txt_cannot_be_had_and_are_fetched_once_it_can()
     assert all_of(crawl.ask()) == [SEED]
 
 
-@pytest.mark.parametrize(("status", "reason"), [(500, "http_500"), (501, "http_501"), (429, "http_429"), (0, "dns")])
+@pytest.mark.parametrize(
+    ("status", "reason"), [(500, "http_500"), (501, "http_501"), (429, "http_429"), (0, "dns_failed")]
+)
 def test_looks_come_with_growing_pauses_until_the_wait_is_over(status: int, reason: str) -> None:
     crawl = CoreCrawl(retries=1, robots_wait_s=3_600.0, adaptive=False)
     crawl.hello("s")
@@ -336,10 +338,10 @@ def test_the_ledger_tells_for_whom_pages_wait_and_who_was_given_up() -> None:
         if task.url == ROBOTS:
             crawl.settle(lease, task, body=OPEN)
         else:
-            crawl.settle(lease, task, outcome=Outcome.NETWORK_ERROR, reason="dns")
+            crawl.settle(lease, task, outcome=Outcome.NETWORK_ERROR, reason="dns_failed")
     waits = crawl.store.ledger().robots_waits
     assert (waits.waiting, waits.waiting_for) == (0, ())
-    assert (waits.given_up, waits.given_up_on) == (1, (("http://b.test", "dns"),))
+    assert (waits.given_up, waits.given_up_on) == (1, (("http://b.test", "dns_failed"),))
 
 
 # The delay that it asks for

@@ -42,7 +42,10 @@ def test_a_page_that_wants_no_rows_is_done_and_counted_as_such() -> None:
 
 
 NETWORK_REASONS = {
-    **dict.fromkeys(("dns", "connect", "timeout_connect", "timeout_first_byte", "timeout_total", "reset"), True),
+    **dict.fromkeys(
+        ("dns_failed", "dns_timeout", "connect", "timeout_connect", "timeout_first_byte", "timeout_total", "reset"),
+        True,
+    ),
     **dict.fromkeys(("tls", "tls_expired", "tls_untrusted", "tls_wrong_host"), True),
     **dict.fromkeys(("head_truncated", "body_truncated", "bad_status_line", "bad_header", "bad_framing"), True),
     **dict.fromkeys(("bad_encoding",), True),

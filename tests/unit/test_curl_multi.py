@@ -12,9 +12,10 @@ from contextlib import closing
 import pytest
 
 from crawlfleet.shared.messages import FetchSpec, Outcome
-from crawlfleet.worker.fetch import curl_multi
+from crawlfleet.worker.fetch import curl_handle, curl_multi
 from crawlfleet.worker.fetch.curl_answer import first_status
-from crawlfleet.worker.fetch.curl_multi import CurlFetcher, _Handle
+from crawlfleet.worker.fetch.curl_handle import Handle
+from crawlfleet.worker.fetch.curl_multi import CurlFetcher
 from tests.site.hostile_site import HostileSite
 
 PATIENCE_S = 10.0
@@ -127,10 +128,10 @@ def test_a_handle_that_rests_keeps_nothing_of_its_last_page(fetcher: CurlFetcher
     assert (handle.blocks, handle.lines, handle.mark) == ([], [], None)
 
 
-@pytest.mark.skipif(not curl_multi._BOUNDS_DECODED, reason="this libcurl does not count what is decoded")
+@pytest.mark.skipif(not curl_handle.BOUNDS_DECODED, reason="this libcurl does not count what is decoded")
 def test_no_python_runs_for_a_block_of_a_page(site: HostileSite, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks: list[bytes] = []
-    monkeypatch.setattr(_Handle, "write", lambda _, block: blocks.append(block))
+    monkeypatch.setattr(Handle, "write", lambda _, block: blocks.append(block))
     with closing(CurlFetcher(FetchSpec(max_size_bytes=LIMIT))) as fetcher:
         assert len(fetcher.fetch(site.origin + "/interim-long").body) == 90_000
         assert blocks == []
@@ -146,8 +147,8 @@ def test_a_libcurl_that_does_not_count_what_is_decoded_bounds_bodies_all_the_sam
     site: HostileSite, monkeypatch: pytest.MonkeyPatch, path: str, limit: int
 ) -> None:
     fetched = []
-    for counts in (False, curl_multi._BOUNDS_DECODED):
-        monkeypatch.setattr(curl_multi, "_BOUNDS_DECODED", counts)
+    for counts in (False, curl_handle.BOUNDS_DECODED):
+        monkeypatch.setattr(curl_handle, "BOUNDS_DECODED", counts)
         with closing(CurlFetcher(FetchSpec(max_size_bytes=limit))) as fetcher:
             fetched.append(fetcher.fetch(site.origin + path))
     old, new = ((one.status, one.body, one.failure, one.reason, one.detail, one.truncated) for one in fetched)

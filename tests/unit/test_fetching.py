@@ -14,9 +14,9 @@ from crawlfleet.shared.engines import FETCH_ENGINES
 from crawlfleet.shared.messages import FetchSpec, Kind, Lease, Outcome, Task
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.agenda import Agenda
-from crawlfleet.worker.fetch.port import Fetched
+from crawlfleet.worker.fetch.port import Fetched, Name
 from crawlfleet.worker.fetch.registry import engine_for
-from crawlfleet.worker.fetching import FetchedPage, FetchLoop
+from crawlfleet.worker.fetching import FetchedPage, FetchLoop, FetchThreads
 from crawlfleet.worker.lanes import Attempt
 from tests.site.hostile_site import HostileSite
 
@@ -63,6 +63,17 @@ class GivenFetcher:
         self.closed.set()
 
 
+class GivenNames:
+    def __init__(self, name: Name) -> None:
+        self._name = name
+
+    def known(self, _host: str) -> Name | None:
+        return self._name
+
+    def ask(self, _host: str, _on_name: object) -> None:
+        raise NotImplementedError
+
+
 class Bench:
     def __init__(self, most: int, pages_between: int) -> None:
         self.agenda = Agenda()
@@ -77,6 +88,10 @@ class Bench:
             lambda attempt, _: self.bugs.put(attempt),
             self.deaths.put,
         )
+
+    def know(self, name: Name) -> None:
+        """Let the agenda know one answer for all names."""
+        self.agenda.resolve_by(GivenNames(name))
 
     def add(self, *names: str, lease: int = 1) -> None:
         tasks = tuple(Task(ref=name.encode(), kind=Kind.PAGE, url=f"http://a/{name}", depth=5) for name in names)
@@ -167,6 +182,52 @@ def test_attempts_without_a_descriptor_go_back_and_fewer_are_begun_until_others_
         assert bench.fetcher.begun.empty()
         bench.fetcher.end(*following)
         bench.fetcher.end(*bench.begun(2))
+
+
+NOWHERE = Name((), Reason.DNS_FAILED, "there is no such name")
+
+
+def test_pages_whose_name_has_no_address_take_no_slot_and_end_with_its_reason() -> None:
+    with running(most=1) as bench:
+        bench.add("a")
+        first = bench.begun(1)
+        bench.know(NOWHERE)
+        bench.fetcher.end(*first)
+        assert bench.take() is not None
+        bench.add(*"bcd", lease=2)
+        pages = [bench.take() for _ in "bcd"]
+        assert [(page.fetched.failure, page.fetched.reason) for page in pages if page] == [
+            (Outcome.NETWORK_ERROR, "dns_failed")
+        ] * 3
+        assert bench.fetcher.begun.empty()
+
+
+def test_a_name_that_was_not_looked_up_for_want_of_descriptors_sends_its_page_back() -> None:
+    with running() as bench:
+        bench.know(Name((), Reason.DESCRIPTORS, "it cannot be looked up"))
+        bench.add("a")
+        while not (overdue := bench.agenda.take_news().overdue):
+            time.sleep(0.001)
+        assert [key.ref for key in overdue] == [b"a"]
+        bench.know(Name(("127.0.0.1",)))
+        bench.add("b", lease=2)
+        bench.fetcher.end(*bench.begun(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [(NOWHERE, "dns_failed"), (Name((), Reason.DNS_TIMEOUT, "no answer"), "dns_timeout")]
+)
+def test_a_thread_makes_no_attempt_without_an_address(name: Name, reason: str) -> None:
+    fetcher, agenda = GivenFetcher(), Agenda()
+    agenda.resolve_by(GivenNames(name))
+    threads = FetchThreads(agenda, lambda: fetcher, 2, 4, lambda *_: None, lambda _: None)
+    agenda.add(Lease(id=1, host="a", tasks=(Task(ref=b"a", kind=Kind.PAGE, url="http://a/", depth=0),)), 0.0, FAR)
+    threads.start()
+    page = threads.pages.get(timeout=PATIENCE_S)
+    agenda.close()
+    assert threads.join(time.monotonic() + PATIENCE_S)
+    assert page is not None
+    assert (page.fetched.reason, page.fetched.detail) == (reason, name.detail)
 
 
 def test_what_ends_the_thread_is_reported() -> None:

@@ -108,9 +108,16 @@ def test_types_are_asked_of_pages_alone() -> None:
 
 
 def test_a_failed_fetch_is_reported_as_the_fetcher_names_it() -> None:
-    fetched = Fetched(url=PAGE.url, failure=Outcome.NETWORK_ERROR, reason="dns", detail="no such host")
+    fetched = Fetched(url=PAGE.url, failure=Outcome.NETWORK_ERROR, reason="dns_failed", detail="no such host")
     report = settle(fetched)
-    assert (report.outcome, report.reason, report.detail) == (Outcome.NETWORK_ERROR, "dns", "no such host")
+    assert (report.outcome, report.reason, report.detail) == (Outcome.NETWORK_ERROR, "dns_failed", "no such host")
+
+
+def test_a_report_tells_how_long_the_name_took() -> None:
+    waited = replace(attempt(PAGE), lookup_s=2.5)
+    pipeline = Pipeline(extractor=GivenExtractor(Extracted()), max_report_bytes=1 << 20)
+    for fetched in (Fetched(url=PAGE.url, status=200), Fetched(url=PAGE.url, failure=Outcome.NETWORK_ERROR)):
+        assert pipeline.settle(waited, fetched).report.lookup_s == 2.5
 
 
 def test_a_report_tells_the_address_that_was_connected_to() -> None:

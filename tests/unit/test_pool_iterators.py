@@ -104,7 +104,7 @@ def test_a_list_is_consumed_no_further_than_the_window(coordinator: FakeCoordina
 
 def _large(url: str) -> list[Any]:
     if "fails" in url:
-        raise PageFailed(url, "dns")
+        raise PageFailed(url, "dns_failed")
     return [{"text": url * 500}]  # some 1,500 bytes in the messages of these tests
 
 
@@ -138,7 +138,7 @@ def test_failures_are_kept_beyond_the_bound() -> None:
             kinds.append(next(pages).url)
         except PageFailed as failure:
             kinds.append(failure.reason)
-    assert kinds == ["1", "dns", "2", "dns", "3"]
+    assert kinds == ["1", "dns_failed", "2", "dns_failed", "3"]
     assert coordinator.asked_urls().count("fails") == 2
 
 

@@ -23,7 +23,7 @@ OUTCOMES |= {Reason.REPORT_TOO_LARGE: Outcome.REPORT_TOO_LARGE, Reason.INTERNAL_
 DECIDED = {Reason.POISON, Reason.NOINDEX, Reason.REDIRECT_LOOP, Reason.TOO_MANY_REDIRECTS}
 # Words that name other things, too: keys of jobs, parts of addresses, directives of pages.
 COMMON = {"connect", "tls", "reset", "host", "include", "exclude", "length", "depth", "robots", "failed", "other"}
-COMMON |= {"dns", "content_type", "noindex"}
+COMMON |= {"content_type", "noindex"}
 EXEMPT = {
     "reasons.py",
     "messages.py",  # an outcome may have the name of a reason

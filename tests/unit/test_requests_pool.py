@@ -11,6 +11,7 @@ import requests
 from crawlfleet.shared.messages import FetchSpec, Outcome
 from crawlfleet.worker.fetch import requests_pool
 from crawlfleet.worker.fetch.connection import Limits, Watch, WatchedHTTP, WatchedHTTPS, open_connection
+from crawlfleet.worker.fetch.names import of_process
 from crawlfleet.worker.fetch.requests_pool import RequestsFetcher
 from tests.site.hostile_site import HostileSite
 
@@ -68,7 +69,7 @@ def test_the_connection_that_was_used_longest_ago_is_closed(
     ],
 )
 def test_an_origin_names_host_and_port(origin: str, host: str, port: int, kind: type) -> None:
-    connection = open_connection(origin, Watch(Limits(connect_s=1.0, first_byte_s=1.0, total_s=1.0)))
+    connection = open_connection(origin, Watch(Limits(connect_s=1.0, first_byte_s=1.0, total_s=1.0)), of_process())
     assert (connection.host, connection.port, type(connection)) == (host, port, kind)
 
 

@@ -125,7 +125,7 @@ def test_a_known_page_that_waits_moves_forward(turns: Turns, state: Any) -> None
 
 @pytest.mark.parametrize(
     "known",
-    [page("1", **FETCHED), page("1", state=FAILED, reason="dns"), page("1", state=DROPPED, reason="robots")],
+    [page("1", **FETCHED), page("1", state=FAILED, reason="dns_failed"), page("1", state=DROPPED, reason="robots")],
     ids=["done", "failed", "dropped"],
 )
 def test_a_settled_page_stays_as_it_is(turns: Turns, known: TaskRow) -> None:
@@ -410,7 +410,7 @@ def test_an_unwanted_page_is_not_tried_again(turns: Turns, how: str) -> None:
     if how == "lost":
         leases.lose(turn, held, started=())
     else:
-        settle.take(turn, "s", [report(task, outcome=Outcome.NETWORK_ERROR, status=0, reason="dns")])
+        settle.take(turn, "s", [report(task, outcome=Outcome.NETWORK_ERROR, status=0, reason="dns_failed")])
     row = turn.tasks[task.ref]
     assert row is not None
     assert (row.state, row.reason, turn.ledger.pages_reserved) == (DROPPED, "cancelled", 0)

@@ -175,7 +175,7 @@ def test_while_rules_are_known_nobody_waits(turns: Turns) -> None:
 
 
 def test_five_origins_that_wait_are_named_and_all_are_counted(turns: Turns) -> None:
-    five = RobotsWaits(5, tuple((f"http://{number}.test", "dns") for number in range(5)))
+    five = RobotsWaits(5, tuple((f"http://{number}.test", "dns_failed") for number in range(5)))
     turn = turns(TASK, WAITING, FREE, numbers(robots_waits=five))
     gates.look_failed(turn, TASK, report(TASK, **DOWN))
     assert changes(turn, LedgerRow) == [put(numbers(robots_waits=five), robots_waits=five.but(waiting=6))]
@@ -262,7 +262,7 @@ def closed(sent: Report | str, turns: Turns, row: OriginRow, **ledger: Any) -> l
 
 @pytest.mark.parametrize("sent", [report(OVER, **DOWN), "connect"], ids=["a report", "a loss"])
 def test_an_origin_whose_robots_txt_cannot_be_had_is_closed_for_a_day(turns: Turns, sent: Report | str) -> None:
-    failing = origin(gate=Gate.WAITING, failing_since=1.0, failed_looks=2, why="dns")
+    failing = origin(gate=Gate.WAITING, failing_since=1.0, failed_looks=2, why="dns_failed")
     shut = {"gate": Gate.DISALLOW, "expires_at": DAY_S + 5.0, "failing_since": None, "failed_looks": 0}
     assert closed(sent, turns, failing, robots_waits=waits(waiting=1)) == [
         put(failing, **shut, why="connect"),
@@ -271,7 +271,7 @@ def test_an_origin_whose_robots_txt_cannot_be_had_is_closed_for_a_day(turns: Tur
 
 
 def test_an_origin_that_was_closed_is_closed_again_and_counted_once(turns: Turns) -> None:
-    shut = origin(gate=Gate.DISALLOW, rechecking=True, why="dns")
+    shut = origin(gate=Gate.DISALLOW, rechecking=True, why="dns_failed")
     again = {"rechecking": False, "expires_at": DAY_S + 5.0, "why": "connect"}
     assert closed("connect", turns, shut) == [put(shut, **again)]
 

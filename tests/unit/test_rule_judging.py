@@ -63,7 +63,7 @@ def test_a_location_counts_for_a_redirect_only_and_is_no_longer_than_an_address_
     assert judged(sent(**moved, location="http://a.test/" + "x" * 10_000), Kind.PAGE, POLICY).location == ""
 
 
-@pytest.mark.parametrize(("reason", "kept"), [("noindex", "noindex"), ("dns", ""), ("mine", ""), ("\n", "")])
+@pytest.mark.parametrize(("reason", "kept"), [("noindex", "noindex"), ("dns_failed", ""), ("mine", ""), ("\n", "")])
 def test_a_page_that_was_fetched_has_no_reason_but_noindex(reason: str, kept: str) -> None:
     assert judged(sent(outcome=Outcome.FETCHED, reason=reason), Kind.PAGE, POLICY).reason == kept
 

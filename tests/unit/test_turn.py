@@ -168,16 +168,16 @@ def test_a_row_that_was_put_is_seen_and_several_successors_are_one(turns: Turns)
 def test_a_new_row_is_its_first_version_whatever_became_of_it_in_the_turn(turns: Turns) -> None:
     turn = turns(host())
     turn.put(succeed(origin()))
-    turn.put(succeed(existing(turn.origins[ORIGIN]), why="dns"))
+    turn.put(succeed(existing(turn.origins[ORIGIN]), why="dns_failed"))
     turn.put(succeed(host(), origins=(ORIGIN,)))
-    assert turn.batch() == [put(host(), origins=(ORIGIN,)), new(origin(why="dns"))]
+    assert turn.batch() == [put(host(), origins=(ORIGIN,)), new(origin(why="dns_failed"))]
 
 
 def test_events_come_first_in_their_order_and_then_rows_by_kind_and_the_ledger(turns: Turns) -> None:
     mine = host(origins=(ORIGIN,), ready_at=0.0)
     turn = turns(ONE, mine, origin(), numbers(pages_reserved=1))
     turn.put(succeed(turn.ledger, next_lease=4))
-    turn.put(succeed(origin(), why="dns"))
+    turn.put(succeed(origin(), why="dns_failed"))
     turn.put(succeed(mine, holders=held_by(3)))
     note = Accepted(ref=ONE.ref, lease=2, outlinks=b"")
     turn.note(note)
@@ -188,7 +188,7 @@ def test_events_come_first_in_their_order_and_then_rows_by_kind_and_the_ledger(t
         moved(TaskEvent.GRANTED, ONE, **GRANTED),
         new(lease(3, ONE)),
         put(mine, holders=held_by(3)),
-        put(origin(), why="dns"),
+        put(origin(), why="dns_failed"),
         put(numbers(pages_reserved=1), next_lease=4),
     ]
 

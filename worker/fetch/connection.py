@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import http.client
 import io
-import queue
 import re
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -26,7 +24,8 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.fetch import authorities, head
-from crawlfleet.worker.fetch.port import Headers
+from crawlfleet.worker.fetch.names import Names
+from crawlfleet.worker.fetch.port import Headers, Name
 
 MAX_CHUNK_LINE_BYTES = 4096
 BUFFER_BYTES = 16 * 1024
@@ -196,28 +195,43 @@ class StrictResponse(http.client.HTTPResponse):
         return line
 
 
+class Unresolved(OSError):
+    """The name of a host has no address."""
+
+    def __init__(self, name: Name) -> None:
+        super().__init__(name.detail)
+        self.reason = name.reason
+
+
 class WatchedHTTP(HTTPConnection):
     """A connection with a watch, a strict response and bounded dialling."""
 
-    def __init__(self, host: str, port: int, watch: Watch, **tls: Any) -> None:
+    def __init__(self, host: str, port: int, watch: Watch, names: Names, **tls: Any) -> None:
         super().__init__(host.strip("[]"), port=port, **tls)
         self.watch = watch
+        self._names = names
         self.remote_address = ""
         self._dial_to = (host.strip("[]"), port)
         self.response_class = partial(StrictResponse, watch=watch)  # type: ignore[assignment]  # called, never subclassed
 
     def _new_conn(self) -> socket.socket:
-        """Connect to the first address that answers, all within the watch; `connect` of urllib3 calls this."""
-        problem: OSError = OSError("the name has no address")
-        for family, kind, protocol, _, address in resolve(*self._dial_to, self.watch):
-            sock = socket.socket(family, kind, protocol)
+        """Connect to the first address that answers, all within the watch; `connect` of urllib3 calls this.
+
+        The watch begins again once the name is resolved, which has a time limit of its own.
+        """
+        host, port = self._dial_to
+        name = self._names.resolve(host)
+        problem: OSError = Unresolved(name)
+        self.watch.start()
+        for address in name.addresses:
+            sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
             try:
                 sock.settimeout(self.watch.left_s())
-                sock.connect(address)
+                sock.connect((address, port))
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 # The TLS handshake that may follow runs under this timeout as a whole.
                 sock.settimeout(self.watch.left_s())
-                self.remote_address = str(address[0])
+                self.remote_address = address
                 return sock
             except OSError as error:
                 sock.close()
@@ -227,28 +241,6 @@ class WatchedHTTP(HTTPConnection):
 
 class WatchedHTTPS(WatchedHTTP, HTTPSConnection):
     """The same over TLS; the certificate is verified against the trusted authorities."""
-
-
-def resolve(host: str, port: int, watch: Watch) -> list[tuple[Any, ...]]:
-    """Look up a name within the watch: in a thread, since the system's resolver has no time limit."""
-    if ":" in host or host.rpartition(".")[2].isdigit():  # an address
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    answers: queue.SimpleQueue[list[tuple[Any, ...]] | OSError | UnicodeError] = queue.SimpleQueue()
-
-    def look_up() -> None:
-        try:
-            answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as error:
-            answers.put(error)
-
-    threading.Thread(target=look_up, name="resolver", daemon=True).start()
-    try:
-        answer = answers.get(timeout=watch.left_s())
-    except queue.Empty:
-        raise TimeoutError("the name was not resolved in time") from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
 
 
 @cache
@@ -265,12 +257,12 @@ def tls_context(ca_pem: str) -> ssl.SSLContext:
     return context
 
 
-def open_connection(origin: str, watch: Watch, ca_pem: str = "") -> WatchedHTTP:
+def open_connection(origin: str, watch: Watch, names: Names, ca_pem: str = "") -> WatchedHTTP:
     """Create a connection, not yet dialled, to a canonical origin: `scheme://host[:port]`."""
     scheme, _, authority = origin.partition("://")
     host, colon, port = authority.rpartition(":")
     if not colon or port.endswith("]"):
         host, port = authority, ""
     if scheme == "https":
-        return WatchedHTTPS(host, int(port or 443), watch, ssl_context=tls_context(ca_pem))
-    return WatchedHTTP(host, int(port or 80), watch)
+        return WatchedHTTPS(host, int(port or 443), watch, names, ssl_context=tls_context(ca_pem))
+    return WatchedHTTP(host, int(port or 80), watch, names)

@@ -22,8 +22,8 @@ TOO_LONG = 63
 # CURLcode (curl/curl.h) to reason; `_BY_TEXT` refines it.
 _REASONS = {
     1: Reason.BAD_STATUS_LINE,  # UNSUPPORTED_PROTOCOL: HTTP/0.9, or another version
-    3: Reason.DNS,  # URL_MALFORMAT: a host that libcurl rejects
-    6: Reason.DNS,  # COULDNT_RESOLVE_HOST
+    3: Reason.DNS_FAILED,  # URL_MALFORMAT: a host that libcurl rejects
+    6: Reason.DNS_FAILED,  # COULDNT_RESOLVE_HOST: it was given no address
     7: Reason.CONNECT,  # COULDNT_CONNECT
     8: Reason.BAD_FRAMING,  # WEIRD_SERVER_REPLY
     16: Reason.BAD_FRAMING,  # HTTP2

@@ -2,17 +2,16 @@
 
 libcurl says which sockets it waits for and until when. They are in one epoll, together with an eventfd by which other
 threads wake this one. (`CurlMulti.select` would spin once a descriptor passes 1,023.) Handles are reused: only options
-that differ between requests are set again. libcurl caches connections, TLS sessions and addresses.
+that differ between requests are set again. libcurl caches connections and TLS sessions. It is given the addresses of a
+host, so that it looks no name up, and starts no thread for that.
 
 It must not follow redirects, keep cookies, read the environment or decide anything about retries of a task.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
-import socket
 import threading
 import time
 from collections import deque
@@ -31,15 +30,21 @@ from crawlfleet.worker.fetch.curl_answer import (
     TOO_LONG,
     WRITE_ERROR,
     Head,
-    first_status,
     read_head,
     reason_of,
 )
+from crawlfleet.worker.fetch.curl_handle import ADDRESSES_KEPT_S, Handle
 from crawlfleet.worker.fetch.head import BrokenAnswer
-from crawlfleet.worker.fetch.port import SPARE_BYTES, Fetched, Headers, request_headers
+from crawlfleet.worker.fetch.names import of_process
+from crawlfleet.worker.fetch.port import (
+    Fetched,
+    Headers,
+    host_of,
+    request_headers,
+    unresolved,
+)
 
 MAX_IDLE_CONNECTIONS = 512
-ADDRESS_KEPT_S = 300
 BUFFER_BYTES = 128 * 1024
 EVENTS_AT_ONCE = 256
 
@@ -49,109 +54,13 @@ _EPOLL = {
     pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
 }
 _NO_HEAD = Head(0, Headers())
-_NOT_CONNECTED = frozenset({Reason.DNS, Reason.CONNECT, Reason.DESCRIPTORS})
-_PERHAPS_OURS = frozenset({Reason.DNS, Reason.TLS, Reason.INTERNAL_ERROR})
-# From 8.20 on libcurl also bounds the decoded size of a body, so that its blocks need not be checked here.
-_BOUNDS_DECODED = pycurl.version_info()[2] >= 0x081400
-
-
-class _Handle:
-    """One easy handle, and its current exchange."""
-
-    __slots__ = (
-        "blocks",
-        "bounded",
-        "curl",
-        "keep",
-        "lacked_descriptor",
-        "left",
-        "lines",
-        "mark",
-        "opened",
-        "origin",
-        "started_at",
-        "url",
-    )
-
-    def __init__(self, curl: Any) -> None:
-        self.curl = curl
-        self.lacked_descriptor = False
-        self.opened: socket.socket | None = None
-        self.lines: list[bytes] = []
-        self.blocks: list[bytes] = []
-        self.origin = ""
-        self.bounded: bool | None = None
-        self.mark: object = None
-
-    def begin(self, url: str, keep: int | None, limit: int, mark: object) -> None:
-        """Begin an exchange. libcurl bounds the size of the body approximately; where it cannot, `write` does."""
-        self.url = url
-        self.keep = keep
-        self.left = limit
-        self.mark = mark
-        self.lacked_descriptor = False
-        self.started_at = time.monotonic()
-        bounded = _BOUNDS_DECODED and keep is None
-        if bounded is not self.bounded:
-            self.bounded = bounded
-            self.curl.setopt(pycurl.WRITEFUNCTION, self.blocks.append if bounded else self.write)
-        # A body that is longer in transit cannot be short enough once decoded: it is not read at all.
-        self.curl.setopt(pycurl.MAXFILESIZE_LARGE, limit + limit // 8 + 4096 if keep is None else 0)
-
-    def open_socket(self, _purpose: int, address: Any) -> Any:
-        """Open a socket for libcurl, which would not tell a lack of descriptors from a server that is down.
-
-        pycurl duplicates the socket, which may fail too: unless `take_socket` is called, that counts as the lack.
-        """
-        self._close_opened()
-        try:
-            self.opened = socket.socket(address.family, address.socktype, address.protocol)
-        except OSError as error:
-            self.lacked_descriptor = error.errno in descriptors.EXHAUSTED
-            return pycurl.SOCKET_BAD
-        self.lacked_descriptor = True
-        return self.opened
-
-    def take_socket(self, descriptor: int, _purpose: int) -> int:
-        """Keep the duplicate of an opened socket from programs that a hook may start."""
-        self._close_opened()
-        self.lacked_descriptor = False
-        fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
-        return int(pycurl.SOCKOPT_OK)
-
-    def is_too_long(self, status: int) -> bool:
-        """Say whether a complete body exceeds the limit; `write`, where in use, would have noticed."""
-        limit = self.left if 200 <= status <= 299 else SPARE_BYTES
-        return bool(self.bounded) and sum(map(len, self.blocks)) > limit
-
-    def forget(self) -> None:
-        """Free the data of the last exchange: the next may be far off."""
-        self.mark = None
-        self.lines.clear()
-        self.blocks.clear()
-        self._close_opened()
-
-    def _close_opened(self) -> None:
-        if self.opened is not None:
-            self.opened.close()
-            self.opened = None
-
-    def write(self, block: bytes) -> int | None:
-        """Take a decoded block of the body; libcurl ends the exchange unless this returns None."""
-        if not self.blocks and not 200 <= first_status(self.lines) <= 299:
-            self.left, self.keep = SPARE_BYTES, None
-        self.left -= len(block)
-        if self.left >= 0:
-            self.blocks.append(block)
-            return None
-        if self.keep is not None:
-            self.blocks.append(block[: self.left])
-        return -1
+_NOT_CONNECTED = frozenset({Reason.DNS_FAILED, Reason.CONNECT, Reason.DESCRIPTORS})
+_PERHAPS_OURS = frozenset({Reason.DNS_FAILED, Reason.TLS, Reason.INTERNAL_ERROR})
 
 
 class _Deadline(NamedTuple):
     at: float
-    handle: _Handle
+    handle: Handle
     mark: object
 
 
@@ -160,6 +69,7 @@ class CurlFetcher:
 
     def __init__(self, spec: FetchSpec) -> None:
         self._spec = spec
+        self._names = of_process(spec.dns_timeout_s)
         self._first_byte_s = spec.first_byte_timeout_s if spec.first_byte_timeout_s < spec.timeout_s else None
         self._fields = [f"{name}: {value}" if value else f"{name};" for name, value in request_headers(spec).items()]
         self._authorities = AuthoritiesFile(spec.ca_pem)
@@ -176,13 +86,16 @@ class CurlFetcher:
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._bell_lock = threading.Lock()
         self._epoll.register(self._bell, select.EPOLLIN)
-        self._idle: list[_Handle] = []
-        self._running: dict[Any, _Handle] = {}
+        self._idle: list[Handle] = []
+        self._running: dict[Any, Handle] = {}
         self._unheard: deque[_Deadline] = deque()
         self._ended: list[tuple[Any, Fetched]] = []
 
     def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:
         """GET one canonical URL and wait for it; see the port."""
+        name = self._names.resolve(host_of(url))
+        if name.reason:
+            return unresolved(url, name)
         mark = object()
         self.start(url, keep_bytes, mark)
         while True:
@@ -192,14 +105,16 @@ class CurlFetcher:
 
     def start(self, url: str, keep_bytes: int | None, mark: Any) -> None:
         """Begin to GET a canonical URL; see the port."""
+        name = self._names.usable(host_of(url))
+        if name.reason:
+            self._ended.append((mark, unresolved(url, name)))
+            self.wake()
+            return
         handle = self._idle.pop() if self._idle else self._new_handle()
         limit = self._spec.max_size_bytes if keep_bytes is None else keep_bytes
         handle.begin(url, keep_bytes, limit, mark)
         slash = url.index("/", 8)
-        origin = url[: slash + 1]
-        if origin != handle.origin:
-            handle.origin = origin
-            handle.curl.setopt(pycurl.URL, origin)
+        handle.go_to(url[: slash + 1], name.addresses)
         handle.curl.setopt(pycurl.REQUEST_TARGET, url[slash:])
         self._multi.add_handle(handle.curl)
         self._running[handle.curl] = handle
@@ -236,10 +151,10 @@ class CurlFetcher:
             self._bell = -1
         self._authorities.close()
 
-    def _new_handle(self) -> _Handle:
+    def _new_handle(self) -> Handle:
         """Create a handle with the options that are the same for every request."""
         spec, curl = self._spec, pycurl.Curl()
-        handle = _Handle(curl)
+        handle = Handle(curl)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         curl.setopt(pycurl.PROXY, "")
         curl.setopt(pycurl.NOSIGNAL, 1)
@@ -249,7 +164,7 @@ class CurlFetcher:
         curl.setopt(pycurl.CAINFO, self._authorities.path)
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, round(min(spec.connect_timeout_s, spec.timeout_s) * 1000))
         curl.setopt(pycurl.TIMEOUT_MS, round(spec.timeout_s * 1000))
-        curl.setopt(pycurl.DNS_CACHE_TIMEOUT, ADDRESS_KEPT_S)
+        curl.setopt(pycurl.DNS_CACHE_TIMEOUT, ADDRESSES_KEPT_S)
         curl.setopt(pycurl.BUFFERSIZE, BUFFER_BYTES)
         curl.setopt(pycurl.HEADERFUNCTION, handle.lines.append)
         curl.setopt(pycurl.OPENSOCKETFUNCTION, handle.open_socket)
@@ -327,7 +242,7 @@ class CurlFetcher:
         handle.forget()
         self._idle.append(handle)
 
-    def _fetched(self, handle: _Handle, code: int, text: str) -> Fetched:
+    def _fetched(self, handle: Handle, code: int, text: str) -> Fetched:
         elapsed_s = time.monotonic() - handle.started_at
         address = handle.curl.getinfo(pycurl.PRIMARY_IP)
         truncated = code == WRITE_ERROR and handle.keep is not None
@@ -367,7 +282,7 @@ class CurlFetcher:
 
 
 def _failure(
-    handle: _Handle, head: Head, reason: Reason, detail: str, elapsed_s: float = 0.0, address: str = ""
+    handle: Handle, head: Head, reason: Reason, detail: str, elapsed_s: float = 0.0, address: str = ""
 ) -> Fetched:
     outcome = Outcome.TOO_LARGE if reason is Reason.BODY_TOO_LARGE else Outcome.NETWORK_ERROR
     return Fetched(

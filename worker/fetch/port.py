@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -80,6 +80,28 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     truncated: bool = False
 
 
+class Name(NamedTuple):
+    """What is known about a host name: its addresses, the best one first, or a reason why there are none.
+
+    `kept_until` is until when it may be used, by the monotonic clock.
+    """
+
+    addresses: tuple[str, ...]
+    reason: str = ""
+    detail: str = ""
+    kept_until: float = 0.0
+
+
+class Resolver(Protocol):
+    """Resolves names. Any thread may call it; it does not block."""
+
+    def known(self, host: str, /) -> Name | None:
+        """Return what is known about a name now; of an address, itself."""
+
+    def ask(self, host: str, on_name: Callable[[str, Name], None], /) -> None:
+        """Look a name up, and pass the answer to a function, which another thread calls."""
+
+
 class Fetcher(Protocol):
     """An engine with its connections, used by one thread."""
 
@@ -109,11 +131,15 @@ class ManyFetcher(Fetcher, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FetchEngine:
-    """An engine configured for a job. `open` returns a `ManyFetcher` if `many_at_once`, else a `Fetcher`."""
+    """An engine configured for a job. `open` returns a `ManyFetcher` if `many_at_once`, else a `Fetcher`.
+
+    `names` resolves the names of hosts before an exchange with them begins; None if the engine does all that itself.
+    """
 
     open: Callable[[], Any]
     many_at_once: bool = False
     fetches: int = 16
+    names: Resolver | None = None
 
 
 # A hook's function that configures each `requests.Session` before its use.
@@ -130,3 +156,20 @@ def request_headers(spec: FetchSpec) -> dict[str, str]:
         headers[name] = value
     fixed = {"host", "accept-encoding", "content-length", "transfer-encoding", "connection"}
     return {name: value for name, value in headers.items() if name.lower() not in fixed}
+
+
+def unresolved(url: str, name: Name) -> Fetched:
+    """Return how the fetch of a page ends whose host has no address."""
+    return Fetched(url=url, failure=Outcome.NETWORK_ERROR, reason=name.reason, detail=name.detail)
+
+
+def host_of(url: str) -> str:
+    """Return the host of a canonical URL, without port and brackets: a name or an address."""
+    start = url.index("//") + 2
+    authority = url[start : url.index("/", start)]
+    return authority[1 : authority.index("]")] if authority.startswith("[") else authority.partition(":")[0]
+
+
+def is_address(host: str) -> bool:
+    """Say whether the host of a canonical URL is an address."""
+    return ":" in host or host.rpartition(".")[2].isdigit()

@@ -7,6 +7,7 @@ from functools import partial
 from crawlfleet.shared.engines import AUTO, FETCH_ENGINES, names, that_prepare_sessions
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import FetchSpec
+from crawlfleet.worker.fetch.names import of_process
 from crawlfleet.worker.fetch.port import FetchEngine, Fetcher, Prepare
 
 
@@ -26,7 +27,8 @@ def engine_for(spec: FetchSpec, prepare: Prepare | None = None) -> FetchEngine:
     others = [other.name for other in able if other is not entry]
     make = entry.load(f"set fetch.engine: {others[0]}" if others else "")
     arguments = (spec, prepare) if entry.prepares_sessions else (spec,)
-    return FetchEngine(partial(make, *arguments), entry.many_at_once, entry.fetches)
+    names_of = of_process(spec.dns_timeout_s) if entry.takes_addresses else None
+    return FetchEngine(partial(make, *arguments), entry.many_at_once, entry.fetches, names_of)
 
 
 def open_fetcher(spec: FetchSpec) -> Fetcher:

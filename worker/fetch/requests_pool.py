@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import socket
 import ssl
 import time
 from collections import OrderedDict
@@ -27,9 +26,18 @@ from crawlfleet.shared import descriptors
 from crawlfleet.shared.messages import FetchSpec, Outcome
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.urls import origin as origin_of
-from crawlfleet.worker.fetch.connection import Limits, Watch, open_connection
+from crawlfleet.worker.fetch.connection import Limits, Unresolved, Watch, open_connection
 from crawlfleet.worker.fetch.head import BrokenAnswer, codings
-from crawlfleet.worker.fetch.port import SPARE_BYTES, Fetched, Headers, Prepare, request_headers
+from crawlfleet.worker.fetch.names import of_process
+from crawlfleet.worker.fetch.port import (
+    SPARE_BYTES,
+    Fetched,
+    Headers,
+    Prepare,
+    host_of,
+    request_headers,
+    unresolved,
+)
 
 IDLE_CONNECTIONS = 32
 # So many threads share the descriptors that idle connections may take, unless a user wants more threads.
@@ -41,8 +49,6 @@ _DECODABLE = frozenset(_ACCEPT_ENCODING.split(",")) | {"x-gzip", "identity", "no
 
 # Maps the exceptions of libraries, by phase, to the reasons of reports; the first match counts.
 _CONNECT_REASONS: tuple[tuple[type[BaseException], Reason], ...] = (
-    (socket.gaierror, Reason.DNS),
-    (UnicodeError, Reason.DNS),  # a label too long for the resolver
     (TimeoutError, Reason.TIMEOUT_CONNECT),
     (ssl.SSLCertVerificationError, Reason.TLS_UNTRUSTED),
     (ssl.SSLError, Reason.TLS),
@@ -70,7 +76,7 @@ class _Failed(Exception):
     headers = Headers()
     remote_address = ""
 
-    def __init__(self, reason: Reason, detail: str, outcome: Outcome = Outcome.NETWORK_ERROR) -> None:
+    def __init__(self, reason: str, detail: str, outcome: Outcome = Outcome.NETWORK_ERROR) -> None:
         super().__init__(detail)
         self.reason, self.detail, self.outcome = reason, detail, outcome
 
@@ -102,6 +108,7 @@ class WatchedAdapter(HTTPAdapter):
         self._limits = Limits(spec.connect_timeout_s, spec.first_byte_timeout_s, spec.timeout_s)
         self._max_size_bytes = spec.max_size_bytes
         self._ca_pem = spec.ca_pem
+        self._names = of_process(spec.dns_timeout_s)
         self._idle: OrderedDict[str, Any] = OrderedDict()
         self._most_idle = descriptors.idle_connections_within(IDLE_CONNECTIONS * THREADS) // THREADS or 1
 
@@ -124,7 +131,7 @@ class WatchedAdapter(HTTPAdapter):
         return self._converse(origin, self._dial(origin, watch), request, keep_bytes)
 
     def _dial(self, origin: str, watch: Watch) -> Any:
-        connection = open_connection(origin, watch, self._ca_pem)
+        connection = open_connection(origin, watch, self._names, self._ca_pem)
         try:
             connection.connect()
             connection.watch.connected = True
@@ -242,6 +249,7 @@ class RequestsFetcher:
         self.session.trust_env = False
         self.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         self._adapter = WatchedAdapter(spec)
+        self._names = of_process(spec.dns_timeout_s)
         for adapter in self.session.adapters.values():
             adapter.close()
         self.session.mount("http://", self._adapter)
@@ -254,6 +262,9 @@ class RequestsFetcher:
 
     def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:
         """GET a canonical URL; see the port."""
+        name = self._names.resolve(host_of(url))
+        if name.reason:
+            return unresolved(url, name)
         started = time.monotonic()
         try:
             answer = self._adapter.exchange(_Request("GET", url, self._headers_for(url)), keep_bytes)
@@ -303,6 +314,8 @@ def _failure_of(error: Exception, reasons: tuple[tuple[type[BaseException], Reas
     seen: BaseException = error
     if isinstance(error, foreign.ProtocolError) and error.__cause__ is not None:
         seen = error.__cause__
+    if isinstance(seen, Unresolved):
+        return _Failed(seen.reason, str(seen))
     if _is_for_want_of_descriptors(seen):
         return _Failed(Reason.DESCRIPTORS, str(seen))
     for kind, reason in reasons:
@@ -314,10 +327,8 @@ def _failure_of(error: Exception, reasons: tuple[tuple[type[BaseException], Reas
 
 
 def _is_for_want_of_descriptors(error: BaseException) -> bool:
-    """Say whether an error came because no descriptor was left; a resolver then says that there is no such name."""
-    if isinstance(error, OSError) and error.errno in descriptors.EXHAUSTED:
-        return True
-    return isinstance(error, socket.gaierror) and descriptors.are_exhausted()
+    """Say whether an error came because no descriptor was left."""
+    return isinstance(error, OSError) and error.errno in descriptors.EXHAUSTED
 
 
 def _read_body(raw: HTTPResponse, headers: Headers, limit: int, is_enough: bool = False) -> tuple[bytes, bool]:
