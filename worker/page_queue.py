@@ -1,0 +1,87 @@
+"""The queue of fetched pages between fetching and the parse threads: hosts take turns.
+
+A host whose pages take long to parse, or come in large numbers, waits behind its own pages, and no other host does. The
+queue itself has no bound: the agenda starts nothing more of a host that has too much here (see `worker.flight`).
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from crawlfleet.worker.fetch.port import Fetched
+from crawlfleet.worker.lanes import Attempt
+
+
+class FetchedPage(NamedTuple):
+    """A fetched page on its way to a parse thread."""
+
+    attempt: Attempt
+    fetched: Fetched
+
+
+class PageQueue:
+    """Fetched pages by host. `None` is an end mark: it ends one parse thread once no page waits."""
+
+    def __init__(self, on_take: Callable[[FetchedPage], None] = lambda _: None) -> None:
+        """Call `on_take`, without the lock, for each page that a thread takes, in that thread."""
+        self._on_take = on_take
+        self._changed = threading.Condition()
+        # The hosts with pages, the next in turn first.
+        self._hosts: dict[str, deque[FetchedPage]] = {}
+        self._end_marks = 0
+
+    def put(self, page: FetchedPage | None) -> None:
+        """Add a page behind those of its host, or an end mark behind all."""
+        with self._changed:
+            if page is None:
+                self._end_marks += 1
+            else:
+                self._hosts.setdefault(page.attempt.host, deque()).append(page)
+            self._changed.notify()
+
+    def get(self, timeout: float | None = None) -> FetchedPage | None:
+        """Wait for a page of the host whose turn it is, or for an end mark.
+
+        Raise `queue.Empty` if there is neither within `timeout` seconds.
+        """
+        give_up_at = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while not self._hosts and not self._end_marks:
+                left_s = None if give_up_at is None else give_up_at - time.monotonic()
+                if left_s is not None and left_s <= 0:
+                    raise queue.Empty
+                self._changed.wait(left_s)
+            if not self._hosts:
+                self._end_marks -= 1
+                return None
+            page = self._take_turn()
+        self._on_take(page)
+        return page
+
+    def qsize(self) -> int:
+        """Return how many pages wait."""
+        with self._changed:
+            return sum(map(len, self._hosts.values()))
+
+    def empty(self) -> bool:
+        """Say whether no page waits."""
+        return not self._hosts
+
+    def waiting(self, host: str) -> tuple[int, int]:
+        """Return how many pages of a host wait, and the bytes of their bodies."""
+        with self._changed:
+            pages = self._hosts.get(host, ())
+            return len(pages), sum(len(page.fetched.body) for page in pages)
+
+    def _take_turn(self) -> FetchedPage:
+        host = next(iter(self._hosts))
+        pages = self._hosts.pop(host)
+        page = pages.popleft()
+        if pages:
+            self._hosts[host] = pages
+        return page
