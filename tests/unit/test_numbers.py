@@ -60,7 +60,7 @@ class StoreWithNumbers(MemoryStore):
 
 @pytest.fixture
 def numbers() -> Numbers:
-    return count(StoreWithNumbers(), job="job", elapsed_s=2.00049, robots_wait_s=60.0)
+    return count(StoreWithNumbers(), job="job", elapsed_s=2.00049, robots_wait_s=60.0, rows_rejected=7)
 
 
 def test_pages_are_counted_by_state_and_by_reason(numbers: Numbers) -> None:
