@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from crawlfleet.coordinator.core.changes import Change, Gone, Put, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.changes import Change, Flooded, Gone, Put, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.robots import url_of
 from crawlfleet.coordinator.core.rows import Gate, LeaseRow, OriginRow, TaskRow
 from crawlfleet.shared.messages import Kind
@@ -37,6 +37,8 @@ class Journal:
                     self._log.warning(
                         "lease lost", lease=lease.id, session=lease.session, host=lease.host, tasks=len(lease.refs)
                     )
+                case Flooded():
+                    self._note_flood(change)
                 case Put(row=OriginRow() as origin) if origin.why and not origin.rechecking:
                     self._note_origin(origin)
                 case Put(row=LeaseRow(version=1) as lease):
@@ -52,14 +54,31 @@ class Journal:
         elif change.event == TaskEvent.REFUSED and task.reason in _LIMITS:
             self._note_limit(task)
 
+    def _note_flood(self, flood: Flooded) -> None:
+        """Log that the links of a host begin to wait, once a host."""
+        if self._is_new(("flood", flood.host)):
+            self._log.warning(
+                "a host floods the crawl with links",
+                host=flood.host,
+                links_waiting=flood.links_waiting,
+                url=flood.url,
+                until="they are admitted, its other pages wait; other hosts go on",
+            )
+
     def _note_limit(self, task: TaskRow) -> None:
         """Log the first URL dropped by a limit: once a crawl, or once a host if the limit is the host's own."""
         key = (task.reason, task.host if task.reason in _HOST_LIMITS else "")
-        if key not in self._limits:
-            if len(self._limits) >= MAX_LIMITS_LOGGED:
-                self._limits.clear()
-            self._limits.add(key)
+        if self._is_new(key):
             self._log.warning("limit reached", reason=task.reason, url=task.url)
+
+    def _is_new(self, key: tuple[str, str]) -> bool:
+        """Say whether something is to be logged that is logged once."""
+        if key in self._limits:
+            return False
+        if len(self._limits) >= MAX_LIMITS_LOGGED:
+            self._limits.clear()
+        self._limits.add(key)
+        return True
 
     def _note_origin(self, origin: OriginRow) -> None:
         waits = origin.gate is Gate.WAITING

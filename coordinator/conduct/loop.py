@@ -38,6 +38,8 @@ class Answer(Protocol):
 Call = tuple[Callable[[float], Any], Answer]
 
 TICK_S = 0.1
+# While the service is behind, it is left to others for so long between two flushes.
+BREATH_S = 0.001
 _REFUSALS = (UsageError, Unreachable, CallFailed)
 
 
@@ -121,6 +123,8 @@ class Loop:
             self.serve(batch)
             self._on_commit()
             self._due_at = self._service.next_deadline() or math.inf
+            if self._service.is_behind:
+                self._due_at = min(self._due_at, self.now() + BREATH_S)
         except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it, and whoever calls later
             self.failure = failure = _as_failure(error)
             for _, answer in batch:

@@ -7,26 +7,28 @@ answer must not be sent before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
-from itertools import islice
 
 import msgspec
 
+from crawlfleet.coordinator.conduct.lease_messages import as_message
+from crawlfleet.coordinator.conduct.led_hosts import LedHosts
 from crawlfleet.coordinator.conduct.members import MAX_MEMBERS, Member, Members
 from crawlfleet.coordinator.conduct.pools import Pools
 from crawlfleet.coordinator.conduct.programs import Programs
 from crawlfleet.coordinator.conduct.seeding import Seeding
 from crawlfleet.coordinator.conduct.turns import OnChanges, Turns
 from crawlfleet.coordinator.conduct.waits import Waits
-from crawlfleet.coordinator.core import admission, asking, budget, leases, settle
+from crawlfleet.coordinator.core import admission, budget, leading_on, leads, leases, settle
 from crawlfleet.coordinator.core.admission import Link
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.granting import Asker, Grant, grant
+from crawlfleet.coordinator.core.latest_scope import scope_of
 from crawlfleet.coordinator.core.objects import calls
 from crawlfleet.coordinator.core.objects.rows import SessionRow
 from crawlfleet.coordinator.core.policy import Policy
-from crawlfleet.coordinator.core.rows import LeadOnRow, LeaseRow, TaskRow, TaskState
+from crawlfleet.coordinator.core.rows import LeaseRow, TaskRow, TaskState
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.coordinator.frontier.port import Frontier
 from crawlfleet.shared.errors import Unreachable, VersionError
@@ -40,7 +42,6 @@ from crawlfleet.shared.messages import (
     Kind,
     Lease,
     ScopeSpec,
-    Task,
     Welcome,
 )
 from crawlfleet.shared.objects import ObjectCall, ObjectReply, Woken
@@ -55,7 +56,7 @@ LONGEST_IDLE_S = 1.0
 # each.
 LOOKS_PER_S = 200
 HURRIED_IDLE_S = 0.01
-LED_ON_PER_FLUSH = 20
+LED_HOSTS_PER_FLUSH = 10
 
 EndLease = Callable[[Turn, LeaseRow, Collection[bytes]], None]
 
@@ -79,6 +80,10 @@ class Service:
         self._programs = Programs()
         self.seeding = Seeding.of((), (), self.urls)
         self._journal = journal
+        self._led = LedHosts(store)
+        self._room = leads.Room(policy.tuning)
+        # Somebody has called since the last flush, and is likely to call again.
+        self._is_busy = False
         self._turns = Turns(store, policy, self._note)
         self.pools = Pools(store, self._turns, policy, epoch, self._programs, self._check_member)
         self._has_to_rejudge = bool(store.ledger().scope_hosts)
@@ -103,7 +108,7 @@ class Service:
     @property
     def is_finished(self) -> bool:
         """Whether no program or seed is awaited, and every task is final for good: none waits, or must be judged."""
-        is_settled = self.open_tasks() == 0 and not self._has_to_rejudge and not self._store.resident(LeadOnRow)
+        is_settled = self.open_tasks() == 0 and not self._has_to_rejudge and not self._led
         return is_settled and self.seeding.is_over and not self.awaits_programs
 
     @property
@@ -155,7 +160,7 @@ class Service:
 
     def put(self, url: str, now: float) -> str:
         """Admit a canonical URL at depth 0; return the name of the rule that refuses it, if any."""
-        scope = admission.scope_of(self._policy.scope, self._store.ledger().scope_hosts)
+        scope = scope_of(self._policy.scope, self._store.ledger().scope_hosts)
         refusal = scope.refuses(url) if self.urls.is_canonical(url) else "not_canonical"
         if not refusal:
             self.admit([Link(url=url, depth=0)], now)
@@ -199,6 +204,7 @@ class Service:
         member = self._members.get(request.session)
         if member is None:
             return ExchangeAnswer(known=False, idle_s=0.0)
+        self._is_busy = True
         member.alive_until = now + self._policy.lease_s
         member.note_started(request.started)
         acks = self._settle(request, now)
@@ -221,19 +227,23 @@ class Service:
         )
 
     def flush(self, now: float) -> None:
-        """Take back what overdue sessions hold, drop what is beyond a spent budget, and commit."""
+        """Take back what overdue sessions hold, drop what is beyond a spent budget, lead on, and commit."""
         for member in self._members.overdue(now):
             self._lose_session(member.id, now)
         reason = budget.spent(self._store.ledger(), self._policy, now)
         if reason:
             self._turns.run(lambda turn: budget.drop(turn, self._store.waiting(DROPPED_PER_FLUSH), reason), now)
         self._rejudge(now)
-        reached = list(islice(self._store.resident(LeadOnRow), LED_ON_PER_FLUSH))
-        if reached:
-            self._turns.run(partial(asking.lead_on, pages=reached), now)
+        if hosts := self._led.first(LED_HOSTS_PER_FLUSH):
+            tuning = self._policy.tuning
+            most = tuning.links_aside if self._is_busy else tuning.links_per_portion
+            self._turns.run(partial(leading_on.lead_on, hosts=hosts, most=most), now)
+            self._led.went_on(hosts)
+        self._is_busy = False
         for ticket in self._waits.take_due(now):
             self._object_turns.run(partial(calls.expire, ticket=ticket), now)
         self._store.commit(now)
+        self._room = leads.Room(self._policy.tuning)
 
     def read_object(self, call: ObjectCall, now: float) -> ObjectReply:
         """Carry out a call that has no number: its method only reads. Raise as `call_object`."""
@@ -260,6 +270,11 @@ class Service:
         self.pools.are_over = self.is_finished
         return self.pools.are_over
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something to do in the next flush, even if nobody calls: links wait to be admitted."""
+        return bool(self._led)
+
     def next_deadline(self) -> float | None:
         """Return when the next call that waits gives up, in crawl time."""
         return self._waits.next_deadline()
@@ -270,6 +285,7 @@ class Service:
 
     def _note(self, changes: Sequence[Change]) -> None:
         self._journal(changes)
+        self._led.note(changes)
         self.pools.note(changes)
 
     def _end_program(self, session: str, now: float) -> None:
@@ -281,7 +297,7 @@ class Service:
         joined = self._store.ledger().scope_hosts
         acks: tuple[Ack, ...] = ()
         if request.reports:
-            acks = self._turns.run(lambda turn: settle.take(turn, request.session, request.reports), now)
+            acks = self._turns.run(lambda turn: settle.take(turn, request.session, request.reports, self._room), now)
         if self._store.ledger().scope_hosts is not joined:
             self._has_to_rejudge = True
         self._rejudge(now)
@@ -289,7 +305,7 @@ class Service:
 
     def _rejudge(self, now: float) -> None:
         """Judge pages refused for their host again, once, when nothing else is left and hosts have joined the scope."""
-        if self._has_to_rejudge and self.open_tasks() == 0:
+        if self._has_to_rejudge and not self._led and self.open_tasks() == 0:
             self._has_to_rejudge = False
             if self._store.verdicts().get((TaskState.DROPPED, Reason.HOST)):
                 self.reconsider(now, frozenset({Reason.HOST}))
@@ -348,12 +364,12 @@ class Service:
         return sum(count for (_, each), count in self._store.counts().items() if each is state)
 
     def _scope(self) -> ScopeSpec:
-        return admission.scope_of(self._policy.scope, self._store.ledger().scope_hosts).spec
+        return scope_of(self._policy.scope, self._store.ledger().scope_hosts).spec
 
     def _as_messages(self, granted: Sequence[LeaseRow], now: float) -> tuple[Lease, ...]:
         """Return leases as messages, with starts relative to now."""
         rows = self._store.rows(TaskRow, [ref for lease in granted for ref in lease.refs]) if granted else {}
-        return tuple(_as_message(lease, rows, now, self._policy) for lease in granted)
+        return tuple(as_message(lease, rows, now, self._policy) for lease in granted)
 
     def _idle_s(self, now: float) -> float:
         """Return how long a worker without reports may wait until something may be due."""
@@ -374,20 +390,3 @@ def _carry_out(turn: Turn, call: ObjectCall) -> ObjectReply:
         return calls.call(turn, call)
     except Exception as error:
         raise CallFailed(f"{call.kind[:64]}.{call.method[:64]} failed") from error
-
-
-def _as_message(lease: LeaseRow, rows: Mapping[bytes, TaskRow], now: float, policy: Policy) -> Lease:
-    starts = dict(lease.starts)
-    tasks = tuple(
-        Task(
-            ref=ref,
-            kind=rows[ref].kind,
-            url=rows[ref].url,
-            depth=rows[ref].depth,
-            attempt=rows[ref].attempt,
-            start_after_s=max(0.0, starts[ref] - now),
-            leads_on=rows[ref].kind is not Kind.PAGE or not admission.is_beyond(rows[ref].depth, policy),
-        )
-        for ref in lease.refs
-    )
-    return Lease(id=lease.id, host=lease.host, tasks=tasks, spacing_s=lease.spacing_s, slots=lease.slots)

@@ -5,8 +5,10 @@ found, and a page whose depth falls passes that on to its outlinks. So the pages
 events.
 
 A page *beyond* the crawl is one that no seed leads to within the depth limit. It is fetched only because a program
-asked for it, and leads on to nothing: its outlinks are kept. When the crawl reaches it, they are admitted, those of a
-few pages a turn.
+asked for it, and leads on to nothing: its outlinks are kept. When the crawl reaches it, they are admitted.
+
+A turn is small: kept outlinks are admitted in portions, and so are smaller depths passed on if they are many (see
+`leading_on`).
 """
 
 from __future__ import annotations
@@ -18,24 +20,15 @@ import msgspec
 
 from crawlfleet.coordinator.core import budget, politeness, robots, traps
 from crawlfleet.coordinator.core.changes import TaskEvent
+from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
+from crawlfleet.coordinator.core.latest_scope import scope_of
 from crawlfleet.coordinator.core.policy import Policy, Priority, TrapLimits
-from crawlfleet.coordinator.core.rows import (
-    FINAL,
-    NOT_REACHED,
-    Gate,
-    KeptLinksRow,
-    LeadOnRow,
-    OriginRow,
-    TaskRow,
-    TaskState,
-    succeed,
-)
+from crawlfleet.coordinator.core.rows import FINAL, NOT_REACHED, Gate, OriginRow, TaskRow, TaskState, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.coordinator.core.units import join, key_of_name, new_host
-from crawlfleet.shared.messages import Kind, Outcome, ScopeSpec
+from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.reasons import BUDGETS, TRAPS, Reason, Refusal
 from crawlfleet.shared.web.patterns import Patterns
-from crawlfleet.shared.web.scope import Scope
 from crawlfleet.shared.web.urls import Parts, fingerprint, parts
 
 RECONSIDERED = frozenset({Reason.DEPTH, Reason.HOST, Reason.INCLUDE, Reason.EXCLUDE}) | BUDGETS | TRAPS
@@ -73,26 +66,6 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, "ref", fingerprint(self.kind, self.serves, self.url))
 
 
-class _LatestScope:
-    """Caches the latest scope by the identity of its parts: they may name too many hosts to hash for each link."""
-
-    def __init__(self) -> None:
-        self._parts: tuple[ScopeSpec | None, tuple[str, ...]] = (None, ())
-        self._scope = Scope(ScopeSpec())
-
-    def of(self, spec: ScopeSpec, joined: tuple[str, ...]) -> Scope:
-        """Return the scope of a job with the hosts that joined it."""
-        known = self._parts
-        if known[0] is not spec or known[1] is not joined:
-            hosts = tuple(dict.fromkeys((*spec.hosts, *joined)))
-            self._scope = Scope(msgspec.structs.replace(spec, hosts=hosts))
-            self._parts = (spec, joined)
-        return self._scope
-
-
-scope_of = _LatestScope().of
-
-
 def admit(turn: Turn, links: Sequence[Link], nearer: Iterable[tuple[bytes, int]] = ()) -> None:
     """Admit unknown links. Pass on the smaller depths of known ones, and of the tasks in `nearer`."""
     found = list(nearer)
@@ -104,9 +77,18 @@ def admit(turn: Turn, links: Sequence[Link], nearer: Iterable[tuple[bytes, int]]
             _recheck(turn, existing(turn.tasks[link.ref]), link.hops)
         elif link.depth < depth and link.kind is Kind.PAGE:
             found.append((link.ref, link.depth))
+    left = turn.policy.tuning.links_per_portion
     while found:
         turn.tasks.read(ref for ref, _ in found)
-        found = [outlink for ref, depth in found for outlink in _lower(turn, turn.tasks[ref], depth)]
+        further: list[tuple[bytes, int]] = []
+        for ref, depth in found:
+            outlinks = _lower(turn, turn.tasks[ref], depth)
+            if len(outlinks) <= left:
+                left -= len(outlinks)
+                further += outlinks
+            else:
+                let_lead_on(turn, existing(turn.tasks[ref]))
+        found = further
 
 
 def want(turn: Turn, links: Sequence[Link]) -> None:
@@ -146,7 +128,7 @@ def reconsider(turn: Turn, tasks: Sequence[TaskRow]) -> None:
     for task in read:
         row: KeptLinksRow | None = kept[task.order]
         if row is not None and row.links:
-            _let_lead_on(turn, task)
+            let_lead_on(turn, task)
 
 
 def is_beyond(depth: int, policy: Policy) -> bool:
@@ -225,8 +207,23 @@ def _lower(turn: Turn, task: TaskRow | None, depth: int) -> list[tuple[bytes, in
         return []
     reason = Reason.DEPTH if task.reason == Reason.CANCELLED else task.reason
     turn.move(task, TaskEvent.LOWERED, depth=depth, reason=reason)
-    step = 0 if task.outcome is Outcome.REDIRECTED else 1
-    return [(ref, depth + step) for ref in task.outlinks]
+    if not task.outlinks and not too_deep and turn.policy.extent.depth is not None and _was_read(task):
+        let_lead_on(turn, task)
+    return [(ref, depth + step_from(task)) for ref in task.outlinks]
+
+
+def step_from(task: TaskRow) -> int:
+    """Return how much deeper than a page its outlinks are."""
+    return 0 if task.outcome is Outcome.REDIRECTED else 1
+
+
+def let_lead_on(turn: Turn, task: TaskRow) -> None:
+    """Let the outlinks of a page be admitted, or get smaller depths, from the first one on."""
+    row: LeadOnRow | None = turn.table(LeadOnRow)[task.order]
+    if row is None:
+        turn.put(LeadOnRow(order=task.order, ref=task.ref, host=task.host))
+    elif row.done:
+        turn.put(succeed(row, done=0))
 
 
 def _reach(turn: Turn, task: TaskRow, depth: int) -> bool:
@@ -237,18 +234,12 @@ def _reach(turn: Turn, task: TaskRow, depth: int) -> bool:
             return False
         traps.count(turn, task.url)
     if _was_read(task):
-        _let_lead_on(turn, task)
+        let_lead_on(turn, task)
     return True
 
 
 def _was_read(task: TaskRow) -> bool:
     return task.kind is Kind.PAGE and task.outcome in _WITH_OUTLINKS and task.state in FINAL
-
-
-def _let_lead_on(turn: Turn, task: TaskRow) -> None:
-    """Let the kept outlinks of a page be admitted, unless they are about to be, under an earlier limit of depth."""
-    if turn.table(LeadOnRow)[task.order] is None:
-        turn.put(LeadOnRow(order=task.order, ref=task.ref))
 
 
 def _admit_new(turn: Turn, link: Link) -> None:

@@ -13,17 +13,13 @@ import msgspec
 from crawlfleet.coordinator.core import admission, budget
 from crawlfleet.coordinator.core.admission import Link
 from crawlfleet.coordinator.core.changes import TaskEvent
-from crawlfleet.coordinator.core.rows import NOT_REACHED, KeptLinksRow, LeadOnRow, TaskRow, TaskState, succeed
+from crawlfleet.coordinator.core.rows import NOT_REACHED, TaskRow, TaskState, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.reasons import Reason
-from crawlfleet.shared.web.links import unpack
-from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.web.urls import page_fingerprint
 
 MOST_HOPS = 50
-#: So many kept outlinks are admitted in one turn, or those of one page if they are more.
-LINKS_PER_TURN = 2_000
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -100,35 +96,6 @@ def drop_if_unwanted(turn: Turn, task: TaskRow) -> None:
         budget.give_back(turn, task)
         reason = Reason.CANCELLED if task.depth == NOT_REACHED else Reason.DEPTH
         turn.move(task, TaskEvent.REFUSED, reason=reason, lease=0, reserved=False)
-
-
-def lead_on(turn: Turn, pages: Sequence[LeadOnRow]) -> None:
-    """Admit the kept outlinks of pages that the crawl has reached: of as many as one turn may."""
-    turn.tasks.read(page.ref for page in pages)
-    kept = turn.table(KeptLinksRow)
-    kept.read(page.order for page in pages)
-    left = LINKS_PER_TURN
-    for page in pages:
-        row: KeptLinksRow | None = kept[page.order]
-        if row is not None and row.links:
-            left -= _admit_kept(turn, existing(turn.tasks[page.ref]), row)
-        turn.remove(succeed(page))
-        if left <= 0:
-            break
-
-
-def _admit_kept(turn: Turn, task: TaskRow, row: KeptLinksRow) -> int:
-    """Admit the kept outlinks of a page; return how many they are."""
-    is_canonical = policy_of(turn.policy.urls).is_canonical
-    urls = [url for url in unpack(row.links, turn.policy.max_outlinks) if is_canonical(url)]
-    links = [Link(url=url, depth=task.depth + 1, found_on=task.ref) for url in urls]
-    turn.put(succeed(row, links=b""))
-    admission.want(turn, links)
-    admission.admit(turn, links)
-    if turn.policy.extent.depth is not None:
-        outlinks = tuple(link.ref for link in links if turn.depths[link.ref] is not None)
-        turn.move(existing(turn.tasks[task.ref]), TaskEvent.LOWERED, outlinks=outlinks)
-    return len(links)
 
 
 def _recall_if_unwanted(turn: Turn, task: TaskRow) -> None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from crawlfleet.coordinator.core.rows import ResidentRow, Result, StoreRow, TaskRow, TaskState
+from crawlfleet.coordinator.core.rows import RemovableRow, Result, StoreRow, TaskRow, TaskState
 
 
 class TaskEvent(StrEnum):
@@ -57,7 +57,7 @@ class Put(Change, frozen=True, kw_only=True):
 class Gone(Change, frozen=True, kw_only=True):
     """A row is removed; `row` is its last version. `why`, of a lease: `settled`, `released` or `lost`."""
 
-    row: ResidentRow
+    row: RemovableRow
     why: str = ""
 
 
@@ -87,6 +87,21 @@ class Accepted(Change, frozen=True, kw_only=True):
     lease: int
     outlinks: bytes
     start: Start | None = None
+
+
+class LedOn(Change, frozen=True, kw_only=True):
+    """Kept links of a task were admitted. `outlinks` joins the fingerprints of those that are tasks of the crawl."""
+
+    ref: bytes
+    outlinks: bytes
+
+
+class Flooded(Change, frozen=True, kw_only=True):
+    """So many links of a host wait that nothing more is granted on it; `url` is the page that had the last of them."""
+
+    host: str
+    url: str
+    links_waiting: int
 
 
 class Recorded(Change, frozen=True, kw_only=True):

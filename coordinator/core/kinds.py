@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
+from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
 from crawlfleet.coordinator.core.objects.queues import TakenRow
 from crawlfleet.coordinator.core.objects.registry import OBJECTS
 from crawlfleet.coordinator.core.objects.rows import CallerRow, ObjectsRow, PartRow, SessionRow, UseRow, WaitRow
-from crawlfleet.coordinator.core.rows import (
-    HostRow,
-    KeptLinksRow,
-    LeadOnRow,
-    LeaseRow,
-    OriginRow,
-    PoolRow,
-    StoreRow,
-    TaskRow,
-    TrapRow,
-)
+from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, OriginRow, PoolRow, StoreRow, TaskRow, TrapRow
 
 # The kinds of rows that are looked up by key, with the name of each one's table. The ledger is a single row, without
 # one.

@@ -8,7 +8,7 @@ import msgspec
 
 from crawlfleet.coordinator.core import sitemaps
 from crawlfleet.coordinator.core.admission import Link, is_beyond
-from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.policy import Policy, Tuning
 from crawlfleet.coordinator.core.rows import TaskRow
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Kind, Outcome, Report
@@ -30,6 +30,38 @@ class BadRefs(msgspec.Struct, frozen=True):
     unsound: Set[bytes] = frozenset()
 
 
+class Later(msgspec.Struct, frozen=True):
+    """The leads of a report that are not admitted with it: see `leading_on`. `number` is how many they count as.
+
+    `links` are packed URLs, `known` joined fingerprints; `listed` is what a sitemap or a robots.txt lists. `is_all`: it
+    is to hold all that the report lists.
+    """
+
+    links: bytes = b""
+    known: bytes = b""
+    listed: Sequence[Link] = ()
+    number: int = 0
+    is_all: bool = False
+
+
+NOTHING = Later()
+
+
+class Room:
+    """How many links the turns between two commits admit with the reports that have them."""
+
+    def __init__(self, tuning: Tuning) -> None:
+        self._at_once = tuning.links_at_once
+        self._left = tuning.links_per_turn
+
+    def has(self, links: int) -> bool:
+        """Take room for so many links of one report, if there is."""
+        if links > min(self._at_once, self._left):
+            return False
+        self._left -= links
+        return True
+
+
 def outlink_refs(report: Report, limit: int) -> list[bytes]:
     """Return the fingerprints of the first `limit` outlinks that a page's report names by URL, in order."""
     if report.outcome not in WITH_OUTLINKS:
@@ -37,20 +69,28 @@ def outlink_refs(report: Report, limit: int) -> list[bytes]:
     return [page_fingerprint(url) for url in report.outlinks[:limit]]
 
 
-def within_reach(turn: Turn, report: Report) -> Report:
-    """Return a report with its page's outlinks named if the page leads on, otherwise packed."""
+def within_reach(turn: Turn, report: Report, room: Room) -> tuple[Report, Later]:
+    """Return a report with the leads that are admitted with it, and the others: all if its page is beyond the crawl."""
     task = turn.tasks[report.ref]
-    if task is None or task.kind is not Kind.PAGE:
-        return report
-    if not is_beyond(task.depth, turn.policy):
-        if not report.kept:
-            return report
-        outlinks = tuple(unpack(report.kept, turn.policy.max_outlinks))
-        return msgspec.structs.replace(report, outlinks=outlinks, kept=b"")
-    if not (report.outlinks or report.known):
-        return report
-    # The page was granted under a deeper limit than the job has now.
-    return msgspec.structs.replace(report, outlinks=(), known=b"", kept=report.kept or pack(report.outlinks))
+    if task is None:
+        return report, NOTHING
+    if task.kind is not Kind.PAGE:
+        listed = _number_listed(report, turn.policy)
+        return report, NOTHING if not listed or room.has(listed) else Later(number=listed, is_all=True)
+    if report.outcome not in WITH_OUTLINKS or not (report.outlinks or report.known or report.kept):
+        return report, NOTHING
+    bare = msgspec.structs.replace(report, outlinks=(), known=b"", kept=b"")
+    most = turn.policy.max_outlinks
+    if is_beyond(task.depth, turn.policy):
+        # They are named if the page was granted under a deeper limit than the job has now.
+        return bare, Later(links=report.kept or pack(report.outlinks[:most]))
+    if report.kept:
+        report = msgspec.structs.replace(report, outlinks=tuple(unpack(report.kept, most)), kept=b"")
+    outlinks, known = report.outlinks[:most], report.known[: most * FINGERPRINT_BYTES]
+    number = len(outlinks) + len(known) // FINGERPRINT_BYTES // turn.policy.tuning.known_per_link
+    if room.has(number):
+        return report, NOTHING
+    return bare, Later(links=pack(outlinks), known=known, number=len(outlinks) + len(known) // FINGERPRINT_BYTES)
 
 
 def known_refs(report: Report) -> Sequence[bytes]:
@@ -83,6 +123,14 @@ def other_leads(task: TaskRow, report: Report, policy: Policy, limit: int) -> li
     if task.kind is Kind.ROBOTS:
         return sitemaps.named_by(task, report, policy)[:limit]
     return sitemaps.listed_in(task, report)[:limit] if report.outcome in WITH_OUTLINKS else []
+
+
+def _number_listed(report: Report, policy: Policy) -> int:
+    """Return how many links a sitemap or a robots.txt lists at most."""
+    if report.outcome not in WITH_OUTLINKS:
+        return 0
+    named = report.body.lower().count(b"sitemap") if policy.extent.sitemaps else 0
+    return len(report.entries) + len(report.sitemaps) + named
 
 
 def is_sound(link: Link, policy: Policy) -> bool:

@@ -94,6 +94,11 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     a host without a delay, as many as it answers within `busy_s`, up to `most_per_slot`. A robots.txt is kept for
     `robots_fresh_s`, or less if its answer says so, but at least for `robots_fresh_least_s`. An unavailable one is
     requested again after `robots_pause_s`, doubling up to `robots_pause_max_s`.
+
+    A report with more than `links_at_once` links is settled without them, and so are all reports between two commits
+    beyond `links_per_turn` links; these links are admitted later, `links_per_portion` a commit, or `links_aside` if
+    somebody calls. `known_per_link` outlinks that are named by fingerprint count as one. While more than
+    `most_links_waiting` of a host wait, nothing is granted on it.
     """
 
     retry_base_s: float = 1.0
@@ -112,6 +117,12 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     busy_s: float = 0.2
     suspect_losses: int = 2
     poison_deaths: int = 3
+    links_at_once: int = 300
+    links_per_turn: int = 1_000
+    links_per_portion: int = 500
+    links_aside: int = 100
+    known_per_link: int = 16
+    most_links_waiting: int = 20_000
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,6 +38,8 @@ def asked(host: HostRow, delay_s: float, policy: Policy, now: float) -> HostRow:
 
 def slots_for(host: HostRow, session: str, sessions: int, policy: Policy) -> int:
     """Return how many fetches a session may run at once on a host: a fair share of what others leave, maybe 0."""
+    if is_flooding(host, policy):
+        return 0
     others = [holder for holder in host.holders if holder.session != session]
     if host.delay_s > 0:
         return 0 if others or _is_slowing(host) else policy.politeness.per_host
@@ -130,9 +132,16 @@ def awaken(host: HostRow, now: float, policy: Policy, not_before: float = 0.0) -
 
 def is_full(host: HostRow, policy: Policy) -> bool:
     """Say whether no other session may hold the host now."""
+    if is_flooding(host, policy):
+        return True
     if host.delay_s > 0:
         return bool(host.holders)
     return sum(holder.slots for holder in host.holders) >= policy.politeness.per_host
+
+
+def is_flooding(host: HostRow, policy: Policy) -> bool:
+    """Say whether so many links of a host wait to be admitted that its other pages wait for that."""
+    return host.links_waiting > policy.tuning.most_links_waiting
 
 
 def _newest_lease(host: HostRow) -> int:

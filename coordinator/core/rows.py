@@ -60,8 +60,12 @@ class StoreRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fa
         def key(self) -> Any: ...
 
 
-class ResidentRow(StoreRow, frozen=True, kw_only=True):
-    """Base of the kinds of rows that every store keeps in memory as a whole. Only these may be removed.
+class RemovableRow(StoreRow, frozen=True, kw_only=True):
+    """Base of the kinds of rows that may be removed."""
+
+
+class ResidentRow(RemovableRow, frozen=True, kw_only=True):
+    """Base of the kinds of rows that every store keeps in memory as a whole.
 
     Rows of one kind form families, within which they are read in the order of their places. The family of a key never
     changes, and its place only if it is removed and created again.
@@ -123,7 +127,8 @@ class TaskRow(StoreRow, frozen=True, kw_only=True):
     #: A suspect: granted only by itself, to a session without other tasks. It stays one until it is final.
     alone: bool = False
     seed: bool = False
-    #: The target of a redirect. Of a page, kept only in a crawl with a depth limit, to pass on a smaller depth.
+    #: The target of a redirect. Of a page, kept only in a crawl with a depth limit, to pass on a smaller depth; if they
+    #: are many, they are in a row of their own (`KeptLinksRow`).
     outlinks: tuple[bytes, ...] = ()
     #: Higher is granted earlier.
     priority: int = 0
@@ -160,35 +165,6 @@ def queue_of(task: TaskRow) -> str:
     if task.alone:
         return ALONE_QUEUE
     return task.host if task.kind is Kind.ROBOTS else task.gate
-
-
-class KeptLinksRow(StoreRow, frozen=True, kw_only=True):
-    """The outlinks of a page that led on to nothing when it was read, packed: see `shared.web.links`.
-
-    `order` is the page's. When the crawl reaches the page, they are admitted, and nothing is kept any more.
-    """
-
-    order: int
-    links: bytes
-
-    @property
-    def key(self) -> int:
-        return self.order
-
-
-class LeadOnRow(ResidentRow, frozen=True, kw_only=True):
-    """A page that the crawl has reached, and whose kept outlinks are to be admitted."""
-
-    order: int
-    ref: bytes
-
-    @property
-    def key(self) -> int:
-        return self.order
-
-    @property
-    def place(self) -> int:
-        return self.order
 
 
 class LeaseRow(ResidentRow, frozen=True, kw_only=True):
@@ -287,6 +263,8 @@ class HostRow(StoreRow, frozen=True, kw_only=True):
     unit: str = ""
     #: In the row of a unit: the hosts that joined it.
     names: tuple[str, ...] = ()
+    #: How many links of its pages wait to be admitted. Beyond a limit nothing is granted on it: see `leading_on`.
+    links_waiting: int = 0
 
 
 class OriginRow(StoreRow, frozen=True, kw_only=True):

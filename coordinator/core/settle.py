@@ -10,12 +10,15 @@ from itertools import chain
 from typing import Any
 from zlib import crc32
 
+import msgspec
+
 from crawlfleet.coordinator.core import (
     admission,
     asking,
     budget,
     gates,
     judging,
+    leading_on,
     leads,
     politeness,
     pressure,
@@ -31,8 +34,6 @@ from crawlfleet.coordinator.core.policy import Unit
 from crawlfleet.coordinator.core.rows import (
     FINAL,
     HostRow,
-    KeptLinksRow,
-    LeadOnRow,
     LeaseRow,
     Result,
     TaskRow,
@@ -47,19 +48,21 @@ from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.web.urls import host_key, page_fingerprint, split_fingerprints
 
 
-def take(turn: Turn, session: str, reports: Sequence[Report]) -> tuple[Ack, ...]:
-    """Settle the reports of a session; return their acks in order."""
+def take(turn: Turn, session: str, reports: Sequence[Report], room: leads.Room | None = None) -> tuple[Ack, ...]:
+    """Settle the reports of a session; return their acks in order. There is `room` for so many of their links."""
     turn.tasks.read(report.ref for report in reports)
-    reports = [leads.within_reach(turn, _judged(turn, report)) for report in reports]
+    room = room or leads.Room(turn.policy.tuning)
+    sorted_out = [leads.within_reach(turn, _judged(turn, report), room) for report in reports]
+    reports = [report for report, _ in sorted_out]
     outlinks = [leads.outlink_refs(report, turn.policy.max_outlinks) for report in reports]
     bad = _want(turn, reports, outlinks)
     acks = []
     settled: dict[int, set[bytes]] = {}
-    for report, refs in zip(reports, outlinks, strict=True):
+    for (report, later), refs in zip(sorted_out, outlinks, strict=True):
         state = ack_if_ignored(turn, session, report)
         if state is None:
             state = AckState.OK
-            settle(turn, report, refs, bad)
+            settle(turn, report, refs, bad, later)
             if not is_part(existing(turn.tasks[report.ref]), report):
                 settled.setdefault(report.lease, set()).add(report.ref)
         acks.append(Ack(lease=report.lease, ref=report.ref, state=state))
@@ -87,10 +90,15 @@ def ack_if_ignored(turn: Turn, session: str, report: Report) -> AckState | None:
     return AckState.STALE if lease is not None and lease.session != session else None
 
 
-def settle(turn: Turn, report: Report, refs: Sequence[bytes], bad: leads.BadRefs) -> None:
-    """Apply an accepted report to everything but its lease. `refs` are the outlinks that it names by URL."""
+def settle(
+    turn: Turn, report: Report, refs: Sequence[bytes], bad: leads.BadRefs, later: leads.Later = leads.NOTHING
+) -> None:
+    """Apply an accepted report to everything but its lease.
+
+    `refs` are the outlinks that it names by URL, `later` the leads that are not admitted with it.
+    """
     task, policy = existing(turn.tasks[report.ref]), turn.policy
-    links, known = _leads(turn, task, report, refs, bad)
+    links, known = _leads(turn, task, report, refs, bad) if not later.is_all else ([], b"")
     lease = turn.leases[report.lease]
     unit = key_of_address(report.address, policy)
     if unit:
@@ -116,11 +124,11 @@ def settle(turn: Turn, report: Report, refs: Sequence[bytes], bad: leads.BadRefs
     admission.admit(turn, links, nearer)
     if task.asked and report.outcome is Outcome.REDIRECTED and links:
         asking.want_page(turn, links[0].ref)
-    after = existing(turn.tasks[task.ref])
-    if report.kept and task.kind is Kind.PAGE and after.state in FINAL:
-        turn.put(KeptLinksRow(order=task.order, links=report.kept))
-        if not admission.is_beyond(after.depth, policy):  # an earlier report of this turn has reached it
-            turn.put(LeadOnRow(order=task.order, ref=task.ref))
+    if later.is_all:
+        listed = leads.other_leads(task, report, policy, policy.max_outlinks)
+        later = msgspec.structs.replace(later, listed=listed, number=len(listed))
+    if later.links or later.known or later.listed:
+        leading_on.keep(turn, existing(turn.tasks[task.ref]), later)
     admitted = b"".join([link.ref for link in links if turn.depths[link.ref] is not None])
     start = _logged(turn.host(task.host), report, lease, began_at)
     turn.note(Accepted(ref=task.ref, lease=report.lease, outlinks=admitted + known, start=start))

@@ -23,7 +23,17 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from crawlfleet.coordinator.core.changes import Accepted, Change, Gone, Put, Recorded, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.changes import (
+    Accepted,
+    Change,
+    Flooded,
+    Gone,
+    LedOn,
+    Put,
+    Recorded,
+    TaskEvent,
+    TaskMoved,
+)
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import (
     HostRow,
@@ -31,6 +41,7 @@ from crawlfleet.coordinator.core.rows import (
     LedgerRow,
     OriginRow,
     R,
+    RemovableRow,
     ResidentRow,
     StoreRow,
     TaskRow,
@@ -254,7 +265,7 @@ class Turn:
             table.first[key] = table[key] if row.version > 1 or key in table else None
         table[key] = row
 
-    def remove(self, row: ResidentRow, why: str = "") -> None:
+    def remove(self, row: RemovableRow, why: str = "") -> None:
         """Remove a row, of which `row` is the last version: a lease as `settled`, `released` or `lost`."""
         self.put(row)
         kind, key = type(row), row.key
@@ -265,13 +276,17 @@ class Turn:
         """Apply an event to a task and return its new row; `changed` are its other new values."""
         return self._happen(moved(task, event, **changed))
 
-    def create(self, event: TaskEvent, **values: Any) -> TaskRow:
-        """Create a task, as ADMITTED or REFUSED, next in the order of admission."""
+    def next_order(self) -> int:
+        """Return the next place in the order of admission, which nothing else has then."""
         order = self.ledger.next_order
         self.put(succeed(self.ledger, next_order=order + 1))
-        return self._happen(created(event, order=order, **values))
+        return order
 
-    def note(self, event: Accepted | Recorded) -> None:
+    def create(self, event: TaskEvent, **values: Any) -> TaskRow:
+        """Create a task, as ADMITTED or REFUSED, next in the order of admission."""
+        return self._happen(created(event, order=self.next_order(), **values))
+
+    def note(self, event: Accepted | Recorded | LedOn | Flooded) -> None:
         """Add an event other than the move of a task."""
         self._events.append(event)
 

@@ -46,7 +46,7 @@ def join(turn: Turn, name: str, key: str) -> None:
     unit = turn.hosts[key] or new_host(key, turn.policy)
     if key != name and not host.unit and not unit.unit:
         turn.put(_merged(unit, host))
-        turn.put(succeed(host, unit=key, origins=(), names=(), holders=(), ready_at=None))
+        turn.put(succeed(host, unit=key, origins=(), names=(), holders=(), ready_at=None, links_waiting=0))
 
 
 def _merged(unit: HostRow, host: HostRow) -> HostRow:
@@ -76,6 +76,7 @@ def _merged(unit: HostRow, host: HostRow) -> HostRow:
         pages_fetched=total(unit.pages_fetched, host.pages_fetched),
         bytes_received=total(unit.bytes_received, host.bytes_received),
         began_at=min((row.began_at for row in (unit, host) if row.began_at is not None), default=None),
+        links_waiting=total(unit.links_waiting, host.links_waiting),
         recalled_under=newest if delay_s > 0 or unit.hold_until != host.hold_until else unit.recalled_under,
     )
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from crawlfleet.coordinator.core.changes import Change
+from crawlfleet.coordinator.core.later_rows import LeadOnRow
 from crawlfleet.coordinator.core.rows import LedgerRow, Result, TaskRow, TaskState
 from crawlfleet.coordinator.core.turn import F, Reader
 from crawlfleet.coordinator.frontier.story import StoryLine
@@ -172,6 +173,10 @@ class StoreReader(Protocol):
 
     def results(self) -> Iterator[tuple[int, Result]]:
         """Yield each result with the number of its task, in the order of commit."""
+        ...
+
+    def leading_on(self) -> Iterator[LeadOnRow]:
+        """Yield the tasks with links that wait to be admitted."""
         ...
 
     def known(self, refs: Collection[bytes]) -> set[bytes]:

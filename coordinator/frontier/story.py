@@ -13,13 +13,15 @@ from crawlfleet.coordinator.core.changes import Start, TaskEvent
 EVENTS = ("accepted", *(event.value for event in TaskEvent))
 EVENT_NUMBERS = {event: number for number, event in enumerate(EVENTS)}
 ACCEPTED = EVENT_NUMBERS["accepted"]
+#: Nothing has happened to the task: links of it that were kept have been admitted. Apart from the numbers of events.
+LED_ON = 1_000
 
 
 class StoryLine(msgspec.Struct, frozen=True, array_like=True):
     """One event of one task, by the numbers of both, and the task's lease after it.
 
     For `accepted` (a report counted) `outlinks` joins the fingerprints of the page's outlinks, and `start` is the
-    request to its host, if the host has a delay.
+    request to its host, if the host has a delay. For `LED_ON` they are those that were admitted later.
     """
 
     task: int

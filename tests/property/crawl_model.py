@@ -15,14 +15,13 @@ import msgspec
 
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.changes import Change, Gone, Put, Recorded, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import (
     FINAL,
     NOT_REACHED,
     Gate,
     HostRow,
-    KeptLinksRow,
-    LeadOnRow,
     LeaseRow,
     LedgerRow,
     OriginRow,
@@ -94,7 +93,7 @@ class Mirror:
                 self.gates[origin.origin].add(origin.gate)
             case Put(row=KeptLinksRow() | LeadOnRow() | PoolRow() as row):
                 self.others[type(row)][row.key] = row
-            case Gone(row=LeadOnRow() | PoolRow() as row):
+            case Gone(row=KeptLinksRow() | LeadOnRow() | PoolRow() as row):
                 del self.others[type(row)][row.key]
             case Put(row=LedgerRow() as ledger):
                 self.ledger = ledger
@@ -139,8 +138,7 @@ def _check_final_stays(before: TaskRow, change: TaskMoved) -> None:
         return
     assert change.event in (TaskEvent.LOWERED, TaskEvent.REVIVED), f"{before.url}: {change.event} after its end"
     if change.event == TaskEvent.LOWERED:
-        leads_on = not before.outlinks and bool(after.outlinks)
-        assert after.depth < before.depth or (after.depth == before.depth and leads_on)
+        assert after.depth < before.depth
         return
     assert before.state is TaskState.DROPPED
     assert before.reason in {Reason.DEPTH, Reason.CANCELLED, *TRAPS}, f"{before.url} is revived: {before.reason}"
@@ -247,9 +245,21 @@ def invariants(world: World) -> None:
     _check_leases(store, mirror)
     _check_budget(store, mirror, world.policy)
     _check_gates(mirror)
+    _check_links_waiting(mirror)
     for host in mirror.hosts.values():
         _check_host(host, mirror, world.policy)
     asked_invariants(world)
+
+
+def _check_links_waiting(mirror: Mirror) -> None:
+    """A host counts the links of its pages that wait."""
+    waiting: Counter[str] = Counter()
+    for row in mirror.others[LeadOnRow].values():
+        assert isinstance(row, LeadOnRow)
+        assert row.host == mirror.tasks[row.ref].host
+        host = mirror.hosts[row.host]
+        waiting[host.unit or host.key] += row.waiting
+    assert {host.key: host.links_waiting for host in mirror.hosts.values() if host.links_waiting} == +waiting
 
 
 def _check_store_is_mirrored(store: Store, mirror: Mirror) -> None:
@@ -258,7 +268,7 @@ def _check_store_is_mirrored(store: Store, mirror: Mirror) -> None:
     assert store.rows(LeaseRow, list(mirror.leases)) == mirror.leases
     assert store.rows(OriginRow, list(mirror.origins)) == mirror.origins
     kept = mirror.others[KeptLinksRow]
-    assert store.rows(KeptLinksRow, list(kept)) == kept
+    assert store.rows(KeptLinksRow, range(1, mirror.ledger.next_order)) == kept
     for kind in (LeadOnRow, PoolRow):
         assert {row.key: row for row in store.resident(kind)} == mirror.others[kind]
     assert store.ledger() == mirror.ledger

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from crawlfleet.coordinator.core.rows import FINAL, NOT_REACHED, KeptLinksRow, PoolRow, Result, TaskRow, TaskState
+from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
+from crawlfleet.coordinator.core.rows import FINAL, NOT_REACHED, PoolRow, Result, TaskRow, TaskState
 from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.pools import MAX_ASKS, Ask, AskReply, AskRequest, Settled, SettledPage
 from crawlfleet.shared.reasons import TRAPS, Reason
@@ -163,11 +164,13 @@ def asked_verdict(world: World) -> None:
     """At the end nobody waits, and no page has links left that it should have led on to."""
     asks = world.service.pools._asks
     assert (asks._waiting, asks._open, asks.are_open) == ({}, 0, False)
+    assert not world.mirror.others[LeadOnRow]
     tasks = {task.order: task for task in world.mirror.tasks.values()}
+    limit = world.policy.extent.depth
     for row in world.mirror.others[KeptLinksRow].values():
         assert isinstance(row, KeptLinksRow)
         task = tasks[row.order]
-        assert not row.links or is_out(task, world.policy.extent.depth), f"{task} was reached, and led on to nothing"
+        assert limit is not None or is_out(task, limit), f"{task} was reached, and led on to nothing"
 
 
 def _refusal(asked: str) -> Reason | None:

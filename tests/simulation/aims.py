@@ -16,8 +16,9 @@ class Aim(NamedTuple):
     `menu` names what goes wrong (empty: some of everything), `lasts_s` bounds how long. `mishaps` is the chance that an
     attempt goes wrong by one of `kinds`; by one of `late` if its report comes after its lease was lost, for which the
     fleet is cut off while an `awaited` attempt is under way. `paces_s` is how long a fetch may take, `listed` how
-    many pages a sitemap lists. `islands` is the part of the pages that no others link to,
-    `wishes` bounds how many pages a program wants, and `regret` is the chance that it takes some back, at each step.
+    many pages a sitemap lists, `fanout` bounds how many links a page has. `islands` is the part of the pages that no
+    others link to, `wishes` bounds how many pages a program wants, and `regret` is the chance that it takes some back,
+    at each step.
     """
 
     menu: tuple[str, ...] = ()
@@ -28,6 +29,7 @@ class Aim(NamedTuple):
     awaited: tuple[str, ...] = ("page", "page", "moved page", "robots")
     lasts_s: float = 60.0
     site: tuple[int, int] = (8, 24)
+    fanout: tuple[int, int] = (2, 5)
     robots: tuple[Robots, ...] = tuple(Robots)
     healthy: float = 0.7
     ladder: float = 0.7
@@ -114,6 +116,24 @@ AIMS: dict[str, tuple[int, Aim]] = {
             depths=(None,),
             pages=(None,),
             fresh_s=(12.0,),
+        ),
+    ),
+    # Most links wait: they are admitted while all sorts of things happen, and pages are found nearer meanwhile.
+    "floods": (
+        6,
+        Aim(
+            menu=("crash", "light_fuse", "light_fuse", "kill", "partition"),
+            staff=(2, 3),
+            site=(24, 40),
+            fanout=(8, 16),
+            ladder=0.3,
+            mishaps=(0.1,),
+            moved=(0.1,),
+            deadly=(0.0,),
+            listed=(0, 12),
+            robots=(Robots.NONE, Robots.RULES, Robots.MOVED),
+            depths=(None, 2, 3, 4, 6),
+            pages=(None,),
         ),
     ),
     "budget": (1, Aim(pages=(1, 2, 2, 3, 5), depths=(None, None, 3), mishaps=(0.1, 0.3), ladder=0.3)),

@@ -26,7 +26,7 @@ def draw_site(random: Random, aim: Aim) -> Site:
             host=random.choice([0, 0, 1, 2]),
             links=_rungs(random, number, numbers)
             if is_ladder
-            else tuple(random.sample(range(shore if number < shore else numbers), random.randint(2, 5))),
+            else tuple(random.sample(range(shore if number < shore else numbers), random.randint(*aim.fanout))),
             moved_to=random.randrange(shore if number < shore else numbers)
             if number > 1 and random.random() < moved
             else None,
@@ -69,6 +69,12 @@ def draw_policy(random: Random, aim: Aim) -> Policy:
         robots_fresh_least_s=1.0,
         tasks_per_lease=random.randint(1, 4),
         tasks_per_slot=random.randint(1, 3),
+        links_at_once=random.choice([0, 1, 2, 300]),
+        links_per_turn=random.choice([1, 2, 4, 1_000]),
+        links_per_portion=random.choice([1, 2, 3]),
+        links_aside=random.choice([1, 2]),
+        known_per_link=random.choice([1, 16]),
+        most_links_waiting=random.choice([0, 3, 8]),
         host_budget=Budget(pages=random.choice([None] * 9 + [random.randint(1, 4)])),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from crawlfleet.coordinator.conduct.service import LED_HOSTS_PER_FLUSH
 from crawlfleet.coordinator.core.changes import Change, Put, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import HostRow, LeaseRow
@@ -17,6 +18,8 @@ class Laws:
         self._policy = policy
         self._granted: set[int] = set()
         self._begun: set[tuple[int, bytes]] = set()
+        tuning = policy.tuning
+        self._most_links = max(tuning.links_per_turn, tuning.links_per_portion, tuning.links_aside, LED_HOSTS_PER_FLUSH)
 
     def begin_epoch(self) -> None:
         """Forget the starts that were reported to an earlier coordinator."""
@@ -28,10 +31,16 @@ class Laws:
 
     def before(self, changes: Sequence[Change], mirror: Mirror) -> None:
         """Check changes against the rows that they follow on."""
+        found = [change.task for change in changes if isinstance(change, TaskMoved) and change.before is None]
+        links = sum(task.found_on != b"" and not task.hops for task in found)
+        assert links <= self._most_links, f"a turn admits {links} links"
         for change in changes:
             if isinstance(change, Put) and isinstance(change.row, LeaseRow) and change.row.id not in mirror.leases:
                 assert change.row.id not in self._granted, f"lease {change.row.id} is granted a second time"
                 self._granted.add(change.row.id)
+                unit = mirror.hosts[change.row.host]
+                most = self._policy.tuning.most_links_waiting
+                assert unit.links_waiting <= most, f"{unit.key} is granted more, though it floods the crawl"
             elif isinstance(change, TaskMoved) and change.event == TaskEvent.LOST:
                 task = change.task
                 is_suspect = (task.lease, task.ref) in self._begun or task.losses >= self._policy.tuning.suspect_losses

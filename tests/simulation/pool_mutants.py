@@ -19,7 +19,6 @@ ASKED_AT_ONCE = "equivalent but for the steps: the target is asked for once more
 TAKEN_BACK = "needs a page taken back while under way that then comes back; found by tests/unit/test_rule_asking.py"
 RECALLED = "a worker that fetches what nobody wants does no harm but work; found by tests/unit/test_rule_asking.py"
 CURSOR = "a second lock: a program forgets its cursor with its coordinator; found by tests/unit/test_post.py"
-LAST_PAGE = "needs a crawl whose very last page reaches one that was asked for; found by tests/unit/test_pools.py"
 PACKED = (
     "a second lock: what is named of a page beyond the crawl is packed on arrival; found by tests/unit/test_pools.py"
 )
@@ -42,26 +41,16 @@ POOL_MUTANTS: tuple[tuple[str, ...], ...] = (
         "    return depth == NOT_REACHED or (limit is not None and depth > limit)",
         "    return depth == NOT_REACHED",
     ),
-    (ASKING, "if row is not None and row.links:", "if False:"),
-    (ASKING, "        turn.remove(succeed(page))\n", "        pass\n"),
-    (ASKING, "depth=task.depth + 1, found_on=task.ref) for url", "depth=task.depth, found_on=task.ref) for url"),
-    (
-        ASKING,
-        "turn.tasks[task.ref]), TaskEvent.LOWERED, outlinks=outlinks)",
-        "turn.tasks[task.ref]), TaskEvent.LOWERED)",
-    ),
     (ADMISSION, "if rules is not None and rules.state is TaskState.DROPPED:", "if True:"),
     (ADMISSION, "if is_beyond(link.depth, policy) and not link.asked:", "if is_beyond(link.depth, policy):"),
     (ADMISSION, "_OUT_OF_REACH = _RECORDED | {Reason.CANCELLED}", "_OUT_OF_REACH = _RECORDED"),
     (ADMISSION, "        asked=link.asked,\n", ""),
     (SETTLE, "        asking.want_page(turn, links[0].ref)\n", "        pass\n"),
-    (SETTLE, "        turn.put(KeptLinksRow(order=task.order, links=report.kept))\n", "        pass\n"),
-    (SETTLE, "if not admission.is_beyond(after.depth, policy):", "if False:"),
     (SETTLE, "policy.extent.depth is not None or is_sent_on", "policy.extent.depth is not None"),
     (SETTLE, "    asking.drop_if_unwanted(turn, task)\n", "    pass\n", TAKEN_BACK),
     (LEASES, "        asking.drop_if_unwanted(turn, after)\n", "        pass\n", TAKEN_BACK),
     (LEASES, "\n    asking.drop_if_unwanted(turn, after)\n", "\n"),
-    (LEADS, "outlinks = tuple(unpack(report.kept, turn.policy.max_outlinks))", "outlinks = ()"),
+    (LEADS, "outlinks=tuple(unpack(report.kept, most))", "outlinks=()"),
     (LEADS, "        asked=task.asked,\n", "", ASKED_AT_ONCE),
     (ASKS, "        if task.state in FINAL:\n", "        if False:\n"),
     (
@@ -84,11 +73,9 @@ POOL_MUTANTS: tuple[tuple[str, ...], ...] = (
     (POST, "rows=as_list(result.rows)", "rows=()"),
     (BOXES, "            if after > self._count:\n", "            if False:\n", CURSOR),
     (SERVICE, "        self.pools.note(changes)\n", "        pass\n"),
-    (SERVICE, " and not self._store.resident(LeadOnRow)", "", LAST_PAGE),
-    (SERVICE, "partial(asking.lead_on, pages=reached)", "partial(asking.lead_on, pages=reached[1:])"),
     (SERVICE, "self.pools.are_over = self.is_finished", "pass"),
     (
-        SERVICE,
+        "coordinator/conduct/lease_messages.py",
         "leads_on=rows[ref].kind is not Kind.PAGE or not admission.is_beyond(rows[ref].depth, policy)",
         "leads_on=True",
         PACKED,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crawlfleet.coordinator.core.admission import scope_of
+from crawlfleet.coordinator.core.latest_scope import scope_of
 from crawlfleet.coordinator.core.policy import Priority
 from crawlfleet.coordinator.core.rows import R, TaskRow, TaskState
 from crawlfleet.shared.messages import Kind, Outcome, Report, ScopeSpec

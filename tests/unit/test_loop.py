@@ -26,6 +26,8 @@ class SlowService:
         self.failure: Exception | None = None
         self.flushes = 0
 
+    is_behind = False
+
     def next_deadline(self) -> None:
         return None
 
@@ -207,6 +209,20 @@ def test_a_commit_that_fails_answers_nobody_with_success(
     with pytest.raises(CrawlFailed, match=r"^the disk is full"):
         answer.result(PATIENCE_S)
     assert loop.failure is service.failure
+
+
+def test_while_the_service_is_behind_it_is_flushed_again_without_a_call(
+    service: SlowService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crawlfleet.coordinator.conduct.loop.TICK_S", 10 * PATIENCE_S)
+    service.is_behind = True
+    running = Loop(service, on_commit=lambda: None)  # type: ignore[arg-type]  # only these two are asked of it
+    running.start()
+    running.call(lambda _now: None)
+    for _ in range(3):
+        service.committing.clear()
+        assert service.committing.wait(PATIENCE_S)
+    running.stop()
 
 
 def test_stopping_serves_what_was_called_before(service: SlowService, callers: ThreadPoolExecutor) -> None:

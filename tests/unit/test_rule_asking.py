@@ -9,9 +9,10 @@ import pytest
 from crawlfleet.coordinator.core import admission, asking, leads, leases, settle
 from crawlfleet.coordinator.core.admission import Link
 from crawlfleet.coordinator.core.asking import Wish
-from crawlfleet.coordinator.core.changes import Gone, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.changes import TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
 from crawlfleet.coordinator.core.policy import Extent, Priority, TrapLimits
-from crawlfleet.coordinator.core.rows import NOT_REACHED, Gate, KeptLinksRow, LeadOnRow, TaskRow, TrapRow
+from crawlfleet.coordinator.core.rows import NOT_REACHED, Gate, TaskRow, TrapRow
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Outcome, ScopeSpec
 from crawlfleet.shared.reasons import Reason
@@ -172,7 +173,7 @@ def test_asking_with_follow_lowers_a_page_that_was_read_already(turns: Turns) ->
     known = asked("1", **FETCHED)
     turn = turns(known, FREE, origin())
     asking.ask(turn, [wish(known, follow=True)])
-    assert turn.batch() == [moved(TaskEvent.LOWERED, known, depth=0), new(LeadOnRow(order=1, ref=known.ref))]
+    assert turn.batch() == [moved(TaskEvent.LOWERED, known, depth=0), new(LeadOnRow(order=1, ref=known.ref, host=HOST))]
 
 
 # Redirects
@@ -262,7 +263,7 @@ def test_a_page_that_is_reached_by_another_report_of_the_same_message_leads_on(t
     assert row.depth == first.depth + 1
     assert changes(turn, KeptLinksRow, LeadOnRow) == [
         new(KeptLinksRow(order=2, links=links)),
-        new(LeadOnRow(order=2, ref=second.ref)),
+        new(LeadOnRow(order=2, ref=second.ref, host=HOST)),
     ]
 
 
@@ -271,10 +272,12 @@ def test_outlinks_that_are_named_of_a_page_beyond_the_crawl_are_kept_too(turns: 
     task = leased(page("1", depth=3), 3)
     turn = turns(task, extent=SHALLOW)
     named = report(task, outlinks=(f"{ORIGIN}/2",), known=b"x" * 16)
-    packed = leads.within_reach(turn, named)
-    assert (packed.outlinks, packed.known, unpack(packed.kept, 9)) == ((), b"", [f"{ORIGIN}/2"])
-    assert leads.within_reach(turn, packed) == packed
-    assert leads.within_reach(turn, report(page("9"), 3)) == report(page("9"), 3)
+    room = leads.Room(turn.policy.tuning)
+    bare, later = leads.within_reach(turn, named, room)
+    assert bare == report(task)
+    assert (unpack(later.links, 9), later.known, later.number) == ([f"{ORIGIN}/2"], b"", 0)
+    assert leads.within_reach(turn, report(task, kept=later.links), room) == (bare, later)
+    assert leads.within_reach(turn, report(page("9"), 3), room) == (report(page("9"), 3), leads.NOTHING)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FETCHED, Outcome.EXTRACT_ERROR, Outcome.HTTP_ERROR])
@@ -283,7 +286,7 @@ def test_a_page_that_the_crawl_reaches_is_to_lead_on_if_it_was_read(turns: Turns
     known = asked("1", state=state, outcome=outcome)
     turn = turns(known, FREE, origin())
     admission.admit(turn, [Link(url=known.url, depth=4)])
-    due = [] if outcome is Outcome.HTTP_ERROR else [new(LeadOnRow(order=1, ref=known.ref))]
+    due = [] if outcome is Outcome.HTTP_ERROR else [new(LeadOnRow(order=1, ref=known.ref, host=HOST))]
     assert turn.batch() == [moved(TaskEvent.LOWERED, known, depth=4), *due]
 
 
@@ -316,39 +319,8 @@ def test_the_target_of_a_page_that_is_reached_is_reached_at_the_same_depth(turns
     assert turn.batch() == [
         moved(TaskEvent.LOWERED, known, depth=4),
         moved(TaskEvent.LOWERED, target, depth=4),
-        new(LeadOnRow(order=2, ref=target.ref)),
+        new(LeadOnRow(order=2, ref=target.ref, host=HOST)),
     ]
-
-
-@pytest.mark.parametrize("limit", [None, 9])
-def test_kept_outlinks_are_admitted_once(turns: Turns, limit: int | None) -> None:
-    task = page("1", depth=3, **FETCHED)
-    links = KeptLinksRow(order=1, links=pack([f"{ORIGIN}/2", "no url", f"{ORIGIN}/3"]))
-    due = LeadOnRow(order=1, ref=task.ref)
-    turn = turns(task, links, due, FREE, origin(), NEXT, extent=Extent(depth=limit))
-    asking.lead_on(turn, [due])
-    found = [page(name, depth=4, found_on=task.ref, order=order) for name, order in (("2", 5), ("3", 6))]
-    outlinks = tuple(each.ref for each in found)
-    kept = [moved(TaskEvent.LOWERED, task, outlinks=outlinks)] if limit else []
-    assert turn.batch() == [
-        *(born(each) for each in found),
-        *kept,
-        put(links, links=b""),
-        Gone(row=after(due)),
-        put(NEXT, next_order=7),
-    ]
-
-
-def test_no_more_kept_outlinks_are_admitted_in_one_turn_than_fit(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "LINKS_PER_TURN", 3)
-    tasks = [page(str(number), depth=1, order=number, **FETCHED) for number in (1, 2, 3)]
-    kept = [KeptLinksRow(order=task.order, links=pack([f"{task.url}/{number}" for number in "ab"])) for task in tasks]
-    due = [LeadOnRow(order=task.order, ref=task.ref) for task in tasks]
-    turn = turns(*tasks, *kept, *due, FREE, origin(), NEXT)
-    asking.lead_on(turn, due)
-    assert [
-        change.row.order for change in turn.batch() if isinstance(change, Gone) and isinstance(change.row, LeadOnRow)
-    ] == [1, 2]
 
 
 def test_a_chain_of_known_redirects_is_followed_only_so_far(turns: Turns) -> None:
@@ -359,13 +331,6 @@ def test_a_chain_of_known_redirects_is_followed_only_so_far(turns: Turns) -> Non
     ]
     turn = turns(*chain, FREE, origin())
     assert len(list(asking.redirects(turn, refs[0]))) == asking.MOST_HOPS + 1
-
-
-def test_a_page_without_kept_outlinks_leads_on_to_nothing(turns: Turns) -> None:
-    task, due = page("1", depth=3, **FETCHED), LeadOnRow(order=1, ref=page("1").ref)
-    turn = turns(task, due, FREE, origin())
-    asking.lead_on(turn, [due])
-    assert turn.batch() == [Gone(row=after(due))]
 
 
 # Taking back
@@ -450,7 +415,7 @@ def test_a_page_that_a_larger_depth_reaches_leads_on(turns: Turns, depth: int, l
     kept = KeptLinksRow(order=1, links=pack([f"{ORIGIN}/2"]))
     turn = turns(task, kept, FREE, origin(), extent=SHALLOW)
     admission.reconsider(turn, [task])
-    assert turn.batch() == ([new(LeadOnRow(order=1, ref=task.ref))] if leads_on else [])
+    assert turn.batch() == ([new(LeadOnRow(order=1, ref=task.ref, host=HOST))] if leads_on else [])
     admission.reconsider(turn, [task])
     assert len(turn.batch()) == leads_on
 
@@ -474,13 +439,13 @@ def test_a_page_that_a_deeper_limit_lets_in_leads_on(turns: Turns) -> None:
     kept = [KeptLinksRow(order=order, links=pack([f"{ORIGIN}/9"])) for order in (1, 2)]
     turn = turns(reached, beyond, *kept, FREE, origin(), extent=SHALLOW)
     admission.reconsider(turn, [reached, beyond])
-    assert turn.batch() == [new(LeadOnRow(order=1, ref=reached.ref))]
+    assert turn.batch() == [new(LeadOnRow(order=1, ref=reached.ref, host=HOST))]
 
 
 def test_a_page_that_is_about_to_lead_on_is_reached_again(turns: Turns) -> None:
     """The job's depth was less in between."""
     known = page("1", depth=3, **FETCHED)
-    turn = turns(known, LeadOnRow(order=1, ref=known.ref), FREE, origin(), extent=SHALLOW)
+    turn = turns(known, LeadOnRow(order=1, ref=known.ref, host=HOST), FREE, origin(), extent=SHALLOW)
     admission.admit(turn, [Link(url=known.url, depth=2)])
     assert turn.batch() == [moved(TaskEvent.LOWERED, known, depth=2)]
 

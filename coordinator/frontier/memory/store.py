@@ -18,6 +18,7 @@ from crawlfleet.coordinator.core.rows import (
     LeaseRow,
     LedgerRow,
     R,
+    RemovableRow,
     ResidentRow,
     Result,
     StoreRow,
@@ -176,9 +177,10 @@ class MemoryStore:
             self._families[type(row)].put(row, self._rows[type(row)].get(row.key))
         self._rows[type(row)][row.key] = row
 
-    def _remove(self, row: ResidentRow) -> None:
+    def _remove(self, row: RemovableRow) -> None:
         kind = type(row)
-        self._families[kind].remove(row)
+        if isinstance(row, ResidentRow):
+            self._families[kind].remove(row)
         del self._rows[kind][row.key]
 
 

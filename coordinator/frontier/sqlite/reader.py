@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from crawlfleet.coordinator.core.later_rows import LeadOnRow
 from crawlfleet.coordinator.core.leases import under_lease
 from crawlfleet.coordinator.core.rows import LeaseRow, LedgerRow, Result, TaskRow
 from crawlfleet.coordinator.frontier.registry import FRONTIER
@@ -21,6 +22,7 @@ _IN = 500
 
 _lease = msgspec.msgpack.Decoder(LeaseRow).decode
 _task = msgspec.msgpack.Decoder(TaskRow).decode
+_leading_on = msgspec.msgpack.Decoder(LeadOnRow).decode
 _result = msgspec.msgpack.Decoder(Result).decode
 
 
@@ -82,6 +84,12 @@ class SqliteReader:
         with self._mapped_errors():
             for task, row in self._db.execute("SELECT task, row FROM results ORDER BY seq"):
                 yield task, _result(row)
+
+    def leading_on(self) -> Iterator[LeadOnRow]:
+        """Yield the tasks with links that wait to be admitted."""
+        with self._mapped_errors():
+            for (row,) in self._db.execute("SELECT row FROM leading_on"):
+                yield _leading_on(row)
 
     def known(self, refs: Collection[bytes]) -> set[bytes]:
         """Return the fingerprints that are tasks of the crawl."""

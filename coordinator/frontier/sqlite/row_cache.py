@@ -12,13 +12,14 @@ from typing import Any
 import msgspec
 
 from crawlfleet.coordinator.core.kinds import KINDS
+from crawlfleet.coordinator.core.later_rows import KeptLinksRow
 from crawlfleet.coordinator.core.leases import under_lease
 from crawlfleet.coordinator.core.rows import (
     HostRow,
-    KeptLinksRow,
     LeaseRow,
     LedgerRow,
     OriginRow,
+    RemovableRow,
     ResidentRow,
     StoreRow,
     TaskRow,
@@ -124,12 +125,17 @@ class RowCache:
         self.depths[task.ref] = task.depth
         self.by_id[task.order] = task.ref
 
-    def remove(self, row: ResidentRow) -> None:
+    def remove(self, row: RemovableRow) -> None:
         """Forget a row."""
         kind = type(row)
-        self.families[kind].remove(row)
+        if isinstance(row, ResidentRow):
+            self.families[kind].remove(row)
         del self.rows[kind][row.key]
         self._new[kind].add(row.key)
+
+    def is_removed(self, kind: type[StoreRow], key: Key) -> bool:
+        """Say whether the next commit removes a row, which the file still has."""
+        return key in self._new[kind] and key not in self.rows[kind]
 
     def stored(self, kind: type[StoreRow], key: Key) -> StoreRow | None:
         """Return the row that a change of this key must succeed, if any."""

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from crawlfleet.coordinator.core.changes import Accepted, Change, Gone, Put, Recorded, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.changes import Accepted, Change, Gone, LedOn, Put, Recorded, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.kinds import KINDS
 from crawlfleet.coordinator.core.rows import (
     HostRow,
@@ -40,7 +40,7 @@ from crawlfleet.coordinator.frontier.sqlite.marks import MARKS, SqliteMarks
 from crawlfleet.coordinator.frontier.sqlite.queue_edits import QueueEdits
 from crawlfleet.coordinator.frontier.sqlite.result_reader import ResultReader
 from crawlfleet.coordinator.frontier.sqlite.row_cache import PAGE_BYTES, RowCache
-from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENT_NUMBERS, encode_block
+from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENT_NUMBERS, LED_ON, encode_block
 from crawlfleet.coordinator.frontier.versions import check_versions
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.messages import Kind
@@ -119,7 +119,7 @@ class SqliteStore:
 
     def rows(self, kind: type[R], keys: Collection[Any]) -> dict[Any, R]:
         cache: dict[Any, R] = self._rows.rows[kind]
-        missing = [] if issubclass(kind, ResidentRow) else [key for key in keys if key not in cache]
+        missing = () if issubclass(kind, ResidentRow) else self._missing(kind, keys)
         for some in _runs(missing):
             self._read(kind, "ref" if kind is TaskRow else "key", some)
         return {key: cache[key] for key in keys if key in cache}
@@ -287,6 +287,11 @@ class SqliteStore:
             query = f"SELECT ref, depth FROM tasks WHERE ref IN ({_marks(some)})"
             self._rows.depths.update(self._db.execute(query, some))
 
+    def _missing(self, kind: type[StoreRow], keys: Collection[Any]) -> Iterable[Any]:
+        """Return the keys that only the file may have a row for."""
+        cache, is_removed = self._rows.rows[kind], self._rows.is_removed
+        return [key for key in keys if key not in cache and not is_removed(kind, key)]
+
     def _queued(self, where: str, values: tuple[object, ...]) -> tuple[TaskRow, ...]:
         """Return the tasks that a query over a queue's table names, in its order."""
         return self._by_id([number for (number,) in self._db.execute(f"SELECT id FROM {where}", values)])
@@ -319,6 +324,8 @@ class SqliteStore:
                 order = self._rows.tasks[change.ref].order
                 line = (order, ACCEPTED, change.lease, change.outlinks)
                 self._story.append(line if change.start is None else (*line, change.start))
+            case LedOn():
+                self._story.append((self._rows.tasks[change.ref].order, LED_ON, 0, change.outlinks))
 
     def _move(self, change: TaskMoved, queued: QueueEdits) -> None:
         task, before = change.task, self._rows.tasks.get(change.task.ref)

@@ -1,0 +1,28 @@
+"""Leases as workers get them: starts are relative to the receipt of the message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from crawlfleet.coordinator.core import admission
+from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.rows import LeaseRow, TaskRow
+from crawlfleet.shared.messages import Kind, Lease, Task
+
+
+def as_message(lease: LeaseRow, rows: Mapping[bytes, TaskRow], now: float, policy: Policy) -> Lease:
+    """Return a lease as a message; `rows` are those of its tasks."""
+    starts = dict(lease.starts)
+    tasks = tuple(
+        Task(
+            ref=ref,
+            kind=rows[ref].kind,
+            url=rows[ref].url,
+            depth=rows[ref].depth,
+            attempt=rows[ref].attempt,
+            start_after_s=max(0.0, starts[ref] - now),
+            leads_on=rows[ref].kind is not Kind.PAGE or not admission.is_beyond(rows[ref].depth, policy),
+        )
+        for ref in lease.refs
+    )
+    return Lease(id=lease.id, host=lease.host, tasks=tasks, spacing_s=lease.spacing_s, slots=lease.slots)

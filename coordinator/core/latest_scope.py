@@ -1,0 +1,28 @@
+"""The scope of a crawl: that of its job, and the hosts that joined it by redirects."""
+
+from __future__ import annotations
+
+import msgspec
+
+from crawlfleet.shared.messages import ScopeSpec
+from crawlfleet.shared.web.scope import Scope
+
+
+class _LatestScope:
+    """Caches the latest scope by the identity of its parts: they may name too many hosts to hash for each link."""
+
+    def __init__(self) -> None:
+        self._parts: tuple[ScopeSpec | None, tuple[str, ...]] = (None, ())
+        self._scope = Scope(ScopeSpec())
+
+    def of(self, spec: ScopeSpec, joined: tuple[str, ...]) -> Scope:
+        """Return the scope of a job with the hosts that joined it."""
+        known = self._parts
+        if known[0] is not spec or known[1] is not joined:
+            hosts = tuple(dict.fromkeys((*spec.hosts, *joined)))
+            self._scope = Scope(msgspec.structs.replace(spec, hosts=hosts))
+            self._parts = (spec, joined)
+        return self._scope
+
+
+scope_of = _LatestScope().of

@@ -1,0 +1,53 @@
+"""Mutants of what admits links later: see `mutants`."""
+
+from __future__ import annotations
+
+LEADING_ON = "coordinator/core/leading_on.py"
+ADMISSION = "coordinator/core/admission.py"
+LEADS = "coordinator/core/leads.py"
+SETTLE = "coordinator/core/settle.py"
+POLITENESS = "coordinator/core/politeness.py"
+SERVICE = "coordinator/conduct/service.py"
+HOSTS = "coordinator/conduct/led_hosts.py"
+STORE = "coordinator/frontier/sqlite/store.py"
+CACHE = "coordinator/frontier/sqlite/row_cache.py"
+
+# Why a mutant may live.
+KNOWN = (
+    "known outlinks get smaller depths only if their page did meanwhile; found by tests/unit/test_rule_leading_on.py"
+)
+
+FLOOD_MUTANTS: tuple[tuple[str, ...], ...] = (
+    (LEADING_ON, "    if is_beyond:\n        return\n    turn.put(LeadOnRow", "    turn.put(LeadOnRow"),
+    (LEADING_ON, "order = task.order if is_read else turn.next_order()", "order = task.order"),
+    (LEADING_ON, "links=later.links, known=later.known", "links=later.links", KNOWN),
+    (LEADING_ON, "links_waiting=total(host.links_waiting, later.number)", "links_waiting=host.links_waiting"),
+    (LEADING_ON, "task.outlinks[row.done : row.done + most]", "task.outlinks[row.done + 1 : row.done + most]"),
+    (LEADING_ON, "some = urls[row.done : row.done + most]", "some = urls[:most]"),
+    (LEADING_ON, "first = max(0, row.done - len(urls))", "first = row.done"),
+    (LEADING_ON, "Link(url=url, depth=task.depth + 1, found_on", "Link(url=url, depth=task.depth, found_on"),
+    (LEADING_ON, "every[row.done : row.done + most]", "every[row.done + 1 : row.done + most]"),
+    (LEADING_ON, "or leads.is_sound(link, turn.policy)", "or True"),
+    (LEADING_ON, "if at is not None and at > depth:", "if False:"),
+    (LEADING_ON, "if existing(turn.tasks[task.ref]).depth < task.depth:", "if False:"),
+    (LEADING_ON, "done=row.done + portion.size, waiting", "waiting"),
+    (LEADING_ON, "    if waiting < row.waiting:\n", "    if False:\n"),
+    (LEADING_ON, "    turn.remove(succeed(row))\n", "    pass\n"),
+    (LEADING_ON, "turn.policy.extent.depth is None or row.order", "True or row.order"),
+    (LEADING_ON, "turn.policy.extent.depth is None or row.order", "False and row.order"),
+    (LEADING_ON, "        admission.awaken_host(turn, task.host)\n", "        pass\n"),
+    (LEADING_ON, 'outlinks = b"".join([*admitted,', 'outlinks = b"".join([*(link.ref for link in portion.links),'),
+    (ADMISSION, "                let_lead_on(turn, existing(turn.tasks[ref]))\n", "                pass\n"),
+    (ADMISSION, "turn.policy.extent.depth is not None and _was_read(task):", "False:"),
+    (ADMISSION, "        turn.put(succeed(row, done=0))\n", "        pass\n"),
+    (ADMISSION, "return 0 if task.outcome is Outcome.REDIRECTED else 1", "return 1"),
+    (LEADS, "return report, NOTHING if not listed or room.has(listed)", "return report, NOTHING if True"),
+    (LEADS, "        self._left -= links\n", "        pass\n"),
+    (SETTLE, "if later.links or later.known or later.listed:", "if False:"),
+    (POLITENESS, "    if is_flooding(host, policy):\n        return 0\n", ""),
+    (SERVICE, " and not self._led\n", "\n"),
+    (SERVICE, "        self._led.note(changes)\n", "        pass\n"),
+    (HOSTS, "dict.fromkeys(row.host for row in store.resident(LeadOnRow))", "{}"),
+    (HOSTS, "if next(iter(self._store.family(LeadOnRow, host)), None) is not None:", "if False:"),
+    (STORE, "key not in cache and not is_removed(kind, key)", "key not in cache"),
+)
