@@ -150,7 +150,7 @@ MUTANTS = (
     Mutant(FILE, "            self._file.truncate(kept.size_bytes)\n", ""),
     Mutant("coordinator/sinks/line_sink.py", "self._file.is_to_restore or ", ""),
     Mutant("coordinator/sinks/line_sink.py", " or self.mark.results > length", ""),
-    Mutant("coordinator/sinks/follower.py", "self._marks.set(name, sink.write(results))", "sink.write(results)"),
+    Mutant("coordinator/sinks/follower.py", "self._marks.set(name, mark)", "pass"),
     Mutant(CLIENT, "if welcome.epoch != self._epoch:", "if False:"),
     Mutant(CLIENT, "        self._outstanding.drop(news.overdue)\n", "        pass\n"),
     Mutant(OUTSTANDING, "self._unacked.pop(key, None)", "self._unacked.get(key)"),
