@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from crawlfleet.shared.messages import Lease, TaskKey
 from crawlfleet.worker.fetch.port import Name, Resolver
 from crawlfleet.worker.lanes import Attempt, Lanes, News
+from crawlfleet.worker.shares import Limits
 
 
 class Agenda:
@@ -78,12 +79,33 @@ class Agenda:
         """Set a function to call whenever a task may have come, and at the end. Any thread may call it."""
         self._on_change = on_change
 
-    def done(self, *attempts: Attempt) -> None:
+    def share(self, limits: Limits) -> None:
+        """Share so much among hosts from now on: see `worker.shares`. Each page that is `landed` has to be taken."""
+        with self._changed:
+            self._lanes.shares.limits = limits
+
+    def done(self, attempt: Attempt) -> None:
         """See `Lanes.done`."""
         with self._changed:
-            for attempt in attempts:
-                self._lanes.done(attempt)
+            self._lanes.done(attempt)
             self._hand_over()
+
+    def landed(self, *landed: tuple[Attempt, int]) -> None:
+        """Free the slots of attempts that ended with a page of some size, which waits for a parse thread now."""
+        with self._changed:
+            now = self._clock()
+            for attempt, size in landed:
+                self._lanes.done(attempt, now, size)
+            self._hand_over()
+
+    def page_taken(self, attempt: Attempt, size: int) -> None:
+        """See `Lanes.page_taken`."""
+        with self._changed:
+            may_start = self._lanes.page_taken(attempt.host, size)
+            if may_start:
+                self._hand_over()
+        if may_start:
+            self._on_change()
 
     def give_back(self, attempt: Attempt) -> None:
         """See `Lanes.give_back`."""
@@ -131,7 +153,7 @@ class Agenda:
 
     @property
     def deferred(self) -> int:
-        """How many of the waiting tasks belong to spaced hosts, or wait for a name, and so mostly wait for a time."""
+        """See `Lanes.deferred`."""
         return self._lanes.deferred
 
     @property

@@ -46,7 +46,7 @@ from crawlfleet.worker.talk.session import Session, SessionOptions
 ORPHANED = 1
 STOPPED = 128 + signal.SIGTERM
 STOP_PATIENCE_S = 2.0
-PAGES_BETWEEN = 64
+PAGES_BETWEEN = 128
 # How long a hook's call of an object waits for a coordinator that is away.
 OBJECTS_PATIENCE_S = 60.0
 
@@ -167,7 +167,9 @@ def run_worker(
         session=session,
         engine=engine,
         pipeline=Pipeline.of(brief, extractor),
-        size=PoolSize(fetches=fetches, parse_threads=options.parse_threads, pages_between=min(fetches, PAGES_BETWEEN)),
+        size=PoolSize(
+            fetches=fetches, parse_threads=options.parse_threads, pages_between=min(2 * fetches, PAGES_BETWEEN)
+        ),
         current_pages=current_pages.of(arguments.index),
     )
     client = Client(session, welcome, FetchDemand.for_fetches(fetches), on_scope=extractor.set_scope)

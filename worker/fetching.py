@@ -1,36 +1,27 @@
 """The fetching half of a worker: it takes tasks from the agenda, fetches them, and passes pages to the parse threads.
 
 There is one way for each kind of engine: many threads with one exchange each (`FetchThreads`), or one thread with many
-exchanges (`FetchLoop`). Both take no new task while too many pages wait for the parse threads. An attempt for which no
+exchanges (`FetchLoop`). The agenda starts nothing more of a host of which too many pages wait for the parse threads. An
+attempt for which no
 file descriptor was left goes back to the coordinator, as if it had not been granted, and no other begins for a moment.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
 
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.fetch.port import Fetched, Fetcher, ManyFetcher, unresolved
 from crawlfleet.worker.lanes import Attempt
+from crawlfleet.worker.page_queue import FetchedPage, PageQueue
 from crawlfleet.worker.pipeline import enough_bytes
 
 EXHAUSTED_PAUSE_S = 0.25
 
 
-class FetchedPage(NamedTuple):
-    """A fetched page on its way to a parse thread."""
-
-    attempt: Attempt
-    fetched: Fetched
-
-
-# The queue to the parse threads; None ends one of them.
-PageQueue: TypeAlias = "queue.Queue[FetchedPage | None] | queue.SimpleQueue[FetchedPage | None]"
 OnBug = Callable[[Attempt, Exception], None]
 # Receives the error that ended a thread early. Nothing else would notice, and leases would be renewed for ever.
 OnDeath = Callable[[Exception], None]
@@ -39,11 +30,10 @@ OnDeath = Callable[[Exception], None]
 class Fetching:
     """Threads that fetch, and the queue that they put pages into."""
 
-    pages: PageQueue
-
     def __init__(self, agenda: Agenda, threads: int, run: Callable[[], None], on_bug: OnBug, on_death: OnDeath) -> None:
         self._agenda = agenda
         self._on_bug = on_bug
+        self.pages = PageQueue(lambda page: agenda.page_taken(page.attempt, len(page.fetched.body)))
         self._threads = start_later("fetch", threads, lambda _: run(), on_death)
 
     def start(self) -> None:
@@ -55,24 +45,25 @@ class Fetching:
         """Wait for every thread to end, once the agenda is closed; False if one still runs at `give_up_at`."""
         return join_all(self._threads, give_up_at)
 
-    def page_taken(self) -> None:
-        """Record that a parse thread has taken a page; that thread calls this."""
+    def _pass_on(self, *pages: FetchedPage) -> None:
+        """Free the slots of pages that were fetched, and put them into the queue."""
+        self._agenda.landed(*((page.attempt, len(page.fetched.body)) for page in pages))
+        for page in pages:
+            self.pages.put(page)
 
 
 class FetchThreads(Fetching):
-    """Threads that wait in sockets. One that finds the queue full blocks in `put`."""
+    """Threads that wait in sockets."""
 
     def __init__(
         self,
         agenda: Agenda,
         open_fetcher: Callable[[], Fetcher],
         threads: int,
-        pages_between: int,
         on_bug: OnBug,
         on_death: OnDeath,
     ) -> None:
         super().__init__(agenda, threads, self._run, on_bug, on_death)
-        self.pages = queue.Queue(pages_between)
         self._open_fetcher = open_fetcher
 
     def _run(self) -> None:
@@ -94,27 +85,21 @@ class FetchThreads(Fetching):
             self._agenda.give_back(attempt)
             time.sleep(EXHAUSTED_PAUSE_S)
             return
-        self._agenda.done(attempt)
-        self.pages.put(FetchedPage(attempt, fetched))
+        self._pass_on(FetchedPage(attempt, fetched))
 
 
 class FetchLoop(Fetching):
-    """One thread that keeps up to `most` exchanges under way, as long as fewer than `pages_between` pages wait.
+    """One thread that keeps up to `most` exchanges under way.
 
-    It sleeps in the engine; new tasks, and parse threads that have caught up, wake it there. For want of descriptors it
+    It sleeps in the engine; new tasks, and room for more pages, wake it there. For want of descriptors it
     goes down to as many exchanges as it still has, and up again step by step.
     """
 
-    def __init__(
-        self, agenda: Agenda, fetcher: ManyFetcher, most: int, pages_between: int, on_bug: OnBug, on_death: OnDeath
-    ) -> None:
+    def __init__(self, agenda: Agenda, fetcher: ManyFetcher, most: int, on_bug: OnBug, on_death: OnDeath) -> None:
         super().__init__(agenda, 1, self._run, on_bug, on_death)
-        self.pages = queue.SimpleQueue()
         self._fetcher = fetcher
         self._wanted = self._most = most
-        self._pages_between = pages_between
         self._running = 0
-        self._held_back = False
         self._paused_until = 0.0
 
     def start(self) -> None:
@@ -122,16 +107,11 @@ class FetchLoop(Fetching):
         self._agenda.listen(self._fetcher.wake)
         super().start()
 
-    def page_taken(self) -> None:
-        """Wake the thread if it waits for room, and there is room for several pages now."""
-        if self._held_back and self.pages.qsize() <= self._pages_between // 2:
-            self._fetcher.wake()
-
     def _run(self) -> None:
         try:
             while True:
                 pause_s = self._paused_until - time.monotonic()
-                attempts, next_in_s = self._agenda.start_ready(self._room() if pause_s <= 0 else 0)
+                attempts, next_in_s = self._agenda.start_ready(self._most - self._running if pause_s <= 0 else 0)
                 nowhere = [(attempt, failed) for attempt in attempts if (failed := without_address(attempt))]
                 for attempt in attempts:
                     if attempt.name is None or not attempt.name.reason:
@@ -145,14 +125,6 @@ class FetchLoop(Fetching):
                 self._hand_on(ended)
         finally:
             self._fetcher.close()
-
-    def _room(self) -> int:
-        # Set before the check, so that a thread that takes a page afterwards sees it.
-        self._held_back = True
-        if self.pages.qsize() >= self._pages_between:
-            return 0
-        self._held_back = False
-        return self._most - self._running
 
     def _begin(self, attempt: Attempt) -> None:
         try:
@@ -174,9 +146,7 @@ class FetchLoop(Fetching):
             for attempt, fetched in ended:
                 if fetched.reason == Reason.DESCRIPTORS:
                     self._agenda.give_back(attempt)
-        self._agenda.done(*(attempt for attempt, _ in made))
-        for attempt, fetched in made:
-            self.pages.put(FetchedPage(attempt, fetched))
+        self._pass_on(*(FetchedPage(attempt, fetched) for attempt, fetched in made))
 
 
 def without_address(attempt: Attempt) -> Fetched | None:

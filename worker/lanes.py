@@ -1,10 +1,11 @@
 """The lanes of the agenda: tasks that wait in the worker for their earliest start, by host.
 
 They decide when a task may start here. Each host has a lane: tasks in order of arrival, a number of slots, a spacing
-between starts. The lanes are in a heap by the time at which their first task may start, so that thousands of waiting
-hosts cost nothing. A task never starts under an ended lease. Politeness is not decided here: slots, spacing and
-earliest starts come with the leases. A lane whose host's name is not known waits for that, and nothing of it starts.
-Pure: `now` is a parameter, in seconds of one monotonic clock.
+between starts. The lanes are in heaps by the time at which their first task may start, so that thousands of waiting
+hosts cost nothing: one for hosts that are known to be quick, one for others, which may have to leave slots to those. A
+task never starts under an ended lease. Politeness is not decided here: slots, spacing and earliest starts come with the
+leases. A lane whose host's name is not known waits for that, and nothing of it starts; so does one that lacks room (see
+`worker.shares`). Pure: `now` is a parameter, in seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from enum import IntEnum
 from itertools import count
 from math import inf
 from typing import NamedTuple
@@ -21,9 +23,12 @@ import msgspec
 
 from crawlfleet.shared.messages import Lease, Task, TaskKey
 from crawlfleet.worker.fetch.port import Name, host_of
+from crawlfleet.worker.shares import Load, Shares
 
 # A spaced host is remembered for longer than starts are granted ahead, so that its gap is known.
 KEPT_S = 10.0
+# A quick host whose tasks are all done, and which may have more in a moment, keeps its share of the slots for so long.
+QUICK_KEPT_S = 2.0
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,15 +62,23 @@ class News(NamedTuple):
     overdue: tuple[TaskKey, ...]
 
 
+class _Counted(IntEnum):
+    """What a waiting task waits for."""
+
+    SLOT = 0
+    SLOW_SLOT = 1  # its host is not known to be quick
+    TIME = 2  # its host is spaced, or waits for its name
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """A task; it is `deferred` if its host is spaced, or waits for its name: it mostly waits for a time."""
+    """A task, and as what it is counted."""
 
     lease_id: int
     task: Task
     earliest_at: float
     spacing_s: float
-    deferred: bool
+    counted: _Counted
 
 
 @dataclass(slots=True, eq=False)
@@ -81,14 +94,14 @@ class _Lane:
     """One host. `ticket` is the number of the lane's only valid entry in the heap (0: none), `due_at` its time.
 
     An empty lane is remembered until `kept_until`. While it waits for the name `unnamed`, since `unnamed_at`, it has no
-    entry. The answer is `name`, until the next task starts, which is told about the wait.
+    entry. The answer is `name`, until the next task starts, which is told about the wait. A lane that `lacks_room` has
+    no entry either.
     """
 
     host: str
-    slots: int = 1
+    load: Load = field(default_factory=Load)
     last_start_at: float = -inf
     kept_until: float = 0.0
-    running: int = 0
     waiting: deque[_Waiting] = field(default_factory=deque)
     ticket: int = 0
     due_at: float = 0.0
@@ -96,49 +109,73 @@ class _Lane:
     unnamed_at: float = 0.0
     name: tuple[str, Name] | None = None
     lookup_s: float = 0.0
+    lacks_room: bool = False
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.waiting or self.load.running or self.load.pages)
+
+    def counted(self, spacing_s: float) -> _Counted:
+        if spacing_s or self.unnamed:
+            return _Counted.TIME
+        return _Counted.SLOT if self.load.is_quick else _Counted.SLOW_SLOT
 
 
 class Lanes:
     """All lanes, and the leases of their tasks.
 
-    `known` says what is known about a name. Without it no lane waits for one.
+    `known` says what is known about a name. Without it no lane waits for one. `shares` has the limits.
     """
 
     def __init__(self, known: Callable[[str], Name | None] | None = None) -> None:
         self.known = known
-        self.waiting = 0
-        self.deferred = 0
+        self.shares = Shares()
         self.running = 0
+        self._counts = [0] * len(_Counted)
         self._lanes: dict[str, _Lane] = {}
         self._leases: dict[int, _Holding] = {}
-        self._heap: list[tuple[float, int, _Lane]] = []
+        self._quick: list[tuple[float, int, _Lane]] = []
+        self._slow: list[tuple[float, int, _Lane]] = []
+        self._slow_held = False
+        self._without_room: dict[_Lane, None] = {}
         self._tickets = count(1)
         self._started: list[TaskKey] = []
         self._overdue: list[TaskKey] = []
         self._unnamed: dict[str, list[_Lane]] = {}
         self._to_look_up: list[str] = []
 
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait for their start."""
+        return sum(self._counts)
+
+    @property
+    def deferred(self) -> int:
+        """How many of them mostly wait for a time, or for slots that are not kept for others."""
+        held = self._counts[_Counted.SLOW_SLOT] if self._slow_held else 0
+        return self._counts[_Counted.TIME] + held
+
     def add(self, lease: Lease, received_at: float, until: float) -> None:
         """Add a lease that ends at `until`. Its slots apply to the host from now on, its spacing to its own tasks."""
         lane = self._lanes.get(lease.host)
         if lane is None:
             lane = self._lanes[lease.host] = _Lane(lease.host)
-        lane.slots = lease.slots
+        self.shares.set_slots(lane.load, lease.slots)
         holding = self._leases.setdefault(lease.id, _Holding(until))
-        deferred = lease.spacing_s > 0 or bool(lane.unnamed)
+        counted = lane.counted(lease.spacing_s)
         holding.until = max(holding.until, until)
         for task in lease.tasks:
-            waiting = _Waiting(lease.id, task, received_at + task.start_after_s, lease.spacing_s, deferred)
+            waiting = _Waiting(lease.id, task, received_at + task.start_after_s, lease.spacing_s, counted)
             holding.waiting[task.ref] = waiting
             lane.waiting.append(waiting)
-        self.waiting += len(lease.tasks)
-        self.deferred += len(lease.tasks) * deferred
+        self._counts[counted] += len(lease.tasks)
         self._schedule(lane)
 
     def pop_ready(self, now: float) -> Attempt | None:
         """Start the first task that may start now, if any."""
-        while self._heap and self._heap[0][0] <= now:
-            _, ticket, lane = heapq.heappop(self._heap)
+        self._slow_held = not self.shares.allow_slow(now)
+        while (heap := self._first_heap()) and heap[0][0] <= now:
+            _, ticket, lane = heapq.heappop(heap)
             if ticket != lane.ticket:
                 continue
             lane.ticket = 0
@@ -147,28 +184,60 @@ class Lanes:
             self._schedule(lane)
             if attempt is not None:
                 return attempt
-            if not lane.waiting and not lane.running and lane.kept_until <= now:
+            if lane.is_idle and lane.kept_until <= now:
                 lane.ticket = 0
+                self.shares.forget(lane.load)
+                self._slow_held = not self.shares.allow_slow(now)
                 del self._lanes[lane.host]
         return None
 
     def next_at(self) -> float | None:
         """When to call `pop_ready` again at the latest; None if nothing waits for a time."""
-        while self._heap and self._heap[0][1] != self._heap[0][2].ticket:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        heap = self._first_heap()
+        return heap[0][0] if heap else None
+
+    def _first_heap(self) -> list[tuple[float, int, _Lane]]:
+        """Return the heap with the first lane that may start something; an empty one if there is none."""
+        for heap in (self._quick, self._slow):
+            while heap and heap[0][1] != heap[0][2].ticket:
+                heapq.heappop(heap)
+        if not self._slow or self._slow_held:
+            return self._quick
+        return self._quick if self._quick and self._quick[0] < self._slow[0] else self._slow
 
     def behind_s(self, now: float) -> float:
         """How long the first task that may start has been waiting for a thread; 0 if none is."""
-        next_at = self.next_at()
-        return max(0.0, now - next_at) if next_at is not None and self.waiting else 0.0
+        heap = self._first_heap()
+        return max(0.0, now - heap[0][0]) if heap and heap[0][2].waiting else 0.0
 
-    def done(self, attempt: Attempt) -> None:
-        """Free the slot of an attempt that ended."""
-        lane = self._lanes[attempt.host]
-        lane.running -= 1
+    def done(self, attempt: Attempt, now: float | None = None, size: int | None = None) -> None:
+        """Free the slot of an attempt that ended; `now` is None if its time tells nothing about the host.
+
+        A page of `size` bytes waits from now on for a parse thread, if that is not None.
+        """
+        lane, load = self._lanes[attempt.host], self._lanes[attempt.host].load
+        was_quick = load.is_quick
         self.running -= 1
+        if attempt.name is not None and attempt.name.reason:
+            now = None
+        self.shares.end(attempt.key, load, None if now is None else now - attempt.started_at)
+        if size is not None:
+            self.shares.land(load, size)
+        if now is not None and load.is_quick:
+            lane.kept_until = max(lane.kept_until, now + QUICK_KEPT_S)
+        if load.is_quick is not was_quick:
+            self._recount(lane)
+            lane.ticket = 0
+        self._give_room(lane)
         self._schedule(lane)
+
+    def page_taken(self, host: str, size: int) -> bool:
+        """Record that a parse thread took a page of a host; say whether a lane may have room for a start now."""
+        lane = self._lanes[host]
+        self.shares.take(lane.load, size)
+        may_start = self._give_room(lane)
+        self._schedule(lane)
+        return may_start
 
     def give_back(self, attempt: Attempt) -> None:
         """Free the slot of an attempt that could not be made here; its task is returned."""
@@ -216,11 +285,15 @@ class Lanes:
         """Let the lanes that wait for a name go on, whether or not it has an address."""
         for lane in self._unnamed.pop(host, ()):
             lane.unnamed, lane.name, lane.lookup_s = "", (host, name), now - lane.unnamed_at
-            self._defer(lane)
+            self._recount(lane)
             self._schedule(lane)
 
     def _start(self, lane: _Lane, now: float) -> Attempt | None:
         if not lane.waiting or _due_at(lane) > now:
+            return None
+        if not self.shares.has_room(lane.load):
+            lane.lacks_room = True
+            self._without_room[lane] = None
             return None
         name = None
         if self.known is not None:
@@ -230,8 +303,8 @@ class Lanes:
         head = lane.waiting.popleft()
         self._retire(head)
         lookup_s, lane.lookup_s = lane.lookup_s, 0.0
-        lane.running += 1
         self.running += 1
+        self.shares.begin(TaskKey(head.lease_id, head.task.ref), lane.load, now)
         gap_s = now - lane.last_start_at if head.spacing_s and lane.last_start_at > -inf else None
         lane.last_start_at = now
         lane.kept_until = now + head.spacing_s + KEPT_S if head.spacing_s else now
@@ -255,16 +328,28 @@ class Lanes:
             if host not in self._unnamed:
                 self._to_look_up.append(host)
             self._unnamed.setdefault(host, []).append(lane)
-            self._defer(lane)
+            self._recount(lane)
         return name
 
-    def _defer(self, lane: _Lane) -> None:
-        """Count the tasks of a lane that begins to wait for a name, or ends."""
+    def _give_room(self, lane: _Lane) -> bool:
+        """Let lanes try again that lacked room: this one, the first of all, or, if half is free, all."""
+        if not self._without_room:
+            return False
+        tried = [lane, *self._without_room] if self.shares.is_relaxed else [lane, next(iter(self._without_room))]
+        for other in tried:
+            if other.lacks_room:
+                other.lacks_room = False
+                del self._without_room[other]
+                self._schedule(other)
+        return True
+
+    def _recount(self, lane: _Lane) -> None:
+        """Count a lane's tasks again: it waits for a name, or no more; its host is known to be quick, or no more."""
         for waiting in lane.waiting:
             if self._is_known(waiting):
-                deferred = waiting.spacing_s > 0 or bool(lane.unnamed)
-                self.deferred += deferred - waiting.deferred
-                waiting.deferred = deferred
+                self._counts[waiting.counted] -= 1
+                waiting.counted = lane.counted(waiting.spacing_s)
+                self._counts[waiting.counted] += 1
 
     def _is_known(self, waiting: _Waiting) -> bool:
         """Say whether a task was not dropped."""
@@ -292,19 +377,20 @@ class Lanes:
         self._uncount(waiting)
 
     def _uncount(self, waiting: _Waiting) -> None:
-        self.waiting -= 1
-        self.deferred -= waiting.deferred
+        self._counts[waiting.counted] -= 1
 
     def _schedule(self, lane: _Lane) -> None:
         """Put a lane into the heap if it waits only for a time; an empty one waits for its removal."""
-        if lane.unnamed or lane.running >= lane.slots or (lane.running and not lane.waiting):
+        load = lane.load
+        busy = load.running >= load.slots or ((load.running or load.pages) and not lane.waiting)
+        if lane.unnamed or lane.lacks_room or busy:
             lane.ticket = 0
             return
         due_at = _due_at(lane) if lane.waiting else lane.kept_until
         if lane.ticket and lane.due_at == due_at:
             return
         lane.ticket, lane.due_at = next(self._tickets), due_at
-        heapq.heappush(self._heap, (due_at, lane.ticket, lane))
+        heapq.heappush(self._quick if load.is_quick else self._slow, (due_at, lane.ticket, lane))
 
 
 def _due_at(lane: _Lane) -> float:

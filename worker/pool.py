@@ -1,11 +1,12 @@
 """The threads of a worker: one or more fetch threads (`worker.fetching`), and parse threads, which run in C.
 
-    agenda ──► fetching ──► bounded queue ──► parse threads ──► outbox
+    agenda ──► fetching ──► queue, hosts in turn ──► parse threads ──► outbox
 
 One parse thread parses nearly all pages: two would mostly wait for each other (measured: see the decision on processes
 and threads). The others work only while all before them are held up by a large page or a hook that waits.
 
-Back-pressure: nothing is fetched while the queue is full. A page never ends a thread: an exception is reported as an
+Back-pressure: nothing more of a host is fetched while it has more pages or bytes in the queue than there is room left
+(`worker.shares`). A page never ends a thread: an exception is reported as an
 internal error of its attempt. An error that ends a thread nevertheless ends the worker: see `Orders.abort`.
 
 Stop order: the agenda is closed, so that no task starts any more; fetching ends its exchanges; one end mark for each
@@ -24,11 +25,13 @@ from dataclasses import dataclass
 import structlog
 
 from crawlfleet.worker.fetch.port import FetchEngine
-from crawlfleet.worker.fetching import FetchedPage, Fetching, FetchLoop, FetchThreads, join_all, start_later
+from crawlfleet.worker.fetching import Fetching, FetchLoop, FetchThreads, join_all, start_later
 from crawlfleet.worker.fitting import internal_error
 from crawlfleet.worker.lanes import Attempt
+from crawlfleet.worker.page_queue import FetchedPage
 from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.process.current_pages import WorkerPages
+from crawlfleet.worker.shares import Limits
 from crawlfleet.worker.talk.outbox import Delivery
 from crawlfleet.worker.talk.session import Session
 
@@ -40,7 +43,10 @@ _logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSize:
-    """How many pages are fetched at once, how many threads parse, how many fetched pages may wait between them."""
+    """How many pages are fetched at once, how many threads parse, how many fetched pages may wait between them.
+
+    A single host may have half of those between.
+    """
 
     fetches: int = 16
     parse_threads: int = 2
@@ -80,24 +86,21 @@ class Pool:
             return False
         self._ending.set()
         for _ in self._parsing:
-            try:
-                self._pages.put(None, timeout=max(0.0, give_up_at - time.monotonic()))
-            except queue.Full:
-                return False
+            self._pages.put(None)
         return join_all(self._parsing, give_up_at)
 
     def _fetch_by(self, engine: FetchEngine, size: PoolSize) -> Fetching:
         def on_bug(attempt: Attempt, error: Exception) -> None:
             self._outbox.put(_internal_error(attempt, error))
 
-        most, between, on_death = size.fetches, size.pages_between, self._orders.abort
+        most, on_death = size.fetches, self._orders.abort
+        self._agenda.share(Limits(slots=most, pages=size.pages_between, bytes_between=engine.bytes_between))
         if engine.many_at_once:
-            return FetchLoop(self._agenda, engine.open(), most, between, on_bug, on_death)
-        return FetchThreads(self._agenda, engine.open, most, between, on_bug, on_death)
+            return FetchLoop(self._agenda, engine.open(), most, on_bug, on_death)
+        return FetchThreads(self._agenda, engine.open, most, on_bug, on_death)
 
     def _parse_all(self, thread: int) -> None:
         while (page := self._next_page(thread)) is not None:
-            self._fetching.page_taken()
             self._current_pages.begin(thread, page.attempt.key)
             self._began_at[thread] = time.monotonic()
             delivery = self._parse(page)

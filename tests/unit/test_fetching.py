@@ -16,8 +16,10 @@ from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.fetch.port import Fetched, Name
 from crawlfleet.worker.fetch.registry import engine_for
-from crawlfleet.worker.fetching import FetchedPage, FetchLoop, FetchThreads
+from crawlfleet.worker.fetching import FetchLoop, FetchThreads
 from crawlfleet.worker.lanes import Attempt
+from crawlfleet.worker.page_queue import FetchedPage
+from crawlfleet.worker.shares import Limits
 from tests.site.hostile_site import HostileSite
 
 PATIENCE_S = 10.0
@@ -77,6 +79,7 @@ class GivenNames:
 class Bench:
     def __init__(self, most: int, pages_between: int) -> None:
         self.agenda = Agenda()
+        self.agenda.share(Limits(slots=most, pages=pages_between, bytes_between=1 << 20))
         self.fetcher = GivenFetcher()
         self.bugs: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
         self.deaths: queue.SimpleQueue[Exception] = queue.SimpleQueue()
@@ -84,7 +87,6 @@ class Bench:
             self.agenda,
             self.fetcher,
             most,
-            pages_between,
             lambda attempt, _: self.bugs.put(attempt),
             self.deaths.put,
         )
@@ -101,9 +103,7 @@ class Bench:
         return [self.fetcher.begun.get(timeout=PATIENCE_S) for _ in range(number)]
 
     def take(self) -> FetchedPage | None:
-        page = self.loop.pages.get()
-        self.loop.page_taken()
-        return page
+        return self.loop.pages.get()
 
     def stop(self) -> bool:
         self.agenda.close()
@@ -111,7 +111,7 @@ class Bench:
 
 
 @contextmanager
-def running(most: int = 4, pages_between: int = 4) -> Iterator[Bench]:
+def running(most: int = 4, pages_between: int = 8) -> Iterator[Bench]:
     bench = Bench(most, pages_between)
     bench.loop.start()
     yield bench
@@ -145,7 +145,7 @@ def test_a_task_that_comes_late_wakes_the_thread() -> None:
 
 
 def test_nothing_is_begun_while_pages_wait_and_a_parse_thread_that_caught_up_wakes_the_thread() -> None:
-    with running(most=4, pages_between=2) as bench:
+    with running(most=4, pages_between=4) as bench:
         bench.add(*"abcdefgh")
         bench.fetcher.end(*bench.begun(4))
         while bench.agenda.running:
@@ -220,7 +220,7 @@ def test_a_name_that_was_not_looked_up_for_want_of_descriptors_sends_its_page_ba
 def test_a_thread_makes_no_attempt_without_an_address(name: Name, reason: str) -> None:
     fetcher, agenda = GivenFetcher(), Agenda()
     agenda.resolve_by(GivenNames(name))
-    threads = FetchThreads(agenda, lambda: fetcher, 2, 4, lambda *_: None, lambda _: None)
+    threads = FetchThreads(agenda, lambda: fetcher, 2, lambda *_: None, lambda _: None)
     agenda.add(Lease(id=1, host="a", tasks=(Task(ref=b"a", kind=Kind.PAGE, url="http://a/", depth=0),)), 0.0, FAR)
     threads.start()
     page = threads.pages.get(timeout=PATIENCE_S)
@@ -245,7 +245,7 @@ def test_an_engine_for_many_at_once_fetches_many_pages_in_one_thread(name: str) 
     assert engine.many_at_once
     agenda = Agenda()
     with HostileSite() as site:
-        loop = FetchLoop(agenda, engine.open(), 50, 1000, lambda *_: None, lambda _: None)
+        loop = FetchLoop(agenda, engine.open(), 50, lambda *_: None, lambda _: None)
         tasks = tuple(Task(ref=b"%d" % n, kind=Kind.PAGE, url=f"{site.origin}/{n}", depth=0) for n in range(200))
         agenda.add(Lease(id=1, host="a", tasks=tasks, slots=100), 0.0, FAR)
         loop.start()

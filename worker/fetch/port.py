@@ -134,12 +134,14 @@ class FetchEngine:
     """An engine configured for a job. `open` returns a `ManyFetcher` if `many_at_once`, else a `Fetcher`.
 
     `names` resolves the names of hosts before an exchange with them begins; None if the engine does all that itself.
+    All pages from the begin of their fetch to a parse thread may take `bytes_between`.
     """
 
     open: Callable[[], Any]
     many_at_once: bool = False
     fetches: int = 16
     names: Resolver | None = None
+    bytes_between: int = 64 * 1024 * 1024
 
 
 # A hook's function that configures each `requests.Session` before its use.

@@ -10,6 +10,10 @@ from crawlfleet.shared.messages import FetchSpec
 from crawlfleet.worker.fetch.names import of_process
 from crawlfleet.worker.fetch.port import FetchEngine, Fetcher, Prepare
 
+# What all pages between fetching and parsing may take: so much, or so many of the largest pages.
+BYTES_BETWEEN = 64 * 1024 * 1024
+PAGES_BETWEEN = 4
+
 
 def engine_for(spec: FetchSpec, prepare: Prepare | None = None) -> FetchEngine:
     """Return the engine that the spec names; `auto` is the first one, with `prepare` the first that prepares sessions.
@@ -28,7 +32,13 @@ def engine_for(spec: FetchSpec, prepare: Prepare | None = None) -> FetchEngine:
     make = entry.load(f"set fetch.engine: {others[0]}" if others else "")
     arguments = (spec, prepare) if entry.prepares_sessions else (spec,)
     names_of = of_process(spec.dns_timeout_s) if entry.takes_addresses else None
-    return FetchEngine(partial(make, *arguments), entry.many_at_once, entry.fetches, names_of)
+    return FetchEngine(
+        partial(make, *arguments),
+        entry.many_at_once,
+        entry.fetches,
+        names_of,
+        max(BYTES_BETWEEN, PAGES_BETWEEN * spec.max_size_bytes),
+    )
 
 
 def open_fetcher(spec: FetchSpec) -> Fetcher:

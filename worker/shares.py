@@ -1,0 +1,152 @@
+"""How hosts share what a worker has: its fetch slots, and the bytes and pages between fetching and parsing.
+
+One host alone may have nearly all, and none may hold up another:
+
+- Part of the slots, half of them at most, is kept for hosts that are known to be quick. Exchanges with other hosts, and
+  those that have taken long, have the rest.
+- A host begins no fetch while it has more pages, or bytes, waiting for a parse thread than there is room left. So room
+  is left for the next host, however many pages of how many hosts cannot be parsed in time.
+
+How large a page will be is not known before it is fetched: it counts as what the host's pages were like. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crawlfleet.shared.messages import TaskKey
+
+# An exchange that takes less is quick; a host is known to be quick after so many in a row.
+QUICK_S = 1.0
+QUICK_AFTER = 3
+# What a page of an unknown host counts as; so much is small. The last quarter of the room is for small pages.
+SMALL_BYTES = 64 * 1024
+# What any page takes in addition to its body.
+PAGE_BYTES = 4096
+# How many times the room that is left a host may have of large pages.
+LARGE_SHARE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many fetches run at once, how many fetched pages may wait, and the bytes of all pages from fetch to parse."""
+
+    slots: int
+    pages: int
+    bytes_between: int
+
+
+@dataclass(slots=True, eq=False)
+class Load:
+    """What one host has here: fetches, and fetched pages that wait; what its exchanges and its pages were like."""
+
+    slots: int = 1
+    running: int = 0
+    pages: int = 0
+    bytes_waiting: int = 0
+    typical_bytes: int = SMALL_BYTES
+    quick_exchanges: int = 0
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the host is known to be quick."""
+        return self.quick_exchanges >= QUICK_AFTER
+
+    @property
+    def bytes(self) -> int:
+        """The bytes that its fetches and its waiting pages take."""
+        return self.running * self.typical_bytes + self.bytes_waiting
+
+
+class Shares:
+    """The sums over all hosts, and what may begin. Without limits all may."""
+
+    def __init__(self) -> None:
+        self.limits: Limits | None = None
+        self._pages = 0
+        self._bytes = 0
+        self._slow_running = 0
+        self._quick_slots = 0
+        # Exchanges with quick hosts that have not taken long yet, by their start.
+        self._young: dict[TaskKey, float] = {}
+
+    def allow_slow(self, now: float) -> bool:
+        """Say whether another exchange with a host that is not known to be quick may begin."""
+        if self.limits is None:
+            return True
+        while self._young:
+            key, started_at = next(iter(self._young.items()))
+            if started_at + QUICK_S > now:
+                break
+            del self._young[key]
+            self._slow_running += 1
+        kept = min(self.limits.slots // 2, self._quick_slots)
+        return self._slow_running < self.limits.slots - kept
+
+    def has_room(self, load: Load) -> bool:
+        """Say whether a host may begin one more fetch."""
+        if self.limits is None or not self._bytes:
+            return True
+        left = self.limits.pages - self._pages
+        if (load.running or load.pages) and load.pages >= left:
+            return False
+        if load.typical_bytes <= SMALL_BYTES:
+            return self._bytes + load.typical_bytes <= self.limits.bytes_between
+        room = self.limits.bytes_between * 3 // 4 - self._bytes
+        return load.typical_bytes <= room and load.bytes < LARGE_SHARE * room
+
+    @property
+    def is_relaxed(self) -> bool:
+        """Whether at least half of all room is free."""
+        return self.limits is None or (
+            self._pages <= self.limits.pages // 2 and self._bytes <= self.limits.bytes_between // 2
+        )
+
+    def begin(self, key: TaskKey, load: Load, now: float) -> None:
+        """Record that a fetch begins."""
+        load.running += 1
+        self._bytes += load.typical_bytes
+        if load.is_quick:
+            self._young[key] = now
+        else:
+            self._slow_running += 1
+
+    def end(self, key: TaskKey, load: Load, took_s: float | None) -> None:
+        """Record that a fetch ended; `took_s` is None if that says nothing about the host."""
+        load.running -= 1
+        self._bytes -= load.typical_bytes
+        if self._young.pop(key, None) is None:
+            self._slow_running -= 1
+        if took_s is not None:
+            self._regard(load, load.quick_exchanges + 1 if took_s < QUICK_S else 0)
+
+    def land(self, load: Load, size: int) -> None:
+        """Record that a fetched page waits for a parse thread."""
+        typical = max(size, (3 * load.typical_bytes + size) // 4)
+        self._bytes += load.running * (typical - load.typical_bytes) + size + PAGE_BYTES
+        load.typical_bytes = typical
+        load.pages += 1
+        load.bytes_waiting += size + PAGE_BYTES
+        self._pages += 1
+
+    def take(self, load: Load, size: int) -> None:
+        """Record that a parse thread took a page."""
+        load.pages -= 1
+        load.bytes_waiting -= size + PAGE_BYTES
+        self._pages -= 1
+        self._bytes -= size + PAGE_BYTES
+
+    def set_slots(self, load: Load, slots: int) -> None:
+        """Set how many fetches a host may run at once."""
+        if load.is_quick:
+            self._quick_slots += slots - load.slots
+        load.slots = slots
+
+    def forget(self, load: Load) -> None:
+        """Forget a host with nothing here."""
+        self._regard(load, 0)
+
+    def _regard(self, load: Load, quick_exchanges: int) -> None:
+        was_quick = load.is_quick
+        load.quick_exchanges = quick_exchanges
+        self._quick_slots += load.slots * (load.is_quick - was_quick)
