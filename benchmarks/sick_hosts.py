@@ -70,6 +70,10 @@ _ATTRIBUTES = gzip.compress(b"<p " + b" ".join(b"a%d=1" % number for number in r
 _BODY = gzip.compress(b"<p>" + b"word " * (9 * 1024 * 1024 // 5), 6)
 
 
+# A page's number comes before those of its links, so that all of them are new.
+_LINKS = _page("links", range(110_000, 120_000))
+
+
 def _few(folder: str, body: bytes | None = None) -> Callable[[int], _Answer]:
     def answer(number: int) -> _Answer:
         if number == 0:
@@ -85,7 +89,7 @@ def _bodies(number: int) -> _Answer:
 
 KINDS: dict[str, Callable[[int], _Answer]] = {
     "attributes": _few("attributes", _ATTRIBUTES),
-    "links": lambda number: _Answer(_page("links", range(number * 10_000 + 1, (number + 1) * 10_000 + 1))),
+    "links": lambda number: _Answer(_LINKS.replace(b"/links/1", b"/links/%d" % (number + 1))),
     "bodies": _bodies,
     "slow": lambda number: _Answer(_page("slow", range(1, 200)), 0.0 if number == 0 else SLOW_S),
     "hang": _few("hang"),
