@@ -205,8 +205,9 @@ class Ack(Message, frozen=True, kw_only=True):
 class Hello(Message, frozen=True, kw_only=True):
     """A session opens. `session` is chosen by the worker and stays the same across reconnects; `replaces` names the
     session of a worker process that is known to be dead, so that its tasks return at once; `began` names those of its
-    tasks that are known to have begun although it did not report that. `fetches` False: a program, which gets no share
-    of a host's slots until it asks for tasks."""
+    tasks that are known to have begun although it did not report that. `ended` are reports on those that a limit
+    ended, and that process with them: then its other tasks are known to be blameless. `fetches` False: a program, which
+    gets no share of a host's slots until it asks for tasks."""
 
     session: SessionId
     protocol_major: Version = PROTOCOL_MAJOR
@@ -215,6 +216,7 @@ class Hello(Message, frozen=True, kw_only=True):
     replaces: OtherSession = ""
     began: tuple[TaskKey, ...] = ()
     fetches: bool = True
+    ended: tuple[Report, ...] = ()
 
 
 class FetchSpec(Message, frozen=True, kw_only=True):
@@ -293,9 +295,12 @@ class ParseSpec(Message, frozen=True, kw_only=True):
 
 
 class LimitSpec(Message, frozen=True, kw_only=True):
-    """What a hook may use: `hook_wait_s` is how long one of its calls may wait for an object that the fleet shares."""
+    """What a page may use: `hook_wait_s` is how long one call of its hook may wait for an object that the fleet shares,
+    `cpu_s` how much CPU time reading it may take, and `parse_time_s` how long that may take without such waits."""
 
     hook_wait_s: Seconds = 60.0
+    cpu_s: Seconds = 30.0
+    parse_time_s: Seconds = 600.0
 
 
 class HookSpec(Message, frozen=True, kw_only=True):

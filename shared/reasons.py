@@ -50,6 +50,8 @@ class Reason(StrEnum):
 
     EXTRACT_ERROR = "extract_error", "The page could not be parsed, or its hook failed."
     HOOK_WAITED = "hook_waited", "A call of the hook waited longer than `limits.hook_wait`."
+    CPU_LIMIT = "cpu_limit", "Reading the page, hook and all, took more CPU time than `limits.cpu`."
+    PARSE_TIME = "parse_time", "Reading the page, hook and all, took longer than `limits.parse_time`."
     SITEMAP_BROKEN = "sitemap_broken", "The sitemap could not be read to its end."
     REPORT_TOO_LARGE = "report_too_large", "The rows and links of the page are too large to be reported."
     INTERNAL_ERROR = "internal_error", "A bug in crawlfleet; the log has the details."
@@ -94,6 +96,8 @@ Refusal = Reason | Literal[""]
 
 BUDGETS = frozenset(reason for reason in Reason if reason.startswith("budget_"))
 HOST_BUDGETS = frozenset(reason for reason in BUDGETS if reason.startswith("budget_host_"))
+# A limit ended the page, and with it the worker that read it.
+LIMITS = frozenset({Reason.CPU_LIMIT, Reason.PARSE_TIME})
 TRAPS = frozenset(reason for reason in Reason if reason.startswith("trap_"))
 
 

@@ -21,8 +21,8 @@ import structlog
 
 from crawlfleet.shared import descriptors, log
 from crawlfleet.shared.errors import CrawlfleetError, UsageError
-from crawlfleet.shared.messages import Brief, Hello, TaskKey
-from crawlfleet.shared.pipe import receive, send
+from crawlfleet.shared.messages import Brief, Hello, Report, TaskKey
+from crawlfleet.shared.pipe import receive
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.shared.wire.manager import FleetManager
 from crawlfleet.worker.extract.extractor import Extractor
@@ -30,10 +30,11 @@ from crawlfleet.worker.fetch.port import FetchEngine
 from crawlfleet.worker.fetch.registry import engine_for
 from crawlfleet.worker.hooks import load_hook, load_session
 from crawlfleet.worker.pipeline import Pipeline
-from crawlfleet.worker.pool import Pool, PoolSize
-from crawlfleet.worker.process.current_pages import CurrentPages
+from crawlfleet.worker.pool import PARSE_THREADS, Pool, PoolSize
+from crawlfleet.worker.process.current_pages import CurrentPages, PageLimits
 from crawlfleet.worker.process.memory import collect_less_often, keep_freed_memory, limit_memory
-from crawlfleet.worker.process.messages import FROM_NODE, Drain, Failed, Joined
+from crawlfleet.worker.process.messages import FROM_NODE, Drain, Failed, Finished, Joined, Said
+from crawlfleet.worker.process.node_line import NodeLine
 from crawlfleet.worker.process.wakeup import Signals
 from crawlfleet.worker.talk.client import Client
 from crawlfleet.worker.talk.demand import FetchDemand
@@ -42,6 +43,7 @@ from crawlfleet.worker.talk.objects.client import ObjectClient
 from crawlfleet.worker.talk.objects.shared_objects import SharedObjects, dial_objects
 from crawlfleet.worker.talk.orders import Orders
 from crawlfleet.worker.talk.session import Session, SessionOptions
+from crawlfleet.worker.watch import WatchOptions
 
 ORPHANED = 1
 STOPPED = 128 + signal.SIGTERM
@@ -61,7 +63,7 @@ class WorkerOptions:
     """
 
     fetches: int | None = None
-    parse_threads: int = 2
+    parse_threads: int = PARSE_THREADS
     log_file: Path | None = None
     log_level: str = "info"
     log_to_console: bool = True
@@ -71,7 +73,8 @@ class WorkerOptions:
 class WorkerArguments:
     """The arguments of one worker process: coordinator, names, options, limit of memory (0: none).
 
-    `replaces` is the session of a dead process, `began` the tasks that it is known to have started.
+    `replaces` is the session of a dead process, `began` the tasks that it is known to have started, `ended` are reports
+    on those that a limit ended.
     """
 
     token: JoinToken
@@ -82,6 +85,7 @@ class WorkerArguments:
     memory_bytes: int = 0
     replaces: str = ""
     began: tuple[TaskKey, ...] = ()
+    ended: tuple[Report, ...] = ()
 
 
 def serve(
@@ -106,14 +110,19 @@ def serve(
     manager = FleetManager.joining(arguments.token)
     quiet_s = STILL_TRYING_EVERY_S if arguments.index else 0.0
     hello = Hello(
-        session=arguments.session, worker=arguments.worker, replaces=arguments.replaces, began=arguments.began
+        session=arguments.session,
+        worker=arguments.worker,
+        replaces=arguments.replaces,
+        began=arguments.began,
+        ended=arguments.ended,
     )
     session = Session(partial(dial, manager), hello, SessionOptions(quiet_s=quiet_s))
     with Signals([signal.SIGTERM]) as signals:
         listener = threading.Thread(target=listen, args=(pipe, signals, session.orders), name="node", daemon=True)
         listener.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
-        code = _run_and_report(arguments, pipe, partial(run_worker, arguments, current_pages, manager, session))
+        run = partial(run_worker, arguments, current_pages, manager, session)
+        code = _run_and_report(arguments, NodeLine(pipe), run)
         # Exit without cleanup: the listener must not see the descriptors close.
         sys.stdout.flush()
         sys.stderr.flush()
@@ -140,16 +149,18 @@ def run_worker(
     current_pages: CurrentPages,
     manager: FleetManager,
     session: Session,
-    joined: Callable[[], object] = lambda: None,
-) -> None:
-    """Work for a coordinator until the crawl is finished or the drain is complete; `joined` is called after hello.
+    node: NodeLine,
+) -> bool:
+    """Work for a coordinator until the crawl is finished or the drain is complete; tell the node after hello.
+
+    Return whether another process is to go on.
 
     Raises `UsageError` if a retry is pointless because of the token, the version or the job's hook.
     """
     welcome = session.join()
     if welcome is None:
-        return
-    joined()
+        return False
+    node.tell(Joined())
     brief, options = welcome.brief, arguments.options
     parse = load_hook(brief.hook) if brief.hook is not None else None
     objects = ObjectClient(
@@ -171,14 +182,26 @@ def run_worker(
             fetches=fetches, parse_threads=options.parse_threads, pages_between=min(2 * fetches, PAGES_BETWEEN)
         ),
         current_pages=current_pages.of(arguments.index),
+        watch=_watch_of(brief, welcome.lease_s, node),
     )
     client = Client(session, welcome, FetchDemand.for_fetches(fetches), on_scope=extractor.set_scope)
     pool.start()
     try:
         client.run()
     finally:
-        if not pool.stop(STOP_PATIENCE_S):
+        # An ended page keeps its thread.
+        if not pool.stop(0.0 if session.orders.replacing else STOP_PATIENCE_S) and not session.orders.replacing:
             _logger.info("left an attempt behind that nobody waits for")
+    return session.orders.replacing and not client.finished
+
+
+def _watch_of(brief: Brief, lease_s: float, node: NodeLine) -> WatchOptions:
+    limits = PageLimits(cpu_s=brief.limits.cpu_s, parse_time_s=brief.limits.parse_time_s, lease_s=lease_s)
+    return WatchOptions(
+        limits=limits,
+        hook=brief.hook.path if brief.hook is not None else "",
+        say=lambda text: node.tell(Said(text=text)),
+    )
 
 
 def _open_engine(brief: Brief) -> FetchEngine:
@@ -200,17 +223,18 @@ def _affordable(wanted: int, index: int) -> int:
     return fetches
 
 
-def _run_and_report(arguments: WorkerArguments, pipe: Connection, run: Callable[[Callable[[], object]], None]) -> int:
-    """Run the worker; if it fails, send the node the reason in one sentence."""
+def _run_and_report(arguments: WorkerArguments, node: NodeLine, run: Callable[[NodeLine], bool]) -> int:
+    """Run the worker; tell the node that it has finished, or why it failed in one sentence."""
     try:
-        run(lambda: send(pipe, Joined()))
+        again = run(node)
     except CrawlfleetError as error:
         fatal = isinstance(error, UsageError)
-        send(pipe, Failed(text=str(error), exit_code=error.exit_code, fatal=fatal))
+        node.tell(Failed(text=str(error), exit_code=error.exit_code, fatal=fatal))
         return error.exit_code
     except Exception as error:
         _logger.exception("the worker broke", session=arguments.session)
         text = f"the worker broke ({type(error).__name__}: {error}); its log tells more"
-        send(pipe, Failed(text=text, exit_code=1, fatal=False))
+        node.tell(Failed(text=text, exit_code=1, fatal=False))
         return 1
+    node.tell(Finished(again=again))
     return 0

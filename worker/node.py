@@ -6,6 +6,10 @@
                to be restarted            a fatal error, three deaths before hello, or ten
                                           short runs in a row ──► the node ends with it
 
+A worker has ended well if it has said so; an exit code 0 alone, which any code may cause, is a death. A worker that
+ends because a page has reached a limit is replaced at once, and that counts among no deaths; one that a page keeps from
+ending itself is killed (`worker.process.overdue`).
+
 A page that kills its reader costs up to five processes before the coordinator quarantines it, and there may be many
 such pages. So a run that ended while a page was parsed, or by a SIGKILL from outside, does not count among the ten. The
 node has no threads, so that forking is safe: one loop waits for pipes, sentinels and signals together. The first
@@ -34,9 +38,10 @@ from crawlfleet.shared.messages import TaskKey
 from crawlfleet.shared.pipe import receive, send
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.worker.app import ORPHANED, WorkerArguments, WorkerOptions, serve
-from crawlfleet.worker.process.current_pages import CurrentPages
+from crawlfleet.worker.process.current_pages import CurrentPages, PageRecord
 from crawlfleet.worker.process.memory import share_of
-from crawlfleet.worker.process.messages import FROM_WORKER, Drain, Failed, Joined
+from crawlfleet.worker.process.messages import FROM_WORKER, Drain, Failed, Finished, FromWorker, Joined, Said
+from crawlfleet.worker.process.overdue import Overdue, PageWatch
 from crawlfleet.worker.process.wakeup import Signals, signals_blocked
 
 FIRST_PAUSE_S = 0.1
@@ -44,6 +49,7 @@ LAST_PAUSE_S = 10.0
 LONG_RUN_S = 60.0
 EARLY_DEATHS = 3
 SHORT_RUNS = 10
+LOOK_EVERY_S = 0.5
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _logger = structlog.get_logger(__name__)
@@ -67,6 +73,7 @@ class _Child:
     pipe: Connection
     session: str
     started_at: float
+    pages: PageWatch
 
 
 @dataclass(slots=True)
@@ -80,7 +87,10 @@ class _Slot:
     joined: bool = False
     last_joined: str = ""
     began: tuple[TaskKey, ...] = ()
+    ended: tuple[PageRecord, ...] = ()
     failure: Failed | None = None
+    finished: Finished | None = None
+    overdue: Overdue | None = None
     deaths: int = 0
     early_deaths: int = 0
     short_runs: int = 0
@@ -107,6 +117,7 @@ class Node:
         parent = multiprocessing.parent_process()
         self._parent_sentinel = () if parent is None else (parent.sentinel,)
         self._exit_code: int | None = None
+        self._looked_at = 0.0
 
     def run(self) -> int:
         """Start the workers and supervise them to the end."""
@@ -137,8 +148,15 @@ class Node:
             process.start()
         theirs.close()
         slot.joined = False
-        slot.failure = None
-        slot.child = _Child(process=process, pipe=ours, session=arguments.session, started_at=time.monotonic())
+        slot.failure = slot.finished = slot.overdue = None
+        assert process.pid is not None
+        slot.child = _Child(
+            process=process,
+            pipe=ours,
+            session=arguments.session,
+            started_at=time.monotonic(),
+            pages=PageWatch(self._current_pages.of(slot.index), process.pid),
+        )
 
     def _arguments(self, slot: _Slot) -> WorkerArguments:
         return WorkerArguments(
@@ -150,6 +168,7 @@ class Node:
             memory_bytes=share_of(self._options.processes),
             replaces=slot.last_joined,
             began=slot.began,
+            ended=tuple(page.report(time.monotonic()) for page in slot.ended),
         )
 
     def _inherited(self, ours: Connection) -> tuple[Connection, ...]:
@@ -174,10 +193,30 @@ class Node:
                 is_open = self._receive_all(slot, child)
                 if child.process.sentinel in ready or not is_open:
                     self._reap(slot, child)
+        self._end_overdue(time.monotonic())
 
-    def _pause_s(self) -> float | None:
+    def _pause_s(self) -> float:
         waiting = [slot.restart_at for slot in self._slots if slot.child is None and not slot.done]
-        return max(0.0, min(waiting) - time.monotonic()) if waiting else None
+        return min([LOOK_EVERY_S, *(max(0.0, at - time.monotonic()) for at in waiting)])
+
+    def _end_overdue(self, now: float) -> None:
+        """Kill the workers that a page keeps from ending it themselves."""
+        if now < self._looked_at + LOOK_EVERY_S:
+            return
+        self._looked_at = now
+        for slot in self._slots:
+            overdue = slot.child.pages.look(now) if slot.child is not None and slot.overdue is None else None
+            if slot.child is not None and overdue is not None:
+                slot.overdue = overdue
+                _logger.warning(
+                    "a page was ended, and its worker is replaced",
+                    url=overdue.page.url,
+                    session=slot.child.session,
+                    worker=slot.index,
+                    reason=overdue.reason,
+                    detail=overdue.detail,
+                )
+                slot.child.process.kill()
 
     def _handle_signal(self, number: signal.Signals) -> None:
         if self._draining:
@@ -198,11 +237,22 @@ class Node:
             message = receive(child.pipe, FROM_WORKER)
             if message is None:
                 return False
-            if isinstance(message, Joined):
-                slot.joined, slot.last_joined, slot.early_deaths, slot.began = True, child.session, 0, ()
-            else:
-                slot.failure = message
+            self._take(slot, child, message)
         return True
+
+    def _take(self, slot: _Slot, child: _Child, message: FromWorker) -> None:
+        match message:
+            case Joined():
+                slot.joined, slot.last_joined, slot.early_deaths = True, child.session, 0
+                slot.began, slot.ended = (), ()
+            case Said(text=text):
+                # Where the log is on the screen, it says the same.
+                if not self._options.worker.log_to_console:
+                    print(f"crawlfleet: {text}", file=sys.stderr, flush=True)
+            case Finished():
+                slot.finished = message
+            case Failed():
+                slot.failure = message
 
     def _reap(self, slot: _Slot, child: _Child) -> None:
         """Collect a process that has ended: its worker is done, is restarted, or ends the node."""
@@ -211,16 +261,23 @@ class Node:
         child.process.close()
         child.pipe.close()
         slot.child = None
-        unfinished = self._current_pages.take_all(slot.index)
-        slot.began += unfinished
-        if code == 0 or self._draining:
+        pages = self._current_pages.take_all(slot.index)
+        unfinished = tuple(page.key for page in pages if not page.reason)
+        slot.ended += tuple(page for page in pages if page.reason)
+        if self._draining or (slot.finished is not None and not slot.finished.again):
             slot.done = True
         elif slot.failure is not None and slot.failure.fatal:
             self._give_up(slot.failure)
+        elif slot.finished is not None:
+            slot.restart_at = time.monotonic()
+        elif slot.overdue is not None:
+            slot.ended += (slot.overdue.as_ended(),)
+            slot.restart_at = time.monotonic()
         else:
+            slot.began += unfinished
             is_blameless = slot.failure is None and (bool(unfinished) or code == -signal.SIGKILL)
             self._count_death(slot, child, is_blameless=is_blameless)
-            cause = f"exit code {code}" if code is None or code > 0 else f"killed by {signal.Signals(-code).name}"
+            cause = f"exit code {code}" if code is None or code >= 0 else f"killed by {signal.Signals(-code).name}"
             self._plan_restart(slot, child, cause)
 
     def _count_death(self, slot: _Slot, child: _Child, *, is_blameless: bool) -> None:

@@ -64,7 +64,7 @@ class Pipeline:
     def settle(self, attempt: Attempt, fetched: Fetched) -> Delivery:
         """Turn one attempt into its report. An exception is a bug of ours: see `fitting.internal_error`."""
         task = attempt.task
-        report = self._judge(task, _outline(attempt, fetched), fetched)
+        report = self._judge(task, replace(outline(attempt, fetched), outcome=Outcome.HTTP_ERROR), fetched)
         if task.kind is Kind.ROBOTS and fetched.failure is None:
             report = replace(report, fresh_s=fresh_s(fetched))
         if task.kind is Kind.SITEMAP:
@@ -145,13 +145,14 @@ def fresh_s(fetched: Fetched) -> float | None:
     return next((float(age[1]) for age in ages if age is not None), None)
 
 
-def _outline(attempt: Attempt, fetched: Fetched) -> Report:
-    """Return the fields that every report of an answer has, with an outcome to replace."""
+def outline(attempt: Attempt, fetched: Fetched) -> Report:
+    """Return the fields that every report of an answer has, as if reading its page had been ended for some reason."""
     content_type = fetched.headers.get("content-type", "").partition(";")[0].strip().lower()
     return Report(
         lease=attempt.lease_id,
         ref=attempt.task.ref,
-        outcome=Outcome.HTTP_ERROR,
+        outcome=Outcome.EXTRACT_ERROR,
+        gap_s=attempt.gap_s,
         status=fetched.status,
         elapsed_s=fetched.elapsed_s,
         lookup_s=attempt.lookup_s,

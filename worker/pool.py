@@ -9,13 +9,15 @@ Back-pressure: nothing more of a host is fetched while it has more pages or byte
 (`worker.shares`). A page never ends a thread: an exception is reported as an
 internal error of its attempt. An error that ends a thread nevertheless ends the worker: see `Orders.abort`.
 
+A page that takes longer than the job's limits allow is ended by the watch (`worker.watch`): its report is made here,
+its thread is given up, and this process drains, so that its node replaces it.
+
 Stop order: the agenda is closed, so that no task starts any more; fetching ends its exchanges; one end mark for each
 parse thread goes through the queue behind the last page; the parse threads end. Then every report is in the outbox.
 """
 
 from __future__ import annotations
 
-import math
 import queue
 import threading
 import time
@@ -23,20 +25,25 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
+from msgspec.structs import replace
 
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.fetch.port import FetchEngine
 from crawlfleet.worker.fetching import Fetching, FetchLoop, FetchThreads, join_all, start_later
-from crawlfleet.worker.fitting import internal_error
+from crawlfleet.worker.fitting import detail_of, fit, internal_error
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.page_queue import FetchedPage
-from crawlfleet.worker.pipeline import Pipeline
+from crawlfleet.worker.pipeline import Pipeline, outline
 from crawlfleet.worker.process.current_pages import WorkerPages
+from crawlfleet.worker.readers import HELD_UP_S, Readers, Reading
 from crawlfleet.worker.shares import Limits
 from crawlfleet.worker.talk.outbox import Delivery
 from crawlfleet.worker.talk.session import Session
+from crawlfleet.worker.watch import TICK_S, Watch, WatchOptions
 
-# A parse thread that has been at one page for longer is held up.
-HELD_UP_S = 0.25
+PARSE_THREADS = 4
+# A process that is to be replaced leaves behind what still runs when it has got nothing done for so long.
+LEAVE_AFTER_S = 10.0
 
 _logger = structlog.get_logger(__name__)
 
@@ -49,7 +56,7 @@ class PoolSize:
     """
 
     fetches: int = 16
-    parse_threads: int = 2
+    parse_threads: int = PARSE_THREADS
     pages_between: int = 16
 
 
@@ -57,7 +64,14 @@ class Pool:
     """Fetches and parses the tasks of the agenda until stopped."""
 
     def __init__(
-        self, *, session: Session, engine: FetchEngine, pipeline: Pipeline, size: PoolSize, current_pages: WorkerPages
+        self,
+        *,
+        session: Session,
+        engine: FetchEngine,
+        pipeline: Pipeline,
+        size: PoolSize,
+        current_pages: WorkerPages,
+        watch: WatchOptions | None = None,
     ) -> None:
         """Open one fetcher of the engine, or one in each fetch thread; `pipeline` is used by all parse threads."""
         self._current_pages = current_pages
@@ -67,20 +81,27 @@ class Pool:
         self._pipeline = pipeline
         self._fetching = self._fetch_by(engine, size)
         self._pages = self._fetching.pages
-        # Since when each parse thread has been at its page; infinity for one without a page.
-        self._began_at = [math.inf] * size.parse_threads
+        self._max_report_bytes = pipeline.max_report_bytes
+        self._readers = Readers(size.parse_threads, current_pages)
         self._ending = threading.Event()
         self._parsing = start_later("parse", size.parse_threads, self._parse_all, self._orders.abort)
+        watch = watch or WatchOptions()
+        self._die = watch.die
+        self._delivered_at = time.monotonic()
+        self._stopped = threading.Event()
+        self._watch = Watch(self._readers, current_pages, watch, self._end_page, self._thread_gone)
+        self._watching = start_later("watch", 1, self._watch_all, self._orders.abort)
 
     def start(self) -> None:
         """Start every thread."""
-        for thread in self._parsing:
+        for thread in (*self._parsing, *self._watching):
             thread.start()
         self._fetching.start()
 
     def stop(self, patience_s: float) -> bool:
         """End every thread in order; False if some still run after `patience_s`: they are abandoned."""
         give_up_at = time.monotonic() + patience_s
+        self._stopped.set()
         self._agenda.close()
         if not self._fetching.join(give_up_at):
             return False
@@ -100,30 +121,69 @@ class Pool:
         return FetchThreads(self._agenda, engine.open, most, on_bug, on_death)
 
     def _parse_all(self, thread: int) -> None:
+        self._readers.enter(thread)
         while (page := self._next_page(thread)) is not None:
-            self._current_pages.begin(thread, page.attempt.key)
-            self._began_at[thread] = time.monotonic()
-            delivery = self._parse(page)
-            self._began_at[thread] = math.inf
-            self._current_pages.end(thread)
-            self._outbox.put(delivery)
+            reading = self._readers.begin(thread, page.attempt, outline(page.attempt, page.fetched))
+            try:
+                delivery = self._parse(page, reading)
+            except BaseException:
+                self._readers.claim(reading)  # this thread ends, and its worker with it
+                raise
+            if not self._readers.end(reading):
+                return  # it was ended, and another process takes the place of this one
+            self._deliver(delivery)
 
     def _next_page(self, thread: int) -> FetchedPage | None:
         """Wait for a page, and, except in the first thread, until this thread is needed; None at the end."""
         while thread and not self._ending.is_set():
-            # All threads before this one are held up.
-            if max(self._began_at[:thread]) < time.monotonic() - HELD_UP_S:
+            if self._readers.are_held_up(thread):
                 with suppress(queue.Empty):
                     return self._pages.get(timeout=HELD_UP_S)
             else:
                 self._ending.wait(HELD_UP_S)
         return self._pages.get()
 
-    def _parse(self, page: FetchedPage) -> Delivery:
+    def _parse(self, page: FetchedPage, reading: Reading) -> Delivery:
         try:
-            return self._pipeline.settle(page.attempt, page.fetched)
+            delivery = self._pipeline.settle(page.attempt, page.fetched)
         except Exception as error:  # noqa: BLE001  top of a thread: a bug costs one attempt
-            return _internal_error(page.attempt, error)
+            delivery = _internal_error(page.attempt, error)
+        return replace(delivery, report=replace(delivery.report, cpu_s=reading.cpu_s()))
+
+    def _deliver(self, delivery: Delivery) -> None:
+        self._delivered_at = time.monotonic()
+        self._outbox.put(delivery)
+
+    def _watch_all(self, _: int) -> None:
+        while not self._stopped.wait(TICK_S):
+            self._watch.look()
+            if self._orders.replacing and self._gets_nothing_done():
+                self._orders.leave()
+
+    def _gets_nothing_done(self) -> bool:
+        return self._readers.are_all_ended() or time.monotonic() > self._delivered_at + LEAVE_AFTER_S
+
+    def _end_page(self, reading: Reading, reason: Reason, detail: str) -> None:
+        """Report a page that has reached a limit, and let this process be replaced: its thread cannot be stopped."""
+        attempt = reading.attempt
+        self._current_pages.mark(reading.thread, reason, detail)
+        report = replace(reading.outline, reason=reason, detail=detail_of(detail), cpu_s=reading.cpu_s())
+        _logger.warning(
+            "a page was ended, and its worker is replaced",
+            url=attempt.task.url,
+            host=attempt.host,
+            lease=attempt.lease_id,
+            reason=reason,
+            detail=detail,
+        )
+        self._orders.replace()
+        self._deliver(fit(attempt, report, self._max_report_bytes))
+
+    def _thread_gone(self, reading: Reading) -> None:
+        """End a process of which a page has ended a parse thread: a death like any other."""
+        attempt = reading.attempt
+        _logger.error("a page has ended its thread, so this worker ends", url=attempt.task.url, host=attempt.host)
+        self._die()
 
 
 def _internal_error(attempt: Attempt, error: Exception) -> Delivery:

@@ -7,7 +7,7 @@ answer must not be sent before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 
 import msgspec
@@ -20,7 +20,7 @@ from crawlfleet.coordinator.conduct.programs import Programs
 from crawlfleet.coordinator.conduct.seeding import Seeding
 from crawlfleet.coordinator.conduct.turns import OnChanges, Turns
 from crawlfleet.coordinator.conduct.waits import Waits
-from crawlfleet.coordinator.core import admission, budget, leading_on, leads, leases, settle
+from crawlfleet.coordinator.core import admission, budget, judging, leading_on, leads, leases, settle
 from crawlfleet.coordinator.core.admission import Link
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.granting import Asker, Grant, grant
@@ -41,6 +41,7 @@ from crawlfleet.shared.messages import (
     Hello,
     Kind,
     Lease,
+    Report,
     ScopeSpec,
     Welcome,
 )
@@ -57,8 +58,6 @@ LONGEST_IDLE_S = 1.0
 LOOKS_PER_S = 200
 HURRIED_IDLE_S = 0.01
 LED_HOSTS_PER_FLUSH = 10
-
-EndLease = Callable[[Turn, LeaseRow, Collection[bytes]], None]
 
 
 class CallFailed(Exception):
@@ -177,10 +176,7 @@ class Service:
                 "install the same version of crawlfleet on both machines"
             )
         if hello.replaces:
-            dead = self._members.get(hello.replaces)
-            if dead is not None:
-                dead.note_started(hello.began)
-            self._lose_session(hello.replaces, now, is_dead=True)
+            self._bury(hello, now)
         if not self._members.has_room_for(hello.session):
             raise Unreachable(f"{MAX_MEMBERS} sessions work for this crawl already: use fewer workers or programs")
         self._members.welcome(hello.session, hello.worker, now + self._policy.lease_s, fetches=hello.fetches)
@@ -207,7 +203,7 @@ class Service:
         self._is_busy = True
         member.alive_until = now + self._policy.lease_s
         member.note_started(request.started)
-        acks = self._settle(request, now)
+        acks = self._settle(request.session, request.reports, now)
         self._release(request.released, member, now)
         mine = self._store.leases_of(member.id)
         member.forget_ended({lease.id for lease in mine})
@@ -292,12 +288,12 @@ class Service:
         self._programs.gone(session)
         self.pools.end(session, now)
 
-    def _settle(self, request: ExchangeRequest, now: float) -> tuple[Ack, ...]:
+    def _settle(self, session: str, reports: Sequence[Report], now: float) -> tuple[Ack, ...]:
         """Settle reports; if a seed's redirect adds a host to the scope, its refused pages must be judged again."""
         joined = self._store.ledger().scope_hosts
         acks: tuple[Ack, ...] = ()
-        if request.reports:
-            acks = self._turns.run(lambda turn: settle.take(turn, request.session, request.reports, self._room), now)
+        if reports:
+            acks = self._turns.run(lambda turn: settle.take(turn, session, reports, self._room), now)
         if self._store.ledger().scope_hosts is not joined:
             self._has_to_rejudge = True
         self._rejudge(now)
@@ -336,11 +332,21 @@ class Service:
         if ids:
             self._end(leases.release, member.id, member, now, ids)
 
-    def _lose_session(self, session: str, now: float, *, is_dead: bool = False) -> None:
-        """Take back all leases and objects of a lost session; one that `is_dead` never comes back."""
+    def _bury(self, hello: Hello, now: float) -> None:
+        """Take back what a dead worker had. If a limit ended it, that page is settled, and no other is suspected."""
+        dead = self._members.get(hello.replaces)
+        if dead is not None:
+            dead.note_started(hello.began)
+        self._settle(hello.replaces, [report for report in hello.ended if judging.is_of_limit(report)], now)
+        self._lose_session(hello.replaces, now, leases.end_by(hello), calls.End.DEATH)
+
+    def _lose_session(
+        self, session: str, now: float, end: leases.End = leases.lose, of_objects: calls.End = calls.End.SILENCE
+    ) -> None:
+        """Take back all leases and objects of a lost session."""
         self._end_program(session, now)
-        self._lose_objects(session, now, calls.End.DEATH if is_dead else calls.End.SILENCE)
-        self._end(leases.lose, session, self._members.part(session), now)
+        self._lose_objects(session, now, of_objects)
+        self._end(end, session, self._members.part(session), now)
 
     def _lose_objects(self, session: str, now: float, end: calls.End) -> None:
         self._object_turns.run(partial(calls.lose, session=session, end=end), now)
@@ -348,7 +354,7 @@ class Service:
             self._waits.note_end(session)
 
     def _end(
-        self, end: EndLease, session: str, member: Member | None, now: float, ids: Collection[int] | None = None
+        self, end: leases.End, session: str, member: Member | None, now: float, ids: Collection[int] | None = None
     ) -> None:
         """Take back leases of a session in one turn: all, or some."""
 

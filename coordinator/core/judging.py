@@ -19,7 +19,7 @@ from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import MAX_DETAIL_CHARS
 from crawlfleet.shared.messages import VALUE_ITEM, Kind, Outcome, Report
 from crawlfleet.shared.plain_values import FIELD_DEPTH, VALUE_DEPTH, refuse_odd_parts
-from crawlfleet.shared.reasons import Reason
+from crawlfleet.shared.reasons import LIMITS, Reason
 from crawlfleet.shared.web.urls import LONGEST_URL_CHARS
 
 MAX_CONTENT_TYPE_CHARS = 200
@@ -70,6 +70,11 @@ def judged(report: Report, kind: Kind, policy: Policy) -> Report:
     if texts == (report.reason, report.detail, report.content_type, report.address, report.location):
         return report
     return replace(report, reason=reason, detail=detail, content_type=content_type, address=address, location=location)
+
+
+def is_of_limit(report: Report) -> bool:
+    """Say whether a report tells that a limit ended the reading of its page."""
+    return report.outcome is Outcome.EXTRACT_ERROR and report.reason in LIMITS
 
 
 def _oddity(report: Report) -> str:

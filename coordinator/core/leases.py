@@ -7,7 +7,8 @@ else in flight, and ends as poison after three deaths alone. So an innocent task
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from crawlfleet.coordinator.core import asking, budget, gates, politeness
@@ -16,8 +17,11 @@ from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import ALONE_QUEUE, LeaseRow, TaskRow, TaskState, queue_of, succeed
 from crawlfleet.coordinator.core.transitions import moved
 from crawlfleet.coordinator.core.turn import Turn
-from crawlfleet.shared.messages import Kind
+from crawlfleet.shared.messages import Hello, Kind, TaskKey
 from crawlfleet.shared.reasons import Reason
+
+# Ends a lease, of which the tasks with the given fingerprints are known to have started.
+End = Callable[[Turn, LeaseRow, Collection[bytes]], None]
 
 
 def want(turn: Turn, leases: Iterable[LeaseRow]) -> None:
@@ -46,13 +50,30 @@ def lose(turn: Turn, lease: LeaseRow, started: Collection[bytes]) -> None:
     _end(turn, succeed(lease), "lost")
 
 
+def end_by(hello: Hello) -> End:
+    """Return how the leases of the dead worker end that `hello` replaces."""
+    if not hello.ended:
+        return lose
+    return partial(lose_to, blamed={*hello.began, *(report.key for report in hello.ended)})
+
+
+def lose_to(turn: Turn, lease: LeaseRow, _started: Collection[bytes], blamed: Collection[TaskKey]) -> None:
+    """Take back the tasks of a lease whose worker is known to have ended by `blamed`: all others are blameless."""
+    for task in open_tasks(turn, lease):
+        if TaskKey(lease.id, task.ref) in blamed:
+            _lose_task(turn, task, True)
+        else:
+            _give_back(turn, task)
+    turn.put(politeness.started(turn.host(lease.host), turn.now))
+    turn.put(succeed(turn.ledger, leases_lost=turn.ledger.leases_lost + 1))
+    _end(turn, succeed(lease), "lost")
+
+
 def release(turn: Turn, lease: LeaseRow, started: Collection[bytes]) -> None:
     """Take back the tasks of a lease that its worker gives up. If one of them had started, its host was asked."""
     tasks = open_tasks(turn, lease)
     for task in tasks:
-        budget.give_back(turn, task)
-        after = turn.move(task, TaskEvent.RELEASED, lease=0, reserved=False, queue=queue_of(task))
-        asking.drop_if_unwanted(turn, after)
+        _give_back(turn, task)
     if any(task.ref in started for task in tasks):
         turn.put(politeness.started(turn.host(lease.host), turn.now))
     _end(turn, succeed(lease), "released")
@@ -90,6 +111,13 @@ def _end(turn: Turn, lease: LeaseRow, why: str) -> None:
     turn.remove(lease, why)
     turn.put(politeness.lease_over(turn.host(lease.host), lease, turn.now))
     awaken_host(turn, lease.host)
+
+
+def _give_back(turn: Turn, task: TaskRow) -> None:
+    """Put a task back into its queue as if it had never been granted."""
+    budget.give_back(turn, task)
+    after = turn.move(task, TaskEvent.RELEASED, lease=0, reserved=False, queue=queue_of(task))
+    asking.drop_if_unwanted(turn, after)
 
 
 def _lose_task(turn: Turn, task: TaskRow, started: bool) -> None:

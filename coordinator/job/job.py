@@ -173,9 +173,11 @@ class ParseRules(Section):
 
 
 class LimitRules(Section):
-    """What hooks may use."""
+    """What a page and its hook may use."""
 
     hook_wait_s: Annotated[float, duration("100ms", "1h")] = _LIMITS.hook_wait_s
+    cpu_s: Annotated[float, duration("100ms", "1h")] = _LIMITS.cpu_s
+    parse_time_s: Annotated[float, duration("100ms", "7d")] = _LIMITS.parse_time_s
 
 
 def _hook(value: object, info: ValidationInfo) -> object:

@@ -46,7 +46,7 @@ from crawlfleet.shared.messages import (
     Welcome,
 )
 from crawlfleet.shared.pools import AskReply, AskRequest
-from crawlfleet.shared.reasons import TRAPS, Reason
+from crawlfleet.shared.reasons import LIMITS, TRAPS, Reason
 from crawlfleet.shared.web.urls import host_key, origin
 from tests.property.crawl_program import asked_invariants, asked_verdict, is_out, pages_of
 from tests.property.crawl_site import Robots, Site
@@ -385,7 +385,7 @@ def _listed(mirror: Mirror, site: Site) -> set[str]:
 def _led_nowhere(task: TaskRow) -> bool:
     if task.outcome is Outcome.NOT_MODIFIED or task.reason == Reason.CONTENT_TYPE:
         return True
-    return task.state is TaskState.FAILED and task.outcome is not Outcome.EXTRACT_ERROR
+    return task.state is TaskState.FAILED and (task.outcome is not Outcome.EXTRACT_ERROR or task.reason in LIMITS)
 
 
 def _refused(pages: Collection[TaskRow], mirror: Mirror, site: Site) -> set[str]:

@@ -189,7 +189,12 @@ def test_the_ranges_leave_out_what_is_not_finite_and_what_no_store_keeps(kind: t
 
 
 SAMPLES: dict[type[Message], Message] = {
-    Hello: Hello(session="s", replaces="r", began=(TaskKey(1, b"r" * 16),)),
+    Hello: Hello(
+        session="s",
+        replaces="r",
+        began=(TaskKey(1, b"r" * 16),),
+        ended=(a_report(1, b"r" * 16, Outcome.EXTRACT_ERROR),),
+    ),
     ExchangeRequest: a_request(1, b"r" * 16, Outcome.FETCHED),
     ObjectCall: ObjectCall(
         session="s", thread=1, slot=0, number=1, kind="Lock", name="n", method="open", timeout_s=1.0

@@ -34,6 +34,8 @@ class Fault(StrEnum):
     WORKER_KILLED_BY_PAGE = "worker killed by a page"
     WORKER_STOPPED = "worker stopped beyond its lease, then continued"
     WORKER_REPLACED = "worker replaced, its death being known"
+    WORKER_ENDED_BY_LIMIT = "worker ended by the limit of a page"
+    WORKER_OUT_OF_MEMORY = "worker out of memory at a page"
     WORKER_DRAINED = "worker drained"
     PROGRAM_CUT_OFF = "program cut off beyond its lease"
     PROGRAM_KILLED = "program killed"

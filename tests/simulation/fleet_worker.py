@@ -65,6 +65,7 @@ class FleetWorker:
         chronicle: Chronicle,
         replaces: str = "",
         began: tuple[TaskKey, ...] = (),
+        ended: tuple[Report, ...] = (),
     ) -> None:
         self.session = session
         self.mishaps = 0.0
@@ -82,7 +83,7 @@ class FleetWorker:
         bell = SimBell(timeline, lambda: random.uniform(*LAG_S))
         self._control = bell.thread = SimThread(timeline, self._converse)
         self._way = _Way(self._control, session, machine, send, timeline, random)
-        hello = Hello(session=session, replaces=replaces, began=began)
+        hello = Hello(session=session, replaces=replaces, began=began, ended=ended)
         self._parts = Session(lambda: self._way, hello, clock=lambda: timeline.now, bell=bell, chance=random.random)
         self._parts.agenda.listen(lambda: self._look_after(random.uniform(*LAG_S)))
 
@@ -90,6 +91,11 @@ class FleetWorker:
     def holds_suspect(self) -> bool:
         """Whether this worker has a task that was granted alone."""
         return any(lease.alone for lease in self._machine.mirror.leases.values() if lease.session == self.session)
+
+    @property
+    def heavy(self) -> list[Attempt]:
+        """The running attempts whose page may reach a limit."""
+        return [attempt for attempt in self.running if attempt.task.kind is not Kind.ROBOTS]
 
     @property
     def has_left(self) -> bool:
@@ -224,6 +230,13 @@ class _Way:
         if answer is None:
             raise Unreachable("no answer came in time")
         return answer
+
+
+def report_of_end(attempt: Attempt, reason: str, age_s: float) -> Report:
+    """Return what a node tells of a page that ended its worker."""
+    lease, ref = attempt.key
+    outcome = Outcome.EXTRACT_ERROR
+    return Report(lease=lease, ref=ref, outcome=outcome, reason=reason, age_s=age_s, gap_s=attempt.gap_s)
 
 
 def _rows(url: str) -> tuple[Row, ...]:

@@ -21,6 +21,7 @@ from crawlfleet.coordinator.core.rows import TaskState
 from crawlfleet.coordinator.offline.audit import audit
 from crawlfleet.coordinator.offline.verify import verify
 from crawlfleet.shared.messages import ExchangeRequest, Kind, Outcome, Report
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.lanes import Attempt
 from tests.property.crawl_model import TOLERANCE_S, copy_of, invariants, verdict
 from tests.property.crawl_site import HOSTS, Site
@@ -28,7 +29,7 @@ from tests.simulation.aims import draw_aim
 from tests.simulation.askers import Askers, AskingDraw
 from tests.simulation.chronicle import Chronicle, Fault
 from tests.simulation.drawing import LEASE_S, draw_policy, draw_settings, draw_site
-from tests.simulation.fleet_worker import LATE_PAGE, FleetWorker
+from tests.simulation.fleet_worker import LATE_PAGE, FleetWorker, report_of_end
 from tests.simulation.lines import Lines
 from tests.simulation.machine import Machine
 from tests.simulation.network import Network
@@ -69,6 +70,8 @@ class Simulation:
         self._menu = self._choose_menu()
         self._askers = Askers(asking, self._machine, self._lines, self._network, self._timeline, chronicle, self._aim)
         self._steps = 0
+        # Of its own, so that the rest of a seed is what it was before there were limits.
+        self._limits = Random(f"limits of {seed}")
 
     def run(self) -> None:
         """Run it to its end; raise whatever does not hold."""
@@ -125,6 +128,7 @@ class Simulation:
 
     def _join(self, replaced: FleetWorker | None = None) -> None:
         replaces, began = (replaced.session, tuple(replaced.starts)) if replaced is not None else ("", ())
+        ended = self._ended(replaced) if replaced is not None and not replaced.holds_suspect else ()
         worker = FleetWorker(
             next(self._names),
             self._machine,
@@ -133,10 +137,23 @@ class Simulation:
             self._random,
             self._chronicle,
             replaces,
-            began,
+            () if ended else began,
+            ended,
         )
         worker.mishaps, worker.kinds, worker.paces_s = self._mishaps, self._aim.kinds, self._aim.paces_s
         self._workers.append(worker)
+
+    def _ended(self, dead: FleetWorker) -> tuple[Report, ...]:
+        """Return what a node tells of a page that ended its worker: nothing, if one is to have killed it."""
+        tasks = dead.heavy
+        if not tasks or any(self._machine.site.is_deadly(attempt.task) for attempt in dead.running):
+            return ()
+        attempt = self._limits.choice(tasks)
+        has_limit = self._limits.random() < 0.7
+        self._fault(Fault.WORKER_ENDED_BY_LIMIT if has_limit else Fault.WORKER_OUT_OF_MEMORY, attempt.task.url)
+        reason = Reason.CPU_LIMIT if has_limit else "out_of_memory"
+        age_s = self._timeline.now - attempt.started_at
+        return (report_of_end(attempt, reason, age_s),)
 
     def _turn_loop(self) -> None:
         self._machine.serve(self._lines.take())
@@ -167,6 +184,7 @@ class Simulation:
             self._replenish()
         if self._timeline.now >= self._quiet_until and self._machine.is_up:
             self._random.choice(self._menu)()
+            self._end_by_limit()
         self._timeline.after(self._random.uniform(0.0, 2 * self._pause_s), self._misfortune)
 
     def _choose_menu(self) -> list[Callable[[], None]]:
@@ -191,6 +209,16 @@ class Simulation:
             self._fault(Fault.WORKER_KILLED, worker.session)
             worker.die()
             self._bury()
+
+    def _end_by_limit(self) -> None:
+        """Let a page end its worker, now and then: the next one says so."""
+        heavy = [worker for worker in self._workers if worker.heavy and not worker.holds_suspect]
+        if heavy and self._limits.random() < 0.05:
+            worker = self._limits.choice(heavy)
+            worker.die()
+            self._bury()
+            self._dead.remove(worker)
+            self._join(worker)
 
     def _stop(self) -> None:
         worker = self._anyone()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crawlfleet.coordinator.core.rows import LeaseRow, TaskState
-from crawlfleet.shared.messages import AckState, Kind, Outcome
+from crawlfleet.shared.messages import AckState, Hello, Kind, Lease, Outcome, Report, Task
 from tests.unit.core_crawl import CoreCrawl, all_of
 
 A = tuple(f"http://a.test/{number}" for number in range(20))
@@ -181,3 +181,69 @@ def test_robots_txt_comes_first_and_once_for_all_sessions() -> None:
     assert crawl.ask("t") == []
     crawl.settle(lease, robots, outcome=Outcome.HTTP_ERROR, status=404)
     assert len(crawl.ask("t") + crawl.ask("s")) == 3
+
+
+def ended_by_limit(crawl: CoreCrawl, lease: Lease, task: Task, session: str = "t", **report: object) -> None:
+    """Let a worker come in the place of `s`, whose page a limit has ended."""
+    values = {"lease": lease.id, "ref": task.ref, "outcome": Outcome.EXTRACT_ERROR, "reason": "cpu_limit", **report}
+    ended = (Report(**values),)  # type: ignore[arg-type]  # the fields of a report
+    crawl.service.hello(Hello(session=session, replaces="s", ended=ended), crawl.now)
+    crawl.service.flush(crawl.now)
+
+
+def test_a_page_that_a_limit_ended_with_its_worker_has_failed_and_no_other_is_suspected() -> None:
+    crawl = CoreCrawl(*A[:3], per_host=3)
+    crawl.hello("s")
+    crawl.open_gates()
+    granted = crawl.ask("s")
+    (lease, sick), *others = granted
+    crawl.turn(started=tuple((lease.id, task.ref) for lease, task in granted))
+    ended_by_limit(crawl, lease, sick, detail="more than 30 s", age_s=31.0)
+    page = crawl.task(sick.url)
+    assert (page.state, page.reason, page.detail) == (TaskState.FAILED, "cpu_limit", "more than 30 s")
+    for _, other in others:
+        row = crawl.task(other.url)
+        assert (row.state, row.alone, row.losses, row.deaths) == (TaskState.PENDING, False, 0, 0)
+    assert sorted(all_of(crawl.ask("t"))) == sorted(task.url for _, task in others)
+
+
+def test_what_a_limit_ended_counts_once_and_under_its_own_lease_only() -> None:
+    crawl = CoreCrawl(A[0])
+    crawl.hello("s", "u")
+    crawl.open_gates()
+    ((lease, task),) = crawl.ask("s")
+    crawl.service.hello(Hello(session="x", replaces="u"), crawl.now)
+    forged = Report(lease=lease.id, ref=task.ref, outcome=Outcome.EXTRACT_ERROR, reason="cpu_limit")
+    crawl.service.hello(Hello(session="x", replaces="u", ended=(forged,)), crawl.now)
+    assert crawl.task(A[0]).state is TaskState.LEASED
+    ended_by_limit(crawl, lease, task, reason="http_404")
+    assert (crawl.task(A[0]).state, crawl.task(A[0]).alone) == (TaskState.PENDING, True)
+    ((again, task),) = crawl.ask("t")
+    ended_by_limit(crawl, lease, task, "v")
+    assert crawl.task(A[0]).lease == again.id
+    assert crawl.settle(again, task, "t") is AckState.OK
+    ended_by_limit(crawl, again, task, "w")
+    assert crawl.fetched() == {A[0]}
+
+
+def test_a_hello_that_is_repeated_settles_what_a_limit_ended_once() -> None:
+    crawl = CoreCrawl(A[0])
+    crawl.hello("s")
+    crawl.open_gates()
+    ((lease, task),) = crawl.ask("s")
+    for _ in range(2):
+        ended_by_limit(crawl, lease, task)
+    assert (crawl.task(A[0]).state, crawl.task(A[0]).settled) == (TaskState.FAILED, (lease.id,))
+    assert crawl.service.is_finished
+
+
+def test_a_page_at_which_a_worker_ran_out_of_memory_is_a_suspect_and_no_other_is() -> None:
+    crawl = CoreCrawl(*A[:2], per_host=2)
+    crawl.hello("s")
+    crawl.open_gates()
+    granted = crawl.ask("s")
+    (lease, heavy), (_, other) = granted
+    crawl.turn(started=tuple((lease.id, task.ref) for lease, task in granted))
+    ended_by_limit(crawl, lease, heavy, reason="out_of_memory")
+    assert (crawl.task(heavy.url).alone, crawl.task(heavy.url).losses) == (True, 1)
+    assert (crawl.task(other.url).alone, crawl.task(other.url).losses) == (False, 0)

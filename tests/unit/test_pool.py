@@ -193,11 +193,11 @@ def test_a_stop_does_not_wait_for_a_page_that_hangs() -> None:
 def test_what_a_parse_thread_reads_is_known_after_a_crash() -> None:
     bench = Bench(fetch_threads=1)
     bench.add("page")
-    bench.extractor.found = lambda: bench.current_pages.take_all(0)
+    bench.extractor.found = lambda: [record.key for record in bench.current_pages.take_all(0)]
     bench.extractor.gate.set()
     bench.pool.start()
     bench.deliveries(1)
-    assert bench.extractor.seen == [(TaskKey(1, b"page"),)]
+    assert bench.extractor.seen == [[TaskKey(1, b"page")]]
     assert bench.fetcher.kept == [("http://a/page", None)]
     assert bench.pool.stop(PATIENCE_S)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from crawlfleet.coordinator.core import leases
-from crawlfleet.coordinator.core.changes import TaskEvent
+from crawlfleet.coordinator.core.changes import TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, HostRow
+from crawlfleet.shared.messages import Hello, Outcome, Report, TaskKey
 from tests.unit.rule_turns import (
     DONE,
     FAILED,
@@ -162,3 +164,24 @@ def test_what_ending_leases_will_look_up_is_read_in_one_call_for_each_table(turn
     leases.want(turn, [lease(3, ONE), lease(4, rules)])
     assert (set(turn.tasks), set(turn.hosts), set(turn.origins)) == ({ONE.ref, rules.ref}, {HOST}, {ORIGIN})
     assert (turn.reads, turn.misses, turn.batch()) == (3, 0, [])
+
+
+def test_a_worker_that_ended_by_one_page_leaves_its_others_blameless(turns: Turns) -> None:
+    turn = turns(leased(ONE, 3), leased(TWO, 3), lease(3, ONE, TWO), HELD, numbers(pages_reserved=2), now=5.0)
+    leases.lose_to(turn, lease(3, ONE, TWO), {ONE.ref, TWO.ref}, {TaskKey(3, TWO.ref), TaskKey(4, ONE.ref)})
+    assert turn.batch() == [
+        moved(TaskEvent.RELEASED, leased(ONE, 3), **BACK),
+        moved(TaskEvent.LOST, leased(TWO, 3), state=PENDING, losses=1, alone=True, queue=ALONE_QUEUE),
+        gone(lease(3, ONE, TWO), "lost"),
+        put(HELD, holders=(), last_start_at=5.0, next_start_at=5.0, ready_at=5.0),
+        put(numbers(pages_reserved=2), pages_reserved=1, leases_lost=1),
+    ]
+
+
+def test_what_is_blamed_is_what_ended_and_what_began(turns: Turns) -> None:
+    hello = Hello(session="t", replaces="s", began=(TaskKey(3, TWO.ref),))
+    assert leases.end_by(hello) is leases.lose
+    ended = Report(lease=3, ref=ONE.ref, outcome=Outcome.EXTRACT_ERROR, reason="out_of_memory")
+    turn = turns(leased(ONE, 3), leased(TWO, 3), lease(3, ONE, TWO), HELD, numbers(pages_reserved=2))
+    leases.end_by(msgspec.structs.replace(hello, ended=(ended,)))(turn, lease(3, ONE, TWO), ())
+    assert [change.task.alone for change in turn.batch()[:2] if isinstance(change, TaskMoved)] == [True, True]

@@ -11,6 +11,19 @@ class Joined(PipeMessage, frozen=True, kw_only=True):
     """Worker to node: the coordinator has welcomed the session."""
 
 
+class Finished(PipeMessage, frozen=True, kw_only=True):
+    """Worker to node: the crawl or the drain is over, and the session has said goodbye. `again`: another process is to
+    take the place of this one."""
+
+    again: bool = False
+
+
+class Said(PipeMessage, frozen=True, kw_only=True):
+    """Worker to node: a sentence for the user."""
+
+    text: str
+
+
 class Failed(PipeMessage, frozen=True, kw_only=True):
     """Worker to node: why this process ends. `fatal`: a new process would end the same way."""
 
@@ -23,5 +36,6 @@ class Drain(PipeMessage, frozen=True, kw_only=True):
     """Node to worker: take nothing new, report what runs, end."""
 
 
-FROM_WORKER: msgspec.msgpack.Decoder[Joined | Failed] = msgspec.msgpack.Decoder(Joined | Failed)
+FromWorker = Joined | Finished | Said | Failed
+FROM_WORKER: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
 FROM_NODE: msgspec.msgpack.Decoder[Drain] = msgspec.msgpack.Decoder(Drain)

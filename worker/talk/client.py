@@ -73,7 +73,7 @@ class Client:
         """Handle what has happened, then exchange or wait once; False when nothing is left to do."""
         self._orders.check()
         self._apply_news()
-        if self._finished or (self._orders.draining and self._outstanding.is_clear):
+        if self._finished or (self._orders.draining and self._is_drained):
             return False
         now = self._clock()
         due_at = self.due_at()
@@ -81,6 +81,12 @@ class Client:
             return self.exchange_once()
         self._outbox.wait(min(due_at - now, TICK_S) if self._outstanding.open_tasks else due_at - now)
         return True
+
+    @property
+    def _is_drained(self) -> bool:
+        """Whether nothing is left to wait for. The goodbye returns what a worker that is leaving still holds."""
+        is_left = self._orders.leaving and not self._outstanding.unacked and self._outbox.due_at(0.0) is None
+        return self._outstanding.is_clear or is_left
 
     def due_at(self) -> float:
         """When the next exchange is due, as far as is known now."""

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from crawlfleet.shared.errors import CrawlfleetError, Unreachable
 from crawlfleet.shared.objects import FORGOTTEN, PLACE_LOST, WITHDRAW, Collected, ObjectCall, ObjectReply
 from crawlfleet.shared.ranges import shown
-from crawlfleet.worker.hook_waited import HookWaited
+from crawlfleet.worker.hook_waited import WAITS, HookWaited
 from crawlfleet.worker.talk.finished import JobFinished, closed
 from crawlfleet.worker.talk.objects.answers import Answer, value_of
 from crawlfleet.worker.talk.objects.slots import Leaving, Slot
@@ -111,8 +111,9 @@ class ObjectClient:
             )
         try:
             self._thread.is_busy = True
-            self._settle()
-            return work()
+            with WAITS.waiting():
+                self._settle()
+                return work()
         finally:
             self._thread.is_busy = False
 
