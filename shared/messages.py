@@ -206,8 +206,8 @@ class Hello(Message, frozen=True, kw_only=True):
     """A session opens. `session` is chosen by the worker and stays the same across reconnects; `replaces` names the
     session of a worker process that is known to be dead, so that its tasks return at once; `began` names those of its
     tasks that are known to have begun although it did not report that. `ended` are reports on those that a limit
-    ended, and that process with them: then its other tasks are known to be blameless. `fetches` False: a program, which
-    gets no share of a host's slots until it asks for tasks."""
+    ended, and that process with them: then its other tasks are known to be blameless. `death` says how it ended, as in
+    `exit code 1`. `fetches` False: a program, which gets no share of a host's slots until it asks for tasks."""
 
     session: SessionId
     protocol_major: Version = PROTOCOL_MAJOR
@@ -217,6 +217,7 @@ class Hello(Message, frozen=True, kw_only=True):
     began: tuple[TaskKey, ...] = ()
     fetches: bool = True
     ended: tuple[Report, ...] = ()
+    death: str = ""
 
 
 class FetchSpec(Message, frozen=True, kw_only=True):

@@ -74,7 +74,7 @@ class WorkerArguments:
     """The arguments of one worker process: coordinator, names, options, limit of memory (0: none).
 
     `replaces` is the session of a dead process, `began` the tasks that it is known to have started, `ended` are reports
-    on those that a limit ended.
+    on those that a limit ended, and `death` says how that process ended.
     """
 
     token: JoinToken
@@ -86,6 +86,7 @@ class WorkerArguments:
     replaces: str = ""
     began: tuple[TaskKey, ...] = ()
     ended: tuple[Report, ...] = ()
+    death: str = ""
 
 
 def serve(
@@ -115,6 +116,7 @@ def serve(
         replaces=arguments.replaces,
         began=arguments.began,
         ended=arguments.ended,
+        death=arguments.death,
     )
     session = Session(partial(dial, manager), hello, SessionOptions(quiet_s=quiet_s))
     with Signals([signal.SIGTERM]) as signals:

@@ -88,6 +88,7 @@ class _Slot:
     last_joined: str = ""
     began: tuple[TaskKey, ...] = ()
     ended: tuple[PageRecord, ...] = ()
+    death: str = ""
     failure: Failed | None = None
     finished: Finished | None = None
     overdue: Overdue | None = None
@@ -169,6 +170,7 @@ class Node:
             replaces=slot.last_joined,
             began=slot.began,
             ended=tuple(page.report(time.monotonic()) for page in slot.ended),
+            death=slot.death,
         )
 
     def _inherited(self, ours: Connection) -> tuple[Connection, ...]:
@@ -277,8 +279,8 @@ class Node:
             slot.began += unfinished
             is_blameless = slot.failure is None and (bool(unfinished) or code == -signal.SIGKILL)
             self._count_death(slot, child, is_blameless=is_blameless)
-            cause = f"exit code {code}" if code is None or code >= 0 else f"killed by {signal.Signals(-code).name}"
-            self._plan_restart(slot, child, cause)
+            slot.death = f"exit code {code}" if code is None or code >= 0 else f"killed by {signal.Signals(-code).name}"
+            self._plan_restart(slot, child, slot.death)
 
     def _count_death(self, slot: _Slot, child: _Child, *, is_blameless: bool) -> None:
         """Count a death in its series; a long run ends a series."""

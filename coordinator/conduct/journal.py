@@ -50,7 +50,8 @@ class Journal:
         if change.event == TaskEvent.RETRIED:
             self._log.debug("tried again later", url=task.url, reason=task.reason, status=task.status)
         if is_final and task.kind is not Kind.ROBOTS:
-            self._log.warning(f"{task.kind} {task.state}", url=task.url, reason=task.reason, status=task.status)
+            more = {"detail": task.detail} if task.detail else {}
+            self._log.warning(f"{task.kind} {task.state}", url=task.url, reason=task.reason, status=task.status, **more)
         elif change.event == TaskEvent.REFUSED and task.reason in _LIMITS:
             self._note_limit(task)
 

@@ -59,11 +59,11 @@ def judged(report: Report, kind: Kind, policy: Policy) -> Report:
         detail = f"a row cannot be kept: {oddity}"
         report = replace(report, outcome=Outcome.EXTRACT_ERROR, reason=Reason.EXTRACT_ERROR, detail=detail, rows=())
     reason = _reason_of(report)
-    detail = _line(report.detail, MAX_DETAIL_CHARS)
+    detail = line(report.detail, MAX_DETAIL_CHARS)
     if reason == Reason.ODD_REASON and not detail:
-        detail = _line(report.reason, MAX_DETAIL_CHARS)
-    content_type = _line(report.content_type, MAX_CONTENT_TYPE_CHARS)
-    address = _line(report.address, MAX_ADDRESS_CHARS)
+        detail = line(report.reason, MAX_DETAIL_CHARS)
+    content_type = line(report.content_type, MAX_CONTENT_TYPE_CHARS)
+    address = line(report.address, MAX_ADDRESS_CHARS)
     is_sent_on = report.outcome is Outcome.REDIRECTED and len(report.location) <= LONGEST_URL_CHARS
     location = report.location if is_sent_on else ""
     texts = (reason, detail, content_type, address, location)
@@ -118,7 +118,7 @@ def _refused(report: Report, why: str) -> Report:
         elapsed_s=report.elapsed_s,
         size_bytes=report.size_bytes,
         gap_s=report.gap_s,
-        address=_line(report.address, MAX_ADDRESS_CHARS),
+        address=line(report.address, MAX_ADDRESS_CHARS),
     )
 
 
@@ -130,7 +130,7 @@ def _reason_of(report: Report) -> str:
     return Reason.ODD_REASON
 
 
-def _line(text: str, limit: int) -> str:
+def line(text: str, limit: int) -> str:
     """Return the beginning of a text, with blanks in the place of control characters."""
     text = text[:limit]
     return text if text.isascii() and text.isprintable() else _CONTROL.sub(" ", text)

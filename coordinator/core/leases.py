@@ -7,14 +7,22 @@ else in flight, and ends as poison after three deaths alone. So an innocent task
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from crawlfleet.coordinator.core import asking, budget, gates, politeness
+from crawlfleet.coordinator.core import asking, budget, gates, judging, politeness
 from crawlfleet.coordinator.core.admission import awaken_host
 from crawlfleet.coordinator.core.changes import TaskEvent
-from crawlfleet.coordinator.core.rows import ALONE_QUEUE, LeaseRow, TaskRow, TaskState, queue_of, succeed
+from crawlfleet.coordinator.core.rows import (
+    ALONE_QUEUE,
+    MAX_DETAIL_CHARS,
+    LeaseRow,
+    TaskRow,
+    TaskState,
+    queue_of,
+    succeed,
+)
 from crawlfleet.coordinator.core.transitions import moved
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Hello, Kind, TaskKey
@@ -40,10 +48,10 @@ def open_tasks(turn: Turn, lease: LeaseRow) -> list[TaskRow]:
     return [row for row in rows if row is not None and row.state is TaskState.LEASED and row.lease == lease.id]
 
 
-def lose(turn: Turn, lease: LeaseRow, started: Collection[bytes]) -> None:
+def lose(turn: Turn, lease: LeaseRow, started: Collection[bytes], death: str = "") -> None:
     """Take back the tasks of a lease whose session is lost; `started` are those known to have started."""
     for task in open_tasks(turn, lease):
-        _lose_task(turn, task, task.ref in started)
+        _lose_task(turn, task, task.ref in started, death)
     # The worker may have started a request at any time until now.
     turn.put(politeness.started(turn.host(lease.host), turn.now))
     turn.put(succeed(turn.ledger, leases_lost=turn.ledger.leases_lost + 1))
@@ -53,17 +61,19 @@ def lose(turn: Turn, lease: LeaseRow, started: Collection[bytes]) -> None:
 def end_by(hello: Hello) -> End:
     """Return how the leases of the dead worker end that `hello` replaces."""
     if not hello.ended:
-        return lose
-    return partial(lose_to, blamed={*hello.began, *(report.key for report in hello.ended)})
+        return partial(lose, death=hello.death)
+    blamed = dict.fromkeys(hello.began, hello.death) | {report.key: report.detail for report in hello.ended}
+    return partial(lose_to, blamed=blamed)
 
 
-def lose_to(turn: Turn, lease: LeaseRow, _started: Collection[bytes], blamed: Collection[TaskKey]) -> None:
-    """Take back the tasks of a lease whose worker is known to have ended by `blamed`: all others are blameless."""
+def lose_to(turn: Turn, lease: LeaseRow, _started: Collection[bytes], blamed: Mapping[TaskKey, str]) -> None:
+    """Take back the tasks of a lease whose worker is known to have ended by `blamed`, and how: others are blameless."""
     for task in open_tasks(turn, lease):
-        if TaskKey(lease.id, task.ref) in blamed:
-            _lose_task(turn, task, True)
-        else:
+        death = blamed.get(TaskKey(lease.id, task.ref))
+        if death is None:
             _give_back(turn, task)
+        else:
+            _lose_task(turn, task, True, death)
     turn.put(politeness.started(turn.host(lease.host), turn.now))
     turn.put(succeed(turn.ledger, leases_lost=turn.ledger.leases_lost + 1))
     _end(turn, succeed(lease), "lost")
@@ -120,11 +130,13 @@ def _give_back(turn: Turn, task: TaskRow) -> None:
     asking.drop_if_unwanted(turn, after)
 
 
-def _lose_task(turn: Turn, task: TaskRow, started: bool) -> None:
+def _lose_task(turn: Turn, task: TaskRow, started: bool, death: str) -> None:
     """Put a lost task back into its queue. The lease stays current: a late report still counts until the next grant."""
     if task.alone and task.deaths + 1 >= turn.policy.tuning.poison_deaths:
         budget.give_back(turn, task)
-        turn.move(task, TaskEvent.POISONED, reason=Reason.POISON, deaths=task.deaths + 1, reserved=False)
+        detail = judging.line(f"the last of them: {death}" if death else "", MAX_DETAIL_CHARS)
+        verdict = {"reason": Reason.POISON, "detail": detail, "reserved": False}
+        turn.move(task, TaskEvent.POISONED, deaths=task.deaths + 1, **verdict)
         if task.kind is Kind.ROBOTS:
             gates.cannot_be_had(turn, task, Reason.POISON)
         return

@@ -342,6 +342,15 @@ def test_a_fetch_thread_that_ends_ends_its_worker(stage: Stage) -> None:
     assert stage.queue.hellos[1].replaces == stage.queue.hellos[0].session
 
 
+def test_a_worker_that_ends_without_a_word_has_died_even_with_exit_code_0(stage: Stage) -> None:
+    source = "import os\nos._exit(0)\ndef parse(page): ...\n"
+    stage.serve(["/1"], HookSpec(path="/nowhere/hook.py", source=source))
+    code, said = ended(stage.hurried_node("--join", stage.token.encode()))
+    *_, last = said.splitlines()
+    assert (code, last) == (1, f"crawlfleet: worker 0 died {SHORT_RUNS} times in a row within 60 s (exit code 0)")
+    assert stage.queue.hellos[1].death == "exit code 0"
+
+
 def test_pages_that_kill_their_readers_do_not_end_the_node(stage: Stage) -> None:
     source = "import os\ndef parse(page):\n    os._exit(9)\n"
     stage.serve(["/1"], HookSpec(path="/nowhere/hook.py", source=source))

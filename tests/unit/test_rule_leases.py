@@ -168,7 +168,8 @@ def test_what_ending_leases_will_look_up_is_read_in_one_call_for_each_table(turn
 
 def test_a_worker_that_ended_by_one_page_leaves_its_others_blameless(turns: Turns) -> None:
     turn = turns(leased(ONE, 3), leased(TWO, 3), lease(3, ONE, TWO), HELD, numbers(pages_reserved=2), now=5.0)
-    leases.lose_to(turn, lease(3, ONE, TWO), {ONE.ref, TWO.ref}, {TaskKey(3, TWO.ref), TaskKey(4, ONE.ref)})
+    blamed = {TaskKey(3, TWO.ref): "killed", TaskKey(4, ONE.ref): "killed"}
+    leases.lose_to(turn, lease(3, ONE, TWO), {ONE.ref, TWO.ref}, blamed)
     assert turn.batch() == [
         moved(TaskEvent.RELEASED, leased(ONE, 3), **BACK),
         moved(TaskEvent.LOST, leased(TWO, 3), state=PENDING, losses=1, alone=True, queue=ALONE_QUEUE),
@@ -180,8 +181,15 @@ def test_a_worker_that_ended_by_one_page_leaves_its_others_blameless(turns: Turn
 
 def test_what_is_blamed_is_what_ended_and_what_began(turns: Turns) -> None:
     hello = Hello(session="t", replaces="s", began=(TaskKey(3, TWO.ref),))
-    assert leases.end_by(hello) is leases.lose
     ended = Report(lease=3, ref=ONE.ref, outcome=Outcome.EXTRACT_ERROR, reason="out_of_memory")
     turn = turns(leased(ONE, 3), leased(TWO, 3), lease(3, ONE, TWO), HELD, numbers(pages_reserved=2))
     leases.end_by(msgspec.structs.replace(hello, ended=(ended,)))(turn, lease(3, ONE, TWO), ())
     assert [change.task.alone for change in turn.batch()[:2] if isinstance(change, TaskMoved)] == [True, True]
+
+
+def test_how_the_last_worker_died_is_kept_with_what_is_poison(turns: Turns) -> None:
+    suspect = leased(ONE, 3, alone=True, deaths=2)
+    turn = turns(suspect, lease(3, ONE, alone=True), HELD, numbers(pages_reserved=1))
+    leases.end_by(Hello(session="t", replaces="s", death="exit code 0\n"))(turn, lease(3, ONE, alone=True), {ONE.ref})
+    dead = {"reason": "poison", "deaths": 3, "reserved": False, "detail": "the last of them: exit code 0 "}
+    assert turn.batch()[0] == moved(TaskEvent.POISONED, suspect, state=FAILED, **dead)
