@@ -13,6 +13,8 @@ class Numbers(Message, frozen=True, kw_only=True):
     were dropped or gave no rows, `retried` why attempts were repeated. `robots_waiting` is how many hosts have pages
     that wait for an unavailable robots.txt, for `robots_wait_s` at most; `robots_given_up` is the number of hosts
     without a fetched page because that time ran out. `robots_waiting_for` and `robots_given_up_on` name some of them.
+    `full_hosts` is how many hosts have as many known URLs as `limits.known_per_host` allows, `full_hosts_named` are
+    some of them, and `links_not_admitted` is how many links to further URLs of theirs were found.
     `rows_rejected` counts the rows that sinks could not write.
     """
 
@@ -29,6 +31,9 @@ class Numbers(Message, frozen=True, kw_only=True):
     redirected: Number = 0
     rows: Number = 0
     rows_rejected: Number = 0
+    full_hosts: Number = 0
+    full_hosts_named: tuple[str, ...] = ()
+    links_not_admitted: Number = 0
     retries: Number = 0
     retried: dict[str, Number] = {}
     leases_lost: Number = 0

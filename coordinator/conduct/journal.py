@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from crawlfleet.coordinator.core.changes import Change, Flooded, Gone, Put, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.changes import Change, Flooded, Full, Gone, Put, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.robots import url_of
 from crawlfleet.coordinator.core.rows import Gate, LeaseRow, OriginRow, TaskRow
 from crawlfleet.shared.messages import Kind
@@ -37,6 +37,8 @@ class Journal:
                     self._log.warning(
                         "lease lost", lease=lease.id, session=lease.session, host=lease.host, tasks=len(lease.refs)
                     )
+                case Full() if self._is_new(("known_per_host", change.host)):
+                    self._log.warning("limit reached", reason="known_per_host", url=change.url)
                 case Flooded():
                     self._note_flood(change)
                 case Put(row=OriginRow() as origin) if origin.why and not origin.rechecking:

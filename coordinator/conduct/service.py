@@ -162,7 +162,7 @@ class Service:
         scope = scope_of(self._policy.scope, self._store.ledger().scope_hosts)
         refusal = scope.refuses(url) if self.urls.is_canonical(url) else "not_canonical"
         if not refusal:
-            self.admit([Link(url=url, depth=0)], now)
+            self.admit([Link(url=url, depth=0, always=True)], now)
         return refusal
 
     def hello(self, hello: Hello, now: float) -> Welcome:

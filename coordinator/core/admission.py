@@ -19,14 +19,15 @@ from functools import lru_cache
 import msgspec
 
 from crawlfleet.coordinator.core import budget, politeness, robots, traps
-from crawlfleet.coordinator.core.changes import TaskEvent
+from crawlfleet.coordinator.core.changes import Full, TaskEvent
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
 from crawlfleet.coordinator.core.latest_scope import scope_of
 from crawlfleet.coordinator.core.policy import Policy, Priority, TrapLimits
-from crawlfleet.coordinator.core.rows import FINAL, NOT_REACHED, Gate, OriginRow, TaskRow, TaskState, succeed
+from crawlfleet.coordinator.core.rows import FINAL, NOT_REACHED, FullHosts, Gate, OriginRow, TaskRow, TaskState, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.coordinator.core.units import join, key_of_name, new_host
 from crawlfleet.shared.messages import Kind, Outcome
+from crawlfleet.shared.ranges import total
 from crawlfleet.shared.reasons import BUDGETS, TRAPS, Reason, Refusal
 from crawlfleet.shared.web.patterns import Patterns
 from crawlfleet.shared.web.urls import Parts, fingerprint, parts
@@ -37,6 +38,9 @@ _RECORDED = frozenset({Reason.DEPTH}) | TRAPS
 _OUT_OF_REACH = _RECORDED | {Reason.CANCELLED}
 _OUT_OF_SCOPE = frozenset({Reason.HOST, Reason.INCLUDE, Reason.EXCLUDE})
 _WITH_OUTLINKS = frozenset({Outcome.FETCHED, Outcome.EXTRACT_ERROR})
+
+
+FULL_HOSTS_NAMED = 5
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,6 +250,8 @@ def _admit_new(turn: Turn, link: Link) -> None:
     refusal = refusal_of(turn, link)
     if refusal and not (link.always or refusal in _RECORDED):
         return
+    if not (link.always or link.asked or _has_place(turn, link.url)):
+        return
     _create_task(turn, link, refusal)
     if refusal:
         return
@@ -321,9 +327,27 @@ def _out_of_scope(turn: Turn, link: Link) -> Refusal:
     return scope.refuses(link.url)
 
 
+def _has_place(turn: Turn, url: str) -> bool:
+    """Say whether one more URL of a host may become known; count it there if not."""
+    host = turn.hosts[parts(url).host]
+    if host is None or host.known < turn.policy.limits.known_per_host:
+        return True
+    full = turn.ledger.full
+    hosts, named = full.hosts, full.named
+    if not host.beyond:
+        turn.note(Full(host=host.key, url=url))
+        hosts, named = hosts + 1, named if hosts >= FULL_HOSTS_NAMED else (*named, host.key)
+    turn.put(succeed(host, beyond=total(host.beyond, 1)))
+    turn.put(succeed(turn.ledger, full=FullHosts(hosts, named, total(full.links, 1))))
+    return False
+
+
 def _create_task(turn: Turn, link: Link, refusal: str = "") -> TaskRow:
     """Create the task of a link."""
     origin, host, _ = parts(link.url)
+    if link.kind is not Kind.ROBOTS:
+        row = turn.hosts[host]
+        turn.put(succeed(row, known=row.known + 1) if row is not None else new_host(host, turn.policy, known=1))
     return turn.create(
         TaskEvent.REFUSED if refusal else TaskEvent.ADMITTED,
         ref=link.ref,
@@ -360,10 +384,11 @@ def _priorities(rules: tuple[Priority, ...]) -> tuple[tuple[Patterns, int], ...]
 
 def _ensure_host(turn: Turn, address: Parts) -> None:
     """Make sure that a host exists and that it, or its unit, lists the origin."""
-    if turn.hosts[address.host] is None:
+    row = turn.hosts[address.host]
+    if row is None or not (row.origins or row.unit):  # no URL of it was let in yet
         join(turn, address.host, key_of_name(address.host, turn.policy))
     if turn.hosts[address.host] is None:
-        turn.put(msgspec.structs.replace(new_host(address.host, turn.policy), origins=(address.origin,)))
+        turn.put(new_host(address.host, turn.policy, origins=(address.origin,)))
         return
     host = turn.host(address.host)
     if address.origin not in host.origins:

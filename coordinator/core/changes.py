@@ -104,6 +104,13 @@ class Flooded(Change, frozen=True, kw_only=True):
     links_waiting: int
 
 
+class Full(Change, frozen=True, kw_only=True):
+    """As many URLs of a host are known as the job allows: the link to `url` is the first that was not admitted."""
+
+    host: str
+    url: str
+
+
 class Recorded(Change, frozen=True, kw_only=True):
     """A page's result is recorded."""
 

@@ -106,7 +106,7 @@ def _next_of(turn: Turn, host: str, most: int) -> Iterator[tuple[LeadOnRow, int]
 def _portion(turn: Turn, row: LeadOnRow, kept: KeptLinksRow | None, most: int) -> _Portion:
     """Return the next links of a task."""
     task = existing(turn.tasks[row.ref])
-    if kept is None:
+    if kept is None or not (kept.links or kept.known or kept.listed):  # earlier versions left empty rows
         refs = task.outlinks[row.done : row.done + most]
         return _Portion(row, task, len(refs), row.done + len(refs) >= len(task.outlinks), is_kept=False, known=refs)
     if kept.listed:

@@ -86,6 +86,12 @@ class TrapLimits(msgspec.Struct, frozen=True, kw_only=True):
     subdomains: int | None = None
 
 
+class HostLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How many URLs of a host may become tasks. Seeds, targets of redirects, and what programs ask for always do."""
+
+    known_per_host: int = 10_000_000
+
+
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """Numbers that are the same for all jobs.
 
@@ -135,6 +141,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     priorities: tuple[Priority, ...] = ()
     traps: TrapLimits = TrapLimits()
     fetch: FetchLimits = FetchLimits()
+    limits: HostLimits = HostLimits()
     lease_s: float = 15.0
     max_outlinks: int = MAX_OUTLINKS
     tuning: Tuning = Tuning()

@@ -265,6 +265,10 @@ class HostRow(StoreRow, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()
     #: How many links of its pages wait to be admitted. Beyond a limit nothing is granted on it: see `leading_on`.
     links_waiting: int = 0
+    #: How many URLs with this host's name are tasks, apart from robots.txt; and how often a link to another one was not
+    #: admitted, because they are as many as the job allows. The row of a host that joined a unit keeps these two.
+    known: int = 0
+    beyond: int = 0
 
 
 class OriginRow(StoreRow, frozen=True, kw_only=True):
@@ -307,6 +311,14 @@ class RobotsWaits(msgspec.Struct, frozen=True, array_like=True):
         return msgspec.structs.replace(self, **changed)
 
 
+class FullHosts(msgspec.Struct, frozen=True, array_like=True):
+    """Hosts of which as many URLs are known as the job allows: how many, some of them, how many links were refused."""
+
+    hosts: int = 0
+    named: tuple[str, ...] = ()
+    links: int = 0
+
+
 class TrapRow(StoreRow, frozen=True, kw_only=True):
     """Counts of the URLs admitted of a host (`key` is its name) or domain (a dot and its name): see `traps`."""
 
@@ -339,6 +351,7 @@ class LedgerRow(StoreRow, frozen=True, kw_only=True):
     bytes_received: int = 0
     retried: dict[str, int] = {}
     robots_waits: RobotsWaits = RobotsWaits()
+    full: FullHosts = FullHosts()
     #: The reasons of programs' own that have a number in the summary: see `words`.
     words: tuple[str, ...] = ()
 

@@ -27,6 +27,7 @@ from crawlfleet.coordinator.core.changes import (
     Accepted,
     Change,
     Flooded,
+    Full,
     Gone,
     LedOn,
     Put,
@@ -286,7 +287,7 @@ class Turn:
         """Create a task, as ADMITTED or REFUSED, next in the order of admission."""
         return self._happen(created(event, order=self.next_order(), **values))
 
-    def note(self, event: Accepted | Recorded | LedOn | Flooded) -> None:
+    def note(self, event: Accepted | Recorded | LedOn | Flooded | Full) -> None:
         """Add an event other than the move of a task."""
         self._events.append(event)
 

@@ -8,6 +8,7 @@ each host is its own unit.
 from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address
+from typing import Any
 
 from crawlfleet.coordinator.core.policy import Policy, Unit
 from crawlfleet.coordinator.core.politeness import asked_s
@@ -35,9 +36,9 @@ def key_of_address(address: str, policy: Policy) -> str:
     return str(found)
 
 
-def new_host(key: str, policy: Policy) -> HostRow:
+def new_host(key: str, policy: Policy, **values: Any) -> HostRow:
     """Return a host without a history."""
-    return HostRow(key=key, delay_s=policy.politeness.delay_s, asked_s=0.0)
+    return HostRow(key=key, delay_s=policy.politeness.delay_s, asked_s=0.0, **values)
 
 
 def join(turn: Turn, name: str, key: str) -> None:

@@ -16,7 +16,7 @@ import msgspec
 
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.later_rows import LeadOnRow
-from crawlfleet.coordinator.core.rows import LedgerRow, Result, TaskRow, TaskState
+from crawlfleet.coordinator.core.rows import HostRow, LedgerRow, Result, TaskRow, TaskState
 from crawlfleet.coordinator.core.turn import F, Reader
 from crawlfleet.coordinator.frontier.story import StoryLine
 from crawlfleet.shared.messages import Kind
@@ -173,6 +173,10 @@ class StoreReader(Protocol):
 
     def results(self) -> Iterator[tuple[int, Result]]:
         """Yield each result with the number of its task, in the order of commit."""
+        ...
+
+    def hosts(self) -> Iterator[HostRow]:
+        """Yield each host, or unit of hosts."""
         ...
 
     def leading_on(self) -> Iterator[LeadOnRow]:

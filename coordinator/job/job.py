@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from crawlfleet.coordinator.core.policy import FetchLimits, Policy, Politeness
+from crawlfleet.coordinator.core.policy import FetchLimits, HostLimits, Policy, Politeness
 from crawlfleet.coordinator.job import problems, yaml_source
 from crawlfleet.coordinator.job import values as job_values
 from crawlfleet.coordinator.job.items import Item, Selector, check_items
@@ -62,7 +62,7 @@ _POLITENESS = defaults(Politeness)
 _FETCH = defaults(FetchSpec, FetchLimits)
 _LINKS = defaults(LinkSpec)
 _PARSE = defaults(ParseSpec)
-_LIMITS = defaults(LimitSpec)
+_LIMITS = defaults(LimitSpec, HostLimits)
 
 
 def default_user_agent() -> str:
@@ -173,11 +173,12 @@ class ParseRules(Section):
 
 
 class LimitRules(Section):
-    """What a page and its hook may use."""
+    """What a page and its hook may use, and how many URLs of a host are remembered."""
 
     hook_wait_s: Annotated[float, duration("100ms", "1h")] = _LIMITS.hook_wait_s
     cpu_s: Annotated[float, duration("100ms", "1h")] = _LIMITS.cpu_s
     parse_time_s: Annotated[float, duration("100ms", "7d")] = _LIMITS.parse_time_s
+    known_per_host: Annotated[int, within(1, 10**12)] = _LIMITS.known_per_host
 
 
 def _hook(value: object, info: ValidationInfo) -> object:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -51,15 +52,29 @@ class Invariant(msgspec.Struct, kw_only=True):
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `verify`. `unfinished` counts tasks that are not final (yet), or have links that wait."""
+    """The result of `verify`. `unfinished` counts tasks that are not final (yet), or have links that wait.
+
+    `links_not_admitted` counts links to URLs of `full_hosts` beyond `limits.known_per_host`.
+    """
 
     invariants: tuple[Invariant, ...]
     unfinished: int
+    full_hosts: int = 0
+    full_hosts_named: tuple[str, ...] = ()
+    links_not_admitted: int = 0
 
     @property
     def holds(self) -> bool:
         """Whether nothing is broken."""
         return not any(invariant.broken for invariant in self.invariants)
+
+
+class _Seen(NamedTuple):
+    """What was found among the tasks: URLs of fetched pages, how often each was, and how many URLs each host has."""
+
+    urls: dict[int, str]
+    fetched: Counter[int]
+    known: Counter[str]
 
 
 class Replay:
@@ -105,16 +120,23 @@ def verify(folder: Path) -> Proof:
     with closing(open_reader(folder)) as reader:
         replay = Replay(reader.name_of)
         outlinks = _check_outlinks(reader, replay)
-        urls: dict[int, str] = {}
-        fetched: Counter[int] = Counter()
-        states, unfinished = _check_states(reader, replay, urls, fetched)
+        seen = _Seen({}, Counter(), Counter())
+        states, unfinished = _check_states(reader, replay, seen)
         unfinished += sum(1 for _ in reader.leading_on())
-        results = _check_results(reader, urls, fetched)
+        results = _check_results(reader, seen.urls, seen.fetched)
+        known = _check_known(reader, seen.known)
         budget = Invariant(name="pages counted as fetched are the pages that were")
-        budget.check(reader.ledger.pages_fetched == fetched.total(), f"counted {reader.ledger.pages_fetched}")
+        budget.check(reader.ledger.pages_fetched == seen.fetched.total(), f"counted {reader.ledger.pages_fetched}")
         sinks = tuple(_check_sinks(reader, folder, whole=not unfinished))
-        invariants = (states, replay.legal, replay.current, outlinks, results, budget, *sinks)
-        return Proof(invariants=invariants, unfinished=unfinished)
+        invariants = (states, replay.legal, replay.current, outlinks, results, budget, known, *sinks)
+        full = reader.ledger.full
+        return Proof(
+            invariants=invariants,
+            unfinished=unfinished,
+            full_hosts=full.hosts,
+            full_hosts_named=full.named,
+            links_not_admitted=full.links,
+        )
 
 
 def _check_outlinks(reader: StoreReader, replay: Replay) -> Invariant:
@@ -130,10 +152,8 @@ def _check_outlinks(reader: StoreReader, replay: Replay) -> Invariant:
     return invariant
 
 
-def _check_states(
-    reader: StoreReader, replay: Replay, urls: dict[int, str], fetched: Counter[int]
-) -> tuple[Invariant, int]:
-    """Compare the tasks' states with those of the log; collect the pages that were fetched in `urls` and `fetched`."""
+def _check_states(reader: StoreReader, replay: Replay, seen: _Seen) -> tuple[Invariant, int]:
+    """Compare the tasks' states with those of the log; collect what is `seen`."""
     invariant = Invariant(name="every discovered URL is in the one state that its history leads to")
     unfinished = 0
     for number, ref, task in reader.tasks():
@@ -141,12 +161,24 @@ def _check_states(
         holds = task.state is logged and task.ref == ref and task.order == number
         invariant.check(holds, f"{task.url} is {task.state}, its history: {logged}")
         unfinished += task.state not in FINAL
+        seen.known[task.host] += task.kind is not Kind.ROBOTS
         if task.kind is Kind.PAGE and task.state is TaskState.DONE and task.outcome is Outcome.FETCHED:
-            fetched[number] += 1
-            urls[number] = task.url
+            seen.fetched[number] += 1
+            seen.urls[number] = task.url
     for number in replay.states:
         invariant.check(False, f"task {number} has a history, but is not there")
     return invariant, unfinished
+
+
+def _check_known(reader: StoreReader, known: Counter[str]) -> Invariant:
+    """Compare how many URLs each host counts as known with how many there are."""
+    invariant = Invariant(name="every host counts the URLs that are known of it")
+    for host in reader.hosts():
+        number = known.pop(host.key, 0)
+        invariant.check(host.known == number, f"{host.key} has {number}, counted {host.known}")
+    for key in +known:
+        invariant.check(False, f"{key} counts none")
+    return invariant
 
 
 def _check_results(reader: StoreReader, urls: dict[int, str], fetched: Counter[int]) -> Invariant:

@@ -28,7 +28,7 @@ def show_summary(summary: Summary, console: Console) -> None:
     console.print(table)
     for sink in summary.sinks:
         console.say(f"items: {sink}")
-    for line in (*summary.notices, *_robots_lines(summary)):
+    for line in (*summary.notices, *_robots_lines(summary), *_full_lines(summary)):
         console.say(line)
     if summary.detail:
         console.say(summary.detail, style="bold red")
@@ -51,6 +51,8 @@ def show_proof(proof: Proof, console: Console) -> None:
     for invariant in proof.invariants:
         for where in invariant.where:
             console.say(f"{invariant.name}: {where}", style="red")
+    for line in _full_lines(proof):
+        console.say(line)
     if proof.unfinished:
         console.say(f"The crawl is not finished: {proof.unfinished:,} URLs wait.")
 
@@ -91,6 +93,18 @@ def _robots_lines(summary: Summary) -> list[str]:
     if summary.robots_waiting:
         lines.append(f"the pages of {hosts(summary.robots_waiting)} still waited for robots.txt")
     return lines
+
+
+def _full_lines(numbers: Summary | Proof) -> list[str]:
+    """Name the hosts of which no further URLs were admitted, and the setting that decided it."""
+    if not numbers.full_hosts:
+        return []
+    some = ", ".join(numbers.full_hosts_named)
+    more = numbers.full_hosts - len(numbers.full_hosts_named)
+    return [
+        f"as many URLs are known as limits.known_per_host allows of {hosts(numbers.full_hosts)}: {some}"
+        f"{f' and {more:,} more' if more else ''}; {numbers.links_not_admitted:,} links to others were not admitted"
+    ]
 
 
 def _lines(summary: Summary) -> list[tuple[str, str]]:

@@ -246,6 +246,7 @@ def invariants(world: World) -> None:
     _check_budget(store, mirror, world.policy)
     _check_gates(mirror)
     _check_links_waiting(mirror)
+    _check_known(mirror, world.policy)
     for host in mirror.hosts.values():
         _check_host(host, mirror, world.policy)
     asked_invariants(world)
@@ -260,6 +261,17 @@ def _check_links_waiting(mirror: Mirror) -> None:
         host = mirror.hosts[row.host]
         waiting[host.unit or host.key] += row.waiting
     assert {host.key: host.links_waiting for host in mirror.hosts.values() if host.links_waiting} == +waiting
+
+
+def _check_known(mirror: Mirror, policy: Policy) -> None:
+    """Each host counts its known URLs; beyond the limit there are only those that are always admitted."""
+    tasks = [task for task in mirror.tasks.values() if task.kind is not Kind.ROBOTS]
+    known = Counter(task.host for task in tasks)
+    assert {host.key: host.known for host in mirror.hosts.values() if host.known} == known
+    limited = Counter(task.host for task in tasks if not (task.seed or task.hops or task.asked or task.depth == 0))
+    assert all(number <= policy.limits.known_per_host for number in limited.values())
+    full = [host for host in mirror.hosts.values() if host.beyond]
+    assert (mirror.ledger.full.hosts, mirror.ledger.full.links) == (len(full), sum(host.beyond for host in full))
 
 
 def _check_store_is_mirrored(store: Store, mirror: Mirror) -> None:
@@ -367,6 +379,9 @@ def verdict(world: World) -> None:
     limit, refused = world.policy.extent.depth, _refused(pages, mirror, site)
     reached = site.reached(mute, refused, limit, (*_listed(mirror, site), *world.followed))
     beyond = {task.url for task in pages if is_out(task, limit)}
+    if mirror.ledger.full.links:
+        assert fetched - beyond <= reached.keys()
+        return
     assert fetched - beyond == reached.keys() - unparsed
     assert fetched & beyond <= site.leads_of(world.wished), "fetched, though nobody asked for it"
     for task in pages:

@@ -16,9 +16,9 @@ class Aim(NamedTuple):
     `menu` names what goes wrong (empty: some of everything), `lasts_s` bounds how long. `mishaps` is the chance that an
     attempt goes wrong by one of `kinds`; by one of `late` if its report comes after its lease was lost, for which the
     fleet is cut off while an `awaited` attempt is under way. `paces_s` is how long a fetch may take, `listed` how
-    many pages a sitemap lists, `fanout` bounds how many links a page has. `islands` is the part of the pages that no
-    others link to, `wishes` bounds how many pages a program wants, and `regret` is the chance that it takes some back,
-    at each step.
+    many pages a sitemap lists, `fanout` bounds how many links a page has, `known` how many URLs of a host.
+    `islands` is the part of the pages that no others link to, `wishes` bounds how many pages a program wants, and
+    `regret` is the chance that it takes some back, at each step.
     """
 
     menu: tuple[str, ...] = ()
@@ -30,6 +30,7 @@ class Aim(NamedTuple):
     lasts_s: float = 60.0
     site: tuple[int, int] = (8, 24)
     fanout: tuple[int, int] = (2, 5)
+    known: tuple[int, ...] = (10_000_000,)
     robots: tuple[Robots, ...] = tuple(Robots)
     healthy: float = 0.7
     ladder: float = 0.7
@@ -126,6 +127,7 @@ AIMS: dict[str, tuple[int, Aim]] = {
             staff=(2, 3),
             site=(24, 40),
             fanout=(8, 16),
+            known=(10_000_000, 10_000_000, 10_000_000, 5),
             ladder=0.3,
             mishaps=(0.1,),
             moved=(0.1,),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from crawlfleet.coordinator.core.policy import Budget, Policy
+from crawlfleet.coordinator.core.policy import Budget, HostLimits, Policy
 from tests.policies import make_policy
 from tests.property.crawl_site import Robots, Site, SitePage
 from tests.simulation.aims import Aim
@@ -75,6 +75,7 @@ def draw_policy(random: Random, aim: Aim) -> Policy:
         links_aside=random.choice([1, 2]),
         known_per_link=random.choice([1, 16]),
         most_links_waiting=random.choice([0, 3, 8]),
+        limits=HostLimits(known_per_host=random.choice(aim.known)),
         host_budget=Budget(pages=random.choice([None] * 9 + [random.randint(1, 4)])),
     )
 

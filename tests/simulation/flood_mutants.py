@@ -17,6 +17,9 @@ KNOWN = (
     "known outlinks get smaller depths only if their page did meanwhile; found by tests/unit/test_rule_leading_on.py"
 )
 
+AGAIN = "needs a page that its own portion finds nearer; found by tests/unit/test_rule_leading_on.py"
+JOINS = "hosts join units of domains only in tests/unit/test_rule_admission.py, which finds it"
+
 FLOOD_MUTANTS: tuple[tuple[str, ...], ...] = (
     (LEADING_ON, "    if is_beyond:\n        return\n    turn.put(LeadOnRow", "    turn.put(LeadOnRow"),
     (LEADING_ON, "order = task.order if is_read else turn.next_order()", "order = task.order"),
@@ -29,7 +32,7 @@ FLOOD_MUTANTS: tuple[tuple[str, ...], ...] = (
     (LEADING_ON, "every[row.done : row.done + most]", "every[row.done + 1 : row.done + most]"),
     (LEADING_ON, "or leads.is_sound(link, turn.policy)", "or True"),
     (LEADING_ON, "if at is not None and at > depth:", "if False:"),
-    (LEADING_ON, "if existing(turn.tasks[task.ref]).depth < task.depth:", "if False:"),
+    (LEADING_ON, "if existing(turn.tasks[task.ref]).depth < task.depth:", "if False:", AGAIN),
     (LEADING_ON, "done=row.done + portion.size, waiting", "waiting"),
     (LEADING_ON, "    if waiting < row.waiting:\n", "    if False:\n"),
     (LEADING_ON, "    turn.remove(succeed(row))\n", "    pass\n"),
@@ -37,6 +40,9 @@ FLOOD_MUTANTS: tuple[tuple[str, ...], ...] = (
     (LEADING_ON, "turn.policy.extent.depth is None or row.order", "False and row.order"),
     (LEADING_ON, "        admission.awaken_host(turn, task.host)\n", "        pass\n"),
     (LEADING_ON, 'outlinks = b"".join([*admitted,', 'outlinks = b"".join([*(link.ref for link in portion.links),'),
+    (ADMISSION, "host.known < turn.policy.limits.known_per_host", "True"),
+    (ADMISSION, "known=row.known + 1", "known=row.known"),
+    (ADMISSION, "if row is None or not (row.origins or row.unit):", "if row is None:", JOINS),
     (ADMISSION, "                let_lead_on(turn, existing(turn.tasks[ref]))\n", "                pass\n"),
     (ADMISSION, "turn.policy.extent.depth is not None and _was_read(task):", "False:"),
     (ADMISSION, "        turn.put(succeed(row, done=0))\n", "        pass\n"),

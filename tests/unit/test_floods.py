@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
+from msgspec.structs import asdict
 from structlog.testing import capture_logs
 
+from crawlfleet.__main__ import main
+from crawlfleet.coordinator.conduct.counting import count
 from crawlfleet.coordinator.conduct.journal import Journal
 from crawlfleet.coordinator.conduct.service import LED_HOSTS_PER_FLUSH
+from crawlfleet.coordinator.core.admission import FULL_HOSTS_NAMED, Link
 from crawlfleet.coordinator.core.changes import Accepted, LedOn
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
-from crawlfleet.coordinator.core.policy import Extent
+from crawlfleet.coordinator.core.policy import Extent, HostLimits
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.coordinator.offline.verify import verify
+from crawlfleet.coordinator.summary import Summary
+from crawlfleet.screen.console import Console
+from crawlfleet.screen.tables import show_summary
 from crawlfleet.shared.messages import Lease, Outcome, Report, ScopeSpec, Task
 from crawlfleet.shared.web.urls import page_fingerprint
 from tests.unit.core_crawl import CoreCrawl, all_of
@@ -172,3 +182,93 @@ def test_a_kept_row_that_was_removed_is_not_there_before_the_commit_nor_after(tm
     store = SqliteStore(tmp_path / FRONTIER)
     assert store.rows(KeptLinksRow, [order]) == {}
     store.close()
+
+
+# As many URLs as may be known
+
+
+def known_crawl(tmp_path: Path, known_per_host: int) -> CoreCrawl:
+    """Return a crawl whose seed had five links, in a folder."""
+    store = SqliteStore(tmp_path / FRONTIER)
+    store.keep("job", b'{"sinks": []}')
+    crawl = CoreCrawl(store=store, limits=HostLimits(known_per_host=known_per_host))
+    crawl.hello("s")
+    crawl.open_gates()
+    ((lease, page),) = crawl.ask()
+    crawl.settle(lease, page, outlinks=links("x", 5))
+    return crawl
+
+
+def test_links_beyond_what_may_be_known_are_counted_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crawl = known_crawl(tmp_path, 3)
+    with capture_logs() as logged:
+        Journal()([*crawl.changes, *crawl.changes])
+    (entry,) = [entry for entry in logged if entry.get("reason") == "known_per_host"]
+    assert (entry["event"], entry["url"]) == ("limit reached", f"{FLOODING}/x/2")
+    assert (crawl.host().known, crawl.host().beyond) == (3, 3)
+    numbers = count(crawl.store, job="job", elapsed_s=1.0, robots_wait_s=1.0)
+    assert (numbers.full_hosts, numbers.full_hosts_named, numbers.links_not_admitted) == (1, ("a.test",), 3)
+    crawl.store.close()
+    assert main(["verify", str(tmp_path)]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "known_per_host allows of 1 host: a.test; 3 links to others were not admitted" in told
+
+
+def test_what_was_not_admitted_is_when_it_is_found_again_under_a_higher_limit(tmp_path: Path) -> None:
+    crawl = known_crawl(tmp_path, 3)
+    crawl.reopen(limits=HostLimits(known_per_host=9))
+    crawl.hello("s")
+    (lease, page), *_ = crawl.ask()
+    crawl.settle(lease, page, outlinks=links("x", 5))
+    assert (crawl.host().known, crawl.host().beyond) == (6, 3)
+    crawl.reopen(limits=HostLimits(known_per_host=1))
+    crawl.hello("s")
+    (lease, page), *_ = crawl.ask()
+    crawl.settle(lease, page, outlinks=links("y", 5))
+    assert (crawl.host().known, crawl.host().beyond) == (6, 8)
+    assert crawl.service.put(f"{FLOODING}/put", crawl.now) == ""
+    assert crawl.knows(f"{FLOODING}/put")
+    crawl.store.close()
+    assert verify(tmp_path).holds
+
+
+def test_no_more_hosts_than_a_few_are_named() -> None:
+    hosts = tuple(f"h{number}.test" for number in range(FULL_HOSTS_NAMED + 2))
+    crawl = CoreCrawl(
+        *(f"http://{host}/" for host in hosts), scope=ScopeSpec(hosts=hosts), limits=HostLimits(known_per_host=1)
+    )
+    crawl.service.admit([Link(url=f"http://{host}/2", depth=1) for host in hosts], crawl.now)
+    full = crawl.store.ledger().full
+    assert (full.hosts, full.named, full.links) == (len(hosts), hosts[:FULL_HOSTS_NAMED], len(hosts))
+    numbers = count(crawl.store, job="job", elapsed_s=1.0, robots_wait_s=1.0)
+    summary = Summary(
+        **asdict(numbers), ended="", started_at="", fetched_before=0, sinks=(), resumable=True, exit_code=0
+    )
+    assert "of 7 hosts: h0.test, h1.test, h2.test, h3.test, h4.test and 2 more" in shown(summary)
+
+
+def shown(summary: Summary) -> str:
+    """Return a summary as the terminal shows it, on one line."""
+    console = Console(width=200)
+    with console.capture() as captured:
+        show_summary(summary, console)
+    return " ".join(captured.get().split())
+
+
+def test_a_store_of_before_hosts_were_counted_counts_them_when_it_is_opened(tmp_path: Path) -> None:
+    crawl = known_crawl(tmp_path, 9)
+    crawl.service.admit([Link(url=f"{HONEST}/far", depth=9, always=True)], crawl.now)
+    crawl.service.flush(crawl.now)
+    crawl.store.close()
+    with closing(sqlite3.connect(tmp_path / FRONTIER, isolation_level=None)) as db:
+        for key, row in db.execute("SELECT key, row FROM hosts").fetchall():
+            older = msgspec.msgpack.decode(row)[:-3]
+            db.execute("UPDATE hosts SET row = ? WHERE key = ?", (msgspec.msgpack.encode(older), key))
+        db.execute("DELETE FROM hosts WHERE key = 'b.test'")
+        db.execute("PRAGMA user_version = 4")
+    SqliteStore(tmp_path / FRONTIER).close()
+    proof = verify(tmp_path)
+    assert proof.holds
+    assert [each.checked for each in proof.invariants if "known of it" in each.name] == [2]

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from crawlfleet.coordinator.conduct.counting import count
-from crawlfleet.coordinator.core.rows import LedgerRow, RobotsWaits, TaskState
+from crawlfleet.coordinator.core.rows import FullHosts, LedgerRow, RobotsWaits, TaskState
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.summary import Summary, write
 from crawlfleet.shared.status import Numbers, Status
@@ -31,6 +31,7 @@ LEDGER = LedgerRow(
     retries=3,
     retried={"http_503": 3},
     leases_lost=5,
+    full=FullHosts(hosts=2, named=("a.test",), links=9),
     robots_waits=RobotsWaits(
         waiting=1,
         waiting_for=(("http://a.test", "http_500"), ("http://b.test", "")),

@@ -8,8 +8,8 @@ import pytest
 
 from crawlfleet.coordinator.core import admission, traps
 from crawlfleet.coordinator.core.admission import Link
-from crawlfleet.coordinator.core.changes import TaskEvent
-from crawlfleet.coordinator.core.policy import Priority, TrapLimits, Unit
+from crawlfleet.coordinator.core.changes import Full, TaskEvent
+from crawlfleet.coordinator.core.policy import HostLimits, Priority, TrapLimits, Unit
 from crawlfleet.coordinator.core.rows import Gate, HostRow, TaskRow, TrapRow
 from crawlfleet.shared.messages import Kind, Outcome, ScopeSpec
 from tests.unit.rule_turns import (
@@ -62,7 +62,7 @@ def test_the_first_page_of_an_origin_brings_its_host_and_has_its_robots_txt_aske
     assert turn.batch() == [
         born(page("1", seed=True)),
         born(robots(order=2)),
-        new(host(origins=(ORIGIN,), ready_at=5.0)),
+        new(host(origins=(ORIGIN,), ready_at=5.0, known=1)),
         new(origin(gate=Gate.WAITING, expires_at=0.0)),
         put(turns().ledger, next_order=3),
     ]
@@ -74,7 +74,7 @@ def test_a_further_page_makes_itself_and_lets_its_host_be_looked_at(turns: Turns
     admission.admit(turn, [link(page("1", depth=2), found_on=b"p", lastmod=3)])
     assert turn.batch() == [
         born(page("1", depth=2, order=7, found_on=b"p", lastmod=3)),
-        put(idle, ready_at=5.0),
+        put(idle, ready_at=5.0, known=1),
         put(numbers(next_order=7), next_order=8),
     ]
 
@@ -82,13 +82,13 @@ def test_a_further_page_makes_itself_and_lets_its_host_be_looked_at(turns: Turns
 def test_another_origin_of_a_known_host_is_known_to_it(turns: Turns) -> None:
     turn = turns(FREE, origin())
     admission.admit(turn, [link(page("1", "http://a.test:81"))])
-    assert changes(turn, HostRow) == [put(FREE, origins=(ORIGIN, "http://a.test:81"))]
+    assert changes(turn, HostRow) == [put(FREE, origins=(ORIGIN, "http://a.test:81"), known=1)]
 
 
 def test_an_origin_that_its_host_knows_already_is_not_named_twice(turns: Turns) -> None:
     turn = turns(FREE)
     admission.admit(turn, [link(page("1"))])
-    assert changes(turn, HostRow) == []
+    assert changes(turn, HostRow) == [put(FREE, known=1)]
 
 
 def test_the_robots_txt_of_a_named_host_is_not_asked_for(turns: Turns) -> None:
@@ -96,7 +96,7 @@ def test_the_robots_txt_of_a_named_host_is_not_asked_for(turns: Turns) -> None:
     admission.admit(turn, [link(page("1"))])
     assert turn.batch()[:-1] == [
         born(page("1")),
-        new(host(origins=(ORIGIN,), ready_at=0.0)),
+        new(host(origins=(ORIGIN,), ready_at=0.0, known=1)),
         new(origin(expires_at=0.0)),
     ]
 
@@ -106,8 +106,8 @@ def test_hosts_of_one_domain_join_its_unit_with_their_first_page(turns: Turns) -
     turn = turns(now=5.0, unit=Unit.DOMAIN, scope=scope)
     admission.admit(turn, [link(page("1", "http://www.a.test"))])
     assert changes(turn, HostRow) == [
+        new(host("www.a.test", unit=HOST, known=1)),
         new(host(HOST, names=("www.a.test",), origins=("http://www.a.test",), ready_at=5.0)),
-        new(host("www.a.test", unit=HOST)),
     ]
 
 
@@ -118,7 +118,7 @@ def test_a_sitemap_opens_the_place_where_it_lies_whomever_it_serves(turns: Turns
     assert turn.batch()[:-1] == [
         born(away),
         born(robots("http://cdn.test", order=2)),
-        new(host("cdn.test", origins=("http://cdn.test",), ready_at=0.0)),
+        new(host("cdn.test", origins=("http://cdn.test",), ready_at=0.0, known=1)),
         new(origin("http://cdn.test", gate=Gate.WAITING, expires_at=0.0)),
     ]
 
@@ -145,13 +145,19 @@ def test_the_first_rule_that_matches_gives_a_page_its_priority_and_other_kinds_k
 def test_a_link_that_is_out_of_scope_makes_nothing_unless_it_is_to_be_explained(turns: Turns) -> None:
     turn = turns(FREE, origin(), scope=NO_PRIVATE)
     admission.admit(turn, [link(page("private/1")), link(page("private/2"), always=True)])
-    assert turn.batch()[:-1] == [born(page("private/2", state=DROPPED, reason="exclude"), TaskEvent.REFUSED)]
+    assert turn.batch()[:-1] == [
+        born(page("private/2", state=DROPPED, reason="exclude"), TaskEvent.REFUSED),
+        put(FREE, known=1),
+    ]
 
 
 def test_what_is_too_deep_is_kept_as_such_so_that_it_can_be_found_nearer(turns: Turns) -> None:
     turn = turns(FREE, origin(), depth=1, scope=NO_PRIVATE)
     admission.admit(turn, [link(page("1", depth=2)), link(page("private/1", depth=2))])
-    assert turn.batch()[:-1] == [born(page("1", depth=2, state=DROPPED, reason="depth"), TaskEvent.REFUSED)]
+    assert turn.batch()[:-1] == [
+        born(page("1", depth=2, state=DROPPED, reason="depth"), TaskEvent.REFUSED),
+        put(FREE, known=1),
+    ]
 
 
 @pytest.mark.parametrize(("depth", "reason"), [(1, "trap_repetition"), (0, "")], ids=["found", "listed"])
@@ -159,14 +165,17 @@ def test_what_was_found_may_be_a_trap_and_what_was_listed_is_none(turns: Turns, 
     turn = turns(FREE, origin(), traps=REPEATS)
     admission.admit(turn, [link(page(LOOP, depth=depth))])
     trap = page(LOOP, depth=depth, state=DROPPED if reason else PENDING, reason=reason)
-    assert turn.batch()[:-1] == [born(trap, TaskEvent.REFUSED if reason else TaskEvent.ADMITTED)]
+    assert turn.batch()[:-1] == [
+        born(trap, TaskEvent.REFUSED if reason else TaskEvent.ADMITTED),
+        put(FREE, known=1),
+    ]
 
 
 def test_a_sitemap_is_read_if_it_serves_the_crawl_or_the_job_names_it(turns: Turns) -> None:
     foreign = sitemap("http://x.test/map.xml", serves="http://x.test")
     turn = turns(FREE, origin(), scope=NO_PRIVATE)
     admission.admit(turn, [link(foreign), link(sitemap(f"{ORIGIN}/private/map.xml"))])
-    assert turn.batch()[:-1] == [born(sitemap(f"{ORIGIN}/private/map.xml"))]
+    assert turn.batch()[:-1] == [born(sitemap(f"{ORIGIN}/private/map.xml")), put(FREE, known=1)]
     admission.admit(turn, [link(foreign, always=True)])
     assert turn.batch()[1] == born(sitemap(foreign.url, "http://x.test", order=2))
 
@@ -179,6 +188,48 @@ def test_what_is_let_in_counts_as_part_of_what_may_be_a_trap(turns: Turns) -> No
     assert found is not None
     assert turn.batch()[:2] == [born(page("?1", depth=1)), born(two, TaskEvent.REFUSED)]
     assert changes(turn, TrapRow) == [put(TrapRow(key=HOST, version=0), patterns={found.query: 1})]
+
+
+# As many as the job allows
+
+
+def test_a_link_beyond_what_may_be_known_of_its_host_is_counted_there_and_told_once(turns: Turns) -> None:
+    full = host(origins=(ORIGIN,), ready_at=0.0, known=2)
+    turn = turns(full, origin(), limits=HostLimits(known_per_host=2))
+    admission.admit(turn, [link(page("1", depth=1)), link(page("2", depth=1)), link(sitemap(f"{ORIGIN}/3.xml"))])
+    assert turn.batch() == [Full(host=HOST, url=page("1").url), put(full, beyond=3)]
+
+
+def test_what_is_known_is_counted_by_host_name_whatever_became_of_it(turns: Turns) -> None:
+    turn = turns(FREE, origin(), limits=HostLimits(known_per_host=2), depth=1)
+    admission.admit(turn, [link(page(name, depth=2)) for name in "123"])
+    admission.admit(turn, [link(page("1", OTHER, depth=1)), link(page("1", depth=2))])
+    assert changes(turn, HostRow)[0] == put(FREE, known=2, beyond=1)
+    other = turn.hosts[OTHER_HOST]
+    assert other is not None
+    assert (other.known, other.beyond, other.origins) == (1, 0, (OTHER,))
+
+
+def test_a_host_of_which_only_what_is_dropped_was_known_is_let_in_with_its_first_page(turns: Turns) -> None:
+    scope = ScopeSpec(hosts=("www.a.test",))
+    turn = turns(unit=Unit.DOMAIN, scope=scope, depth=1)
+    admission.admit(turn, [link(page("1", "http://www.a.test", depth=2))])
+    assert changes(turn, HostRow) == [new(host("www.a.test", known=1))]
+    admission.admit(turn, [link(page("2", "http://www.a.test", depth=1))])
+    assert changes(turn, HostRow) == [
+        new(host("www.a.test", known=2, unit=HOST)),
+        new(host(HOST, names=("www.a.test",), origins=("http://www.a.test",), ready_at=0.0)),
+    ]
+
+
+@pytest.mark.parametrize("values", [{"always": True}, {"asked": True}], ids=["seed", "asked for"])
+def test_seeds_and_what_programs_ask_for_are_admitted_beyond_what_may_be_known(
+    turns: Turns, values: dict[str, Any]
+) -> None:
+    full = host(origins=(ORIGIN,), ready_at=0.0, known=2)
+    turn = turns(full, origin(), limits=HostLimits(known_per_host=2))
+    admission.admit(turn, [link(page("1", depth=1), **values)])
+    assert changes(turn, HostRow) == [put(full, known=3)]
 
 
 # Known ones

@@ -71,7 +71,7 @@ def events(turn: Turn) -> list[tuple[TaskEvent, bytes]]:
 def test_an_unknown_page_is_admitted_beyond_the_crawl(turns: Turns) -> None:
     turn = turns(FREE, origin(), NEXT)
     assert asking.ask(turn, [wish(asked("1"))]) == [asked("1", order=5)]
-    assert turn.batch() == [born(asked("1", order=5)), put(NEXT, next_order=6)]
+    assert turn.batch() == [born(asked("1", order=5)), put(FREE, known=1), put(NEXT, next_order=6)]
 
 
 def test_the_first_page_of_an_origin_has_its_robots_txt_asked_for(turns: Turns) -> None:
@@ -80,7 +80,7 @@ def test_the_first_page_of_an_origin_has_its_robots_txt_asked_for(turns: Turns) 
     assert turn.batch()[:4] == [
         born(asked("1")),
         born(robots(order=2)),
-        new(host(origins=(ORIGIN,), ready_at=5.0)),
+        new(host(origins=(ORIGIN,), ready_at=5.0, known=1)),
         new(origin(gate=Gate.WAITING, expires_at=0.0)),
     ]
 

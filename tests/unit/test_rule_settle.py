@@ -130,7 +130,7 @@ def test_a_fetched_page_is_recorded_its_links_admitted_and_its_lease_over(turns:
         born(THREE),
         accepted(ONE, THREE.ref),
         gone(lease(3, ONE), "settled", refs=()),
-        put(HELD, holders=(), last_start_at=4.0, next_start_at=4.0, ready_at=5.0),
+        put(HELD, holders=(), last_start_at=4.0, next_start_at=4.0, ready_at=5.0, known=1),
         put(NUMBERS, next_order=6, **counted),
     ]
 
@@ -201,7 +201,7 @@ def test_links_of_a_page_whose_extraction_failed_are_followed(turns: Turns) -> N
         ended(TaskEvent.GAVE_UP, ONE, sent, state=FAILED, reason="extract_error"),
         born(THREE),
         accepted(ONE, THREE.ref),
-        put(FREE, ready_at=0.0),
+        put(FREE, ready_at=0.0, known=1),
         put(NUMBERS, next_order=6, pages_reserved=0),
     ]
 
@@ -318,7 +318,7 @@ def test_where_a_seed_redirects_to_takes_its_place_and_its_host_joins_the_scope(
         ended(TaskEvent.REDIRECTED, seed, sent, outlinks=(target.ref,)),
         born(target),
         accepted(seed, target.ref),
-        put(FREE, ready_at=5.0),
+        put(FREE, ready_at=5.0, known=1),
         put(NUMBERS, next_order=6, pages_reserved=0, scope_hosts=(HOST,)),
     ]
 
@@ -576,7 +576,7 @@ def test_a_sitemap_leads_to_pages_and_an_index_to_sitemaps(turns: Turns) -> None
         born(one),
         born(two),
         accepted(task, one.ref + two.ref),
-        put(FREE, ready_at=0.0),
+        put(FREE, ready_at=0.0, known=2),
         put(numbers(next_order=5), next_order=7),
     ]
 
@@ -606,7 +606,7 @@ def test_a_part_of_a_sitemap_leads_on_and_its_task_stays_leased(turns: Turns) ->
         moved(TaskEvent.PART, task),
         born(one),
         accepted(task, one.ref),
-        put(HELD, ready_at=0.0),
+        put(HELD, ready_at=0.0, known=1),
         put(numbers(next_order=5), next_order=6),
     ]
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from crawlfleet.__main__ import main
 from crawlfleet.coordinator.core.changes import TaskEvent
-from crawlfleet.coordinator.core.rows import LedgerRow, TaskRow, TaskState
+from crawlfleet.coordinator.core.rows import HostRow, LedgerRow, TaskRow, TaskState
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENT_NUMBERS, StoryLine, decode_block, encode_block
 from crawlfleet.coordinator.offline.verify import Replay, verify
@@ -92,6 +92,16 @@ def accept_a_second_time(db: Database) -> None:
     db.execute("INSERT INTO story (lines) VALUES (?)", (encode_block(block),))
 
 
+def miscount_a_host(db: Database) -> None:
+    ((key, row),) = db.execute("SELECT key, row FROM hosts").fetchall()
+    host = msgspec.msgpack.decode(row, type=HostRow)
+    db.execute("UPDATE hosts SET row = ? WHERE key = ?", (msgspec.msgpack.encode(replace(host, known=99)), key))
+
+
+def forget_a_host(db: Database) -> None:
+    db.execute("DELETE FROM hosts")
+
+
 def accept_without_a_grant(db: Database) -> None:
     granted = (task_of(db, ONE).order, EVENT_NUMBERS[TaskEvent.GRANTED])
     rewrite_story(db, lambda line: None if (line.task, line.event) == granted else line)
@@ -107,6 +117,8 @@ DAMAGES: dict[str, tuple[Callable[[Database], None], str]] = {
     "a report was accepted under another lease": (accept_under_a_stale_lease, ONE),
     "a report was accepted after the end": (accept_a_second_time, ONE),
     "a report was accepted without a grant": (accept_without_a_grant, ONE),
+    "a host counts what is not known": (miscount_a_host, "counted 99"),
+    "a host is gone": (forget_a_host, "a.test counts none"),
 }
 
 

@@ -16,18 +16,20 @@ transaction; a newer one is refused.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from crawlfleet.coordinator.core.kinds import KINDS
-from crawlfleet.coordinator.core.rows import TaskRow
+from crawlfleet.coordinator.core.rows import HostRow, TaskRow
 from crawlfleet.coordinator.folder_sync import sync_folder
 from crawlfleet.coordinator.frontier.story import EVENT_NUMBERS, encode_block
 from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.messages import Kind
 
-FORMAT = 4
+FORMAT = 5
 CACHE_KIB = 128 * 1024
 LINES_PER_BLOCK = 1_000
 
@@ -57,6 +59,7 @@ _EVENTS_1 = (
 _RENAMED = {"budget": "budget_pages"}
 
 _task = msgspec.msgpack.Decoder(TaskRow).decode
+_host = msgspec.msgpack.Decoder(HostRow).decode
 
 
 def open_file(path: Path, *, power: bool) -> sqlite3.Connection:
@@ -148,6 +151,17 @@ def _from_3(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE origins RENAME COLUMN origin TO key")
 
 
+def _from_4(db: sqlite3.Connection) -> None:
+    """Count the known URLs of each host."""
+    tasks = (_task(row) for (row,) in db.execute("SELECT row FROM tasks"))
+    counted = Counter(task.host for task in tasks if task.kind is not Kind.ROBOTS)
+    for key, known in counted.items():
+        active, row = db.execute("SELECT active, row FROM hosts WHERE key = ?", (key,)).fetchone() or (0, None)
+        host = HostRow(key=key, delay_s=0.0, asked_s=0.0) if row is None else _host(row)
+        encoded = msgspec.msgpack.encode(msgspec.structs.replace(host, known=known))
+        db.execute("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?)", (key, active, encoded))
+
+
 def _renamed(row: bytes) -> bytes:
     """Return a task's row with its reason renamed."""
     task = _task(row)
@@ -156,4 +170,4 @@ def _renamed(row: bytes) -> bytes:
     return msgspec.msgpack.encode(msgspec.structs.replace(task, reason=_RENAMED[task.reason]))
 
 
-_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _from_1, 2: _from_2, 3: _from_3}
+_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4}

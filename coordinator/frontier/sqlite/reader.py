@@ -12,7 +12,7 @@ import msgspec
 
 from crawlfleet.coordinator.core.later_rows import LeadOnRow
 from crawlfleet.coordinator.core.leases import under_lease
-from crawlfleet.coordinator.core.rows import LeaseRow, LedgerRow, Result, TaskRow
+from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, LedgerRow, Result, TaskRow
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.file_format import refuse_other_format
 from crawlfleet.coordinator.frontier.story import StoryLine, decode_block
@@ -22,6 +22,7 @@ _IN = 500
 
 _lease = msgspec.msgpack.Decoder(LeaseRow).decode
 _task = msgspec.msgpack.Decoder(TaskRow).decode
+_host = msgspec.msgpack.Decoder(HostRow).decode
 _leading_on = msgspec.msgpack.Decoder(LeadOnRow).decode
 _result = msgspec.msgpack.Decoder(Result).decode
 
@@ -84,6 +85,12 @@ class SqliteReader:
         with self._mapped_errors():
             for task, row in self._db.execute("SELECT task, row FROM results ORDER BY seq"):
                 yield task, _result(row)
+
+    def hosts(self) -> Iterator[HostRow]:
+        """Yield each host, or unit of hosts."""
+        with self._mapped_errors():
+            for (row,) in self._db.execute("SELECT row FROM hosts ORDER BY key"):
+                yield _host(row)
 
     def leading_on(self) -> Iterator[LeadOnRow]:
         """Yield the tasks with links that wait to be admitted."""
