@@ -24,6 +24,7 @@ from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.coordinator.conduct.post import Post
 from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.conduct.shortages import take_up
 from crawlfleet.coordinator.crawl_folder import CrawlFolder
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.coordinator.job.job import Job
@@ -112,6 +113,7 @@ class Crawl:
             structlog.get_logger().warning(notice)
         self._follower.start()
         self._loop.start()
+        self._loop.call(self._take_up)
         if self._keep_job is not None:
             self._loop.call(partial(self._go_by_new_job, self._keep_job))
         self._server.start()
@@ -157,6 +159,13 @@ class Crawl:
             if time.monotonic() >= said_at + SEEDS_SAID_EVERY_S:
                 said_at = time.monotonic()
                 structlog.get_logger().info(f"adding seeds: {seeding.added:,} of {seeding.total:,}")
+
+    def _take_up(self, now: float) -> None:
+        """Let pages be fetched again that had failed because a machine lacked something."""
+        number = take_up(self._service, self._store, now)
+        if number:
+            what = "failed for want of memory, descriptors or disk, and are fetched again"
+            structlog.get_logger().info(f"{number:,} pages {what}")
 
     def _go_by_new_job(self, keep: Callable[[], None], now: float) -> None:
         """Judge the known URLs by the new job, and store the job, in one commit."""

@@ -150,7 +150,6 @@ class Report(Message, frozen=True, kw_only=True):
     `more`.
 
     `kept` has the outlinks of a page that does not lead on, in the place of `outlinks`: see `shared.web.links`.
-
     `cpu_s` is the CPU time that reading the page took, hook and all; `lookup_s` is how long its host's name took to
     resolve (0: it was known).
     """
@@ -203,11 +202,10 @@ class Ack(Message, frozen=True, kw_only=True):
 
 
 class Hello(Message, frozen=True, kw_only=True):
-    """A session opens. `session` is chosen by the worker and stays the same across reconnects; `replaces` names the
-    session of a worker process that is known to be dead, so that its tasks return at once; `began` names those of its
-    tasks that are known to have begun although it did not report that. `ended` are reports on those that a limit
-    ended, and that process with them: then its other tasks are known to be blameless. `death` says how it ended, as in
-    `exit code 1`. `fetches` False: a program, which gets no share of a host's slots until it asks for tasks."""
+    """A session opens. `session` is chosen by the worker and stays the same across reconnects. `replaces` names the
+    session of a worker process that is known to be dead, so that its tasks return at once; `began` names those that had
+    begun without a report of that; `ended` are reports on those that ended it, at a limit or out of memory: then others
+    are blameless. `death` says how it ended. `fetches` False: a program, with no share of slots until it asks."""
 
     session: SessionId
     protocol_major: Version = PROTOCOL_MAJOR
@@ -296,8 +294,7 @@ class ParseSpec(Message, frozen=True, kw_only=True):
 
 
 class LimitSpec(Message, frozen=True, kw_only=True):
-    """What a page may use: `hook_wait_s` is how long one call of its hook may wait for an object that the fleet shares,
-    `cpu_s` how much CPU time reading it may take, and `parse_time_s` how long that may take without such waits."""
+    """What a page may use: waits of a call of its hook for the fleet's objects, CPU time, time without such waits."""
 
     hook_wait_s: Seconds = 60.0
     cpu_s: Seconds = 30.0

@@ -52,6 +52,9 @@ class Reason(StrEnum):
     HOOK_WAITED = "hook_waited", "A call of the hook waited longer than `limits.hook_wait`."
     CPU_LIMIT = "cpu_limit", "Reading the page, hook and all, took more CPU time than `limits.cpu`."
     PARSE_TIME = "parse_time", "Reading the page, hook and all, took longer than `limits.parse_time`."
+    OUT_OF_MEMORY = "out_of_memory", "Three workers ran out of memory while each was at this page alone."
+    HOOK_DESCRIPTORS = "hook_descriptors", "The hook found no file descriptor left."
+    HOOK_DISK = "hook_disk", "The hook found a disk full."
     SITEMAP_BROKEN = "sitemap_broken", "The sitemap could not be read to its end."
     REPORT_TOO_LARGE = "report_too_large", "The rows and links of the page are too large to be reported."
     INTERNAL_ERROR = "internal_error", "A bug in crawlfleet; the log has the details."
@@ -98,6 +101,8 @@ BUDGETS = frozenset(reason for reason in Reason if reason.startswith("budget_"))
 HOST_BUDGETS = frozenset(reason for reason in BUDGETS if reason.startswith("budget_host_"))
 # A limit ended the page, and with it the worker that read it.
 LIMITS = frozenset({Reason.CPU_LIMIT, Reason.PARSE_TIME})
+# A page failed because a machine lacked something: another run may have it.
+SHORTAGES = frozenset({Reason.OUT_OF_MEMORY, Reason.HOOK_DESCRIPTORS, Reason.HOOK_DISK})
 TRAPS = frozenset(reason for reason in Reason if reason.startswith("trap_"))
 
 

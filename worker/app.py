@@ -32,7 +32,7 @@ from crawlfleet.worker.hooks import load_hook, load_session
 from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.pool import PARSE_THREADS, Pool, PoolSize
 from crawlfleet.worker.process.current_pages import CurrentPages, PageLimits
-from crawlfleet.worker.process.memory import collect_less_often, keep_freed_memory, limit_memory
+from crawlfleet.worker.process.memory import collect_less_often, keep_freed_memory, limit_memory, limit_text
 from crawlfleet.worker.process.messages import FROM_NODE, Drain, Failed, Finished, Joined, Said
 from crawlfleet.worker.process.node_line import NodeLine
 from crawlfleet.worker.process.wakeup import Signals
@@ -164,14 +164,7 @@ def run_worker(
         return False
     node.tell(Joined())
     brief, options = welcome.brief, arguments.options
-    parse = load_hook(brief.hook) if brief.hook is not None else None
-    objects = ObjectClient(
-        partial(dial_objects, manager),
-        arguments.session,
-        patience_s=OBJECTS_PATIENCE_S,
-        hook_wait_s=brief.limits.hook_wait_s,
-    )
-    extractor = Extractor(brief, parse=parse, fleet=SharedObjects.of_worker(objects))
+    extractor = _open_extractor(arguments, brief, manager)
     engine = _open_engine(brief)
     if engine.names is not None:
         session.agenda.resolve_by(engine.names)
@@ -195,6 +188,17 @@ def run_worker(
         if not pool.stop(0.0 if session.orders.replacing else STOP_PATIENCE_S) and not session.orders.replacing:
             _logger.info("left an attempt behind that nobody waits for")
     return session.orders.replacing and not client.finished
+
+
+def _open_extractor(arguments: WorkerArguments, brief: Brief, manager: FleetManager) -> Extractor:
+    parse = load_hook(brief.hook) if brief.hook is not None else None
+    objects = ObjectClient(
+        partial(dial_objects, manager),
+        arguments.session,
+        patience_s=OBJECTS_PATIENCE_S,
+        hook_wait_s=brief.limits.hook_wait_s,
+    )
+    return Extractor(brief, parse=parse, fleet=SharedObjects.of_worker(objects))
 
 
 def _watch_of(brief: Brief, lease_s: float, node: NodeLine) -> WatchOptions:
@@ -233,6 +237,11 @@ def _run_and_report(arguments: WorkerArguments, node: NodeLine, run: Callable[[N
         fatal = isinstance(error, UsageError)
         node.tell(Failed(text=str(error), exit_code=error.exit_code, fatal=fatal))
         return error.exit_code
+    except MemoryError as error:
+        # Its pages are suspects, as after any death.
+        what = f"a worker ran out of memory ({limit_text()}), and is replaced; if that goes on, a hook may leak"
+        _logger.exception(what, session=arguments.session, detail=str(error))
+        return 1
     except Exception as error:
         _logger.exception("the worker broke", session=arguments.session)
         text = f"the worker broke ({type(error).__name__}: {error}); its log tells more"

@@ -77,9 +77,9 @@ def _split(values: tuple[T, ...], size_of: Callable[[T], int], max_bytes: int) -
     return [*runs, tuple(run)] if run else runs
 
 
-def extract_error(report: Report, detail: str) -> Report:
-    """Return a report that fails because of the page's content."""
-    return replace(report, outcome=Outcome.EXTRACT_ERROR, reason=Reason.EXTRACT_ERROR, detail=detail_of(detail))
+def extract_error(report: Report, detail: str, reason: Reason = Reason.EXTRACT_ERROR) -> Report:
+    """Return a report that fails because of the page's content, or of its hook."""
+    return replace(report, outcome=Outcome.EXTRACT_ERROR, reason=reason, detail=detail_of(detail))
 
 
 def printable(text: str) -> str:

@@ -277,7 +277,7 @@ class Node:
             slot.restart_at = time.monotonic()
         else:
             slot.began += unfinished
-            is_blameless = slot.failure is None and (bool(unfinished) or code == -signal.SIGKILL)
+            is_blameless = slot.failure is None and (bool(pages) or code == -signal.SIGKILL)
             self._count_death(slot, child, is_blameless=is_blameless)
             slot.death = f"exit code {code}" if code is None or code >= 0 else f"killed by {signal.Signals(-code).name}"
             self._plan_restart(slot, child, slot.death)

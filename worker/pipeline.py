@@ -90,12 +90,12 @@ class Pipeline:
             detail = f"{outline.content_type} is none of {', '.join(self.types or ())}"
             return replace(outline, outcome=Outcome.DENIED, reason=Reason.CONTENT_TYPE, detail=detail_of(detail))
         page = self.extractor.extract(fetched)
-        if page.has_waited:
+        if page.reason is Reason.HOOK_WAITED:
             detail = detail_of(page.error)
             return replace(outline, outcome=Outcome.HOOK_WAITED, reason=Reason.HOOK_WAITED, detail=detail)
         found = replace(outline, outlinks=page.outlinks, capped=page.capped)
         if page.error:
-            return extract_error(found, page.error)
+            return extract_error(found, page.error, page.reason)
         return replace(found, outcome=Outcome.FETCHED, rows=page.rows, reason=Reason.NOINDEX if page.noindex else "")
 
 

@@ -18,6 +18,7 @@ parse thread goes through the queue behind the last page; the parse threads end.
 
 from __future__ import annotations
 
+import gc
 import queue
 import threading
 import time
@@ -28,12 +29,14 @@ import structlog
 from msgspec.structs import replace
 
 from crawlfleet.shared.reasons import Reason
+from crawlfleet.worker.extract.shortage import shortage_of
 from crawlfleet.worker.fetch.port import FetchEngine
 from crawlfleet.worker.fetching import Fetching, FetchLoop, FetchThreads, join_all, start_later
 from crawlfleet.worker.fitting import detail_of, fit, internal_error
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.page_queue import FetchedPage
 from crawlfleet.worker.pipeline import Pipeline, outline
+from crawlfleet.worker.process import memory
 from crawlfleet.worker.process.current_pages import WorkerPages
 from crawlfleet.worker.readers import HELD_UP_S, Readers, Reading
 from crawlfleet.worker.shares import Limits
@@ -44,6 +47,9 @@ from crawlfleet.worker.watch import TICK_S, Watch, WatchOptions
 PARSE_THREADS = 4
 # A process that is to be replaced leaves behind what still runs when it has got nothing done for so long.
 LEAVE_AFTER_S = 10.0
+# A process that uses more than this share of its memory so many times in a row, each time after a page, is replaced.
+NEAR = 0.8
+TIMES_NEAR = 2
 
 _logger = structlog.get_logger(__name__)
 
@@ -86,7 +92,8 @@ class Pool:
         self._ending = threading.Event()
         self._parsing = start_later("parse", size.parse_threads, self._parse_all, self._orders.abort)
         watch = watch or WatchOptions()
-        self._die = watch.die
+        self._die, self._say = watch.die, watch.say
+        self._times_near = 0
         self._delivered_at = time.monotonic()
         self._stopped = threading.Event()
         self._watch = Watch(self._readers, current_pages, watch, self._end_page, self._thread_gone)
@@ -122,7 +129,7 @@ class Pool:
 
     def _parse_all(self, thread: int) -> None:
         self._readers.enter(thread)
-        while (page := self._next_page(thread)) is not None:
+        while not self._orders.leaving and (page := self._next_page(thread)) is not None:
             reading = self._readers.begin(thread, page.attempt, outline(page.attempt, page.fetched))
             try:
                 delivery = self._parse(page, reading)
@@ -132,6 +139,7 @@ class Pool:
             if not self._readers.end(reading):
                 return  # it was ended, and another process takes the place of this one
             self._deliver(delivery)
+            self._mind_memory(page.attempt)
 
     def _next_page(self, thread: int) -> FetchedPage | None:
         """Wait for a page, and, except in the first thread, until this thread is needed; None at the end."""
@@ -147,6 +155,8 @@ class Pool:
         try:
             delivery = self._pipeline.settle(page.attempt, page.fetched)
         except Exception as error:  # noqa: BLE001  top of a thread: a bug costs one attempt
+            if shortage_of(error) is Reason.OUT_OF_MEMORY:
+                self._out_of_memory(reading, error)
             delivery = _internal_error(page.attempt, error)
         return replace(delivery, report=replace(delivery.report, cpu_s=reading.cpu_s()))
 
@@ -178,6 +188,32 @@ class Pool:
         )
         self._orders.replace()
         self._deliver(fit(attempt, report, self._max_report_bytes))
+
+    def _mind_memory(self, last: Attempt) -> None:
+        """Let this process be replaced if it uses nearly all of its memory after several pages in a row.
+
+        It leaves at once: pages that it read meanwhile might fail.
+        """
+        self._times_near = self._times_near + 1 if memory.share_in_use() > NEAR else 0
+        if self._times_near == 1:
+            gc.collect()
+        elif self._times_near == TIMES_NEAR and not self._orders.draining:
+            what = f"a worker uses nearly all of its memory ({memory.limit_text()}), and is replaced; a hook may leak"
+            _logger.warning(what, url=last.task.url, host=last.host)
+            self._orders.replace()
+            self._orders.leave()
+
+    def _out_of_memory(self, reading: Reading, error: Exception) -> None:
+        """End this process: its page is a suspect, and all others are fetched again."""
+        detail = detail_of(str(error) or "it takes more memory than a worker may have")
+        self._current_pages.mark(reading.thread, Reason.OUT_OF_MEMORY, detail)
+        attempt, limit = reading.attempt, memory.limit_text()
+        with suppress(MemoryError):
+            memory.allow_last_words()
+            what = f"a worker ran out of memory ({limit}), and is replaced; if that goes on, a hook may leak"
+            _logger.error(what, url=attempt.task.url, host=attempt.host, reason=Reason.OUT_OF_MEMORY, detail=detail)
+            self._say(f"{what}: it was reading {attempt.task.url}")
+        self._die()
 
     def _thread_gone(self, reading: Reading) -> None:
         """End a process of which a page has ended a parse thread: a death like any other."""

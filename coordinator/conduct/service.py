@@ -21,7 +21,7 @@ from crawlfleet.coordinator.conduct.seeding import Seeding
 from crawlfleet.coordinator.conduct.turns import OnChanges, Turns
 from crawlfleet.coordinator.conduct.waits import Waits
 from crawlfleet.coordinator.core import admission, budget, judging, leading_on, leads, leases, settle
-from crawlfleet.coordinator.core.admission import Link
+from crawlfleet.coordinator.core.admission import Judge, Link
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.granting import Asker, Grant, grant
 from crawlfleet.coordinator.core.latest_scope import scope_of
@@ -148,13 +148,13 @@ class Service:
 
         self._turns.run(decide, now)
 
-    def reconsider(self, now: float, reasons: Collection[str] = ()) -> None:
-        """Judge known pages again after the rules have changed: all, or those that were dropped for certain reasons."""
+    def reconsider(self, now: float, reasons: Collection[str] = (), judge: Judge = admission.reconsider) -> None:
+        """Judge known pages again, as after the rules have changed: all, or those with certain reasons."""
         after = 0
         while rows := self._store.walk(after, RECONSIDERED_PER_TURN):
             tasks = [row for row in rows if row.kind is not Kind.SITEMAP and (not reasons or row.reason in reasons)]
             if tasks:
-                self._turns.run(partial(admission.reconsider, tasks=tasks), now)
+                self._turns.run(partial(judge, tasks=tasks), now)
             after = rows[-1].order
 
     def put(self, url: str, now: float) -> str:

@@ -13,8 +13,9 @@ A turn is small: kept outlinks are admitted in portions, and so are smaller dept
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
@@ -37,6 +38,11 @@ _NO_TRAPS = TrapLimits()
 _RECORDED = frozenset({Reason.DEPTH}) | TRAPS
 _OUT_OF_REACH = _RECORDED | {Reason.CANCELLED}
 _OUT_OF_SCOPE = frozenset({Reason.HOST, Reason.INCLUDE, Reason.EXCLUDE})
+# Decides on known tasks (`tasks`) again, in a turn.
+Judge = Callable[..., None]
+# The fields of a task that starts over.
+_AFRESH: dict[str, Any] = {"attempt": 0, "refusals": 0, "losses": 0, "deaths": 0, "alone": False, "not_before": 0.0}
+_AFRESH |= {"reason": "", "outcome": None, "status": 0, "lease": 0}
 _WITH_OUTLINKS = frozenset({Outcome.FETCHED, Outcome.EXTRACT_ERROR})
 
 
@@ -133,6 +139,17 @@ def reconsider(turn: Turn, tasks: Sequence[TaskRow]) -> None:
         row: KeptLinksRow | None = kept[task.order]
         if row is not None and row.links:
             let_lead_on(turn, task)
+
+
+def take_up(turn: Turn, tasks: Sequence[TaskRow]) -> None:
+    """Let pages be fetched again that had failed because a machine lacked something."""
+    want_places(turn, [task.url for task in tasks])
+    turn.tasks.read(robots.task_ref(parts(task.url).origin) for task in tasks)
+    for task in tasks:
+        if task.state is TaskState.FAILED:
+            turn.move(task, TaskEvent.REVIVED, **_AFRESH, detail="", queue=task.gate)
+            _let_in(turn, task.url)
+            _revive_robots(turn, parts(task.url).origin)
 
 
 def is_beyond(depth: int, policy: Policy) -> bool:
@@ -298,9 +315,7 @@ def _recheck(turn: Turn, task: TaskRow, hops: tuple[str, ...]) -> TaskRow:
     """Request a robots.txt once more: its task starts over."""
     if task.state not in FINAL:
         return task
-    life = {"attempt": 0, "refusals": 0, "losses": 0, "deaths": 0, "alone": False, "not_before": 0.0}
-    last = {"reason": "", "outcome": None, "status": 0}
-    task = turn.move(task, TaskEvent.RECHECKED, **life, **last, hops=hops, lease=0, queue=task.host)
+    task = turn.move(task, TaskEvent.RECHECKED, **_AFRESH, hops=hops, queue=task.host)
     awaken_host(turn, task.host)
     return task
 

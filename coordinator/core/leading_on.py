@@ -65,10 +65,14 @@ def keep(turn: Turn, task: TaskRow, later: leads.Later) -> None:
     is_beyond = task.kind is Kind.PAGE and admission.is_beyond(task.depth, turn.policy)
     if is_beyond and not is_read:
         return
-    order = task.order if is_read else turn.next_order()
-    turn.put(KeptLinksRow(order=order, links=later.links, known=later.known, listed=_listed(later.listed)))
+    # A page that was settled before may have some already, and they may be on their way.
+    before = turn.table(KeptLinksRow)[task.order] if is_read and len(task.settled) > 1 else None
+    order = task.order if is_read and before is None else turn.next_order()
+    row = KeptLinksRow(order=order, links=later.links, known=later.known, listed=_listed(later.listed))
     if is_beyond:
+        turn.put(row if before is None else succeed(before, links=row.links, known=row.known, listed=row.listed))
         return
+    turn.put(row)
     turn.put(LeadOnRow(order=order, ref=task.ref, host=task.host, waiting=later.number))
     host = turn.host(task.host)
     after = succeed(host, links_waiting=total(host.links_waiting, later.number))

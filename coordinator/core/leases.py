@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from crawlfleet.coordinator.core import asking, budget, gates, judging, politeness
 from crawlfleet.coordinator.core.admission import awaken_host
@@ -32,6 +32,16 @@ from crawlfleet.shared.reasons import Reason
 End = Callable[[Turn, LeaseRow, Collection[bytes]], None]
 
 
+class Death(NamedTuple):
+    """How a worker died: the reason of a page that is poison by then, and its detail."""
+
+    reason: Reason
+    detail: str
+
+
+UNKNOWN = Death(Reason.POISON, "")
+
+
 def want(turn: Turn, leases: Iterable[LeaseRow]) -> None:
     """Read what ending these leases will look up, in one call for each table."""
     leases = list(leases)
@@ -48,7 +58,7 @@ def open_tasks(turn: Turn, lease: LeaseRow) -> list[TaskRow]:
     return [row for row in rows if row is not None and row.state is TaskState.LEASED and row.lease == lease.id]
 
 
-def lose(turn: Turn, lease: LeaseRow, started: Collection[bytes], death: str = "") -> None:
+def lose(turn: Turn, lease: LeaseRow, started: Collection[bytes], death: Death = UNKNOWN) -> None:
     """Take back the tasks of a lease whose session is lost; `started` are those known to have started."""
     for task in open_tasks(turn, lease):
         _lose_task(turn, task, task.ref in started, death)
@@ -61,12 +71,19 @@ def lose(turn: Turn, lease: LeaseRow, started: Collection[bytes], death: str = "
 def end_by(hello: Hello) -> End:
     """Return how the leases of the dead worker end that `hello` replaces."""
     if not hello.ended:
-        return partial(lose, death=hello.death)
-    blamed = dict.fromkeys(hello.began, hello.death) | {report.key: report.detail for report in hello.ended}
+        return partial(lose, death=_death(hello.death))
+    blamed = dict.fromkeys(hello.began, _death(hello.death))
+    for report in hello.ended:
+        is_memory = report.reason == Reason.OUT_OF_MEMORY
+        blamed[report.key] = _death(report.detail, Reason.OUT_OF_MEMORY if is_memory else Reason.POISON)
     return partial(lose_to, blamed=blamed)
 
 
-def lose_to(turn: Turn, lease: LeaseRow, _started: Collection[bytes], blamed: Mapping[TaskKey, str]) -> None:
+def _death(what: str, reason: Reason = Reason.POISON) -> Death:
+    return Death(reason, judging.line(f"the last of them: {what}" if what else "", MAX_DETAIL_CHARS))
+
+
+def lose_to(turn: Turn, lease: LeaseRow, _started: Collection[bytes], blamed: Mapping[TaskKey, Death]) -> None:
     """Take back the tasks of a lease whose worker is known to have ended by `blamed`, and how: others are blameless."""
     for task in open_tasks(turn, lease):
         death = blamed.get(TaskKey(lease.id, task.ref))
@@ -130,15 +147,14 @@ def _give_back(turn: Turn, task: TaskRow) -> None:
     asking.drop_if_unwanted(turn, after)
 
 
-def _lose_task(turn: Turn, task: TaskRow, started: bool, death: str) -> None:
+def _lose_task(turn: Turn, task: TaskRow, started: bool, death: Death) -> None:
     """Put a lost task back into its queue. The lease stays current: a late report still counts until the next grant."""
     if task.alone and task.deaths + 1 >= turn.policy.tuning.poison_deaths:
         budget.give_back(turn, task)
-        detail = judging.line(f"the last of them: {death}" if death else "", MAX_DETAIL_CHARS)
-        verdict = {"reason": Reason.POISON, "detail": detail, "reserved": False}
+        verdict = {"reason": death.reason, "detail": death.detail, "reserved": False}
         turn.move(task, TaskEvent.POISONED, deaths=task.deaths + 1, **verdict)
         if task.kind is Kind.ROBOTS:
-            gates.cannot_be_had(turn, task, Reason.POISON)
+            gates.cannot_be_had(turn, task, death.reason)
         return
     losses = task.losses + 1
     alone = task.alone or started or losses >= turn.policy.tuning.suspect_losses

@@ -5,6 +5,8 @@
                      ▲  └─REVIVED─► PENDING ◄─┴── LOST, RELEASED, RETRIED
                      └── UNWANTED (LEASED)
 
+A page that FAILED because a machine lacked something is REVIVED when the crawl is resumed.
+
 Only a robots.txt is requested again: RECHECKED takes its task from any final state back to PENDING.
 
 An expired lease stays current until its task is granted again, so a late report may still settle a PENDING task.
@@ -45,6 +47,7 @@ TRANSITIONS: dict[tuple[TaskState | None, TaskEvent], TaskState] = {
     (FAILED, TaskEvent.LOWERED): FAILED,
     (DROPPED, TaskEvent.LOWERED): DROPPED,
     (DROPPED, TaskEvent.REVIVED): PENDING,
+    (FAILED, TaskEvent.REVIVED): PENDING,
     (DONE, TaskEvent.RECHECKED): PENDING,
     (FAILED, TaskEvent.RECHECKED): PENDING,
     (DROPPED, TaskEvent.RECHECKED): PENDING,

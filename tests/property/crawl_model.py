@@ -46,7 +46,7 @@ from crawlfleet.shared.messages import (
     Welcome,
 )
 from crawlfleet.shared.pools import AskReply, AskRequest
-from crawlfleet.shared.reasons import LIMITS, TRAPS, Reason
+from crawlfleet.shared.reasons import LIMITS, SHORTAGES, TRAPS, Reason
 from crawlfleet.shared.web.urls import host_key, origin
 from tests.property.crawl_program import asked_invariants, asked_verdict, is_out, pages_of
 from tests.property.crawl_site import Robots, Site
@@ -107,6 +107,8 @@ class Mirror:
         assert TRANSITIONS[state, TaskEvent(change.event)] is task.state
         if before is not None and before.state in FINAL:
             _check_final_stays(before, change)
+        if state is TaskState.FAILED and change.event == TaskEvent.REVIVED:
+            self.alone_losses[task.ref] = 0
         if change.event == TaskEvent.POISONED:
             assert self.alone_losses[task.ref] >= 2, f"{task.url} is innocent"
         if before is not None and len(task.settled) > len(before.settled):
@@ -130,7 +132,7 @@ def _check_final_stays(before: TaskRow, change: TaskMoved) -> None:
     """A final page is found nearer, or led on from. What was DROPPED for being beyond the crawl is revived by that, or
     when it is asked for.
 
-    A robots.txt is asked for again.
+    A robots.txt is asked for again, and so is a page for which a machine lacked something.
     """
     after = change.task
     if change.event == TaskEvent.RECHECKED:
@@ -139,6 +141,10 @@ def _check_final_stays(before: TaskRow, change: TaskMoved) -> None:
     assert change.event in (TaskEvent.LOWERED, TaskEvent.REVIVED), f"{before.url}: {change.event} after its end"
     if change.event == TaskEvent.LOWERED:
         assert after.depth < before.depth
+        return
+    if before.state is TaskState.FAILED:
+        assert before.reason in SHORTAGES, f"{before.url} is taken up again: {before.reason}"
+        assert (after.depth, after.attempt, after.deaths, after.alone) == (before.depth, 0, 0, False)
         return
     assert before.state is TaskState.DROPPED
     assert before.reason in {Reason.DEPTH, Reason.CANCELLED, *TRAPS}, f"{before.url} is revived: {before.reason}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 from typing import Any, Protocol
+from zlib import crc32
 
 import msgspec
 
@@ -23,6 +24,7 @@ from crawlfleet.shared.messages import (
     TaskKey,
     Welcome,
 )
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.fitting import fit
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.talk.client import Client
@@ -180,6 +182,8 @@ class FleetWorker:
             return misfortune(kind, report)
         if report.outcome is not Outcome.FETCHED or attempt.task.kind is not Kind.PAGE:
             return report
+        if self.mishaps and not is_safe and _finds_disk_full(report):
+            return msgspec.structs.replace(misfortune("bad hook", report), reason=Reason.HOOK_DISK)
         if self._random.random() < self.mishaps:
             self._chronicle.fault(self._timeline.now, Fault.LINKS_FORGED, attempt.task.url)
             report = lie(report)
@@ -237,6 +241,11 @@ def report_of_end(attempt: Attempt, reason: str, age_s: float) -> Report:
     lease, ref = attempt.key
     outcome = Outcome.EXTRACT_ERROR
     return Report(lease=lease, ref=ref, outcome=outcome, reason=reason, age_s=age_s, gap_s=attempt.gap_s)
+
+
+def _finds_disk_full(report: Report) -> bool:
+    """Say whether the hook of an attempt finds a disk full: this takes nothing from the chance of a seed."""
+    return crc32(report.ref + report.lease.to_bytes(8, "big")) % 8 == 0
 
 
 def _rows(url: str) -> tuple[Row, ...]:

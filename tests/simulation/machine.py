@@ -19,6 +19,7 @@ import msgspec
 from crawlfleet.coordinator.conduct.loop import Call
 from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.conduct.shortages import take_up
 from crawlfleet.coordinator.core.changes import Change, TaskMoved
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.frontier.crawl_clock import ClockReading
@@ -142,6 +143,7 @@ class Machine(World):
         invariants(self)
         self._check_acked()
         self.programs.begin_epoch(self._opened_at)
+        self.serve([(lambda now: take_up(self.service, self.store, now), Future())])
         self.serve([(lambda now: self.service.add_seeds(self.site.seeds(), now, self.site.maps()), Future())])
 
     def serve(self, batch: list[Call]) -> None:

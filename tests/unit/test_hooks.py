@@ -14,6 +14,7 @@ import pytest
 from crawlfleet.shared.engines import names, that_prepare_sessions
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, ScopeSpec
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.extract.extractor import Extracted, Extractor
 from crawlfleet.worker.fetch.port import Fetched, Headers
 from crawlfleet.worker.fetch.registry import engine_for
@@ -172,13 +173,13 @@ def test_a_hook_that_waited_too_long_gives_neither_rows_nor_outlinks_and_cannot_
     rule = ItemRule(name="head", fields=(FieldRule(name="h", selector="h1"),))
     extracted = run(f"def parse(page):\n    {body}", Busy(), items=(rule,))
     error = "the hook waited 60 s for the lock 'login' at /nowhere/hook.py:3"
-    assert extracted == Extracted(error=error, has_waited=True)
+    assert extracted == Extracted(error=error, reason=Reason.HOOK_WAITED)
 
 
 def test_a_hook_that_waited_too_long_may_tidy_up() -> None:
     fleet = Busy()
     body = "try: page.fleet.lock('login')\n    finally: page.fleet.freed += 1"
-    assert run(f"def parse(page):\n    {body}", fleet).has_waited
+    assert run(f"def parse(page):\n    {body}", fleet).reason is Reason.HOOK_WAITED
     assert fleet.freed == 1
 
 

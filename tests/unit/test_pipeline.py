@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from crawlfleet.shared.messages import Kind, Outcome, Report, Row, SitemapEntry, Task, decode, encode
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.extract.extractor import Extracted
 from crawlfleet.worker.extract.sitemap import Sitemap
 from crawlfleet.worker.fetch.port import Fetched, Headers
@@ -132,7 +133,7 @@ def test_a_failing_hook_costs_the_rows_and_not_the_outlinks() -> None:
 
 
 def test_a_page_whose_hook_waited_too_long_gives_nothing_yet() -> None:
-    report = settle(answer(200), page=Extracted(error="the hook waited at hook.py:3", has_waited=True))
+    report = settle(answer(200), page=Extracted(error="the hook waited at hook.py:3", reason=Reason.HOOK_WAITED))
     assert (report.outcome, report.status, report.reason) == (Outcome.HOOK_WAITED, 200, "hook_waited")
     assert (report.detail, report.rows, report.outlinks) == ("the hook waited at hook.py:3", (), ())
 

@@ -10,7 +10,7 @@ import pytest
 
 from crawlfleet.coordinator.core.retry import is_excused, is_passing
 from crawlfleet.shared.messages import Outcome, Report, decode, encode
-from crawlfleet.shared.reasons import BUDGETS, HOST_BUDGETS, LIMITS, TRAPS, Reason, of_status
+from crawlfleet.shared.reasons import BUDGETS, HOST_BUDGETS, LIMITS, SHORTAGES, TRAPS, Reason, of_status
 from tests.unit.rule_turns import POLICY, host, page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +18,7 @@ ROW = re.compile(r"\| `([a-z_]+)` \| ([^|]+) \|(?: (yes|no) \|)?")
 OUTCOMES = {Reason.BODY_TOO_LARGE: Outcome.TOO_LARGE}
 OUTCOMES |= {Reason.EXTRACT_ERROR: Outcome.EXTRACT_ERROR, Reason.SITEMAP_BROKEN: Outcome.EXTRACT_ERROR}
 OUTCOMES |= {Reason.HOOK_WAITED: Outcome.HOOK_WAITED}
-OUTCOMES |= dict.fromkeys(LIMITS, Outcome.EXTRACT_ERROR)
+OUTCOMES |= dict.fromkeys(LIMITS | SHORTAGES, Outcome.EXTRACT_ERROR)
 OUTCOMES |= {Reason.REPORT_TOO_LARGE: Outcome.REPORT_TOO_LARGE, Reason.INTERNAL_ERROR: Outcome.INTERNAL_ERROR}
 # Decided by the coordinator from what a report says, or no failure.
 DECIDED = {Reason.POISON, Reason.NOINDEX, Reason.REDIRECT_LOOP, Reason.TOO_MANY_REDIRECTS}

@@ -10,7 +10,7 @@ from crawlfleet.coordinator.core import admission, traps
 from crawlfleet.coordinator.core.admission import Link
 from crawlfleet.coordinator.core.changes import Full, TaskEvent
 from crawlfleet.coordinator.core.policy import HostLimits, Priority, TrapLimits, Unit
-from crawlfleet.coordinator.core.rows import Gate, HostRow, TaskRow, TrapRow
+from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, HostRow, TaskRow, TrapRow
 from crawlfleet.shared.messages import Kind, Outcome, ScopeSpec
 from tests.unit.rule_turns import (
     DONE,
@@ -446,3 +446,22 @@ def test_places_are_read_with_the_units_that_a_name_puts_its_host_in_and_the_tra
     assert (turn.hosts["www.a.test"], turn.hosts[HOST]) == (host("www.a.test", unit=HOST), FREE)
     assert turn.traps == {"www.a.test": None}
     assert turn.misses == 0
+
+
+def test_pages_that_failed_because_a_machine_lacked_something_start_over(turns: Turns) -> None:
+    last: dict[str, Any] = {
+        "reason": "out_of_memory",
+        "detail": "it",
+        "outcome": Outcome.EXTRACT_ERROR,
+        "status": 200,
+    }
+    life: dict[str, Any] = {"attempt": 2, "refusals": 1, "losses": 4, "deaths": 3, "alone": True, "not_before": 9.0}
+    task = page("1", state=FAILED, queue=ALONE_QUEUE, lease=3, **last, **life)
+    turn = turns(task, page("2", order=2), origin(), host())
+    admission.take_up(turn, [task, page("2", order=2)])
+    afresh = {"attempt": 0, "refusals": 0, "losses": 0, "deaths": 0, "alone": False, "not_before": 0.0, "lease": 0}
+    empty = {"reason": "", "detail": "", "outcome": None, "status": 0}
+    assert turn.batch() == [
+        moved(TaskEvent.REVIVED, task, state=PENDING, queue=ORIGIN, **afresh, **empty),
+        put(host(), ready_at=0.0),
+    ]

@@ -243,6 +243,18 @@ def test_the_outlinks_of_a_page_beyond_the_crawl_are_kept(turns: Turns, outcome:
     assert turn.tasks[page("2").ref] is None
 
 
+@pytest.mark.parametrize("has_some", [True, False])
+def test_the_outlinks_of_a_page_that_was_taken_up_again_replace_those_of_before(turns: Turns, has_some: bool) -> None:
+    task, earlier = leased(asked("1", settled=(2,)), 3), KeptLinksRow(order=1, links=pack([f"{ORIGIN}/9"]))
+    busy = host(origins=(ORIGIN,), holders=held_by(3))
+    rows = (earlier,) if has_some else ()
+    turn = turns(task, lease(3, task), busy, origin(), numbers(pages_reserved=1, next_order=5), *rows)
+    links = pack([f"{ORIGIN}/2"])
+    settle.take(turn, "s", [report(task, kept=links)])
+    after = put(earlier, links=links) if has_some else new(KeptLinksRow(order=1, links=links))
+    assert changes(turn, KeptLinksRow) == [after]
+
+
 def test_a_page_that_the_crawl_has_reached_meanwhile_leads_on_at_once(turns: Turns) -> None:
     task = leased(asked("1", depth=1), 3)
     busy = host(origins=(ORIGIN,), holders=held_by(3))

@@ -168,7 +168,7 @@ def test_what_ending_leases_will_look_up_is_read_in_one_call_for_each_table(turn
 
 def test_a_worker_that_ended_by_one_page_leaves_its_others_blameless(turns: Turns) -> None:
     turn = turns(leased(ONE, 3), leased(TWO, 3), lease(3, ONE, TWO), HELD, numbers(pages_reserved=2), now=5.0)
-    blamed = {TaskKey(3, TWO.ref): "killed", TaskKey(4, ONE.ref): "killed"}
+    blamed = dict.fromkeys((TaskKey(3, TWO.ref), TaskKey(4, ONE.ref)), leases.UNKNOWN)
     leases.lose_to(turn, lease(3, ONE, TWO), {ONE.ref, TWO.ref}, blamed)
     assert turn.batch() == [
         moved(TaskEvent.RELEASED, leased(ONE, 3), **BACK),
@@ -193,3 +193,14 @@ def test_how_the_last_worker_died_is_kept_with_what_is_poison(turns: Turns) -> N
     leases.end_by(Hello(session="t", replaces="s", death="exit code 0\n"))(turn, lease(3, ONE, alone=True), {ONE.ref})
     dead = {"reason": "poison", "deaths": 3, "reserved": False, "detail": "the last of them: exit code 0 "}
     assert turn.batch()[0] == moved(TaskEvent.POISONED, suspect, state=FAILED, **dead)
+
+
+def test_what_needed_more_memory_than_three_workers_had_is_named_so(turns: Turns) -> None:
+    suspect = leased(ONE, 3, alone=True, deaths=2)
+    turn = turns(suspect, lease(3, ONE, alone=True), HELD, numbers(pages_reserved=1))
+    ended = Report(
+        lease=3, ref=ONE.ref, outcome=Outcome.EXTRACT_ERROR, reason="out_of_memory", detail="MemoryError at hook.py:3"
+    )
+    leases.end_by(Hello(session="t", replaces="s", ended=(ended,)))(turn, lease(3, ONE, alone=True), ())
+    dead = {"reason": "out_of_memory", "deaths": 3, "detail": "the last of them: MemoryError at hook.py:3"}
+    assert turn.batch()[0] == moved(TaskEvent.POISONED, suspect, state=FAILED, reserved=False, **dead)

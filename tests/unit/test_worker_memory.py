@@ -32,8 +32,11 @@ def hook(page):
 
 extractor = Extractor(Brief(job="j", scope=ScopeSpec(hosts=("h",))), parse=hook)
 for body in (bomb, "<a href=next>next</a>"):
-    found = extractor.extract(Fetched(url="http://h/", status=200, headers=html, body=body.encode()))
-    print(found.error, found.outlinks, sep="|")
+    try:
+        found = extractor.extract(Fetched(url="http://h/", status=200, headers=html, body=body.encode()))
+        print(found.error, found.outlinks, sep="|")
+    except MemoryError as error:
+        print(error)
 # Not `ru_maxrss`: that begins with what the process had that started this one.
 status = Path("/proc/self/status").read_text()
 print(int(status.partition("VmHWM:")[2].split()[0]) // 1024)
@@ -43,7 +46,7 @@ print(int(status.partition("VmHWM:")[2].split()[0]) // 1024)
 def test_a_page_whose_tree_takes_too_much_memory_fails_alone() -> None:
     done = subprocess.run([sys.executable, "-c", _BOMB], capture_output=True, text=True, check=True)
     bomb, good, peak_mb = done.stdout.splitlines()
-    assert bomb == "its tree takes more memory than a worker may have|()"
+    assert bomb == "the hook raised MemoryError: its tree takes more memory than a worker may have at <string>:13"
     assert good == "|('http://h/next',)"
     assert int(peak_mb) < 600
 
@@ -72,3 +75,22 @@ def test_workers_share_half_of_the_memory_of_the_machine_or_the_container(
 
 def test_this_process_is_not_limited() -> None:
     assert resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY
+
+
+_IN_USE = """
+import resource
+from crawlfleet.worker.process import memory
+
+print(memory.share_in_use(), memory.limit_text())
+memory.limit_memory(512 * 2**20)
+before = memory.share_in_use()
+held = bytearray(256 * 2**20)
+print(round(memory.share_in_use() - before, 2), memory.limit_text())
+memory.allow_last_words()
+print(memory.limit_text())
+"""
+
+
+def test_a_process_knows_which_share_of_its_memory_it_uses_and_may_speak_at_its_end() -> None:
+    done = subprocess.run([sys.executable, "-c", _IN_USE], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["0.0 no limit", "0.5 512 MiB", "576 MiB"]

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from crawlfleet.shared.messages import PAGE_FIELDS, PAGE_ITEM, Brief, Row, ScopeSpec
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.user_agent import product_token
 from crawlfleet.worker.extract.harvest import HookFault, Parse, harvest
 from crawlfleet.worker.extract.links import LinkReader
@@ -31,8 +32,8 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
 
     `outlinks` are canonical, in scope, in the order of `survey`, without repeats or the page itself. `capped` says that
     rows or outlinks were left out because of the brief's limits, `noindex` that all rows were because the page asks for
-    it. `error` is empty, or one sentence about a failed hook or parser; then there are no rows. With `has_waited`, the
-    hook waited too long: there are no outlinks either, since the page is tried again.
+    it. `error` is empty, or one sentence about a failed hook or parser, with its `reason`; then there are no rows. If
+    that is `hook_waited` there are no outlinks either, since the page is tried again.
     """
 
     rows: tuple[Row, ...] = ()
@@ -40,7 +41,7 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
     capped: bool = False
     error: str = ""
     noindex: bool = False
-    has_waited: bool = False
+    reason: Reason = Reason.EXTRACT_ERROR
 
 
 class Extractor:
@@ -63,16 +64,16 @@ class Extractor:
         self._links = LinkReader(scope, self._brief.follow, self._brief.urls, self._reading)
 
     def extract(self, fetched: Fetched) -> Extracted:
-        """Extract one complete page. Its bytes never make this raise."""
+        """Extract one complete page. Its bytes never make this raise anything but `MemoryError`."""
         try:
             return self._extract(fetched)
-        except (ParseFault, MemoryError) as error:
-            return Extracted(error=str(error) or "it takes more memory than a worker may have")
+        except ParseFault as fault:
+            return Extracted(error=str(fault))
 
     def _extract(self, fetched: Fetched) -> Extracted:
         links = self._links
         page = Page(fetched, self._fleet, links.keep, self._engine, self._reading)
-        error = ""
+        error, reason = "", Reason.EXTRACT_ERROR
         found: Iterable[tuple[str, dict[str, Any]]] = self._rule_rows(page)
         if self._parse is not None:
             most = self._brief.max_rows + 1
@@ -80,13 +81,14 @@ class Extractor:
                 # Rules come first: a hook may change the tree.
                 found = [*islice(found, most), *harvest(self._parse, page, most)]
             except HookFault as fault:
-                if fault.has_waited:
-                    return Extracted(error=str(fault), has_waited=True)
-                error, found = str(fault), []
+                if fault.reason is Reason.HOOK_WAITED:
+                    return Extracted(error=str(fault), reason=fault.reason)
+                error, reason, found = str(fault), fault.reason, []
         noindex = self._brief.links.obey_noindex and page.directives.noindex
         outlinks, links_capped, links_bytes = self._outlinks(links, page)
         rows, rows_capped = self._rows(() if noindex else found, links_bytes)
-        return Extracted(rows=rows, outlinks=outlinks, capped=links_capped or rows_capped, error=error, noindex=noindex)
+        capped = links_capped or rows_capped
+        return Extracted(rows=rows, outlinks=outlinks, capped=capped, error=error, reason=reason, noindex=noindex)
 
     def read_sitemap(self, fetched: Fetched) -> Sitemap:
         """Read a sitemap, without pages out of scope."""

@@ -13,9 +13,11 @@ from types import TracebackType
 from typing import Any
 
 from crawlfleet.shared.errors import CrawlfleetError
+from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.extract.page import Page
 from crawlfleet.worker.extract.plain import plain
 from crawlfleet.worker.extract.port import ParseFault
+from crawlfleet.worker.extract.shortage import shortage_of
 from crawlfleet.worker.hook_waited import HookWaited
 
 Parse = Callable[[Page], object]
@@ -28,16 +30,19 @@ _INT_RANGE = range(-(2**63), 2**64)
 class HookFault(CrawlfleetError):
     """A hook raised, or returned an invalid row. The text is one sentence with file and line.
 
-    `has_waited` says that one of its calls waited too long: another attempt may succeed.
+    `reason` says that one of its calls waited too long, so that another attempt may succeed, or what was lacking.
     """
 
-    def __init__(self, text: str, *, has_waited: bool = False) -> None:
+    def __init__(self, text: str, reason: Reason = Reason.EXTRACT_ERROR) -> None:
         super().__init__(text)
-        self.has_waited = has_waited
+        self.reason = reason
 
 
 def harvest(parse: Parse, page: Page, limit: int) -> list[tuple[str, dict[str, Any]]]:
-    """Return (item, fields) of up to `limit` rows of the hook; raise `HookFault`, or its page's `ParseFault`."""
+    """Return (item, fields) of up to `limit` rows of the hook.
+
+    Raise `HookFault`, its page's `ParseFault`, or `MemoryError` if the hook, or the parser in it, ran out of memory.
+    """
     try:
         given = parse(page)
         return [_row(parse, value) for value in islice(_values(parse, given), limit)]
@@ -45,10 +50,13 @@ def harvest(parse: Parse, page: Page, limit: int) -> list[tuple[str, dict[str, A
         raise
     except HookWaited as waited:
         place = where_raised(parse, waited.__traceback__)
-        raise HookFault(f"the hook {waited} at {place}", has_waited=True) from waited
+        raise HookFault(f"the hook {waited} at {place}", Reason.HOOK_WAITED) from waited
     except BaseException as error:  # the user's code may raise anything: the page fails, the worker does not
-        place = where_raised(parse, error.__traceback__)
-        raise HookFault(f"the hook raised {describe(error)} at {place}") from error
+        text = f"the hook raised {describe(error)} at {where_raised(parse, error.__traceback__)}"
+        reason = shortage_of(error) or Reason.EXTRACT_ERROR
+        if reason is Reason.OUT_OF_MEMORY:
+            raise MemoryError(text) from error
+        raise HookFault(text, reason) from error
 
 
 def describe(error: BaseException) -> str:

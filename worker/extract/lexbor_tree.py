@@ -8,19 +8,19 @@ from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNod
 
 from crawlfleet.worker.extract.charset import as_utf8
 from crawlfleet.worker.extract.nesting import flattened
-from crawlfleet.worker.extract.port import ParseFault, Source
+from crawlfleet.worker.extract.port import Source
 
 # Events would only copy the chosen option of a `select` into its `selectedcontent`, as browsers do for display.
 _OPTIONS = int(LexborDocumentOptions.WO_EVENTS)
 
 
 def parse(source: Source) -> LexborHTMLParser:
-    """Parse a body in its declared encoding; raise `ParseFault` if there is no memory for the tree."""
+    """Parse a body in its declared encoding; raise `MemoryError` if there is too little for the tree."""
     # The parser reads UTF-8; invalid bytes become U+FFFD in the texts that are read.
     try:
         return LexborHTMLParser(flattened(as_utf8(source.body, source.content_type)), options=_OPTIONS)
     except (SelectolaxError, MemoryError) as error:
-        raise ParseFault("its tree takes more memory than a worker may have") from error
+        raise MemoryError("its tree takes more memory than a worker may have") from error
 
 
 class LexborEngine:

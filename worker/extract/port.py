@@ -36,7 +36,7 @@ class ParseEngine(Protocol):
     """A parser. It keeps nothing of a page, and many threads may use it."""
 
     def root(self, source: Source, /) -> Element:
-        """Return the page's element `html`, which any page has; raise only `ParseFault`, if memory is short."""
+        """Return the page's element `html`, which any page has; raise only `ParseFault`, and `MemoryError`."""
 
     def select(self, element: Element, css: str, /) -> list[Element]:
         """Return the matches of a selector, among `element` and its descendants, in document order, each once."""

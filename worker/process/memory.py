@@ -20,6 +20,8 @@ LARGE_BLOCK_BYTES = 4 * 1024 * 1024
 # The share of a machine's memory that all its workers may use, and what each may use in any case.
 SHARE = 0.5
 LEAST_BYTES = 512 * 1024 * 1024
+LAST_WORDS_BYTES = 64 * 1024 * 1024
+_STATM = Path("/proc/self/statm")
 _GROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 # A page creates a thousand objects without cycles. A tree of BeautifulSoup has cycles and some thousands of objects. A
 # large one reaches the oldest generation while it is built, so this one must be collected often enough.
@@ -71,3 +73,30 @@ def _group_limits(machine: int) -> tuple[int, ...]:
         with suppress(OSError):
             texts.append(path.read_text(encoding="ascii").strip())
     return tuple(int(text) if text.isdecimal() else machine for text in (*texts, ""))
+
+
+def share_in_use() -> float:
+    """Return which share of its limit this process uses; 0 without a limit, or if the system does not say."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if limit == resource.RLIM_INFINITY:
+        return 0.0
+    try:
+        # proc(5): the sixth number is that of pages of data and stack.
+        pages = int(_STATM.read_text(encoding="ascii").split()[5])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / limit
+
+
+def limit_text() -> str:
+    """Return the limit of this process for people."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    return "no limit" if limit == resource.RLIM_INFINITY else f"{limit / 2**20:,.0f} MiB"
+
+
+def allow_last_words() -> None:
+    """Raise the limit of a process that has reached it a little, so that it can say so before it ends."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if soft != resource.RLIM_INFINITY:
+        more = soft + LAST_WORDS_BYTES
+        resource.setrlimit(resource.RLIMIT_DATA, (more if hard == resource.RLIM_INFINITY else min(more, hard), hard))
