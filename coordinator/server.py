@@ -37,7 +37,7 @@ class TaskQueue:
     def exchange(self, message: bytes) -> bytes:
         """Serve one exchange of a session."""
         request = decode(message, ExchangeRequest)
-        return encode(self._loop.call(lambda now: self._service.exchange(request, now)))
+        return encode(self._loop.call(lambda now: self._service.exchange(request, now, len(message))))
 
     def goodbye(self, session: str) -> None:
         """Close a session."""

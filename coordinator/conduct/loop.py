@@ -141,7 +141,7 @@ class Loop:
             self._wake.set()
 
     def serve(self, batch: Sequence[Call]) -> None:
-        """Run some calls and commit their changes together; answer them afterwards."""
+        """Run some calls and commit their changes together, or in several commits if they are large; then answer."""
         now = self.now()
         answers: list[tuple[Answer, Any, Exception | None]] = []
         for step, answer in batch:
@@ -149,6 +149,12 @@ class Loop:
                 answers.append((answer, step(now), None))
             except _REFUSALS as refusal:
                 answers.append((answer, None, refusal))
+            if self._service.is_full:
+                self._commit(answers, now)
+                answers = []
+        self._commit(answers, now)
+
+    def _commit(self, answers: Sequence[tuple[Answer, Any, Exception | None]], now: float) -> None:
         self._service.flush(now)
         for answer, value, error in answers:
             if error is not None:

@@ -58,6 +58,8 @@ LONGEST_IDLE_S = 1.0
 LOOKS_PER_S = 200
 HURRIED_IDLE_S = 0.01
 LED_HOSTS_PER_FLUSH = 10
+# So much of reports is committed together: it bounds the transactions of stores.
+REPORTED_PER_COMMIT = 6 * 1024 * 1024
 
 
 class CallFailed(Exception):
@@ -81,6 +83,7 @@ class Service:
         self._journal = journal
         self._led = LedHosts(store)
         self._room = leads.Room(policy.tuning)
+        self._reported = 0
         # Somebody has called since the last flush, and is likely to call again.
         self._is_busy = False
         self._turns = Turns(store, policy, self._note)
@@ -195,12 +198,13 @@ class Service:
         self._end_program(session, now)
         self._lose_objects(session, now, calls.End.GOODBYE)
 
-    def exchange(self, request: ExchangeRequest, now: float) -> ExchangeAnswer:
-        """Settle reports, renew the session, grant tasks. Answers at once."""
+    def exchange(self, request: ExchangeRequest, now: float, size_bytes: int = 0) -> ExchangeAnswer:
+        """Settle reports, renew the session, grant tasks. Answers at once. `size_bytes` is the request's size."""
         member = self._members.get(request.session)
         if member is None:
             return ExchangeAnswer(known=False, idle_s=0.0)
         self._is_busy = True
+        self._reported += size_bytes
         member.alive_until = now + self._policy.lease_s
         member.note_started(request.started)
         acks = self._settle(request.session, request.reports, now)
@@ -240,6 +244,7 @@ class Service:
             self._object_turns.run(partial(calls.expire, ticket=ticket), now)
         self._store.commit(now)
         self._room = leads.Room(self._policy.tuning)
+        self._reported = 0
 
     def read_object(self, call: ObjectCall, now: float) -> ObjectReply:
         """Carry out a call that has no number: its method only reads. Raise as `call_object`."""
@@ -265,6 +270,11 @@ class Service:
         """Take no asks any more if the crawl is finished; say whether it is."""
         self.pools.are_over = self.is_finished
         return self.pools.are_over
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further call should wait for the same commit."""
+        return self._reported >= REPORTED_PER_COMMIT
 
     @property
     def is_behind(self) -> bool:

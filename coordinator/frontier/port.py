@@ -144,7 +144,9 @@ class Store(Frontier, ResultLog, Keeping, Protocol):
 
 
 class StoreReader(Protocol):
-    """A consistent, read-only snapshot of a stored crawl, taken from outside, also while the crawl runs.
+    """A stored crawl, read from outside, also while it runs, as far as it was when it was opened.
+
+    If the crawl runs, the rows of tasks and hosts may be later ones.
 
     Raises `UsageError` if the store is damaged.
     """

@@ -26,7 +26,7 @@ class SlowService:
         self.failure: Exception | None = None
         self.flushes = 0
 
-    is_behind = False
+    is_behind = is_full = False
 
     def next_deadline(self) -> None:
         return None

@@ -25,6 +25,7 @@ import msgspec
 from crawlfleet.coordinator.core.kinds import KINDS
 from crawlfleet.coordinator.core.rows import HostRow, TaskRow
 from crawlfleet.coordinator.folder_sync import sync_folder
+from crawlfleet.coordinator.frontier.sqlite.checkpointer import LONG_LOG_PAGES
 from crawlfleet.coordinator.frontier.story import EVENT_NUMBERS, encode_block
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Kind
@@ -72,7 +73,7 @@ def open_file(path: Path, *, power: bool) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {'FULL' if power else 'NORMAL'}")
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute(f"PRAGMA wal_autocheckpoint = {LONG_LOG_PAGES}")
         (found,) = db.execute("PRAGMA user_version").fetchone()
         if found == 0:
             db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
@@ -80,6 +81,7 @@ def open_file(path: Path, *, power: bool) -> sqlite3.Connection:
                 sync_folder(path.parent)
         elif found != FORMAT:
             _migrate(db, path, found)
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # all of the file may have been rewritten
         for table in KINDS.values():
             db.execute(f"CREATE TABLE IF NOT EXISTS {table} (key PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID")
     except BaseException:

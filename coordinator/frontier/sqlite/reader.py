@@ -1,4 +1,9 @@
-"""Reads a crawl's durable store from outside, also while the crawl runs: one consistent, read-only snapshot."""
+"""Reads a crawl's durable store from outside, also while the crawl runs.
+
+It reads in portions, each in a transaction of its own: whoever reads for long in one would keep the write-ahead log
+from starting over. Tasks, story and results are read as far as there were any when the reader was opened; tasks and
+hosts may have changed since, if the crawl runs.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +24,9 @@ from crawlfleet.coordinator.frontier.story import StoryLine, decode_block
 from crawlfleet.shared.errors import UsageError
 
 _IN = 500
+_PORTION = 200
+# Tables that are appended to, each with the column by which it grows.
+_APPENDED = {"tasks": "id", "story": "seq", "results": "seq"}
 
 _lease = msgspec.msgpack.Decoder(LeaseRow).decode
 _task = msgspec.msgpack.Decoder(TaskRow).decode
@@ -38,7 +46,9 @@ class SqliteReader:
                 (found,) = self._db.execute("PRAGMA user_version").fetchone()
                 refuse_other_format(self._path, found)
                 self._db.execute("BEGIN")
+                self._lasts = {table: self._last(table, column) for table, column in _APPENDED.items()}
                 self._meta: dict[str, bytes] = dict(self._db.execute("SELECT key, value FROM meta"))
+                self._db.execute("COMMIT")
         except BaseException:
             self._db.close()
             raise
@@ -62,9 +72,9 @@ class SqliteReader:
     def tasks(self) -> Iterator[tuple[int, bytes, TaskRow]]:
         """Yield each task: the number and the fingerprint under which it is stored, and its row."""
         with self._mapped_errors():
-            leases = (_lease(row) for (row,) in self._db.execute("SELECT row FROM leases"))
+            leases = [_lease(row) for (row,) in self._db.execute("SELECT row FROM leases")]
             leased = {ref: lease for lease in leases for ref in lease.refs}
-            for number, ref, row in self._db.execute("SELECT id, ref, row FROM tasks ORDER BY id"):
+            for number, ref, row in self._portions("tasks", "id, ref, row"):
                 task = _task(row)
                 yield number, ref, under_lease(task, leased[ref]) if ref in leased else task
 
@@ -77,25 +87,25 @@ class SqliteReader:
     def story(self) -> Iterator[StoryLine]:
         """Yield the log of changes in order."""
         with self._mapped_errors():
-            for (lines,) in self._db.execute("SELECT lines FROM story ORDER BY seq"):
+            for _, lines in self._portions("story", "seq, lines"):
                 yield from decode_block(lines)
 
     def results(self) -> Iterator[tuple[int, Result]]:
         """Yield each result with the number of its task, in the order of commit."""
         with self._mapped_errors():
-            for task, row in self._db.execute("SELECT task, row FROM results ORDER BY seq"):
+            for _, task, row in self._portions("results", "seq, task, row"):
                 yield task, _result(row)
 
     def hosts(self) -> Iterator[HostRow]:
         """Yield each host, or unit of hosts."""
         with self._mapped_errors():
-            for (row,) in self._db.execute("SELECT row FROM hosts ORDER BY key"):
+            for (row,) in self._db.execute("SELECT row FROM hosts ORDER BY key").fetchall():
                 yield _host(row)
 
     def leading_on(self) -> Iterator[LeadOnRow]:
         """Yield the tasks with links that wait to be admitted."""
         with self._mapped_errors():
-            for (row,) in self._db.execute("SELECT row FROM leading_on"):
+            for (row,) in self._db.execute("SELECT row FROM leading_on").fetchall():
                 yield _leading_on(row)
 
     def known(self, refs: Collection[bytes]) -> set[bytes]:
@@ -108,6 +118,19 @@ class SqliteReader:
                 marks = ",".join("?" * len(some))
                 found.update(ref for (ref,) in self._db.execute(f"SELECT ref FROM tasks WHERE ref IN ({marks})", some))
         return found
+
+    def _last(self, table: str, column: str) -> int:
+        (last,) = self._db.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()
+        return int(last)
+
+    def _portions(self, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
+        """Yield rows of a table that is appended to, in order. The first column is that order."""
+        column, last = _APPENDED[table], self._lasts[table]
+        query = f"SELECT {columns} FROM {table} WHERE {column} > ? AND {column} <= ? ORDER BY {column} LIMIT {_PORTION}"
+        after = 0
+        while rows := self._db.execute(query, (after, last)).fetchall():
+            yield from rows
+            after = rows[-1][0]
 
     @contextmanager
     def _mapped_errors(self) -> Iterator[None]:
