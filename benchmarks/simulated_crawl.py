@@ -16,7 +16,7 @@ import structlog
 from benchmarks.simulated_site import HOSTS, SimulatedSite, address, site_hosts
 from crawlfleet.coordinator.app import GC_THRESHOLDS
 from crawlfleet.coordinator.conduct.service import Service
-from crawlfleet.coordinator.core.admission import Link
+from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.shared.messages import (
     Brief,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
 from crawlfleet.coordinator.core import sitemaps
-from crawlfleet.coordinator.core.admission import Link
+from crawlfleet.coordinator.core.link import Link
 from crawlfleet.shared.web.url_policy import UrlPolicy
 
 SEEDS_PER_TURN = 1_000

@@ -21,10 +21,11 @@ from crawlfleet.coordinator.conduct.seeding import Seeding
 from crawlfleet.coordinator.conduct.turns import OnChanges, Turns
 from crawlfleet.coordinator.conduct.waits import Waits
 from crawlfleet.coordinator.core import admission, budget, judging, leading_on, leads, leases, settle
-from crawlfleet.coordinator.core.admission import Judge, Link
+from crawlfleet.coordinator.core.admission import Judge
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.granting import Asker, Grant, grant
 from crawlfleet.coordinator.core.latest_scope import scope_of
+from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.objects import calls
 from crawlfleet.coordinator.core.objects.rows import SessionRow
 from crawlfleet.coordinator.core.policy import Policy

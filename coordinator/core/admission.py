@@ -17,12 +17,11 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-import msgspec
-
 from crawlfleet.coordinator.core import budget, politeness, robots, traps
 from crawlfleet.coordinator.core.changes import Full, TaskEvent
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
 from crawlfleet.coordinator.core.latest_scope import scope_of
+from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Policy, Priority, TrapLimits
 from crawlfleet.coordinator.core.rows import FINAL, NOT_REACHED, FullHosts, Gate, OriginRow, TaskRow, TaskState, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
@@ -31,7 +30,7 @@ from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.ranges import total
 from crawlfleet.shared.reasons import BUDGETS, TRAPS, Reason, Refusal
 from crawlfleet.shared.web.patterns import Patterns
-from crawlfleet.shared.web.urls import Parts, fingerprint, parts
+from crawlfleet.shared.web.urls import Parts, parts
 
 RECONSIDERED = frozenset({Reason.DEPTH, Reason.HOST, Reason.INCLUDE, Reason.EXCLUDE}) | BUDGETS | TRAPS
 _NO_TRAPS = TrapLimits()
@@ -47,33 +46,6 @@ _WITH_OUTLINKS = frozenset({Outcome.FETCHED, Outcome.EXTRACT_ERROR})
 
 
 FULL_HOSTS_NAMED = 5
-
-
-class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """A discovered URL, canonical according to its sender, and where it was found.
-
-    `always` requests a row even if the scope refuses the URL: seeds and redirect targets must be explainable.
-    `ref` is the fingerprint of the task; it is computed unless given. `asked`: a program asked for the page.
-    `has_own_priority`: the job's rules do not change its priority.
-    """
-
-    url: str
-    depth: int
-    found_on: bytes = b""
-    hops: tuple[str, ...] = ()
-    seed: bool = False
-    always: bool = False
-    kind: Kind = Kind.PAGE
-    serves: str = ""
-    priority: int = 0
-    lastmod: int = 0
-    ref: bytes = b""
-    asked: bool = False
-    has_own_priority: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.ref:
-            msgspec.structs.force_setattr(self, "ref", fingerprint(self.kind, self.serves, self.url))
 
 
 def admit(turn: Turn, links: Sequence[Link], nearer: Iterable[tuple[bytes, int]] = ()) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator, Sequence
 import msgspec
 
 from crawlfleet.coordinator.core import admission, budget
-from crawlfleet.coordinator.core.admission import Link
 from crawlfleet.coordinator.core.changes import TaskEvent
+from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.rows import NOT_REACHED, TaskRow, TaskState, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.shared.messages import Kind, Outcome

@@ -17,9 +17,9 @@ from itertools import chain
 import msgspec
 
 from crawlfleet.coordinator.core import admission, leads, politeness, sitemaps
-from crawlfleet.coordinator.core.admission import Link
 from crawlfleet.coordinator.core.changes import Flooded, LedOn
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
+from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.rows import FINAL, TaskRow, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.shared.messages import Kind

@@ -7,7 +7,8 @@ from collections.abc import Sequence, Set
 import msgspec
 
 from crawlfleet.coordinator.core import sitemaps
-from crawlfleet.coordinator.core.admission import Link, is_beyond
+from crawlfleet.coordinator.core.admission import is_beyond
+from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Policy, Tuning
 from crawlfleet.coordinator.core.rows import TaskRow
 from crawlfleet.coordinator.core.turn import Turn

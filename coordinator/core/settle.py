@@ -27,9 +27,10 @@ from crawlfleet.coordinator.core import (
     sitemaps,
     words,
 )
-from crawlfleet.coordinator.core.admission import Link, awaken_host
+from crawlfleet.coordinator.core.admission import awaken_host
 from crawlfleet.coordinator.core.changes import Accepted, Recorded, Start, TaskEvent
 from crawlfleet.coordinator.core.leases import settle_some
+from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Unit
 from crawlfleet.coordinator.core.rows import (
     FINAL,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from crawlfleet.coordinator.core.admission import Link
+from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.robots_file import sitemaps_of
 from crawlfleet.coordinator.core.rows import TaskRow

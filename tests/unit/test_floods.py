@@ -16,9 +16,10 @@ from crawlfleet.__main__ import main
 from crawlfleet.coordinator.conduct.counting import count
 from crawlfleet.coordinator.conduct.journal import Journal
 from crawlfleet.coordinator.conduct.service import LED_HOSTS_PER_FLUSH
-from crawlfleet.coordinator.core.admission import FULL_HOSTS_NAMED, Link
+from crawlfleet.coordinator.core.admission import FULL_HOSTS_NAMED
 from crawlfleet.coordinator.core.changes import Accepted, LedOn
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
+from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Extent, HostLimits
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from crawlfleet.coordinator.core import admission, traps
-from crawlfleet.coordinator.core.admission import Link
 from crawlfleet.coordinator.core.changes import Full, TaskEvent
+from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import HostLimits, Priority, TrapLimits, Unit
-from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, HostRow, TaskRow, TrapRow
+from crawlfleet.coordinator.core.rows import ALONE_QUEUE, FullHosts, Gate, HostRow, LedgerRow, TaskRow, TrapRow
 from crawlfleet.shared.messages import Kind, Outcome, ScopeSpec
 from tests.unit.rule_turns import (
     DONE,
@@ -197,7 +197,11 @@ def test_a_link_beyond_what_may_be_known_of_its_host_is_counted_there_and_told_o
     full = host(origins=(ORIGIN,), ready_at=0.0, known=2)
     turn = turns(full, origin(), limits=HostLimits(known_per_host=2))
     admission.admit(turn, [link(page("1", depth=1)), link(page("2", depth=1)), link(sitemap(f"{ORIGIN}/3.xml"))])
-    assert turn.batch() == [Full(host=HOST, url=page("1").url), put(full, beyond=3)]
+    assert turn.batch() == [
+        Full(host=HOST, url=page("1").url),
+        put(full, beyond=3),
+        put(LedgerRow(), full=FullHosts(hosts=1, named=(HOST,), links=3)),
+    ]
 
 
 def test_what_is_known_is_counted_by_host_name_whatever_became_of_it(turns: Turns) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from crawlfleet.coordinator.core import admission, asking, leads, leases, settle
-from crawlfleet.coordinator.core.admission import Link
 from crawlfleet.coordinator.core.asking import Wish
 from crawlfleet.coordinator.core.changes import TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
+from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Extent, Priority, TrapLimits
 from crawlfleet.coordinator.core.rows import NOT_REACHED, Gate, TaskRow, TrapRow
 from crawlfleet.coordinator.core.turn import Turn

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from crawlfleet.coordinator.core import admission, granting, leading_on, leads, settle
-from crawlfleet.coordinator.core.admission import Link
 from crawlfleet.coordinator.core.changes import Accepted, Flooded, Gone, LedOn, Put, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
+from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Extent, Unit
 from crawlfleet.coordinator.core.rows import HostRow, TaskRow
 from crawlfleet.coordinator.core.turn import Turn

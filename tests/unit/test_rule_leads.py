@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crawlfleet.coordinator.core import leads
-from crawlfleet.coordinator.core.admission import Link
+from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.rows import TaskRow
 from crawlfleet.shared.messages import Outcome, Report, SitemapEntry, UrlSpec
 from tests.policies import policy_with
