@@ -21,7 +21,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
     multiprocessing.freeze_support()
     argv = sys.argv[1:] if argv is None else argv
-    args = command_line(argv).parse_args(argv)
+    parser = command_line(argv)
+    args = parser.parse_args(argv)
+    if "execute" not in args:  # no command
+        parser.print_help()
+        return 0
     return exit_code_of(lambda: args.execute(args))
 
 

@@ -28,8 +28,9 @@ class Exported(NamedTuple):
 def export(folder: Path, target: Path | None, *, overwrite: bool = False) -> Exported:
     """Write all committed rows to a file (standard output if None); return how many.
 
-    The file's ending selects the format, as for a sink; any other ending, or none, means JSON Lines. The file is
-    written completely or not at all. Raises `UsageError` if it exists already, `CrawlFailed` if it cannot be written.
+    The file's ending selects the format, as for a sink; none means JSON Lines. The file is written
+    completely or not at all. Raises `UsageError` if it exists already or has an unknown ending, `CrawlFailed` if it
+    cannot be written.
     """
     if target is not None and target.exists() and not overwrite:
         raise UsageError(f"{target} exists already: name another file, or replace it by --overwrite")
@@ -49,10 +50,11 @@ def export(folder: Path, target: Path | None, *, overwrite: bool = False) -> Exp
 
 
 def _entry_for(target: Path | None) -> SinkEntry:
-    entry = SINKS.get(target.suffix, SINKS[USUAL]) if target is not None else SINKS[USUAL]
-    if entry.transactional:
+    ending = target.suffix if target is not None else ""
+    entry = SINKS.get(ending or USUAL)
+    if entry is None or entry.transactional:
         written = ", ".join(entry.name for entry in SINKS.values() if not entry.transactional)
-        raise UsageError(f"an export cannot be written as {entry.name}: name a file that ends in {written}")
+        raise UsageError(f"an export cannot be written as {ending}: name a file that ends in {written}")
     return entry
 
 

@@ -8,17 +8,26 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection, Sequence
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from crawlfleet.shared.exits import exit_code_of
 
 
 class Command(NamedTuple):
-    """A line of the table: the command's name, what it is for, and the module that has it."""
+    """A line of the table: the command's name, what it is for, the module that has it, and the arguments of an example."""
 
     name: str
     help: str
     module: str
+    example: str = ""
+
+    @property
+    def texts(self) -> dict[str, Any]:
+        """What a parser of the command says about it."""
+        texts: dict[str, Any] = {"description": f"{self.help[0].upper()}{self.help[1:]}."}
+        if self.example:
+            texts["epilog"] = f"example: crawlfleet {self.name} {self.example}"
+        return texts
 
     def define(self, parser: argparse.ArgumentParser) -> None:
         """Import the command's module, and add its arguments and its `execute` function to a parser."""
@@ -28,23 +37,51 @@ class Command(NamedTuple):
 
 
 COMMANDS = [
-    Command("run", "crawl a job with a coordinator and workers on this machine", "crawlfleet.commands.run"),
-    Command("coordinator", "serve a job to workers, here or on other machines", "crawlfleet.commands.coordinator"),
-    Command("worker", "fetch and parse for a coordinator", "crawlfleet.commands.worker"),
-    Command("check", "report every problem of a job file", "crawlfleet.commands.check"),
-    Command("verify", "prove from a crawl's folder that nothing was lost or doubled", "crawlfleet.commands.verify"),
     Command(
-        "audit-politeness", "show how far apart the requests to each host were", "crawlfleet.commands.audit_politeness"
+        "run",
+        "crawl a job with a coordinator and workers on this machine",
+        "crawlfleet.commands.run",
+        "config/quotes.yaml",
     ),
-    Command("export", "write a crawl's rows, during the crawl too", "crawlfleet.commands.export"),
+    Command(
+        "coordinator",
+        "serve a job to workers, here or on other machines",
+        "crawlfleet.commands.coordinator",
+        "config/quotes.yaml --bind 0.0.0.0:7320",
+    ),
+    Command(
+        "worker",
+        "fetch and parse for a coordinator",
+        "crawlfleet.commands.worker",
+        "--join-file crawls/quotes/join-token",
+    ),
+    Command("check", "report every problem of a job file", "crawlfleet.commands.check", "config/quotes.yaml"),
+    Command(
+        "verify",
+        "prove from a crawl's folder that nothing was lost or doubled",
+        "crawlfleet.commands.verify",
+        "crawls/quotes",
+    ),
+    Command(
+        "audit-politeness",
+        "show how far apart the requests to each host were",
+        "crawlfleet.commands.audit_politeness",
+        "crawls/quotes",
+    ),
+    Command(
+        "export",
+        "write a crawl's rows, during the crawl too",
+        "crawlfleet.commands.export",
+        "crawls/quotes --to rows.jsonl",
+    ),
 ]
 
 
 def add_commands(parser: argparse.ArgumentParser, named: Collection[str]) -> None:
     """Add all commands to a parser, with the arguments of those that are named."""
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(metavar="COMMAND")
     for command in COMMANDS:
-        subparser = subparsers.add_parser(command.name, help=command.help)
+        subparser = subparsers.add_parser(command.name, help=command.help, **command.texts)
         if command.name in named:
             command.define(subparser)
 
@@ -52,8 +89,7 @@ def add_commands(parser: argparse.ArgumentParser, named: Collection[str]) -> Non
 def run_alone(name: str, argv: Sequence[str] | None = None) -> int:
     """Run one command as `python -m crawlfleet.NAME`; return its exit code."""
     (command,) = (command for command in COMMANDS if command.name == name)
-    description = f"{command.help[0].upper()}{command.help[1:]}."
-    parser = argparse.ArgumentParser(prog=f"python -m crawlfleet.{name}", description=description)
+    parser = argparse.ArgumentParser(prog=f"python -m crawlfleet.{name}", **command.texts)
     command.define(parser)
     args = parser.parse_args(argv)
     return exit_code_of(lambda: args.execute(args))

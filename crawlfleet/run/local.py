@@ -85,7 +85,9 @@ def _see_through(
         _watch(serving.token, node, coordinator, show)
     if node.exitcode == 0 and not interrupts.count:
         coordinator.join(FAREWELL_S)
-    return _end(pipe, Path(serving.folder), node, coordinator, console)
+    code = _end(pipe, Path(serving.folder), node, coordinator, console)
+    # A node that is stopped at once ends by the signal.
+    return INTERRUPTED if code and interrupts.count else code
 
 
 def coordinator_process(options: RunOptions, pipe: Connection, inherited: Iterable[Connection]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -30,6 +31,28 @@ def test_ctrl_c_while_a_run_starts_ends_it_in_order(tmp_path: Path, later_s: flo
         assert "Nothing is lost" in said
     finally:
         end_with_descendants(process)
+        site.shutdown()
+        site.server_close()
+
+
+def test_a_second_ctrl_c_stops_at_once_with_the_same_exit_code(tmp_path: Path) -> None:
+    site = demo_site.serve()
+    silent = socket.create_server(("127.0.0.2", 0))  # what is in flight there would take 20 seconds
+    process = _start(tmp_path, f"{site.base}, http://127.0.0.2:{silent.getsockname()[1]}/")
+    try:
+        items = tmp_path / "crawls" / "shop" / "items.jsonl"
+        until = time.monotonic() + PATIENCE_S
+        while not (items.exists() and items.stat().st_size) and time.monotonic() < until:
+            time.sleep(0.02)
+        for _ in range(2):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.5)
+        said, _ = process.communicate(timeout=PATIENCE_S)
+        assert (process.returncode, "Traceback" in said) == (130, False), said
+        assert "Nothing is lost" in said
+    finally:
+        end_with_descendants(process)
+        silent.close()
         site.shutdown()
         site.server_close()
 

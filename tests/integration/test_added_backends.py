@@ -95,8 +95,10 @@ def test_a_sink_of_lines_can_be_exported(tmp_path: Path, monkeypatch: pytest.Mon
     crawl.close()
     assert export(tmp_path, tmp_path / "out.tabs") == (4, 0, "")
     assert (tmp_path / "out.tabs").read_bytes() == (tmp_path / "items.tabs").read_bytes()
-    with pytest.raises(UsageError, match=r"written as \.table: name a file that ends in \.jsonl, \.tabs\Z"):
-        export(tmp_path, tmp_path / "out.table")
+    for ending in (".table", ".csv"):
+        with pytest.raises(UsageError, match=rf"written as \{ending}: name a file that ends in \.jsonl, \.tabs\Z"):
+            export(tmp_path, tmp_path / f"out{ending}")
+    assert export(tmp_path, tmp_path / "out").results == 4
 
 
 def test_a_sink_that_cannot_be_read_back_is_named_by_verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

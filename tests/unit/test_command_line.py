@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from crawlfleet.__main__ import main
+from crawlfleet.__main__ import command_line, main
 from crawlfleet.commands import registry
 from crawlfleet.commands.registry import COMMANDS, Command, run_alone
 
@@ -90,6 +90,23 @@ def test_every_line_of_the_table_leads_to_a_command(capsys: pytest.CaptureFixtur
         with pytest.raises(SystemExit):
             main([command.name, "--help"])
         assert f"usage: crawlfleet {command.name}" in capsys.readouterr().out
+
+
+def test_without_a_command_the_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    said = capsys.readouterr().out
+    assert all(f"    {command.name} " in said for command in COMMANDS)
+
+
+def test_the_help_of_each_command_says_what_it_does_and_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        with pytest.raises(SystemExit):
+            main([command.name, "--help"])
+        said = " ".join(capsys.readouterr().out.split())
+        assert f"{command.help[1:]}." in said
+        assert f"example: crawlfleet {command.name} {command.example}" in said
+        main_words = command.example.split()
+        command_line([command.name]).parse_args([command.name, *main_words])
 
 
 def _libraries() -> set[str]:

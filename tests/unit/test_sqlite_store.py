@@ -278,6 +278,15 @@ def test_results_are_the_same_whether_they_are_still_in_memory_or_not(tmp_path: 
         kept.close()
 
 
+def test_nobody_else_may_read_the_file_which_has_the_headers_of_the_job(tmp_path: Path) -> None:
+    path = tmp_path / FRONTIER
+    for _ in range(2):
+        with closing(SqliteStore(path)) as store:
+            store.commit(0.0)
+            assert {each.stat().st_mode & 0o777 for each in tmp_path.glob(f"{FRONTIER}*")} == {0o600}
+        path.chmod(0o644)
+
+
 def test_threads_that_read_results_and_end_leave_no_open_file_behind(tmp_path: Path) -> None:
     with closing(SqliteStore(tmp_path / FRONTIER)) as store:
         store.commit(0.0)

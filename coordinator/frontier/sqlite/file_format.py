@@ -18,6 +18,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -68,6 +69,10 @@ def open_file(path: Path, *, power: bool) -> sqlite3.Connection:
 
     With `power` each commit waits until it is on disk.
     """
+    # The job may have passwords in its headers. SQLite gives the files beside this one the same mode.
+    with suppress(OSError):  # SQLite tells what is wrong
+        path.touch(mode=0o600)
+        path.chmod(0o600)
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     try:
         db.execute("PRAGMA journal_mode = WAL")
