@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 
+from crawlfleet.coordinator.conduct.turns import Turns
+from crawlfleet.coordinator.core import leading_on
 from crawlfleet.coordinator.core.changes import Change, Put
 from crawlfleet.coordinator.core.later_rows import LeadOnRow
 from crawlfleet.coordinator.frontier.port import Frontier
+
+HOSTS_PER_TURN = 10
 
 
 class LedHosts:
@@ -26,12 +31,11 @@ class LedHosts:
             if type(change) is Put and type(change.row) is LeadOnRow:
                 self._hosts.setdefault(change.row.host)
 
-    def first(self, number: int) -> list[str]:
-        """Return the hosts that are next."""
-        return list(islice(self._hosts, number))
-
-    def went_on(self, hosts: Collection[str]) -> None:
-        """Let hosts go last, or, if nothing of them waits any more, go."""
+    def lead_on(self, turns: Turns, most: int, now: float) -> None:
+        """Admit some of the links of the hosts that are next. They go last then, or, if no more of theirs wait, go."""
+        hosts = list(islice(self._hosts, HOSTS_PER_TURN))
+        if hosts:
+            turns.run(partial(leading_on.lead_on, hosts=hosts, most=most), now)
         for host in hosts:
             del self._hosts[host]
             if next(iter(self._store.family(LeadOnRow, host)), None) is not None:

@@ -18,9 +18,10 @@ from crawlfleet.coordinator.conduct.members import MAX_MEMBERS, Member, Members
 from crawlfleet.coordinator.conduct.pools import Pools
 from crawlfleet.coordinator.conduct.programs import Programs
 from crawlfleet.coordinator.conduct.seeding import Seeding
+from crawlfleet.coordinator.conduct.since_commit import SinceCommit
 from crawlfleet.coordinator.conduct.turns import OnChanges, Turns
 from crawlfleet.coordinator.conduct.waits import Waits
-from crawlfleet.coordinator.core import admission, budget, judging, leading_on, leads, leases, settle
+from crawlfleet.coordinator.core import admission, budget, judging, leases, settle
 from crawlfleet.coordinator.core.admission import Judge
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.granting import Asker, Grant, grant
@@ -58,9 +59,6 @@ LONGEST_IDLE_S = 1.0
 # each.
 LOOKS_PER_S = 200
 HURRIED_IDLE_S = 0.01
-LED_HOSTS_PER_FLUSH = 10
-# So much of reports is committed together: it bounds the transactions of stores.
-REPORTED_PER_COMMIT = 6 * 1024 * 1024
 
 
 class CallFailed(Exception):
@@ -83,10 +81,7 @@ class Service:
         self.seeding = Seeding.of((), (), self.urls)
         self._journal = journal
         self._led = LedHosts(store)
-        self._room = leads.Room(policy.tuning)
-        self._reported = 0
-        # Somebody has called since the last flush, and is likely to call again.
-        self._is_busy = False
+        self._since_commit = SinceCommit(policy.tuning)
         self._turns = Turns(store, policy, self._note)
         self.pools = Pools(store, self._turns, policy, epoch, self._programs, self._check_member)
         self._has_to_rejudge = bool(store.ledger().scope_hosts)
@@ -204,8 +199,7 @@ class Service:
         member = self._members.get(request.session)
         if member is None:
             return ExchangeAnswer(known=False, idle_s=0.0)
-        self._is_busy = True
-        self._reported += size_bytes
+        self._since_commit.note_exchange(size_bytes)
         member.alive_until = now + self._policy.lease_s
         member.note_started(request.started)
         acks = self._settle(request.session, request.reports, now)
@@ -235,17 +229,11 @@ class Service:
         if reason:
             self._turns.run(lambda turn: budget.drop(turn, self._store.waiting(DROPPED_PER_FLUSH), reason), now)
         self._rejudge(now)
-        if hosts := self._led.first(LED_HOSTS_PER_FLUSH):
-            tuning = self._policy.tuning
-            most = tuning.links_aside if self._is_busy else tuning.links_per_portion
-            self._turns.run(partial(leading_on.lead_on, hosts=hosts, most=most), now)
-            self._led.went_on(hosts)
-        self._is_busy = False
+        self._led.lead_on(self._turns, self._since_commit.most_links, now)
         for ticket in self._waits.take_due(now):
             self._object_turns.run(partial(calls.expire, ticket=ticket), now)
         self._store.commit(now)
-        self._room = leads.Room(self._policy.tuning)
-        self._reported = 0
+        self._since_commit = SinceCommit(self._policy.tuning)
 
     def read_object(self, call: ObjectCall, now: float) -> ObjectReply:
         """Carry out a call that has no number: its method only reads. Raise as `call_object`."""
@@ -275,7 +263,7 @@ class Service:
     @property
     def is_full(self) -> bool:
         """Whether no further call should wait for the same commit."""
-        return self._reported >= REPORTED_PER_COMMIT
+        return self._since_commit.is_full
 
     @property
     def is_behind(self) -> bool:
@@ -304,7 +292,7 @@ class Service:
         joined = self._store.ledger().scope_hosts
         acks: tuple[Ack, ...] = ()
         if reports:
-            acks = self._turns.run(lambda turn: settle.take(turn, session, reports, self._room), now)
+            acks = self._turns.run(lambda turn: settle.take(turn, session, reports, self._since_commit.room), now)
         if self._store.ledger().scope_hosts is not joined:
             self._has_to_rejudge = True
         self._rejudge(now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from crawlfleet.coordinator.conduct.service import LED_HOSTS_PER_FLUSH
+from crawlfleet.coordinator.conduct.led_hosts import HOSTS_PER_TURN
 from crawlfleet.coordinator.core.changes import Change, Put, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import HostRow, LeaseRow
@@ -19,7 +19,7 @@ class Laws:
         self._granted: set[int] = set()
         self._begun: set[tuple[int, bytes]] = set()
         tuning = policy.tuning
-        self._most_links = max(tuning.links_per_turn, tuning.links_per_portion, tuning.links_aside, LED_HOSTS_PER_FLUSH)
+        self._most_links = max(tuning.links_per_turn, tuning.links_per_portion, tuning.links_aside, HOSTS_PER_TURN)
 
     def begin_epoch(self) -> None:
         """Forget the starts that were reported to an earlier coordinator."""

@@ -14,7 +14,8 @@ import pytest
 from msgspec.structs import replace
 
 from crawlfleet.coordinator.conduct.loop import Loop
-from crawlfleet.coordinator.conduct.service import REPORTED_PER_COMMIT, Service
+from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.conduct.since_commit import REPORTED_PER_COMMIT
 from crawlfleet.coordinator.core.changes import Change, Recorded
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.frontier.registry import FRONTIER, open_reader

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from crawlfleet.__main__ import main
 from crawlfleet.coordinator.conduct.counting import count
 from crawlfleet.coordinator.conduct.journal import Journal
-from crawlfleet.coordinator.conduct.service import LED_HOSTS_PER_FLUSH
+from crawlfleet.coordinator.conduct.led_hosts import HOSTS_PER_TURN
 from crawlfleet.coordinator.core.admission import FULL_HOSTS_NAMED
 from crawlfleet.coordinator.core.changes import Accepted, LedOn
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
@@ -109,7 +109,7 @@ def test_links_of_one_host_do_not_wait_for_those_of_another() -> None:
 
 
 def test_more_hosts_than_are_led_on_at_once_take_turns() -> None:
-    hosts = tuple(f"h{number}.test" for number in range(2 * LED_HOSTS_PER_FLUSH))
+    hosts = tuple(f"h{number}.test" for number in range(2 * HOSTS_PER_TURN))
     crawl = CoreCrawl(*(f"http://{host}/" for host in hosts), scope=ScopeSpec(hosts=hosts))
     crawl.hello("s")
     for lease, task in crawl.ask(want=len(hosts)):
