@@ -67,12 +67,13 @@ def keep(turn: Turn, task: TaskRow, later: leads.Later) -> None:
         return
     # A page that was settled before may have some already, and they may be on their way.
     before = turn.table(KeptLinksRow)[task.order] if is_read and len(task.settled) > 1 else None
-    order = task.order if is_read and before is None else turn.next_order()
-    row = KeptLinksRow(order=order, links=later.links, known=later.known, listed=_listed(later.listed))
-    if is_beyond:
-        turn.put(row if before is None else succeed(before, links=row.links, known=row.known, listed=row.listed))
+    if before is not None and is_beyond:
+        turn.put(succeed(before, links=later.links, known=later.known, listed=_listed(later.listed)))
         return
-    turn.put(row)
+    order = task.order if is_read and before is None else turn.next_order()
+    turn.put(KeptLinksRow(order=order, links=later.links, known=later.known, listed=_listed(later.listed)))
+    if is_beyond:
+        return
     turn.put(LeadOnRow(order=order, ref=task.ref, host=task.host, waiting=later.number))
     host = turn.host(task.host)
     after = succeed(host, links_waiting=total(host.links_waiting, later.number))

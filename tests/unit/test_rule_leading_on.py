@@ -178,6 +178,18 @@ def test_links_of_a_page_beyond_the_crawl_are_kept_until_it_is_reached(
     assert changes(turn, LeadOnRow) == ([new(due(READ, waiting=4))] if leads_on else [])
 
 
+@pytest.mark.parametrize("limit", [None, 0])
+def test_links_of_a_page_that_is_read_again_do_not_meet_those_of_before(turns: Turns, limit: int | None) -> None:
+    again = page("1", depth=1, settled=(2, 3), **FETCHED)
+    turn = turns(again, kept(again), due(again, done=1), FREE, NEXT, extent=Extent(depth=limit))
+    leading_on.keep(turn, again, leads.Later(links=pack(URLS[:1]), number=1))
+    if limit is None:  # it leads on
+        assert changes(turn, KeptLinksRow) == [new(kept(again, URLS[:1], order=50))]
+        assert changes(turn, LeadOnRow) == [new(due(again, order=50, waiting=1))]
+    else:
+        assert changes(turn, KeptLinksRow, LeadOnRow) == [Put(row=after(kept(again), links=pack(URLS[:1])))]
+
+
 # Portions
 
 
