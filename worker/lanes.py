@@ -2,33 +2,34 @@
 
 They decide when a task may start here. Each host has a lane: tasks in order of arrival, a number of slots, a spacing
 between starts. The lanes are in heaps by the time at which their first task may start, so that thousands of waiting
-hosts cost nothing: one for hosts that are known to be quick, one for others, which may have to leave slots to those. A
-task never starts under an ended lease. Politeness is not decided here: slots, spacing and earliest starts come with the
-leases. A lane whose host's name is not known waits for that, and nothing of it starts; so does one that lacks room (see
+hosts cost nothing: one for each speed of hosts, since slow ones may have to leave slots to others. A task never starts
+under an ended lease. Politeness is not decided here: slots, spacing and earliest starts come with the leases. A lane
+whose host's name is not known waits for that, and nothing of it starts; so does one that lacks room (see
 `worker.shares`). Pure: `now` is a parameter, in seconds of one monotonic clock.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from enum import IntEnum
 from itertools import count
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from crawlfleet.shared.messages import Lease, Task, TaskKey
 from crawlfleet.worker.fetch.port import Name, host_of
-from crawlfleet.worker.shares import Load, Shares
+from crawlfleet.worker.lane import Counted, Holding, Lane, Waiting
+from crawlfleet.worker.shares import Shares, Speed
 
 # A spaced host is remembered for longer than starts are granted ahead, so that its gap is known.
 KEPT_S = 10.0
-# A quick host whose tasks are all done, and which may have more in a moment, keeps its share of the slots for so long.
+# A host that was quick so often in a row, and whose tasks are all done, may have more in a moment: its share of the
+# slots is kept for so long. That a host is slow is remembered for longer.
+QUICK_KEPT_AFTER = 3
 QUICK_KEPT_S = 2.0
+SLOW_KEPT_S = 60.0
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,63 +63,7 @@ class News(NamedTuple):
     overdue: tuple[TaskKey, ...]
 
 
-class _Counted(IntEnum):
-    """What a waiting task waits for."""
-
-    SLOT = 0
-    SLOW_SLOT = 1  # its host is not known to be quick
-    TIME = 2  # its host is spaced, or waits for its name
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """A task, and as what it is counted."""
-
-    lease_id: int
-    task: Task
-    earliest_at: float
-    spacing_s: float
-    counted: _Counted
-
-
-@dataclass(slots=True, eq=False)
-class _Holding:
-    """A lease: when it ends, and which of its tasks have not started."""
-
-    until: float
-    waiting: dict[bytes, _Waiting] = field(default_factory=dict)
-
-
-@dataclass(slots=True, eq=False)
-class _Lane:
-    """One host. `ticket` is the number of the lane's only valid entry in the heap (0: none), `due_at` its time.
-
-    An empty lane is remembered until `kept_until`. While it waits for the name `unnamed`, since `unnamed_at`, it has no
-    entry. The answer is `name`, until the next task starts, which is told about the wait. A lane that `lacks_room` has
-    no entry either.
-    """
-
-    host: str
-    load: Load = field(default_factory=Load)
-    last_start_at: float = -inf
-    kept_until: float = 0.0
-    waiting: deque[_Waiting] = field(default_factory=deque)
-    ticket: int = 0
-    due_at: float = 0.0
-    unnamed: str = ""
-    unnamed_at: float = 0.0
-    name: tuple[str, Name] | None = None
-    lookup_s: float = 0.0
-    lacks_room: bool = False
-
-    @property
-    def is_idle(self) -> bool:
-        return not (self.waiting or self.load.running or self.load.pages)
-
-    def counted(self, spacing_s: float) -> _Counted:
-        if spacing_s or self.unnamed:
-            return _Counted.TIME
-        return _Counted.SLOT if self.load.is_quick else _Counted.SLOW_SLOT
+_Heap: TypeAlias = list[tuple[float, int, Lane]]
 
 
 class Lanes:
@@ -131,17 +76,16 @@ class Lanes:
         self.known = known
         self.shares = Shares()
         self.running = 0
-        self._counts = [0] * len(_Counted)
-        self._lanes: dict[str, _Lane] = {}
-        self._leases: dict[int, _Holding] = {}
-        self._quick: list[tuple[float, int, _Lane]] = []
-        self._slow: list[tuple[float, int, _Lane]] = []
-        self._slow_held = False
-        self._without_room: dict[_Lane, None] = {}
+        self._counts = [0] * len(Counted)
+        self._lanes: dict[str, Lane] = {}
+        self._leases: dict[int, Holding] = {}
+        self._heaps: tuple[_Heap, ...] = tuple([] for _ in Speed)
+        self._held: tuple[Speed, ...] = ()
+        self._without_room: dict[Lane, None] = {}
         self._tickets = count(1)
         self._started: list[TaskKey] = []
         self._overdue: list[TaskKey] = []
-        self._unnamed: dict[str, list[_Lane]] = {}
+        self._unnamed: dict[str, list[Lane]] = {}
         self._to_look_up: list[str] = []
 
     @property
@@ -151,21 +95,21 @@ class Lanes:
 
     @property
     def deferred(self) -> int:
-        """How many of them mostly wait for a time, or for slots that are not kept for others."""
-        held = self._counts[_Counted.SLOW_SLOT] if self._slow_held else 0
-        return self._counts[_Counted.TIME] + held
+        """How many of them mostly wait for a time, for a slow host, or for slots that are not kept for others."""
+        held = self._counts[Counted.NEW] if Speed.NEW in self._held else 0
+        return self._counts[Counted.TIME] + self._counts[Counted.SLOW] + held
 
     def add(self, lease: Lease, received_at: float, until: float) -> None:
         """Add a lease that ends at `until`. Its slots apply to the host from now on, its spacing to its own tasks."""
         lane = self._lanes.get(lease.host)
         if lane is None:
-            lane = self._lanes[lease.host] = _Lane(lease.host)
+            lane = self._lanes[lease.host] = Lane(lease.host)
         self.shares.set_slots(lane.load, lease.slots)
-        holding = self._leases.setdefault(lease.id, _Holding(until))
+        holding = self._leases.setdefault(lease.id, Holding(until))
         counted = lane.counted(lease.spacing_s)
         holding.until = max(holding.until, until)
         for task in lease.tasks:
-            waiting = _Waiting(lease.id, task, received_at + task.start_after_s, lease.spacing_s, counted)
+            waiting = Waiting(lease.id, task, received_at + task.start_after_s, lease.spacing_s, counted)
             holding.waiting[task.ref] = waiting
             lane.waiting.append(waiting)
         self._counts[counted] += len(lease.tasks)
@@ -173,7 +117,7 @@ class Lanes:
 
     def pop_ready(self, now: float) -> Attempt | None:
         """Start the first task that may start now, if any."""
-        self._slow_held = not self.shares.allow_slow(now)
+        self._hold(now)
         while (heap := self._first_heap()) and heap[0][0] <= now:
             _, ticket, lane = heapq.heappop(heap)
             if ticket != lane.ticket:
@@ -187,8 +131,8 @@ class Lanes:
             if lane.is_idle and lane.kept_until <= now:
                 lane.ticket = 0
                 self.shares.forget(lane.load)
-                self._slow_held = not self.shares.allow_slow(now)
                 del self._lanes[lane.host]
+                self._hold(now)
         return None
 
     def next_at(self) -> float | None:
@@ -196,14 +140,22 @@ class Lanes:
         heap = self._first_heap()
         return heap[0][0] if heap else None
 
-    def _first_heap(self) -> list[tuple[float, int, _Lane]]:
-        """Return the heap with the first lane that may start something; an empty one if there is none."""
-        for heap in (self._quick, self._slow):
-            while heap and heap[0][1] != heap[0][2].ticket:
-                heapq.heappop(heap)
-        if not self._slow or self._slow_held:
-            return self._quick
-        return self._quick if self._quick and self._quick[0] < self._slow[0] else self._slow
+    def _hold(self, now: float) -> None:
+        """Decide hosts of which speeds have to leave the slots that are left to others."""
+        new = self._cleaned(Speed.NEW)
+        self._held = self.shares.held(now, new_ones_wait=bool(new) and new[0][0] <= now)
+
+    def _first_heap(self) -> _Heap | None:
+        """Return the heap with the first lane that may start something, if any."""
+        heaps = [heap for speed in Speed if speed not in self._held and (heap := self._cleaned(speed))]
+        # The first entries differ, at least in their tickets.
+        return min(heaps) if heaps else None
+
+    def _cleaned(self, speed: Speed) -> _Heap:
+        heap = self._heaps[speed]
+        while heap and heap[0][1] != heap[0][2].ticket:
+            heapq.heappop(heap)
+        return heap
 
     def behind_s(self, now: float) -> float:
         """How long the first task that may start has been waiting for a thread; 0 if none is."""
@@ -216,16 +168,16 @@ class Lanes:
         A page of `size` bytes waits from now on for a parse thread, if that is not None.
         """
         lane, load = self._lanes[attempt.host], self._lanes[attempt.host].load
-        was_quick = load.is_quick
+        speed = load.speed
         self.running -= 1
         if attempt.name is not None and attempt.name.reason:
             now = None
         self.shares.end(attempt.key, load, None if now is None else now - attempt.started_at)
         if size is not None:
             self.shares.land(load, size)
-        if now is not None and load.is_quick:
-            lane.kept_until = max(lane.kept_until, now + QUICK_KEPT_S)
-        if load.is_quick is not was_quick:
+        if now is not None and (load.is_slow or load.quick_exchanges >= QUICK_KEPT_AFTER):
+            lane.kept_until = max(lane.kept_until, now + (SLOW_KEPT_S if load.is_slow else QUICK_KEPT_S))
+        if load.speed is not speed:
             self._recount(lane)
             lane.ticket = 0
         self._give_room(lane)
@@ -288,8 +240,8 @@ class Lanes:
             self._recount(lane)
             self._schedule(lane)
 
-    def _start(self, lane: _Lane, now: float) -> Attempt | None:
-        if not lane.waiting or _due_at(lane) > now:
+    def _start(self, lane: Lane, now: float) -> Attempt | None:
+        if not lane.waiting or lane.next_start_at > now:
             return None
         if not self.shares.has_room(lane.load):
             lane.lacks_room = True
@@ -319,7 +271,7 @@ class Lanes:
             lookup_s=lookup_s,
         )
 
-    def _name_of(self, lane: _Lane, host: str, known: Callable[[str], Name | None], now: float) -> Name | None:
+    def _name_of(self, lane: Lane, host: str, known: Callable[[str], Name | None], now: float) -> Name | None:
         """Return what is known about the name of a lane's first task; otherwise the lane waits for it from now on."""
         answer, lane.name = lane.name, None
         name = answer[1] if answer is not None and answer[0] == host else known(host)
@@ -331,7 +283,7 @@ class Lanes:
             self._recount(lane)
         return name
 
-    def _give_room(self, lane: _Lane) -> bool:
+    def _give_room(self, lane: Lane) -> bool:
         """Let lanes try again that lacked room: this one, the first of all, or, if half is free, all."""
         if not self._without_room:
             return False
@@ -343,20 +295,20 @@ class Lanes:
                 self._schedule(other)
         return True
 
-    def _recount(self, lane: _Lane) -> None:
-        """Count a lane's tasks again: it waits for a name, or no more; its host is known to be quick, or no more."""
+    def _recount(self, lane: Lane) -> None:
+        """Count a lane's tasks again: it waits for a name, or no more, or the speed of its host has changed."""
         for waiting in lane.waiting:
             if self._is_known(waiting):
                 self._counts[waiting.counted] -= 1
                 waiting.counted = lane.counted(waiting.spacing_s)
                 self._counts[waiting.counted] += 1
 
-    def _is_known(self, waiting: _Waiting) -> bool:
+    def _is_known(self, waiting: Waiting) -> bool:
         """Say whether a task was not dropped."""
         holding = self._leases.get(waiting.lease_id)
         return holding is not None and holding.waiting.get(waiting.task.ref) is waiting
 
-    def _clear_head(self, lane: _Lane, now: float) -> None:
+    def _clear_head(self, lane: Lane, now: float) -> None:
         """Remove dropped and overdue tasks from the front of a lane."""
         while lane.waiting:
             head = lane.waiting[0]
@@ -368,7 +320,7 @@ class Lanes:
                 self._retire(head)
                 self._overdue.append(TaskKey(head.lease_id, head.task.ref))
 
-    def _retire(self, waiting: _Waiting) -> None:
+    def _retire(self, waiting: Waiting) -> None:
         """Remove a task from its lease; forget a lease without waiting tasks."""
         holding = self._leases[waiting.lease_id]
         del holding.waiting[waiting.task.ref]
@@ -376,24 +328,16 @@ class Lanes:
             del self._leases[waiting.lease_id]
         self._uncount(waiting)
 
-    def _uncount(self, waiting: _Waiting) -> None:
+    def _uncount(self, waiting: Waiting) -> None:
         self._counts[waiting.counted] -= 1
 
-    def _schedule(self, lane: _Lane) -> None:
+    def _schedule(self, lane: Lane) -> None:
         """Put a lane into the heap if it waits only for a time; an empty one waits for its removal."""
-        load = lane.load
-        busy = load.running >= load.slots or ((load.running or load.pages) and not lane.waiting)
-        if lane.unnamed or lane.lacks_room or busy:
+        if not lane.has_entry:
             lane.ticket = 0
             return
-        due_at = _due_at(lane) if lane.waiting else lane.kept_until
+        due_at = lane.next_start_at if lane.waiting else lane.kept_until
         if lane.ticket and lane.due_at == due_at:
             return
         lane.ticket, lane.due_at = next(self._tickets), due_at
-        heapq.heappush(self._quick if load.is_quick else self._slow, (due_at, lane.ticket, lane))
-
-
-def _due_at(lane: _Lane) -> float:
-    """When the first of the waiting tasks may start."""
-    head = lane.waiting[0]
-    return max(head.earliest_at, lane.last_start_at + head.spacing_s)
+        heapq.heappush(self._heaps[lane.load.speed], (due_at, lane.ticket, lane))

@@ -2,8 +2,8 @@
 
 One host alone may have nearly all, and none may hold up another:
 
-- Part of the slots, half of them at most, is kept for hosts that are known to be quick. Exchanges with other hosts, and
-  those that have taken long, have the rest.
+- Part of the slots, half of them at most, is kept for hosts whose last exchange was quick. Exchanges with other hosts,
+  and those that have taken long, have the rest; of that, slow hosts have half while hosts wait that are new here.
 - A host begins no fetch while it has more pages, or bytes, waiting for a parse thread than there is room left. So room
   is left for the next host, however many pages of how many hosts cannot be parsed in time.
 
@@ -13,12 +13,12 @@ How large a page will be is not known before it is fetched: it counts as what th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 from crawlfleet.shared.messages import TaskKey
 
-# An exchange that takes less is quick; a host is known to be quick after so many in a row.
+# An exchange that takes less is quick.
 QUICK_S = 1.0
-QUICK_AFTER = 3
 # What a page of an unknown host counts as; so much is small. The last quarter of the room is for small pages.
 SMALL_BYTES = 64 * 1024
 # What any page takes in addition to its body.
@@ -36,6 +36,14 @@ class Limits:
     bytes_between: int
 
 
+class Speed(IntEnum):
+    """Whether the last exchange with a host was quick, or slow; or none is remembered."""
+
+    QUICK = 0
+    NEW = 1
+    SLOW = 2
+
+
 @dataclass(slots=True, eq=False)
 class Load:
     """What one host has here: fetches, and fetched pages that wait; what its exchanges and its pages were like."""
@@ -46,11 +54,14 @@ class Load:
     bytes_waiting: int = 0
     typical_bytes: int = SMALL_BYTES
     quick_exchanges: int = 0
+    is_slow: bool = False
 
     @property
-    def is_quick(self) -> bool:
-        """Whether the host is known to be quick."""
-        return self.quick_exchanges >= QUICK_AFTER
+    def speed(self) -> Speed:
+        """Whether the last exchange was quick."""
+        if self.quick_exchanges:
+            return Speed.QUICK
+        return Speed.SLOW if self.is_slow else Speed.NEW
 
     @property
     def bytes(self) -> int:
@@ -65,23 +76,28 @@ class Shares:
         self.limits: Limits | None = None
         self._pages = 0
         self._bytes = 0
-        self._slow_running = 0
+        # Exchanges with hosts that are not quick, and of them those with slow hosts; both with what has taken long.
+        self._others_running = 0
+        self._slow_running: set[TaskKey] = set()
         self._quick_slots = 0
         # Exchanges with quick hosts that have not taken long yet, by their start.
         self._young: dict[TaskKey, float] = {}
 
-    def allow_slow(self, now: float) -> bool:
-        """Say whether another exchange with a host that is not known to be quick may begin."""
+    def held(self, now: float, new_ones_wait: bool) -> tuple[Speed, ...]:
+        """Return of which speeds no host may begin another exchange now."""
         if self.limits is None:
-            return True
+            return ()
         while self._young:
             key, started_at = next(iter(self._young.items()))
             if started_at + QUICK_S > now:
                 break
             del self._young[key]
-            self._slow_running += 1
-        kept = min(self.limits.slots // 2, self._quick_slots)
-        return self._slow_running < self.limits.slots - kept
+            self._others_running += 1
+            self._slow_running.add(key)
+        rest = self.limits.slots - min(self.limits.slots // 2, self._quick_slots)
+        if self._others_running >= rest:
+            return Speed.NEW, Speed.SLOW
+        return (Speed.SLOW,) if new_ones_wait and len(self._slow_running) >= max(1, rest // 2) else ()
 
     def has_room(self, load: Load) -> bool:
         """Say whether a host may begin one more fetch."""
@@ -106,19 +122,23 @@ class Shares:
         """Record that a fetch begins."""
         load.running += 1
         self._bytes += load.typical_bytes
-        if load.is_quick:
+        if load.speed is Speed.QUICK:
             self._young[key] = now
-        else:
-            self._slow_running += 1
+            return
+        self._others_running += 1
+        if load.speed is Speed.SLOW:
+            self._slow_running.add(key)
 
     def end(self, key: TaskKey, load: Load, took_s: float | None) -> None:
         """Record that a fetch ended; `took_s` is None if that says nothing about the host."""
         load.running -= 1
         self._bytes -= load.typical_bytes
         if self._young.pop(key, None) is None:
-            self._slow_running -= 1
+            self._others_running -= 1
+            self._slow_running.discard(key)
         if took_s is not None:
-            self._regard(load, load.quick_exchanges + 1 if took_s < QUICK_S else 0)
+            load.is_slow = took_s >= QUICK_S
+            self._regard(load, 0 if load.is_slow else load.quick_exchanges + 1)
 
     def land(self, load: Load, size: int) -> None:
         """Record that a fetched page waits for a parse thread."""
@@ -138,7 +158,7 @@ class Shares:
 
     def set_slots(self, load: Load, slots: int) -> None:
         """Set how many fetches a host may run at once."""
-        if load.is_quick:
+        if load.speed is Speed.QUICK:
             self._quick_slots += slots - load.slots
         load.slots = slots
 
@@ -147,6 +167,5 @@ class Shares:
         self._regard(load, 0)
 
     def _regard(self, load: Load, quick_exchanges: int) -> None:
-        was_quick = load.is_quick
+        self._quick_slots += load.slots * (bool(quick_exchanges) - bool(load.quick_exchanges))
         load.quick_exchanges = quick_exchanges
-        self._quick_slots += load.slots * (load.is_quick - was_quick)

@@ -97,9 +97,10 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
 
     `ahead_s` is how far in advance starts on a delayed host are granted. `tasks_per_lease` bounds a lease.
     `tasks_per_slot` bounds what a session has open on a host; more are allowed if more are planned ahead there, or, on
-    a host without a delay, as many as it answers within `busy_s`, up to `most_per_slot`. A robots.txt is kept for
-    `robots_fresh_s`, or less if its answer says so, but at least for `robots_fresh_least_s`. An unavailable one is
-    requested again after `robots_pause_s`, doubling up to `robots_pause_max_s`.
+    a host without a delay, as many as it answers within `busy_s`, up to `most_per_slot`, and no more than one if it
+    takes `slow_s`. A robots.txt is kept for `robots_fresh_s`, or less if its answer says so, but at least for
+    `robots_fresh_least_s`. An unavailable one is requested again after `robots_pause_s`, doubling up to
+    `robots_pause_max_s`.
 
     A report with more than `links_at_once` links is settled without them, and so are all reports between two commits
     beyond `links_per_turn` links; these links are admitted later, `links_per_portion` a commit, or `links_aside` if
@@ -121,6 +122,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     tasks_per_slot: int = 4
     most_per_slot: int = 16
     busy_s: float = 0.2
+    slow_s: float = 1.0
     suspect_losses: int = 2
     poison_deaths: int = 3
     links_at_once: int = 300

@@ -69,6 +69,9 @@ def open_at_once(host: HostRow, slots: int, policy: Policy) -> int:
         return max(least, int(_ahead_s(policy) / host.delay_s) + 1)
     if host.latency_s <= 0:
         return least
+    if host.latency_s >= policy.tuning.slow_s:
+        # The next grant comes long before an answer does; what waits for it takes the place of other hosts' tasks.
+        return slots
     # A fast host answers them soon, and each grant costs an exchange.
     return min(slots * policy.tuning.most_per_slot, max(least, int(slots * policy.tuning.busy_s / host.latency_s)))
 

@@ -87,10 +87,12 @@ def test_a_slow_host_does_not_pile_up_tasks_at_its_worker() -> None:
 
 @pytest.mark.parametrize(
     ("latency_s", "most"),
-    [(0.0, 8), (0.001, 32), (0.02, 20), (0.2, 8), (5.0, 8)],
-    ids=["unknown", "very fast", "fast", "middling", "slow"],
+    [(0.0, 8), (0.001, 32), (0.02, 20), (0.2, 8), (0.9, 8), (5.0, 2)],
+    ids=["unknown", "very fast", "fast", "middling", "hardly slow", "slow"],
 )
-def test_of_a_fast_host_a_session_may_hold_what_it_works_on_for_a_moment(latency_s: float, most: int) -> None:
+def test_of_a_fast_host_a_session_may_hold_what_it_works_on_for_a_moment_and_of_a_slow_one_what_it_starts(
+    latency_s: float, most: int
+) -> None:
     policy = policy_with(POLICY, tasks_per_slot=4, most_per_slot=16, busy_s=0.2)
     host = HostRow(key="a.test", delay_s=0.0, latency_s=latency_s)
     assert politeness.open_at_once(host, 2, policy) == most

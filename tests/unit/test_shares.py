@@ -8,8 +8,8 @@ import pytest
 
 from crawlfleet.shared.messages import Kind, Lease, Task
 from crawlfleet.worker.fetch.port import Name
-from crawlfleet.worker.lanes import QUICK_KEPT_S, Attempt, Lanes
-from crawlfleet.worker.shares import PAGE_BYTES, QUICK_AFTER, SMALL_BYTES, Limits
+from crawlfleet.worker.lanes import QUICK_KEPT_AFTER, QUICK_KEPT_S, Attempt, Lanes
+from crawlfleet.worker.shares import PAGE_BYTES, SMALL_BYTES, Limits
 
 FAR = 1e9
 MB = 1024 * 1024
@@ -40,8 +40,8 @@ def hosts(attempts: list[Attempt]) -> list[str]:
 
 
 def make_quick(lanes: Lanes, host: str, now: float, slots: int = 100) -> None:
-    add(lanes, host, QUICK_AFTER, slots, at=now)
-    for _ in range(QUICK_AFTER):
+    add(lanes, host, QUICK_KEPT_AFTER, slots, at=now)
+    for _ in range(QUICK_KEPT_AFTER):
         (attempt,) = pop(lanes, now, most=1)
         lanes.done(attempt, now + 0.1)
 
@@ -64,6 +64,36 @@ def test_tasks_that_must_leave_slots_to_others_are_deferred_and_not_behind() -> 
     pop(lanes, 0.2, most=4)
     assert (lanes.waiting, lanes.deferred) == (8, 8)
     assert lanes.behind_s(60.0) == 0.0
+
+
+def make_slow(lanes: Lanes, host: str, now: float) -> None:
+    add(lanes, host, 1, at=now)
+    (attempt,) = pop(lanes, now, most=1)
+    lanes.done(attempt, now + 5.0)
+
+
+def test_slow_hosts_leave_half_of_what_they_may_have_to_hosts_that_are_new_and_all_if_none_is() -> None:
+    lanes = lanes_with(slots=16)
+    for number in range(40):
+        make_slow(lanes, f"slow{number}", 0.0)
+    for number in range(40):
+        add(lanes, f"slow{number}", 1, at=6.0)
+    for number in range(4):
+        add(lanes, f"new{number}", 1, slots=1, at=7.0)
+    started = hosts(pop(lanes, 8.0, most=16))
+    # The new ones came last.
+    assert started[8:12] == ["new0", "new1", "new2", "new3"]
+    assert len(started) == 16
+
+
+def test_a_host_that_was_quick_once_keeps_nothing_when_its_tasks_are_done() -> None:
+    lanes = lanes_with(slots=16)
+    add(lanes, "once", 1)
+    (attempt,) = pop(lanes, 0.0)
+    lanes.done(attempt, 0.1)
+    add(lanes, "new", 100)
+    assert len(pop(lanes, 0.2, most=16)) == 16
+    assert lanes.hosts() == 1
 
 
 def test_no_more_is_kept_than_quick_hosts_can_use() -> None:
