@@ -14,7 +14,7 @@ from crawlfleet.shared.exits import exit_code_of
 
 
 class Command(NamedTuple):
-    """A line of the table: the command's name, what it is for, the module that has it, and the arguments of an example."""
+    """A line of the table: the command's name, what it is for, its module, and the arguments of an example."""
 
     name: str
     help: str
