@@ -189,7 +189,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--said", action="store_true", help="show what the crawl printed beside sick hosts")
     args = parser.parse_args()
-    folder = Path(tempfile.gettempdir()) / "crawlfleet-sick"
+    folder = Path(tempfile.mkdtemp(prefix="crawlfleet-sick-"))
     with _site() as port:
         alone = measure(folder, port, WELL, 0, args.seconds, args.workers).honest
         print(f"alone: {alone} pages of the honest host in {args.seconds:g} s\n", flush=True)
