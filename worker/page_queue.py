@@ -24,6 +24,17 @@ class FetchedPage(NamedTuple):
     fetched: Fetched
 
 
+# Says whether the caller may take a page of a host now; the flag says whether pages of other hosts wait, too.
+MayTake = Callable[[str, bool], bool]
+# How long a refused page waits for the next question. Time changes the answer, and nobody tells the queue.
+ASKED_EVERY_S = 0.25
+
+
+def take_any(_host: str, _others_wait: bool) -> bool:
+    """Take a page of any host."""
+    return True
+
+
 class PageQueue:
     """Fetched pages by host. `None` is an end mark: it ends one parse thread once no page waits."""
 
@@ -42,26 +53,33 @@ class PageQueue:
                 self._end_marks += 1
             else:
                 self._hosts.setdefault(page.attempt.host, deque()).append(page)
-            self._changed.notify()
+            # Each of those who wait takes pages of other hosts.
+            self._changed.notify_all()
 
-    def get(self, timeout: float | None = None) -> FetchedPage | None:
-        """Wait for a page of the host whose turn it is, or for an end mark.
+    def get(self, timeout: float | None = None, may_take: MayTake = take_any) -> FetchedPage | None:
+        """Wait for a page of the first host in turn of which one may be taken, or for an end mark.
 
         Raise `queue.Empty` if there is neither within `timeout` seconds.
         """
         give_up_at = None if timeout is None else time.monotonic() + timeout
         with self._changed:
-            while not self._hosts and not self._end_marks:
+            while (host := self._next_host(may_take)) is None and (self._hosts or not self._end_marks):
                 left_s = None if give_up_at is None else give_up_at - time.monotonic()
                 if left_s is not None and left_s <= 0:
                     raise queue.Empty
-                self._changed.wait(left_s)
-            if not self._hosts:
+                asked_s = ASKED_EVERY_S if self._hosts else None
+                self._changed.wait(min((each for each in (left_s, asked_s) if each is not None), default=None))
+            if host is None:
                 self._end_marks -= 1
                 return None
-            page = self._take_turn()
+            page = self._take_turn(host)
         self._on_take(page)
         return page
+
+    def has_any(self, may_take: MayTake) -> bool:
+        """Say whether a page waits that may be taken."""
+        with self._changed:
+            return self._next_host(may_take) is not None
 
     def qsize(self) -> int:
         """Return how many pages wait."""
@@ -78,8 +96,11 @@ class PageQueue:
             pages = self._hosts.get(host, ())
             return len(pages), sum(len(page.fetched.body) for page in pages)
 
-    def _take_turn(self) -> FetchedPage:
-        host = next(iter(self._hosts))
+    def _next_host(self, may_take: MayTake) -> str | None:
+        others_wait = len(self._hosts) > 1
+        return next((host for host in self._hosts if may_take(host, others_wait)), None)
+
+    def _take_turn(self, host: str) -> FetchedPage:
         pages = self._hosts.pop(host)
         page = pages.popleft()
         if pages:

@@ -3,7 +3,8 @@
     agenda ──► fetching ──► queue, hosts in turn ──► parse threads ──► outbox
 
 One parse thread parses nearly all pages: two would mostly wait for each other (measured: see the decision on processes
-and threads). The others work only while all before them are held up by a large page or a hook that waits.
+and threads). The others work only while all before them are held up by a large page or a hook that waits. Which pages
+they may take is decided in `worker.readers`.
 
 Back-pressure: nothing more of a host is fetched while it has more pages or bytes in the queue than there is room left
 (`worker.shares`). A page never ends a thread: an exception is reported as an
@@ -24,6 +25,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from msgspec.structs import replace
@@ -44,9 +46,12 @@ from crawlfleet.worker.talk.outbox import Delivery
 from crawlfleet.worker.talk.session import Session
 from crawlfleet.worker.watch import TICK_S, Watch, WatchOptions
 
-PARSE_THREADS = 4
+PARSE_THREADS = 8
 # A process that is to be replaced leaves behind what still runs when it has got nothing done for so long.
 LEAVE_AFTER_S = 10.0
+LEAVE_SOON_S = 1.0
+# One that drains for good gives pages that are held up more time.
+LAST_S = 30.0
 # A process that uses more than this share of its memory so many times in a row, each time after a page, is replaced.
 NEAR = 0.8
 TIMES_NEAR = 2
@@ -94,7 +99,7 @@ class Pool:
         watch = watch or WatchOptions()
         self._die, self._say = watch.die, watch.say
         self._times_near = 0
-        self._delivered_at = time.monotonic()
+        self._delivered_at = self._draining_since = time.monotonic()
         self._stopped = threading.Event()
         self._watch = Watch(self._readers, current_pages, watch, self._end_page, self._thread_gone)
         self._watching = start_later("watch", 1, self._watch_all, self._orders.abort)
@@ -146,10 +151,10 @@ class Pool:
         while thread and not self._ending.is_set():
             if self._readers.are_held_up(thread):
                 with suppress(queue.Empty):
-                    return self._pages.get(timeout=HELD_UP_S)
+                    return self._pages.get(HELD_UP_S, partial(self._readers.may_take, thread))
             else:
                 self._ending.wait(HELD_UP_S)
-        return self._pages.get()
+        return self._pages.get() if thread else self._pages.get(None, partial(self._readers.may_take, thread))
 
     def _parse(self, page: FetchedPage, reading: Reading) -> Delivery:
         try:
@@ -167,11 +172,20 @@ class Pool:
     def _watch_all(self, _: int) -> None:
         while not self._stopped.wait(TICK_S):
             self._watch.look()
-            if self._orders.replacing and self._gets_nothing_done():
+            if not self._orders.draining:
+                self._draining_since = time.monotonic()
+            elif self._gets_nothing_done():
                 self._orders.leave()
 
     def _gets_nothing_done(self) -> bool:
-        return self._readers.are_all_ended() or time.monotonic() > self._delivered_at + LEAVE_AFTER_S
+        """Say whether nothing was delivered for long, or for a moment while nothing but held up pages is left."""
+        silent_s = time.monotonic() - max(self._delivered_at, self._draining_since)
+        if not self._orders.replacing:
+            return silent_s > LAST_S and not self._agenda.running
+        if silent_s < LEAVE_SOON_S:
+            return self._readers.are_all_ended()
+        is_left = self._agenda.running or self._pages.has_any(partial(self._readers.may_take, 0))
+        return silent_s > LEAVE_AFTER_S or not is_left
 
     def _end_page(self, reading: Reading, reason: Reason, detail: str) -> None:
         """Report a page that has reached a limit, and let this process be replaced: its thread cannot be stopped."""
@@ -186,6 +200,7 @@ class Pool:
             reason=reason,
             detail=detail,
         )
+        self._readers.give_up(attempt.host)
         self._orders.replace()
         self._deliver(fit(attempt, report, self._max_report_bytes))
 

@@ -1,4 +1,10 @@
-"""What each parse thread is reading, and since when: for the threads themselves, the watch, and the node."""
+"""What each parse thread is reading, and since when; and which thread may read pages of which host.
+
+The first half of the threads read pages of any host, but none of one that has a page held up in another thread while
+other hosts have pages, or had some lately. The second half is for hosts that have no page in any thread, and whose
+pages take little CPU time. So one host alone may have half of all threads, hosts whose pages are costly have half
+together, and any other host finds a thread.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +24,12 @@ from crawlfleet.worker.process.current_pages import PageRecord, WorkerPages
 HELD_UP_S = 0.25
 # A page that has been read for so long is named; again after twice that time, four times, ...
 NAMED_AFTER_S = 30.0
+# A host that had a page in the last seconds may soon have another.
+LATELY_S = 10.0
+# The pages of a host are costly if they took more CPU time on the average, of which each page is so much.
+COSTLY_S = 0.5
+NEWEST_SHARE = 0.25
+MOST_COSTLY_HOSTS = 1_000
 
 
 @dataclass(slots=True, eq=False)
@@ -35,8 +47,8 @@ class Reading:
     began_at: float
     cpu_before_s: float
     waited_before_s: float
+    name_after_s: float
     is_claimed: bool = False
-    name_after_s: float = NAMED_AFTER_S
 
     def cpu_s(self) -> float:
         """Return the CPU time that the page has taken until now."""
@@ -45,6 +57,26 @@ class Reading:
     def waited_s(self) -> float:
         """Return how long its hook has waited for objects of the fleet until now."""
         return WAITS.seconds(self.thread_ident) - self.waited_before_s
+
+
+class Costs:
+    """The CPU time that pages of hosts took lately: of those hosts only of which it is not small."""
+
+    def __init__(self) -> None:
+        self._average_s: dict[str, float] = {}
+
+    def note(self, host: str, cpu_s: float) -> None:
+        """Note what a page took."""
+        before_s = self._average_s.pop(host, 0.0)
+        average_s = before_s + NEWEST_SHARE * (cpu_s - before_s)
+        if average_s > COSTLY_S / 10:
+            self._average_s[host] = average_s
+            if len(self._average_s) > MOST_COSTLY_HOSTS:
+                del self._average_s[next(iter(self._average_s))]
+
+    def is_costly(self, host: str) -> bool:
+        """Say whether the pages of a host took much."""
+        return self._average_s.get(host, 0.0) > COSTLY_S
 
 
 class Readers:
@@ -56,6 +88,10 @@ class Readers:
         self._lock = threading.Lock()
         self._clocks: dict[int, ThreadClock] = {}
         self._readings: list[Reading | None] = [None] * threads
+        # The last page that was begun, and the last one of another host: their hosts, and when that was.
+        self._last: tuple[tuple[str, float], tuple[str, float]] = (("", -math.inf), ("", -math.inf))
+        self._costs = Costs()
+        self._ended_hosts: set[str] = set()
         # Since when each thread has been at its page; infinity for one without a page.
         self._began_at = [math.inf] * threads
 
@@ -76,7 +112,11 @@ class Readers:
             began_at=now,
             cpu_before_s=clock.seconds(),
             waited_before_s=WAITS.seconds(ident),
+            name_after_s=NAMED_AFTER_S,
         )
+        with self._lock:
+            last, other = self._last
+            self._last = ((attempt.host, now), other if last[0] == attempt.host else last)
         self._pages.begin(thread, _record(reading))
         self._readings[thread] = reading
         self._began_at[thread] = now
@@ -84,6 +124,9 @@ class Readers:
 
     def end(self, reading: Reading) -> bool:
         """Record that a thread has read its page; False if the page was ended meanwhile, and the thread with it."""
+        cpu_s = reading.cpu_s()
+        with self._lock:
+            self._costs.note(reading.attempt.host, cpu_s)
         if not self.claim(reading):
             return False
         self._began_at[reading.thread] = math.inf
@@ -96,6 +139,26 @@ class Readers:
         with self._lock:
             was_claimed, reading.is_claimed = reading.is_claimed, True
         return not was_claimed
+
+    def may_take(self, thread: int, host: str, others_wait: bool) -> bool:
+        """Say whether a thread may read a page of a host; `others_wait`: pages of other hosts wait, too."""
+        if host in self._ended_hosts:
+            return False  # this process is about to be replaced, and cannot afford another such page
+        mine = [reading for reading in self._readings if reading is not None and reading.attempt.host == host]
+        if 2 * thread >= len(self._readings):
+            return not mine and not self._costs.is_costly(host)
+        held_up_since = self._clock() - HELD_UP_S
+        if all(reading.began_at > held_up_since for reading in mine):
+            return True
+        return not others_wait and not self._had_others(host)
+
+    def _had_others(self, host: str) -> bool:
+        lately = self._clock() - LATELY_S
+        return any(each != host and at > lately for each, at in self._last)
+
+    def give_up(self, host: str) -> None:
+        """Read no more pages of a host of which one was ended."""
+        self._ended_hosts.add(host)
 
     def current(self) -> list[Reading]:
         """Return the pages that are being read, without those that were ended."""

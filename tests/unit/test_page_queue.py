@@ -10,7 +10,7 @@ import pytest
 from crawlfleet.shared.messages import Kind, Task
 from crawlfleet.worker.fetch.port import Fetched
 from crawlfleet.worker.lanes import Attempt
-from crawlfleet.worker.page_queue import FetchedPage, PageQueue
+from crawlfleet.worker.page_queue import FetchedPage, MayTake, PageQueue, take_any
 
 PATIENCE_S = 10.0
 
@@ -21,8 +21,8 @@ def page(host: str, name: str, body: bytes = b"") -> FetchedPage:
     return FetchedPage(attempt, Fetched(url=task.url, status=200, body=body))
 
 
-def take(pages: PageQueue) -> str:
-    taken = pages.get(timeout=PATIENCE_S)
+def take(pages: PageQueue, timeout_s: float | None = PATIENCE_S, may_take: MayTake = take_any) -> str:
+    taken = pages.get(timeout_s, may_take)
     return taken.attempt.task.ref.decode() if taken is not None else "end"
 
 
@@ -88,3 +88,39 @@ def test_it_tells_what_waits_and_who_takes_it() -> None:
     take(pages)
     assert take(pages) == "end"
     assert (pages.qsize(), pages.empty(), seen) == (0, True, [first, second])
+
+
+def test_a_thread_takes_the_first_page_in_turn_that_it_may_take() -> None:
+    pages = PageQueue()
+    for host, name in (("a", "a1"), ("b", "b1"), ("c", "c1"), ("b", "b2")):
+        pages.put(page(host, name))
+    asked: list[tuple[str, bool]] = []
+
+    def may_take(host: str, others_wait: bool) -> bool:
+        asked.append((host, others_wait))
+        return host == "b"
+
+    assert pages.has_any(may_take)
+    assert take(pages, 0.0, may_take) == "b1"
+    assert take(pages, 0.0, may_take) == "b2"
+    assert asked[:2] == [("a", True), ("b", True)]
+    assert not pages.has_any(may_take)
+    with pytest.raises(queue.Empty):
+        take(pages, 0.01, may_take)
+    assert [take(pages), take(pages)] == ["a1", "c1"]
+
+
+def test_an_end_mark_waits_for_pages_that_nobody_may_take_yet() -> None:
+    pages = PageQueue()
+    pages.put(page("a", "a1"))
+    pages.put(None)
+    may = threading.Event()
+    taken: queue.SimpleQueue[str] = queue.SimpleQueue()
+    thread = threading.Thread(target=lambda: taken.put(take(pages, None, lambda _host, _others: may.is_set())))
+    thread.start()
+    with pytest.raises(queue.Empty):
+        taken.get(timeout=0.1)
+    may.set()
+    assert taken.get(timeout=PATIENCE_S) == "a1"
+    thread.join()
+    assert take(pages) == "end"

@@ -16,7 +16,7 @@ from crawlfleet.worker.extract.extractor import Extracted
 from crawlfleet.worker.extract.sitemap import Sitemap
 from crawlfleet.worker.fetch.port import Fetched, FetchEngine
 from crawlfleet.worker.pipeline import Pipeline
-from crawlfleet.worker.pool import Pool, PoolSize
+from crawlfleet.worker.pool import PARSE_THREADS, Pool, PoolSize
 from crawlfleet.worker.process.current_pages import CurrentPages
 from crawlfleet.worker.talk.outbox import Delivery
 from crawlfleet.worker.talk.session import Session
@@ -46,12 +46,15 @@ class GivenExtractor:
     """Extracts nothing, and only once the gate is open."""
 
     gate: threading.Event = field(default_factory=threading.Event)
+    cured: threading.Event = field(default_factory=threading.Event)
     found: Callable[[], object] = lambda: None
     seen: list[object] = field(default_factory=list)
 
     def extract(self, fetched: Fetched) -> Extracted:
         assert self.gate.wait(PATIENCE_S)
         self.seen.append(self.found())
+        if fetched.url.startswith("http://sick"):
+            assert self.cured.wait(PATIENCE_S)
         if fetched.url.endswith("/parse-bug"):
             raise RecursionError("a bug in the extractor")
         return Extracted()
@@ -81,9 +84,9 @@ class Bench:
             current_pages=self.current_pages.of(0),
         )
 
-    def add(self, *names: str) -> None:
-        tasks = tuple(Task(ref=name.encode(), kind=Kind.PAGE, url=f"http://a/{name}", depth=5) for name in names)
-        self.agenda.add(Lease(id=1, host="a", tasks=tasks, slots=100), 0.0, float("inf"))
+    def add(self, *names: str, host: str = "a", lease: int = 1) -> None:
+        tasks = tuple(Task(ref=name.encode(), kind=Kind.PAGE, url=f"http://{host}/{name}", depth=5) for name in names)
+        self.agenda.add(Lease(id=lease, host=host, tasks=tasks, slots=100), 0.0, float("inf"))
 
     def deliveries(self, number: int) -> list[Delivery]:
         """Wait for so many deliveries."""
@@ -127,6 +130,21 @@ def test_one_thread_parses_and_the_others_only_when_it_is_held_up() -> None:
     assert bench.extractor.seen[50:] == ["stand-in"] * 50
     held_up.set()
     assert [delivery.report.ref for delivery in bench.deliveries(1)] == [b"slow"]
+    assert bench.pool.stop(PATIENCE_S)
+
+
+def test_hosts_whose_pages_are_all_held_up_hold_up_no_other_host() -> None:
+    bench = Bench(fetch_threads=16, parse_threads=PARSE_THREADS)
+    bench.extractor.gate.set()
+    bench.pool.start()
+    for number in range(1, 3):
+        bench.add(*(f"{number}-{name}" for name in range(4)), host=f"sick-{number}", lease=number)
+    while len(bench.extractor.seen) < 2:
+        bench.outbox.wait(0.01)
+    bench.add(*(f"page-{number}" for number in range(50)), host="honest", lease=3)
+    assert len(bench.deliveries(50)) == 50
+    bench.extractor.cured.set()
+    assert len(bench.deliveries(8)) == 8
     assert bench.pool.stop(PATIENCE_S)
 
 

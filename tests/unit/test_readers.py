@@ -1,0 +1,105 @@
+"""Which parse thread may read a page of which host."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import pytest
+
+from crawlfleet.shared.messages import Kind, Task
+from crawlfleet.worker.lanes import Attempt
+from crawlfleet.worker.process.cpu_time import ThreadClock
+from crawlfleet.worker.process.current_pages import CurrentPages, outline_of
+from crawlfleet.worker.readers import COSTLY_S, LATELY_S, MOST_COSTLY_HOSTS, Costs, Readers, Reading
+
+THREADS = 8
+
+
+class Room:
+    """The threads of a worker at a given time; this test is all of them."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        pages = CurrentPages(multiprocessing.get_context("spawn"), workers=1, threads=THREADS).of(0)
+        self.readers = Readers(THREADS, pages, lambda: self.now)
+        for thread in range(THREADS):
+            self.readers.enter(thread)
+
+    def begin(self, thread: int, host: str) -> Reading:
+        task = Task(ref=b"1", kind=Kind.PAGE, url=f"http://{host}/", depth=0)
+        attempt = Attempt(lease_id=1, host=host, task=task, started_at=0.0)
+        return self.readers.begin(thread, attempt, outline_of(attempt.key))
+
+    def hold_up(self, thread: int, host: str) -> Reading:
+        """Let a thread be held up by a page."""
+        reading = self.begin(thread, host)
+        self.now += 1.0
+        return reading
+
+    def may(self, host: str, *, others_wait: bool = False) -> list[int]:
+        """Return the threads that may read a page of a host."""
+        return [thread for thread in range(THREADS) if self.readers.may_take(thread, host, others_wait)]
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> Room:
+    monkeypatch.setattr(ThreadClock, "seconds", lambda _: 0.0)
+    return Room()
+
+
+def test_a_host_alone_has_the_first_half_of_the_threads(room: Room) -> None:
+    for thread in range(THREADS // 2):
+        room.hold_up(thread, "sick")
+    assert room.may("sick") == [0, 1, 2, 3]
+    assert room.may("honest") == list(range(THREADS))
+
+
+def test_a_host_with_a_page_held_up_gets_no_second_thread_while_others_wait(room: Room) -> None:
+    room.begin(0, "sick")
+    assert room.may("sick", others_wait=True) == [0, 1, 2, 3]
+    room.now += 1.0
+    assert room.may("sick", others_wait=True) == []
+    assert room.may("honest", others_wait=True) == list(range(THREADS))
+
+
+def test_a_host_that_had_a_page_lately_may_soon_have_another(room: Room) -> None:
+    room.readers.end(room.begin(1, "honest"))
+    room.hold_up(0, "sick")
+    assert room.may("sick") == []
+    room.now += LATELY_S
+    assert room.may("sick") == [0, 1, 2, 3]
+    room.readers.end(room.begin(1, "honest"))
+    room.hold_up(2, "honest")
+    assert room.may("sick") == []
+
+
+def test_hosts_whose_pages_are_costly_have_half_of_the_threads(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = room.begin(0, "sick")
+    monkeypatch.setattr(ThreadClock, "seconds", lambda _: 10.0)
+    assert room.readers.end(reading)
+    assert room.may("sick", others_wait=True) == [0, 1, 2, 3]
+    assert room.may("honest", others_wait=True) == list(range(THREADS))
+
+
+def test_a_host_of_which_a_page_was_ended_gets_no_thread(room: Room) -> None:
+    room.readers.give_up("sick")
+    assert room.may("sick") == []
+    assert room.may("honest") == list(range(THREADS))
+
+
+def test_costs_are_an_average_in_which_new_pages_count_most() -> None:
+    costs = Costs()
+    costs.note("a", 4 * COSTLY_S)
+    assert not costs.is_costly("a")
+    costs.note("a", 4 * COSTLY_S)
+    assert costs.is_costly("a")
+    for _ in range(20):
+        costs.note("a", 0.001)
+    assert not costs.is_costly("a")
+
+
+def test_only_so_many_hosts_are_remembered_as_costly() -> None:
+    costs = Costs()
+    for number in range(MOST_COSTLY_HOSTS + 1):
+        costs.note(f"host-{number}", 30.0)
+    assert [costs.is_costly(f"host-{number}") for number in (0, 1, MOST_COSTLY_HOSTS)] == [False, True, True]
