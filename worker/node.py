@@ -250,7 +250,9 @@ class Node:
             case Said(text=text):
                 # Where the log is on the screen, it says the same.
                 if not self._options.worker.log_to_console:
-                    print(f"crawlfleet: {text}", file=sys.stderr, flush=True)
+                    # On a terminal, over the line of progress, which comes back.
+                    start = "\r\x1b[K" if sys.stderr.isatty() else ""
+                    print(f"{start}crawlfleet: {text}", file=sys.stderr, flush=True)
             case Finished():
                 slot.finished = message
             case Failed():

@@ -52,6 +52,15 @@ def test_a_hook_that_sleeps_for_ever_is_ended_at_the_limit_of_time(tmp_path: Pat
     assert str(line["detail"]).endswith("hook.py:6 took longer than 2s (limits.parse_time)")
 
 
+def test_a_hook_that_hangs_is_named_with_its_page_and_line_while_it_does(tmp_path: Path) -> None:
+    found = crawl(tmp_path, "limits: {parse_time: 3s}", HOOK.format(sick=SLEEP))
+    lines = found.logged("a page takes long")
+    assert len(lines) >= 2
+    assert {line["url"] for line in lines} == {f"{found.base}/sick"}
+    assert all(str(line["detail"]).endswith("hook.py:6") and line["thread"] for line in lines)
+    assert f"crawlfleet: {found.base}/sick has been read for 1s: the hook at {tmp_path}/hook.py:6" in found.printed
+
+
 def test_a_worker_that_a_page_keeps_from_running_python_is_ended_by_its_node(tmp_path: Path) -> None:
     line = ended(crawl(tmp_path, "limits: {cpu: 1s}", HOOK.format(sick=REGEX)), "cpu_limit")
     assert line["detail"] == "reading it took more than 1s of CPU time (limits.cpu)"
