@@ -121,7 +121,7 @@ def take_up(turn: Turn, tasks: Sequence[TaskRow]) -> None:
         if task.state is TaskState.FAILED:
             turn.move(task, TaskEvent.REVIVED, **_AFRESH, detail="", queue=task.gate)
             _let_in(turn, task.url)
-            _revive_robots(turn, parts(task.url).origin)
+            _revive_dropped_robots(turn, parts(task.url).origin)
 
 
 def is_beyond(depth: int, policy: Policy) -> bool:
@@ -141,9 +141,7 @@ def revive(turn: Turn, task: TaskRow) -> None:
     depth = NOT_REACHED if task.reason in TRAPS else task.depth
     turn.move(task, TaskEvent.REVIVED, depth=depth, reason="", detail="", asked=True)
     _let_in(turn, task.url)
-    rules = turn.tasks[robots.task_ref(parts(task.url).origin)]
-    if rules is not None and rules.state is TaskState.DROPPED:  # one that is DONE may have redirected: that goes on
-        _revive_robots(turn, parts(task.url).origin)
+    _revive_dropped_robots(turn, parts(task.url).origin)
 
 
 def reopen_robots(turn: Turn, origin: str) -> TaskRow:
@@ -281,6 +279,12 @@ def _revive_robots(turn: Turn, origin: str) -> None:
     row, task = turn.origins[origin], turn.tasks[robots.task_ref(origin)]
     if row is not None and task is not None and (row.gate is Gate.WAITING or row.rechecking):
         _recheck(turn, task, ())
+
+
+def _revive_dropped_robots(turn: Turn, origin: str) -> None:
+    rules = turn.tasks[robots.task_ref(origin)]
+    if rules is not None and rules.state is TaskState.DROPPED:  # one that is DONE may have redirected: that goes on
+        _revive_robots(turn, origin)
 
 
 def _recheck(turn: Turn, task: TaskRow, hops: tuple[str, ...]) -> TaskRow:

@@ -10,7 +10,16 @@ from crawlfleet.coordinator.core import admission, traps
 from crawlfleet.coordinator.core.changes import Full, TaskEvent
 from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import HostLimits, Priority, TrapLimits, Unit
-from crawlfleet.coordinator.core.rows import ALONE_QUEUE, FullHosts, Gate, HostRow, LedgerRow, TaskRow, TrapRow
+from crawlfleet.coordinator.core.rows import (
+    ALONE_QUEUE,
+    FullHosts,
+    Gate,
+    HostRow,
+    LedgerRow,
+    TaskRow,
+    TaskState,
+    TrapRow,
+)
 from crawlfleet.shared.messages import Kind, Outcome, ScopeSpec
 from tests.unit.rule_turns import (
     DONE,
@@ -469,3 +478,15 @@ def test_pages_that_failed_because_a_machine_lacked_something_start_over(turns: 
         moved(TaskEvent.REVIVED, task, state=PENDING, queue=ORIGIN, **afresh, **empty),
         put(host(), ready_at=0.0),
     ]
+
+
+@pytest.mark.parametrize("state", [DONE, DROPPED], ids=["redirected", "dropped"])
+def test_a_page_that_is_taken_up_again_asks_for_no_robots_txt_that_is_on_its_way(
+    turns: Turns, state: TaskState
+) -> None:
+    task, rules = page("1", state=FAILED, reason="hook_disk"), robots(order=2, state=state)
+    turn = turns(task, rules, origin(gate=Gate.WAITING), host(ready_at=0.0))
+    admission.take_up(turn, [task])
+    afresh = [moved(TaskEvent.REVIVED, task, state=PENDING, reason="")]
+    again = [moved(TaskEvent.RECHECKED, rules, state=PENDING)] if state is DROPPED else []
+    assert turn.batch() == afresh + again
