@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -17,9 +19,10 @@ from crawlfleet.worker.extract.sitemap import Sitemap
 from crawlfleet.worker.fetch.port import Fetched, FetchEngine
 from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.pool import PARSE_THREADS, Pool, PoolSize
-from crawlfleet.worker.process.current_pages import CurrentPages
+from crawlfleet.worker.process.current_pages import CurrentPages, PageLimits
 from crawlfleet.worker.talk.outbox import Delivery
 from crawlfleet.worker.talk.session import Session
+from crawlfleet.worker.watch import WatchOptions
 
 PATIENCE_S = 10.0
 
@@ -69,7 +72,11 @@ def _dial_nobody() -> NoReturn:
 
 class Bench:
     def __init__(
-        self, fetch_threads: int = 2, open_fetcher: Callable[[], Any] | None = None, parse_threads: int = 1
+        self,
+        fetch_threads: int = 2,
+        open_fetcher: Callable[[], Any] | None = None,
+        parse_threads: int = 1,
+        watch: WatchOptions | None = None,
     ) -> None:
         self.session = Session(_dial_nobody, Hello(session="s"))
         self.agenda, self.outbox = self.session.agenda, self.session.outbox
@@ -82,6 +89,7 @@ class Bench:
             pipeline=Pipeline(extractor=self.extractor, max_report_bytes=10_000),
             size=PoolSize(fetches=fetch_threads, parse_threads=parse_threads, pages_between=1),
             current_pages=self.current_pages.of(0),
+            watch=watch,
         )
 
     def add(self, *names: str, host: str = "a", lease: int = 1) -> None:
@@ -146,6 +154,65 @@ def test_hosts_whose_pages_are_all_held_up_hold_up_no_other_host() -> None:
     bench.extractor.cured.set()
     assert len(bench.deliveries(8)) == 8
     assert bench.pool.stop(PATIENCE_S)
+
+
+def test_a_report_says_what_reading_its_page_took_of_cpu_time() -> None:
+    bench = Bench(fetch_threads=1)
+    bench.extractor.found = lambda: sum(range(2_000_000))
+    bench.extractor.gate.set()
+    bench.pool.start()
+    before = time.process_time()
+    bench.add("page")
+    (delivery,) = bench.deliveries(1)
+    assert 0.001 < delivery.report.cpu_s <= time.process_time() - before
+    assert bench.pool.stop(PATIENCE_S)
+
+
+def test_a_page_for_which_there_is_too_little_memory_ends_its_worker_under_its_name() -> None:
+    died: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+    said: list[str] = []
+
+    def die() -> None:
+        (record,) = bench.current_pages.of(0).read_all()
+        died.put((record.reason, record.detail))
+
+    def lack() -> None:
+        raise MemoryError("the hook raised MemoryError at hook.py:3")
+
+    bench = Bench(fetch_threads=1, watch=WatchOptions(die=die, say=said.append))
+    bench.extractor.found = lack
+    bench.extractor.gate.set()
+    bench.pool.start()
+    bench.add("page")
+    assert died.get(timeout=PATIENCE_S) == ("out_of_memory", "the hook raised MemoryError at hook.py:3")
+    assert said[0].endswith("it was reading http://a/page")
+    assert bench.pool.stop(PATIENCE_S)
+
+
+def test_a_page_beyond_its_limit_is_reported_and_its_worker_drains_to_be_replaced() -> None:
+    bench = Bench(fetch_threads=2, parse_threads=2, watch=WatchOptions(limits=PageLimits(parse_time_s=0.1)))
+    bench.extractor.gate.set()
+    bench.pool.start()
+    bench.add("page", host="sick")
+    (delivery,) = bench.deliveries(1)
+    assert (delivery.report.outcome, delivery.report.reason) == (Outcome.EXTRACT_ERROR, "parse_time")
+    assert (bench.session.orders.draining, bench.session.orders.replacing) == (True, True)
+    bench.add("page", host="honest", lease=2)
+    assert [each.report.outcome for each in bench.deliveries(1)] == [Outcome.FETCHED]
+    bench.extractor.cured.set()
+    bench.outbox.wait(0.5)
+    assert bench.outbox.take_all() == ()
+
+
+def test_a_worker_that_is_to_be_replaced_leaves_when_all_its_threads_are_lost() -> None:
+    bench = Bench(fetch_threads=2, watch=WatchOptions(limits=PageLimits(parse_time_s=0.1)))
+    bench.extractor.gate.set()
+    bench.pool.start()
+    bench.add("page", "another", host="sick")
+    bench.deliveries(1)
+    while not bench.session.orders.leaving:
+        bench.outbox.wait(0.05)
+    bench.extractor.cured.set()
 
 
 def test_a_stand_in_waits_for_no_page_at_the_end() -> None:
