@@ -34,6 +34,10 @@ Version = Annotated[int, Meta(ge=0, le=2**31)]
 Seconds = Annotated[float, Meta(ge=0, le=MOST_S)]
 #: A moment in seconds since 1970.
 Moment = Annotated[int, Meta(ge=-(10**12), le=10**12)]
+#: How much of something there is, in its own unit.
+Amount = Annotated[float, Meta(ge=0, le=float(MOST))]
+#: A part of a whole.
+Part = Annotated[float, Meta(ge=0, le=1)]
 #: How early a page is fetched.
 Priority = Annotated[int, Meta(ge=-(2**31), le=2**31)]
 

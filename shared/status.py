@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from crawlfleet.shared.messages import Message
-from crawlfleet.shared.ranges import Number, Seconds
+from crawlfleet.shared.ranges import Amount, Number, Part, Seconds
+
+
+class CostlyHost(Message, frozen=True, kw_only=True):
+    """A host that took an outstanding part of the crawl: of `pages`, `size_bytes`, `links`, `cpu_s` (CPU time to read
+    pages), or `lookup_s` (time to look names up), how much, and which part of all."""
+
+    host: str
+    kind: str
+    amount: Amount
+    part: Part
 
 
 class Numbers(Message, frozen=True, kw_only=True):
@@ -15,6 +25,7 @@ class Numbers(Message, frozen=True, kw_only=True):
     without a fetched page because that time ran out. `robots_waiting_for` and `robots_given_up_on` name some of them.
     `full_hosts` is how many hosts have as many known URLs as `limits.known_per_host` allows, `full_hosts_named` are
     some of them, and `links_not_admitted` is how many links to further URLs of theirs were found.
+    `costly_hosts` are hosts that took an outstanding part of the crawl, if any did.
     `rows_rejected` counts the rows that sinks could not write.
     """
 
@@ -34,6 +45,7 @@ class Numbers(Message, frozen=True, kw_only=True):
     full_hosts: Number = 0
     full_hosts_named: tuple[str, ...] = ()
     links_not_admitted: Number = 0
+    costly_hosts: tuple[CostlyHost, ...] = ()
     retries: Number = 0
     retried: dict[str, Number] = {}
     leases_lost: Number = 0

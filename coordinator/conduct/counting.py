@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from crawlfleet.coordinator.core import costs
 from crawlfleet.coordinator.core.rows import TaskState
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.shared.messages import Outcome
-from crawlfleet.shared.status import Numbers
+from crawlfleet.shared.status import CostlyHost, Numbers
 
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
 
@@ -37,6 +38,7 @@ def count(store: Store, *, job: str, elapsed_s: float, robots_wait_s: float, row
         full_hosts=ledger.full.hosts,
         full_hosts_named=ledger.full.named,
         links_not_admitted=ledger.full.links,
+        costly_hosts=tuple(_as_message(each) for each in costs.outstanding(ledger)),
         retries=ledger.retries,
         retried=ledger.retried,
         leases_lost=ledger.leases_lost,
@@ -47,6 +49,10 @@ def count(store: Store, *, job: str, elapsed_s: float, robots_wait_s: float, row
         robots_given_up=ledger.robots_waits.given_up,
         robots_given_up_on=_named(ledger.robots_waits.given_up_on),
     )
+
+
+def _as_message(found: costs.Outstanding) -> CostlyHost:
+    return CostlyHost(host=found.host, kind=found.kind, amount=found.amount, part=found.part)
 
 
 def _named(origins: tuple[tuple[str, str], ...]) -> tuple[str, ...]:

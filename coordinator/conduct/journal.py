@@ -63,6 +63,8 @@ class Journal:
             self._log.warning(
                 "a host floods the crawl with links",
                 host=flood.host,
+                links=flood.links,
+                pages=flood.pages,
                 links_waiting=flood.links_waiting,
                 url=flood.url,
                 until="they are admitted, its other pages wait; other hosts go on",

@@ -19,11 +19,12 @@ from typing import Any
 
 from crawlfleet.coordinator.core import budget, politeness, robots, traps
 from crawlfleet.coordinator.core.changes import Full, TaskEvent
+from crawlfleet.coordinator.core.figures import FullHosts
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
 from crawlfleet.coordinator.core.latest_scope import scope_of
 from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Policy, Priority, TrapLimits
-from crawlfleet.coordinator.core.rows import FINAL, NOT_REACHED, FullHosts, Gate, OriginRow, TaskRow, TaskState, succeed
+from crawlfleet.coordinator.core.rows import FINAL, NOT_REACHED, Gate, OriginRow, TaskRow, TaskState, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.coordinator.core.units import join, key_of_name, new_host
 from crawlfleet.shared.messages import Kind, Outcome

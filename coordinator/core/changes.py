@@ -97,11 +97,16 @@ class LedOn(Change, frozen=True, kw_only=True):
 
 
 class Flooded(Change, frozen=True, kw_only=True):
-    """So many links of a host wait that nothing more is granted on it; `url` is the page that had the last of them."""
+    """So many links of a host wait that nothing more is granted on it; `url` is the page that had the last of them.
+
+    `links` were found on `pages` of that page's host so far.
+    """
 
     host: str
     url: str
     links_waiting: int
+    links: int
+    pages: int
 
 
 class Full(Change, frozen=True, kw_only=True):

@@ -79,7 +79,9 @@ def keep(turn: Turn, task: TaskRow, later: leads.Later) -> None:
     after = succeed(host, links_waiting=total(host.links_waiting, later.number))
     turn.put(after)
     if politeness.is_flooding(after, turn.policy) and not politeness.is_flooding(host, turn.policy):
-        turn.note(Flooded(host=host.key, url=task.url, links_waiting=after.links_waiting))
+        found = existing(turn.hosts[task.host]).costs
+        waiting = after.links_waiting
+        turn.note(Flooded(host=host.key, url=task.url, links_waiting=waiting, links=found.links, pages=found.pages))
 
 
 def lead_on(turn: Turn, hosts: Collection[str], most: int) -> None:

@@ -126,6 +126,12 @@ def other_leads(task: TaskRow, report: Report, policy: Policy, limit: int) -> li
     return sitemaps.listed_in(task, report)[:limit] if report.outcome in WITH_OUTLINKS else []
 
 
+def number_of_links(report: Report, later: Later) -> int:
+    """Return how many links a report has, with those that are admitted later."""
+    at_once = 0 if later.is_all else len(report.entries) + len(report.sitemaps)
+    return len(report.outlinks) + len(report.known) // FINGERPRINT_BYTES + at_once + later.number
+
+
 def _number_listed(report: Report, policy: Policy) -> int:
     """Return how many links a sitemap or a robots.txt lists at most."""
     if report.outcome not in WITH_OUTLINKS:

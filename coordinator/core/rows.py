@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from crawlfleet.coordinator.core.figures import Costs, FullHosts, HostCosts
 from crawlfleet.shared.messages import Kind, Outcome, Row
 from crawlfleet.shared.web.urls import origin
 
@@ -269,6 +270,8 @@ class HostRow(StoreRow, frozen=True, kw_only=True):
     #: admitted, because they are as many as the job allows. The row of a host that joined a unit keeps these two.
     known: int = 0
     beyond: int = 0
+    #: What it took of the crawl: see `costs`. The row of a host that joined a unit keeps this, too.
+    costs: Costs = Costs()
 
 
 class OriginRow(StoreRow, frozen=True, kw_only=True):
@@ -311,14 +314,6 @@ class RobotsWaits(msgspec.Struct, frozen=True, array_like=True):
         return msgspec.structs.replace(self, **changed)
 
 
-class FullHosts(msgspec.Struct, frozen=True, array_like=True):
-    """Hosts of which as many URLs are known as the job allows: how many, some of them, how many links were refused."""
-
-    hosts: int = 0
-    named: tuple[str, ...] = ()
-    links: int = 0
-
-
 class TrapRow(StoreRow, frozen=True, kw_only=True):
     """Counts of the URLs admitted of a host (`key` is its name) or domain (a dot and its name): see `traps`."""
 
@@ -354,6 +349,12 @@ class LedgerRow(StoreRow, frozen=True, kw_only=True):
     full: FullHosts = FullHosts()
     #: The reasons of programs' own that have a number in the summary: see `words`.
     words: tuple[str, ...] = ()
+    #: What all hosts took, how many took something, those that took most of some kind, and the least costs of each kind
+    #: among these.
+    costs: Costs = Costs()
+    hosts_with_costs: int = 0
+    costliest: tuple[HostCosts, ...] = ()
+    costly_from: Costs = Costs()
 
     @property
     def key(self) -> int:

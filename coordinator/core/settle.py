@@ -16,6 +16,7 @@ from crawlfleet.coordinator.core import (
     admission,
     asking,
     budget,
+    costs,
     gates,
     judging,
     leading_on,
@@ -128,6 +129,7 @@ def settle(
     if later.is_all:
         listed = leads.other_leads(task, report, policy, policy.max_outlinks)
         later = msgspec.structs.replace(later, listed=listed, number=len(listed))
+    costs.charge(turn, task, report, leads.number_of_links(report, later))
     if later.links or later.known or later.listed:
         leading_on.keep(turn, existing(turn.tasks[task.ref]), later)
     admitted = b"".join([link.ref for link in links if turn.depths[link.ref] is not None])

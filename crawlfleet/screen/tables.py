@@ -28,7 +28,7 @@ def show_summary(summary: Summary, console: Console) -> None:
     console.print(table)
     for sink in summary.sinks:
         console.say(f"items: {sink}")
-    for line in (*summary.notices, *_robots_lines(summary), *_full_lines(summary)):
+    for line in (*summary.notices, *_robots_lines(summary), *_full_lines(summary), *_costly_lines(summary)):
         console.say(line)
     if summary.detail:
         console.say(summary.detail, style="bold red")
@@ -105,6 +105,24 @@ def _full_lines(numbers: Summary | Proof) -> list[str]:
         f"as many URLs are known as limits.known_per_host allows of {hosts(numbers.full_hosts)}: {some}"
         f"{f' and {more:,} more' if more else ''}; {numbers.links_not_admitted:,} links to others were not admitted"
     ]
+
+
+_COSTS = {
+    "pages": ("the fetched pages", "{:,.0f}"),
+    "size_bytes": ("the bytes received", "{:,.0f}"),
+    "links": ("the links", "{:,.0f}"),
+    "cpu_s": ("the CPU time of reading pages", "{:,.1f} s"),
+    "lookup_s": ("the time of looking names up", "{:,.1f} s"),
+}
+
+
+def _costly_lines(summary: Summary) -> list[str]:
+    """Name the hosts that took an outstanding part of the crawl: a line each."""
+    parts: dict[str, list[str]] = {}
+    for each in summary.costly_hosts:
+        what, written = _COSTS[each.kind]
+        parts.setdefault(each.host, []).append(f"{each.part:.0%} of {what} ({written.format(each.amount)})")
+    return [f"{host} took {', '.join(some)}" for host, some in parts.items()]
 
 
 def _lines(summary: Summary) -> list[tuple[str, str]]:

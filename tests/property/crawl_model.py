@@ -15,6 +15,7 @@ import msgspec
 
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.changes import Change, Gone, Put, Recorded, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.figures import Costs
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import (
@@ -253,6 +254,7 @@ def invariants(world: World) -> None:
     _check_gates(mirror)
     _check_links_waiting(mirror)
     _check_known(mirror, world.policy)
+    _check_costs(mirror)
     for host in mirror.hosts.values():
         _check_host(host, mirror, world.policy)
     asked_invariants(world)
@@ -278,6 +280,20 @@ def _check_known(mirror: Mirror, policy: Policy) -> None:
     assert all(number <= policy.limits.known_per_host for number in limited.values())
     full = [host for host in mirror.hosts.values() if host.beyond]
     assert (mirror.ledger.full.hosts, mirror.ledger.full.links) == (len(full), sum(host.beyond for host in full))
+
+
+def _check_costs(mirror: Mirror) -> None:
+    """What the hosts took is what all took, and those that took most of it are known."""
+    found = {host.key: host.costs for host in mirror.hosts.values() if host.costs != Costs()}
+    ledger = mirror.ledger
+    assert ledger.hosts_with_costs == len(found)
+    assert ledger.costs.pages == ledger.pages_fetched
+    named = {each.host: each.costs for each in ledger.costliest}
+    for kind in Costs.__struct_fields__:
+        amounts = sorted((getattr(costs, kind) for costs in found.values()), reverse=True)
+        assert getattr(ledger.costs, kind) == sum(amounts)
+        assert sorted((getattr(costs, kind) for costs in named.values()), reverse=True)[:3] == amounts[:3]
+    assert named.items() <= found.items()
 
 
 def _check_store_is_mirrored(store: Store, mirror: Mirror) -> None:

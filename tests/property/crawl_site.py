@@ -99,7 +99,8 @@ class Site:
     def answer(self, lease: int, task: Task) -> Report:
         """Return the report of an honest worker."""
         host = HOSTS.index(parts(task.url).host)
-        return msgspec.structs.replace(self._answer(lease, task), address=ADDRESSES[host])
+        spent = {"size_bytes": len(task.url), "cpu_s": 0.25 * len(task.url), "lookup_s": 0.5 * (host == 1)}
+        return msgspec.structs.replace(self._answer(lease, task), address=ADDRESSES[host], **spent)
 
     def _answer(self, lease: int, task: Task) -> Report:
         if task.kind is Kind.ROBOTS:

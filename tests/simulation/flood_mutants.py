@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 LEADING_ON = "coordinator/core/leading_on.py"
+COSTS = "coordinator/core/costs.py"
 ADMISSION = "coordinator/core/admission.py"
 LEADS = "coordinator/core/leads.py"
 SETTLE = "coordinator/core/settle.py"
@@ -22,7 +23,7 @@ JOINS = "hosts join units of domains only in tests/unit/test_rule_admission.py, 
 
 FLOOD_MUTANTS: tuple[tuple[str, ...], ...] = (
     (LEADING_ON, "    if is_beyond:\n        return\n    turn.put(LeadOnRow", "    turn.put(LeadOnRow"),
-    (LEADING_ON, "order = task.order if is_read else turn.next_order()", "order = task.order"),
+    (LEADING_ON, "order = task.order if is_read and before is None else turn.next_order()", "order = task.order"),
     (LEADING_ON, "links=later.links, known=later.known", "links=later.links", KNOWN),
     (LEADING_ON, "links_waiting=total(host.links_waiting, later.number)", "links_waiting=host.links_waiting"),
     (LEADING_ON, "task.outlinks[row.done : row.done + most]", "task.outlinks[row.done + 1 : row.done + most]"),
@@ -43,6 +44,8 @@ FLOOD_MUTANTS: tuple[tuple[str, ...], ...] = (
     (ADMISSION, "host.known < turn.policy.limits.known_per_host", "True"),
     (ADMISSION, "known=row.known + 1", "known=row.known"),
     (ADMISSION, "if row is None or not (row.origins or row.unit):", "if row is None:", JOINS),
+    (COSTS, "if len(others) < len(ledger.costliest):", "if False:"),
+    (COSTS, "_largest(hosts, kind)[-1][1] for kind", "_largest(hosts, kind)[0][1] for kind"),
     (ADMISSION, "                let_lead_on(turn, existing(turn.tasks[ref]))\n", "                pass\n"),
     (ADMISSION, "turn.policy.extent.depth is not None and _was_read(task):", "False:"),
     (ADMISSION, "        turn.put(succeed(row, done=0))\n", "        pass\n"),

@@ -98,7 +98,7 @@ MUTANTS = (
     Mutant(LEASES, "if ref not in refs", "if ref in refs"),
     Mutant(LEASES, "    awaken_host(turn, lease.host)\n", "    pass\n"),
     Mutant(GRANTING, "- open_tasks\n", "\n"),
-    Mutant(LEASES, "            gates.cannot_be_had(turn, task, Reason.POISON)\n", "            pass\n"),
+    Mutant(LEASES, "            gates.cannot_be_had(turn, task, death.reason)\n", "            pass\n"),
     Mutant(POLITENESS, "return 0 if others or _is_slowing(host)", "return 0 if _is_slowing(host)"),
     Mutant(POLITENESS, "return 0 if others or _is_slowing(host)", "return 0 if others", STILL_ASKED),
     Mutant(POLITENESS, "return lease.id <= host.recalled_under", "return False"),

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -28,6 +29,7 @@ from crawlfleet.coordinator.summary import Summary
 from crawlfleet.screen.console import Console
 from crawlfleet.screen.tables import show_summary
 from crawlfleet.shared.messages import Lease, Outcome, Report, ScopeSpec, Task
+from crawlfleet.shared.status import CostlyHost
 from crawlfleet.shared.web.urls import page_fingerprint
 from tests.unit.core_crawl import CoreCrawl, all_of
 from tests.unit.counting_store import CountingStore
@@ -143,6 +145,7 @@ def test_a_flood_is_told_once_for_each_host() -> None:
     (entry,) = [entry for entry in logged if entry["event"] == "a host floods the crawl with links"]
     assert (entry["log_level"], entry["host"]) == ("warning", "a.test")
     assert entry["links_waiting"] > crawl.policy.tuning.most_links_waiting
+    assert (entry["pages"], entry["links"] // LINKS) == (3, 3)
     assert entry["until"] == "they are admitted, its other pages wait; other hosts go on"
 
 
@@ -250,6 +253,18 @@ def test_no_more_hosts_than_a_few_are_named() -> None:
     assert "of 7 hosts: h0.test, h1.test, h2.test, h3.test, h4.test and 2 more" in shown(summary)
 
 
+def test_hosts_that_took_an_outstanding_part_are_named_in_the_summary() -> None:
+    crawl, lease, page = flooded(3)
+    crawl.settle(lease, page, cpu_s=0.5)
+    numbers = count(crawl.store, job="job", elapsed_s=1.0, robots_wait_s=1.0)
+    end: dict[str, Any] = {"ended": "", "started_at": "", "fetched_before": 0, "sinks": (), "resumable": True}
+    told = shown(Summary(**asdict(numbers), **end, exit_code=0))
+    assert "a.test took 100% of the links (30,000)" in told
+    costly = CostlyHost(host="a.test", kind="cpu_s", amount=12.34, part=0.5)
+    told = shown(Summary(**{**asdict(numbers), "costly_hosts": (*numbers.costly_hosts, costly)}, **end, exit_code=0))
+    assert "(30,000), 50% of the CPU time of reading pages (12.3 s)" in told
+
+
 def shown(summary: Summary) -> str:
     """Return a summary as the terminal shows it, on one line."""
     console = Console(width=200)
@@ -265,7 +280,7 @@ def test_a_store_of_before_hosts_were_counted_counts_them_when_it_is_opened(tmp_
     crawl.store.close()
     with closing(sqlite3.connect(tmp_path / FRONTIER, isolation_level=None)) as db:
         for key, row in db.execute("SELECT key, row FROM hosts").fetchall():
-            older = msgspec.msgpack.decode(row)[:-3]
+            older = msgspec.msgpack.decode(row)[:-4]
             db.execute("UPDATE hosts SET row = ? WHERE key = ?", (msgspec.msgpack.encode(older), key))
         db.execute("DELETE FROM hosts WHERE key = 'b.test'")
         db.execute("PRAGMA user_version = 4")

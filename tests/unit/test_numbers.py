@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from crawlfleet.coordinator.conduct.counting import count
-from crawlfleet.coordinator.core.rows import FullHosts, LedgerRow, RobotsWaits, TaskState
+from crawlfleet.coordinator.core.figures import Costs, FullHosts, HostCosts
+from crawlfleet.coordinator.core.rows import LedgerRow, RobotsWaits, TaskState
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.summary import Summary, write
-from crawlfleet.shared.status import Numbers, Status
+from crawlfleet.shared.status import CostlyHost, Numbers, Status
 
 VERDICTS = {
     (TaskState.PENDING, "requested"): 1,
@@ -31,6 +32,9 @@ LEDGER = LedgerRow(
     retries=3,
     retried={"http_503": 3},
     leases_lost=5,
+    costs=Costs(links=100_000),
+    hosts_with_costs=9,
+    costliest=(HostCosts("d.test", Costs(links=90_000)),),
     full=FullHosts(hosts=2, named=("a.test",), links=9),
     robots_waits=RobotsWaits(
         waiting=1,
@@ -76,6 +80,10 @@ def test_hosts_that_wait_are_named_with_the_reason(numbers: Numbers) -> None:
     assert numbers.robots_waiting_for == ("http://a.test (http_500)", "http://b.test")
     assert numbers.robots_given_up_on == ("http://c.test (connect_failed)",)
     assert (numbers.elapsed_s, numbers.robots_wait_s) == (2.0, 60.0)
+
+
+def test_a_host_that_took_an_outstanding_part_is_named(numbers: Numbers) -> None:
+    assert numbers.costly_hosts == (CostlyHost(host="d.test", kind="links", amount=90_000, part=0.9),)
 
 
 def test_every_number_is_counted(numbers: Numbers) -> None:

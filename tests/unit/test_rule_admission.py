@@ -8,18 +8,10 @@ import pytest
 
 from crawlfleet.coordinator.core import admission, traps
 from crawlfleet.coordinator.core.changes import Full, TaskEvent
+from crawlfleet.coordinator.core.figures import FullHosts
 from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import HostLimits, Priority, TrapLimits, Unit
-from crawlfleet.coordinator.core.rows import (
-    ALONE_QUEUE,
-    FullHosts,
-    Gate,
-    HostRow,
-    LedgerRow,
-    TaskRow,
-    TaskState,
-    TrapRow,
-)
+from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, HostRow, LedgerRow, TaskRow, TaskState, TrapRow
 from crawlfleet.shared.messages import Kind, Outcome, ScopeSpec
 from tests.unit.rule_turns import (
     DONE,
@@ -209,7 +201,7 @@ def test_a_link_beyond_what_may_be_known_of_its_host_is_counted_there_and_told_o
     assert turn.batch() == [
         Full(host=HOST, url=page("1").url),
         put(full, beyond=3),
-        put(LedgerRow(), full=FullHosts(hosts=1, named=(HOST,), links=3)),
+        put(turns().ledger, full=FullHosts(hosts=1, named=(HOST,), links=3)),
     ]
 
 

@@ -324,7 +324,7 @@ def test_a_host_with_too_many_links_that_wait_is_granted_nothing_until_they_are_
     turn = turns(*rows, **policy)
     settle.take(turn, "s", [report(TASK, outlinks=URLS)])
     assert [change for change in turn.batch() if isinstance(change, Flooded)] == [
-        Flooded(host=HOST, url=TASK.url, links_waiting=4)
+        Flooded(host=HOST, url=TASK.url, links_waiting=4, links=4, pages=1)
     ]
     assert turn.host(HOST).ready_at is None
     asker = granting.Asker(session="s", want=9, sessions=1)

@@ -1,0 +1,30 @@
+"""Figures in rows: what hosts took, and of which hosts no more may be known."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Costs(msgspec.Struct, frozen=True, array_like=True):
+    """What one host, or all, took: fetched pages, bytes, links, CPU time to read pages, and time to look names up."""
+
+    pages: int = 0
+    size_bytes: int = 0
+    links: int = 0
+    cpu_s: float = 0.0
+    lookup_s: float = 0.0
+
+
+class HostCosts(msgspec.Struct, frozen=True, array_like=True):
+    """The costs of a host."""
+
+    host: str
+    costs: Costs
+
+
+class FullHosts(msgspec.Struct, frozen=True, array_like=True):
+    """Hosts of which as many URLs are known as the job allows: how many, some of them, how many links were refused."""
+
+    hosts: int = 0
+    named: tuple[str, ...] = ()
+    links: int = 0
