@@ -3,8 +3,9 @@
     agenda ──► fetching ──► queue, hosts in turn ──► parse threads ──► outbox
 
 One parse thread parses nearly all pages: two would mostly wait for each other (measured: see the decision on processes
-and threads). The others work only while all before them are held up by a large page or a hook that waits. Which pages
-they may take is decided in `worker.readers`.
+and threads). The others work only while all before them are held up by a large page or a hook that waits, and the
+second one while the first reads a page of a host whose pages are slow. Which pages they may take is decided in
+`worker.readers`.
 
 Back-pressure: nothing more of a host is fetched while it has more pages or bytes in the queue than there is room left
 (`worker.shares`). A page never ends a thread: an exception is reported as an
@@ -153,6 +154,8 @@ class Pool:
             if self._readers.are_held_up(thread):
                 with suppress(queue.Empty):
                     return self._pages.get(HELD_UP_S, partial(self._readers.may_take, thread))
+            elif thread == 1:
+                self._readers.wait_for_slow_page(HELD_UP_S)
             else:
                 self._ending.wait(HELD_UP_S)
         return self._pages.get() if thread else self._pages.get(None, partial(self._readers.may_take, thread))

@@ -28,6 +28,8 @@ NAMED_AFTER_S = 30.0
 LATELY_S = 10.0
 # The pages of a host are costly if they took more CPU time on the average, of which each page is so much.
 COSTLY_S = 0.5
+# They are slow if they took more than this. While the first thread reads one, the second reads those that are not.
+SLOW_S = 0.02
 NEWEST_SHARE = 0.25
 MOST_COSTLY_HOSTS = 1_000
 
@@ -69,7 +71,7 @@ class Costs:
         """Note what a page took."""
         before_s = self._average_s.pop(host, 0.0)
         average_s = before_s + NEWEST_SHARE * (cpu_s - before_s)
-        if average_s > COSTLY_S / 10:
+        if average_s > SLOW_S / 4:
             self._average_s[host] = average_s
             if len(self._average_s) > MOST_COSTLY_HOSTS:
                 del self._average_s[next(iter(self._average_s))]
@@ -77,6 +79,10 @@ class Costs:
     def is_costly(self, host: str) -> bool:
         """Say whether the pages of a host took much."""
         return self._average_s.get(host, 0.0) > COSTLY_S
+
+    def is_slow(self, host: str) -> bool:
+        """Say whether the pages of a host took more than most."""
+        return self._average_s.get(host, 0.0) > SLOW_S
 
 
 class Readers:
@@ -91,6 +97,7 @@ class Readers:
         # The last page that was begun, and the last one of another host: their hosts, and when that was.
         self._last: tuple[tuple[str, float], tuple[str, float]] = (("", -math.inf), ("", -math.inf))
         self._costs = Costs()
+        self._first_is_slow = threading.Event()
         self._ended_hosts: set[str] = set()
         # Since when each thread has been at its page; infinity for one without a page.
         self._began_at = [math.inf] * threads
@@ -120,6 +127,8 @@ class Readers:
         self._pages.begin(thread, _record(reading))
         self._readings[thread] = reading
         self._began_at[thread] = now
+        if thread == 0 and self._costs.is_slow(attempt.host):
+            self._first_is_slow.set()
         return reading
 
     def end(self, reading: Reading) -> bool:
@@ -129,6 +138,8 @@ class Readers:
             self._costs.note(reading.attempt.host, cpu_s)
         if not self.claim(reading):
             return False
+        if reading.thread == 0:
+            self._first_is_slow.clear()
         self._began_at[reading.thread] = math.inf
         self._readings[reading.thread] = None
         self._pages.end(reading.thread)
@@ -144,6 +155,8 @@ class Readers:
         """Say whether a thread may read a page of a host; `others_wait`: pages of other hosts wait, too."""
         if host in self._ended_hosts:
             return False  # this process is about to be replaced, and cannot afford another such page
+        if thread == 1 and not self._are_late(thread) and self._costs.is_slow(host):
+            return False
         mine = [reading for reading in self._readings if reading is not None and reading.attempt.host == host]
         if 2 * thread >= len(self._readings):
             return not mine and not self._costs.is_costly(host)
@@ -169,7 +182,14 @@ class Readers:
         return all(reading is not None and reading.is_claimed for reading in self._readings)
 
     def are_held_up(self, threads: int) -> bool:
-        """Say whether the first so many threads are all held up."""
+        """Say whether the first so many threads are all held up, or the first one, alone, by a host that is slow."""
+        return self._are_late(threads) or (threads == 1 and self._first_is_slow.is_set())
+
+    def wait_for_slow_page(self, timeout_s: float) -> None:
+        """Wait until the first thread begins a page of a host that is slow, or the time is over."""
+        self._first_is_slow.wait(timeout_s)
+
+    def _are_late(self, threads: int) -> bool:
         return max(self._began_at[:threads]) < self._clock() - HELD_UP_S
 
 

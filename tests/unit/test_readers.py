@@ -10,7 +10,7 @@ from crawlfleet.shared.messages import Kind, Task
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.process.cpu_time import ThreadClock
 from crawlfleet.worker.process.current_pages import CurrentPages, outline_of
-from crawlfleet.worker.readers import COSTLY_S, LATELY_S, MOST_COSTLY_HOSTS, Costs, Readers, Reading
+from crawlfleet.worker.readers import COSTLY_S, LATELY_S, MOST_COSTLY_HOSTS, SLOW_S, Costs, Readers, Reading
 
 THREADS = 8
 
@@ -77,8 +77,28 @@ def test_hosts_whose_pages_are_costly_have_half_of_the_threads(room: Room, monke
     reading = room.begin(0, "sick")
     monkeypatch.setattr(ThreadClock, "seconds", lambda _: 10.0)
     assert room.readers.end(reading)
-    assert room.may("sick", others_wait=True) == [0, 1, 2, 3]
+    assert room.may("sick", others_wait=True) == [0, 2, 3]
     assert room.may("honest", others_wait=True) == list(range(THREADS))
+    room.hold_up(0, "another")
+    assert room.may("sick", others_wait=True) == [0, 1, 2, 3]
+
+
+def test_while_the_first_thread_reads_a_page_of_a_slow_host_the_second_reads_those_of_others(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = room.begin(0, "slow")
+    assert not room.readers.are_held_up(1)
+    monkeypatch.setattr(ThreadClock, "seconds", lambda _: 5 * SLOW_S)
+    assert room.readers.end(reading)
+    reading = room.begin(0, "slow")
+    assert room.readers.are_held_up(1)
+    assert not room.readers.are_held_up(2)
+    room.readers.wait_for_slow_page(60.0)  # returns at once
+    assert (1 in room.may("slow"), 1 in room.may("quick")) == (False, True)
+    assert room.readers.end(reading)
+    assert not room.readers.are_held_up(1)
+    room.begin(0, "quick")
+    assert not room.readers.are_held_up(1)
 
 
 def test_a_host_of_which_a_page_was_ended_gets_no_thread(room: Room) -> None:

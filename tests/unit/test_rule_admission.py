@@ -11,7 +11,7 @@ from crawlfleet.coordinator.core.changes import Full, TaskEvent
 from crawlfleet.coordinator.core.figures import FullHosts
 from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import HostLimits, Priority, TrapLimits, Unit
-from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, HostRow, LedgerRow, TaskRow, TaskState, TrapRow
+from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, HostRow, TaskRow, TaskState, TrapRow
 from crawlfleet.shared.messages import Kind, Outcome, ScopeSpec
 from tests.unit.rule_turns import (
     DONE,
