@@ -38,6 +38,8 @@ class Checkpointer:
         self._asked: SimpleQueue[bool] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._failure: sqlite3.Error | None = None
+        # SQLite refuses a second copy at the same time at once, and does not wait for the first.
+        self._copying = threading.Lock()
 
     def committed(self, db: sqlite3.Connection, pages: int) -> None:
         """Count a commit over `db` of about `pages` pages; raise `sqlite3.Error` if an earlier copy failed."""
@@ -45,7 +47,8 @@ class Checkpointer:
             raise self._failure
         size = self._log.stat().st_size
         if size > self._longest:
-            self._longest = LONGEST_LOG_BYTES if _truncate(db) else size + GROWTH_BYTES
+            with self._copying:
+                self._longest = LONGEST_LOG_BYTES if _truncate(db) else size + GROWTH_BYTES
         self._pages += pages
         if self._pages >= PAGES_PER_COPY:
             self._pages = 0
@@ -68,7 +71,8 @@ class Checkpointer:
         try:
             with closing(sqlite3.connect(self._path, isolation_level=None)) as db:
                 while self._asked.get():
-                    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                    with self._copying:
+                        db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as error:
             self._failure = error
 
