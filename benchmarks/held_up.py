@@ -1,12 +1,13 @@
 """What an honest host keeps beside hosts that are slow or broken: pages a second, by fetch engine.
 
-    python -m benchmarks.held_up [--engine NAME] [--case NAME] [--others 300] [--seconds 15] [--rounds 1]
+    python -m benchmarks.held_up [--engine NAME] [--case NAME] [--others 300] [--seconds 15] [--rounds 1] [--first]
 
 One server answers for all hosts, on addresses of their own in 127.0.0.0/8, after 20 ms; a name server resolves their
 names. The cases: the honest host `alone`; `beside` as many well-behaved hosts; beside hosts whose names take 3 s
 (`slow-names`), are never answered (`dead-names`), or which answer after 25 s (`slow-hosts`). One worker crawls them, up
-to 16 requests at a time on each host. Measured are the arrivals at the honest host in so many seconds from its first
-page on, and when that came. `share` compares with what it has beside well-behaved hosts.
+to 16 requests at a time on each host; the honest host is seeded last, or, with `--first`, first. Measured are the
+arrivals at the honest host in so many seconds from its first page on, and when that came. The last figure compares with
+what it has beside well-behaved hosts.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class Setting(NamedTuple):
     engine: str
     others: int
     seconds: float
+    is_first: bool
 
 
 def measure(setting: Setting, folder: Path, server: str) -> Outcome:
@@ -125,9 +127,9 @@ def _web(setting: Setting, log: Path) -> Iterator[int]:
 def _job(setting: Setting, port: int) -> str:
     kind = CASES[setting.case][0]
     others = [f"{number}.{kind}.test" for number in range(1, 1 + setting.others)] if kind else []
-    # The honest host comes last: the others are there before it.
     seeds = [f"  - http://{host}:{port}/p/{{1..{OTHER_PAGES}}}" for host in others]
-    seeds.append(f"  - http://0.quick.test:{port}/p/{{1..{HONEST_PAGES}}}")
+    # Otherwise the others are there before the honest host.
+    seeds.insert(0 if setting.is_first else len(seeds), f"  - http://0.quick.test:{port}/p/{{1..{HONEST_PAGES}}}")
     return JOB.format(seeds="\n".join(seeds), engine=setting.engine)
 
 
@@ -139,6 +141,7 @@ def main() -> None:
     parser.add_argument("--others", type=int, default=300, help="how many other hosts")
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--first", action="store_true", help="seed the honest host before the others")
     parser.add_argument("--name-server", default="127.0.0.1:0", help="the address of the name server")
     args = parser.parse_args()
     address, _, port = args.name_server.partition(":")
@@ -149,7 +152,7 @@ def main() -> None:
                 outcomes = []
                 for _ in range(args.rounds):
                     with tempfile.TemporaryDirectory() as folder:
-                        setting = Setting(case, engine, args.others, args.seconds)
+                        setting = Setting(case, engine, args.others, args.seconds, args.first)
                         outcomes.append(measure(setting, Path(folder), server.address))
                 pages_s = statistics.median(outcome.pages_s for outcome in outcomes)
                 first_s = statistics.median(outcome.first_s for outcome in outcomes)
