@@ -238,7 +238,8 @@ def _decide(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ..
         _redirect(turn, task, report, outlinks)
     else:
         budget.give_back(turn, task, report.size_bytes)
-        _end(turn, task, _event_of(report), report, outlinks, report.reason or report.outcome.value)
+        # One that was taken up again has led on before.
+        _end(turn, task, _event_of(report), report, outlinks or task.outlinks, report.reason or report.outcome.value)
 
 
 def _event_of(report: Report) -> TaskEvent:

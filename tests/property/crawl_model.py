@@ -71,6 +71,8 @@ class Mirror:
         self.results: list[Result] = []
         self.changes = 0
         self.alone_losses: Counter[bytes] = Counter()
+        # Pages that have led on, failed because a machine lacked something, and were taken up again.
+        self.have_led: set[bytes] = set()
         self.accepted: Counter[tuple[bytes, int]] = Counter()
 
     def __call__(self, changes: Sequence[Change]) -> None:
@@ -110,6 +112,8 @@ class Mirror:
             _check_final_stays(before, change)
         if state is TaskState.FAILED and change.event == TaskEvent.REVIVED:
             self.alone_losses[task.ref] = 0
+            if before is not None and before.reason == Reason.HOOK_DISK:
+                self.have_led.add(task.ref)
         if change.event == TaskEvent.POISONED:
             assert self.alone_losses[task.ref] >= 2, f"{task.url} is innocent"
         if before is not None and len(task.settled) > len(before.settled):
@@ -396,8 +400,9 @@ def verdict(world: World) -> None:
         for task in pages:
             assert task.reason != "budget_host_pages" or by_host[task.host] == world.policy.extent.per_host.pages
         return
-    mute = {task.url for task in pages if _led_nowhere(task)}
-    unparsed = {task.url for task in pages if task.outcome is Outcome.EXTRACT_ERROR}
+    mute = {task.url for task in pages if _led_nowhere(task) and task.ref not in mirror.have_led}
+    only_led = {task.url for task in pages if task.ref in mirror.have_led and task.outcome is not Outcome.FETCHED}
+    unparsed = only_led | {task.url for task in pages if task.outcome is Outcome.EXTRACT_ERROR}
     limit, refused = world.policy.extent.depth, _refused(pages, mirror, site)
     reached = site.reached(mute, refused, limit, (*_listed(mirror, site), *world.followed))
     beyond = {task.url for task in pages if is_out(task, limit)}

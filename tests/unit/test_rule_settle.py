@@ -206,6 +206,17 @@ def test_links_of_a_page_whose_extraction_failed_are_followed(turns: Turns) -> N
     ]
 
 
+def test_a_page_that_was_taken_up_again_and_failed_for_good_has_still_led_on(turns: Turns) -> None:
+    again = leased(page("1", settled=(2,), outlinks=(THREE.ref,)), 3)
+    sent = report(again, outcome=Outcome.HTTP_ERROR, status=404, reason="http_404")
+    turn = turns(again, FREE, NUMBERS)
+    tell(turn, sent)
+    assert turn.batch()[0] == ended(TaskEvent.GAVE_UP, again, sent, state=FAILED, reason="http_404")
+    row = turn.tasks[again.ref]
+    assert row is not None
+    assert row.outlinks == (THREE.ref,)
+
+
 def test_a_page_that_wants_no_rows_is_done_and_says_so(turns: Turns) -> None:
     turn = turns(ONE, FREE, NUMBERS)
     tell(turn, report(ONE, reason="noindex"))
