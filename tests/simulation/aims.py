@@ -16,7 +16,8 @@ class Aim(NamedTuple):
     `menu` names what goes wrong (empty: some of everything), `lasts_s` bounds how long. `mishaps` is the chance that an
     attempt goes wrong by one of `kinds`; by one of `late` if its report comes after its lease was lost, for which the
     fleet is cut off while an `awaited` attempt is under way. `paces_s` is how long a fetch may take, `listed` how
-    many pages a sitemap lists, `fanout` bounds how many links a page has, `known` how many URLs of a host.
+    many pages a sitemap lists, `fanout` bounds how many links a page has, `at_once` how many are admitted
+    with its report, `known` how many URLs of a host are known.
     `islands` is the part of the pages that no others link to, `wishes` bounds how many pages a program wants, and
     `regret` is the chance that it takes some back, at each step.
     """
@@ -30,6 +31,7 @@ class Aim(NamedTuple):
     lasts_s: float = 60.0
     site: tuple[int, int] = (8, 24)
     fanout: tuple[int, int] = (2, 5)
+    at_once: tuple[int, ...] = (0, 1, 2, 300)
     known: tuple[int, ...] = (10_000_000,)
     robots: tuple[Robots, ...] = tuple(Robots)
     healthy: float = 0.7
@@ -92,6 +94,7 @@ AIMS: dict[str, tuple[int, Aim]] = {
             kinds=("bad hook",),
             robots=(Robots.NONE, Robots.RULES, Robots.MOVED),
             ladder=1.0,
+            at_once=(1, 300, 300, 300),
             listed=(0,),
             moved=(0.0, 0.1),
             private=0.25,

@@ -19,6 +19,7 @@ KNOWN = (
 )
 
 AGAIN = "needs a page that its own portion finds nearer; found by tests/unit/test_rule_leading_on.py"
+FEW = "a seed has so few hosts that all are among the costliest; found by tests/unit/test_rule_costs.py"
 JOINS = "hosts join units of domains only in tests/unit/test_rule_admission.py, which finds it"
 
 FLOOD_MUTANTS: tuple[tuple[str, ...], ...] = (
@@ -44,8 +45,8 @@ FLOOD_MUTANTS: tuple[tuple[str, ...], ...] = (
     (ADMISSION, "host.known < turn.policy.limits.known_per_host", "True"),
     (ADMISSION, "known=row.known + 1", "known=row.known"),
     (ADMISSION, "if row is None or not (row.origins or row.unit):", "if row is None:", JOINS),
-    (COSTS, "if len(others) < len(ledger.costliest):", "if False:"),
-    (COSTS, "_largest(hosts, kind)[-1][1] for kind", "_largest(hosts, kind)[0][1] for kind"),
+    (COSTS, "if len(others) < len(ledger.costliest):", "if False:", FEW),
+    (COSTS, "_largest(hosts, kind)[-1][1] for kind", "_largest(hosts, kind)[0][1] for kind", FEW),
     (ADMISSION, "                let_lead_on(turn, existing(turn.tasks[ref]))\n", "                pass\n"),
     (ADMISSION, "turn.policy.extent.depth is not None and _was_read(task):", "False:"),
     (ADMISSION, "        turn.put(succeed(row, done=0))\n", "        pass\n"),

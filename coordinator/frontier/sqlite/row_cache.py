@@ -32,7 +32,7 @@ from crawlfleet.coordinator.frontier.versions import Key
 CACHED_TASKS = 50_000
 CACHED_DEPTHS = 250_000
 CACHED_HOSTS = 20_000
-CACHED_ROWS: dict[type[StoreRow], int] = {OriginRow: 40_000, TrapRow: 5_000, KeptLinksRow: 500}
+CACHED_ROWS: dict[type[StoreRow], int] = {OriginRow: 40_000, TrapRow: 5_000, KeptLinksRow: 100}
 CACHED_OF_OTHERS = 20_000
 CACHED_ROBOTS_BYTES = 64 * 1024 * 1024
 PAGE_BYTES = 4_096
