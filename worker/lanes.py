@@ -79,7 +79,7 @@ class Lanes:
         self._counts = [0] * len(Counted)
         self._lanes: dict[str, Lane] = {}
         self._leases: dict[int, Holding] = {}
-        self._heaps: tuple[_Heap, ...] = tuple([] for _ in Speed)
+        self._heaps: dict[Speed, _Heap] = {speed: [] for speed in Speed}
         self._held: tuple[Speed, ...] = ()
         self._without_room: dict[Lane, None] = {}
         self._tickets = count(1)
@@ -142,20 +142,20 @@ class Lanes:
 
     def _hold(self, now: float) -> None:
         """Decide hosts of which speeds have to leave the slots that are left to others."""
-        new = self._cleaned(Speed.NEW)
+        new = self._heaps[Speed.NEW]
+        while new and new[0][1] != new[0][2].ticket:
+            heapq.heappop(new)
         self._held = self.shares.held(now, new_ones_wait=bool(new) and new[0][0] <= now)
 
     def _first_heap(self) -> _Heap | None:
         """Return the heap with the first lane that may start something, if any."""
-        heaps = [heap for speed in Speed if speed not in self._held and (heap := self._cleaned(speed))]
-        # The first entries differ, at least in their tickets.
-        return min(heaps) if heaps else None
-
-    def _cleaned(self, speed: Speed) -> _Heap:
-        heap = self._heaps[speed]
-        while heap and heap[0][1] != heap[0][2].ticket:
-            heapq.heappop(heap)
-        return heap
+        first = None
+        for speed, heap in self._heaps.items():
+            while heap and heap[0][1] != heap[0][2].ticket:
+                heapq.heappop(heap)
+            if heap and speed not in self._held and (first is None or heap[0] < first[0]):
+                first = heap
+        return first
 
     def behind_s(self, now: float) -> float:
         """How long the first task that may start has been waiting for a thread; 0 if none is."""
@@ -175,8 +175,8 @@ class Lanes:
         self.shares.end(attempt.key, load, None if now is None else now - attempt.started_at)
         if size is not None:
             self.shares.land(load, size)
-        if now is not None and (load.is_slow or load.quick_exchanges >= QUICK_KEPT_AFTER):
-            lane.kept_until = max(lane.kept_until, now + (SLOW_KEPT_S if load.is_slow else QUICK_KEPT_S))
+        if now is not None and (load.speed is Speed.SLOW or load.quick_exchanges >= QUICK_KEPT_AFTER):
+            lane.kept_until = max(lane.kept_until, now + (SLOW_KEPT_S if load.speed is Speed.SLOW else QUICK_KEPT_S))
         if load.speed is not speed:
             self._recount(lane)
             lane.ticket = 0

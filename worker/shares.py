@@ -54,14 +54,7 @@ class Load:
     bytes_waiting: int = 0
     typical_bytes: int = SMALL_BYTES
     quick_exchanges: int = 0
-    is_slow: bool = False
-
-    @property
-    def speed(self) -> Speed:
-        """Whether the last exchange was quick."""
-        if self.quick_exchanges:
-            return Speed.QUICK
-        return Speed.SLOW if self.is_slow else Speed.NEW
+    speed: Speed = Speed.NEW
 
     @property
     def bytes(self) -> int:
@@ -137,8 +130,10 @@ class Shares:
             self._others_running -= 1
             self._slow_running.discard(key)
         if took_s is not None:
-            load.is_slow = took_s >= QUICK_S
-            self._regard(load, 0 if load.is_slow else load.quick_exchanges + 1)
+            if took_s < QUICK_S:
+                self._regard(load, Speed.QUICK, load.quick_exchanges + 1)
+            else:
+                self._regard(load, Speed.SLOW, 0)
 
     def land(self, load: Load, size: int) -> None:
         """Record that a fetched page waits for a parse thread."""
@@ -164,8 +159,10 @@ class Shares:
 
     def forget(self, load: Load) -> None:
         """Forget a host with nothing here."""
-        self._regard(load, 0)
+        self._regard(load, Speed.NEW, 0)
 
-    def _regard(self, load: Load, quick_exchanges: int) -> None:
-        self._quick_slots += load.slots * (bool(quick_exchanges) - bool(load.quick_exchanges))
+    def _regard(self, load: Load, speed: Speed, quick_exchanges: int) -> None:
         load.quick_exchanges = quick_exchanges
+        if speed is not load.speed:
+            self._quick_slots += load.slots * ((speed is Speed.QUICK) - (load.speed is Speed.QUICK))
+            load.speed = speed
