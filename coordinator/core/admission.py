@@ -115,7 +115,8 @@ def reconsider(turn: Turn, tasks: Sequence[TaskRow]) -> None:
 
 
 def take_up(turn: Turn, tasks: Sequence[TaskRow]) -> None:
-    """Let pages be fetched again that had failed because a machine lacked something."""
+    """Let pages be fetched again that had failed because a machine lacked something, if anybody wants them still."""
+    tasks = [task for task in tasks if task.asked or not is_beyond(task.depth, turn.policy)]
     want_places(turn, [task.url for task in tasks])
     turn.tasks.read(robots.task_ref(parts(task.url).origin) for task in tasks)
     for task in tasks:

@@ -145,7 +145,7 @@ class Machine(World):
         self.programs.begin_epoch(self._opened_at)
         self.serve([(lambda now: take_up(self.service, self.store, now), Future())])
         # What was over goes on if pages are taken up again.
-        self.finished = self.finished and self.service.is_finished
+        self.finished = self.finished and not self.service.open_tasks()
         self.serve([(lambda now: self.service.add_seeds(self.site.seeds(), now, self.site.maps()), Future())])
 
     def serve(self, batch: list[Call]) -> None:

@@ -482,3 +482,11 @@ def test_a_page_that_is_taken_up_again_asks_for_no_robots_txt_that_is_on_its_way
     afresh = [moved(TaskEvent.REVIVED, task, state=PENDING, reason="")]
     again = [moved(TaskEvent.RECHECKED, rules, state=PENDING)] if state is DROPPED else []
     assert turn.batch() == afresh + again
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_page_beyond_the_crawl_is_taken_up_again_only_if_a_program_wants_it(turns: Turns, is_asked: bool) -> None:
+    task = page("1", state=FAILED, reason="hook_disk", depth=9, asked=is_asked)
+    turn = turns(task, FREE, origin(), depth=2)
+    admission.take_up(turn, [task])
+    assert turn.batch() == ([moved(TaskEvent.REVIVED, task, state=PENDING, reason="")] if is_asked else [])
