@@ -49,11 +49,23 @@ NOTHING = Later()
 
 
 class Room:
-    """How many links the turns between two commits admit with the reports that have them."""
+    """How many links the turns between two commits look up, and admit, with the reports that have them.
+
+    Most links are of known pages: to look these up takes little.
+    """
 
     def __init__(self, tuning: Tuning) -> None:
         self._at_once = tuning.links_at_once
         self._left = tuning.links_per_turn
+        self._looked_up_at_once = tuning.links_at_once * tuning.known_per_link
+        self._look_ups_left = tuning.links_per_turn * tuning.known_per_link
+
+    def has_look_ups(self, links: int) -> bool:
+        """Take room for the look-up of so many links of one report, if there is."""
+        if links > min(self._looked_up_at_once, self._look_ups_left):
+            return False
+        self._look_ups_left -= links
+        return True
 
     def has(self, links: int) -> bool:
         """Take room for so many links of one report, if there is."""
@@ -87,11 +99,30 @@ def within_reach(turn: Turn, report: Report, room: Room) -> tuple[Report, Later]
         return bare, Later(links=report.kept or pack(report.outlinks[:most]))
     if report.kept:
         report = msgspec.structs.replace(report, outlinks=tuple(unpack(report.kept, most)), kept=b"")
-    outlinks, known = report.outlinks[:most], report.known[: most * FINGERPRINT_BYTES]
-    number = len(outlinks) + len(known) // FINGERPRINT_BYTES // turn.policy.tuning.known_per_link
-    if room.has(number):
+    if room.has_look_ups(len(report.outlinks) + len(report.known) // FINGERPRINT_BYTES):
         return report, NOTHING
-    return bare, Later(links=pack(outlinks), known=known, number=len(outlinks) + len(known) // FINGERPRINT_BYTES)
+    return _put_off(report, most)
+
+
+def that_fit(turn: Turn, report: Report, refs: Sequence[bytes], room: Room) -> tuple[Report, Later]:
+    """Return a report with the outlinks that are admitted with it, and the others: all, if there is no room for the new
+    ones. `refs` are the fingerprints of those that it names by URL, whose depths were read."""
+    task = turn.tasks[report.ref]
+    is_page = task is not None and task.kind is Kind.PAGE and report.outcome in WITH_OUTLINKS
+    if not is_page or not (refs or report.known):
+        return report, NOTHING
+    fresh = sum(turn.depths[ref] is None for ref in refs)
+    others = len(refs) - fresh + len(report.known) // FINGERPRINT_BYTES
+    if room.has(fresh + others // turn.policy.tuning.known_per_link):
+        return report, NOTHING
+    return _put_off(report, turn.policy.max_outlinks)
+
+
+def _put_off(report: Report, most: int) -> tuple[Report, Later]:
+    outlinks, known = report.outlinks[:most], report.known[: most * FINGERPRINT_BYTES]
+    number = len(outlinks) + len(known) // FINGERPRINT_BYTES
+    bare = msgspec.structs.replace(report, outlinks=(), known=b"", kept=b"")
+    return bare, Later(links=pack(outlinks), known=known, number=number)
 
 
 def known_refs(report: Report) -> Sequence[bytes]:

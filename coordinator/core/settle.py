@@ -55,9 +55,12 @@ def take(turn: Turn, session: str, reports: Sequence[Report], room: leads.Room |
     turn.tasks.read(report.ref for report in reports)
     room = room or leads.Room(turn.policy.tuning)
     sorted_out = [leads.within_reach(turn, _judged(turn, report), room) for report in reports]
-    reports = [report for report, _ in sorted_out]
-    outlinks = [leads.outlink_refs(report, turn.policy.max_outlinks) for report in reports]
-    bad = _want(turn, reports, outlinks)
+    outlinks = [leads.outlink_refs(report, turn.policy.max_outlinks) for report, _ in sorted_out]
+    turn.depths.read(chain.from_iterable(outlinks))
+    for place, (report, later) in enumerate(sorted_out):
+        if later is leads.NOTHING:
+            sorted_out[place] = leads.that_fit(turn, report, outlinks[place], room)
+    bad = _want(turn, [report for report, _ in sorted_out], outlinks)
     acks = []
     settled: dict[int, set[bytes]] = {}
     for (report, later), refs in zip(sorted_out, outlinks, strict=True):

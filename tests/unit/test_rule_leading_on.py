@@ -14,7 +14,7 @@ from crawlfleet.coordinator.core.policy import Extent, Unit
 from crawlfleet.coordinator.core.rows import HostRow, TaskRow
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Kind, Outcome, SitemapEntry
-from crawlfleet.shared.web.links import pack
+from crawlfleet.shared.web.links import pack, unpack
 from tests.unit.rule_turns import (
     DONE,
     HOST,
@@ -92,6 +92,34 @@ def test_together_reports_have_room_for_so_many_links_and_those_without_links_fo
     links = [URLS, URLS[:2], URLS[:1], ()]
     settle.take(turn, "s", [report(task, outlinks=some) for task, some in zip(tasks, links, strict=True)])
     assert changes(turn, LeadOnRow) == [new(due(tasks[1], waiting=2))]
+
+
+def test_named_outlinks_that_are_known_count_for_less_than_new_ones(turns: Turns) -> None:
+    seen = page("x0", order=2)
+    policy: dict[str, Any] = {"links_at_once": 1, "known_per_link": 2}
+    for urls, number in ((URLS[:1] * 2, 0), (URLS[:2], 0), (URLS[1:3], 2), (URLS[:3], 3)):
+        turn = turns(TASK, seen, **policy)
+        sent = report(TASK, outlinks=urls)
+        refs = leads.outlink_refs(sent, 9)
+        turn.depths.read(refs)
+        bare, later = leads.that_fit(turn, sent, refs, leads.Room(turn.policy.tuning))
+        assert (later.number, len(bare.outlinks), unpack(later.links, 9)) == (
+            number,
+            0 if number else len(urls),
+            list(urls) if number else [],
+        )
+
+
+def test_what_a_report_that_is_of_no_page_says_of_outlinks_is_not_put_off(turns: Turns) -> None:
+    turn = turns(leased(sitemap(), 3), links_at_once=0)
+    for task in (leased(sitemap(), 3), page("never")):
+        sent = report(task, outlinks=URLS)
+        assert leads.that_fit(turn, sent, [b"x"], leads.Room(turn.policy.tuning)) == (sent, leads.NOTHING)
+
+
+def test_the_look_ups_of_links_have_room_of_their_own() -> None:
+    room = leads.Room(Turns()(links_at_once=3, links_per_turn=5, known_per_link=10).policy.tuning)
+    assert [room.has_look_ups(number) for number in (31, 30, 30, 20, 1, 0)] == [False, True, False, True, False, True]
 
 
 @pytest.mark.parametrize(("known_per_link", "is_kept"), [(1, True), (4, False)])
