@@ -16,7 +16,7 @@ from crawlfleet.coordinator.core.figures import Costs, HostCosts
 from crawlfleet.coordinator.core.rows import LedgerRow, TaskRow, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.shared.messages import Kind, Outcome, Report
-from crawlfleet.shared.ranges import total
+from crawlfleet.shared.ranges import MOST
 
 MOST_KEPT = 3
 KINDS = Costs.__struct_fields__
@@ -46,8 +46,8 @@ def charge(turn: Turn, task: TaskRow, report: Report, links: int) -> None:
         return
     hosts = ledger.hosts_with_costs + (host.costs == Costs())
     turn.put(succeed(host, costs=costs))
-    turn.put(succeed(ledger, costs=_sum(ledger.costs, more), hosts_with_costs=hosts))
-    _note(turn, HostCosts(task.host, costs))
+    largest = _largest_with(ledger, HostCosts(task.host, costs))
+    turn.put(succeed(ledger, costs=_sum(ledger.costs, more), hosts_with_costs=hosts, **largest))
 
 
 def outstanding(ledger: LedgerRow) -> list[Outstanding]:
@@ -63,15 +63,15 @@ def outstanding(ledger: LedgerRow) -> list[Outstanding]:
     return found
 
 
-def _note(turn: Turn, mine: HostCosts) -> None:
-    """Remember the costs of a host if they are among the largest of some kind."""
-    ledger = turn.ledger
+def _largest_with(ledger: LedgerRow, mine: HostCosts) -> dict[str, Any]:
+    """Return what changes in the ledger if the costs of a host are among the largest of some kind."""
     others = tuple(each for each in ledger.costliest if each.host != mine.host)
     if len(others) < len(ledger.costliest):
-        turn.put(succeed(ledger, costliest=(*others, mine)))
-    elif any(getattr(mine.costs, kind) > getattr(ledger.costly_from, kind) for kind in KINDS):
-        after = _pruned((*others, mine))
-        turn.put(succeed(ledger, costliest=after, costly_from=_least_of_largest(after)))
+        return {"costliest": (*others, mine)}
+    if not any(getattr(mine.costs, kind) > getattr(ledger.costly_from, kind) for kind in KINDS):
+        return {}
+    after = _pruned((*others, mine))
+    return {"costliest": after, "costly_from": _least_of_largest(after)}
 
 
 def _pruned(hosts: tuple[HostCosts, ...]) -> tuple[HostCosts, ...]:
@@ -98,9 +98,9 @@ def _largest(hosts: Sequence[HostCosts], kind: str) -> list[tuple[str, float]]:
 
 def _sum(one: Costs, other: Costs) -> Costs:
     return Costs(
-        total(one.pages, other.pages),
-        total(one.size_bytes, other.size_bytes),
-        total(one.links, other.links),
+        min(MOST, one.pages + other.pages),
+        min(MOST, one.size_bytes + other.size_bytes),
+        min(MOST, one.links + other.links),
         one.cpu_s + other.cpu_s,
         one.lookup_s + other.lookup_s,
     )

@@ -59,5 +59,5 @@ FLOOD_MUTANTS: tuple[tuple[str, ...], ...] = (
     (SERVICE, "        self._led.note(changes)\n", "        pass\n"),
     (HOSTS, "dict.fromkeys(row.host for row in store.resident(LeadOnRow))", "{}"),
     (HOSTS, "if next(iter(self._store.family(LeadOnRow, host)), None) is not None:", "if False:"),
-    (STORE, "key not in cache and not is_removed(kind, key)", "key not in cache"),
+    (STORE, "if not is_removed(kind, key)]", "]"),
 )

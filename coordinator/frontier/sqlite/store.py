@@ -25,6 +25,7 @@ from crawlfleet.coordinator.core.rows import (
     LeaseRow,
     LedgerRow,
     R,
+    RemovableRow,
     ResidentRow,
     Result,
     StoreRow,
@@ -290,7 +291,8 @@ class SqliteStore:
     def _missing(self, kind: type[StoreRow], keys: Collection[Any]) -> Iterable[Any]:
         """Return the keys that only the file may have a row for."""
         cache, is_removed = self._rows.rows[kind], self._rows.is_removed
-        return [key for key in keys if key not in cache and not is_removed(kind, key)]
+        missing = [key for key in keys if key not in cache]
+        return [key for key in missing if not is_removed(kind, key)] if issubclass(kind, RemovableRow) else missing
 
     def _queued(self, where: str, values: tuple[object, ...]) -> tuple[TaskRow, ...]:
         """Return the tasks that a query over a queue's table names, in its order."""
