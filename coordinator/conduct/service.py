@@ -199,7 +199,7 @@ class Service:
         member = self._members.get(request.session)
         if member is None:
             return ExchangeAnswer(known=False, idle_s=0.0)
-        self._since_commit.note_exchange(size_bytes)
+        self._since_commit.note_exchange(size_bytes, now)
         member.alive_until = now + self._policy.lease_s
         member.note_started(request.started)
         acks = self._settle(request.session, request.reports, now)
@@ -229,11 +229,11 @@ class Service:
         if reason:
             self._turns.run(lambda turn: budget.drop(turn, self._store.waiting(DROPPED_PER_FLUSH), reason), now)
         self._rejudge(now)
-        self._led.lead_on(self._turns, self._since_commit.most_links, now)
+        self._led.lead_on(self._turns, self._since_commit.most_links(now), now)
         for ticket in self._waits.take_due(now):
             self._object_turns.run(partial(calls.expire, ticket=ticket), now)
         self._store.commit(now)
-        self._since_commit = SinceCommit(self._policy.tuning)
+        self._since_commit.committed()
 
     def read_object(self, call: ObjectCall, now: float) -> ObjectReply:
         """Carry out a call that has no number: its method only reads. Raise as `call_object`."""
