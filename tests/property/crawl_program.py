@@ -172,7 +172,9 @@ def asked_verdict(world: World) -> None:
     for row in world.mirror.others[KeptLinksRow].values():
         assert isinstance(row, KeptLinksRow)
         task = tasks[row.order]
-        assert limit is not None or is_out(task, limit), f"{task} was reached, and led on to nothing"
+        # The links of a page that was taken up again, and then reached, are those that it had the last time.
+        is_over = task.ref in world.mirror.have_led
+        assert limit is not None or is_out(task, limit) or is_over, f"{task} was reached, and led on to nothing"
 
 
 def _refusal(asked: str) -> Reason | None:
