@@ -60,7 +60,7 @@ test-pythons: $(INSTALLED) ## run the tests, without the simulator, on every oth
 
 .PHONY: test-all
 test-all: $(INSTALLED) ## run every test; needs nginx, wget2, their documentation sites and Docker
-	CRAWLFLEET_SEEDS=2000 $(BIN)/python -m pytest
+	CRAWLFLEET_SEEDS=2200 $(BIN)/python -m pytest
 
 .PHONY: test-rest
 test-rest: $(INSTALLED) ## run what `make test` leaves out
@@ -84,8 +84,8 @@ torture-objects: $(INSTALLED) ## kill programs that share named objects, and the
 
 .PHONY: simulate
 simulate: $(INSTALLED) ## run SEEDS seeds of the simulated crawl (resumes where it stopped)
-	$(BIN)/python -m tests.simulation --seeds 0:$(or $(SEEDS),2000) --least 100 --processes $$(nproc) \
-		--state .make/simulation-$(or $(SEEDS),2000).json
+	$(BIN)/python -m tests.simulation --seeds 0:$(or $(SEEDS),2200) --least 100 --processes $$(nproc) \
+		--state .make/simulation-$(or $(SEEDS),2200).json
 
 .PHONY: check
 check: $(INSTALLED) ## lint, format and types

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.worker.node import SHORT_RUNS
 from tests.integration.sick_crawl import OTHERS, SickCrawl, crawl
@@ -71,6 +73,7 @@ def test_a_page_that_keeps_the_interpreter_is_ended_before_its_worker_loses_its_
     assert line["detail"] == "reading it kept the interpreter for 2 s, so that its worker could not renew its leases"
 
 
+@pytest.mark.long
 def test_many_pages_beyond_their_limits_do_not_end_the_node(tmp_path: Path) -> None:
     names = [f"/{number}/sick" for number in range(SHORT_RUNS + 2)]
     sick = dict.fromkeys(names, "<title>sick</title>")

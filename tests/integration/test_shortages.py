@@ -77,6 +77,7 @@ def test_a_worker_of_a_leaking_hook_is_replaced_before_pages_fail(tmp_path: Path
     assert not sentences(found, "ran out of memory")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "reason"), [("EMFILE", "hook_descriptors"), ("ENOSPC", "hook_disk"), ("ENOMEM", "out_of_memory")]
 )

@@ -95,6 +95,7 @@ def test_names_that_are_never_answered_hold_up_no_other_host(tmp_path: Path, web
             crawl.communicate(timeout=PATIENCE_S)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["curl", "requests"])
 def test_every_name_gets_what_it_deserves(tmp_path: Path, web: Web, engine: str) -> None:
     numbers = {"quick": 10, "slow": 300, "dead": 30, "missing": 20, "broken": 20, "empty": 20}

@@ -18,6 +18,8 @@ from tests.unit.core_crawl import POLICY
 class BrokenService:
     """A service whose commit fails."""
 
+    is_full = False
+
     def next_deadline(self) -> None:
         return None
 
