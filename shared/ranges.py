@@ -11,6 +11,8 @@ from msgspec import Meta
 
 #: The largest number that every store keeps as an integer.
 MOST = 2**63 - 1
+#: The largest number of such that need not be exact: less than `MOST`, which is no float.
+MOST_AMOUNT = 9.0e18
 #: The longest duration: dates of servers may lie in the year 9999.
 MOST_S = 10.0**12
 
@@ -35,7 +37,7 @@ Seconds = Annotated[float, Meta(ge=0, le=MOST_S)]
 #: A moment in seconds since 1970.
 Moment = Annotated[int, Meta(ge=-(10**12), le=10**12)]
 #: How much of something there is, in its own unit.
-Amount = Annotated[float, Meta(ge=0, le=float(MOST))]
+Amount = Annotated[float, Meta(ge=0, le=MOST_AMOUNT)]
 #: A part of a whole.
 Part = Annotated[float, Meta(ge=0, le=1)]
 #: How early a page is fetched.

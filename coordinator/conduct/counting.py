@@ -6,6 +6,7 @@ from crawlfleet.coordinator.core import costs
 from crawlfleet.coordinator.core.rows import TaskState
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.shared.messages import Outcome
+from crawlfleet.shared.ranges import MOST_AMOUNT
 from crawlfleet.shared.status import CostlyHost, Numbers
 
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
@@ -52,7 +53,7 @@ def count(store: Store, *, job: str, elapsed_s: float, robots_wait_s: float, row
 
 
 def _as_message(found: costs.Outstanding) -> CostlyHost:
-    return CostlyHost(host=found.host, kind=found.kind, amount=found.amount, part=found.part)
+    return CostlyHost(host=found.host, kind=found.kind, amount=min(found.amount, MOST_AMOUNT), part=found.part)
 
 
 def _named(origins: tuple[tuple[str, str], ...]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,7 +50,9 @@ class SickCrawl(NamedTuple):
         return [line for line in self.log if line["event"] == event]
 
 
-def crawl(folder: Path, more: str, hook: str = "", sick: Mapping[str, Page] | None = None) -> SickCrawl:
+def crawl(
+    folder: Path, more: str, hook: str = "", sick: Mapping[str, Page] | None = None, within: Sequence[str] = ()
+) -> SickCrawl:
     """Crawl a page that leads to sick ones (by default `/sick`) and to `OTHERS` others; `more` is of the job."""
     found = dict(sick or {"/sick": page("sick")})
     pages = {f"/{number}": page(f"page {number}") for number in range(OTHERS)} | found
@@ -60,12 +62,12 @@ def crawl(folder: Path, more: str, hook: str = "", sick: Mapping[str, Page] | No
         more += "\nhooks: hook.py"
     with serving(pages) as site:
         (folder / "sick.yaml").write_text(JOB.format(seed=f"{site.base}/", more=more))
-        return run(folder, site.base)
+        return run(folder, site.base, within)
 
 
-def run(folder: Path, base: str) -> SickCrawl:
-    """Run the job that `crawl` has written, and verify what it leaves."""
-    command = [sys.executable, "-c", HURRIED, "sick.yaml", "--workers", "1"]
+def run(folder: Path, base: str, within: Sequence[str] = ()) -> SickCrawl:
+    """Run the job that `crawl` has written, by the command `within` if there is one, and verify what it leaves."""
+    command = [*within, sys.executable, "-c", HURRIED, "sick.yaml", "--workers", "1"]
     done = subprocess.run(
         command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=False
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,8 @@ from crawlfleet.coordinator.core.changes import TaskEvent
 from tests.integration.sick_crawl import OTHERS, SickCrawl, crawl, run
 from tests.site.small_site import page, serving
 
-LIMIT_BYTES = 400 * 2**20
+# Runs a command whose processes may have 400 MiB of memory each.
+LITTLE_MEMORY = ("sh", "-c", f'ulimit -S -d {400 * 1024}; exec "$@"', "sh")
 # Each `<p>` opens again what was never closed: 84 KB of markup, millions of elements, three gigabytes.
 BOMB = "<p>" + "".join(f"<b id={number}></x>" for number in range(990)) + "</p>" + "<p>x</x>" * 9_000
 GREEDY = """\
@@ -43,15 +43,6 @@ def parse(page):
 """
 
 
-@pytest.fixture(autouse=True)
-def little_memory() -> object:
-    """Limit the memory of the processes that a test starts."""
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (LIMIT_BYTES, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_DATA, before)
-
-
 def sentences(found: SickCrawl, word: str) -> list[dict[str, object]]:
     """Return the lines of the log that say something of a worker's memory."""
     return [line for line in found.log if word in line["event"]]
@@ -59,7 +50,7 @@ def sentences(found: SickCrawl, word: str) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize(("hook", "sick"), [(GREEDY, page("sick")), ("", BOMB)], ids=["hook", "parser"])
 def test_a_page_that_needs_too_much_memory_is_named_and_no_other_fails(tmp_path: Path, hook: str, sick: str) -> None:
-    found = crawl(tmp_path, "", hook, {"/sick": sick})
+    found = crawl(tmp_path, "", hook, {"/sick": sick}, LITTLE_MEMORY)
     assert (found.code, found.summary["reasons"]) == (0, {"out_of_memory": 1}), found.printed
     assert found.summary["fetched"] == OTHERS + 1
     # A page that another thread read at that moment may be a suspect, too.
@@ -71,7 +62,7 @@ def test_a_page_that_needs_too_much_memory_is_named_and_no_other_fails(tmp_path:
 
 
 def test_a_worker_of_a_leaking_hook_is_replaced_before_pages_fail(tmp_path: Path) -> None:
-    found = crawl(tmp_path, "", LEAK)
+    found = crawl(tmp_path, "", LEAK, within=LITTLE_MEMORY)
     assert (found.code, found.summary["failed"], found.summary["rows"]) == (0, 0, OTHERS + 2), found.printed
     assert sentences(found, "a hook may leak")
     assert not sentences(found, "ran out of memory")

@@ -257,4 +257,4 @@ def test_many_refreshes_deep_in_noscript_do_not_take_long() -> None:
     assert links("<body><noscript>" + "<div>" * 500 + metas + "</noscript><a href=a>a</a>") == [
         "http://h.example/dir/a"
     ]
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 5  # of the whole process, other threads included
