@@ -7,6 +7,7 @@ import gc
 import os
 import resource
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 # From malloc.h, for mallopt(3).
@@ -21,7 +22,7 @@ LARGE_BLOCK_BYTES = 4 * 1024 * 1024
 SHARE = 0.5
 LEAST_BYTES = 512 * 1024 * 1024
 LAST_WORDS_BYTES = 64 * 1024 * 1024
-_STATM = Path("/proc/self/statm")
+_STATM = "/proc/self/statm"
 _GROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 # A page creates a thousand objects without cycles. A tree of BeautifulSoup has cycles and some thousands of objects. A
 # large one reaches the oldest generation while it is built, so this one must be collected often enough.
@@ -75,6 +76,12 @@ def _group_limits(machine: int) -> tuple[int, ...]:
     return tuple(int(text) if text.isdecimal() else machine for text in (*texts, ""))
 
 
+@lru_cache(maxsize=1)
+def _statm(_pid: int) -> int:
+    """Return the descriptor of the file that tells the memory of this process: it is read after each page."""
+    return os.open(_STATM, os.O_RDONLY | os.O_CLOEXEC)
+
+
 def share_in_use() -> float:
     """Return which share of its limit this process uses; 0 without a limit, or if the system does not say."""
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
@@ -82,7 +89,7 @@ def share_in_use() -> float:
         return 0.0
     try:
         # proc(5): the sixth number is that of pages of data and stack.
-        pages = int(_STATM.read_text(encoding="ascii").split()[5])
+        pages = int(os.pread(_statm(os.getpid()), 256, 0).split()[5])
     except OSError:
         return 0.0
     return pages * os.sysconf("SC_PAGE_SIZE") / limit
