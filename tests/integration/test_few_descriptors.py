@@ -19,6 +19,8 @@ from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.reader import SqliteReader
 from crawlfleet.coordinator.frontier.story import EVENT_NUMBERS
 
+pytestmark = pytest.mark.long
+
 HOSTS = 400
 LIMIT = 256
 

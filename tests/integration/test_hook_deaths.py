@@ -9,6 +9,8 @@ import pytest
 from crawlfleet.coordinator.core.changes import TaskEvent
 from tests.integration.sick_crawl import OTHERS, crawl
 
+pytestmark = pytest.mark.long
+
 HOOK = """\
 import ctypes, os, sys
 

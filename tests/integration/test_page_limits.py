@@ -10,6 +10,8 @@ from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.worker.node import SHORT_RUNS
 from tests.integration.sick_crawl import OTHERS, SickCrawl, crawl
 
+pytestmark = pytest.mark.long
+
 # The time that lexbor takes for a tag grows with the square of its attributes.
 ATTRIBUTES = "<title>sick</title><p " + " ".join(f"a{number}" for number in range(60_000)) + ">"
 HOOK = """\
@@ -73,7 +75,6 @@ def test_a_page_that_keeps_the_interpreter_is_ended_before_its_worker_loses_its_
     assert line["detail"] == "reading it kept the interpreter for 2 s, so that its worker could not renew its leases"
 
 
-@pytest.mark.long
 def test_many_pages_beyond_their_limits_do_not_end_the_node(tmp_path: Path) -> None:
     names = [f"/{number}/sick" for number in range(SHORT_RUNS + 2)]
     sick = dict.fromkeys(names, "<title>sick</title>")

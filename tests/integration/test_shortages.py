@@ -10,6 +10,8 @@ from crawlfleet.coordinator.core.changes import TaskEvent
 from tests.integration.sick_crawl import OTHERS, SickCrawl, crawl, run
 from tests.site.small_site import page, serving
 
+pytestmark = pytest.mark.long
+
 # Runs a command whose processes may have 400 MiB of memory each.
 LITTLE_MEMORY = ("sh", "-c", f'ulimit -S -d {400 * 1024}; exec "$@"', "sh")
 # Each `<p>` opens again what was never closed: 84 KB of markup, millions of elements, three gigabytes.
@@ -68,7 +70,6 @@ def test_a_worker_of_a_leaking_hook_is_replaced_before_pages_fail(tmp_path: Path
     assert not sentences(found, "ran out of memory")
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "reason"), [("EMFILE", "hook_descriptors"), ("ENOSPC", "hook_disk"), ("ENOMEM", "out_of_memory")]
 )
