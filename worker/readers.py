@@ -54,7 +54,7 @@ class Reading:
 
     def cpu_s(self) -> float:
         """Return the CPU time that the page has taken until now."""
-        return self.clock.seconds() - self.cpu_before_s
+        return max(0.0, self.clock.seconds() - self.cpu_before_s)  # a clock may be set back by whoever controls it
 
     def waited_s(self) -> float:
         """Return how long its hook has waited for objects of the fleet until now."""

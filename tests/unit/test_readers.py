@@ -123,3 +123,9 @@ def test_only_so_many_hosts_are_remembered_as_costly() -> None:
     for number in range(MOST_COSTLY_HOSTS + 1):
         costs.note(f"host-{number}", 30.0)
     assert [costs.is_costly(f"host-{number}") for number in (0, 1, MOST_COSTLY_HOSTS)] == [False, True, True]
+
+
+def test_a_clock_that_is_set_back_makes_no_time_negative(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = room.begin(0, "a")
+    monkeypatch.setattr(ThreadClock, "seconds", lambda _: -3_600.0)
+    assert reading.cpu_s() == 0.0
