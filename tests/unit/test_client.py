@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crawlfleet.shared.errors import JoinError, Unreachable
+from crawlfleet.shared.errors import JoinError, Unreachable, WireError
 from crawlfleet.shared.messages import (
     Ack,
     AckState,
@@ -28,6 +28,7 @@ from crawlfleet.shared.web.urls import fingerprint
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.talk.client import Client, JobChanged
 from crawlfleet.worker.talk.demand import FetchDemand
+from crawlfleet.worker.talk.line import MOST_REFUSALS
 from crawlfleet.worker.talk.outbox import Delivery
 from crawlfleet.worker.talk.outstanding import MAX_REQUEST_BYTES, Outstanding, SentLinks
 from crawlfleet.worker.talk.session import Session, SessionOptions
@@ -246,6 +247,18 @@ def test_an_unacked_report_is_sent_again_unchanged_but_for_its_age() -> None:
     assert second.age_s > 2.0
     assert third.outlinks == second.outlinks == first.outlinks == ("http://a/1",)
     assert len(bench.script.hellos) == 3
+
+
+def test_what_the_coordinator_refuses_again_and_again_ends_the_worker() -> None:
+    bench = Bench()
+    client = bench.client()
+    refused = [WireError("not a ExchangeRequest")] * (MOST_REFUSALS - 1)
+    bench.script.answers = [*refused, Unreachable("lost"), *refused, ExchangeAnswer(), *refused]
+    for _ in range(len(bench.script.answers)):
+        client.exchange_once()
+    bench.script.answers = [WireError("not a ExchangeRequest")]
+    with pytest.raises(WireError, match="not a ExchangeRequest"):
+        client.exchange_once()
 
 
 def test_what_was_not_acked_is_due_at_once_after_a_reconnect() -> None:

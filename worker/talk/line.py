@@ -21,6 +21,8 @@ from crawlfleet.shared.wire.manager import FleetManager
 FIRST_RETRY_S = 0.1
 LAST_RETRY_S = 2.0
 STILL_TRYING_EVERY_S = 60.0
+# A request that is refused so many times in a row, each time over a new connection, will not get better.
+MOST_REFUSALS = 5
 
 _logger = structlog.get_logger(__name__)
 
@@ -71,6 +73,7 @@ class Line:
         self._chance = chance
         self._coordinator: Coordinator | None = None
         self._was_open = False
+        self._refusals = 0
         self._logged_at = clock() + quiet_s - STILL_TRYING_EVERY_S
 
     def open(self, keep_trying: Callable[[], bool]) -> Welcome | None:
@@ -85,13 +88,22 @@ class Line:
         return None
 
     def exchange(self, request: ExchangeRequest) -> ExchangeAnswer:
-        """Send a request and return the answer; raise `Unreachable` if the connection is lost."""
+        """Send a request and return the answer; raise `Unreachable` if the connection is lost.
+
+        Raise `WireError` if the coordinator goes on refusing what is sent: a bug of ours, which another process may not
+        have.
+        """
         if self._coordinator is None:
             raise Unreachable("the connection to the coordinator is not open")
         try:
-            return self._coordinator.exchange(request)
+            answer = self._coordinator.exchange(request)
         except (Unreachable, WireError) as error:
+            self._refusals = self._refusals + 1 if isinstance(error, WireError) else 0
+            if self._refusals >= MOST_REFUSALS:
+                raise
             self._lose(error)
+        self._refusals = 0
+        return answer
 
     def goodbye(self) -> None:
         """End the session, if the coordinator is reachable."""
