@@ -15,7 +15,6 @@ coordinator.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -26,20 +25,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.coordinator_process import LOOK_S, connect, cpu_s, peak_mb
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.reader import SqliteReader
-from crawlfleet.shared.errors import Unreachable
 from crawlfleet.shared.messages import ExchangeRequest, Hello, Kind, Lease, Outcome, Report, Task, encode
-from crawlfleet.shared.wire.join_token import is_written, read_token
-from crawlfleet.shared.wire.manager import FleetManager
+from crawlfleet.shared.wire.join_token import is_written
 
 NAME = "flood"
 HONEST, FLOODING = "honest.test", "flooding.test"
 WANT = 32
-LOOK_S = 0.02
 REQUEST_BYTES = 4 * 1024 * 1024
 MB = 1_000_000
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Figures(NamedTuple):
@@ -56,7 +52,7 @@ class Figures(NamedTuple):
 
 def session(join: Path, number: int, links: int) -> None:
     """Report made-up pages until the coordinator goes away or this process is ended."""
-    fleet = _connect(join)
+    fleet = connect(join)
     queue, name = fleet.Queue(), f"session-{number}"
     queue.hello(Hello(session=name))
     waiting: list[Report] = []
@@ -84,13 +80,13 @@ def measure(folder: Path, hosts: tuple[str, ...], asked: argparse.Namespace) -> 
         watch = _Watch(join, crawl)
         time.sleep(asked.seconds)
         watch.stop()
-        peak_bytes, cpu_s = _peak_bytes(coordinator.pid), _cpu_s(coordinator.pid)
+        peak_bytes, used_s = round(peak_mb(coordinator.pid) * 2**20), cpu_s(coordinator.pid)
         for child in children:
             child.kill()
             child.wait()
         coordinator.terminate()
     pages, known = _count(crawl)
-    return Figures(pages[HONEST], pages[FLOODING], watch.longest_s, watch.wal_bytes, known, peak_bytes, cpu_s)
+    return Figures(pages[HONEST], pages[FLOODING], watch.longest_s, watch.wal_bytes, known, peak_bytes, used_s)
 
 
 class _Watch:
@@ -111,7 +107,7 @@ class _Watch:
             thread.join()
 
     def _ask(self, join: Path) -> None:
-        control = _connect(join).Control()
+        control = connect(join).Control()
         while not self._over.is_set():
             began = time.perf_counter()
             control.status()
@@ -158,32 +154,11 @@ def _report(lease: Lease, task: Task, links: int) -> Report:
     )
 
 
-def _connect(join: Path) -> FleetManager:
-    fleet = FleetManager.joining(read_token(join), timeout_s=600.0)
-    while True:
-        try:
-            fleet.connect()
-        except Unreachable:
-            time.sleep(LOOK_S)
-        else:
-            return fleet
-
-
 def _count(crawl: Path) -> tuple[Counter[str], int]:
     """Return how many pages of each host have a result, and how many URLs are known."""
     with closing(SqliteReader(crawl / FRONTIER)) as reader:
         pages = Counter(result.url.split("/")[2] for _, result in reader.results())
         return pages, sum(1 for _ in reader.tasks())
-
-
-def _peak_bytes(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1_024
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
 def _write_job(folder: Path, hosts: tuple[str, ...]) -> Path:

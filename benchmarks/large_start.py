@@ -10,7 +10,6 @@ to the first grant, the coordinator's CPU time until then, and how long a grant 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -18,17 +17,14 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from crawlfleet.shared.errors import Unreachable
+from benchmarks.coordinator_process import LOOK_S, connect, cpu_s
 from crawlfleet.shared.messages import ExchangeRequest, Hello
-from crawlfleet.shared.wire.join_token import is_written, read_token
-from crawlfleet.shared.wire.manager import FleetManager
+from crawlfleet.shared.wire.join_token import is_written
 
 NAME = "large-start"
 SESSION = "session"
 WANT = 64
 GRANTS = 20
-LOOK_S = 0.05
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Start(NamedTuple):
@@ -57,13 +53,13 @@ def measure(folder: Path, hosts: int) -> Start:
 
 
 def _ask(join: Path, pid: int, began: float) -> Start:
-    fleet = _connect(join)
+    fleet = connect(join)
     queue = fleet.Queue()
     queue.hello(Hello(session=SESSION))
     request = ExchangeRequest(session=SESSION, want=WANT)
     while not queue.exchange(request).leases:
         time.sleep(LOOK_S)
-    first_s, used_s = time.perf_counter() - began, _cpu_s(pid)
+    first_s, used_s = time.perf_counter() - began, cpu_s(pid)
     holding: tuple[int, ...] = ()
     began = time.perf_counter()
     for _ in range(GRANTS):
@@ -71,22 +67,6 @@ def _ask(join: Path, pid: int, began: float) -> Start:
         answer = queue.exchange(ExchangeRequest(session=SESSION, want=WANT, released=holding))
         holding = tuple(lease.id for lease in answer.leases)
     return Start(first_s, used_s, (time.perf_counter() - began) / GRANTS)
-
-
-def _connect(join: Path) -> FleetManager:
-    fleet = FleetManager.joining(read_token(join), timeout_s=600.0)
-    while True:
-        try:
-            fleet.connect()
-        except Unreachable:
-            time.sleep(LOOK_S)
-        else:
-            return fleet
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
 def _write_job(folder: Path, hosts: int) -> Path:

@@ -18,7 +18,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.object_memory import LEASE, resident_mb
+from benchmarks.coordinator_process import connect, resident_mb
+from benchmarks.object_memory import LEASE
 from benchmarks.object_servers import coordinator
 from crawlfleet.shared.errors import CrawlfleetError, Unreachable
 from crawlfleet.shared.messages import ExchangeRequest, Hello, Outcome, Report, Row, encode
@@ -134,9 +135,7 @@ def main() -> None:
                 print(f"{number:>10,}  {resident_mb(pid):.0f}", flush=True)
         sender.close()
         print(f"{time.perf_counter() - began:,.0f} s; " + ", ".join(f"{w}: {n:,}" for w, n in sender.outcomes.items()))
-        honest = FleetManager.joining(read_token(join))
-        honest.connect()
-        honest.Queue().hello(Hello(session="honest"))
+        connect(join).Queue().hello(Hello(session="honest"))
         print("an honest session is served")
 
 

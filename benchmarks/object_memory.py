@@ -18,6 +18,7 @@ from itertools import count as counting
 from pathlib import Path
 from typing import Any
 
+from benchmarks.coordinator_process import resident_mb
 from benchmarks.object_servers import FLEETS, coordinator
 from benchmarks.report import machine, replace_figures
 from crawlfleet.shared.messages import Hello
@@ -126,11 +127,6 @@ def measure(durability: str, make: Callable[[Calls, range], None], how_many: int
         before_mb, began = resident_mb(pid), time.perf_counter()
         make(calls, range(FIRST, FIRST + how_many))
         return before_mb, resident_mb(pid), time.perf_counter() - began
-
-
-def resident_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(status.partition("VmRSS:")[2].split(maxsplit=1)[0]) / 1024
 
 
 def table(asked: argparse.Namespace) -> str:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.coordinator_process import resident_mb
 from benchmarks.real_site import started
 from benchmarks.report import machine, replace_figures
 from crawlfleet import connect
@@ -70,7 +71,7 @@ def _through(base: str, folder: Path, coordinator: int, options: argparse.Namesp
     def seen() -> Point:
         frontier_mb = sum(path.stat().st_size for path in folder.glob(f"crawls/million/{FRONTIER}*")) / 1e6
         elapsed_s = time.monotonic() - began
-        return Point(came, elapsed_s, _resident_mb(os.getpid()), _resident_mb(coordinator), frontier_mb)
+        return Point(came, elapsed_s, resident_mb(os.getpid()), resident_mb(coordinator), frontier_mb)
 
     with connect(folder / "join") as fleet, fleet.Pool() as pool:
         yield seen()
@@ -83,11 +84,6 @@ def _through(base: str, folder: Path, coordinator: int, options: argparse.Namesp
                 time.sleep(options.slow_s)
     if came != options.urls:
         raise SystemExit(f"{came} rows came, not {options.urls}")
-
-
-def _resident_mb(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1]) / 1024
 
 
 def _line(point: Point) -> str:

@@ -12,7 +12,6 @@ coordinator each took.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from benchmarks.coordinator_process import cpu_s, peak_mb, resident_mb
 from benchmarks.simulated_site import SimulatedSite, address, site_hosts
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
@@ -32,7 +32,6 @@ WANT = 64
 # So many pages wait at any time, since each page names a new one: enough for every session to be given what it wants.
 SEEDS = 2_000
 WARM_S = 3.0
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def session(join: Path, number: int, sessions: int, known: int, pages: int) -> None:
@@ -84,14 +83,14 @@ def _watch(join: Path, pid: int, sessions: int, seconds: float) -> None:
     while control.status().sessions < sessions:
         time.sleep(0.2)
     time.sleep(WARM_S)
-    before, cpu_s, began = control.status().done, _cpu_s(pid), time.perf_counter()
+    before, used_s, began = control.status().done, cpu_s(pid), time.perf_counter()
     time.sleep(seconds)
     settled = control.status().done - before
-    cpu_s, elapsed_s = _cpu_s(pid) - cpu_s, time.perf_counter() - began
-    rss = _memory_mb(pid, "VmRSS"), _memory_mb(pid, "VmHWM")
+    used_s, elapsed_s = cpu_s(pid) - used_s, time.perf_counter() - began
+    rss = resident_mb(pid), peak_mb(pid)
     print(
-        f"{settled / elapsed_s:,.0f} pages/s, {cpu_s / settled * 1e6:.0f} us of the coordinator's CPU a page "
-        f"({cpu_s / elapsed_s:.2f} cores), RSS {rss[0]} MB, peak {rss[1]} MB"
+        f"{settled / elapsed_s:,.0f} pages/s, {used_s / settled * 1e6:.0f} us of the coordinator's CPU a page "
+        f"({used_s / elapsed_s:.2f} cores), RSS {rss[0]:.0f} MB, peak {rss[1]:.0f} MB"
     )
 
 
@@ -116,16 +115,6 @@ def _write_job(folder: Path) -> Path:
 def _wait_for(path: Path) -> None:
     while not path.exists():
         time.sleep(0.05)
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-
-
-def _memory_mb(pid: int, key: str) -> int:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(next(line for line in status.splitlines() if line.startswith(key)).split()[1]) // 1024
 
 
 def main() -> None:
