@@ -112,10 +112,13 @@ class FetchLoop(Fetching):
             while True:
                 pause_s = self._paused_until - time.monotonic()
                 attempts, next_in_s = self._agenda.start_ready(self._most - self._running if pause_s <= 0 else 0)
-                nowhere = [(attempt, failed) for attempt in attempts if (failed := without_address(attempt))]
+                nowhere = []
                 for attempt in attempts:
-                    if attempt.name is None or not attempt.name.reason:
+                    failed = without_address(attempt)
+                    if failed is None:
                         self._begin(attempt)
+                    else:
+                        nowhere.append((attempt, failed))
                 if self._agenda.closed and not (self._running or nowhere):
                     return
                 self._hand_on(nowhere)
