@@ -5,7 +5,6 @@ No exception of the user's code may escape, and no value that cannot be sent may
 
 from __future__ import annotations
 
-import math
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -13,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from crawlfleet.shared.errors import CrawlfleetError
+from crawlfleet.shared.plain_values import refuse_odd_parts
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.extract.page import Page
 from crawlfleet.worker.extract.plain import plain
@@ -23,8 +23,6 @@ from crawlfleet.worker.hook_waited import HookWaited
 Parse = Callable[[Page], object]
 
 MAX_NESTING = 32
-_SCALARS = (int, float, bytes, type(None))
-_INT_RANGE = range(-(2**63), 2**64)
 
 
 class HookFault(CrawlfleetError):
@@ -97,49 +95,12 @@ def _values(parse: Parse, given: object) -> Iterator[object]:
 def _row(parse: Parse, value: object) -> tuple[str, dict[str, Any]]:
     if not isinstance(value, dict):
         raise _fault(parse, f"gave {type(value).__name__} for a row: give a dict")
-    problem = _why_refused(value, "the row", MAX_NESTING)
-    if problem:
-        raise _fault(parse, f"gave a row that cannot be sent: {problem}")
-    fields: dict[str, Any] = plain(value)
+    try:
+        fields: dict[str, Any] = plain(value)
+        refuse_odd_parts(fields, "the row", MAX_NESTING)
+    except (TypeError, ValueError) as odd:
+        raise _fault(parse, f"gave a row that cannot be kept: {odd}") from odd
     item = fields.pop("item", "item")
     if not isinstance(item, str):
         raise _fault(parse, f"gave a row whose 'item' is {type(item).__name__}: it names the kind of row, a str")
     return item, fields
-
-
-def _why_refused(value: object, where: str, depth: int) -> str:
-    """Return why a plain value cannot be sent; empty for scalars, and lists, tuples and dicts of them."""
-    if isinstance(value, str):
-        return "" if value.isascii() or _is_unicode(value) else f"{where} holds half a surrogate pair"
-    if isinstance(value, int) and not _INT_RANGE.start <= value < _INT_RANGE.stop:
-        return f"{where} is an int of more than 64 bits"
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"{where} is {float.__float__(value)}: a number must be finite"
-    if isinstance(value, _SCALARS):
-        return ""
-    if depth == 0:
-        return f"{where} is nested too deep"
-    if isinstance(value, dict):
-        return _why_dict_is_refused(value, where, depth)
-    if isinstance(value, (list, tuple)):
-        parts = ((f"{where}[{index}]", part) for index, part in enumerate(value))
-        return next(filter(None, (_why_refused(part, name, depth - 1) for name, part in parts)), "")
-    return f"{where} is {type(value).__name__}"
-
-
-def _why_dict_is_refused(value: dict[object, object], where: str, depth: int) -> str:
-    for key, part in value.items():
-        if not isinstance(key, str) or not _is_unicode(key):
-            return f"{where} has the key {key!r}, which is no str of Unicode"
-        problem = _why_refused(part, f"{where}[{key!r}]", depth - 1)
-        if problem:
-            return problem
-    return ""
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
