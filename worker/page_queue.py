@@ -44,6 +44,7 @@ class PageQueue:
         self._on_take = on_take
         self._changed = threading.Condition()
         self._turns = Turns()
+        self.typical_s = self._turns.typical_s
         # The hosts with pages. Of those whose turn it is, the first is next.
         self._hosts: dict[str, deque[FetchedPage]] = {}
         self._end_marks = 0

@@ -94,7 +94,7 @@ class Pool:
         self._fetching = self._fetch_by(engine, size)
         self._pages = self._fetching.pages
         self._max_report_bytes = pipeline.max_report_bytes
-        self._readers = Readers(size.parse_threads, current_pages)
+        self._readers = Readers(size.parse_threads, current_pages, self._pages.typical_s)
         self._ending = threading.Event()
         self._parsing = start_later("parse", size.parse_threads, self._parse_all, self._orders.abort)
         watch = watch or WatchOptions()

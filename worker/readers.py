@@ -26,12 +26,10 @@ HELD_UP_S = 0.25
 NAMED_AFTER_S = 30.0
 # A host that had a page in the last seconds may soon have another.
 LATELY_S = 10.0
-# The pages of a host are costly if they took more CPU time on the average, of which each page is so much.
+# The pages of a host are costly if they typically take more CPU time.
 COSTLY_S = 0.5
-# They are slow if they took more than this. While the first thread reads one, the second reads those that are not.
+# They are slow if they typically take more than this. While the first thread reads one, the second reads others.
 SLOW_S = 0.02
-NEWEST_SHARE = 0.25
-MOST_COSTLY_HOSTS = 1_000
 
 
 @dataclass(slots=True, eq=False)
@@ -61,34 +59,19 @@ class Reading:
         return WAITS.seconds(self.thread_ident) - self.waited_before_s
 
 
-class Costs:
-    """The CPU time that pages of hosts took lately: of those hosts only of which it is not small."""
-
-    def __init__(self) -> None:
-        self._average_s: dict[str, float] = {}
-
-    def note(self, host: str, cpu_s: float) -> None:
-        """Note what a page took."""
-        before_s = self._average_s.pop(host, 0.0)
-        average_s = before_s + NEWEST_SHARE * (cpu_s - before_s)
-        if average_s > SLOW_S / 4:
-            self._average_s[host] = average_s
-            if len(self._average_s) > MOST_COSTLY_HOSTS:
-                del self._average_s[next(iter(self._average_s))]
-
-    def is_costly(self, host: str) -> bool:
-        """Say whether the pages of a host took much."""
-        return self._average_s.get(host, 0.0) > COSTLY_S
-
-    def is_slow(self, host: str) -> bool:
-        """Say whether the pages of a host took more than most."""
-        return self._average_s.get(host, 0.0) > SLOW_S
-
-
 class Readers:
-    """The parse threads of a worker, by number. Each records its page in `pages`, which survives the process."""
+    """The parse threads of a worker, by number. Each records its page in `pages`, which survives the process.
 
-    def __init__(self, threads: int, pages: WorkerPages, clock: Callable[[], float] = time.monotonic) -> None:
+    `typical_s` tells the CPU time that pages of a host typically take.
+    """
+
+    def __init__(
+        self,
+        threads: int,
+        pages: WorkerPages,
+        typical_s: Callable[[str], float],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._pages = pages
         self._clock = clock
         self._lock = threading.Lock()
@@ -96,7 +79,7 @@ class Readers:
         self._readings: list[Reading | None] = [None] * threads
         # The last page that was begun, and the last one of another host: their hosts, and when that was.
         self._last: tuple[tuple[str, float], tuple[str, float]] = (("", -math.inf), ("", -math.inf))
-        self._costs = Costs()
+        self._typical_s = typical_s
         self._first_is_slow = threading.Event()
         self._ended_hosts: set[str] = set()
         # Since when each thread has been at its page; infinity for one without a page.
@@ -127,15 +110,12 @@ class Readers:
         self._pages.begin(thread, _record(reading))
         self._readings[thread] = reading
         self._began_at[thread] = now
-        if thread == 0 and self._costs.is_slow(attempt.host):
+        if thread == 0 and self._typical_s(attempt.host) > SLOW_S:
             self._first_is_slow.set()
         return reading
 
     def end(self, reading: Reading) -> bool:
         """Record that a thread has read its page; False if the page was ended meanwhile, and the thread with it."""
-        cpu_s = reading.cpu_s()
-        with self._lock:
-            self._costs.note(reading.attempt.host, cpu_s)
         if not self.claim(reading):
             return False
         if reading.thread == 0:
@@ -155,11 +135,11 @@ class Readers:
         """Say whether a thread may read a page of a host; `others_wait`: pages of other hosts wait, too."""
         if host in self._ended_hosts:
             return False  # this process is about to be replaced, and cannot afford another such page
-        if thread == 1 and not self._are_late(thread) and self._costs.is_slow(host):
+        if thread == 1 and not self._are_late(thread) and self._typical_s(host) > SLOW_S:
             return False
         mine = [reading for reading in self._readings if reading is not None and reading.attempt.host == host]
         if 2 * thread >= len(self._readings):
-            return not mine and not self._costs.is_costly(host)
+            return not mine and self._typical_s(host) <= COSTLY_S
         held_up_since = self._clock() - HELD_UP_S
         if all(reading.began_at > held_up_since for reading in mine):
             return True

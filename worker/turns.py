@@ -27,6 +27,10 @@ class Turns:
         """Return the clock of a host: the earliest is next."""
         return self._clocks.get(host, self._served)
 
+    def typical_s(self, host: str) -> float:
+        """Return the CPU time that pages of a host typically take."""
+        return self._typical_s.get(host, USUAL_S)
+
     def come(self, host: str) -> None:
         """Note that a host without a waiting page has one now."""
         self._clocks[host] = max(self.clock(host), self._served)
@@ -34,13 +38,13 @@ class Turns:
     def take(self, host: str) -> None:
         """Note that a page of a host is about to be read."""
         self._served = max(self._served, self.clock(host))
-        self._clocks[host] = self.clock(host) + self._typical_s.get(host, USUAL_S)
+        self._clocks[host] = self.clock(host) + self.typical_s(host)
         if len(self._clocks) > MOST_HOSTS:
             self._forget()
 
     def note(self, host: str, cpu_s: float) -> None:
         """Note what a page took that has been read."""
-        typical_s = self._typical_s.get(host, USUAL_S)
+        typical_s = self.typical_s(host)
         self._typical_s[host] = typical_s + NEWEST_SHARE * (cpu_s - typical_s)
         self._clocks[host] = self.clock(host) + cpu_s - typical_s
 

@@ -10,7 +10,7 @@ from crawlfleet.shared.messages import Kind, Task
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.process.cpu_time import ThreadClock
 from crawlfleet.worker.process.current_pages import CurrentPages, outline_of
-from crawlfleet.worker.readers import COSTLY_S, LATELY_S, MOST_COSTLY_HOSTS, SLOW_S, Costs, Readers, Reading
+from crawlfleet.worker.readers import COSTLY_S, LATELY_S, SLOW_S, Readers, Reading
 
 THREADS = 8
 
@@ -21,7 +21,8 @@ class Room:
     def __init__(self) -> None:
         self.now = 1_000.0
         pages = CurrentPages(multiprocessing.get_context("spawn"), workers=1, threads=THREADS).of(0)
-        self.readers = Readers(THREADS, pages, lambda: self.now)
+        self.typical_s: dict[str, float] = {}
+        self.readers = Readers(THREADS, pages, lambda host: self.typical_s.get(host, 0.0), lambda: self.now)
         for thread in range(THREADS):
             self.readers.enter(thread)
 
@@ -73,23 +74,19 @@ def test_a_host_that_had_a_page_lately_may_soon_have_another(room: Room) -> None
     assert room.may("sick") == []
 
 
-def test_hosts_whose_pages_are_costly_have_half_of_the_threads(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    reading = room.begin(0, "sick")
-    monkeypatch.setattr(ThreadClock, "seconds", lambda _: 10.0)
-    assert room.readers.end(reading)
+def test_hosts_whose_pages_are_costly_have_half_of_the_threads(room: Room) -> None:
+    room.typical_s["sick"] = 2 * COSTLY_S
     assert room.may("sick", others_wait=True) == [0, 2, 3]
     assert room.may("honest", others_wait=True) == list(range(THREADS))
     room.hold_up(0, "another")
     assert room.may("sick", others_wait=True) == [0, 1, 2, 3]
 
 
-def test_while_the_first_thread_reads_a_page_of_a_slow_host_the_second_reads_those_of_others(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_while_the_first_thread_reads_a_page_of_a_slow_host_the_second_reads_those_of_others(room: Room) -> None:
     reading = room.begin(0, "slow")
     assert not room.readers.are_held_up(1)
-    monkeypatch.setattr(ThreadClock, "seconds", lambda _: 5 * SLOW_S)
     assert room.readers.end(reading)
+    room.typical_s["slow"] = 2 * SLOW_S
     reading = room.begin(0, "slow")
     assert room.readers.are_held_up(1)
     assert not room.readers.are_held_up(2)
@@ -105,24 +102,6 @@ def test_a_host_of_which_a_page_was_ended_gets_no_thread(room: Room) -> None:
     room.readers.give_up("sick")
     assert room.may("sick") == []
     assert room.may("honest") == list(range(THREADS))
-
-
-def test_costs_are_an_average_in_which_new_pages_count_most() -> None:
-    costs = Costs()
-    costs.note("a", 4 * COSTLY_S)
-    assert not costs.is_costly("a")
-    costs.note("a", 4 * COSTLY_S)
-    assert costs.is_costly("a")
-    for _ in range(20):
-        costs.note("a", 0.001)
-    assert not costs.is_costly("a")
-
-
-def test_only_so_many_hosts_are_remembered_as_costly() -> None:
-    costs = Costs()
-    for number in range(MOST_COSTLY_HOSTS + 1):
-        costs.note(f"host-{number}", 30.0)
-    assert [costs.is_costly(f"host-{number}") for number in (0, 1, MOST_COSTLY_HOSTS)] == [False, True, True]
 
 
 def test_a_clock_that_is_set_back_makes_no_time_negative(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

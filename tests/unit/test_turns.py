@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from crawlfleet.worker.turns import MOST_HOSTS, USUAL_S, Turns
 
 
@@ -62,3 +64,15 @@ def test_hosts_that_would_begin_anew_are_forgotten() -> None:
         turns.take("all")
     assert len(turns._clocks) <= MOST_HOSTS + 1
     assert turns._typical_s.keys() <= turns._clocks.keys()
+
+
+def test_what_pages_typically_take_is_an_average_in_which_new_pages_count_most() -> None:
+    turns = Turns()
+    assert turns.typical_s("a") == USUAL_S
+    for _ in range(20):
+        turns.take("a")
+        turns.note("a", 2.0)
+    assert turns.typical_s("a") == pytest.approx(2.0, rel=0.01)
+    turns.take("a")
+    turns.note("a", 0.0)
+    assert turns.typical_s("a") == pytest.approx(1.5, rel=0.01)

@@ -32,7 +32,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.pages = CurrentPages(multiprocessing.get_context("spawn"), workers=1, threads=2).of(0)
-        self.readers = Readers(2, self.pages, lambda: self.now)
+        self.readers = Readers(2, self.pages, lambda _host: 0.0, lambda: self.now)
         options = WatchOptions(limits=LIMITS, hook=__file__, say=self.said.append)
         self.watch = Watch(self.readers, self.pages, options, self._end, self.gone.append, lambda: self.now)
         self.readers.enter(0)
