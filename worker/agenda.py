@@ -154,7 +154,9 @@ class Agenda:
     @property
     def deferred(self) -> int:
         """See `Lanes.deferred`."""
-        return self._lanes.deferred
+        with self._changed:
+            self._lanes.age(self._clock())
+            return self._lanes.deferred
 
     @property
     def running(self) -> int:

@@ -52,8 +52,7 @@ class Lane:
     no entry either.
     """
 
-    host: str
-    load: Load = field(default_factory=Load)
+    load: Load
     last_start_at: float = -inf
     kept_until: float = 0.0
     waiting: deque[Waiting] = field(default_factory=deque)
@@ -64,6 +63,11 @@ class Lane:
     name: tuple[str, Name] | None = None
     lookup_s: float = 0.0
     lacks_room: bool = False
+
+    @property
+    def host(self) -> str:
+        """The host, as the coordinator names it."""
+        return self.load.host
 
     @property
     def is_idle(self) -> bool:

@@ -21,7 +21,7 @@ import msgspec
 from crawlfleet.shared.messages import Lease, Task, TaskKey
 from crawlfleet.worker.fetch.port import Name, host_of
 from crawlfleet.worker.lane import Counted, Holding, Lane, Waiting
-from crawlfleet.worker.shares import Shares, Speed
+from crawlfleet.worker.shares import Load, Shares, Speed
 
 # A spaced host is remembered for longer than starts are granted ahead, so that its gap is known.
 KEPT_S = 10.0
@@ -103,7 +103,7 @@ class Lanes:
         """Add a lease that ends at `until`. Its slots apply to the host from now on, its spacing to its own tasks."""
         lane = self._lanes.get(lease.host)
         if lane is None:
-            lane = self._lanes[lease.host] = Lane(lease.host)
+            lane = self._lanes[lease.host] = Lane(Load(lease.host))
         self.shares.set_slots(lane.load, lease.slots)
         holding = self._leases.setdefault(lease.id, Holding(until))
         counted = lane.counted(lease.spacing_s)
@@ -135,6 +135,13 @@ class Lanes:
                 self._hold(now)
         return None
 
+    def age(self, now: float) -> None:
+        """Let hosts be slow of which an exchange has taken long, though it has not ended. `pop_ready` does, too."""
+        for host in self.shares.age(now):
+            lane = self._lanes[host]
+            lane.kept_until = max(lane.kept_until, now + SLOW_KEPT_S)
+            self._change_speed(lane)
+
     def next_at(self) -> float | None:
         """When to call `pop_ready` again at the latest; None if nothing waits for a time."""
         heap = self._first_heap()
@@ -142,10 +149,11 @@ class Lanes:
 
     def _hold(self, now: float) -> None:
         """Decide hosts of which speeds have to leave the slots that are left to others."""
+        self.age(now)
         new = self._heaps[Speed.NEW]
         while new and new[0][1] != new[0][2].ticket:
             heapq.heappop(new)
-        self._held = self.shares.held(now, new_ones_wait=bool(new) and new[0][0] <= now)
+        self._held = self.shares.held(new_ones_wait=bool(new) and new[0][0] <= now)
 
     def _first_heap(self) -> _Heap | None:
         """Return the heap with the first lane that may start something, if any."""
@@ -178,8 +186,7 @@ class Lanes:
         if now is not None and (load.speed is Speed.SLOW or load.quick_exchanges >= QUICK_KEPT_AFTER):
             lane.kept_until = max(lane.kept_until, now + (SLOW_KEPT_S if load.speed is Speed.SLOW else QUICK_KEPT_S))
         if load.speed is not speed:
-            self._recount(lane)
-            lane.ticket = 0
+            self._change_speed(lane)
         self._give_room(lane)
         self._schedule(lane)
 
@@ -302,6 +309,12 @@ class Lanes:
                 self._counts[waiting.counted] -= 1
                 waiting.counted = lane.counted(waiting.spacing_s)
                 self._counts[waiting.counted] += 1
+
+    def _change_speed(self, lane: Lane) -> None:
+        """Count a lane's tasks again, and move it to the heap of its new speed."""
+        self._recount(lane)
+        lane.ticket = 0
+        self._schedule(lane)
 
     def _is_known(self, waiting: Waiting) -> bool:
         """Say whether a task was not dropped."""

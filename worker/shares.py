@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from crawlfleet.shared.messages import TaskKey
 
@@ -48,6 +49,7 @@ class Speed(IntEnum):
 class Load:
     """What one host has here: fetches, and fetched pages that wait; what its exchanges and its pages were like."""
 
+    host: str
     slots: int = 1
     running: int = 0
     pages: int = 0
@@ -62,6 +64,14 @@ class Load:
         return self.running * self.typical_bytes + self.bytes_waiting
 
 
+class _Young(NamedTuple):
+    """An exchange that has not taken long yet; `is_quick`: its host was, when it began."""
+
+    started_at: float
+    load: Load
+    is_quick: bool
+
+
 class Shares:
     """The sums over all hosts, and what may begin. Without limits all may."""
 
@@ -73,20 +83,28 @@ class Shares:
         self._others_running = 0
         self._slow_running: set[TaskKey] = set()
         self._quick_slots = 0
-        # Exchanges with quick hosts that have not taken long yet, by their start.
-        self._young: dict[TaskKey, float] = {}
+        # Exchanges that have not taken long yet, by their start, with hosts that are not slow.
+        self._young: dict[TaskKey, _Young] = {}
 
-    def held(self, now: float, new_ones_wait: bool) -> tuple[Speed, ...]:
-        """Return of which speeds no host may begin another exchange now."""
-        if self.limits is None:
-            return ()
+    def age(self, now: float) -> list[str]:
+        """Regard hosts as slow of which an exchange has taken long; return those that were not slow until now."""
+        turned: list[str] = []
         while self._young:
-            key, started_at = next(iter(self._young.items()))
-            if started_at + QUICK_S > now:
+            key, young = next(iter(self._young.items()))
+            if young.started_at + QUICK_S > now:
                 break
             del self._young[key]
-            self._others_running += 1
+            self._others_running += young.is_quick
             self._slow_running.add(key)
+            if young.load.speed is not Speed.SLOW:
+                turned.append(young.load.host)
+            self._regard(young.load, Speed.SLOW, 0)
+        return turned
+
+    def held(self, new_ones_wait: bool) -> tuple[Speed, ...]:
+        """Return of which speeds no host may begin another exchange."""
+        if self.limits is None:
+            return ()
         rest = self.limits.slots - min(self.limits.slots // 2, self._quick_slots)
         if self._others_running >= rest:
             return Speed.NEW, Speed.SLOW
@@ -115,20 +133,20 @@ class Shares:
         """Record that a fetch begins."""
         load.running += 1
         self._bytes += load.typical_bytes
-        if load.speed is Speed.QUICK:
-            self._young[key] = now
-            return
-        self._others_running += 1
+        is_quick = load.speed is Speed.QUICK
+        self._others_running += not is_quick
         if load.speed is Speed.SLOW:
             self._slow_running.add(key)
+        else:
+            self._young[key] = _Young(now, load, is_quick)
 
     def end(self, key: TaskKey, load: Load, took_s: float | None) -> None:
         """Record that a fetch ended; `took_s` is None if that says nothing about the host."""
         load.running -= 1
         self._bytes -= load.typical_bytes
-        if self._young.pop(key, None) is None:
-            self._others_running -= 1
-            self._slow_running.discard(key)
+        young = self._young.pop(key, None)
+        self._others_running -= young is None or not young.is_quick
+        self._slow_running.discard(key)
         if took_s is not None:
             if took_s < QUICK_S:
                 self._regard(load, Speed.QUICK, load.quick_exchanges + 1)

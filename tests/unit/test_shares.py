@@ -145,6 +145,26 @@ def test_exchanges_that_take_long_are_no_longer_quick_and_neither_is_their_host(
     assert hosts(pop(lanes, 1.5)) == ["quick"]
 
 
+@pytest.mark.parametrize("was_quick", [True, False])
+def test_a_host_is_slow_as_soon_as_an_exchange_takes_long_though_none_has_ended(was_quick: bool) -> None:
+    lanes = lanes_with(slots=64)
+    if was_quick:
+        make_quick(lanes, "stalls", 0.0)
+    add(lanes, "stalls", 60, slots=8)
+    started = pop(lanes, 0.2)
+    assert len(started) == 8
+    lanes.age(1.1)
+    assert lanes.deferred == 0
+    lanes.age(1.3)
+    assert (lanes.waiting, lanes.deferred) == (52, 52)
+    lanes.done(started[0], 1.4)
+    assert lanes.deferred == 52
+    # An exchange that ends quickly says otherwise again.
+    (attempt,) = pop(lanes, 1.5)
+    lanes.done(attempt, 1.6)
+    assert lanes.deferred == 0
+
+
 def test_what_did_not_reach_its_host_says_nothing_about_it() -> None:
     lanes = lanes_with()
     lanes.known = lambda _: Name((), "dns_failed")
