@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from crawlfleet.shared.messages import Lease, TaskKey
-from crawlfleet.worker.fetch.port import Name, Resolver
+from crawlfleet.worker.fetch.port import Fetched, Name, Resolver
 from crawlfleet.worker.lanes import Attempt, Lanes, News
 from crawlfleet.worker.shares import Limits
 
@@ -90,12 +90,12 @@ class Agenda:
             self._lanes.done(attempt)
             self._hand_over()
 
-    def landed(self, *landed: tuple[Attempt, int]) -> None:
-        """Free the slots of attempts that ended with a page of some size, which waits for a parse thread now."""
+    def landed(self, *landed: tuple[Attempt, Fetched]) -> None:
+        """Free the slots of attempts that ended; what each gave waits for a parse thread now."""
         with self._changed:
             now = self._clock()
-            for attempt, size in landed:
-                self._lanes.done(attempt, now, size)
+            for attempt, fetched in landed:
+                self._lanes.done(attempt, now, len(fetched.body), fetched.elapsed_s)
             self._hand_over()
 
     def page_taken(self, attempt: Attempt, size: int) -> None:

@@ -47,7 +47,7 @@ class Fetching:
 
     def _pass_on(self, *pages: FetchedPage) -> None:
         """Free the slots of pages that were fetched, and put them into the queue."""
-        self._agenda.landed(*((page.attempt, len(page.fetched.body)) for page in pages))
+        self._agenda.landed(*pages)
         for page in pages:
             self.pages.put(page)
 

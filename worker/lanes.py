@@ -35,7 +35,7 @@ SLOW_KEPT_S = 60.0
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One start of one task, under its lease.
 
-    `gap_s` is the time since the last start on the host, if the host is spaced and the start is remembered. `name` is
+    `gap_s` is the time since the last start on the host, if the host `is_spaced` and the start is remembered. `name` is
     what is known about the host's name, None if the engine looks it up; the lane waited for it for `lookup_s`.
     """
 
@@ -43,6 +43,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     task: Task
     started_at: float
+    is_spaced: bool = False
     gap_s: float | None = None
     name: Name | None = None
     lookup_s: float = 0.0
@@ -170,17 +171,24 @@ class Lanes:
         heap = self._first_heap()
         return max(0.0, now - heap[0][0]) if heap and heap[0][2].waiting else 0.0
 
-    def done(self, attempt: Attempt, now: float | None = None, size: int | None = None) -> None:
+    def done(
+        self, attempt: Attempt, now: float | None = None, size: int | None = None, took_s: float | None = None
+    ) -> None:
         """Free the slot of an attempt that ended; `now` is None if its time tells nothing about the host.
 
-        A page of `size` bytes waits from now on for a parse thread, if that is not None.
+        A page of `size` bytes waits from now on for a parse thread, if that is not None. `took_s` is how long the host
+        took, if that is not all of the time until now.
         """
         lane, load = self._lanes[attempt.host], self._lanes[attempt.host].load
         speed = load.speed
         self.running -= 1
         if attempt.name is not None and attempt.name.reason:
             now = None
-        self.shares.end(attempt.key, load, None if now is None else now - attempt.started_at)
+        if now is None:
+            took_s = None
+        elif took_s is None:
+            took_s = now - attempt.started_at
+        self.shares.end(attempt.key, load, took_s)
         if size is not None:
             self.shares.land(load, size)
         if now is not None and (load.speed is Speed.SLOW or load.quick_exchanges >= QUICK_KEPT_AFTER):
@@ -273,6 +281,7 @@ class Lanes:
             host=lane.host,
             task=head.task,
             started_at=now,
+            is_spaced=head.spacing_s > 0,
             gap_s=gap_s,
             name=name,
             lookup_s=lookup_s,

@@ -1,7 +1,8 @@
 """The queue of fetched pages between fetching and the parse threads: hosts take turns (`worker.turns`).
 
-A host whose pages take long to parse, or come in large numbers, waits behind its own pages, and no other host does. The
-queue itself has no bound: the agenda starts nothing more of a host that has too much here (see `worker.flight`).
+A host whose pages take long to parse, or come in large numbers, waits behind its own pages, and no other host does;
+costly hosts pause (`worker.pauses`). The queue itself has no bound: the agenda starts nothing more of a host that has
+too much here (see `worker.shares`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from crawlfleet.worker.fetch.port import Fetched
 from crawlfleet.worker.lanes import Attempt
+from crawlfleet.worker.pauses import Pauses
 from crawlfleet.worker.turns import Turns
 
 
@@ -39,12 +41,18 @@ def take_any(_host: str, _others_wait: bool) -> bool:
 class PageQueue:
     """Fetched pages by host. `None` is an end mark: it ends one parse thread once no page waits."""
 
-    def __init__(self, on_take: Callable[[FetchedPage], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        on_take: Callable[[FetchedPage], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Call `on_take`, without the lock, for each page that a thread takes, in that thread."""
         self._on_take = on_take
+        self._clock = clock
         self._changed = threading.Condition()
         self._turns = Turns()
-        self.typical_s = self._turns.typical_s
+        self.known_s = self._turns.known_s
+        self._pauses = Pauses(self._turns.typical_s, clock)
         # The hosts with pages. Of those whose turn it is, the first is next.
         self._hosts: dict[str, deque[FetchedPage]] = {}
         self._end_marks = 0
@@ -67,13 +75,15 @@ class PageQueue:
 
         Raise `queue.Empty` if there is neither within `timeout` seconds.
         """
-        give_up_at = None if timeout is None else time.monotonic() + timeout
+        give_up_at = None if timeout is None else self._clock() + timeout
         with self._changed:
-            while (host := self._next_host(may_take)) is None and (self._hosts or not self._end_marks):
-                left_s = None if give_up_at is None else give_up_at - time.monotonic()
+            while (host := self._next_host(self._unless_paused(may_take))) is None and (
+                self._hosts or not self._end_marks
+            ):
+                left_s = None if give_up_at is None else give_up_at - self._clock()
                 if left_s is not None and left_s <= 0:
                     raise queue.Empty
-                asked_s = ASKED_EVERY_S if self._hosts else None
+                asked_s = self._asked_s() if self._hosts else None
                 self._changed.wait(min((each for each in (left_s, asked_s) if each is not None), default=None))
             if host is None:
                 self._end_marks -= 1
@@ -82,10 +92,11 @@ class PageQueue:
         self._on_take(page)
         return page
 
-    def note_cost(self, host: str, cpu_s: float) -> None:
-        """Note how much CPU time a page took that was taken from here."""
+    def note_cost(self, attempt: Attempt, cost_s: float, took_s: float) -> None:
+        """Note what a page cost that was taken from here (see `shared.page_cost`), and how long it took to read."""
         with self._changed:
-            self._turns.note(host, cpu_s)
+            self._turns.note(attempt.host, cost_s)
+            self._pauses.note(attempt.host, cost_s, took_s, attempt.is_spaced)
 
     def has_any(self, may_take: MayTake) -> bool:
         """Say whether a page waits that may be taken."""
@@ -106,6 +117,17 @@ class PageQueue:
         with self._changed:
             pages = self._hosts.get(host, ())
             return len(pages), sum(len(page.fetched.body) for page in pages)
+
+    def _unless_paused(self, may_take: MayTake) -> MayTake:
+        """Return `may_take`, but for hosts that pause; at the end none does."""
+        if self._end_marks:
+            return may_take
+        return lambda host, others_wait: not self._pauses.left_s(host) and may_take(host, others_wait)
+
+    def _asked_s(self) -> float:
+        """Return how long to wait until the first of the hosts with pages has paused, or the next question."""
+        pauses = filter(None, map(self._pauses.left_s, self._hosts))
+        return min((ASKED_EVERY_S, *pauses))
 
     def _next_host(self, may_take: MayTake) -> str | None:
         if not self._hosts:

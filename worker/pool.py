@@ -31,6 +31,8 @@ from functools import partial
 import structlog
 from msgspec.structs import replace
 
+from crawlfleet.shared.messages import Kind
+from crawlfleet.shared.page_cost import page_cost_s
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.extract.shortage import shortage_of
 from crawlfleet.worker.fetch.port import FetchEngine
@@ -94,7 +96,7 @@ class Pool:
         self._fetching = self._fetch_by(engine, size)
         self._pages = self._fetching.pages
         self._max_report_bytes = pipeline.max_report_bytes
-        self._readers = Readers(size.parse_threads, current_pages, self._pages.typical_s)
+        self._readers = Readers(size.parse_threads, current_pages, self._pages.known_s)
         self._ending = threading.Event()
         self._parsing = start_later("parse", size.parse_threads, self._parse_all, self._orders.abort)
         watch = watch or WatchOptions()
@@ -142,7 +144,10 @@ class Pool:
             except BaseException:
                 self._readers.claim(reading)  # this thread ends, and its worker with it
                 raise
-            self._pages.note_cost(page.attempt.host, delivery.report.cpu_s)
+            if page.attempt.task.kind is not Kind.ROBOTS:  # tells nothing of the host's pages
+                report = delivery.report
+                cost_s, took_s = page_cost_s(report.cpu_s, report.size_bytes), time.monotonic() - reading.began_at
+                self._pages.note_cost(page.attempt, cost_s, took_s)
             if not self._readers.end(reading):
                 return  # it was ended, and another process takes the place of this one
             self._deliver(delivery)

@@ -2,8 +2,9 @@
 
 The first half of the threads read pages of any host, but none of one that has a page held up in another thread while
 other hosts have pages, or had some lately. The second half is for hosts that have no page in any thread, and whose
-pages take little CPU time. So one host alone may have half of all threads, hosts whose pages are costly have half
-together, and any other host finds a thread.
+pages are known to cost little; its last thread is also for hosts of which no page has been read. Hosts whose pages are
+costly have a quarter of all threads together. So one host alone may have half of them, and any host finds one that is
+known not to be costly, however many others hold threads up.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ HELD_UP_S = 0.25
 NAMED_AFTER_S = 30.0
 # A host that had a page in the last seconds may soon have another.
 LATELY_S = 10.0
-# The pages of a host are costly if they typically take more CPU time.
+# The pages of a host are costly if they typically cost more.
 COSTLY_S = 0.5
-# They are slow if they typically take more than this. While the first thread reads one, the second reads others.
+# They are slow if they typically cost more than this. While the first thread reads one, the second reads others.
 SLOW_S = 0.02
 
 
@@ -62,14 +63,14 @@ class Reading:
 class Readers:
     """The parse threads of a worker, by number. Each records its page in `pages`, which survives the process.
 
-    `typical_s` tells the CPU time that pages of a host typically take.
+    `known_s` tells what pages of a host typically cost, None if none has been read.
     """
 
     def __init__(
         self,
         threads: int,
         pages: WorkerPages,
-        typical_s: Callable[[str], float],
+        known_s: Callable[[str], float | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pages = pages
@@ -79,7 +80,7 @@ class Readers:
         self._readings: list[Reading | None] = [None] * threads
         # The last page that was begun, and the last one of another host: their hosts, and when that was.
         self._last: tuple[tuple[str, float], tuple[str, float]] = (("", -math.inf), ("", -math.inf))
-        self._typical_s = typical_s
+        self._known_s = known_s
         self._first_is_slow = threading.Event()
         self._ended_hosts: set[str] = set()
         # Since when each thread has been at its page; infinity for one without a page.
@@ -110,7 +111,7 @@ class Readers:
         self._pages.begin(thread, _record(reading))
         self._readings[thread] = reading
         self._began_at[thread] = now
-        if thread == 0 and self._typical_s(attempt.host) > SLOW_S:
+        if thread == 0 and self._is_over(attempt.host, SLOW_S):
             self._first_is_slow.set()
         return reading
 
@@ -135,15 +136,22 @@ class Readers:
         """Say whether a thread may read a page of a host; `others_wait`: pages of other hosts wait, too."""
         if host in self._ended_hosts:
             return False  # this process is about to be replaced, and cannot afford another such page
-        if thread == 1 and not self._are_late(thread) and self._typical_s(host) > SLOW_S:
+        if thread == 1 and not self._are_late(thread) and self._is_over(host, SLOW_S):
             return False
-        mine = [reading for reading in self._readings if reading is not None and reading.attempt.host == host]
-        if 2 * thread >= len(self._readings):
-            return not mine and self._typical_s(host) <= COSTLY_S
+        readings = [reading for reading in self._readings if reading is not None]
+        mine = [reading for reading in readings if reading.attempt.host == host]
+        threads, is_costly = len(self._readings), self._is_over(host, COSTLY_S)
+        if 2 * thread >= threads:
+            return not (mine or is_costly) and (thread == threads - 1 or self._known_s(host) is not None)
+        if is_costly and sum(self._is_over(reading.attempt.host, COSTLY_S) for reading in readings) >= threads / 4:
+            return False
         held_up_since = self._clock() - HELD_UP_S
         if all(reading.began_at > held_up_since for reading in mine):
             return True
         return not others_wait and not self._had_others(host)
+
+    def _is_over(self, host: str, cost_s: float) -> bool:
+        return (self._known_s(host) or 0.0) > cost_s
 
     def _had_others(self, host: str) -> bool:
         lately = self._clock() - LATELY_S

@@ -28,8 +28,12 @@ class Turns:
         return self._clocks.get(host, self._served)
 
     def typical_s(self, host: str) -> float:
-        """Return the CPU time that pages of a host typically take."""
+        """Return what pages of a host typically cost."""
         return self._typical_s.get(host, USUAL_S)
+
+    def known_s(self, host: str) -> float | None:
+        """Return the same, or None if no page of the host has been read."""
+        return self._typical_s.get(host)
 
     def come(self, host: str) -> None:
         """Note that a host without a waiting page has one now."""

@@ -110,6 +110,30 @@ def test_a_thread_takes_the_first_page_in_turn_that_it_may_take() -> None:
     assert [take(pages), take(pages)] == ["a1", "c1"]
 
 
+def test_a_costly_host_pauses_until_its_time_is_over_or_the_end() -> None:
+    now = [100.0]
+    pages = PageQueue(clock=lambda: now[0])
+    honest, costly = page("honest", "h").attempt, page("costly", "c").attempt
+    for _ in range(10):
+        pages.note_cost(honest, 0.001, 0.001)
+    for _ in range(5):
+        pages.note_cost(costly, 0.2, 0.2)
+    for each in (page("costly", "c1"), page("costly", "c2"), page("honest", "h1")):
+        pages.put(each)
+    assert take(pages) == "h1"
+    with pytest.raises(queue.Empty):
+        take(pages, 0.0)
+    now[0] += 5.0
+    assert take(pages) == "c1"
+    for _ in range(20):
+        pages.note_cost(honest, 0.001, 0.001)
+    pages.note_cost(costly, 0.2, 0.2)
+    with pytest.raises(queue.Empty):
+        take(pages, 0.0)
+    pages.put(None)
+    assert [take(pages), take(pages)] == ["c2", "end"]
+
+
 def test_an_end_mark_waits_for_pages_that_nobody_may_take_yet() -> None:
     pages = PageQueue()
     pages.put(page("a", "a1"))

@@ -21,8 +21,8 @@ class Room:
     def __init__(self) -> None:
         self.now = 1_000.0
         pages = CurrentPages(multiprocessing.get_context("spawn"), workers=1, threads=THREADS).of(0)
-        self.typical_s: dict[str, float] = {}
-        self.readers = Readers(THREADS, pages, lambda host: self.typical_s.get(host, 0.0), lambda: self.now)
+        self.typical_s = {"honest": 0.001, "quick": 0.001}
+        self.readers = Readers(THREADS, pages, self.typical_s.get, lambda: self.now)
         for thread in range(THREADS):
             self.readers.enter(thread)
 
@@ -74,12 +74,23 @@ def test_a_host_that_had_a_page_lately_may_soon_have_another(room: Room) -> None
     assert room.may("sick") == []
 
 
-def test_hosts_whose_pages_are_costly_have_half_of_the_threads(room: Room) -> None:
-    room.typical_s["sick"] = 2 * COSTLY_S
+def test_hosts_whose_pages_are_costly_have_a_quarter_of_the_threads(room: Room) -> None:
+    room.typical_s |= dict.fromkeys(("sick", "another", "third"), 2 * COSTLY_S)
     assert room.may("sick", others_wait=True) == [0, 2, 3]
     assert room.may("honest", others_wait=True) == list(range(THREADS))
     room.hold_up(0, "another")
     assert room.may("sick", others_wait=True) == [0, 1, 2, 3]
+    room.hold_up(1, "third")
+    assert room.may("sick", others_wait=True) == []
+    assert room.may("honest", others_wait=True) == list(range(THREADS))
+
+
+def test_the_second_half_is_for_hosts_that_are_known_its_last_thread_for_new_ones_too(room: Room) -> None:
+    for thread in range(THREADS // 2):
+        room.hold_up(thread, f"new{thread}")
+    assert room.may("new", others_wait=True) == [0, 1, 2, 3, THREADS - 1]
+    room.hold_up(THREADS - 1, "new")
+    assert room.may("honest", others_wait=True) == list(range(THREADS))
 
 
 def test_while_the_first_thread_reads_a_page_of_a_slow_host_the_second_reads_those_of_others(room: Room) -> None:

@@ -32,6 +32,7 @@ class Handle:
         "given_at",
         "keep",
         "lacked_descriptor",
+        "late_before_s",
         "left",
         "lines",
         "mark",
@@ -50,6 +51,7 @@ class Handle:
         self.origin = ""
         self.addresses: tuple[str, ...] = ()
         self.given_at = 0.0
+        self.late_before_s = 0.0
         self.bounded: bool | None = None
         self.mark: object = None
 

@@ -47,6 +47,8 @@ from crawlfleet.worker.fetch.port import (
 MAX_IDLE_CONNECTIONS = 512
 BUFFER_BYTES = 128 * 1024
 EVENTS_AT_ONCE = 256
+# What the thread is busy for longer, with bodies to unpack, is not the time of those who have answered meanwhile.
+UNNOTICED_S = 0.05
 
 _EPOLL = {
     pycurl.POLL_IN: select.EPOLLIN,
@@ -81,6 +83,7 @@ class CurlFetcher:
         self._multi.setopt(pycurl.M_MAXCONNECTS, self._most_idle)
         self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
         self._timer_at: float | None = None
+        self._woke_at, self._late_s = time.monotonic(), 0.0
         self._watched: dict[int, int] = {}
         self._epoll = select.epoll()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -113,6 +116,7 @@ class CurlFetcher:
         handle = self._idle.pop() if self._idle else self._new_handle()
         limit = self._spec.max_size_bytes if keep_bytes is None else keep_bytes
         handle.begin(url, keep_bytes, limit, mark)
+        handle.late_before_s = self._late_until_now_s()
         slash = url.index("/", 8)
         handle.go_to(url[: slash + 1], name.addresses)
         handle.curl.setopt(pycurl.REQUEST_TARGET, url[slash:])
@@ -191,7 +195,10 @@ class CurlFetcher:
     def _wait_once(self, until: float | None) -> bool:
         """Wait once for sockets, bell or time, and let libcurl act; return whether the bell rang."""
         woken = False
-        for descriptor, events in self._epoll.poll(self._patience_s(until), EVENTS_AT_ONCE):
+        self._late_s = self._late_until_now_s()
+        ready_ones = self._epoll.poll(self._patience_s(until), EVENTS_AT_ONCE)
+        self._woke_at = time.monotonic()
+        for descriptor, events in ready_ones:
             if descriptor == self._bell:
                 os.eventfd_read(self._bell)
                 woken = True
@@ -207,6 +214,10 @@ class CurlFetcher:
         self._collect()
         self._end_unanswered(now)
         return woken
+
+    def _late_until_now_s(self) -> float:
+        """Return for how long, in total, this thread was busy when sockets may have waited for it."""
+        return self._late_s + max(0.0, time.monotonic() - self._woke_at - UNNOTICED_S)
 
     def _patience_s(self, until: float | None) -> float | None:
         times = [at for at in (until, self._timer_at, self._unheard[0].at if self._unheard else None) if at is not None]
@@ -243,7 +254,8 @@ class CurlFetcher:
         self._idle.append(handle)
 
     def _fetched(self, handle: Handle, code: int, text: str) -> Fetched:
-        elapsed_s = time.monotonic() - handle.started_at
+        late_s = self._late_until_now_s() - handle.late_before_s
+        elapsed_s = max(0.0, time.monotonic() - handle.started_at - late_s)
         address = handle.curl.getinfo(pycurl.PRIMARY_IP)
         truncated = code == WRITE_ERROR and handle.keep is not None
         try:

@@ -64,8 +64,9 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     `failure` is None if a complete answer arrived, of any `status`. Otherwise `reason` names the error, `detail`
     describes it, the body is empty, and `status` is 0 unless a complete head had arrived.
     `body` is decoded (no Content-Encoding is left); `truncated` says that it is the beginning of a longer one. Outside
-    of 2xx only the head matters: a long or broken body is left out, without a failure. `remote_address` is the IP
-    address of the connection, or an empty string.
+    of 2xx only the head matters: a long or broken body is left out, without a failure. `elapsed_s` is how long it took,
+    without what the engine needed for others meanwhile. `remote_address` is the IP address of the connection, or an
+    empty string.
     """
 
     url: str
