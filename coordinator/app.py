@@ -10,8 +10,10 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from crawlfleet.coordinator.conduct.causes import Causes
 from crawlfleet.coordinator.conduct.journal import Journal
 from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.conduct.turns import told_to
 from crawlfleet.coordinator.crawl import Crawl, CrawlParts
 from crawlfleet.coordinator.crawl_folder import JOIN, CrawlFolder
 from crawlfleet.coordinator.frontier.port import Store
@@ -80,7 +82,8 @@ def open_crawl(job: Job, folder: CrawlFolder, options: Options) -> Crawl:
         store = store_for(job.durability).open(folder.path, power=job.durability == "power")
         opened.callback(store.close)
         keep_job = take_job(store, as_data(job), accept=options.accept_changes)
-        service = Service(store, policy(job, work), work, store.epoch, Journal(), store.opened_at)
+        journal = told_to(Journal(), Causes(store).note)
+        service = Service(store, policy(job, work), work, store.epoch, journal, store.opened_at)
         if options.wait:
             service.wait_for_programs()
         follower = _open_follower(job, folder, opened, store)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import structlog
 from msgspec.structs import asdict
 
+from crawlfleet.coordinator.conduct.causes import Causes
 from crawlfleet.coordinator.conduct.counting import count
 from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.pool_post import PoolPost
@@ -226,7 +227,7 @@ class Crawl:
 
     def _summary(self, finished: bool, elapsed_s: float) -> Summary:
         numbers = self._numbers(elapsed_s)
-        ended, detail, exit_code = self._verdict(finished, numbers)
+        ended, detail, exit_code = self._verdict(finished)
         return Summary(
             **asdict(numbers),
             ended=ended,
@@ -245,7 +246,7 @@ class Crawl:
         were = "row was" if rows == 1 else "rows were"
         return (f"{rows:,} {were} rejected by a sink, and set aside with the reason: {self.folder.path / REJECTED}",)
 
-    def _verdict(self, finished: bool, numbers: Numbers) -> tuple[str, str, int]:
+    def _verdict(self, finished: bool) -> tuple[str, str, int]:
         """Return how the crawl ended: a word, a sentence, and an exit code."""
         failure = self._follower.failure or self._loop.failure
         if failure is not None:
@@ -255,7 +256,6 @@ class Crawl:
         if not self._follower.is_at_end():
             return "failed", "A sink is behind the crawl's log: run the job again.", FAILED
         if self._job.seeds and self._store.ledger().seeds_fetched == 0:
-            reasons = ", ".join(sorted(numbers.reasons))
-            why = f" ({reasons})" if reasons else ""
-            return "failed", f"No seed gave a page{why}: see {self.folder.log}.", FAILED
+            lines = (f"No seed gave a page: see {self.folder.log}.", *Causes(self._store).why_no_seed())
+            return "failed", "\n  ".join(lines), FAILED
         return "finished", "", 0

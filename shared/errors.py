@@ -68,10 +68,7 @@ class PageFailed(CrawlfleetError):
 
     def __str__(self) -> str:
         detail = f" ({self.detail})" if self.detail else ""
-        return (
-            f"{self.url or 'a page'} {self._verb}: {self.reason}. {_meaning(self.reason, self.status)}".rstrip()
-            + detail
-        )
+        return f"{self.url or 'a page'} {self._verb}: {self.reason}. {reasons.meaning_of(self.reason)}{detail}"
 
     _verb = "failed"
 
@@ -85,15 +82,6 @@ class PageRefused(PageFailed):
     def rule(self) -> str:
         """The name of the rule: the reason."""
         return self.reason
-
-
-def _meaning(reason: str, status: int) -> str:
-    """Return what a reason means; an empty text if it is not a reason of crawlfleet's."""
-    if reason in set(reasons.Reason):
-        return reasons.Reason(reason).meaning
-    if reason == reasons.of_status(status):
-        return f"The server answered with status {status}."
-    return ""
 
 
 class WireError(CrawlfleetError):

@@ -6,12 +6,13 @@ words that a user's own worker passes to `task_failed`.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Literal, Self
 
 
 class Reason(StrEnum):
-    """A reason. Its value is the name in the summary and in the log, `meaning` the sentence in the documents."""
+    """A reason. Its value is its name, `meaning` the sentence that stands beside the name wherever users read it."""
 
     meaning: str
 
@@ -62,7 +63,7 @@ class Reason(StrEnum):
     POISON = "poison", "Three workers died while each was at this page alone."
     NOINDEX = "noindex", "The page was fetched; it asks not to be indexed, so it gives no rows."
 
-    HOST = "host", "The host does not belong to the scope."
+    HOST = "host", "The host is outside of `scope.hosts`."
     INCLUDE = "include", "`scope.include` does not match."
     EXCLUDE = "exclude", "`scope.exclude` matches."
     LENGTH = "length", "The address is longer than 8,192 characters."
@@ -109,3 +110,21 @@ TRAPS = frozenset(reason for reason in Reason if reason.startswith("trap_"))
 def of_status(status: int) -> str:
     """Return the reason of an answer whose status means no page."""
     return f"http_{status}"
+
+
+def meaning_of(reason: str) -> str:
+    """Return the sentence of a reason, whoever gave it."""
+    known = _BY_NAME.get(reason)
+    if known is not None:
+        return known.meaning
+    match = _OF_STATUS.fullmatch(reason)
+    if match is None:
+        return "A worker of your own gave this reason."
+    from http.client import responses  # few processes tell failures
+
+    phrase = responses.get(int(match[1]))
+    return f"The server answered with status {match[1]}{f' ({phrase})' if phrase else ''}."
+
+
+_BY_NAME = {reason.value: reason for reason in Reason}
+_OF_STATUS = re.compile(r"http_([0-9]{1,3})")

@@ -16,6 +16,21 @@ class CostlyHost(Message, frozen=True, kw_only=True):
     part: Part
 
 
+class Cause(Message, frozen=True, kw_only=True):
+    """One reason why pages `failed`, were `dropped`, were `done` without rows, or why attempts were `retried`.
+
+    `ended` is one of these words, `number` is how many there were, `meaning` the sentence of the reason. `url` is the
+    last of them, and `detail` what was said about it; both are cut, and are empty if nothing is known.
+    """
+
+    ended: str
+    reason: str
+    number: Number
+    meaning: str
+    url: str = ""
+    detail: str = ""
+
+
 class Numbers(Message, frozen=True, kw_only=True):
     """Counts of pages by state, of attempts, rows and losses.
 
@@ -25,6 +40,7 @@ class Numbers(Message, frozen=True, kw_only=True):
     without a fetched page because that time ran out. `robots_waiting_for` and `robots_given_up_on` name some of them.
     `full_hosts` is how many hosts have as many known URLs as `limits.known_per_host` allows, `full_hosts_named` are
     some of them, and `links_not_admitted` is how many links to further URLs of theirs were found.
+    `causes` are these reasons with all that is known of them, the most frequent first.
     `costly_hosts` are hosts that took an outstanding part of the crawl, if any did.
     `rows_rejected` counts the rows that sinks could not write.
     """
@@ -50,6 +66,7 @@ class Numbers(Message, frozen=True, kw_only=True):
     retried: dict[str, Number] = {}
     leases_lost: Number = 0
     reasons: dict[str, Number] = {}
+    causes: tuple[Cause, ...] = ()
     robots_wait_s: Seconds = 0.0
     robots_waiting: Number = 0
     robots_waiting_for: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crawlfleet.coordinator.conduct.causes import Causes, told
 from crawlfleet.coordinator.core import costs
 from crawlfleet.coordinator.core.rows import TaskState
 from crawlfleet.coordinator.frontier.port import Store
@@ -9,19 +10,16 @@ from crawlfleet.shared.messages import Outcome
 from crawlfleet.shared.ranges import MOST_AMOUNT
 from crawlfleet.shared.status import CostlyHost, Numbers
 
-_OUTCOMES = frozenset(outcome.value for outcome in Outcome)
-
 
 def count(store: Store, *, job: str, elapsed_s: float, robots_wait_s: float, rows_rejected: int = 0) -> Numbers:
     """Return the numbers of a store now."""
     verdicts, ledger = store.verdicts(), store.ledger()
     states = dict.fromkeys(TaskState, 0)
     reasons: dict[str, int] = {}
-    for (state, reason), number in verdicts.items():
+    for (state, _), number in verdicts.items():
         states[state] += number
-        # The verdict of a page that is DONE without a reason is its outcome.
-        if state in (TaskState.FAILED, TaskState.DROPPED) or (state is TaskState.DONE and reason not in _OUTCOMES):
-            reasons[reason] = reasons.get(reason, 0) + number
+    for _, reason, number in told(verdicts):
+        reasons[reason] = reasons.get(reason, 0) + number
     return Numbers(
         job=job,
         elapsed_s=round(elapsed_s, 3),
@@ -44,6 +42,7 @@ def count(store: Store, *, job: str, elapsed_s: float, robots_wait_s: float, row
         retried=ledger.retried,
         leases_lost=ledger.leases_lost,
         reasons=reasons,
+        causes=Causes(store).tell(verdicts, ledger),
         robots_wait_s=robots_wait_s,
         robots_waiting=ledger.robots_waits.waiting,
         robots_waiting_for=_named(ledger.robots_waits.waiting_for),

@@ -10,7 +10,7 @@ from crawlfleet.coordinator.core.changes import Change, Flooded, Full, Gone, Put
 from crawlfleet.coordinator.core.robots import url_of
 from crawlfleet.coordinator.core.rows import Gate, LeaseRow, OriginRow, TaskRow
 from crawlfleet.shared.messages import Kind
-from crawlfleet.shared.reasons import BUDGETS, HOST_BUDGETS, TRAPS
+from crawlfleet.shared.reasons import BUDGETS, HOST_BUDGETS, TRAPS, meaning_of
 
 MAX_LIMITS_LOGGED = 10_000
 
@@ -50,9 +50,11 @@ class Journal:
         task = change.task
         is_final = change.event in _GIVEN_UP or (change.event == TaskEvent.REFUSED and task.seed)
         if change.event == TaskEvent.RETRIED:
-            self._log.debug("tried again later", url=task.url, reason=task.reason, status=task.status)
+            self._log.debug(
+                "tried again later", url=task.url, reason=task.reason, status=task.status, detail=task.detail
+            )
         if is_final and task.kind is not Kind.ROBOTS:
-            more = {"detail": task.detail} if task.detail else {}
+            more = {"meaning": meaning_of(task.reason), **({"detail": task.detail} if task.detail else {})}
             self._log.warning(f"{task.kind} {task.state}", url=task.url, reason=task.reason, status=task.status, **more)
         elif change.event == TaskEvent.REFUSED and task.reason in _LIMITS:
             self._note_limit(task)
@@ -74,7 +76,7 @@ class Journal:
         """Log the first URL dropped by a limit: once a crawl, or once a host if the limit is the host's own."""
         key = (task.reason, task.host if task.reason in _HOST_LIMITS else "")
         if self._is_new(key):
-            self._log.warning("limit reached", reason=task.reason, url=task.url)
+            self._log.warning("limit reached", reason=task.reason, meaning=meaning_of(task.reason), url=task.url)
 
     def _is_new(self, key: tuple[str, str]) -> bool:
         """Say whether something is to be logged that is logged once."""
@@ -88,5 +90,11 @@ class Journal:
     def _note_origin(self, origin: OriginRow) -> None:
         waits = origin.gate is Gate.WAITING
         self._log.warning(
-            "robots unreachable", url=url_of(origin.origin), reason=origin.why, gate=origin.gate, waits=waits
+            "robots unreachable",
+            url=url_of(origin.origin),
+            reason=origin.why,
+            meaning=meaning_of(origin.why),
+            detail=origin.detail,
+            gate=origin.gate,
+            waits=waits,
         )

@@ -16,6 +16,16 @@ T = TypeVar("T")
 OnChanges = Callable[[Sequence[Change]], None]
 
 
+def told_to(*listeners: OnChanges) -> OnChanges:
+    """Return what tells changes to several listeners, in order."""
+
+    def tell(changes: Sequence[Change]) -> None:
+        for listener in listeners:
+            listener(changes)
+
+    return tell
+
+
 class Turns:
     """Runs rules over a store under a policy. `journal` is called with the changes that the store has taken."""
 

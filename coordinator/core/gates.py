@@ -69,6 +69,7 @@ def look_failed(turn: Turn, task: TaskRow, report: Report) -> None:
             failing_since=_failing_since(origin, turn.now),
             failed_looks=origin.failed_looks + (not _is_tried_soon(task, report, turn.policy)),
             why=report.reason,
+            detail=report.detail,
         )
     )
 
@@ -77,7 +78,7 @@ def judge(turn: Turn, task: TaskRow, report: Report) -> None:
     """Open or close an origin's gate after the final answer for its robots.txt."""
     origin, gate, agent = _origin(turn, task), robots.gate_of(report), turn.policy.politeness.user_agent
     if gate is Gate.DISALLOW:
-        cannot_be_had(turn, task, report.reason)
+        cannot_be_had(turn, task, report.reason, report.detail)
         return
     had = succeed(
         origin,
@@ -88,11 +89,12 @@ def judge(turn: Turn, task: TaskRow, report: Report) -> None:
         failing_since=None,
         failed_looks=0,
         why="",
+        detail="",
     )
     _decided(turn, origin, msgspec.structs.replace(had, asked_delay_s=robots.asked_delay_s(had, agent)))
 
 
-def cannot_be_had(turn: Turn, task: TaskRow, why: str) -> None:
+def cannot_be_had(turn: Turn, task: TaskRow, why: str, detail: str = "") -> None:
     """Judge an origin whose robots task ended without an answer: known rules stay in force, else nothing is allowed."""
     origin = _origin(turn, task)
     verdict: dict[str, Any]
@@ -103,7 +105,8 @@ def cannot_be_had(turn: Turn, task: TaskRow, why: str) -> None:
         again_s = turn.policy.tuning.robots_fresh_s
         verdict = {"failing_since": None, "failed_looks": 0, "gate": Gate.DISALLOW}
     expires_at = turn.now + _kept_s(turn, origin, again_s)
-    _decided(turn, origin, succeed(origin, rechecking=False, expires_at=expires_at, why=why, **verdict))
+    verdict |= {"why": why, "detail": detail}
+    _decided(turn, origin, succeed(origin, rechecking=False, expires_at=expires_at, **verdict))
 
 
 def _decided(turn: Turn, before: OriginRow, after: OriginRow) -> None:

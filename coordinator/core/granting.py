@@ -17,7 +17,7 @@ from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, HostRow, LeaseRow, OriginRow, TaskRow, succeed
 from crawlfleet.coordinator.core.turn import Ready, Turn
 from crawlfleet.shared.messages import Kind
-from crawlfleet.shared.reasons import Refusal
+from crawlfleet.shared.reasons import Reason, Refusal
 
 HOSTS_PER_TURN = 64
 SUSPECTS_PER_TURN = 64
@@ -114,13 +114,12 @@ def refuse_by_robots(turn: Turn, tasks: Iterable[TaskRow]) -> list[TaskRow]:
     """Drop the pages and sitemaps that the robots.txt of their origin refuses; return the others."""
     allowed = []
     for task in tasks:
-        reason: Refusal = ""
-        if task.kind is not Kind.ROBOTS:
-            origin = turn.origins[task.gate]
-            reason = robots.refuses(origin, task.url, turn.policy) if origin is not None else ""
-        if reason:
+        origin = turn.origins[task.gate] if task.kind is not Kind.ROBOTS else None
+        reason = robots.refuses(origin, task.url, turn.policy) if origin is not None else ""
+        if origin is not None and reason:
             budget.give_back(turn, task)
-            turn.move(task, TaskEvent.REFUSED, reason=reason, lease=0, reserved=False)
+            detail = robots.about(origin) if reason == Reason.ROBOTS_UNREACHABLE else ""
+            turn.move(task, TaskEvent.REFUSED, reason=reason, detail=detail, lease=0, reserved=False)
         else:
             allowed.append(task)
     return allowed

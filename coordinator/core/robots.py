@@ -10,9 +10,9 @@ from functools import lru_cache
 
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.robots_file import RobotsFile
-from crawlfleet.coordinator.core.rows import Gate, OriginRow
+from crawlfleet.coordinator.core.rows import MAX_DETAIL_CHARS, Gate, OriginRow
 from crawlfleet.shared.messages import Kind, Outcome, Report
-from crawlfleet.shared.reasons import Reason, Refusal
+from crawlfleet.shared.reasons import Reason, Refusal, meaning_of
 from crawlfleet.shared.web.urls import fingerprint, parts
 from crawlfleet.shared.web.user_agent import product_token
 
@@ -52,6 +52,14 @@ def refuses(origin: OriginRow, url: str, policy: Policy) -> Refusal:
     if origin.gate is Gate.RULES:
         return "" if _read(origin.robots, policy.politeness.user_agent).allows(url) else Reason.ROBOTS
     return "" if origin.gate is Gate.ALLOW else Reason.ROBOTS_UNREACHABLE
+
+
+def about(origin: OriginRow) -> str:
+    """Return why the robots.txt of an origin is unavailable, in words."""
+    if not origin.why:
+        return ""
+    text = f"{url_of(origin.origin)}: {origin.why}. {meaning_of(origin.why)} {origin.detail}".rstrip()
+    return text[:MAX_DETAIL_CHARS]
 
 
 def asked_delay_s(origin: OriginRow, user_agent: str) -> float:

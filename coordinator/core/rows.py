@@ -138,7 +138,7 @@ class TaskRow(StoreRow, frozen=True, kw_only=True):
     lastmod: int = 0
     #: A program asked for it, and has not taken that back.
     asked: bool = False
-    #: What the last failed attempt said about its reason.
+    #: What is known about its reason, such as what the last failed attempt said.
     detail: str = ""
 
     @property
@@ -292,6 +292,8 @@ class OriginRow(StoreRow, frozen=True, kw_only=True):
     why: str = ""
     #: The gap between two starts that the file asks for. The largest of a host's origins is its host's `asked_s`.
     asked_delay_s: float = 0.0
+    #: What the last unavailable answer said about `why`.
+    detail: str = ""
 
     @property
     def key(self) -> str:

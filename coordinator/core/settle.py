@@ -35,6 +35,7 @@ from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Unit
 from crawlfleet.coordinator.core.rows import (
     FINAL,
+    MAX_DETAIL_CHARS,
     HostRow,
     LeaseRow,
     Result,
@@ -327,7 +328,8 @@ def _redirect(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, 
     budget.give_back(turn, task, report.size_bytes)
     error = leads.redirect_error(task, report.location, turn.policy)
     if error:
-        _end(turn, task, TaskEvent.GAVE_UP, report, (), error)
+        told = msgspec.structs.replace(report, detail=f"Location: {report.location!r}"[:MAX_DETAIL_CHARS])
+        _end(turn, task, TaskEvent.GAVE_UP, told, (), error)
         return
     _end(turn, task, TaskEvent.REDIRECTED, report, outlinks)
     target = host_key(report.location)

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from crawlfleet.coordinator.conduct.causes import cause, in_order, sample_of, told
 from crawlfleet.coordinator.core.changes import TaskEvent
-from crawlfleet.coordinator.core.rows import FINAL, TaskState
+from crawlfleet.coordinator.core.rows import FINAL, TaskRow, TaskState
 from crawlfleet.coordinator.core.transitions import SETTLING, TRANSITIONS
 from crawlfleet.coordinator.crawl_folder import refuse_if_running
 from crawlfleet.coordinator.frontier.port import StoreReader
@@ -26,6 +27,7 @@ from crawlfleet.coordinator.sinks.port import SinkKind
 from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.coordinator.sinks.rejected_sink import REJECTED, RejectedRows
 from crawlfleet.shared.messages import Kind, Outcome
+from crawlfleet.shared.status import Cause
 from crawlfleet.shared.web.urls import split_fingerprints
 
 SHOWN = 10
@@ -54,7 +56,8 @@ class Invariant(msgspec.Struct, kw_only=True):
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """The result of `verify`. `unfinished` counts tasks that are not final (yet), or have links that wait.
 
-    `links_not_admitted` counts links to URLs of `full_hosts` beyond `limits.known_per_host`.
+    `links_not_admitted` counts links to URLs of `full_hosts` beyond `limits.known_per_host`. `causes` say why pages
+    failed, were dropped, or gave no rows.
     """
 
     invariants: tuple[Invariant, ...]
@@ -62,6 +65,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     full_hosts: int = 0
     full_hosts_named: tuple[str, ...] = ()
     links_not_admitted: int = 0
+    causes: tuple[Cause, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -70,11 +74,14 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Seen(NamedTuple):
-    """What was found among the tasks: URLs of fetched pages, how often each was, and how many URLs each host has."""
+    """What was found among the tasks: URLs of fetched pages, how often each was, how many URLs each host has, and how
+    many pages ended in each way for each reason, with the last of them."""
 
     urls: dict[int, str]
     fetched: Counter[int]
     known: Counter[str]
+    verdicts: Counter[tuple[TaskState, str]]
+    last: dict[tuple[str, str], TaskRow]
 
 
 class Replay:
@@ -120,7 +127,7 @@ def verify(folder: Path) -> Proof:
     with closing(open_reader(folder)) as reader:
         replay = Replay(reader.name_of)
         outlinks = _check_outlinks(reader, replay)
-        seen = _Seen({}, Counter(), Counter())
+        seen = _Seen({}, Counter(), Counter(), Counter(), {})
         states, unfinished = _check_states(reader, replay, seen)
         unfinished += sum(1 for _ in reader.leading_on())
         results = _check_results(reader, seen.urls, seen.fetched)
@@ -136,6 +143,10 @@ def verify(folder: Path) -> Proof:
             full_hosts=full.hosts,
             full_hosts_named=full.named,
             links_not_admitted=full.links,
+            causes=in_order(
+                cause(ended, reason, number, sample_of(seen.last[ended, reason]))
+                for ended, reason, number in told(seen.verdicts)
+            ),
         )
 
 
@@ -162,6 +173,9 @@ def _check_states(reader: StoreReader, replay: Replay, seen: _Seen) -> tuple[Inv
         invariant.check(holds, f"{task.url} is {task.state}, its history: {logged}")
         unfinished += task.state not in FINAL
         seen.known[task.host] += task.kind is not Kind.ROBOTS
+        if task.kind is Kind.PAGE and task.state in FINAL and task.reason:
+            seen.verdicts[task.state, task.reason] += 1
+            seen.last[task.state.value, task.reason] = task
         if task.kind is Kind.PAGE and task.state is TaskState.DONE and task.outcome is Outcome.FETCHED:
             seen.fetched[number] += 1
             seen.urls[number] = task.url

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from crawlfleet.screen.causes import cause_lines
 from crawlfleet.screen.console import Console
 from crawlfleet.shared.quantities import duration_text
 
@@ -26,6 +27,8 @@ def show_summary(summary: Summary, console: Console) -> None:
     for name, value in _lines(summary):
         table.add_row(name, value)
     console.print(table)
+    for line in cause_lines(summary.causes):
+        console.say(line)
     for sink in summary.sinks:
         console.say(f"items: {sink}")
     for line in (*summary.notices, *_robots_lines(summary), *_full_lines(summary), *_costly_lines(summary)):
@@ -51,7 +54,7 @@ def show_proof(proof: Proof, console: Console) -> None:
     for invariant in proof.invariants:
         for where in invariant.where:
             console.say(f"{invariant.name}: {where}", style="red")
-    for line in _full_lines(proof):
+    for line in (*cause_lines(proof.causes), *_full_lines(proof)):
         console.say(line)
     if proof.unfinished:
         console.say(f"The crawl is not finished: {proof.unfinished:,} URLs wait.")
@@ -135,7 +138,6 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         ("rows", f"{summary.rows:,}"),
         *([("  rejected by a sink", f"{summary.rows_rejected:,}")] if summary.rows_rejected else []),
         ("retries", f"{summary.retries:,}"),
-        *((f"  {name}", f"{count:,}") for name, count in sorted(summary.retried.items(), key=lambda item: -item[1])),
         ("time", f"{summary.elapsed_s:,.1f} s"),
         ("pages a second", f"{summary.pages_per_s:,.1f}"),
     ]
@@ -145,5 +147,4 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         lines.insert(1, ("  before this run", f"{summary.fetched_before:,}"))
     if summary.leases_lost:
         lines.append(("leases lost", f"{summary.leases_lost:,}"))
-    reasons = sorted(summary.reasons.items(), key=lambda reason: -reason[1])
-    return lines + [(f"  {name}", f"{count:,}") for name, count in reasons if count]
+    return lines

@@ -82,7 +82,7 @@ def test_whoever_runs_a_crawl_sees_that_it_waits_for_robots_txt_and_what_came_of
     output = crawl(tmp_path, job(tmp_path, f"{dead}/"))
     assert f"waiting for robots.txt of 1 host, 4s at most ({dead} (connect))" in output
     assert f"within politeness.robots_wait (4s), so nothing was fetched from 1 host: {dead} (connect)" in output
-    assert "No seed gave a page (robots_unreachable)" in output
+    assert "robots_unreachable: The robots.txt was not available" in output
     assert end(tmp_path)["elapsed_s"] >= 4.0
 
 

@@ -41,7 +41,7 @@ def test_a_page_that_asks_not_to_be_indexed_has_no_rows_but_did_not_fail() -> No
         (
             Settled(ticket=1, url="http://b/", status=404, failed=True, reason="http_404"),
             PageFailed,
-            "http://a/ failed: http_404. The server answered with status 404.",
+            "http://a/ failed: http_404. The server answered with status 404 (Not Found).",
         ),
         (
             Settled(ticket=1, url="http://a/", failed=True, reason="dns_failed", detail="no such host"),
@@ -52,7 +52,7 @@ def test_a_page_that_asks_not_to_be_indexed_has_no_rows_but_did_not_fail() -> No
         (
             Settled(ticket=1, url="http://a/", failed=True, reason="sold out"),
             PageFailed,
-            "http://a/ failed: sold out.",
+            "http://a/ failed: sold out. A worker of your own gave this reason.",
         ),
         (
             Settled(ticket=1, url="http://a/", failed=True, refused=True, reason="robots"),

@@ -374,7 +374,14 @@ def test_a_redirect_that_is_not_followed_fails_and_says_why(
     turn = turns(task, FREE, NUMBERS)
     tell(turn, report(task, **MOVED, location=location))
     assert turn.batch() == [
-        ended(TaskEvent.GAVE_UP, task, report(task, **MOVED), state=FAILED, reason=reason),
+        ended(
+            TaskEvent.GAVE_UP,
+            task,
+            report(task, **MOVED),
+            state=FAILED,
+            reason=reason,
+            detail=f"Location: {location!r}",
+        ),
         accepted(task),
         put(NUMBERS, pages_reserved=0),
     ]

@@ -1,0 +1,122 @@
+"""Remembers of each reason the last task that ended for it, and what was said about that task.
+
+It gets the same changes as the store, and keeps what it remembers there, in the same commit: so a later command can
+tell it, too. How many pages have a reason is counted by the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from crawlfleet.coordinator.core.changes import Change, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.rows import LedgerRow, TaskRow, TaskState
+from crawlfleet.coordinator.frontier.port import Keeping
+from crawlfleet.shared.messages import Kind, Outcome
+from crawlfleet.shared.reasons import meaning_of
+from crawlfleet.shared.status import Cause
+
+MAX_URL_CHARS = 500
+RETRIED = "retried"
+MOST_OF_SEEDS = 10
+
+_OUTCOMES = frozenset(outcome.value for outcome in Outcome)
+# What moves a task without ending an attempt.
+_SILENT = frozenset({TaskEvent.GRANTED, TaskEvent.LOWERED, TaskEvent.ASKED, TaskEvent.UNASKED, TaskEvent.PART})
+_WITHOUT_PAGE = frozenset({TaskState.FAILED, TaskState.DROPPED})
+_SEEDS = "causes of seeds"
+
+Verdicts = Mapping[tuple[TaskState, str], int]
+
+
+class Sample(msgspec.Struct, frozen=True, array_like=True):
+    """The last task that ended for a reason, and what was said about it."""
+
+    url: str = ""
+    detail: str = ""
+
+
+class Causes:
+    """The samples of one crawl, by how tasks ended and why."""
+
+    def __init__(self, store: Keeping) -> None:
+        self._store = store
+
+    def note(self, changes: Sequence[Change]) -> None:
+        """Keep the last task of each reason among changes that the store has taken."""
+        last: dict[tuple[str, str], TaskRow] = {}
+        of_seeds: dict[str, Sample] = {}
+        for change in changes:
+            if not isinstance(change, TaskMoved) or not change.task.reason or change.event in _SILENT:
+                continue
+            task = change.task
+            if task.state in _WITHOUT_PAGE and task.depth == 0 and task.kind is not Kind.ROBOTS:
+                of_seeds[task.reason] = sample_of(task)
+            if change.event is TaskEvent.RETRIED:
+                last[RETRIED, task.reason] = task
+            elif task.kind is Kind.PAGE:
+                last[task.state.value, task.reason] = task
+        for (ended, reason), task in last.items():
+            self._store.keep(_key(ended, reason), _encode(sample_of(task)))
+        if of_seeds:
+            some = list((self._of_seeds() | of_seeds).items())[:MOST_OF_SEEDS]
+            self._store.keep(_SEEDS, _encode(dict(some)))
+
+    def tell(self, verdicts: Verdicts, ledger: LedgerRow) -> tuple[Cause, ...]:
+        """Return all causes, the most frequent first."""
+        counted = [*told(verdicts), *((RETRIED, reason, number) for reason, number in ledger.retried.items())]
+        return in_order(cause(*each, self._sample(each[0], each[1])) for each in counted)
+
+    def why_no_seed(self) -> tuple[str, ...]:
+        """Return why seeds gave no page: a line for each reason, with the last seed and what was said about it."""
+        return tuple(
+            f"{reason}: {meaning_of(reason)} {f'{sample.detail} ' if sample.detail else ''}({sample.url})"
+            for reason, sample in self._of_seeds().items()
+        )
+
+    def _of_seeds(self) -> dict[str, Sample]:
+        kept = self._store.kept(_SEEDS)
+        return {} if kept is None else _decode_seeds(kept)
+
+    def _sample(self, ended: str, reason: str) -> Sample:
+        kept = self._store.kept(_key(ended, reason))
+        return Sample() if kept is None else _decode(kept)
+
+
+def told(verdicts: Verdicts) -> list[tuple[str, str, int]]:
+    """Return what users are told of: how pages ended, why, and how many.
+
+    The verdict of a page that is DONE without a reason is its outcome, about which there is nothing to say.
+    """
+    return [
+        (state.value, reason, number)
+        for (state, reason), number in verdicts.items()
+        if state in (TaskState.FAILED, TaskState.DROPPED) or (state is TaskState.DONE and reason not in _OUTCOMES)
+    ]
+
+
+def cause(ended: str, reason: str, number: int, sample: Sample) -> Cause:
+    """Return a cause with the sentence of its reason."""
+    meaning = meaning_of(reason)
+    return Cause(ended=ended, reason=reason, number=number, meaning=meaning, url=sample.url, detail=sample.detail)
+
+
+def in_order(causes: Iterable[Cause]) -> tuple[Cause, ...]:
+    """Return causes, the most frequent first."""
+    return tuple(sorted(causes, key=lambda each: (-each.number, each.reason)))
+
+
+def sample_of(task: TaskRow) -> Sample:
+    """Return what is remembered of a task."""
+    url = task.url if len(task.url) <= MAX_URL_CHARS else f"{task.url[:MAX_URL_CHARS]}..."
+    return Sample(url, task.detail)
+
+
+def _key(ended: str, reason: str) -> str:
+    return f"cause:{ended}:{reason}"
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Sample).decode
+_decode_seeds = msgspec.msgpack.Decoder(dict[str, Sample]).decode
