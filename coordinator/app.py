@@ -13,6 +13,7 @@ import structlog
 from crawlfleet.coordinator.conduct.causes import Causes
 from crawlfleet.coordinator.conduct.journal import Journal
 from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.conduct.tallies import Tallies
 from crawlfleet.coordinator.conduct.turns import told_to
 from crawlfleet.coordinator.crawl import Crawl, CrawlParts
 from crawlfleet.coordinator.crawl_folder import JOIN, CrawlFolder
@@ -82,7 +83,7 @@ def open_crawl(job: Job, folder: CrawlFolder, options: Options) -> Crawl:
         store = store_for(job.durability).open(folder.path, power=job.durability == "power")
         opened.callback(store.close)
         keep_job = take_job(store, as_data(job), accept=options.accept_changes)
-        journal = told_to(Journal(), Causes(store).note)
+        journal = told_to(Journal(), Causes(store).note, Tallies(store).note)
         service = Service(store, policy(job, work), work, store.epoch, journal, store.opened_at)
         if options.wait:
             service.wait_for_programs()

@@ -27,6 +27,7 @@ from crawlfleet.coordinator.conduct.post import Post
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.conduct.shortages import take_up
 from crawlfleet.coordinator.crawl_folder import CrawlFolder
+from crawlfleet.coordinator.findings import findings
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.coordinator.job.job import Job
 from crawlfleet.coordinator.job.seeds import pages_of, sitemaps_of
@@ -210,8 +211,14 @@ class Crawl:
 
     def _numbers(self, elapsed_s: float) -> Numbers:
         wait_s = self._job.politeness.robots_wait_s
-        rejected = self._follower.rows_rejected
-        return count(self._store, job=self._job.name, elapsed_s=elapsed_s, robots_wait_s=wait_s, rows_rejected=rejected)
+        return count(
+            self._store,
+            job=self._job.name,
+            elapsed_s=elapsed_s,
+            robots_wait_s=wait_s,
+            rows_rejected=self._follower.rows_rejected,
+            rules=[rule.name for rule in self._job.items],
+        )
 
     def _status(self, now: float) -> Status:
         numbers = asdict(self._numbers(now - self._began_at))
@@ -228,6 +235,9 @@ class Crawl:
     def _summary(self, finished: bool, elapsed_s: float) -> Summary:
         numbers = self._numbers(elapsed_s)
         ended, detail, exit_code = self._verdict(finished)
+        warnings = findings(self._job, numbers, self._store.ledger().seeds_fetched) if ended == "finished" else ()
+        for warning in warnings:
+            structlog.get_logger().warning(warning)
         return Summary(
             **asdict(numbers),
             ended=ended,
@@ -237,6 +247,7 @@ class Crawl:
             sinks=tuple(str(self.folder.path / name) for name in self._job.sinks),
             resumable=self._job.durability != "none",
             notices=(*self.notices, *self._rejected_notice(numbers.rows_rejected)),
+            warnings=warnings,
             exit_code=exit_code,
         )
 

@@ -12,7 +12,8 @@ from crawlfleet.shared.status import Numbers
 class Summary(Numbers, frozen=True, kw_only=True):
     """How a crawl ended. `ended` is `finished`, `interrupted` or `failed`; `detail` says why it failed.
 
-    `fetched_before` of the `fetched` pages were fetched by earlier runs.
+    `fetched_before` of the `fetched` pages were fetched by earlier runs. `warnings` say why there are no rows, or which
+    rules and fields gave nothing.
     """
 
     ended: str
@@ -23,6 +24,7 @@ class Summary(Numbers, frozen=True, kw_only=True):
     resumable: bool
     exit_code: int
     notices: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def pages_per_s(self) -> float:

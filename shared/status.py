@@ -31,6 +31,15 @@ class Cause(Message, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class ItemCount(Message, frozen=True, kw_only=True):
+    """How many rows an item has, on how many pages, and of fields that were empty: in how many of its rows."""
+
+    name: str
+    rows: Number = 0
+    pages: Number = 0
+    empty: dict[str, Number] = {}
+
+
 class Numbers(Message, frozen=True, kw_only=True):
     """Counts of pages by state, of attempts, rows and losses.
 
@@ -42,6 +51,7 @@ class Numbers(Message, frozen=True, kw_only=True):
     some of them, and `links_not_admitted` is how many links to further URLs of theirs were found.
     `causes` are these reasons with all that is known of them, the most frequent first.
     `costly_hosts` are hosts that took an outstanding part of the crawl, if any did.
+    `items` counts the rows of each rule, and of each item of a hook (nothing in crawls that an earlier version began).
     `rows_rejected` counts the rows that sinks could not write.
     """
 
@@ -57,6 +67,7 @@ class Numbers(Message, frozen=True, kw_only=True):
     fetched: Number = 0
     redirected: Number = 0
     rows: Number = 0
+    items: tuple[ItemCount, ...] = ()
     rows_rejected: Number = 0
     full_hosts: Number = 0
     full_hosts_named: tuple[str, ...] = ()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from crawlfleet.coordinator.conduct.causes import Causes, told
+from collections.abc import Collection
+
+from crawlfleet.coordinator.conduct.causes import Causes, Verdicts, told
+from crawlfleet.coordinator.conduct.tallies import Tallies
 from crawlfleet.coordinator.core import costs
 from crawlfleet.coordinator.core.rows import TaskState
 from crawlfleet.coordinator.frontier.port import Store
@@ -11,15 +14,20 @@ from crawlfleet.shared.ranges import MOST_AMOUNT
 from crawlfleet.shared.status import CostlyHost, Numbers
 
 
-def count(store: Store, *, job: str, elapsed_s: float, robots_wait_s: float, rows_rejected: int = 0) -> Numbers:
-    """Return the numbers of a store now."""
+def count(
+    store: Store,
+    *,
+    job: str,
+    elapsed_s: float,
+    robots_wait_s: float,
+    rows_rejected: int = 0,
+    rules: Collection[str] = (),
+) -> Numbers:
+    """Return the numbers of a store now; `rules` are the names of the job's items."""
     verdicts, ledger = store.verdicts(), store.ledger()
     states = dict.fromkeys(TaskState, 0)
-    reasons: dict[str, int] = {}
     for (state, _), number in verdicts.items():
         states[state] += number
-    for _, reason, number in told(verdicts):
-        reasons[reason] = reasons.get(reason, 0) + number
     return Numbers(
         job=job,
         elapsed_s=round(elapsed_s, 3),
@@ -33,6 +41,7 @@ def count(store: Store, *, job: str, elapsed_s: float, robots_wait_s: float, row
         fetched=ledger.pages_fetched,
         redirected=verdicts.get((TaskState.DONE, Outcome.REDIRECTED.value), 0),
         rows=ledger.rows,
+        items=Tallies(store).tell(rules, ledger.rows),
         rows_rejected=rows_rejected,
         full_hosts=ledger.full.hosts,
         full_hosts_named=ledger.full.named,
@@ -41,7 +50,7 @@ def count(store: Store, *, job: str, elapsed_s: float, robots_wait_s: float, row
         retries=ledger.retries,
         retried=ledger.retried,
         leases_lost=ledger.leases_lost,
-        reasons=reasons,
+        reasons=_reasons(verdicts),
         causes=Causes(store).tell(verdicts, ledger),
         robots_wait_s=robots_wait_s,
         robots_waiting=ledger.robots_waits.waiting,
@@ -49,6 +58,14 @@ def count(store: Store, *, job: str, elapsed_s: float, robots_wait_s: float, row
         robots_given_up=ledger.robots_waits.given_up,
         robots_given_up_on=_named(ledger.robots_waits.given_up_on),
     )
+
+
+def _reasons(verdicts: Verdicts) -> dict[str, int]:
+    """Return how many pages have each reason, however they ended."""
+    reasons: dict[str, int] = {}
+    for _, reason, number in told(verdicts):
+        reasons[reason] = reasons.get(reason, 0) + number
+    return reasons
 
 
 def _as_message(found: costs.Outstanding) -> CostlyHost:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crawlfleet.coordinator.summary import Summary
 
 SHOWN_HOSTS = 50
+SHOWN_FIELDS = 10
 
 
 def show_summary(summary: Summary, console: Console) -> None:
@@ -27,12 +28,14 @@ def show_summary(summary: Summary, console: Console) -> None:
     for name, value in _lines(summary):
         table.add_row(name, value)
     console.print(table)
-    for line in cause_lines(summary.causes):
+    for line in (*_item_lines(summary), *cause_lines(summary.causes)):
         console.say(line)
     for sink in summary.sinks:
         console.say(f"items: {sink}")
     for line in (*summary.notices, *_robots_lines(summary), *_full_lines(summary), *_costly_lines(summary)):
         console.say(line)
+    for warning in summary.warnings:
+        console.say(warning, style="yellow")
     if summary.detail:
         console.say(summary.detail, style="bold red")
     if summary.ended == "interrupted" and summary.resumable:
@@ -108,6 +111,17 @@ def _full_lines(numbers: Summary | Proof) -> list[str]:
         f"as many URLs are known as limits.known_per_host allows of {hosts(numbers.full_hosts)}: {some}"
         f"{f' and {more:,} more' if more else ''}; {numbers.links_not_admitted:,} links to others were not admitted"
     ]
+
+
+def _item_lines(summary: Summary) -> list[str]:
+    """Return a line for each rule or item: its rows, the pages that gave them, the share of rows with empty fields."""
+    lines = ["rows:"] if summary.items else []
+    for item in summary.items:
+        empty = sorted(item.empty.items(), key=lambda each: -each[1])
+        shares = ", ".join(f"{field} {number / item.rows:.0%}" for field, number in empty[:SHOWN_FIELDS])
+        pages = "1 page" if item.pages == 1 else f"{item.pages:,} pages"
+        lines.append(f"  {item.rows:,} {item.name}, on {pages}{f'; empty: {shares}' if shares else ''}")
+    return lines
 
 
 _COSTS = {

@@ -1,0 +1,86 @@
+"""Counts the rows of each item, the pages that gave them, and the fields that were empty.
+
+It gets the same changes as the store, and keeps its counts there, in the same commit. Hooks name items and fields as
+they like: beyond the limits they are counted together, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from crawlfleet.coordinator.core.changes import Change, Recorded
+from crawlfleet.coordinator.frontier.port import Keeping
+from crawlfleet.shared.messages import Row
+from crawlfleet.shared.ranges import total
+from crawlfleet.shared.status import ItemCount
+
+MOST_ITEMS = 50
+MOST_FIELDS = 50
+MAX_NAME_CHARS = 60
+OTHERS = "(others)"
+
+_KEY = "tallies"
+
+
+class Tally(msgspec.Struct, array_like=True):
+    """How many rows an item has, on how many pages, and in how many rows each field was empty."""
+
+    rows: int = 0
+    pages: int = 0
+    empty: dict[str, int] = {}
+
+
+class Tallies:
+    """The tallies of one crawl by item."""
+
+    def __init__(self, store: Keeping) -> None:
+        self._store = store
+        kept = store.kept(_KEY)
+        self._items: dict[str, Tally] = {} if kept is None else _decode(kept)
+
+    def note(self, changes: Sequence[Change]) -> None:
+        """Count the rows in changes that the store has taken."""
+        recorded = [change.result.rows for change in changes if isinstance(change, Recorded) and change.result.rows]
+        for rows in recorded:
+            self._count(rows)
+        if recorded:
+            self._store.keep(_KEY, _encode(self._items))
+
+    def tell(self, rules: Collection[str], rows: int) -> tuple[ItemCount, ...]:
+        """Return the counts of all items, also of rules without rows; nothing if not all `rows` were counted.
+
+        Those of crawls that an earlier version began were not.
+        """
+        if sum(tally.rows for tally in self._items.values()) != rows:
+            return ()
+        items = {name: Tally() for name in rules} | self._items
+        return tuple(
+            ItemCount(name=name, rows=tally.rows, pages=tally.pages, empty=tally.empty) for name, tally in items.items()
+        )
+
+    def _count(self, rows: Sequence[Row]) -> None:
+        """Count the rows of one page."""
+        on_page = set()
+        for row in rows:
+            name = row.item[:MAX_NAME_CHARS]
+            if name not in self._items and len(self._items) >= MOST_ITEMS:
+                name = OTHERS
+            tally = self._items.setdefault(name, Tally())
+            tally.rows = total(tally.rows, 1)
+            on_page.add(name)
+            for field, value in row.fields.items():
+                if not value and (value is None or value in ("", [], {}, b"")):
+                    _count_empty(tally.empty, field[:MAX_NAME_CHARS])
+        for name in on_page:
+            self._items[name].pages = total(self._items[name].pages, 1)
+
+
+def _count_empty(empty: dict[str, int], field: str) -> None:
+    if field in empty or len(empty) < MOST_FIELDS:
+        empty[field] = total(empty.get(field, 0), 1)
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(dict[str, Tally]).decode

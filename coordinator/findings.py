@@ -1,0 +1,59 @@
+"""What the numbers of a crawl that has finished say about its job, in sentences: pure.
+
+Zero rows look like success in numbers alone, and so does a rule that never matched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from crawlfleet.coordinator.job.job import Job
+from crawlfleet.shared.messages import PAGE_ITEM
+from crawlfleet.shared.reasons import Reason
+from crawlfleet.shared.status import Numbers
+
+
+def findings(job: Job, numbers: Numbers, seeds_fetched: int) -> tuple[str, ...]:
+    """Return why a crawl has no rows: the first cause that applies; else which rules and fields never gave anything."""
+    if not numbers.fetched or not seeds_fetched:
+        return ()
+    if not numbers.rows:
+        return (f"No rows: {_why_none(job, numbers, seeds_fetched)}",)
+    return tuple(_useless(job, numbers))
+
+
+def _why_none(job: Job, numbers: Numbers, seeds_fetched: int) -> str:
+    pages = _pages(numbers.fetched)
+    refused = numbers.reasons.get(Reason.ROBOTS, 0) + numbers.reasons.get(Reason.ROBOTS_UNREACHABLE, 0)
+    if numbers.reasons.get(Reason.NOINDEX) == numbers.fetched:
+        return f"{pages} fetched, and all ask not to be indexed; links: {{obey_noindex: false}} would not obey that."
+    if numbers.fetched == seeds_fetched and refused:
+        return f"only seeds were fetched; robots.txt refused {_pages(refused)} to which they lead."
+    if numbers.fetched == seeds_fetched and not numbers.failed and job.scope.depth != 0:
+        return (
+            f"only seeds were fetched ({pages}), and no rule matched there; "
+            "scope lets none of their links through, or they have none."
+        )
+    rules = ", ".join(f"{rule.name!r} ({rule.each or 'the whole page'})" for rule in job.items)
+    what = f"no rule matched: {rules}" if rules else "the hook gave none"
+    return f"{pages} fetched, but {what}."
+
+
+def _useless(job: Job, numbers: Numbers) -> Iterator[str]:
+    each_of = {rule.name: rule.each for rule in job.items}
+    for item in numbers.items:
+        if not item.pages:
+            yield (
+                f"The rule {item.name!r} matched on none of {_pages(numbers.fetched)}: "
+                f"check its selector, {each_of.get(item.name, '')!r}."
+            )
+        elif item.name != PAGE_ITEM:
+            never = [field for field, number in item.empty.items() if number == item.rows]
+            if never:
+                fields = f"The field {never[0]!r}" if len(never) == 1 else f"The fields {', '.join(map(repr, never))}"
+                was = "was" if len(never) == 1 else "were"
+                yield f"{fields} of {item.name!r} {was} empty in all {item.rows:,} rows: check the selector."
+
+
+def _pages(number: int) -> str:
+    return "1 page" if number == 1 else f"{number:,} pages"

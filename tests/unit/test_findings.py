@@ -1,0 +1,79 @@
+"""A crawl that has finished without rows says why, and a rule that never matched is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crawlfleet.coordinator.findings import findings
+from crawlfleet.coordinator.job.job import Job, load
+from crawlfleet.coordinator.summary import Summary
+from crawlfleet.screen.console import Console
+from crawlfleet.screen.tables import show_summary
+from crawlfleet.shared.status import ItemCount, Numbers
+
+JOB = """\
+name: n
+seeds: [http://a.test/]
+items:
+  - {name: quote, each: div.quote, fields: {text: span, by: small}}
+  - {name: other, each: div.other, fields: {text: span}}
+sinks: [items.jsonl]
+"""
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    (tmp_path / "job.yaml").write_text(JOB)
+    return load(tmp_path / "job.yaml")
+
+
+def numbers(**values: Any) -> Numbers:
+    return Numbers(job="n", **values)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"reasons": {"noindex": 9}, "fetched": 9}, "all ask not to be indexed"),
+        ({"reasons": {"robots": 3}, "fetched": 1}, "robots.txt refused 3 pages"),
+        ({"fetched": 1}, "scope lets none of their links through, or they have none"),
+        ({"fetched": 1, "failed": 5}, "1 page fetched, but no rule matched: 'quote' (div.quote), 'other' (div.other)."),
+        ({"reasons": {"robots": 3}, "fetched": 9}, "9 pages fetched, but no rule matched"),
+    ],
+)
+def test_without_rows_the_first_cause_that_applies_is_told(job: Job, values: dict[str, Any], text: str) -> None:
+    (told,) = findings(job, numbers(**values), 1)
+    assert told.startswith("No rows: ")
+    assert text in told
+
+
+def test_what_no_seed_answered_is_told_elsewhere(job: Job) -> None:
+    assert findings(job, numbers(fetched=0), 0) == ()
+
+
+def test_rules_and_fields_that_gave_nothing_are_named(job: Job) -> None:
+    items = (ItemCount(name="quote", rows=4, pages=2, empty={"by": 4, "text": 1}), ItemCount(name="other"))
+    assert findings(job, numbers(fetched=7, rows=4, items=items), 1) == (
+        "The field 'by' of 'quote' was empty in all 4 rows: check the selector.",
+        "The rule 'other' matched on none of 7 pages: check its selector, 'div.other'.",
+    )
+
+
+def test_the_rows_of_pages_as_such_have_no_fields_to_check(job: Job) -> None:
+    items = (ItemCount(name="page", rows=4, pages=4, empty={"canonical": 4}),)
+    assert findings(job, numbers(fetched=4, rows=4, items=items), 1) == ()
+
+
+def test_the_summary_shows_rows_by_rule_and_what_to_look_at() -> None:
+    items = (ItemCount(name="quote", rows=4, pages=1, empty={"by": 1}), ItemCount(name="other"))
+    end: dict[str, Any] = {"ended": "finished", "started_at": "", "fetched_before": 0, "sinks": (), "exit_code": 0}
+    summary = Summary(job="n", rows=4, items=items, **end, resumable=True, warnings=("Look.",))
+    console = Console(width=200)
+    with console.capture() as captured:
+        show_summary(summary, console)
+    lines = captured.get().splitlines()
+    at = lines.index("rows:")
+    assert lines[at + 1 : at + 4] == ["  4 quote, on 1 page; empty: by 25%", "  0 other, on 0 pages", "Look."]
