@@ -82,7 +82,7 @@ def open_crawl(job: Job, folder: CrawlFolder, options: Options) -> Crawl:
     with ExitStack() as opened:
         store = store_for(job.durability).open(folder.path, power=job.durability == "power")
         opened.callback(store.close)
-        keep_job = take_job(store, as_data(job), accept=options.accept_changes)
+        changed_job = take_job(store, as_data(job), accept=options.accept_changes)
         journal = told_to(Journal(), Causes(store).note, Tallies(store).note)
         service = Service(store, policy(job, work), work, store.epoch, journal, store.opened_at)
         if options.wait:
@@ -96,7 +96,7 @@ def open_crawl(job: Job, folder: CrawlFolder, options: Options) -> Crawl:
             server = manager.get_server()
             return server, server.join_token(options.advertise or None)
 
-        crawl = Crawl(job, folder, CrawlParts(store, keep_job, service, follower, results, listen))
+        crawl = Crawl(job, folder, CrawlParts(store, changed_job, service, follower, results, listen))
         opened.pop_all()
     return crawl
 

@@ -26,9 +26,11 @@ from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.coordinator.conduct.post import Post
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.conduct.shortages import take_up
+from crawlfleet.coordinator.core.rows import TaskState
 from crawlfleet.coordinator.crawl_folder import CrawlFolder
-from crawlfleet.coordinator.findings import findings
+from crawlfleet.coordinator.findings import ALREADY_FINISHED, findings, since_last_run
 from crawlfleet.coordinator.frontier.port import Store
+from crawlfleet.coordinator.job.change import ChangedJob
 from crawlfleet.coordinator.job.job import Job
 from crawlfleet.coordinator.job.seeds import pages_of, sitemaps_of
 from crawlfleet.coordinator.results.results_dict import ResultsDict
@@ -52,11 +54,12 @@ SEEDS_SAID_EVERY_S = 3.0
 class CrawlParts(NamedTuple):
     """The parts of a crawl, open and not yet running. `listen` opens the server of the given objects.
 
-    `keep_job` stores a job that has changed since the last run, in the same commit as the changes that follow from it.
+    `changed_job` is the job if it has changed since the last run: it is kept in the same commit as the changes that
+    follow from it.
     """
 
     store: Store
-    keep_job: Callable[[], None] | None
+    changed_job: ChangedJob | None
     service: Service
     follower: Follower
     results: ResultsDict
@@ -74,9 +77,12 @@ class Crawl:
         self._over = threading.Event()
         self._store = parts.store
         self._results_seen = 0
-        self._keep_job = parts.keep_job
+        self._changed_job = parts.changed_job
         self._began_at = parts.store.opened_at
         self._fetched_before = self._store.ledger().pages_fetched
+        self._verdicts_before = self._store.verdicts()
+        ended = (TaskState.DONE, TaskState.FAILED)
+        self._ended_before = sum(number for (state, _), number in self._verdicts_before.items() if state in ended)
         self._service = parts.service
         self._service.expect_seeds(pages_of(job.seeds), sitemaps_of(job.seeds))
         self._follower = parts.follower
@@ -99,7 +105,10 @@ class Crawl:
     def notices(self) -> tuple[str, ...]:
         """Sentences about the job that the user must see."""
         ignored = self._job.politeness.ignore_robots
-        return tuple(f"robots.txt of {entry.host} is ignored: {entry.reason}" for entry in ignored)
+        return (
+            *(f"robots.txt of {entry.host} is ignored: {entry.reason}" for entry in ignored),
+            *since_last_run(self._changed_job.keys if self._changed_job else (), self._ended_before),
+        )
 
     def stop(self) -> None:
         """Request a stop before the crawl is finished. Any thread, and a signal handler, may call this."""
@@ -116,8 +125,8 @@ class Crawl:
         self._follower.start()
         self._loop.start()
         self._loop.call(self._take_up)
-        if self._keep_job is not None:
-            self._loop.call(partial(self._go_by_new_job, self._keep_job))
+        if self._changed_job is not None:
+            self._loop.call(partial(self._go_by_new_job, self._changed_job.keep))
         self._server.start()
         self._add_seeds()
         finished = self._wait()
@@ -132,10 +141,8 @@ class Crawl:
         self._loop.stop()
         self._follower.stop()
         summary = self._summary(finished, elapsed_s)
-        try:
-            write(summary, self.folder.summary)
-        except OSError as error:
-            structlog.get_logger().warning("the summary could not be left", reason=error.strerror)
+        if not (self._was_idle(finished) and self.folder.summary.exists()):
+            self._leave(summary)
         self._store.close()
         return summary
 
@@ -246,7 +253,12 @@ class Crawl:
             fetched_before=self._fetched_before,
             sinks=tuple(str(self.folder.path / name) for name in self._job.sinks),
             resumable=self._job.durability != "none",
-            notices=(*self.notices, *self._rejected_notice(numbers.rows_rejected)),
+            notices=(
+                *self.notices,
+                *self._rejected_notice(numbers.rows_rejected),
+                *((ALREADY_FINISHED,) if self._was_idle(finished) else ()),
+            ),
+            fresh=self.folder.is_fresh,
             warnings=warnings,
             exit_code=exit_code,
         )
@@ -256,6 +268,16 @@ class Crawl:
             return ()
         were = "row was" if rows == 1 else "rows were"
         return (f"{rows:,} {were} rejected by a sink, and set aside with the reason: {self.folder.path / REJECTED}",)
+
+    def _leave(self, summary: Summary) -> None:
+        try:
+            write(summary, self.folder.summary)
+        except OSError as error:
+            structlog.get_logger().warning("the summary could not be left", reason=error.strerror)
+
+    def _was_idle(self, finished: bool) -> bool:
+        """Whether the crawl had finished before, and this run did nothing."""
+        return finished and bool(self._verdicts_before) and self._store.verdicts() == self._verdicts_before
 
     def _verdict(self, finished: bool) -> tuple[str, str, int]:
         """Return how the crawl ended: a word, a sentence, and an exit code."""

@@ -23,6 +23,7 @@ class CrawlFolder:
 
     def __init__(self, root: Path, job: str, *, fresh: bool) -> None:
         self.path = root / job
+        self.is_fresh = fresh
         self.moved_to = _move_aside(self.path) if fresh and self.path.exists() else None
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -5,12 +5,26 @@ Zero rows look like success in numbers alone, and so does a rule that never matc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from crawlfleet.coordinator.job.job import Job
 from crawlfleet.shared.messages import PAGE_ITEM
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.status import Numbers
+
+ALREADY_FINISHED = (
+    "Nothing was done: this crawl had finished before. To crawl again, start with --fresh, which keeps this run aside."
+)
+
+
+def since_last_run(keys: Sequence[str], ended: int) -> tuple[str, ...]:
+    """Return that these keys of the job have changed, if any pages have `ended` before, as they did."""
+    if not keys or not ended:
+        return ()
+    return (
+        f"The job has changed since the last run ({', '.join(keys)}): {_pages(ended)} fetched before will not "
+        "be read again. To crawl all by the new job, start again with --fresh, which keeps the earlier run aside.",
+    )
 
 
 def findings(job: Job, numbers: Numbers, seeds_fetched: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ class Summary(Numbers, frozen=True, kw_only=True):
     """How a crawl ended. `ended` is `finished`, `interrupted` or `failed`; `detail` says why it failed.
 
     `fetched_before` of the `fetched` pages were fetched by earlier runs. `warnings` say why there are no rows, or which
-    rules and fields gave nothing.
+    rules and fields gave nothing. `fresh` says that the run was started with `--fresh`.
     """
 
     ended: str
@@ -25,6 +25,7 @@ class Summary(Numbers, frozen=True, kw_only=True):
     exit_code: int
     notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    fresh: bool = False
 
     @property
     def pages_per_s(self) -> float:

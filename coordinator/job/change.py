@@ -6,9 +6,10 @@ Everything else is accepted. A key that an earlier version did not know has not 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -16,6 +17,10 @@ import structlog
 from crawlfleet.coordinator.frontier.port import Keeping
 from crawlfleet.shared.errors import UsageError
 
+MAX_LINE_CHARS = 500
+# The key at the beginning of a line of `difference`, and the names of keys that stand in no job.
+_KEY = re.compile(r"[-+] (\w+).*", re.DOTALL)
+_NAMES = {"hook_text": "the text of the hook"}
 SERIOUS = ("seeds", "scope", "traps", "urls")
 
 
@@ -48,20 +53,33 @@ def check_change(old: dict[str, Any], new: dict[str, Any], *, accept: bool) -> t
     return tuple(difference(old, _known_to(old, new)))
 
 
-def take_job(store: Keeping, job: dict[str, Any], *, accept: bool) -> Callable[[], None] | None:
+class ChangedJob(NamedTuple):
+    """A job that has changed: the keys at its top that have, and what keeps the new one."""
+
+    keys: tuple[str, ...]
+    keep: Callable[[], None]
+
+
+def take_job(store: Keeping, job: dict[str, Any], *, accept: bool) -> ChangedJob | None:
     """Compare a job with the one that is kept with its crawl. If none is kept yet, keep this one.
 
-    If the job has changed, return what keeps the new one: to be called with the changes of the frontier that it leads
-    to, so that a crash between the two leaves the change still to be made. Raise `UsageError` as `check_change` does.
+    Of a job that has changed, `keep` is to be called with the changes of the frontier that it leads to, so that a crash
+    between the two leaves the change still to be made. Raise `UsageError` as `check_change` does.
     """
     kept, new = store.kept("job"), msgspec.json.encode(job)
     if kept is None:
         store.keep("job", new)
         return None
-    changed = check_change(msgspec.json.decode(kept), job, accept=accept)
+    old = msgspec.json.decode(kept)
+    changed = check_change(old, job, accept=accept)
     for line in changed:
-        structlog.get_logger().info("job changed", detail=line)
-    return partial(store.keep, "job", new) if changed else None
+        structlog.get_logger().info("job changed", detail=line[:MAX_LINE_CHARS])
+    if changed:
+        keys = {_KEY.sub(r"\1", line) for line in changed}
+        return ChangedJob(tuple(sorted(_NAMES.get(key, key) for key in keys)), partial(store.keep, "job", new))
+    if old.keys() != job.keys():
+        store.keep("job", new)
+    return None
 
 
 def _only(job: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

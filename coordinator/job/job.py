@@ -8,6 +8,7 @@ at once. It must not import the hook, nor reach any network; reading the job fil
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -272,8 +273,9 @@ def load(path: Path, *, needs_seeds: bool = True) -> Job:
 
 
 def as_data(job: Job) -> dict[str, Any]:
-    """Return a job as plain data, to be kept and compared."""
-    return job.model_dump(mode="json", warnings=False)
+    """Return a job as plain data, to be kept and compared; `hook_text` is a hash of the hook's text."""
+    text = job.hook.source if job.hook is not None else ""
+    return {**job.model_dump(mode="json", warnings=False), "hook_text": sha256(text.encode()).hexdigest()[:16]}
 
 
 def brief(job: Job) -> Brief:

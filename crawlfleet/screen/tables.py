@@ -39,7 +39,8 @@ def show_summary(summary: Summary, console: Console) -> None:
     if summary.detail:
         console.say(summary.detail, style="bold red")
     if summary.ended == "interrupted" and summary.resumable:
-        console.say("Nothing is lost: the same command resumes the crawl.")
+        command = "the same command without --fresh" if summary.fresh else "the same command"
+        console.say(f"Nothing is lost: {command} resumes the crawl.")
     elif summary.ended == "interrupted":
         console.say("The items so far are kept. The next run has to start again, with --fresh.")
 

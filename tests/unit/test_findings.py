@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crawlfleet.coordinator.findings import findings
+from crawlfleet.coordinator.findings import findings, since_last_run
 from crawlfleet.coordinator.job.job import Job, load
 from crawlfleet.coordinator.summary import Summary
 from crawlfleet.screen.console import Console
@@ -77,3 +77,17 @@ def test_the_summary_shows_rows_by_rule_and_what_to_look_at() -> None:
     lines = captured.get().splitlines()
     at = lines.index("rows:")
     assert lines[at + 1 : at + 4] == ["  4 quote, on 1 page; empty: by 25%", "  0 other, on 0 pages", "Look."]
+
+
+def test_how_to_go_on_is_right_for_a_run_that_started_again() -> None:
+    end: dict[str, Any] = {"ended": "interrupted", "started_at": "", "fetched_before": 0, "sinks": (), "exit_code": 130}
+    for fresh, command in ((True, "the same command without --fresh"), (False, "the same command")):
+        console = Console(width=200)
+        with console.capture() as captured:
+            show_summary(Summary(job="n", **end, resumable=True, fresh=fresh), console)
+        assert captured.get().splitlines()[-1] == f"Nothing is lost: {command} resumes the crawl."
+
+
+def test_what_has_changed_matters_if_pages_were_fetched_before() -> None:
+    assert since_last_run(("items",), 0) == since_last_run((), 9) == ()
+    assert "(items): 9 pages fetched before" in since_last_run(("items",), 9)[0]

@@ -169,7 +169,17 @@ def test_a_changed_job_is_kept_only_with_what_it_leads_to_so_that_a_crash_before
     keeper = MemoryStore()
     take_job(keeper, {"seeds": ["a"]}, accept=False)
     assert take_job(keeper, {"seeds": ["b"]}, accept=True) is not None
-    keep = take_job(keeper, {"seeds": ["b"]}, accept=True)
-    assert keep is not None
-    keep()
+    changed_job = take_job(keeper, {"seeds": ["b"]}, accept=True)
+    assert changed_job is not None
+    changed_job.keep()
     assert take_job(keeper, {"seeds": ["b"]}, accept=False) is None
+
+
+def test_what_has_changed_is_named_by_its_key() -> None:
+    keeper = MemoryStore()
+    take_job(keeper, JOB, accept=False)
+    assert take_job(keeper, changed(hook_text="1"), accept=False) is None  # as if an earlier version had kept it
+    new = changed(fetch={"timeout": 5.0, "retries": 3}, sinks=["rows.jsonl"], hook_text="2")
+    changed_job = take_job(keeper, new, accept=False)
+    assert changed_job is not None
+    assert changed_job.keys == ("fetch", "sinks", "the text of the hook")

@@ -1,0 +1,75 @@
+"""What a user is told of a crawl that is run, edited and run again."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.crawls import run
+
+HOOK = """\
+def parse(page):
+    print("looked at", page.url)
+    if page.url.endswith("/bad"):
+        raise KeyError("price")
+    return {"title": page.title, "by": ""}
+"""
+
+
+class _Site(BaseHTTPRequestHandler):
+    """A page with a link to another."""
+
+    def do_GET(self) -> None:
+        body = b'<title>home</title><a href="/bad">bad</a>' if self.path == "/" else b"<title>bad</title>"
+        self.send_response(404 if self.path == "/robots.txt" else 200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def seed() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Site)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+def job(folder: Path, seed: str, more: str = "") -> Path:
+    path = folder / "told.yaml"
+    path.write_text(f"name: told\nseeds: ['{seed}']\npoliteness: {{delay: 0s}}\nhooks: hook.py\n{more}")
+    return path
+
+
+def test_a_crawl_that_is_edited_and_run_again_says_what_happened_and_what_can_be_done(
+    tmp_path: Path, seed: str
+) -> None:
+    (tmp_path / "hook.py").write_text(HOOK)
+    first = run(tmp_path, "run", job(tmp_path, seed), "--workers", "1")
+    told = first.stdout
+    assert first.returncode == 0
+    assert "1 extract_error: The page could not be parsed, or its hook failed.\n" in told
+    assert f"the hook raised KeyError: 'price' at {tmp_path / 'hook.py'}:4\n      last: {seed}bad\n" in told
+    assert "  1 item, on 1 page; empty: by 100%\n" in told
+    assert "Nothing was done" not in told
+    summary = tmp_path / "crawls" / "told" / "summary.json"
+    left = summary.read_text()
+    assert json.loads(left)["causes"][0]["detail"].startswith("the hook raised KeyError")
+
+    (tmp_path / "hook.py").write_text(HOOK.replace("price", "name"))
+    second = run(tmp_path, "run", job(tmp_path, seed, "sinks: [rows.jsonl]\n"), "--workers", "1")
+    assert "The job has changed since the last run (sinks, the text of the hook): 2 pages fetched" in second.stdout
+    assert "Nothing was done: this crawl had finished before." in second.stdout
+    assert "--fresh" in second.stdout
+    assert f"last: {seed}bad\n" in second.stdout
+    assert summary.read_text() == left
