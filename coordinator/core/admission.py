@@ -121,6 +121,7 @@ def take_up(turn: Turn, tasks: Sequence[TaskRow]) -> None:
     turn.tasks.read(robots.task_ref(parts(task.url).origin) for task in tasks)
     for task in tasks:
         if task.state is TaskState.FAILED:
+            budget.take_back(turn, task)
             turn.move(task, TaskEvent.REVIVED, **_AFRESH, detail="", queue=task.gate)
             _let_in(turn, task.url)
             _revive_dropped_robots(turn, parts(task.url).origin)

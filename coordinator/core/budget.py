@@ -1,10 +1,11 @@
 """The budgets: pages, bytes and time, of the crawl and of each host.
 
-`pages` counts FETCHED pages exactly: a place is reserved when a page is granted, stays reserved if the lease is lost,
-and is given back on any outcome but FETCHED. Bytes are the sizes of pages' bodies, counted when reported, whatever the
-outcome. Time runs from the crawl's first start, or from the first grant on a host. When bytes or time are spent,
-nothing more is granted, and fetches in progress finish normally. The remaining tasks are dropped, with the spent budget
-as their reason.
+`pages` counts exactly the pages whose body came with a status of 2xx, whatever became of them afterwards: those that
+were FETCHED, and those that FAILED since they could not be used. A place is reserved when a page is granted, stays
+reserved if the lease is lost, and is given back on any other outcome. Bytes are the sizes of pages' bodies, counted
+when reported, whatever the outcome. Time runs from the crawl's first start, or from the first grant on a host. When
+bytes or time are spent, nothing more is granted, and fetches in progress finish normally. The remaining tasks are
+dropped, with the spent budget as their reason.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.policy import Budget, Policy
 from crawlfleet.coordinator.core.rows import HostRow, LedgerRow, TaskRow, succeed
 from crawlfleet.coordinator.core.turn import Turn
-from crawlfleet.shared.messages import Kind
+from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.ranges import total
 from crawlfleet.shared.reasons import Reason, Refusal
 
 _NONE = Budget()
+_OF_BODIES = frozenset({Outcome.EXTRACT_ERROR, Outcome.REPORT_TOO_LARGE, Outcome.HOOK_WAITED})
 
 
 def affordable(tasks: Sequence[TaskRow], host: HostRow, ledger: LedgerRow, policy: Policy, now: float) -> list[TaskRow]:
@@ -52,7 +54,7 @@ def reserve(tasks: Sequence[TaskRow], host: HostRow, policy: Policy, now: float)
 
 
 def give_back(turn: Turn, task: TaskRow, size_bytes: int = 0) -> None:
-    """Free the reserved place of a page that was not fetched; count the bytes received for it."""
+    """Free the reserved place of a page whose body did not come; count the bytes received for it."""
     if task.kind is not Kind.PAGE or not (task.reserved or size_bytes):
         return
     ledger = turn.ledger
@@ -80,9 +82,40 @@ def spend(turn: Turn, task: TaskRow, rows: int, size_bytes: int) -> None:
     _count(turn, task, fetched=1, size_bytes=size_bytes)
 
 
+def had_body(outcome: Outcome | None, status: int) -> bool:
+    """Say whether the body of a page came that FAILED with this outcome and status."""
+    return outcome in _OF_BODIES and 200 <= status <= 299
+
+
+def spend_in_vain(turn: Turn, task: TaskRow, size_bytes: int) -> None:
+    """Turn a reserved place into a page whose body came, but could not be used."""
+    if task.kind is not Kind.PAGE:
+        return
+    ledger = turn.ledger
+    after = succeed(
+        ledger,
+        pages_reserved=ledger.pages_reserved - task.reserved,
+        pages_unused=total(ledger.pages_unused, 1),
+        bytes_received=total(ledger.bytes_received, size_bytes),
+    )
+    turn.put(after)
+    _count(turn, task, fetched=1, size_bytes=size_bytes)
+
+
+def take_back(turn: Turn, task: TaskRow) -> None:
+    """Free the place of a page that FAILED, and is now taken up again."""
+    # Those that failed before such pages were counted have no place.
+    if not had_body(task.outcome, task.status) or not turn.ledger.pages_unused:
+        return
+    turn.put(succeed(turn.ledger, pages_unused=turn.ledger.pages_unused - 1))
+    if counts_hosts(turn.policy):
+        host = turn.host(task.host)
+        turn.put(succeed(host, pages_fetched=max(0, host.pages_fetched - 1)))
+
+
 def spent(ledger: LedgerRow, policy: Policy, now: float) -> Refusal:
     """Return the spent budget because of which no further page can ever be granted, if any."""
-    if policy.extent.pages is not None and ledger.pages_fetched >= policy.extent.pages:
+    if policy.extent.pages is not None and ledger.pages_fetched + ledger.pages_unused >= policy.extent.pages:
         return Reason.BUDGET_PAGES
     if policy.extent.size_bytes is not None and ledger.bytes_received >= policy.extent.size_bytes:
         return Reason.BUDGET_BYTES
@@ -121,7 +154,7 @@ def _room(host: HostRow, ledger: LedgerRow, policy: Policy) -> int | None:
     """Return how many places are left on a host; None without a limit."""
     rooms = []
     if policy.extent.pages is not None:
-        rooms.append(policy.extent.pages - ledger.pages_fetched - ledger.pages_reserved)
+        rooms.append(policy.extent.pages - ledger.pages_fetched - ledger.pages_unused - ledger.pages_reserved)
     if policy.extent.per_host.pages is not None:
         rooms.append(policy.extent.per_host.pages - host.pages_fetched - host.pages_reserved)
     return min(rooms, default=None)

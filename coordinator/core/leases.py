@@ -25,7 +25,7 @@ from crawlfleet.coordinator.core.rows import (
 )
 from crawlfleet.coordinator.core.transitions import moved
 from crawlfleet.coordinator.core.turn import Turn
-from crawlfleet.shared.messages import Hello, Kind, TaskKey
+from crawlfleet.shared.messages import Hello, Kind, Outcome, TaskKey
 from crawlfleet.shared.reasons import Reason
 
 # Ends a lease, of which the tasks with the given fingerprints are known to have started.
@@ -33,10 +33,14 @@ End = Callable[[Turn, LeaseRow, Collection[bytes]], None]
 
 
 class Death(NamedTuple):
-    """How a worker died: the reason of a page that is poison by then, and its detail."""
+    """How a worker died: the reason of a page that is poison by then, its detail, and the status of its answer.
+
+    The status is 0 unless the body of the page had come.
+    """
 
     reason: Reason
     detail: str
+    status: int = 0
 
 
 UNKNOWN = Death(Reason.POISON, "")
@@ -75,12 +79,13 @@ def end_by(hello: Hello) -> End:
     blamed = dict.fromkeys(hello.began, _death(hello.death))
     for report in hello.ended:
         is_memory = report.reason == Reason.OUT_OF_MEMORY
-        blamed[report.key] = _death(report.detail, Reason.OUT_OF_MEMORY if is_memory else Reason.POISON)
+        status = report.status if budget.had_body(report.outcome, report.status) else 0
+        blamed[report.key] = _death(report.detail, Reason.OUT_OF_MEMORY if is_memory else Reason.POISON, status)
     return partial(lose_to, blamed=blamed)
 
 
-def _death(what: str, reason: Reason = Reason.POISON) -> Death:
-    return Death(reason, judging.line(f"the last of them: {what}" if what else "", MAX_DETAIL_CHARS))
+def _death(what: str, reason: Reason = Reason.POISON, status: int = 0) -> Death:
+    return Death(reason, judging.line(f"the last of them: {what}" if what else "", MAX_DETAIL_CHARS), status)
 
 
 def lose_to(turn: Turn, lease: LeaseRow, _started: Collection[bytes], blamed: Mapping[TaskKey, Death]) -> None:
@@ -150,8 +155,13 @@ def _give_back(turn: Turn, task: TaskRow) -> None:
 def _lose_task(turn: Turn, task: TaskRow, started: bool, death: Death) -> None:
     """Put a lost task back into its queue. The lease stays current: a late report still counts until the next grant."""
     if task.alone and task.deaths + 1 >= turn.policy.tuning.poison_deaths:
-        budget.give_back(turn, task)
-        verdict = {"reason": death.reason, "detail": death.detail, "reserved": False}
+        verdict: dict[str, Any] = {"reason": death.reason, "detail": death.detail, "reserved": False}
+        if death.status:
+            budget.spend_in_vain(turn, task, 0)
+            verdict |= {"outcome": Outcome.EXTRACT_ERROR, "status": death.status}
+        else:
+            budget.give_back(turn, task)
+            verdict |= {"outcome": None, "status": 0}
         turn.move(task, TaskEvent.POISONED, deaths=task.deaths + 1, **verdict)
         if task.kind is Kind.ROBOTS:
             gates.cannot_be_had(turn, task, death.reason)

@@ -254,7 +254,8 @@ class HostRow(StoreRow, frozen=True, kw_only=True):
     latency_s: float = 0.0
     pressed_at: float = -1.0
     refusals: int = 0
-    #: Counted only if hosts have budgets: see `budget`. `began_at` is the first grant.
+    #: Counted only if hosts have budgets: see `budget`. Of its pages whose body came, `pages_fetched` counts all.
+    #: `began_at` is the first grant.
     pages_reserved: int = 0
     pages_fetched: int = 0
     bytes_received: int = 0
@@ -334,7 +335,8 @@ class LedgerRow(StoreRow, frozen=True, kw_only=True):
     #: The next lease and the next place in the order of admission. They only grow.
     next_lease: int = 1
     next_order: int = 1
-    #: How many tasks are `reserved`, and how many were FETCHED: a grant lets their sum never pass the job's `pages`.
+    #: How many tasks are `reserved`, and how many were FETCHED: with `pages_unused`, a grant lets their sum never pass
+    #: the job's `pages`.
     pages_reserved: int = 0
     pages_fetched: int = 0
     #: Hosts that joined scope `same` by the redirect of a seed.
@@ -357,6 +359,8 @@ class LedgerRow(StoreRow, frozen=True, kw_only=True):
     hosts_with_costs: int = 0
     costliest: tuple[HostCosts, ...] = ()
     costly_from: Costs = Costs()
+    #: Pages whose body came, and that FAILED: see `budget.had_body`.
+    pages_unused: int = 0
 
     @property
     def key(self) -> int:

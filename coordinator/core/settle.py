@@ -241,7 +241,8 @@ def _decide(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ..
     elif report.outcome is Outcome.REDIRECTED:
         _redirect(turn, task, report, outlinks)
     else:
-        budget.give_back(turn, task, report.size_bytes)
+        account = budget.spend_in_vain if budget.had_body(report.outcome, report.status) else budget.give_back
+        account(turn, task, report.size_bytes)
         # One that was taken up again has led on before.
         _end(turn, task, _event_of(report), report, outlinks or task.outlinks, report.reason or report.outcome.value)
 

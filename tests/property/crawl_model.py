@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from crawlfleet.coordinator.conduct.service import Service
+from crawlfleet.coordinator.core.budget import had_body
 from crawlfleet.coordinator.core.changes import Change, Gone, Put, Recorded, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.figures import Costs
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
@@ -357,7 +358,10 @@ def _check_budget(store: Store, mirror: Mirror, policy: Policy) -> None:
     fetched = [task for task in mirror.tasks.values() if task.outcome is Outcome.FETCHED and task.kind is Kind.PAGE]
     reserved = sum(task.reserved for task in mirror.tasks.values())
     assert ledger.pages_reserved == reserved
-    assert policy.extent.pages is None or ledger.pages_fetched + ledger.pages_reserved <= policy.extent.pages
+    failed = [task for task in mirror.tasks.values() if task.kind is Kind.PAGE and task.state is TaskState.FAILED]
+    assert ledger.pages_unused == sum(had_body(task.outcome, task.status) for task in failed)
+    places = ledger.pages_fetched + ledger.pages_unused + ledger.pages_reserved
+    assert policy.extent.pages is None or places <= policy.extent.pages
     assert ledger.pages_fetched == len(fetched) == len(mirror.results) == store.result_count()
     assert {result.ref for result in mirror.results} == {task.ref for task in fetched}
     assert all(task.state is TaskState.DONE for task in fetched)
@@ -391,11 +395,12 @@ def verdict(world: World) -> None:
     asked_verdict(world)
     pages = [task for task in mirror.tasks.values() if task.kind is Kind.PAGE]
     fetched = {result.url for result in mirror.results}
+    came = fetched | {task.url for task in pages if had_body(task.outcome, task.status)}
     if any(task.reason == "budget_pages" for task in pages):
-        assert len(fetched) == world.policy.extent.pages
+        assert len(came) == world.policy.extent.pages
         return
     if any(task.reason == "budget_host_pages" for task in pages):
-        by_host = Counter(host_key(url) for url in fetched)
+        by_host = Counter(host_key(url) for url in came)
         assert all(number <= (world.policy.extent.per_host.pages or 0) for number in by_host.values())
         for task in pages:
             assert task.reason != "budget_host_pages" or by_host[task.host] == world.policy.extent.per_host.pages

@@ -170,9 +170,10 @@ def _budgets(rows: Rows, policy: Policy) -> Iterator[str]:
     reserved = sum(task.reserved for task in rows.tasks.values())
     if ledger.pages_reserved != reserved:
         yield f"the ledger is off by {ledger.pages_reserved - reserved} places"
-    if policy.extent.pages is not None and ledger.pages_fetched + ledger.pages_reserved > policy.extent.pages:
+    places = ledger.pages_fetched + ledger.pages_unused + ledger.pages_reserved
+    if policy.extent.pages is not None and places > policy.extent.pages:
         yield "more places are reserved than there are"
-    if min(ledger.pages_reserved, ledger.pages_fetched, ledger.bytes_received) < 0:
+    if min(ledger.pages_reserved, ledger.pages_fetched, ledger.pages_unused, ledger.bytes_received) < 0:
         yield "the ledger counts below 0"
     for task in rows.tasks.values():
         is_page = task.kind is Kind.PAGE

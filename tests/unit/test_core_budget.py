@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from crawlfleet.coordinator.conduct.shortages import take_up
 from crawlfleet.coordinator.core.policy import Budget
 from crawlfleet.coordinator.core.rows import TaskState
 from crawlfleet.shared.messages import Outcome, Report
@@ -37,8 +38,21 @@ def test_a_lost_page_with_a_place_is_granted_though_what_is_nearer_has_none() ->
     assert all_of(crawl.ask("t")) == ["http://a.test/deep"]
 
 
-def test_a_place_is_given_back_by_any_outcome_but_fetched() -> None:
-    for outcome in set(Outcome) - {Outcome.FETCHED, Outcome.REDIRECTED}:
+# Outcomes of a page whose body came.
+USED = {Outcome.FETCHED, Outcome.EXTRACT_ERROR, Outcome.REPORT_TOO_LARGE}
+
+
+def test_a_page_counts_if_its_body_came_whatever_became_of_it() -> None:
+    for outcome in USED:
+        crawl = with_a_page_granted()
+        (lease,) = crawl.store.leases_of("s")
+        crawl.turn(reports=(_report(lease.id, lease.refs[0], outcome),))
+        assert crawl.task("http://a.test/near").reason == "budget_pages", outcome
+        assert crawl.service.is_finished
+
+
+def test_a_place_is_given_back_by_any_other_outcome() -> None:
+    for outcome in set(Outcome) - USED - {Outcome.REDIRECTED}:
         crawl = with_a_page_granted()
         (lease,) = crawl.store.leases_of("s")
         crawl.turn(reports=(_report(lease.id, lease.refs[0], outcome),))
@@ -207,3 +221,26 @@ def test_a_spent_host_still_gives_the_robots_txt_of_another_that_redirects_there
     crawl.turn(started=((lease.id, rules.ref),))
     crawl.hello("t", replaces="s")
     assert all_of(crawl.ask("t")) == [rules.url]
+
+
+def test_a_body_that_came_with_another_status_does_not_count() -> None:
+    crawl = with_a_page_granted()
+    (lease,) = crawl.store.leases_of("s")
+    report = Report(lease=lease.id, ref=lease.refs[0], outcome=Outcome.EXTRACT_ERROR, status=404)
+    crawl.turn(reports=(report,))
+    assert all_of(crawl.ask()) == ["http://a.test/near"]
+
+
+def test_pages_of_a_host_count_against_its_budget_too_and_one_that_is_taken_up_again_counts_once() -> None:
+    crawl = begun("http://a.test/1", "http://a.test/2", host_budget=Budget(pages=1))
+    ((lease, task),) = crawl.ask(want=1)
+    failed: dict[str, Any] = {"outcome": Outcome.EXTRACT_ERROR, "status": 200, "reason": "hook_disk"}
+    crawl.settle(lease, task, **failed)
+    assert crawl.host("a.test").pages_fetched == 1
+    assert crawl.ask() == []
+    assert reasons(crawl) == {"a.test/2": "budget_host_pages"}
+    take_up(crawl.service, crawl.store, crawl.now)
+    assert (crawl.host("a.test").pages_fetched, crawl.store.ledger().pages_unused) == (0, 0)
+    ((lease, task),) = crawl.ask(want=1)
+    crawl.settle(lease, task)
+    assert (crawl.host("a.test").pages_fetched, crawl.store.ledger().pages_unused) == (1, 0)

@@ -10,10 +10,12 @@ from crawlfleet.coordinator.core import budget
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.policy import Budget
 from crawlfleet.coordinator.core.rows import HostRow, TaskRow
+from crawlfleet.shared.messages import Outcome
 from crawlfleet.shared.reasons import Reason
 from tests.policies import policy_with
 from tests.unit.rule_turns import (
     DROPPED,
+    FAILED,
     HOST,
     POLICY,
     Turns,
@@ -75,6 +77,48 @@ def test_a_fetched_page_spends_its_place(turns: Turns, depth: int, seeds: int) -
     assert turn.batch()[1:] == [put(mine, **spent), put(ledger, **spent, rows=5, seeds_fetched=seeds)]
 
 
+def test_a_page_whose_body_came_and_could_not_be_used_spends_its_place(turns: Turns) -> None:
+    task, mine, ledger = leased(page("1"), 3), host(pages_reserved=1), numbers(pages_reserved=1, rows=2)
+    turn = turns(task, mine, ledger, host_budget=OF_A_HOST)
+    turn.move(task, TaskEvent.GAVE_UP, reserved=False)
+    budget.spend_in_vain(turn, task, 7)
+    assert turn.batch()[1:] == [
+        put(mine, pages_reserved=0, pages_fetched=1, bytes_received=7),
+        put(ledger, pages_reserved=0, pages_unused=1, bytes_received=7),
+    ]
+
+
+def test_a_sitemap_has_no_place_to_spend(turns: Turns) -> None:
+    task = leased(sitemap(), 3)
+    turn = turns(task, host(), numbers())
+    budget.spend_in_vain(turn, task, 7)
+    assert turn.batch() == []
+
+
+READ = page("1", state=FAILED, reason="hook_disk", outcome=Outcome.EXTRACT_ERROR, status=200)
+
+
+@pytest.mark.parametrize("counted", [1, 0], ids=["counted", "failed before such pages were counted"])
+def test_a_page_that_is_taken_up_again_has_its_place_no_longer(turns: Turns, counted: int) -> None:
+    mine, ledger = host(pages_fetched=counted), numbers(pages_unused=counted)
+    turn = turns(READ, mine, ledger, host_budget=OF_A_HOST)
+    budget.take_back(turn, READ)
+    assert turn.batch() == ([put(mine, pages_fetched=0), put(ledger, pages_unused=0)] if counted else [])
+
+
+def test_where_hosts_have_no_budgets_only_the_place_of_the_crawl_is_free_again(turns: Turns) -> None:
+    turn = turns(READ, host(), numbers(pages_unused=1))
+    budget.take_back(turn, READ)
+    assert turn.batch() == [put(numbers(pages_unused=1), pages_unused=0)]
+
+
+def test_a_page_whose_body_never_came_had_no_place(turns: Turns) -> None:
+    task = page("1", state=FAILED, outcome=Outcome.NETWORK_ERROR, reason="reset")
+    turn = turns(task, host(), numbers(pages_unused=1))
+    budget.take_back(turn, task)
+    assert turn.batch() == []
+
+
 def test_hosts_without_budgets_are_not_counted(turns: Turns) -> None:
     task = leased(page("1"), 3)
     turn = turns(task, host(), numbers(pages_reserved=1))
@@ -115,6 +159,7 @@ def test_hosts_with_budgets_are_read_together_when_something_is_dropped(turns: T
     [
         ({"pages_fetched": 2}, {"pages": 2}, "budget_pages"),
         ({"pages_fetched": 1, "pages_reserved": 1}, {"pages": 2}, ""),
+        ({"pages_fetched": 1, "pages_unused": 1}, {"pages": 2}, "budget_pages"),
         ({"bytes_received": 9}, {"size_bytes": 9}, "budget_bytes"),
         ({"bytes_received": 8}, {"size_bytes": 9}, ""),
         ({}, {"time_s": 5.0}, Reason.BUDGET_TIME),
@@ -148,6 +193,7 @@ def test_which_budget_of_a_host_is_spent(row: dict[str, Any], limits: Budget, re
         ({"pages": 9}, {"pages_fetched": 7, "pages_reserved": 1}, {}, "RKP"),
         ({"pages": 9}, {"pages_fetched": 8, "pages_reserved": 1}, {}, "RK"),
         ({"pages": 9}, {"pages_fetched": 9}, {}, "RK"),
+        ({"pages": 9}, {"pages_fetched": 4, "pages_unused": 5}, {}, "RK"),
         ({"size_bytes": 9}, {"bytes_received": 9}, {}, ""),
         ({"time_s": 5.0}, {}, {}, ""),
         ({"host_budget": Budget(pages=3)}, {}, {"pages_fetched": 2}, "RKP"),

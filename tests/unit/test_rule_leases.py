@@ -110,6 +110,16 @@ def test_the_third_death_alone_is_poison_and_gives_the_place_back(turns: Turns) 
     ]
 
 
+def test_a_page_that_is_poison_after_its_body_came_keeps_its_place(turns: Turns) -> None:
+    suspect, key = leased(ONE, 3, alone=True, deaths=2), TaskKey(3, ONE.ref)
+    turn = turns(suspect, lease(3, ONE, alone=True), HELD, numbers(pages_reserved=1))
+    full = Report(lease=3, ref=ONE.ref, outcome=Outcome.EXTRACT_ERROR, status=200, reason="out_of_memory")
+    leases.end_by(Hello(session="t", began=(key,), ended=(full,)))(turn, lease(3, ONE, alone=True), ())
+    why = {"reason": "out_of_memory", "outcome": Outcome.EXTRACT_ERROR, "status": 200}
+    assert turn.batch()[0] == moved(TaskEvent.POISONED, suspect, state=FAILED, deaths=3, reserved=False, **why)
+    assert turn.batch()[-1] == put(numbers(pages_reserved=1), pages_reserved=0, pages_unused=1, leases_lost=1)
+
+
 def test_a_robots_txt_that_is_poison_closes_its_origin(turns: Turns) -> None:
     suspect, held = leased(robots(), 3, alone=True, deaths=2), host(holders=held_by(3), origins=(ORIGIN,))
     waiting = origin(gate=Gate.WAITING)

@@ -194,7 +194,7 @@ def test_a_page_that_is_not_fetched_gives_its_place_back(
 
 
 def test_links_of_a_page_whose_extraction_failed_are_followed(turns: Turns) -> None:
-    sent = report(ONE, outcome=Outcome.EXTRACT_ERROR, outlinks=(THREE.url,))
+    sent = report(ONE, outcome=Outcome.EXTRACT_ERROR, outlinks=(THREE.url,))  # its body came: it counts as a page
     turn = turns(ONE, FREE, origin(), NUMBERS)
     tell(turn, sent)
     assert turn.batch() == [
@@ -202,7 +202,7 @@ def test_links_of_a_page_whose_extraction_failed_are_followed(turns: Turns) -> N
         born(THREE),
         accepted(ONE, THREE.ref),
         put(FREE, ready_at=0.0, known=1),
-        put(NUMBERS, next_order=6, pages_reserved=0),
+        put(NUMBERS, next_order=6, pages_reserved=0, pages_unused=1),
     ]
 
 
