@@ -15,7 +15,7 @@ from crawlfleet.coordinator.conduct.journal import Journal
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.conduct.tallies import Tallies
 from crawlfleet.coordinator.conduct.turns import told_to
-from crawlfleet.coordinator.crawl import Crawl, CrawlParts
+from crawlfleet.coordinator.crawl import Crawl, CrawlParts, OnTick
 from crawlfleet.coordinator.crawl_folder import JOIN, CrawlFolder
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.coordinator.frontier.registry import store_for
@@ -57,8 +57,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     wait: bool = False
 
 
-def serve(options: Options, on_ready: Callable[[Crawl], None]) -> Summary:
-    """Serve a job to its end, in the main thread; `on_ready` is called when workers may join.
+def serve(options: Options, on_ready: Callable[[Crawl], None], on_tick: OnTick | None = None) -> Summary:
+    """Serve a job to its end, in the main thread; `on_ready` is called when workers may join, `on_tick` by `Crawl.run`.
 
     Raises `UsageError` for what the user has to change, `CrawlFailed` if a sink cannot be opened.
     """
@@ -73,7 +73,7 @@ def serve(options: Options, on_ready: Callable[[Crawl], None]) -> Summary:
         for path in {folder.path / JOIN, options.join_file or folder.path / JOIN}:
             write_token(crawl.token, path)
         on_ready(crawl)
-        return crawl.run()
+        return crawl.run(on_tick)
 
 
 def open_crawl(job: Job, folder: CrawlFolder, options: Options) -> Crawl:

@@ -46,9 +46,12 @@ from crawlfleet.shared.wire.join_token import JoinToken
 
 FAREWELL_S = 3.0
 READING_S = 1.0
+TICK_S = 1.0
 FAILED = 1
 # Adding seeds is worth a line in the log if it takes so long, and then again and again.
 SEEDS_SAID_EVERY_S = 3.0
+
+OnTick = Callable[[Status, tuple[str, ...]], None]
 
 
 class CrawlParts(NamedTuple):
@@ -118,8 +121,11 @@ class Crawl:
         """Return the crawl's numbers now."""
         return self._loop.call(self._status)
 
-    def run(self) -> Summary:
-        """Serve until the crawl is finished or stopped; return its summary."""
+    def run(self, on_tick: OnTick | None = None) -> Summary:
+        """Serve until the crawl is finished or stopped; return its summary.
+
+        `on_tick` is told every second, in this thread, what the numbers are, and who came and went.
+        """
         for notice in self.notices:
             structlog.get_logger().warning(notice)
         self._follower.start()
@@ -129,7 +135,7 @@ class Crawl:
             self._loop.call(partial(self._go_by_new_job, self._changed_job.keep))
         self._server.start()
         self._add_seeds()
-        finished = self._wait()
+        finished = self._wait(on_tick)
         elapsed_s = self._loop.now() - self._began_at
         if finished:
             self._post.finish()
@@ -181,18 +187,26 @@ class Crawl:
         self._service.reconsider(now)
         keep()
 
-    def _wait(self) -> bool:
+    def _wait(self, on_tick: OnTick | None) -> bool:
         """Wait for the end; return True if the crawl is finished, False if it was stopped or has failed."""
+        ticked_at = time.monotonic()
         while True:
             self._over.clear()
             while not self._over.wait(0.05):
                 is_broken = self._loop.failure is not None or self._follower.failure is not None
                 if is_broken or self._stop.is_set():
                     return False
+                if on_tick is not None and time.monotonic() >= ticked_at + TICK_S:
+                    ticked_at = time.monotonic()
+                    self._tick(on_tick)
             # Meanwhile a program may have asked for more pages.
             with suppress(CrawlfleetError):
                 if self._loop.call(lambda _now: self._service.end()):
                     return True
+
+    def _tick(self, on_tick: OnTick) -> None:
+        with suppress(CrawlfleetError):  # the loop has failed, which is noticed at once
+            on_tick(*self._loop.call(lambda now: (self._status(now), self._service.members.take_news())))
 
     def _on_commit(self) -> None:
         """After a commit, by the thread that made it: wake the sinks, and check whether the crawl is finished."""

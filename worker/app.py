@@ -6,11 +6,14 @@ SIGTERM, and for the node's death: then this process ends at once, and its lease
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import connection
@@ -21,7 +24,7 @@ import structlog
 
 from crawlfleet.shared import descriptors, log
 from crawlfleet.shared.errors import CrawlfleetError, UsageError
-from crawlfleet.shared.messages import Brief, Hello, Report, TaskKey
+from crawlfleet.shared.messages import Ack, AckState, Brief, Hello, Report, TaskKey
 from crawlfleet.shared.pipe import receive
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.shared.wire.manager import FleetManager
@@ -33,7 +36,7 @@ from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.pool import PARSE_THREADS, Pool, PoolSize
 from crawlfleet.worker.process.current_pages import CurrentPages, PageLimits
 from crawlfleet.worker.process.memory import collect_less_often, keep_freed_memory, limit_memory, limit_text
-from crawlfleet.worker.process.messages import FROM_NODE, Drain, Failed, Finished, Joined, Said
+from crawlfleet.worker.process.messages import FROM_NODE, Drain, Failed, Finished, Joined, Said, Worked
 from crawlfleet.worker.process.node_line import NodeLine
 from crawlfleet.worker.process.wakeup import Signals
 from crawlfleet.worker.talk.client import Client
@@ -99,6 +102,7 @@ def serve(
     """
     for pipe_end in inherited:
         pipe_end.close()
+    _print_to_stderr()
     keep_freed_memory()
     if arguments.memory_bytes:
         limit_memory(arguments.memory_bytes)
@@ -129,6 +133,17 @@ def serve(
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _print_to_stderr() -> None:
+    """Send what hooks print to standard error, line by line: standard output belongs to the command."""
+    if sys.stdout is None or sys.stderr is None:
+        return
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
 
 
 def listen(pipe: Connection, signals: Signals, orders: Orders) -> None:
@@ -162,7 +177,7 @@ def run_worker(
     welcome = session.join()
     if welcome is None:
         return False
-    node.tell(Joined())
+    node.tell(Joined(job=welcome.brief.job))
     brief, options = welcome.brief, arguments.options
     extractor = _open_extractor(arguments, brief, manager)
     engine = _open_engine(brief)
@@ -179,15 +194,39 @@ def run_worker(
         current_pages=current_pages.of(arguments.index),
         watch=_watch_of(brief, welcome.lease_s, node),
     )
-    client = Client(session, welcome, FetchDemand.for_fetches(fetches), on_scope=extractor.set_scope)
+    taken = Taken(node)
+    demand = FetchDemand.for_fetches(fetches)
+    client = Client(session, welcome, demand, on_scope=extractor.set_scope, on_ack=taken.count)
     pool.start()
     try:
         client.run()
     finally:
+        taken.tell()
         # An ended page keeps its thread.
         if not pool.stop(0.0 if session.orders.replacing else STOP_PATIENCE_S) and not session.orders.replacing:
             _logger.info("left an attempt behind that nobody waits for")
     return session.orders.replacing and not client.finished
+
+
+class Taken:
+    """Counts the reports that the coordinator has taken, and tells the node how many, once a second at most."""
+
+    def __init__(self, node: NodeLine) -> None:
+        self._node = node
+        self._reports = 0
+        self._told_at = time.monotonic()
+
+    def count(self, ack: Ack) -> None:
+        """Count an ack."""
+        self._reports += ack.state is AckState.OK
+        if time.monotonic() >= self._told_at + 1.0:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell the node what it has not been told yet."""
+        if self._reports:
+            self._node.tell(Worked(reports=self._reports))
+        self._reports, self._told_at = 0, time.monotonic()
 
 
 def _open_extractor(arguments: WorkerArguments, brief: Brief, manager: FleetManager) -> Extractor:

@@ -26,6 +26,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -40,7 +41,8 @@ from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.worker.app import ORPHANED, WorkerArguments, WorkerOptions, serve
 from crawlfleet.worker.process.current_pages import CurrentPages, PageRecord
 from crawlfleet.worker.process.memory import share_of
-from crawlfleet.worker.process.messages import FROM_WORKER, Drain, Failed, Finished, FromWorker, Joined, Said
+from crawlfleet.worker.process.messages import FROM_WORKER, Drain, Failed, Finished, FromWorker, Joined, Said, Worked
+from crawlfleet.worker.process.narrator import Narrator
 from crawlfleet.worker.process.overdue import Overdue, PageWatch
 from crawlfleet.worker.process.wakeup import Signals, signals_blocked
 
@@ -57,12 +59,13 @@ _logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions:
-    """How many worker processes, how they start, and the options of each."""
+    """How many worker processes, how they start, and the options of each; `say` is given lines for the user."""
 
     token: JoinToken
     processes: int
     start_method: str = "fork"
     worker: WorkerOptions = field(default_factory=WorkerOptions)
+    say: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +122,7 @@ class Node:
         self._parent_sentinel = () if parent is None else (parent.sentinel,)
         self._exit_code: int | None = None
         self._looked_at = 0.0
+        self._narrator = Narrator(options.say, options.processes)
 
     def run(self) -> int:
         """Start the workers and supervise them to the end."""
@@ -126,6 +130,9 @@ class Node:
             while self._exit_code is None and not all(slot.done for slot in self._slots):
                 self._start_due()
                 self._wait()
+                self._narrator.look()
+            if self._exit_code is None:
+                self._narrator.ended(drained=self._draining)
         finally:
             self._kill_all()
         return self._exit_code or 0
@@ -244,7 +251,10 @@ class Node:
 
     def _take(self, slot: _Slot, child: _Child, message: FromWorker) -> None:
         match message:
-            case Joined():
+            case Worked(reports=reports):
+                self._narrator.worked(reports)
+            case Joined(job=job):
+                self._narrator.joined(job)
                 slot.joined, slot.last_joined, slot.early_deaths = True, child.session, 0
                 slot.began, slot.ended = (), ()
             case Said(text=text):

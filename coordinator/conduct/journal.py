@@ -8,7 +8,7 @@ import structlog
 
 from crawlfleet.coordinator.core.changes import Change, Flooded, Full, Gone, Put, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.robots import url_of
-from crawlfleet.coordinator.core.rows import Gate, LeaseRow, OriginRow, TaskRow
+from crawlfleet.coordinator.core.rows import Gate, LeaseRow, OriginRow, RemovableRow, TaskRow
 from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.reasons import BUDGETS, HOST_BUDGETS, TRAPS, meaning_of
 
@@ -28,15 +28,12 @@ class Journal:
         self._limits: set[tuple[str, str]] = set()
 
     def __call__(self, changes: Sequence[Change]) -> None:
+        self._note_lost([change.row for change in changes if isinstance(change, Gone) and change.why == "lost"])
         for change in changes:
             match change:
                 case TaskMoved():
                     if change.event in _UNUSUAL:
                         self._note_task(change)
-                case Gone(row=LeaseRow() as lease, why="lost"):
-                    self._log.warning(
-                        "lease lost", lease=lease.id, session=lease.session, host=lease.host, tasks=len(lease.refs)
-                    )
                 case Full() if self._is_new(("known_per_host", change.host)):
                     self._log.warning("limit reached", reason="known_per_host", url=change.url)
                 case Flooded():
@@ -58,6 +55,23 @@ class Journal:
             self._log.warning(f"{task.kind} {task.state}", url=task.url, reason=task.reason, status=task.status, **more)
         elif change.event == TaskEvent.REFUSED and task.reason in _LIMITS:
             self._note_limit(task)
+
+    def _note_lost(self, rows: Sequence[RemovableRow]) -> None:
+        """Log what was taken back from each lost session: one turn ends all that it has."""
+        lost: dict[str, list[LeaseRow]] = {}
+        for row in rows:
+            if isinstance(row, LeaseRow):
+                lost.setdefault(row.session, []).append(row)
+        for session, leases in lost.items():
+            hosts = sorted({lease.host for lease in leases})
+            self._log.warning(
+                "lease lost",
+                session=session,
+                leases=len(leases),
+                tasks=sum(len(lease.refs) for lease in leases),
+                hosts=len(hosts),
+                host=hosts[0],
+            )
 
     def _note_flood(self, flood: Flooded) -> None:
         """Log that the links of a host begin to wait, once a host."""

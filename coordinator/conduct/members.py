@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable
 
 from crawlfleet.coordinator.core.rows import LeaseRow
@@ -9,6 +10,8 @@ from crawlfleet.shared.messages import ScopeSpec
 
 #: So many sessions are members at once. A member that is silent for a lease time makes room for another one.
 MAX_MEMBERS = 10_000
+#: So many sentences about who came and went are kept until somebody reads them.
+MOST_NEWS = 100
 
 
 class Member:
@@ -51,6 +54,7 @@ class Members:
 
     def __init__(self) -> None:
         self._by_id: dict[str, Member] = {}
+        self._news: deque[str] = deque(maxlen=MOST_NEWS)
         #: How many of them fetch.
         self.fetching = 0
 
@@ -69,18 +73,33 @@ class Members:
         """Make a session a member, or renew it."""
         member = self._by_id.get(session)
         if member is None:
-            member = self._by_id[session] = Member(session, worker, alive_until)
-        member.alive_until = alive_until
+            member = self._by_id[session] = Member(session, "", alive_until)
+        is_new = member.worker != worker
+        member.alive_until, member.worker = alive_until, worker or member.worker
         if fetches:
             self.note_fetching(member)
+        if is_new and worker:
+            self._tell(member, "joined")
         return member
 
-    def part(self, session: str) -> Member | None:
-        """Remove a session and return its member, if it was one."""
+    def part(self, session: str, how: str = "left") -> Member | None:
+        """Remove a session and return its member, if it was one; `how` says what happened."""
         member = self._by_id.pop(session, None)
         if member is not None:
             self.fetching -= member.fetches
+            self._tell(member, how)
         return member
+
+    def take_news(self) -> tuple[str, ...]:
+        """Return the sentences about who came and went since the last time."""
+        news = tuple(self._news)
+        self._news.clear()
+        return news
+
+    def _tell(self, member: Member, how: str) -> None:
+        who = f"{'worker' if member.fetches else 'program'} {member.worker or member.id}"
+        workers = "1 worker now" if self.fetching == 1 else f"{self.fetching:,} workers now"
+        self._news.append(f"{who} {how}: {workers}")
 
     def note_fetching(self, member: Member) -> None:
         """Note that a session asks for tasks."""

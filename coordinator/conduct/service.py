@@ -76,7 +76,7 @@ class Service:
         self._brief = brief
         self._epoch = epoch
         self.urls = policy_of(policy.urls)
-        self._members = Members()
+        self.members = self._members = Members()
         self._programs = Programs()
         self.seeding = Seeding.of((), (), self.urls)
         self._journal = journal
@@ -345,7 +345,7 @@ class Service:
         """Take back all leases and objects of a lost session."""
         self._end_program(session, now)
         self._lose_objects(session, now, of_objects)
-        self._end(end, session, self._members.part(session), now)
+        self._end(end, session, self._members.part(session, "was lost"), now)
 
     def _lose_objects(self, session: str, now: float, end: calls.End) -> None:
         self._object_turns.run(partial(calls.lose, session=session, end=end), now)

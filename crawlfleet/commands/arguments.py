@@ -24,6 +24,15 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crawls", metavar="DIR", type=Path, default=Path("crawls"), help="where crawls are kept (default: crawls)"
     )
+    add_output(parser)
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Define how much a crawl prints."""
+    much = parser.add_mutually_exclusive_group()
+    much.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    text = "print nothing but the summary, as one JSON object at the end, and errors"
+    much.add_argument("--json", action="store_true", help=text)
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

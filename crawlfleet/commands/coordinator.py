@@ -44,9 +44,11 @@ def execute(args: argparse.Namespace) -> int:
     from crawlfleet.coordinator.app import Options, serve
     from crawlfleet.coordinator.crawl_folder import JOIN
     from crawlfleet.screen.console import Console
-    from crawlfleet.screen.tables import show_summary
+    from crawlfleet.screen.narration import Narration
+    from crawlfleet.screen.tables import show_end
 
-    console = Console()
+    is_silent = args.quiet or args.json
+    console = Console(quiet=is_silent)
     args.host, args.port = parse_address(args.bind)
 
     def tell(crawl: Crawl) -> None:
@@ -54,13 +56,17 @@ def execute(args: argparse.Namespace) -> int:
         for notice in crawl.notices:
             console.say(notice)
         # Other users of a machine can see its command lines, so the token, a password, is in none of them.
+        if is_silent:
+            return
         console.say("start workers on this machine with:")
         print(f"crawlfleet worker --join-file {shlex.quote(str(crawl.folder.path / JOIN))}", flush=True)
         console.say("on another machine, start this and paste the line below it:")
         print(f"crawlfleet worker --join -\n{crawl.token.encode()}", flush=True)
 
-    end = serve(msgspec.convert(args, Options, from_attributes=True), tell)
-    show_summary(end, console)
+    options = msgspec.convert(args, Options, from_attributes=True)
+    options = msgspec.structs.replace(options, log_to_console=not is_silent)
+    end = serve(options, tell, Narration(console.say))
+    show_end(end, console, as_json=args.json)
     return end.exit_code
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--processes", metavar="N", type=count, default=cores(), help="worker processes (default: cores)"
     )
     add_threads(parser)
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument(
         "--start-method", choices=START_METHODS, default="fork", help="how processes start (default: fork)"
     )
@@ -54,7 +56,8 @@ def execute(args: argparse.Namespace) -> int:
     from crawlfleet.worker.node import SIGNALS, Node, NodeOptions
     from crawlfleet.worker.process.wakeup import Signals
 
-    log.configure()
+    level = "error" if args.quiet else "info"
+    log.configure(level=level)
     # Before signals are caught, so that Ctrl-C ends the wait for a line.
     pasted = read_line() if args.join == STANDARD_INPUT else args.join
     with Signals(SIGNALS) as signals:
@@ -65,9 +68,14 @@ def execute(args: argparse.Namespace) -> int:
             token=token,
             processes=args.processes,
             start_method=args.start_method,
-            worker=WorkerOptions(fetches=args.threads),
+            worker=WorkerOptions(fetches=args.threads, log_level=level),
+            say=_say_nothing if args.quiet else partial(print, flush=True),
         )
         return Node(options, signals).run()
+
+
+def _say_nothing(_line: str) -> None:
+    pass
 
 
 def read_line() -> str:

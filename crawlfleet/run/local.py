@@ -28,6 +28,7 @@ from crawlfleet.shared.pipe import receive, send
 from crawlfleet.worker.process.wakeup import signals_blocked
 
 if TYPE_CHECKING:
+    from crawlfleet.coordinator.summary import Summary
     from crawlfleet.screen.console import Console
     from crawlfleet.shared.status import Status
 
@@ -65,17 +66,27 @@ def run(options: RunOptions) -> int:
             send(to_node, serving)  # if the node is dead, that is detected below
         finally:
             to_node.close()
-        return _see_through(serving, ours, node, coordinator, interrupts)
+        # While the two processes start.
+        from crawlfleet.screen.console import Console
+        from crawlfleet.screen.tables import show_end
+
+        console = Console(quiet=options.quiet or options.json)
+        end, code = _see_through(serving, ours, node, coordinator, interrupts, console)
+        show_end(end, console, as_json=options.json)
+        return code
 
 
 def _see_through(
-    serving: Serving, pipe: Connection, node: BaseProcess, coordinator: BaseProcess, interrupts: Interrupts
-) -> int:
-    """Show the progress of a run to its end."""
-    from crawlfleet.screen.console import Console
+    serving: Serving,
+    pipe: Connection,
+    node: BaseProcess,
+    coordinator: BaseProcess,
+    interrupts: Interrupts,
+    console: Console,
+) -> tuple[Summary, int]:
+    """Show the progress of a run; return how it ended, and the exit code."""
     from crawlfleet.screen.progress import open_progress
 
-    console = Console()
     if serving.moved_to:
         console.say(f"the earlier run is now in {serving.moved_to}")
     for notice in serving.notices:
@@ -85,9 +96,9 @@ def _see_through(
         _watch(serving.token, node, coordinator, show)
     if node.exitcode == 0 and not interrupts.count:
         coordinator.join(FAREWELL_S)
-    code = _end(pipe, Path(serving.folder), node, coordinator, console)
+    end, code = _end(pipe, Path(serving.folder), node, coordinator)
     # A node that is stopped at once ends by the signal.
-    return INTERRUPTED if code and interrupts.count else code
+    return end, INTERRUPTED if code and interrupts.count else code
 
 
 def coordinator_process(options: RunOptions, pipe: Connection, inherited: Iterable[Connection]) -> None:
@@ -204,8 +215,8 @@ def _ended(*processes: BaseProcess) -> bool:
     return bool(ready)
 
 
-def _end(pipe: Connection, folder: Path, node: BaseProcess, coordinator: BaseProcess, console: Console) -> int:
-    """End both processes in order; show the summary; return the exit code."""
+def _end(pipe: Connection, folder: Path, node: BaseProcess, coordinator: BaseProcess) -> tuple[Summary, int]:
+    """End both processes in order; return the summary and the exit code."""
     if coordinator.exitcode is not None and coordinator.exitcode < 0:
         node.kill()  # its workers cannot report to anyone, and end with it
     elif coordinator.exitcode is not None:
@@ -218,11 +229,9 @@ def _end(pipe: Connection, folder: Path, node: BaseProcess, coordinator: BasePro
             f"the coordinator ended unexpectedly (exit code {coordinator.exitcode}): see {folder / LOG}"
         )
     from crawlfleet.coordinator.summary import Summary
-    from crawlfleet.screen.tables import show_summary
 
     end = msgspec.msgpack.decode(message.summary, type=Summary)
-    show_summary(end, console)
-    return end.exit_code if end.exit_code != INTERRUPTED or not node.exitcode else max(node.exitcode, 1)
+    return end, end.exit_code if end.exit_code != INTERRUPTED or not node.exitcode else max(node.exitcode, 1)
 
 
 def _see_off(process: BaseProcess) -> None:

@@ -10,7 +10,7 @@ from crawlfleet.shared.pipe import PipeMessage
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of `crawlfleet run`."""
+    """The options of `crawlfleet run`. `quiet`: print only errors; `json`: and the summary, as JSON."""
 
     job: Path
     crawls: Path
@@ -19,6 +19,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     workers: int
     threads: int | None
     wait: bool
+    quiet: bool = False
+    json: bool = False
 
 
 class Serving(PipeMessage, frozen=True, kw_only=True):

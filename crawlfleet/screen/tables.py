@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 
 SHOWN_HOSTS = 50
 SHOWN_FIELDS = 10
+
+
+def show_end(summary: Summary, console: Console, *, as_json: bool) -> None:
+    """Print a summary: as tables and lines, or as one JSON object, also if the console is quiet."""
+    if as_json:
+        print(msgspec.json.encode(summary).decode(), flush=True)
+    else:
+        show_summary(summary, console)
 
 
 def show_summary(summary: Summary, console: Console) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.crawls import run
+from tests.acceptance.crawls import run, start
+from tests.acceptance.processes import end_with_descendants
 
 HOOK = """\
 def parse(page):
@@ -62,6 +64,8 @@ def test_a_crawl_that_is_edited_and_run_again_says_what_happened_and_what_can_be
     assert f"the hook raised KeyError: 'price' at {tmp_path / 'hook.py'}:4\n      last: {seed}bad\n" in told
     assert "  1 item, on 1 page; empty: by 100%\n" in told
     assert "Nothing was done" not in told
+    assert "looked at" not in told
+    assert f"looked at {seed}\n" in first.stderr
     summary = tmp_path / "crawls" / "told" / "summary.json"
     left = summary.read_text()
     assert json.loads(left)["causes"][0]["detail"].startswith("the hook raised KeyError")
@@ -73,3 +77,21 @@ def test_a_crawl_that_is_edited_and_run_again_says_what_happened_and_what_can_be
     assert "--fresh" in second.stdout
     assert f"last: {seed}bad\n" in second.stdout
     assert summary.read_text() == left
+
+
+def test_a_fleet_says_who_came_and_how_it_ended(tmp_path: Path, seed: str) -> None:
+    (tmp_path / "hook.py").write_text(HOOK)
+    coordinator = start(tmp_path, "coordinator", job(tmp_path, seed), "--json")
+    try:
+        worker = run(tmp_path, "worker", "--join-file", "crawls/told/join-token", "--processes", "1")
+        assert coordinator.wait(30) == 0
+    finally:
+        end_with_descendants(coordinator)
+    said = worker.stdout.splitlines()
+    assert said[0] == "told: joined with 1 process"
+    assert re.fullmatch(r"told: the crawl is finished · 3 URLs done here · \d s", said[-1])
+    end = json.loads((tmp_path / "out.txt").read_text())
+    assert (end["job"], end["ended"], end["fetched"]) == ("told", "finished", 1)
+
+    done = run(tmp_path, "run", job(tmp_path, seed), "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

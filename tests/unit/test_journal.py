@@ -59,6 +59,18 @@ def test_a_lost_lease_is_told_with_its_session_and_host(logged: list[EventDict])
     assert (entry["event"], entry["session"], entry["host"], entry["tasks"]) == ("lease lost", "s", "a.test", 1)
 
 
+def test_all_leases_of_a_lost_session_are_told_in_one_line(logged: list[EventDict]) -> None:
+    crawl = CoreCrawl("http://a.test/", "http://b.test/")
+    crawl.hello("s")
+    crawl.open_gates()
+    assert len(crawl.ask()) == 2
+    crawl.changes.clear()
+    crawl.pass_time(crawl.policy.lease_s)
+    journalled(crawl)
+    (entry,) = warnings(logged)
+    assert (entry["event"], entry["leases"], entry["tasks"], entry["hosts"]) == ("lease lost", 2, 2, 2)
+
+
 def test_an_origin_whose_robots_txt_cannot_be_had_is_reported(logged: list[EventDict]) -> None:
     crawl = CoreCrawl(retries=0, robots_wait_s=10.0)
     crawl.hello("s")

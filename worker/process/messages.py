@@ -8,7 +8,15 @@ from crawlfleet.shared.pipe import PipeMessage
 
 
 class Joined(PipeMessage, frozen=True, kw_only=True):
-    """Worker to node: the coordinator has welcomed the session."""
+    """Worker to node: the coordinator of a job has welcomed the session."""
+
+    job: str
+
+
+class Worked(PipeMessage, frozen=True, kw_only=True):
+    """Worker to node: the coordinator has taken so many more reports."""
+
+    reports: int
 
 
 class Finished(PipeMessage, frozen=True, kw_only=True):
@@ -36,6 +44,6 @@ class Drain(PipeMessage, frozen=True, kw_only=True):
     """Node to worker: take nothing new, report what runs, end."""
 
 
-FromWorker = Joined | Finished | Said | Failed
+FromWorker = Joined | Worked | Finished | Said | Failed
 FROM_WORKER: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
 FROM_NODE: msgspec.msgpack.Decoder[Drain] = msgspec.msgpack.Decoder(Drain)
