@@ -37,11 +37,11 @@ FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PART = "name: part\nseeds: [https://example.org/]\n"
 LISTING = '<title>list</title><a class="post-item-title" href="/1.html"> One </a><a href="/2.html">no</a>'
 ANSWER = '{"products": [{"name": "one"}], "next": "/products?page=2"}'
-PAGES = {"posts.py": ("text/html", LISTING), "api.py": ("application/json", ANSWER), "login.py": ("text/html", LISTING)}
+PAGES = {"posts.py": ("text/html", LISTING), "api.py": ("application/json", ANSWER), "once.py": ("text/html", LISTING)}
 ROWS = {
     "posts.py": {"address": "/1.html", "text": "One"},
     "api.py": {"name": "one"},
-    "login.py": {"title": "list"},
+    "once.py": {"title": "list"},
 }
 
 

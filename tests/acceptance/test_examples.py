@@ -137,13 +137,13 @@ def test_a_worker_of_ones_own_and_one_of_crawlfleet_share_a_job(
     assert any(isinstance(value, list) for value in found.values())
 
 
-def test_the_hook_logs_in_once_and_counts_the_pages_of_the_whole_fleet(tmp_path: Path) -> None:
+def test_the_hook_does_something_once_and_counts_the_pages_of_the_whole_fleet(tmp_path: Path) -> None:
     shop = serve_shop(slow_s=0)
     try:
         job = tmp_path / "shop.yaml"
         job.write_text(
             f"name: shop\nseeds: [{shop.base}]\npoliteness: {{delay: 0s, per_host: 8}}\n"
-            f"hooks: {EXAMPLES / 'login_hook.py'}\nsinks: [items.jsonl]\n"
+            f"hooks: {EXAMPLES / 'once_hook.py'}\nsinks: [items.jsonl]\n"
         )
         end = run(tmp_path, "run", job, "--workers", "2", timeout_s=100)
     finally:
@@ -153,7 +153,7 @@ def test_the_hook_logs_in_once_and_counts_the_pages_of_the_whole_fleet(tmp_path:
     rows = lines(tmp_path / "crawls" / "shop" / "items.jsonl")
     assert {row["url"] for row in rows} == shop.expected().fetched
     assert sorted(row["number"] for row in rows) == list(range(1, len(shop.expected().fetched) + 1))
-    assert {row["logins"] for row in rows} == {1}
+    assert {row["preparations"] for row in rows} == {1}
 
 
 def test_what_a_worker_of_a_queue_had_taken_comes_back_when_it_is_killed(programs: Programs, tmp_path: Path) -> None:
