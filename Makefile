@@ -11,7 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := .make/installed
 BENCH_INSTALLED := .make/installed-bench
-DEMO_PORT := 8765
+DEMO_PORT ?= 8765
+DEMO_JOB := $(if $(filter 8765,$(DEMO_PORT)),config/demo.yaml,.make/demo-$(DEMO_PORT).yaml)
 WORKERS ?= 2
 UNSERVED := -m 'not server and not compose and not long'
 # As many processes as there are cores, at most four: some tests take 2 GB. The tests of a file run one after another.
@@ -31,6 +32,7 @@ install: $(INSTALLED) ## install the project and its tools into .venv
 
 $(INSTALLED): pyproject.toml Makefile
 	@test -n "$(PYTHON)" || { echo "make: no Python >= 3.11 with venv found; install one or say PYTHON=..." >&2; exit 2; }
+	@echo "make: installing crawlfleet and its tools from the package index into $(VENV): about two minutes, once"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@mkdir -p $(@D) && touch $@
@@ -40,12 +42,20 @@ $(BENCH_INSTALLED): $(INSTALLED)
 	@touch $@
 
 .PHONY: run
-run: $(INSTALLED) ## serve the demo site and crawl it with one coordinator and two workers
-	@$(BIN)/python -m crawlfleet.demo --port $(DEMO_PORT) -- \
-		$(BIN)/crawlfleet run config/demo.yaml --fresh --workers $(WORKERS)
+run: $(INSTALLED) $(DEMO_JOB) ## serve the demo site on DEMO_PORT (8765) and crawl it with one coordinator and two workers
+	@echo "make: serving the demo site at http://127.0.0.1:$(DEMO_PORT)/ and crawling it with $(WORKERS) workers: some seconds"
+	@$(BIN)/python -m crawlfleet.demo --port $(DEMO_PORT) --show crawls/demo/items.jsonl -- \
+		$(BIN)/crawlfleet run $(DEMO_JOB) --fresh --workers $(WORKERS)
+	@echo "next, a site of the web, a page a second: $(BIN)/crawlfleet run config/quotes.yaml"
+
+# The crawl goes where the demo site is served, not to whatever listens on another port.
+.make/demo-%.yaml: config/demo.yaml Makefile
+	@mkdir -p $(@D)
+	@sed 's|http://127.0.0.1:8765/|http://127.0.0.1:$*/|' $< >$@
 
 .PHONY: test
 test: $(INSTALLED) ## run all tests that need no installed server
+	@echo "make: running the tests that need no installed server, up to 4 at once: about ten minutes on two cores"
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(UNSERVED)
 
 .PHONY: coverage

@@ -16,11 +16,15 @@ from collections import Counter
 from collections.abc import Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
+from pathlib import Path
 
 from crawlfleet.demo import shop as demo_shop
 from crawlfleet.demo.shop import Truth
 
 DEFAULT_PORT = 8765
+SHOWN_ROWS = 3
+SHOWN_CHARS = 150
 _CONTENT_TYPES = {demo_shop.ROBOTS_PATH: "text/plain", demo_shop.STYLE_PATH: "text/css"}
 
 
@@ -114,11 +118,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         site = serve(args.host, args.port)
     except OSError as error:
         # With a command the port is fixed: the command, such as the crawl of a job, uses it.
-        advice = "stop what listens there" if args.command else "choose another --port"
+        advice = "choose another --port"
+        if args.command:
+            advice = f"stop what listens there, or choose another port (make run DEMO_PORT={args.port + 1})"
         print(f"demo site: cannot listen on {args.host}:{args.port}: {error.strerror}; {advice}", file=sys.stderr)
         return 2
     try:
-        return _run_beside(args.command) if args.command else _until_signal(site)
+        if not args.command:
+            return _until_signal(site)
+        code = _run_beside(args.command)
+        if args.show is not None and not code:
+            _show(args.show)
+        return code
     finally:
         site.shutdown()
         site.server_close()
@@ -128,8 +139,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m crawlfleet.demo", description="Serve the demo bookshop.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port to listen on (default: %(default)s)")
+    parser.add_argument("--show", metavar="FILE", type=Path, help="print some lines of this file after the command")
     parser.add_argument("command", nargs="*", help="after --: a command to run while the site is served")
     return parser
+
+
+def _show(path: Path) -> None:
+    """Print how many rows a file has, and some of them."""
+    with path.open(encoding="utf-8") as file:
+        some = [line.strip() for line in islice(file, SHOWN_ROWS)]
+        number = len(some) + sum(1 for _ in file)
+    print(f"{path} has {number:,} rows, such as:")
+    for row in some:
+        print(f"  {row if len(row) <= SHOWN_CHARS else f'{row[:SHOWN_CHARS]}...'}")
+    sys.stdout.flush()
 
 
 def _until_signal(site: DemoSite) -> int:

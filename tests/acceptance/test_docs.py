@@ -176,7 +176,9 @@ def test_a_command_in_the_documents_can_be_typed(where: str, line: str) -> None:
             assert re.search(rf"^{re.escape(target)}:", (ROOT / "Makefile").read_text(), re.MULTILINE), where
         case ["python", "-m", "crawlfleet.demo", *_]:
             pass
-        case ["pip", "install", "."] | ["docker", "compose", "up", *_] | ["docker", "cp", _, "."]:
+        case ["pipx", "install", "."] | ["uv", "tool", "install", "."] | ["python3", "-m", "venv", *_]:
+            pass
+        case ["docker", "compose", "up", *_] | ["docker", "cp", _, "."]:
             pass
         case [program]:
             assert (ROOT / program).exists(), where

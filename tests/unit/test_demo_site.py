@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import pytest
@@ -17,6 +18,7 @@ from lxml import html
 from crawlfleet.demo import shop as demo_shop
 from crawlfleet.demo.server import DemoSite, main, serve
 
+ROOT = Path(__file__).resolve().parents[2]
 Get = Callable[[str], tuple[int, dict[str, str], bytes]]
 
 
@@ -196,4 +198,27 @@ def test_a_port_in_use_is_told_with_what_can_be_done(capsys: pytest.CaptureFixtu
     alone, beside = capsys.readouterr().err.splitlines()
     assert alone.startswith(f"demo site: cannot listen on 127.0.0.1:{port}: ")
     assert alone.endswith("choose another --port")
-    assert beside.endswith("stop what listens there")
+    assert beside.endswith(f"stop what listens there, or choose another port (make run DEMO_PORT={port + 1})")
+
+
+def test_some_rows_are_shown_after_a_command_that_went_well(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = tmp_path / "items.jsonl"
+    rows.write_text("".join(f'{{"n":{number},"text":"{"x" * 200}"}}\n' for number in range(5)))
+    for command, code in (("true", 0), ("false", 1)):
+        arguments = ["--port", "0", "--show", str(rows), "--", command]
+        assert subprocess.run([sys.executable, "-m", "crawlfleet.demo", *arguments], check=False).returncode == code
+    shown = capfd.readouterr().out.splitlines()
+    assert (shown[0], len(shown)) == (f"{rows} has 5 rows, such as:", 4)
+    assert shown[1].startswith('  {"n":0,"text":"xxx')
+    assert shown[1].endswith("xxx...")
+
+
+def test_make_crawls_the_demo_site_on_whatever_port_it_is_served() -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", "run", "DEMO_PORT=9123"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert (
+        "sed 's|http://127.0.0.1:8765/|http://127.0.0.1:9123/|' config/demo.yaml >.make/demo-9123.yaml" in done.stdout
+    )
+    assert "crawlfleet.demo --port 9123" in done.stdout
+    assert "crawlfleet run .make/demo-9123.yaml" in done.stdout
