@@ -28,7 +28,7 @@ class Journal:
         self._limits: set[tuple[str, str]] = set()
 
     def __call__(self, changes: Sequence[Change]) -> None:
-        self._note_lost([change.row for change in changes if isinstance(change, Gone) and change.why == "lost"])
+        self._note_lost([change.row for change in changes if type(change) is Gone and change.why == "lost"])
         for change in changes:
             match change:
                 case TaskMoved():
@@ -107,7 +107,7 @@ class Journal:
             "robots unreachable",
             url=url_of(origin.origin),
             reason=origin.why,
-            meaning=meaning_of(origin.why),
+            meaning=meaning_of(origin.why.rpartition(": ")[2]),
             detail=origin.detail,
             gate=origin.gate,
             waits=waits,

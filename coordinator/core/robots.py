@@ -58,7 +58,8 @@ def about(origin: OriginRow) -> str:
     """Return why the robots.txt of an origin is unavailable, in words."""
     if not origin.why:
         return ""
-    text = f"{url_of(origin.origin)}: {origin.why}. {meaning_of(origin.why)} {origin.detail}".rstrip()
+    meaning = meaning_of(origin.why.rpartition(": ")[2])
+    text = f"{url_of(origin.origin)}: {origin.why}. {meaning} {origin.detail}".rstrip()
     return text[:MAX_DETAIL_CHARS]
 
 

@@ -37,6 +37,9 @@ def test_rows_pages_and_empty_fields_are_counted_by_item() -> None:
 
 def test_a_rule_that_never_matched_is_counted_too() -> None:
     assert Tallies(MemoryStore()).tell(("quote",), rows=0) == (ItemCount(name="quote"),)
+    tallies = Tallies(MemoryStore())
+    tallies.note([page(row("x" * 99))])
+    assert [item.rows for item in tallies.tell(("x" * 99,), rows=1)] == [1]
 
 
 def test_nothing_is_told_if_an_earlier_version_did_not_count() -> None:
@@ -47,7 +50,7 @@ def test_a_hook_cannot_name_more_than_is_counted() -> None:
     tallies = Tallies(MemoryStore())
     fields: dict[str, Any] = dict.fromkeys(map(str, range(MOST_FIELDS + 5)))
     tallies.note([page(*(row(f"i{number}", 0, **fields) for number in range(MOST_ITEMS + 5)))])
-    told = {item.name: item for item in tallies.tell((), rows=MOST_ITEMS + 5)}
+    told = {item.name: item for item in tallies.tell(("rule",), rows=MOST_ITEMS + 5)}
     assert (len(told), told[OTHERS].rows, told[OTHERS].pages) == (MOST_ITEMS + 1, 5, 1)
     assert len(told["i0"].empty) == MOST_FIELDS
 
