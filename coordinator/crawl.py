@@ -83,6 +83,7 @@ class Crawl:
         self._changed_job = parts.changed_job
         self._began_at = parts.store.opened_at
         self._fetched_before = self._store.ledger().pages_fetched
+        self._served_programs = parts.service.awaits_programs
         self._verdicts_before = self._store.verdicts()
         ended = (TaskState.DONE, TaskState.FAILED)
         self._ended_before = sum(number for (state, _), number in self._verdicts_before.items() if state in ended)
@@ -290,8 +291,9 @@ class Crawl:
             structlog.get_logger().warning("the summary could not be left", reason=error.strerror)
 
     def _was_idle(self, finished: bool) -> bool:
-        """Whether the crawl had finished before, and this run did nothing."""
-        return finished and bool(self._verdicts_before) and self._store.verdicts() == self._verdicts_before
+        """Whether the crawl had finished before, and this run did nothing, not even for programs."""
+        is_same = bool(self._verdicts_before) and self._store.verdicts() == self._verdicts_before
+        return finished and is_same and not self._served_programs
 
     def _verdict(self, finished: bool) -> tuple[str, str, int]:
         """Return how the crawl ended: a word, a sentence, and an exit code."""

@@ -159,7 +159,7 @@ class Service:
     def put(self, url: str, now: float) -> str:
         """Admit a canonical URL at depth 0; return the name of the rule that refuses it, if any."""
         scope = scope_of(self._policy.scope, self._store.ledger().scope_hosts)
-        refusal = scope.refuses(url) if self.urls.is_canonical(url) else "not_canonical"
+        refusal = scope.refuses(url) if self.urls.is_canonical(url) else Reason.NOT_HTTP
         if not refusal:
             self.admit([Link(url=url, depth=0, always=True)], now)
         return refusal

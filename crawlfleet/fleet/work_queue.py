@@ -8,7 +8,7 @@ import time
 from crawlfleet.fleet.session import FleetSession
 from crawlfleet.shared.errors import Unreachable
 from crawlfleet.shared.messages import Outcome
-from crawlfleet.shared.reasons import Reason
+from crawlfleet.shared.reasons import Reason, meaning_of
 from crawlfleet.shared.wire.manager import QueueProxy
 from crawlfleet.worker.talk.finished import JobFinished
 
@@ -56,7 +56,7 @@ class Queue:
             raise ValueError(f"{url!r} is not an http(s) URL")
         refusal = self._session.scope.refuses(address) if held is not None else self._proxy.put(address)
         if refusal:
-            raise ValueError(f"{address} is out of the crawl's scope ({refusal})")
+            raise ValueError(f"{address} is out of the crawl's scope: {refusal}. {meaning_of(refusal)}")
         if held is not None:
             held.outlinks[address] = None
 

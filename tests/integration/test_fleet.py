@@ -150,9 +150,9 @@ def test_what_is_out_of_scope_is_refused_by_the_name_of_the_rule(site: SmallSite
         for held in (False, True):
             if held:
                 tasks.get(timeout=10)
-            with pytest.raises(ValueError, match=r"http://elsewhere\.example/ .* \(host\)"):
+            with pytest.raises(ValueError, match=r"http://elsewhere\.example/ .*: host\. The host is outside"):
                 tasks.put("http://elsewhere.example/")
-            with pytest.raises(ValueError, match=r"/c .* \(exclude\)"):
+            with pytest.raises(ValueError, match=r"/c .*: exclude\. `scope.exclude` matches\."):
                 tasks.put(f"{site.base}/c")
             with pytest.raises(ValueError, match=r"'mailto:me' is not an http\(s\) URL"):
                 tasks.put("mailto:me")

@@ -161,7 +161,7 @@ def test_put_admits_what_is_in_scope_and_names_the_rule_that_refuses_the_rest() 
     assert crawl.service.put("http://a.test/new", 0.0) == ""
     assert crawl.knows("http://a.test/new")
     assert crawl.service.put("http://x.test/", 0.0) == "host"
-    assert crawl.service.put("http://A.test/", 0.0) == "not_canonical"
+    assert crawl.service.put("http://A.test/", 0.0) == "not_http"
     assert crawl.service.put(SEED, 0.0) == ""
 
 

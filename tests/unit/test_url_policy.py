@@ -108,7 +108,7 @@ def crawl_of(seed: str, spec: UrlSpec) -> CoreCrawl:
 def test_seeds_and_what_is_put_are_known_by_the_jobs_form() -> None:
     crawl = crawl_of("http://a.test/?utm_source=x&p=1", UNTRACKED)
     assert crawl.service.put("http://a.test/?p=2", crawl.now) == ""
-    assert crawl.service.put("http://a.test/?p=2&gclid=1", crawl.now) == "not_canonical"
+    assert crawl.service.put("http://a.test/?p=2&gclid=1", crawl.now) == "not_http"
     assert sorted(all_of(crawl.ask())) == ["http://a.test/?p=1", "http://a.test/?p=2"]
 
 
