@@ -1,7 +1,8 @@
 """Counts the rows of each item, the pages that gave them, and the fields that were empty.
 
 It gets the same changes as the store, and keeps its counts there, in the same commit. Hooks name items and fields as
-they like: beyond the limits they are counted together, or not at all.
+they like: beyond the limits they are counted together, or not at all. Names are shown in terminals, so they have no
+control characters.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from crawlfleet.coordinator.core.changes import Change, Recorded
+from crawlfleet.coordinator.core.judging import line
 from crawlfleet.coordinator.frontier.port import Keeping
 from crawlfleet.shared.messages import Row
 from crawlfleet.shared.ranges import total
@@ -58,7 +60,7 @@ class Tallies:
             return ()
         # If there are too many, rules may be among the others.
         unmatched = () if OTHERS in self._items else rules
-        items = {name[:MAX_NAME_CHARS]: Tally() for name in unmatched} | self._items
+        items = {line(name, MAX_NAME_CHARS): Tally() for name in unmatched} | self._items
         return tuple(
             ItemCount(name=name, rows=tally.rows, pages=tally.pages, empty=tally.empty) for name, tally in items.items()
         )
@@ -82,10 +84,10 @@ class Tallies:
                 tally.pages = total(tally.pages, 1)
                 counted.add(id(tally))
         for (name, field), number in empty.items():
-            _count_empty(self._tally(name).empty, field[:MAX_NAME_CHARS], number)
+            _count_empty(self._tally(name).empty, line(field, MAX_NAME_CHARS), number)
 
     def _tally(self, item: str) -> Tally:
-        name = item[:MAX_NAME_CHARS]
+        name = line(item, MAX_NAME_CHARS)
         if name not in self._items and len(self._items) >= MOST_ITEMS:
             name = OTHERS
         return self._items.setdefault(name, Tally())

@@ -70,3 +70,9 @@ def test_a_crawl_that_goes_on_goes_on_counting(tmp_path: Path) -> None:
         ItemCount(name="quote", rows=2, pages=2, empty={"text": 2}),
     )
     store.close()
+
+
+def test_names_have_no_control_characters() -> None:
+    tallies = Tallies(MemoryStore())
+    tallies.note([page(Row(item="a\x1b[2J", index=0, fields={"b\r": ""}))])
+    assert tallies.tell((), rows=1) == (ItemCount(name="a [2J", rows=1, pages=1, empty={"b ": 1}),)
