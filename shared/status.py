@@ -17,7 +17,8 @@ class CostlyHost(Message, frozen=True, kw_only=True):
 
 
 class Cause(Message, frozen=True, kw_only=True):
-    """One reason why pages `failed`, were `dropped`, were `done` without rows, or why attempts were `retried`.
+    """One reason why pages `failed`, were `dropped`, were `done` without rows, why attempts were `retried`, or why a
+    `sitemap` failed or was dropped.
 
     `ended` is one of these words, `number` is how many there were, `meaning` the sentence of the reason. `url` is the
     last of them, and `detail` what was said about it; both are cut, and are empty if nothing is known.

@@ -14,27 +14,32 @@ from crawlfleet.coordinator.core.changes import Change, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.rows import LedgerRow, TaskRow, TaskState
 from crawlfleet.coordinator.frontier.port import Keeping
 from crawlfleet.shared.messages import Kind, Outcome
+from crawlfleet.shared.ranges import total
 from crawlfleet.shared.reasons import meaning_of
 from crawlfleet.shared.status import Cause
 
 MAX_URL_CHARS = 500
 RETRIED = "retried"
+SITEMAP = "sitemap"
 MOST_OF_SEEDS = 10
+MOST_OF_SITEMAPS = 100
 
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
 # What moves a task without ending an attempt.
 _SILENT = frozenset({TaskEvent.GRANTED, TaskEvent.LOWERED, TaskEvent.ASKED, TaskEvent.UNASKED, TaskEvent.PART})
 _WITHOUT_PAGE = frozenset({TaskState.FAILED, TaskState.DROPPED})
 _SEEDS = "causes of seeds"
+_SITEMAPS = "causes of sitemaps"
 
 Verdicts = Mapping[tuple[TaskState, str], int]
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):
-    """The last task that ended for a reason, and what was said about it."""
+    """The last task that ended for a reason, and what was said about it; of sitemaps, how many did."""
 
     url: str = ""
     detail: str = ""
+    number: int = 0
 
 
 class Causes:
@@ -57,27 +62,40 @@ class Causes:
                 last[RETRIED, task.reason] = task
             elif task.kind is Kind.PAGE:
                 last[task.state.value, task.reason] = task
+            elif task.kind is Kind.SITEMAP and task.state in _WITHOUT_PAGE:
+                self._count_sitemap(task)
         for (ended, reason), task in last.items():
             self._store.keep(_key(ended, reason), _encode(sample_of(task)))
         if of_seeds:
-            some = list((self._of_seeds() | of_seeds).items())[:MOST_OF_SEEDS]
+            some = list((self._kept(_SEEDS) | of_seeds).items())[:MOST_OF_SEEDS]
             self._store.keep(_SEEDS, _encode(dict(some)))
 
     def tell(self, verdicts: Verdicts, ledger: LedgerRow) -> tuple[Cause, ...]:
         """Return all causes, the most frequent first."""
         counted = [*told(verdicts), *((RETRIED, reason, number) for reason, number in ledger.retried.items())]
-        return in_order(cause(*each, self._sample(each[0], each[1])) for each in counted)
+        causes = [cause(*each, self._sample(each[0], each[1])) for each in counted]
+        sitemaps = self._kept(_SITEMAPS).items()
+        return in_order([*causes, *(cause(SITEMAP, reason, sample.number, sample) for reason, sample in sitemaps)])
 
     def why_no_seed(self) -> tuple[str, ...]:
         """Return why seeds gave no page: a line for each reason, with the last seed and what was said about it."""
         return tuple(
             f"{reason}: {meaning_of(reason)} {f'{sample.detail} ' if sample.detail else ''}({sample.url})"
-            for reason, sample in self._of_seeds().items()
+            for reason, sample in self._kept(_SEEDS).items()
         )
 
-    def _of_seeds(self) -> dict[str, Sample]:
-        kept = self._store.kept(_SEEDS)
-        return {} if kept is None else _decode_seeds(kept)
+    def _count_sitemap(self, task: TaskRow) -> None:
+        """Count a sitemap that failed or was dropped: the store counts pages only. None is ever taken up again."""
+        sitemaps = self._kept(_SITEMAPS)
+        known = sitemaps.get(task.reason)
+        if known is not None or len(sitemaps) < MOST_OF_SITEMAPS:
+            number = total(known.number if known is not None else 0, 1)
+            sitemaps[task.reason] = msgspec.structs.replace(sample_of(task), number=number)
+            self._store.keep(_SITEMAPS, _encode(sitemaps))
+
+    def _kept(self, key: str) -> dict[str, Sample]:
+        kept = self._store.kept(key)
+        return {} if kept is None else _decode_some(kept)
 
     def _sample(self, ended: str, reason: str) -> Sample:
         kept = self._store.kept(_key(ended, reason))
@@ -119,4 +137,4 @@ def _key(ended: str, reason: str) -> str:
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Sample).decode
-_decode_seeds = msgspec.msgpack.Decoder(dict[str, Sample]).decode
+_decode_some = msgspec.msgpack.Decoder(dict[str, Sample]).decode

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from crawlfleet.coordinator.conduct.causes import cause, in_order, sample_of, told
+from crawlfleet.coordinator.conduct.causes import SITEMAP, cause, in_order, sample_of
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import FINAL, TaskRow, TaskState
 from crawlfleet.coordinator.core.transitions import SETTLING, TRANSITIONS
@@ -75,13 +75,24 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Seen(NamedTuple):
     """What was found among the tasks: URLs of fetched pages, how often each was, how many URLs each host has, and how
-    many pages ended in each way for each reason, with the last of them."""
+    many pages or sitemaps ended in each way for each reason, with the last of them."""
 
     urls: dict[int, str]
     fetched: Counter[int]
     known: Counter[str]
-    verdicts: Counter[tuple[TaskState, str]]
+    reasons: Counter[tuple[str, str]]
     last: dict[tuple[str, str], TaskRow]
+
+    def note_reason(self, task: TaskRow) -> None:
+        """Count a page or sitemap that ended for a reason."""
+        key = (SITEMAP if task.kind is Kind.SITEMAP else task.state.value, task.reason)
+        self.reasons[key] += 1
+        self.last[key] = task
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """Why pages and sitemaps failed or were dropped, or why pages gave no rows."""
+        return in_order(cause(*key, number, sample_of(self.last[key])) for key, number in self.reasons.items())
 
 
 class Replay:
@@ -143,10 +154,7 @@ def verify(folder: Path) -> Proof:
             full_hosts=full.hosts,
             full_hosts_named=full.named,
             links_not_admitted=full.links,
-            causes=in_order(
-                cause(ended, reason, number, sample_of(seen.last[ended, reason]))
-                for ended, reason, number in told(seen.verdicts)
-            ),
+            causes=seen.causes,
         )
 
 
@@ -173,9 +181,8 @@ def _check_states(reader: StoreReader, replay: Replay, seen: _Seen) -> tuple[Inv
         invariant.check(holds, f"{task.url} is {task.state}, its history: {logged}")
         unfinished += task.state not in FINAL
         seen.known[task.host] += task.kind is not Kind.ROBOTS
-        if task.kind is Kind.PAGE and task.state in FINAL and task.reason:
-            seen.verdicts[task.state, task.reason] += 1
-            seen.last[task.state.value, task.reason] = task
+        if task.kind is not Kind.ROBOTS and task.state in FINAL and task.reason:
+            seen.note_reason(task)
         if task.kind is Kind.PAGE and task.state is TaskState.DONE and task.outcome is Outcome.FETCHED:
             seen.fetched[number] += 1
             seen.urls[number] = task.url

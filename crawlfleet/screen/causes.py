@@ -8,7 +8,13 @@ from crawlfleet.shared.status import Cause
 
 SHOWN = 20
 # Each way to end, with its heading, in the order in which users need them.
-HEADINGS = {"failed": "failed:", "dropped": "dropped:", "done": "fetched, but without rows:", "retried": "retried:"}
+HEADINGS = {
+    "failed": "failed:",
+    "dropped": "dropped:",
+    "done": "fetched, but without rows:",
+    "sitemap": "sitemaps that failed or were dropped:",
+    "retried": "retried:",
+}
 
 
 def cause_lines(causes: Sequence[Cause]) -> list[str]:

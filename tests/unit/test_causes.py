@@ -105,6 +105,13 @@ def test_what_seeds_ended_of_is_known_sitemaps_too() -> None:
         f"http_404: The server answered with status 404 (Not Found). ({SEED})",
         f"sitemap_broken: The sitemap could not be read to its end. no element ({SEED}map.xml)",
     )
+    told = count(crawl.store, job="test", elapsed_s=0.0, robots_wait_s=0.0).causes
+    assert cause_lines(told)[-4:] == [
+        "sitemaps that failed or were dropped:",
+        "  1 sitemap_broken: The sitemap could not be read to its end.",
+        "      no element",
+        f"      last: {SEED}map.xml",
+    ]
 
 
 def test_a_later_command_tells_the_same_and_so_does_verify(tmp_path: Path) -> None:
