@@ -23,9 +23,11 @@ class Reason(StrEnum):
         return reason
 
     DESCRIPTORS = "no_descriptors", "The worker had no file descriptor left; the attempt does not count."
-    DNS_FAILED = "dns_failed", "The host name has no address, or the name server refuses to tell it."
+    DNS_FAILED = "dns_failed", "The host name has no address."
+    DNS_UNAVAILABLE = "dns_unavailable", "No name server can be reached, or it failed or refused to answer."
     DNS_TIMEOUT = "dns_timeout", "Time ran out before the host name was resolved."
-    CONNECT = "connect", "The server cannot be reached at its address."
+    CONNECT = "connect", "The server refuses connections at its address."
+    NO_ROUTE = "no_route", "No route leads to the address of the server."
     TIMEOUT_CONNECT = "timeout_connect", "Time ran out before there was a connection."
     TLS = "tls", "The TLS handshake failed."
     TLS_EXPIRED = "tls_expired", "The certificate has expired, or is not valid yet."

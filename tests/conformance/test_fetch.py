@@ -359,6 +359,13 @@ def test_a_closed_port_is_reported(fetcher: Fetcher) -> None:
         port = listener.getsockname()[1]
     fetched = fetcher.fetch(f"http://127.0.0.1:{port}/")
     assert (fetched.failure, fetched.reason, fetched.status) == (Outcome.NETWORK_ERROR, "connect", 0)
+    assert "refused" in fetched.detail
+
+
+def test_an_address_to_which_no_route_leads_is_reported(fetcher: Fetcher) -> None:
+    fetched = fetcher.fetch("http://224.0.0.1/")  # nobody can be connected with a whole group
+    assert (fetched.failure, fetched.reason, fetched.remote_address) == (Outcome.NETWORK_ERROR, "no_route", "")
+    assert "unreachable" in fetched.detail
 
 
 def test_a_name_that_cannot_be_is_reported(fetcher: Fetcher) -> None:

@@ -87,7 +87,7 @@ def test_the_time_of_a_name_is_not_that_of_the_exchange(engine: str, names: Name
 
 @pytest.mark.parametrize(
     ("kind", "reason"),
-    [("missing", "dns_failed"), ("empty", "dns_failed"), ("broken", "dns_failed"), ("dead", "dns_timeout")],
+    [("missing", "dns_failed"), ("empty", "dns_failed"), ("broken", "dns_unavailable"), ("dead", "dns_timeout")],
 )
 @pytest.mark.usefixtures("names")
 def test_a_name_without_an_address_has_its_reason(engine: str, kind: str, reason: str) -> None:

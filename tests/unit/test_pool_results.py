@@ -46,8 +46,7 @@ def test_a_page_that_asks_not_to_be_indexed_has_no_rows_but_did_not_fail() -> No
         (
             Settled(ticket=1, url="http://a/", failed=True, reason="dns_failed", detail="no such host"),
             PageFailed,
-            "http://a/ failed: dns_failed. The host name has no address, or the name server refuses to tell it. "
-            "(no such host)",
+            "http://a/ failed: dns_failed. The host name has no address. (no such host)",
         ),
         (
             Settled(ticket=1, url="http://a/", failed=True, reason="sold out"),

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.fetch import head
-from crawlfleet.worker.fetch.port import Headers
+from crawlfleet.worker.fetch.port import Headers, refusal_of
 
 OK = 0
+UNCONNECTED = 7
 WRITE_ERROR = 23
 TIMED_OUT = 28
 UNVERIFIED = 60
@@ -24,13 +25,12 @@ _REASONS = {
     1: Reason.BAD_STATUS_LINE,  # UNSUPPORTED_PROTOCOL: HTTP/0.9, or another version
     3: Reason.DNS_FAILED,  # URL_MALFORMAT: a host that libcurl rejects
     6: Reason.DNS_FAILED,  # COULDNT_RESOLVE_HOST: it was given no address
-    7: Reason.CONNECT,  # COULDNT_CONNECT
     8: Reason.BAD_FRAMING,  # WEIRD_SERVER_REPLY
     16: Reason.BAD_FRAMING,  # HTTP2
     18: Reason.BODY_TRUNCATED,  # PARTIAL_FILE
     TIMED_OUT: Reason.TIMEOUT_TOTAL,  # OPERATION_TIMEDOUT
     35: Reason.TLS,  # SSL_CONNECT_ERROR
-    45: Reason.CONNECT,  # INTERFACE_FAILED
+    45: Reason.NO_ROUTE,  # INTERFACE_FAILED
     52: Reason.RESET,  # GOT_NOTHING
     53: Reason.TLS,  # SSL_ENGINE_NOTFOUND
     55: Reason.RESET,  # SEND_ERROR
@@ -65,8 +65,10 @@ class Head(NamedTuple):
     headers: Headers
 
 
-def reason_of(code: int, text: str) -> Reason:
-    """Return the reason of a result other than OK."""
+def reason_of(code: int, text: str, os_errno: int = 0) -> Reason:
+    """Return the reason of a result other than OK; `os_errno` is the error that the system had told last."""
+    if code == UNCONNECTED:
+        return refusal_of(os_errno)
     for refined, fragment, reason in _BY_TEXT:
         if refined == code and fragment in text:
             return reason

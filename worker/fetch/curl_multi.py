@@ -28,6 +28,7 @@ from crawlfleet.worker.fetch.curl_answer import (
     OK,
     TIMED_OUT,
     TOO_LONG,
+    UNCONNECTED,
     WRITE_ERROR,
     Head,
     read_head,
@@ -56,7 +57,7 @@ _EPOLL = {
     pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
 }
 _NO_HEAD = Head(0, Headers())
-_NOT_CONNECTED = frozenset({Reason.DNS_FAILED, Reason.CONNECT, Reason.DESCRIPTORS})
+_NOT_CONNECTED = frozenset({Reason.DNS_FAILED, Reason.CONNECT, Reason.NO_ROUTE, Reason.DESCRIPTORS})
 _PERHAPS_OURS = frozenset({Reason.DNS_FAILED, Reason.TLS, Reason.INTERNAL_ERROR})
 
 
@@ -280,7 +281,10 @@ class CurlFetcher:
             )
         if code == WRITE_ERROR or (code == TOO_LONG and head is not None):
             code, text = TOO_LONG, f"the body passes the limit of {self._spec.max_size_bytes} bytes"
-        reason = reason_of(code, text)
+        os_errno = handle.curl.getinfo(pycurl.OS_ERRNO) if code == UNCONNECTED else 0
+        if os_errno:
+            text = f"{text}: {os.strerror(os_errno)}"
+        reason = reason_of(code, text, os_errno)
         if code == TOO_LONG and head is None:
             reason = Reason.BAD_FRAMING  # an invalid Content-Length
         if code == TIMED_OUT and not handle.lines:

@@ -51,6 +51,9 @@ _TEXTS = {
     ares.ARES_ECONNREFUSED: "no name server can be reached",
 }
 
+# What says that the name has no address. Anything else is a failure of name servers, and says nothing about the name.
+_NO_ADDRESS = frozenset({ares.ARES_ENOTFOUND, ares.ARES_ENODATA, ares.ARES_EBADNAME})
+
 OnName = Callable[[str, Name], None]
 
 
@@ -215,7 +218,8 @@ class Names:
                 callback=lambda result, error: self._inbox.put(_Answer(lookup, result, error)),
             )
         except (pycares.AresError, OSError, ValueError) as error:
-            self._end(lookup, _failed(f"it cannot be looked up: {error}"))
+            code = ares.ARES_EBADNAME if isinstance(error, ValueError) else ares.ARES_ENOTINITIALIZED
+            self._end(lookup, _failed(code, f"it cannot be looked up: {error}"))
             return
         self._young.append(lookup)
         self._begun.append(lookup)
@@ -254,9 +258,9 @@ class Names:
         if answer.error == ares.ARES_ETIMEOUT:
             return Name((), Reason.DNS_TIMEOUT, "no name server answered in time")
         if answer.error is not None:
-            return _failed(_TEXTS.get(answer.error) or str(ares.strerror(answer.error)))
+            return _failed(answer.error)
         addresses = tuple(dict.fromkeys(node.addr[0].decode() for node in answer.result.nodes))
-        return Name(addresses) if addresses else _failed(_TEXTS[ares.ARES_ENODATA])
+        return Name(addresses) if addresses else _failed(ares.ARES_ENODATA)
 
 
 def of_process(timeout_s: float = TIMEOUT_S) -> Names:
@@ -277,6 +281,8 @@ def _opened(tries: int, servers: tuple[str, ...], flags: int) -> pycares.Channel
     return pycares.Channel(tries=tries, servers=servers or None, flags=flags)
 
 
-def _failed(text: str) -> Name:
+def _failed(error: int, text: str = "") -> Name:
     """Return a failure; for want of descriptors c-ares says all kinds of things, and the name is not to blame."""
-    return Name((), Reason.DESCRIPTORS if descriptors.are_exhausted() else Reason.DNS_FAILED, text)
+    reason = Reason.DNS_FAILED if error in _NO_ADDRESS else Reason.DNS_UNAVAILABLE
+    text = text or _TEXTS.get(error) or str(ares.strerror(error))
+    return Name((), Reason.DESCRIPTORS if descriptors.are_exhausted() else reason, text)

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from errno import ECONNREFUSED
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.reasons import Reason
 
 DEFAULT_USER_AGENT = "crawlfleet"
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -164,6 +166,11 @@ def request_headers(spec: FetchSpec) -> dict[str, str]:
 def unresolved(url: str, name: Name) -> Fetched:
     """Return how the fetch of a page ends whose host has no address."""
     return Fetched(url=url, failure=Outcome.NETWORK_ERROR, reason=name.reason, detail=name.detail)
+
+
+def refusal_of(errno: int) -> Reason:
+    """Return why there is no connection, by the error that the system told: the server's refusal, or no way to it."""
+    return Reason.CONNECT if errno == ECONNREFUSED else Reason.NO_ROUTE
 
 
 def host_of(url: str) -> str:

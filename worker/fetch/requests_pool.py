@@ -35,6 +35,7 @@ from crawlfleet.worker.fetch.port import (
     Headers,
     Prepare,
     host_of,
+    refusal_of,
     request_headers,
     unresolved,
 )
@@ -139,7 +140,7 @@ class WatchedAdapter(HTTPAdapter):
             connection.close()
             failed = _failure_of(error, _CONNECT_REASONS)
             failed.remote_address = connection.remote_address
-            if failed.reason is Reason.CONNECT and failed.remote_address:
+            if failed.reason in (Reason.CONNECT, Reason.NO_ROUTE) and failed.remote_address:
                 failed.reason = Reason.TLS  # it was connected, and cut during the handshake
             raise failed from error
         return connection
@@ -322,6 +323,8 @@ def _failure_of(error: Exception, reasons: tuple[tuple[type[BaseException], Reas
         if isinstance(seen, kind):
             if isinstance(seen, ssl.SSLCertVerificationError):
                 reason = _TLS_REASONS.get(seen.verify_code, reason)  # noqa: PLW2901  the narrower one
+            if reason is Reason.CONNECT and isinstance(seen, OSError):
+                reason = refusal_of(seen.errno or 0)  # noqa: PLW2901  the narrower one
             return _Failed(reason, str(seen) or type(seen).__name__)
     raise error
 
