@@ -177,11 +177,9 @@ class Crawl:
                 structlog.get_logger().info(f"adding seeds: {seeding.added:,} of {seeding.total:,}")
 
     def _take_up(self, now: float) -> None:
-        """Let pages be fetched again that had failed because a machine lacked something."""
-        number = take_up(self._service, self._store, now)
-        if number:
-            what = "failed for want of memory, descriptors or disk, and are fetched again"
-            structlog.get_logger().info(f"{number:,} pages {what}")
+        """Let pages be fetched again for which a machine lacked something, or whose robots.txt was not had."""
+        for sentence in take_up(self._service, self._store, now):
+            structlog.get_logger().info(sentence)
 
     def _go_by_new_job(self, keep: Callable[[], None], now: float) -> None:
         """Judge the known URLs by the new job, and store the job, in one commit."""

@@ -73,7 +73,7 @@ class Reason(StrEnum):
     NOT_HTTP = "not_http", "The address is not a valid http or https address."
     CONTENT_TYPE = "content_type", "`fetch.types` does not list the content type of the page."
     ROBOTS = "robots", "The robots.txt of the site forbids it."
-    ROBOTS_UNREACHABLE = "robots_unreachable", "The robots.txt was not available within `politeness.robots_wait`."
+    ROBOTS_UNREACHABLE = "robots_unreachable", "Its robots.txt was not available in time: see `politeness.robots_wait`."
 
     CANCELLED = "cancelled", "Whoever asked for the page took that back, and nothing else led to it."
 
@@ -106,6 +106,9 @@ HOST_BUDGETS = frozenset(reason for reason in BUDGETS if reason.startswith("budg
 LIMITS = frozenset({Reason.CPU_LIMIT, Reason.PARSE_TIME})
 # A page failed because a machine lacked something: another run may have it.
 SHORTAGES = frozenset({Reason.OUT_OF_MEMORY, Reason.HOOK_DESCRIPTORS, Reason.HOOK_DISK})
+# The answer is that nothing serves the web there: who waits gets no other.
+UNSERVED = frozenset({Reason.DNS_FAILED, Reason.CONNECT, Reason.BAD_STATUS_LINE})
+UNSERVED |= {Reason.TLS, Reason.TLS_EXPIRED, Reason.TLS_UNTRUSTED, Reason.TLS_WRONG_HOST}
 TRAPS = frozenset(reason for reason in Reason if reason.startswith("trap_"))
 
 

@@ -41,7 +41,6 @@ from crawlfleet.shared.messages import (
     ExchangeAnswer,
     ExchangeRequest,
     Hello,
-    Kind,
     Lease,
     Report,
     ScopeSpec,
@@ -148,10 +147,10 @@ class Service:
         self._turns.run(decide, now)
 
     def reconsider(self, now: float, reasons: Collection[str] = (), judge: Judge = admission.reconsider) -> None:
-        """Judge known pages again, as after the rules have changed: all, or those with certain reasons."""
+        """Judge known tasks again, as after the rules have changed: all, or those with certain reasons."""
         after = 0
         while rows := self._store.walk(after, RECONSIDERED_PER_TURN):
-            tasks = [row for row in rows if row.kind is not Kind.SITEMAP and (not reasons or row.reason in reasons)]
+            tasks = [row for row in rows if not reasons or row.reason in reasons]
             if tasks:
                 self._turns.run(partial(judge, tasks=tasks), now)
             after = rows[-1].order

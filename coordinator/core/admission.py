@@ -98,6 +98,7 @@ def reconsider(turn: Turn, tasks: Sequence[TaskRow]) -> None:
     A robots.txt that was dropped with the pages that waited for it is requested again. A page that was beyond the
     crawl, and is within it now, leads on.
     """
+    tasks = [task for task in tasks if task.kind is not Kind.SITEMAP]
     want_places(turn, [task.url for task in tasks])
     turn.tasks.read(robots.task_ref(parts(task.url).origin) for task in tasks)
     read = [task for task in tasks if _was_read(task) and not is_beyond(task.depth, turn.policy)]

@@ -1,25 +1,31 @@
 """The life of an origin's gate: its robots.txt is requested, kept for a day, requested again (RFC 9309, 2.3.1).
 
     WAITING ──had──► RULES, ALLOW ──expired──► the same, rechecking: pages wait for the new answer
-       │                    └── could not be had again: stays the same, looks at growing intervals
-       └──not had within `robots_wait`──► DISALLOW: what waits is dropped, and so is what is found in the next day
+      │ │                   └── could not be had again: stays the same, looks at growing intervals
+      │ └──not had within `robots_wait`──► DISALLOW: what waits is dropped, and so is what is found in the next day
+      └──nothing serves the web there (`UNSERVED`), also after the retries──► DISALLOW
 
 In WAITING the robots task itself waits for the next look. Later, the next page to be granted triggers the recheck.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from crawlfleet.coordinator.core import politeness, retry, robots
-from crawlfleet.coordinator.core.admission import awaken_host, reopen_robots
+from crawlfleet.coordinator.core.admission import awaken_host, is_beyond, reopen_robots, want_places
+from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.policy import Policy
-from crawlfleet.coordinator.core.rows import Gate, OriginRow, RobotsWaits, TaskRow, succeed
+from crawlfleet.coordinator.core.rows import Gate, OriginRow, RobotsWaits, TaskRow, TaskState, queue_of, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
-from crawlfleet.shared.messages import Report
+from crawlfleet.shared.messages import Kind, Report
+from crawlfleet.shared.reasons import UNSERVED, Reason
 
+# Why what waits behind a gate is dropped if its robots.txt is not had.
+NOT_HAD = UNSERVED | {Reason.ROBOTS_UNREACHABLE}
 NAMED = 5
 LEAST_STARTS = 10
 
@@ -46,8 +52,8 @@ def again_at(turn: Turn, task: TaskRow, report: Report) -> float | None:
     policy, now, origin = turn.policy, turn.now, _origin(turn, task)
     if robots.gate_of(report) is not Gate.DISALLOW or robots.is_ignored(origin.origin, policy):
         return None
-    soon = now + retry.pause_s(policy, task) if _is_tried_soon(task, report, policy) else None
-    if origin.gate is not Gate.WAITING:
+    soon = now + retry.pause_s(policy, task) if _is_tried_soon(origin, task, report, policy) else None
+    if origin.gate is not Gate.WAITING or report.reason in UNSERVED:
         return soon
     give_up_at = _failing_since(origin, now) + policy.politeness.robots_wait_s
     held_until = turn.host(task.host).hold_until
@@ -60,6 +66,9 @@ def again_at(turn: Turn, task: TaskRow, report: Report) -> float | None:
 def look_failed(turn: Turn, task: TaskRow, report: Report) -> None:
     """Record that a robots.txt was unavailable; the same task will request it again."""
     origin = _origin(turn, task)
+    if origin.gate is Gate.WAITING and report.reason in UNSERVED:
+        turn.put(succeed(origin, why=report.reason))
+        return
     if origin.gate is Gate.WAITING and origin.failing_since is None:
         waits = turn.ledger.robots_waits
         _set_waits(turn, waiting=waits.waiting + 1, waiting_for=_named(waits.waiting_for, origin, report.reason))
@@ -67,7 +76,7 @@ def look_failed(turn: Turn, task: TaskRow, report: Report) -> None:
         succeed(
             origin,
             failing_since=_failing_since(origin, turn.now),
-            failed_looks=origin.failed_looks + (not _is_tried_soon(task, report, turn.policy)),
+            failed_looks=origin.failed_looks + (not _is_tried_soon(origin, task, report, turn.policy)),
             why=report.reason,
             detail=report.detail,
         )
@@ -78,7 +87,8 @@ def judge(turn: Turn, task: TaskRow, report: Report) -> None:
     """Open or close an origin's gate after the final answer for its robots.txt."""
     origin, gate, agent = _origin(turn, task), robots.gate_of(report), turn.policy.politeness.user_agent
     if gate is Gate.DISALLOW:
-        cannot_be_had(turn, task, report.reason, report.detail)
+        why = f"after a redirect: {report.reason}" if task.hops else report.reason
+        cannot_be_had(turn, task, why, report.detail)
         return
     had = succeed(
         origin,
@@ -109,6 +119,23 @@ def cannot_be_had(turn: Turn, task: TaskRow, why: str, detail: str = "") -> None
     _decided(turn, origin, succeed(origin, rechecking=False, expires_at=expires_at, **verdict))
 
 
+def look_again(turn: Turn, tasks: Sequence[TaskRow]) -> None:
+    """Request a robots.txt again that could not be had; what was dropped for that waits for it, if still wanted."""
+    tasks = [task for task in tasks if task.state is TaskState.DROPPED and task.kind is not Kind.ROBOTS]
+    tasks = [task for task in tasks if task.asked or not is_beyond(task.depth, turn.policy)]
+    want_places(turn, [task.url for task in tasks])
+    turn.tasks.read(robots.task_ref(task.gate) for task in tasks)
+    for task in tasks:
+        origin = existing(turn.origins[task.gate])
+        is_ignored = robots.is_ignored(origin.origin, turn.policy)
+        if origin.gate is Gate.DISALLOW and not origin.rechecking and not is_ignored:
+            _given_up_no_more(turn, origin)
+            turn.put(succeed(origin, gate=Gate.WAITING, why=""))
+            reopen_robots(turn, origin.origin)
+        turn.move(task, TaskEvent.REVIVED, reason="", detail="", queue=queue_of(task))
+        awaken_host(turn, task.host)
+
+
 def _decided(turn: Turn, before: OriginRow, after: OriginRow) -> None:
     """Store a judged origin; update the delay of its host, which follows from all origins there."""
     if before.gate is Gate.WAITING and before.failing_since is not None:
@@ -118,6 +145,8 @@ def _decided(turn: Turn, before: OriginRow, after: OriginRow) -> None:
     if after.gate is Gate.DISALLOW and before.gate is Gate.WAITING:
         waits = turn.ledger.robots_waits
         _set_waits(turn, given_up=waits.given_up + 1, given_up_on=_named(waits.given_up_on, after, after.why))
+    if before.gate is Gate.DISALLOW and after.gate is not Gate.DISALLOW:
+        _given_up_no_more(turn, after)
     turn.put(after)
     host = turn.host(after.host)
     turn.origins.read(host.origins)
@@ -138,8 +167,10 @@ def _failing_since(origin: OriginRow, now: float) -> float:
     return origin.failing_since if origin.failing_since is not None else now
 
 
-def _is_tried_soon(task: TaskRow, report: Report, policy: Policy) -> bool:
-    return retry.is_passing(report) and task.attempt < policy.fetch.retries
+def _is_tried_soon(origin: OriginRow, task: TaskRow, report: Report, policy: Policy) -> bool:
+    """Say whether a look goes on. A server that was there, and now seems not to be, may just be started again."""
+    was_served = bool(origin.why) and origin.why not in UNSERVED and report.reason in UNSERVED
+    return retry.is_passing(report) and (was_served or task.attempt < policy.fetch.retries)
 
 
 def _pause_s(origin: OriginRow, policy: Policy) -> float:
@@ -163,6 +194,12 @@ def _kept_s(turn: Turn, origin: OriginRow, seconds: float) -> float:
 def _named(names: tuple[tuple[str, str], ...], origin: OriginRow, why: str) -> tuple[tuple[str, str], ...]:
     """Return names with one more, unless there are `NAMED` already."""
     return (*names, (origin.origin, why)) if len(names) < NAMED else names
+
+
+def _given_up_no_more(turn: Turn, origin: OriginRow) -> None:
+    waits = turn.ledger.robots_waits
+    others = tuple(name for name in waits.given_up_on if name[0] != origin.origin)
+    _set_waits(turn, given_up=max(0, waits.given_up - 1), given_up_on=others)
 
 
 def _set_waits(turn: Turn, **changed: object) -> None:

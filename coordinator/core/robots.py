@@ -12,7 +12,7 @@ from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.robots_file import RobotsFile
 from crawlfleet.coordinator.core.rows import MAX_DETAIL_CHARS, Gate, OriginRow
 from crawlfleet.shared.messages import Kind, Outcome, Report
-from crawlfleet.shared.reasons import Reason, Refusal, meaning_of
+from crawlfleet.shared.reasons import UNSERVED, Reason, Refusal, meaning_of
 from crawlfleet.shared.web.urls import fingerprint, parts
 from crawlfleet.shared.web.user_agent import product_token
 
@@ -46,12 +46,14 @@ def gate_of(report: Report) -> Gate:
 
 
 def refuses(origin: OriginRow, url: str, policy: Policy) -> Refusal:
-    """Return why robots.txt forbids a URL: `robots` or `robots_unreachable`; empty if it does not."""
+    """Return why robots.txt forbids a URL: `robots`, or why it could not be had; empty if it does not."""
     if is_ignored(origin.origin, policy):
         return ""
     if origin.gate is Gate.RULES:
         return "" if _read(origin.robots, policy.politeness.user_agent).allows(url) else Reason.ROBOTS
-    return "" if origin.gate is Gate.ALLOW else Reason.ROBOTS_UNREACHABLE
+    if origin.gate is Gate.ALLOW:
+        return ""
+    return Reason(origin.why) if origin.why in UNSERVED else Reason.ROBOTS_UNREACHABLE
 
 
 def about(origin: OriginRow) -> str:

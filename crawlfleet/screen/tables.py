@@ -10,7 +10,6 @@ from rich.text import Text
 
 from crawlfleet.screen.causes import cause_lines
 from crawlfleet.screen.console import Console
-from crawlfleet.shared.quantities import duration_text
 
 if TYPE_CHECKING:
     from crawlfleet.coordinator.offline.audit import Audit
@@ -102,9 +101,8 @@ def _robots_lines(summary: Summary) -> list[str]:
         some = ", ".join(summary.robots_given_up_on)
         more = summary.robots_given_up - len(summary.robots_given_up_on)
         lines.append(
-            f"robots.txt could not be had within politeness.robots_wait ({duration_text(summary.robots_wait_s)}), "
-            "so nothing was fetched from "
-            f"{hosts(summary.robots_given_up)}: {some}{f' and {more:,} more' if more else ''}"
+            f"robots.txt could not be had, so nothing was fetched from {hosts(summary.robots_given_up)}: "
+            f"{some}{f' and {more:,} more' if more else ''}; the same command asks again"
         )
     if summary.robots_waiting:
         lines.append(f"the pages of {hosts(summary.robots_waiting)} still waited for robots.txt")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.crawls import CRAWLFLEET, lines
-from tests.site.robots_hosts import ALL, HOSTS, NOTHING, RULED, RobotsHost, robots_hosts, until
+from tests.site.robots_hosts import ALL, HOSTS, NOTHING, RULED, RobotsHost, robots_hosts, serving, until
 
 PATIENCE_S = 100
 
@@ -56,6 +56,7 @@ def end(folder: Path) -> dict[str, Any]:
 def dead() -> Iterator[str]:
     """A host on which nobody listens."""
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server may come
         probe.bind(("127.0.9.250", 0))
         yield f"http://127.0.9.250:{probe.getsockname()[1]}"
 
@@ -71,19 +72,26 @@ def test_every_kind_of_robots_txt_means_what_the_rfc_says(tmp_path: Path, dead: 
     shut = [name for name, (_, pages) in HOSTS.items() if pages == NOTHING and name != "closed"]
     summary = end(tmp_path)
     assert (summary["robots_given_up"], summary["robots_waiting"]) == (len(shut) + 1, 0)
-    assert summary["reasons"] == {"robots": summary["reasons"]["robots"], "robots_unreachable": len(shut) + 1}
-    assert (
-        f"could not be had within politeness.robots_wait (4s), so nothing was fetched from {len(shut) + 1} hosts"
-        in output
-    )
+    robots = summary["reasons"]["robots"]
+    assert summary["reasons"] == {"robots": robots, "connect": 1, "robots_unreachable": len(shut)}
+    assert f"robots.txt could not be had, so nothing was fetched from {len(shut) + 1} hosts" in output
 
 
-def test_whoever_runs_a_crawl_sees_that_it_waits_for_robots_txt_and_what_came_of_it(tmp_path: Path, dead: str) -> None:
-    output = crawl(tmp_path, job(tmp_path, f"{dead}/"))
-    assert f"waiting for robots.txt of 1 host, 4s at most ({dead} (connect))" in output
-    assert f"within politeness.robots_wait (4s), so nothing was fetched from 1 host: {dead} (connect)" in output
-    assert "robots_unreachable: The robots.txt was not available" in output
-    assert end(tmp_path)["elapsed_s"] >= 4.0
+def test_a_host_at_which_nobody_listens_is_not_waited_for_and_taken_up_by_the_next_run(
+    tmp_path: Path, dead: str
+) -> None:
+    path = job(tmp_path, f"{dead}/", politeness="robots_wait: 1h")
+    output = crawl(tmp_path, path)
+    assert f"so nothing was fetched from 1 host: {dead} (connect)" in output
+    assert "No seed gave a page (connect)" in output
+    assert end(tmp_path)["elapsed_s"] < PATIENCE_S
+    host, _, port = dead.removeprefix("http://").partition(":")
+    with serving(RobotsHost(host, HOSTS["rules"][0], int(port))):
+        crawl(tmp_path, path)
+    log = lines(tmp_path / "crawls" / "many" / "log.jsonl")
+    assert "1 page dropped for want of a robots.txt, which is requested again" in [line["event"] for line in log]
+    assert fetched(tmp_path, dead) == RULED
+    assert (end(tmp_path)["ended"], end(tmp_path)["robots_given_up"]) == ("finished", 0)
 
 
 def test_without_a_wait_the_end_comes_after_the_retries(tmp_path: Path) -> None:

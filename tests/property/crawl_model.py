@@ -17,6 +17,7 @@ from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.budget import had_body
 from crawlfleet.coordinator.core.changes import Change, Gone, Put, Recorded, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.figures import Costs
+from crawlfleet.coordinator.core.gates import NOT_HAD
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import (
@@ -138,7 +139,8 @@ def _check_final_stays(before: TaskRow, change: TaskMoved) -> None:
     """A final page is found nearer, or led on from. What was DROPPED for being beyond the crawl is revived by that, or
     when it is asked for.
 
-    A robots.txt is asked for again, and so is a page for which a machine lacked something.
+    A robots.txt is asked for again, and so is a page for which a machine lacked something, or
+    whose robots.txt was not had.
     """
     after = change.task
     if change.event == TaskEvent.RECHECKED:
@@ -153,6 +155,9 @@ def _check_final_stays(before: TaskRow, change: TaskMoved) -> None:
         assert (after.depth, after.attempt, after.deaths, after.alone) == (before.depth, 0, 0, False)
         return
     assert before.state is TaskState.DROPPED
+    if before.reason in NOT_HAD:
+        assert after.depth == before.depth
+        return
     assert before.reason in {Reason.DEPTH, Reason.CANCELLED, *TRAPS}, f"{before.url} is revived: {before.reason}"
     stays = after.depth == (NOT_REACHED if before.reason in TRAPS else before.depth)
     assert after.depth < before.depth or (after.asked and stays)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from crawlfleet.coordinator.core.gates import NOT_HAD
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
 from crawlfleet.coordinator.core.rows import FINAL, NOT_REACHED, PoolRow, Result, TaskRow, TaskState
 from crawlfleet.shared.messages import Kind, Outcome
@@ -128,7 +129,7 @@ def check_answer(settled: Settled, asked: str, mirror: Mirror) -> None:
         assert (settled.failed, settled.refused, settled.reason, settled.rows) == (True, True, refusal, ())
         return
     task = _last(mirror.tasks, page_fingerprint(canonicalize(asked) or ""))
-    if settled.failed and settled.reason in SHORTAGES and task.reason != settled.reason:
+    if settled.failed and settled.reason in SHORTAGES | NOT_HAD and task.reason != settled.reason:
         return  # it was taken up again when the crawl was resumed
     assert task.state in FINAL, f"{settled}, but {task}"
     if task.state is TaskState.DONE and task.outcome is Outcome.REDIRECTED:

@@ -27,11 +27,11 @@ class RobotsHost(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, address: str, answer: Answer) -> None:
+    def __init__(self, address: str, answer: Answer, port: int = 0) -> None:
         self.answer = answer
         self.asked: list[str] = []
         self.stopped = threading.Event()
-        super().__init__((address, 0), _Handler)
+        super().__init__((address, port), _Handler)
         self.base = f"http://{address}:{self.server_port}"
 
     def handle_error(self, *_: object) -> None:
@@ -169,13 +169,20 @@ HOSTS: dict[str, tuple[Answer, frozenset[str]]] = {
 def robots_hosts(*names: str, first: int = 1) -> Iterator[dict[str, RobotsHost]]:
     """Serve hosts by name while the block runs, from 127.0.9.`first` on."""
     hosts = {name: RobotsHost(f"127.0.9.{first + place}", HOSTS[name][0]) for place, name in enumerate(names)}
-    threads = [threading.Thread(target=host.serve_forever, args=(0.05,), daemon=True) for host in hosts.values()]
+    with serving(*hosts.values()):
+        yield hosts
+
+
+@contextmanager
+def serving(*hosts: RobotsHost) -> Iterator[None]:
+    """Serve hosts while the block runs."""
+    threads = [threading.Thread(target=host.serve_forever, args=(0.05,), daemon=True) for host in hosts]
     for thread in threads:
         thread.start()
     try:
-        yield hosts
+        yield
     finally:
-        for host in hosts.values():
+        for host in hosts:
             host.stopped.set()
             host.shutdown()
             host.server_close()

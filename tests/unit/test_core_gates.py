@@ -33,7 +33,7 @@ def fail(crawl: CoreCrawl) -> None:
     """Let every robots.txt that is granted now fail."""
     for lease, task in crawl.ask():
         assert task.kind is Kind.ROBOTS, task
-        crawl.settle(lease, task, outcome=Outcome.NETWORK_ERROR, reason="connect")
+        crawl.settle(lease, task, outcome=Outcome.NETWORK_ERROR, reason="timeout_connect")
 
 
 def grow(crawl: CoreCrawl, *urls: str) -> None:
@@ -192,7 +192,7 @@ def test_pages_wait_while_robots_txt_cannot_be_had_and_are_fetched_once_it_can()
 
 
 @pytest.mark.parametrize(
-    ("status", "reason"), [(500, "http_500"), (501, "http_501"), (429, "http_429"), (0, "dns_failed")]
+    ("status", "reason"), [(500, "http_500"), (501, "http_501"), (429, "http_429"), (0, "dns_timeout")]
 )
 def test_looks_come_with_growing_pauses_until_the_wait_is_over(status: int, reason: str) -> None:
     crawl = CoreCrawl(retries=1, robots_wait_s=3_600.0, adaptive=False)
@@ -211,6 +211,22 @@ def test_looks_come_with_growing_pauses_until_the_wait_is_over(status: int, reas
     assert len(looks) < 12
     assert 3_600 <= looks[-1] - looks[0] <= 3_603
     assert crawl.task(SEED).reason == "robots_unreachable"
+
+
+@pytest.mark.parametrize("reason", ["connect", "dns_failed", "tls_untrusted", "bad_status_line"])
+def test_where_nothing_serves_the_web_the_pages_are_dropped_after_the_retries_by_that_reason(reason: str) -> None:
+    crawl = CoreCrawl(retries=2)
+    crawl.hello("s")
+    looks = 0
+    while not crawl.service.is_finished:
+        for lease, task in crawl.ask():
+            looks += 1
+            crawl.settle(lease, task, outcome=Outcome.NETWORK_ERROR, status=0, reason=reason)
+            assert crawl.store.ledger().robots_waits.waiting == 0
+        later(crawl, 1.0)
+    assert (looks, crawl.task(SEED).reason) == (3, reason)
+    assert crawl.now < 10.0
+    assert crawl.store.ledger().robots_waits.given_up_on == ((ORIGIN, reason),)
 
 
 def test_what_is_found_after_the_wait_is_dropped_at_once_and_the_file_asked_for_a_day_later() -> None:
@@ -270,7 +286,7 @@ def test_known_rules_hold_while_the_file_cannot_be_had_again() -> None:
     crawl.pass_time(2.0)
     fail(crawl)
     row = origin(crawl)
-    assert (row.gate, row.robots, row.failed_looks, row.why) == (Gate.RULES, OPEN, 1, "connect")
+    assert (row.gate, row.robots, row.failed_looks, row.why) == (Gate.RULES, OPEN, 1, "timeout_connect")
     assert all_of(crawl.ask()) == [SEED]
     assert crawl.task(f"{ORIGIN}/private/x").reason == "robots"
 
@@ -280,7 +296,7 @@ def test_pages_of_a_host_that_is_rarely_asked_come_between_the_looks_for_its_rob
     later(crawl, DAY_S)
     for _ in range(20):
         for lease, task in crawl.ask():
-            failed = {"outcome": Outcome.NETWORK_ERROR, "reason": "connect"} if task.kind is Kind.ROBOTS else {}
+            failed = {"outcome": Outcome.NETWORK_ERROR, "reason": "timeout_connect"} if task.kind is Kind.ROBOTS else {}
             crawl.settle(lease, task, **failed)
         later(crawl, 1_000.0)
     assert len(crawl.fetched()) == 5
@@ -332,16 +348,16 @@ def test_the_ledger_tells_for_whom_pages_wait_and_who_was_given_up() -> None:
     fail(crawl)
     waits = crawl.store.ledger().robots_waits
     assert (waits.waiting, waits.given_up) == (2, 0)
-    assert sorted(waits.waiting_for) == [(ORIGIN, "connect"), ("http://b.test", "connect")]
+    assert sorted(waits.waiting_for) == [(ORIGIN, "timeout_connect"), ("http://b.test", "timeout_connect")]
     later(crawl, 60.0)
     for lease, task in crawl.ask():
         if task.url == ROBOTS:
             crawl.settle(lease, task, body=OPEN)
         else:
-            crawl.settle(lease, task, outcome=Outcome.NETWORK_ERROR, reason="dns_failed")
+            crawl.settle(lease, task, outcome=Outcome.NETWORK_ERROR, reason="dns_timeout")
     waits = crawl.store.ledger().robots_waits
     assert (waits.waiting, waits.waiting_for) == (0, ())
-    assert (waits.given_up, waits.given_up_on) == (1, (("http://b.test", "dns_failed"),))
+    assert (waits.given_up, waits.given_up_on) == (1, (("http://b.test", "dns_timeout"),))
 
 
 # The delay that it asks for
@@ -397,7 +413,7 @@ def test_a_robots_txt_that_was_dropped_with_the_budget_is_asked_for_when_the_bud
         if task.url == ROBOTS:
             crawl.settle(lease, task, body=OPEN)
         else:
-            crawl.settle(lease, task, outcome=Outcome.NETWORK_ERROR, reason="connect")
+            crawl.settle(lease, task, outcome=Outcome.NETWORK_ERROR, reason="timeout_connect")
     ((lease, task),) = crawl.ask()
     crawl.settle(lease, task)
     crawl.pass_time(1.0)

@@ -43,7 +43,17 @@ def test_a_page_that_wants_no_rows_is_done_and_counted_as_such() -> None:
 
 NETWORK_REASONS = {
     **dict.fromkeys(
-        ("dns_failed", "dns_timeout", "connect", "timeout_connect", "timeout_first_byte", "timeout_total", "reset"),
+        (
+            "dns_failed",
+            "dns_unavailable",
+            "dns_timeout",
+            "connect",
+            "no_route",
+            "timeout_connect",
+            "timeout_first_byte",
+            "timeout_total",
+            "reset",
+        ),
         True,
     ),
     **dict.fromkeys(("tls", "tls_expired", "tls_untrusted", "tls_wrong_host"), True),

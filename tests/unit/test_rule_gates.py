@@ -13,6 +13,7 @@ from crawlfleet.coordinator.core.turn import existing
 from crawlfleet.shared.messages import Outcome, Report
 from tests.unit.rule_turns import (
     DONE,
+    DROPPED,
     FAILED,
     HOST,
     ORIGIN,
@@ -29,6 +30,7 @@ from tests.unit.rule_turns import (
     put,
     report,
     robots,
+    sitemap,
 )
 
 DAY_S = 86_400.0
@@ -37,12 +39,13 @@ WAITING = origin(gate=Gate.WAITING, expires_at=0.0)
 KNOWN = origin(gate=Gate.RULES, robots=RULES, asked_delay_s=9.0, rechecking=True, expires_at=0.0)
 FREE = host(origins=(ORIGIN,), ready_at=0.0)
 TASK, OVER = leased(robots(), 3), robots(state=DONE, lease=3)
-DOWN: dict[str, Any] = {"outcome": Outcome.NETWORK_ERROR, "status": 0, "reason": "connect"}
+DOWN: dict[str, Any] = {"outcome": Outcome.NETWORK_ERROR, "status": 0, "reason": "timeout_connect"}
 NOT_THERE: dict[str, Any] = {"outcome": Outcome.HTTP_ERROR, "status": 404, "reason": "http_404"}
+REFUSED: dict[str, Any] = {**DOWN, "reason": "connect"}
 FINAL: dict[str, Any] = {"outcome": Outcome.HTTP_ERROR, "status": 501, "reason": "http_501"}
 
 
-def waits(waiting: int = 0, given_up: int = 0, why: str = "connect", at: str = ORIGIN) -> RobotsWaits:
+def waits(waiting: int = 0, given_up: int = 0, why: str = "timeout_connect", at: str = ORIGIN) -> RobotsWaits:
     """Return the ledger's numbers of origins, each at most one and named."""
     named = ((at, why),)
     return RobotsWaits(waiting, named * waiting, given_up, named * given_up)
@@ -119,6 +122,8 @@ def test_a_robots_txt_that_is_overdue_is_asked_for_again(turns: Turns) -> None:
         (origin(gate=Gate.WAITING, failing_since=1.0, failed_looks=9), FINAL, {}, 905.0),
         (origin(gate=Gate.WAITING, failing_since=1.0), FINAL, {"robots_wait_s": 9.0}, 10.0),
         (origin(gate=Gate.WAITING, failing_since=1.0), FINAL, {"robots_wait_s": 4.0}, None),
+        (WAITING, REFUSED, {"retries": 0}, None),
+        (origin(gate=Gate.WAITING, why="connect"), REFUSED, {"retries": 0}, None),
         (KNOWN, FINAL, {}, None),
         (KNOWN, DOWN, {"retries": 0}, None),
     ],
@@ -148,14 +153,28 @@ def test_a_server_that_says_to_come_back_after_the_wait_is_not_waited_for(
         assert (gates.again_at(turn, TASK, report(TASK, **sent)) is not None) is is_waited_for
 
 
+def test_a_server_that_answered_badly_and_now_refuses_is_asked_once_more(turns: Turns) -> None:
+    restarting = origin(gate=Gate.WAITING, failing_since=1.0, failed_looks=2, why="http_503")
+    later = leased(robots(attempt=5), 3)
+    turn = turns(later, restarting, FREE, now=5.0)
+    at = 5.0 + retry.backoff_s(turn.policy, later.ref, 5)
+    assert gates.again_at(turn, later, report(later, **REFUSED)) == at
+
+
 # Looks that failed
+
+
+def test_nobody_waits_for_a_server_that_refuses(turns: Turns) -> None:
+    turn = turns(TASK, WAITING, FREE, numbers(), now=5.0)
+    gates.look_failed(turn, TASK, report(TASK, **REFUSED))
+    assert turn.batch() == [put(WAITING, why="connect")]
 
 
 def test_the_first_look_that_fails_is_told_and_named(turns: Turns) -> None:
     turn = turns(TASK, WAITING, FREE, numbers(), now=5.0)
     gates.look_failed(turn, TASK, report(TASK, **DOWN))
     assert turn.batch() == [
-        put(WAITING, failing_since=5.0, why="connect"),
+        put(WAITING, failing_since=5.0, why="timeout_connect"),
         put(numbers(), robots_waits=waits(waiting=1)),
     ]
 
@@ -165,17 +184,17 @@ def test_a_later_look_that_fails_is_counted_once_it_is_not_tried_again_soon(turn
     last = leased(robots(attempt=3), 3)
     turn = turns(last, failing, FREE, ledger, now=5.0)
     gates.look_failed(turn, last, report(last, **DOWN))
-    assert turn.batch() == [put(failing, failed_looks=1, why="connect")]
+    assert turn.batch() == [put(failing, failed_looks=1, why="timeout_connect")]
 
 
 def test_while_rules_are_known_nobody_waits(turns: Turns) -> None:
     turn = turns(TASK, KNOWN, FREE, numbers(), now=5.0)
     gates.look_failed(turn, TASK, report(TASK, **DOWN))
-    assert turn.batch() == [put(KNOWN, failing_since=5.0, why="connect")]
+    assert turn.batch() == [put(KNOWN, failing_since=5.0, why="timeout_connect")]
 
 
 def test_five_origins_that_wait_are_named_and_all_are_counted(turns: Turns) -> None:
-    five = RobotsWaits(5, tuple((f"http://{number}.test", "dns_failed") for number in range(5)))
+    five = RobotsWaits(5, tuple((f"http://{number}.test", "dns_timeout") for number in range(5)))
     turn = turns(TASK, WAITING, FREE, numbers(robots_waits=five))
     gates.look_failed(turn, TASK, report(TASK, **DOWN))
     assert changes(turn, LedgerRow) == [put(numbers(robots_waits=five), robots_waits=five.but(waiting=6))]
@@ -222,7 +241,7 @@ def test_on_a_host_that_is_rarely_asked_an_answer_holds_for_ten_starts(turns: Tu
 
 
 def test_an_answer_after_failed_looks_ends_the_wait(turns: Turns) -> None:
-    failing = origin(gate=Gate.WAITING, failing_since=1.0, failed_looks=2, why="connect")
+    failing = origin(gate=Gate.WAITING, failing_since=1.0, failed_looks=2, why="timeout_connect")
     ledger = numbers(robots_waits=waits(waiting=1))
     turn = turns(OVER, failing, FREE, ledger, now=5.0)
     gates.judge(turn, OVER, report(OVER, **NOT_THERE))
@@ -260,20 +279,20 @@ def closed(sent: Report | str, turns: Turns, row: OriginRow, **ledger: Any) -> l
     return turn.batch()
 
 
-@pytest.mark.parametrize("sent", [report(OVER, **DOWN), "connect"], ids=["a report", "a loss"])
+@pytest.mark.parametrize("sent", [report(OVER, **DOWN), "timeout_connect"], ids=["a report", "a loss"])
 def test_an_origin_whose_robots_txt_cannot_be_had_is_closed_for_a_day(turns: Turns, sent: Report | str) -> None:
-    failing = origin(gate=Gate.WAITING, failing_since=1.0, failed_looks=2, why="dns_failed")
+    failing = origin(gate=Gate.WAITING, failing_since=1.0, failed_looks=2, why="dns_timeout")
     shut = {"gate": Gate.DISALLOW, "expires_at": DAY_S + 5.0, "failing_since": None, "failed_looks": 0}
     assert closed(sent, turns, failing, robots_waits=waits(waiting=1)) == [
-        put(failing, **shut, why="connect"),
+        put(failing, **shut, why="timeout_connect"),
         put(numbers(robots_waits=waits(waiting=1)), robots_waits=waits(given_up=1)),
     ]
 
 
 def test_an_origin_that_was_closed_is_closed_again_and_counted_once(turns: Turns) -> None:
-    shut = origin(gate=Gate.DISALLOW, rechecking=True, why="dns_failed")
-    again = {"rechecking": False, "expires_at": DAY_S + 5.0, "why": "connect"}
-    assert closed("connect", turns, shut) == [put(shut, **again)]
+    shut = origin(gate=Gate.DISALLOW, rechecking=True, why="dns_timeout")
+    again = {"rechecking": False, "expires_at": DAY_S + 5.0, "why": "timeout_connect"}
+    assert closed("timeout_connect", turns, shut) == [put(shut, **again)]
 
 
 @pytest.mark.parametrize(("looks", "pause_s"), [(0, 60.0), (1, 120.0), (4, 900.0), (999, 900.0)])
@@ -281,4 +300,66 @@ def test_known_rules_go_on_and_are_looked_at_with_growing_pauses(turns: Turns, l
     known = origin(rechecking=True, failed_looks=looks, failing_since=1.0 if looks else None)
     since = 1.0 if looks else 5.0
     kept = {"rechecking": False, "expires_at": 5.0 + pause_s, "failing_since": since, "failed_looks": looks + 1}
-    assert closed("connect", turns, known) == [put(known, **kept, why="connect")]
+    assert closed("timeout_connect", turns, known) == [put(known, **kept, why="timeout_connect")]
+
+
+@pytest.mark.parametrize(("hops", "why"), [((), "connect"), (("http://a.test/x",), "after a redirect: connect")])
+def test_an_origin_at_which_nothing_serves_the_web_is_given_up_by_that_name(
+    turns: Turns, hops: tuple[str, ...], why: str
+) -> None:
+    task = robots(state=DONE, lease=3, hops=hops)
+    shut = {"gate": Gate.DISALLOW, "expires_at": DAY_S + 5.0, "why": why}
+    sent = report(task, **REFUSED)
+    turn = turns(task, WAITING, FREE, numbers(), now=5.0)
+    gates.judge(turn, task, sent)
+    assert turn.batch() == [
+        put(WAITING, **shut),
+        put(numbers(), robots_waits=waits(given_up=1, why=why)),
+    ]
+
+
+# Taken up again
+
+
+def test_what_was_dropped_for_want_of_a_robots_txt_waits_for_it_again(turns: Turns) -> None:
+    shut = origin(gate=Gate.DISALLOW, why="connect")
+    had = robots(state=DONE, lease=2, settled=(2,), outcome=Outcome.NETWORK_ERROR)
+    one, two = (page(name, order=order, state=DROPPED, reason="connect") for order, name in enumerate("12", 5))
+    listed = sitemap(order=7, state=DROPPED, reason="robots_unreachable")
+    ledger = numbers(robots_waits=waits(given_up=1))
+    turn = turns(had, one, two, listed, shut, FREE, ledger, now=5.0)
+    gates.look_again(turn, [had, one, two, listed])
+    assert turn.batch() == [
+        moved(TaskEvent.RECHECKED, had, state=PENDING, outcome=None, lease=0),
+        *(moved(TaskEvent.REVIVED, task, state=PENDING, reason="") for task in (one, two, listed)),
+        put(shut, gate=Gate.WAITING, why=""),
+        put(ledger, robots_waits=waits()),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "policy"),
+    [(origin(), {}), (origin(gate=Gate.DISALLOW), {"ignore_robots": (HOST,)})],
+    ids=["had by now", "ignored by now"],
+)
+def test_a_robots_txt_that_is_not_needed_any_more_is_not_asked_for(
+    turns: Turns, row: OriginRow, policy: dict[str, Any]
+) -> None:
+    dropped = page("1", order=5, state=DROPPED, reason="robots_unreachable")
+    turn = turns(robots(state=DONE), dropped, row, FREE, now=5.0, **policy)
+    gates.look_again(turn, [dropped])
+    assert turn.batch() == [moved(TaskEvent.REVIVED, dropped, state=PENDING, reason="")]
+
+
+def test_what_nobody_wants_any_more_stays_dropped(turns: Turns) -> None:
+    deep = page("1", order=5, depth=9, state=DROPPED, reason="robots_unreachable")
+    turn = turns(robots(state=DONE), deep, origin(gate=Gate.DISALLOW), FREE, depth=3)
+    gates.look_again(turn, [deep])
+    assert turn.batch() == []
+
+
+def test_an_origin_that_was_given_up_and_answers_counts_no_more(turns: Turns) -> None:
+    shut, ledger = origin(gate=Gate.DISALLOW, rechecking=True, why="connect"), numbers(robots_waits=waits(given_up=1))
+    turn = turns(OVER, shut, FREE, ledger, now=5.0)
+    gates.judge(turn, OVER, report(OVER, **NOT_THERE))
+    assert changes(turn, LedgerRow) == [put(ledger, robots_waits=waits())]

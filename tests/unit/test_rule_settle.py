@@ -526,11 +526,12 @@ def test_a_robots_txt_that_was_had_opens_its_gate(turns: Turns) -> None:
 def test_a_robots_txt_that_cannot_be_had_is_asked_for_again_and_no_attempt_is_excused(turns: Turns) -> None:
     task, waiting = leased(robots(), 3), origin(gate=Gate.WAITING)
     turn = turns(task, FREE, waiting, now=5.0)
-    tell(turn, report(task, **DOWN))
+    sent = report(task, **{**DOWN, "reason": "timeout_connect"})
+    tell(turn, sent)
     at = 5.0 + retry.backoff_s(turn.policy, task.ref, 0)
-    again = {"state": PENDING, "attempt": 1, "not_before": at, "lease": 0, "reason": "connect"}
-    assert turn.batch()[:2] == [ended(TaskEvent.RETRIED, task, report(task, **DOWN), **again), accepted(task)]
-    assert put(waiting, failing_since=5.0, why="connect") in turn.batch()
+    again = {"state": PENDING, "attempt": 1, "not_before": at, "lease": 0, "reason": "timeout_connect"}
+    assert turn.batch()[:2] == [ended(TaskEvent.RETRIED, task, sent, **again), accepted(task)]
+    assert put(waiting, failing_since=5.0, why="timeout_connect") in turn.batch()
 
 
 def test_a_robots_txt_that_is_sent_elsewhere_is_asked_for_there_and_its_gate_stays(turns: Turns) -> None:

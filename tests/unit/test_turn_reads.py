@@ -23,7 +23,7 @@ SCOPE = ScopeSpec(hosts=tuple(f"site{number}.test" for number in range(64)), sub
 TRAPS = TrapLimits(query_variants=9, calendar=9, sessions=9, subdomains=9)
 MOVED: dict[str, Any] = {"outcome": Outcome.REDIRECTED, "status": 301}
 OK: dict[str, Any] = {"outcome": Outcome.FETCHED, "status": 200, "age_s": 0.0}
-DOWN: dict[str, Any] = {"outcome": Outcome.NETWORK_ERROR, "reason": "connect"}
+DOWN: dict[str, Any] = {"outcome": Outcome.NETWORK_ERROR, "reason": "timeout_connect"}
 BUSY: dict[str, Any] = {"outcome": Outcome.HTTP_ERROR, "status": 429, "retry_after_s": 9.0}
 VARIANTS: list[dict[str, Any]] = [
     {},
