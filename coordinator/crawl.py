@@ -20,7 +20,7 @@ import structlog
 from msgspec.structs import asdict
 
 from crawlfleet.coordinator.conduct.causes import Causes
-from crawlfleet.coordinator.conduct.counting import count
+from crawlfleet.coordinator.conduct.counting import count, is_unanswered, last_s
 from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.coordinator.conduct.post import Post
@@ -248,6 +248,8 @@ class Crawl:
             workers=self._service.fetching,
             finished=self._service.is_finished,
             awaits_programs=self._service.awaits_programs,
+            robots_last_s=last_s(self._store, now),
+            unanswered=is_unanswered(self._store),
             seeds=self._service.seeding.total,
             seeds_added=self._service.seeding.added,
         )

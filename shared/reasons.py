@@ -109,6 +109,8 @@ SHORTAGES = frozenset({Reason.OUT_OF_MEMORY, Reason.HOOK_DESCRIPTORS, Reason.HOO
 # The answer is that nothing serves the web there: who waits gets no other.
 UNSERVED = frozenset({Reason.DNS_FAILED, Reason.CONNECT, Reason.BAD_STATUS_LINE})
 UNSERVED |= {Reason.TLS, Reason.TLS_EXPIRED, Reason.TLS_UNTRUSTED, Reason.TLS_WRONG_HOST}
+# Nobody has answered: if nobody else answers either, our own network is to blame.
+SILENT = frozenset({Reason.DNS_UNAVAILABLE, Reason.DNS_TIMEOUT, Reason.NO_ROUTE, Reason.TIMEOUT_CONNECT})
 TRAPS = frozenset(reason for reason in Reason if reason.startswith("trap_"))
 
 

@@ -47,7 +47,7 @@ class Numbers(Message, frozen=True, kw_only=True):
     `discovered` is the sum of all states, `unfinished` that of PENDING and LEASED. `reasons` says why pages failed,
     were dropped or gave no rows, `retried` why attempts were repeated. `robots_waiting` is how many hosts have pages
     that wait for an unavailable robots.txt, for `robots_wait_s` at most; `robots_given_up` is the number of hosts
-    without a fetched page because that time ran out. `robots_waiting_for` and `robots_given_up_on` name some of them.
+    without a fetched page because it could not be had. `robots_waiting_for` and `robots_given_up_on` name some of them.
     `full_hosts` is how many hosts have as many known URLs as `limits.known_per_host` allows, `full_hosts_named` are
     some of them, and `links_not_admitted` is how many links to further URLs of theirs were found.
     `causes` are these reasons with all that is known of them, the most frequent first.
@@ -90,12 +90,16 @@ class Status(Numbers, frozen=True, kw_only=True):
     """The state of a crawl that is being served: its numbers, its sessions, and whether it is finished.
 
     `workers` are the sessions that ask for tasks. `awaits_programs` says that it is kept open for programs: by
-    `--wait`, or because they hold pools open. Nothing is granted until `seeds_added` of its `seeds` are all of them.
+    `--wait`, or because they hold pools open. Once only hosts are left that wait for a robots.txt, they are given up in
+    `robots_last_s`; `unanswered` says that nothing has answered so far, neither name server nor host. Nothing is
+    granted until `seeds_added` of its `seeds` are all of them.
     """
 
     sessions: Number = 0
     workers: Number = 0
     finished: bool = False
     awaits_programs: bool = False
+    robots_last_s: Seconds | None = None
+    unanswered: bool = False
     seeds: Number = 0
     seeds_added: Number = 0

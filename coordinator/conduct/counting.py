@@ -7,10 +7,11 @@ from collections.abc import Collection
 from crawlfleet.coordinator.conduct.causes import Causes, Verdicts, told
 from crawlfleet.coordinator.conduct.tallies import Tallies
 from crawlfleet.coordinator.core import costs
-from crawlfleet.coordinator.core.rows import TaskState
+from crawlfleet.coordinator.core.rows import FINAL, TaskState
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.shared.messages import Outcome
 from crawlfleet.shared.ranges import MOST_AMOUNT
+from crawlfleet.shared.reasons import SILENT
 from crawlfleet.shared.status import CostlyHost, Numbers
 
 
@@ -66,6 +67,18 @@ def _reasons(verdicts: Verdicts) -> dict[str, int]:
     for _, reason, number in told(verdicts):
         reasons[reason] = reasons.get(reason, 0) + number
     return reasons
+
+
+def last_s(store: Store, now: float) -> float | None:
+    """Return in how long those are given up that wait for a robots.txt; None unless nothing else is left."""
+    until = store.ledger().robots_waits.last_until
+    return None if until is None else max(0.0, until - now)
+
+
+def is_unanswered(store: Store) -> bool:
+    """Say whether all attempts so far have failed because neither a name server nor a host has answered."""
+    retried = store.ledger().retried
+    return bool(retried) and retried.keys() <= SILENT and all(state not in FINAL for state, _ in store.verdicts())
 
 
 def _as_message(found: costs.Outstanding) -> CostlyHost:

@@ -8,7 +8,7 @@ import structlog
 
 from crawlfleet.coordinator.core.changes import Change, Flooded, Full, Gone, Put, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.robots import url_of
-from crawlfleet.coordinator.core.rows import Gate, LeaseRow, OriginRow, RemovableRow, TaskRow
+from crawlfleet.coordinator.core.rows import Gate, LeaseRow, LedgerRow, OriginRow, RemovableRow, TaskRow
 from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.reasons import BUDGETS, HOST_BUDGETS, TRAPS, meaning_of
 
@@ -26,6 +26,7 @@ class Journal:
     def __init__(self) -> None:
         self._log = structlog.get_logger()
         self._limits: set[tuple[str, str]] = set()
+        self._last_until: float | None = None
 
     def __call__(self, changes: Sequence[Change]) -> None:
         self._note_lost([change.row for change in changes if type(change) is Gone and change.why == "lost"])
@@ -40,6 +41,8 @@ class Journal:
                     self._note_flood(change)
                 case Put(row=OriginRow() as origin) if origin.why and not origin.rechecking:
                     self._note_origin(origin)
+                case Put(row=LedgerRow() as ledger):
+                    self._note_last_wait(ledger)
                 case Put(row=LeaseRow(version=1) as lease):
                     self._log.debug("lease granted", lease=lease.id, host=lease.host, tasks=len(lease.refs))
 
@@ -100,6 +103,15 @@ class Journal:
             self._limits.clear()
         self._limits.add(key)
         return True
+
+    def _note_last_wait(self, ledger: LedgerRow) -> None:
+        until, before = ledger.robots_waits.last_until, self._last_until
+        self._last_until = until
+        if until is not None and before is None:
+            self._log.warning(
+                "nothing is left but hosts whose robots.txt cannot be had: robots_wait_last ends the wait",
+                hosts=ledger.robots_waits.waiting,
+            )
 
     def _note_origin(self, origin: OriginRow) -> None:
         waits = origin.gate is Gate.WAITING

@@ -12,6 +12,7 @@ from functools import partial
 
 import msgspec
 
+from crawlfleet.coordinator.conduct.last_waits import LastWaits
 from crawlfleet.coordinator.conduct.lease_messages import as_message
 from crawlfleet.coordinator.conduct.led_hosts import LedHosts
 from crawlfleet.coordinator.conduct.members import MAX_MEMBERS, Member, Members
@@ -83,6 +84,8 @@ class Service:
         self._since_commit = SinceCommit(policy.tuning)
         self._turns = Turns(store, policy, self._note)
         self.pools = Pools(store, self._turns, policy, epoch, self._programs, self._check_member)
+        self._last_waits = LastWaits(store, self._turns, policy.politeness.robots_wait_last_s)
+        self._last_waits.call_off(now)
         self._has_to_rejudge = bool(store.ledger().scope_hosts)
         self._waits = Waits(store)
         self._object_turns = Turns(store, policy, self._waits.note)
@@ -229,6 +232,7 @@ class Service:
             self._turns.run(lambda turn: budget.drop(turn, self._store.waiting(DROPPED_PER_FLUSH), reason), now)
         self._rejudge(now)
         self._led.lead_on(self._turns, self._since_commit.most_links(now), now)
+        self._last_waits.look(now, is_idle=self.seeding.is_over and not self._led and self.fetching > 0)
         for ticket in self._waits.take_due(now):
             self._object_turns.run(partial(calls.expire, ticket=ticket), now)
         self._store.commit(now)

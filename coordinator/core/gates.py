@@ -10,6 +10,7 @@ In WAITING the robots task itself waits for the next look. Later, the next page 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ import msgspec
 
 from crawlfleet.coordinator.core import politeness, retry, robots
 from crawlfleet.coordinator.core.admission import awaken_host, is_beyond, reopen_robots, want_places
+from crawlfleet.coordinator.core.awaited_rows import AwaitedRow
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import Gate, OriginRow, RobotsWaits, TaskRow, TaskState, queue_of, succeed
@@ -28,6 +30,9 @@ from crawlfleet.shared.reasons import UNSERVED, Reason
 NOT_HAD = UNSERVED | {Reason.ROBOTS_UNREACHABLE}
 NAMED = 5
 LEAST_STARTS = 10
+DROPPED_AT_ONCE = 500
+# How often a file is requested while nothing else is left.
+LAST_LOOKS = 4
 
 
 def holds_back(origin: OriginRow) -> bool:
@@ -55,11 +60,13 @@ def again_at(turn: Turn, task: TaskRow, report: Report) -> float | None:
     soon = now + retry.pause_s(policy, task) if _is_tried_soon(origin, task, report, policy) else None
     if origin.gate is not Gate.WAITING or report.reason in UNSERVED:
         return soon
-    give_up_at = _failing_since(origin, now) + policy.politeness.robots_wait_s
+    last_until = turn.ledger.robots_waits.last_until
+    give_up_at = min(_failing_since(origin, now) + policy.politeness.robots_wait_s, last_until or math.inf)
     held_until = turn.host(task.host).hold_until
     if soon is not None and held_until <= max(give_up_at, now + policy.tuning.retry_max_s):
         return soon
-    at = min(now + _pause_s(origin, policy), give_up_at)
+    longest_s = math.inf if last_until is None else policy.politeness.robots_wait_last_s / LAST_LOOKS
+    at = min(now + min(_pause_s(origin, policy), longest_s), give_up_at)
     return at if at > now and held_until <= give_up_at else None
 
 
@@ -72,11 +79,14 @@ def look_failed(turn: Turn, task: TaskRow, report: Report) -> None:
     if origin.gate is Gate.WAITING and origin.failing_since is None:
         waits = turn.ledger.robots_waits
         _set_waits(turn, waiting=waits.waiting + 1, waiting_for=_named(waits.waiting_for, origin, report.reason))
+    is_over = not _is_tried_soon(origin, task, report, turn.policy)
+    if is_over and origin.gate is Gate.WAITING:
+        _await(turn, origin, task)
     turn.put(
         succeed(
             origin,
             failing_since=_failing_since(origin, turn.now),
-            failed_looks=origin.failed_looks + (not _is_tried_soon(origin, task, report, turn.policy)),
+            failed_looks=origin.failed_looks + is_over,
             why=report.reason,
             detail=report.detail,
         )
@@ -145,9 +155,14 @@ def _decided(turn: Turn, before: OriginRow, after: OriginRow) -> None:
     if after.gate is Gate.DISALLOW and before.gate is Gate.WAITING:
         waits = turn.ledger.robots_waits
         _set_waits(turn, given_up=waits.given_up + 1, given_up_on=_named(waits.given_up_on, after, after.why))
+    awaited = _awaited(turn, after.origin) if before.gate is Gate.WAITING and before.failed_looks else None
+    if awaited is not None:
+        turn.remove(awaited)
     if before.gate is Gate.DISALLOW and after.gate is not Gate.DISALLOW:
         _given_up_no_more(turn, after)
     turn.put(after)
+    if after.gate is Gate.DISALLOW:
+        _drop_some(turn, after)
     host = turn.host(after.host)
     turn.origins.read(host.origins)
     rows = (turn.origins[origin] for origin in host.origins)
@@ -156,6 +171,30 @@ def _decided(turn: Turn, before: OriginRow, after: OriginRow) -> None:
     if paced is not host:
         turn.put(paced)
     awaken_host(turn, after.host)
+
+
+def _await(turn: Turn, origin: OriginRow, task: TaskRow) -> None:
+    row = _awaited(turn, origin.origin)
+    if row is None:
+        turn.put(AwaitedRow(origin=origin.origin, ref=task.ref))
+    elif row.ref != task.ref:
+        turn.put(succeed(row, ref=task.ref))
+
+
+def _awaited(turn: Turn, origin: str) -> AwaitedRow | None:
+    """Return the row of an origin, which is in memory if there is one."""
+    table = turn.table(AwaitedRow)
+    table.read((origin,))
+    row: AwaitedRow | None = table[origin]
+    return row
+
+
+def _drop_some(turn: Turn, origin: OriginRow) -> None:
+    """Drop what waits behind a closed gate at once; what is too much for a turn goes when its host is looked at."""
+    for task in turn.ready(origin.origin, DROPPED_AT_ONCE).tasks:
+        reason = robots.refuses(origin, task.url, turn.policy)
+        if reason:
+            turn.move(task, TaskEvent.REFUSED, reason=reason, lease=0)
 
 
 def _origin(turn: Turn, task: TaskRow) -> OriginRow:

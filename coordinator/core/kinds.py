@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crawlfleet.coordinator.core.awaited_rows import AwaitedRow
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
 from crawlfleet.coordinator.core.objects.queues import TakenRow
 from crawlfleet.coordinator.core.objects.registry import OBJECTS
@@ -18,6 +19,7 @@ KINDS: dict[type[StoreRow], str] = {
     TrapRow: "traps",
     KeptLinksRow: "kept_links",
     LeadOnRow: "leading_on",
+    AwaitedRow: "awaited",
     PoolRow: "pools",
     ObjectsRow: "objects",
     SessionRow: "object_sessions",

@@ -54,7 +54,8 @@ class Politeness(msgspec.Struct, frozen=True, kw_only=True):
     `max_delay_s` bounds how far a host can raise `delay_s`, by its robots.txt or by its answers. `patience` is how
     often in a row a host, and how often in total a page, may answer that it is busy before that counts as an attempt;
     attempts whose hook waited too long are excused within the same number of the page.
-    Pages wait for an unavailable robots.txt for `robots_wait_s` at most. `ignore_robots` are host names.
+    Pages wait for an unavailable robots.txt for `robots_wait_s` at most, and for `robots_wait_last_s` once nothing else
+    is left. `ignore_robots` are host names.
     """
 
     user_agent: str
@@ -65,6 +66,7 @@ class Politeness(msgspec.Struct, frozen=True, kw_only=True):
     patience: int = 20
     unit: Unit = Unit.HOST
     robots_wait_s: float = 3_600.0
+    robots_wait_last_s: float = 60.0
     ignore_robots: tuple[str, ...] = ()
 
 

@@ -311,6 +311,8 @@ class RobotsWaits(msgspec.Struct, frozen=True, array_like=True):
     waiting_for: tuple[tuple[str, str], ...] = ()
     given_up: int = 0
     given_up_on: tuple[tuple[str, str], ...] = ()
+    #: Only origins that are waited for are left: they are given up at this time. None: there is something else to do.
+    last_until: float | None = None
 
     def but(self, **changed: Any) -> RobotsWaits:
         """Return a copy with other numbers."""

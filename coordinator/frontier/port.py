@@ -40,6 +40,10 @@ class Frontier(Reader, Protocol):
         """Return the earliest `ready_at` of any host, from memory."""
         ...
 
+    def queues(self, after: str, limit: int) -> tuple[str, ...]:
+        """Return up to `limit` names of queues with PENDING tasks, in order, from the first one after `after` on."""
+        ...
+
     def waiting(self, limit: int) -> tuple[TaskRow, ...]:
         """Return up to `limit` PENDING tasks of any queue."""
         ...

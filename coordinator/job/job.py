@@ -105,6 +105,7 @@ class PolitenessRules(Section):
     patience: Annotated[int, within(0, 1_000)] = _POLITENESS.patience
     unit: Literal["host", "domain", "address"] = _POLITENESS.unit.value
     robots_wait_s: Annotated[float, duration("0s", "7d")] = _POLITENESS.robots_wait_s
+    robots_wait_last_s: Annotated[float, duration("0s", "7d")] = _POLITENESS.robots_wait_last_s
     ignore_robots: Annotated[tuple[IgnoredRobots, ...], AfterValidator(_ignored)] = _POLITENESS.ignore_robots
 
 

@@ -66,10 +66,14 @@ def words(status: Status, rate: float) -> str:
         parts.append(f"{status.dropped:,} dropped")
     if status.robots_waiting:
         some = ", ".join(status.robots_waiting_for[:NAMED])
-        waits = (
-            f"waiting for robots.txt of {hosts(status.robots_waiting)}, {duration_text(status.robots_wait_s)} at most"
-        )
-        parts.append(f"{waits} ({some})" if some else waits)
+        waits = f"waiting for robots.txt of {hosts(status.robots_waiting)}{f' ({some})' if some else ''}"
+        if status.robots_last_s is None:
+            parts.append(f"{waits}, {duration_text(status.robots_wait_s)} at most")
+        else:
+            end = time.strftime("%H:%M:%S", time.localtime(time.time() + status.robots_last_s))
+            parts.append(f"{waits} until {end} (politeness.robots_wait_last says how long), as nothing else is left")
+        if status.unanswered:
+            parts.append("no name server and no host has answered so far: is this machine connected?")
     if status.awaits_programs and not status.unfinished:
         parts.append("waiting for programs")
     workers = "1 worker" if status.workers == 1 else f"{status.workers} workers"

@@ -255,6 +255,18 @@ def test_waiting_shows_some_of_what_is_pending_until_nothing_is(store: Store) ->
     assert sorted(seen) == [1, 2, 3]
 
 
+def test_queues_with_waiting_tasks_are_named_in_order_from_one_on(store: Store) -> None:
+    assert store.queues("", 9) == ()
+    other = "http://b.test"
+    ready, *_ = add(store, admitted(1), admitted(2, not_before=5.0, queue=other), admitted(3, queue=other))
+    assert store.queues("", 9) == (ORIGIN, other)
+    assert store.queues("", 1) == (ORIGIN,)
+    assert store.queues(ORIGIN, 9) == (other,)
+    assert store.queues(other, 9) == ()
+    add(store, granted(ready))
+    assert store.queues("", 9) == (other,)
+
+
 # Hosts
 
 

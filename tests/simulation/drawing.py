@@ -63,6 +63,7 @@ def draw_policy(random: Random, aim: Aim) -> Policy:
         pages=random.choice(aim.pages),
         grows=False,
         robots_wait_s=random.choice([0.0, 5.0, 40.0]),
+        robots_wait_last_s=4.0,
         robots_pause_s=2.0,
         robots_pause_max_s=8.0,
         robots_fresh_s=random.choice(aim.fresh_s),

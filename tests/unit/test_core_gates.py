@@ -195,7 +195,7 @@ def test_pages_wait_while_robots_txt_cannot_be_had_and_are_fetched_once_it_can()
     ("status", "reason"), [(500, "http_500"), (501, "http_501"), (429, "http_429"), (0, "dns_timeout")]
 )
 def test_looks_come_with_growing_pauses_until_the_wait_is_over(status: int, reason: str) -> None:
-    crawl = CoreCrawl(retries=1, robots_wait_s=3_600.0, adaptive=False)
+    crawl = CoreCrawl(retries=1, robots_wait_s=3_600.0, robots_wait_last_s=7_200.0, adaptive=False)
     crawl.hello("s")
     looks = []
     while not crawl.service.is_finished:

@@ -79,11 +79,12 @@ def test_an_origin_whose_robots_txt_cannot_be_had_is_reported(logged: list[Event
             crawl.settle(lease, task, outcome=Outcome.HTTP_ERROR, status=500, reason="http_500")
         crawl.pass_time(10.0)
     journalled(crawl)
-    logged_lines = [(entry["event"], entry["url"], entry["reason"], entry["waits"]) for entry in warnings(logged)]
-    url = "http://a.test/robots.txt"
-    assert logged_lines == [
-        ("robots unreachable", url, "http_500", True),
-        ("robots unreachable", url, "http_500", False),
+    first, last_wait, dropped, closed = warnings(logged)
+    assert ("robots_wait_last" in last_wait["event"], last_wait["hosts"]) == (True, 1)
+    assert (dropped["event"], dropped["reason"]) == ("page dropped", "robots_unreachable")
+    assert [(line["event"], line["url"], line["reason"], line["waits"]) for line in (first, closed)] == [
+        ("robots unreachable", "http://a.test/robots.txt", "http_500", True),
+        ("robots unreachable", "http://a.test/robots.txt", "http_500", False),
     ]
 
 

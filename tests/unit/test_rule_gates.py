@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from crawlfleet.coordinator.core import gates, retry
+from crawlfleet.coordinator.core.awaited_rows import AwaitedRow
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import Gate, HostRow, LedgerRow, OriginRow, RobotsWaits, TaskRow
 from crawlfleet.coordinator.core.turn import existing
@@ -24,6 +25,7 @@ from tests.unit.rule_turns import (
     host,
     leased,
     moved,
+    new,
     numbers,
     origin,
     page,
@@ -184,7 +186,10 @@ def test_a_later_look_that_fails_is_counted_once_it_is_not_tried_again_soon(turn
     last = leased(robots(attempt=3), 3)
     turn = turns(last, failing, FREE, ledger, now=5.0)
     gates.look_failed(turn, last, report(last, **DOWN))
-    assert turn.batch() == [put(failing, failed_looks=1, why="timeout_connect")]
+    assert turn.batch() == [
+        put(failing, failed_looks=1, why="timeout_connect"),
+        new(AwaitedRow(origin=ORIGIN, ref=last.ref)),
+    ]
 
 
 def test_while_rules_are_known_nobody_waits(turns: Turns) -> None:
@@ -363,3 +368,10 @@ def test_an_origin_that_was_given_up_and_answers_counts_no_more(turns: Turns) ->
     turn = turns(OVER, shut, FREE, ledger, now=5.0)
     gates.judge(turn, OVER, report(OVER, **NOT_THERE))
     assert changes(turn, LedgerRow) == [put(ledger, robots_waits=waits())]
+
+
+def test_what_waits_behind_a_gate_that_closes_is_dropped_with_it(turns: Turns) -> None:
+    waiting = page("1", order=5)
+    turn = turns(OVER, waiting, WAITING, FREE, numbers(), now=5.0)
+    gates.judge(turn, OVER, report(OVER, **REFUSED))
+    assert turn.batch()[0] == moved(TaskEvent.REFUSED, waiting, state=DROPPED, reason="connect")

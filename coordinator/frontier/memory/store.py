@@ -6,7 +6,7 @@ import time
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
-from heapq import heappop, heappush
+from heapq import heappop, heappush, nsmallest
 from itertools import filterfalse
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ class MemoryStore:
         self._counts: Counter[tuple[Kind, TaskState]] = Counter()
         self._verdicts: Counter[tuple[TaskState, str]] = Counter()
         self._queues: defaultdict[str, _Queue] = defaultdict(_Queue)
+        self._queued: Counter[str] = Counter()
         self._pending: dict[bytes, None] = {}
         self._due = DueHosts()
         self._applied: list[Result] = []
@@ -87,6 +88,9 @@ class MemoryStore:
 
     def ready(self, limits: Mapping[str, int], now: float) -> dict[str, Ready]:
         return {queue: self._ready(queue, limit, now) for queue, limit in limits.items()}
+
+    def queues(self, after: str, limit: int) -> tuple[str, ...]:
+        return tuple(nsmallest(limit, (queue for queue in self._queued if queue > after)))
 
     def waiting(self, limit: int) -> tuple[TaskRow, ...]:
         refs = (ref for ref, _ in zip(self._pending, range(limit), strict=False))
@@ -157,6 +161,10 @@ class MemoryStore:
         if before is None:
             self._born.append(task.ref)
         for row, step in ((before, -1), (task, 1)):
+            if row is not None and row.state is TaskState.PENDING:
+                self._queued[row.queue] += step
+                if not self._queued[row.queue]:
+                    del self._queued[row.queue]
             if row is not None:
                 self._counts[row.kind, row.state] += step
             if row is not None and row.kind is Kind.PAGE:

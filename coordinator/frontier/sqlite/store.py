@@ -48,6 +48,10 @@ from crawlfleet.shared.messages import Kind
 
 LEASES_PER_EPOCH = 10**9
 EMPTY_QUEUES_KNOWN = 20_000
+_NEXT_QUEUE = (
+    "SELECT min(queue) FROM (SELECT min(queue) AS queue FROM ready WHERE queue > ? "
+    "UNION ALL SELECT min(queue) FROM later WHERE queue > ?)"
+)
 _IN = (1, 4, 16, 64, 256)
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -152,6 +156,13 @@ class SqliteStore:
 
     def ready(self, limits: Mapping[str, int], now: float) -> dict[str, Ready]:
         return {queue: self._ready(queue, limit, now) for queue, limit in limits.items()}
+
+    def queues(self, after: str, limit: int) -> tuple[str, ...]:
+        found: list[str] = []
+        while len(found) < limit and (row := self._db.execute(_NEXT_QUEUE, (after, after)).fetchone()) != (None,):
+            (after,) = row
+            found.append(after)
+        return tuple(found)
 
     def waiting(self, limit: int) -> tuple[TaskRow, ...]:
         tasks = self._queued("ready LIMIT ?", (limit,))
