@@ -51,6 +51,7 @@ class Numbers(Message, frozen=True, kw_only=True):
     `full_hosts` is how many hosts have as many known URLs as `limits.known_per_host` allows, `full_hosts_named` are
     some of them, and `links_not_admitted` is how many links to further URLs of theirs were found.
     `causes` are these reasons with all that is known of them, the most frequent first.
+    `sitemaps_short` is how many sitemaps gave nothing, or not all; `sitemaps_short_named` names some, and says why.
     `costly_hosts` are hosts that took an outstanding part of the crawl, if any did.
     `items` counts the rows of each rule, and of each item of a hook (nothing in crawls that an earlier version began).
     `rows_rejected` counts the rows that sinks could not write.
@@ -73,6 +74,8 @@ class Numbers(Message, frozen=True, kw_only=True):
     full_hosts: Number = 0
     full_hosts_named: tuple[str, ...] = ()
     links_not_admitted: Number = 0
+    sitemaps_short: Number = 0
+    sitemaps_short_named: tuple[str, ...] = ()
     costly_hosts: tuple[CostlyHost, ...] = ()
     retries: Number = 0
     retried: dict[str, Number] = {}

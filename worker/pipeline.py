@@ -194,9 +194,20 @@ def _robots_lines(fetched: Fetched) -> bytes:
 def _sitemap(outline: Report, sitemap: Sitemap) -> Report:
     found = replace(outline, entries=sitemap.pages, sitemaps=sitemap.sitemaps, capped=sitemap.capped)
     if sitemap.error:
-        detail = detail_of(sitemap.error)
+        detail = detail_of(f"{sitemap.error}; {sitemap.entries:,} entries were read before")
         return replace(found, outcome=Outcome.EXTRACT_ERROR, reason=Reason.SITEMAP_BROKEN, detail=detail)
-    return replace(found, outcome=Outcome.FETCHED)
+    return replace(found, outcome=Outcome.FETCHED, detail=_shortfall(sitemap))
+
+
+def _shortfall(sitemap: Sitemap) -> str:
+    """Say why a sitemap that was read gives nothing, or not all; empty if it does."""
+    if sitemap.capped:
+        return f"it is longer than the protocol allows: the first {sitemap.entries:,} entries were read"
+    if sitemap.pages or sitemap.sitemaps:
+        return ""
+    if sitemap.entries == 1:
+        return "its only entry is no page of the crawl"
+    return f"none of its {sitemap.entries:,} entries is a page of the crawl" if sitemap.entries else "it has no entries"
 
 
 def _timestamp(value: str) -> float | None:

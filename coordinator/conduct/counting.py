@@ -47,6 +47,8 @@ def count(
         full_hosts=ledger.full.hosts,
         full_hosts_named=ledger.full.named,
         links_not_admitted=ledger.full.links,
+        sitemaps_short=ledger.short_maps.number,
+        sitemaps_short_named=_named(ledger.short_maps.named),
         costly_hosts=tuple(_as_message(each) for each in costs.outstanding(ledger)),
         retries=ledger.retries,
         retried=ledger.retried,

@@ -22,6 +22,13 @@ class HostCosts(msgspec.Struct, frozen=True, array_like=True):
     costs: Costs
 
 
+class ShortMaps(msgspec.Struct, frozen=True, array_like=True):
+    """Sitemaps that gave nothing, or not all: how many, and some of them, each with a sentence why."""
+
+    number: int = 0
+    named: tuple[tuple[str, str], ...] = ()
+
+
 class FullHosts(msgspec.Struct, frozen=True, array_like=True):
     """Hosts of which as many URLs are known as the job allows: how many, some of them, how many links were refused."""
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from crawlfleet.coordinator.core import politeness, retry, robots
+from crawlfleet.coordinator.core import politeness, retry, robots, sitemaps
 from crawlfleet.coordinator.core.admission import awaken_host, is_beyond, reopen_robots, want_places
 from crawlfleet.coordinator.core.awaited_rows import AwaitedRow
 from crawlfleet.coordinator.core.changes import TaskEvent
@@ -143,6 +143,8 @@ def look_again(turn: Turn, tasks: Sequence[TaskRow]) -> None:
             turn.put(succeed(origin, gate=Gate.WAITING, why=""))
             reopen_robots(turn, origin.origin)
         turn.move(task, TaskEvent.REVIVED, reason="", detail="", queue=queue_of(task))
+        if task.kind is Kind.SITEMAP:
+            sitemaps.tell_no_more(turn, task)
         awaken_host(turn, task.host)
 
 
@@ -194,7 +196,9 @@ def _drop_some(turn: Turn, origin: OriginRow) -> None:
     for task in turn.ready(origin.origin, DROPPED_AT_ONCE).tasks:
         reason = robots.refuses(origin, task.url, turn.policy)
         if reason:
-            turn.move(task, TaskEvent.REFUSED, reason=reason, lease=0)
+            turn.move(task, TaskEvent.REFUSED, reason=reason, detail=robots.about(origin, reason), lease=0)
+            if task.kind is Kind.SITEMAP:
+                sitemaps.tell_short(turn, task, reason)
 
 
 def _origin(turn: Turn, task: TaskRow) -> OriginRow:

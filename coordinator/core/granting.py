@@ -11,13 +11,13 @@ from math import ceil
 
 import msgspec
 
-from crawlfleet.coordinator.core import budget, gates, leases, politeness, robots
+from crawlfleet.coordinator.core import budget, gates, leases, politeness, robots, sitemaps
 from crawlfleet.coordinator.core.admission import awaken_host
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, HostRow, LeaseRow, OriginRow, TaskRow, succeed
 from crawlfleet.coordinator.core.turn import Ready, Turn
 from crawlfleet.shared.messages import Kind
-from crawlfleet.shared.reasons import Reason, Refusal
+from crawlfleet.shared.reasons import Refusal
 
 HOSTS_PER_TURN = 64
 SUSPECTS_PER_TURN = 64
@@ -118,8 +118,10 @@ def refuse_by_robots(turn: Turn, tasks: Iterable[TaskRow]) -> list[TaskRow]:
         reason = robots.refuses(origin, task.url, turn.policy) if origin is not None else ""
         if origin is not None and reason:
             budget.give_back(turn, task)
-            detail = robots.about(origin) if reason == Reason.ROBOTS_UNREACHABLE else ""
+            detail = robots.about(origin, reason)
             turn.move(task, TaskEvent.REFUSED, reason=reason, detail=detail, lease=0, reserved=False)
+            if task.kind is Kind.SITEMAP:
+                sitemaps.tell_short(turn, task, reason)
         else:
             allowed.append(task)
     return allowed

@@ -36,7 +36,8 @@ def end(turn: Turn, awaited: Sequence[AwaitedRow]) -> None:
     """Give up the origins whose robots.txt is not being requested now; the others are judged by the answer."""
     for task in _that_wait(turn, awaited):
         turn.move(task, TaskEvent.REFUSED, reason=Reason.ROBOTS_UNREACHABLE, lease=0)
-        gates.cannot_be_had(turn, task, existing(turn.origins[task.origin]).why)
+        origin = existing(turn.origins[task.origin])
+        gates.cannot_be_had(turn, task, origin.why, origin.detail)
 
 
 def _that_wait(turn: Turn, awaited: Sequence[AwaitedRow]) -> list[TaskRow]:

@@ -56,9 +56,9 @@ def refuses(origin: OriginRow, url: str, policy: Policy) -> Refusal:
     return Reason(origin.why) if origin.why in UNSERVED else Reason.ROBOTS_UNREACHABLE
 
 
-def about(origin: OriginRow) -> str:
-    """Return why the robots.txt of an origin is unavailable, in words."""
-    if not origin.why:
+def about(origin: OriginRow, reason: Refusal) -> str:
+    """Return why the robots.txt of an origin is unavailable, in words, if that is the reason of a refusal."""
+    if not origin.why or reason == Reason.ROBOTS:
         return ""
     meaning = meaning_of(origin.why.rpartition(": ")[2])
     text = f"{url_of(origin.origin)}: {origin.why}. {meaning} {origin.detail}".rstrip()

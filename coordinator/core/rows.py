@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from crawlfleet.coordinator.core.figures import Costs, FullHosts, HostCosts
+from crawlfleet.coordinator.core.figures import Costs, FullHosts, HostCosts, ShortMaps
 from crawlfleet.shared.messages import Kind, Outcome, Row
 from crawlfleet.shared.web.urls import origin
 
@@ -363,6 +363,7 @@ class LedgerRow(StoreRow, frozen=True, kw_only=True):
     costly_from: Costs = Costs()
     #: Pages whose body came, and that FAILED: see `budget.had_body`.
     pages_unused: int = 0
+    short_maps: ShortMaps = ShortMaps()
 
     @property
     def key(self) -> int:

@@ -259,6 +259,8 @@ def _end(
     turn: Turn, task: TaskRow, event: TaskEvent, report: Report, outlinks: tuple[bytes, ...] = (), reason: str = ""
 ) -> None:
     turn.move(task, event, reason=reason, outlinks=outlinks, **_answered(task, report))
+    if task.kind is Kind.SITEMAP and (event is TaskEvent.GAVE_UP or report.detail):
+        sitemaps.tell_short(turn, task, ": ".join(filter(None, (reason, report.detail))))
 
 
 def _answered(task: TaskRow, report: Report) -> dict[str, Any]:

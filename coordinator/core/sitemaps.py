@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from crawlfleet.coordinator.core.figures import ShortMaps
 from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.robots_file import sitemaps_of
-from crawlfleet.coordinator.core.rows import TaskRow
+from crawlfleet.coordinator.core.rows import TaskRow, succeed
+from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Kind, Outcome, Report
 from crawlfleet.shared.web.urls import canonicalize, is_canonical, parts
 
+NAMED = 5
 MAX_DEPTH = 2  # an index of indexes of sitemaps
 MAX_NAMED = 1_000  # by one robots.txt
 PRIORITY = 1_000  # before any page, since sitemaps rank pages
@@ -55,6 +58,20 @@ def vouched_for(sitemap: TaskRow, links: Iterable[Link]) -> list[Link]:
         return list(links)
     hosts = {parts(sitemap.url).host, parts(f"{sitemap.origin}/").host}
     return [link for link in links if parts(link.url).host in hosts]
+
+
+def tell_short(turn: Turn, sitemap: TaskRow, why: str) -> None:
+    """Count a sitemap that gave nothing, or not all, and name it for the summary."""
+    short = turn.ledger.short_maps
+    named = short.named if len(short.named) >= NAMED else (*short.named, (sitemap.url, why))
+    turn.put(succeed(turn.ledger, short_maps=ShortMaps(short.number + 1, named)))
+
+
+def tell_no_more(turn: Turn, sitemap: TaskRow) -> None:
+    """Take back what was told of a sitemap: it is read again."""
+    short = turn.ledger.short_maps
+    named = tuple(each for each in short.named if each[0] != sitemap.url)
+    turn.put(succeed(turn.ledger, short_maps=ShortMaps(max(0, short.number - 1), named)))
 
 
 def origin_served(url: str, origin: str) -> str:

@@ -9,7 +9,7 @@ import re
 from itertools import product
 from math import prod
 
-from crawlfleet.shared.web.urls import MAX_URL_CHARS, canonicalize, parts
+from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, canonicalize, parts
 
 MAX_SEEDS = 100_000
 
@@ -99,8 +99,8 @@ def _canonical(fixed: list[str], chosen: tuple[str, ...]) -> str:
     url = canonicalize(text)
     if url is None:
         raise ValueError(f"{_show(text)} is no address that can be fetched: check its host name and port")
-    if len(url) > MAX_URL_CHARS:
-        raise ValueError(f"the address {_show(text)} is longer than {MAX_URL_CHARS} characters: shorten it")
+    if len(url) > LONGEST_URL_CHARS:
+        raise ValueError(f"the address {_show(text)} is longer than {LONGEST_URL_CHARS:,} characters: shorten it")
     return url
 
 

@@ -40,7 +40,8 @@ def show_summary(summary: Summary, console: Console) -> None:
         console.say(line)
     for sink in summary.sinks:
         console.say(f"items: {sink}")
-    for line in (*summary.notices, *_robots_lines(summary), *_full_lines(summary), *_costly_lines(summary)):
+    lines = (*_robots_lines(summary), *_sitemap_lines(summary), *_full_lines(summary), *_costly_lines(summary))
+    for line in (*summary.notices, *lines):
         console.say(line)
     for warning in summary.warnings:
         console.say(warning, style="yellow")
@@ -107,6 +108,13 @@ def _robots_lines(summary: Summary) -> list[str]:
     if summary.robots_waiting:
         lines.append(f"the pages of {hosts(summary.robots_waiting)} still waited for robots.txt")
     return lines
+
+
+def _sitemap_lines(summary: Summary) -> list[str]:
+    """Name the sitemaps that gave nothing, or not all, a line each."""
+    lines = [f"this sitemap gave nothing, or not all: {named}" for named in summary.sitemaps_short_named]
+    more = summary.sitemaps_short - len(lines)
+    return [*lines, *([f"and so did {more:,} more: see the log"] if more else [])]
 
 
 def _full_lines(numbers: Summary | Proof) -> list[str]:

@@ -95,6 +95,8 @@ def test_of_a_sitemap_with_sixty_thousand_addresses_the_first_fifty_thousand_cou
         site.pages |= {f"/p/{number}": page("page") for number in range(60_000)}
         summary = crawl(folder, write(folder, f"  - sitemap: {site.base}/map.xml\n", "scope: {pages: 20}\n"))
     assert (summary["fetched"], summary["discovered"], summary["dropped"]) == (20, 50_000, 49_980)
+    longer = "it is longer than the protocol allows: the first 50,000 entries were read"
+    assert summary["sitemaps_short_named"] == [f"{site.base}/map.xml ({longer})"]
     verified(folder)
 
 

@@ -88,7 +88,7 @@ def test_a_page_without_its_robots_txt_says_what_happened_to_that() -> None:
     crawl.ask()
     (cause,) = [each for each in causes_of(crawl) if each.ended == "dropped"]
     said = f"http://a.test/robots.txt: tls_expired. {Reason.TLS_EXPIRED.meaning} certificate has expired"
-    assert (cause.reason, cause.detail) == ("robots_unreachable", said)
+    assert (cause.reason, cause.detail) == ("tls_expired", said)
 
 
 def test_what_seeds_ended_of_is_known_sitemaps_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -77,7 +78,7 @@ def test_addresses_are_made_canonical_and_repeats_no_addresses_and_other_hosts_l
         "<url><loc>ftp://a.test/</loc></url>",
         "<url><loc></loc></url>",
         "<url/>",
-        f"<url><loc>http://a.test/{'a' * 3_000}</loc></url>",
+        f"<url><loc>http://a.test/{'a' * 9_000}</loc></url>",
         f"<url><loc>{BASE}</loc></url>",
         url("/2"),
     )
@@ -163,6 +164,8 @@ def test_priorities_are_whole_numbers_around_the_default(written: str, expected:
         (" 2024-01-01T00:00:00.25+00:00 ", 1_704_067_200),
         ("2024-01-01 00:00:00", 1_704_067_200),
         ("Mon, 1 Jan 2024 00:00:00 +0000", 1_704_067_200),
+        ("1 Jan 2024 00:00:00 GMT", 1_704_067_200),
+        ("01 Jan 24 01:00:00 +0100", 1_704_067_200),
         ("0001-01-01", 0),
         ("2024-13-01", 0),
         ("yesterday", 0),
@@ -188,11 +191,74 @@ def test_the_newest_come_first_and_those_without_a_date_last_as_they_stand() -> 
 # What is wrong
 
 
-def test_what_was_read_before_the_xml_breaks_counts() -> None:
-    found = read(urlset(url("/1"), "<url><loc>http://a.test/2?a&b</loc></url>", url("/3")))
-    assert [entry.url for entry in found.pages] == ["http://a.test/1"]
+@pytest.mark.parametrize(
+    "body",
+    [
+        urlset(url("/1"), "<url><loc>http://a.test/2?a&b</loc></url>", url("/3")),
+        urlset(url("/1"), url("/2?a&b"), "<image:image><image:loc>/x</image:loc></image:image>", url("/3")),
+        urlset(url("/1"), url("/2?a&amp;b", "<title>\x03\x00</title>"), url("/3")),
+        "<!-- made by a tool -->\n" + urlset(url("/1"), url("/2?a&amp;b"), url("/3")),
+        "<br />\n<b>Warning</b>: no cache in x.php\n" + urlset(url("/1"), url("/2?a&amp;b"), url("/3")),
+        "Warning: no cache in x.php\n" + urlset(url("/1"), url("/2?a&amp;b"), url("/3")),
+        urlset(url("/1"), "<url><loc>http://a.test/2?a&amp;b</url>", url("/3")),
+        urlset(url("/1"), "<url><loc>http://a.test/2?a&amp;b</loc>", url("/3")),
+        urlset(url("/1"), url("/2?a&amp;b"), "</url></x>", url("/3")),
+        urlset(url("/1"), "<url><loc><![CDATA[http://a.test/2?a&b]]></loc></url>", "a < b", url("/3")),
+        urlset(url("/1"), "<url><loc>http&#58;//a.test/2?a&#x26;b&</loc></url>", url("/3")).replace(
+            "b&<", "b<!--&--><"
+        ),
+        urlset(url("/1"), url("/2?a&b", "<changefreq x='1' y=\"&lt;\"/>"), "<!-- & -->", url("/3")),
+    ],
+    ids=[
+        *("bare ampersand", "undeclared prefix", "forbidden characters", "comment before the declaration"),
+        *("element before", "text before", "field not closed", "entry not closed", "closed too often", "bare bracket"),
+        *("references", "attributes"),
+    ],
+)
+def test_a_flaw_in_the_middle_is_passed_over(body: str) -> None:
+    assert urls(body) == ["http://a.test/1", "http://a.test/2?a&b", "http://a.test/3"]
+
+
+@pytest.mark.parametrize(
+    "end", ["<url><loc>http://a.test/3</loc>", "<url><loc>http://a", "<!-- for ever", "<![CDATA[", "</"]
+)
+def test_of_a_file_that_ends_early_every_closed_entry_counts_and_the_line_is_told(end: str) -> None:
+    found = read(urlset(url("/1"), url("/2?a&b")).removesuffix("</urlset>") + end)
+    assert ([entry.url for entry in found.pages], found.entries) == (["http://a.test/1", "http://a.test/2?a&b"], 2)
     assert "the XML is broken" in found.error
-    assert "line 2" in found.error
+    assert re.search("ends within <(urlset|url|loc)>, in line 2", found.error)
+    assert urls(urlset(url("/1"), url("/2")).removesuffix("</urlset>") + end, cut=True)[1] == "http://a.test/2"
+
+
+def test_roots_within_roots_are_read() -> None:
+    inner = f"<urlset>{url('/1')}{url('/2')}</urlset>"
+    assert urls(f"<urlset {XMLNS}>{inner}{inner}</urlset>") == ["http://a.test/1", "http://a.test/2"]
+    assert read(
+        "<sitemapindex><sitemapindex><sitemap><loc>/x.xml</loc></sitemap></sitemapindex></sitemapindex>"
+    ).sitemaps
+
+
+def test_an_address_that_stands_in_its_entry_itself_is_read() -> None:
+    index = "<sitemapindex><sitemap> http://a.test/x.xml </sitemap><sitemap/><sitemap>none</sitemap></sitemapindex>"
+    found = read(index)
+    assert (found.sitemaps, found.entries) == (("http://a.test/x.xml",), 3)
+
+
+def test_an_item_of_rss_without_a_link_leads_to_the_guid_that_is_a_permanent_one() -> None:
+    items = (
+        "<item><guid>http://a.test/1</guid></item>",
+        '<item><guid isPermaLink="true">http://a.test/2</guid></item>',
+        '<item><guid isPermaLink="false">http://a.test/no</guid></item>',
+        "<item><guid>urn:3</guid></item>",
+        "<item><guid>http://a.test/no</guid><link>http://a.test/4</link></item>",
+    )
+    rss = f"<rss><channel><link>http://a.test/</link>{''.join(items)}</channel></rss>"
+    assert urls(rss) == ["http://a.test/1", "http://a.test/2", "http://a.test/4"]
+
+
+@pytest.mark.parametrize(("more", "is_taken"), [(3_000, True), (8_178, True), (8_179, False)])
+def test_a_long_address_is_taken_as_that_of_a_seed_is(more: int, is_taken: bool) -> None:
+    assert len(urls(urlset(url("/" + "a" * more), url("/x")))) == 1 + is_taken
 
 
 @pytest.mark.parametrize(
@@ -232,7 +298,7 @@ def test_entities_are_refused_whatever_they_stand_for() -> None:
     remote = '<!DOCTYPE u SYSTEM "http://127.0.0.1:1/x.dtd"><urlset/>'
     for body in (bomb, external, remote):
         assert "DOCTYPE" in read(body).error
-    assert "undefined entity" in read(urlset("<url><loc>http://a.test/&x;</loc></url>")).error
+    assert urls(urlset("<url><loc>http://a.test/&x;</loc></url>")) == ["http://a.test/&x;"]
 
 
 # What is large
@@ -270,8 +336,11 @@ def test_a_body_that_was_cut_by_a_limit_is_no_broken_one() -> None:
         b"http://a.test/" + b"a" * (80 * 1024 * 1024),
         b"a\n" * (60 * 1024 * 1024),
         b"<urlset " + b"a='" + b"b" * (60 * 1024 * 1024),
+        b"<urlset>&" + b"<" * (4 * 1024 * 1024) + b">",
+        b"<urlset>&" + b"<a" * (4 * 1024 * 1024) + b">",
+        b"<urlset>&<!--" + b"-" * (60 * 1024 * 1024),
     ],
-    ids=["zeros", "blanks", "address", "elements", "line", "lines", "attribute"],
+    ids=["zeros", "blanks", "address", "elements", "line", "lines", "attribute", "brackets", "tags", "comment"],
 )
 def test_a_bomb_costs_bounded_time_and_memory(bomb: bytes) -> None:
     packed = gzip.compress(bomb, 1)

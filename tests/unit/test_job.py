@@ -106,7 +106,7 @@ class TestSeeds:
             ("https://e.org/" + "{1..2}" * 20_000, "make too many seeds"),
             ("https://e.org/{1..99999999}{5..1}", "counts down: write {1..5}"),
             ("https://e.org/#p{1..50}", "follows '#', which no server is sent"),
-            ("https://e.org/" + "a" * 2100, "is longer than 2083 characters"),
+            ("https://e.org/" + "a" * 8200, "is longer than 8,192 characters"),
             ("", "the seed is empty"),
         ],
     )

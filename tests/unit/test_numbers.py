@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from crawlfleet.coordinator.conduct.counting import count
-from crawlfleet.coordinator.core.figures import Costs, FullHosts, HostCosts
+from crawlfleet.coordinator.core.figures import Costs, FullHosts, HostCosts, ShortMaps
 from crawlfleet.coordinator.core.rows import LedgerRow, RobotsWaits, TaskState
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.summary import Summary, write
@@ -35,6 +35,7 @@ LEDGER = LedgerRow(
     costs=Costs(links=100_000),
     hosts_with_costs=9,
     costliest=(HostCosts("d.test", Costs(links=90_000)),),
+    short_maps=ShortMaps(7, (("http://a.test/map.xml", "http_404"),)),
     full=FullHosts(hosts=2, named=("a.test",), links=9),
     robots_waits=RobotsWaits(
         waiting=1,

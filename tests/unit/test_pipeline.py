@@ -345,9 +345,25 @@ def test_parts_of_long_addresses_fit_into_a_report() -> None:
 
 def test_a_sitemap_that_broke_off_tells_why_and_what_it_listed() -> None:
     pages = (SitemapEntry("http://a/1"),)
-    report = settle_sitemap(Sitemap(pages=pages, error="the XML is broken: line 2")).report
+    report = settle_sitemap(Sitemap(pages=pages, entries=3, error="the XML is broken: line 2")).report
     assert (report.outcome, report.reason) == (Outcome.EXTRACT_ERROR, "sitemap_broken")
-    assert (report.entries, report.detail) == (pages, "the XML is broken: line 2")
+    assert (report.entries, report.detail) == (pages, "the XML is broken: line 2; 3 entries were read before")
+
+
+@pytest.mark.parametrize(
+    ("sitemap", "told"),
+    [
+        (Sitemap(), "it has no entries"),
+        (Sitemap(entries=1), "its only entry is no page of the crawl"),
+        (Sitemap(entries=1_000), "none of its 1,000 entries is a page of the crawl"),
+        (Sitemap(entries=2, sitemaps=("http://a/x",)), ""),
+        (Sitemap(entries=2, pages=(SitemapEntry("http://a/1"),)), ""),
+        (Sitemap(entries=2, capped=True), "it is longer than the protocol allows: the first 2 entries were read"),
+    ],
+)
+def test_a_sitemap_that_gives_nothing_or_not_all_tells_why(sitemap: Sitemap, told: str) -> None:
+    report = settle_sitemap(sitemap).report
+    assert (report.outcome, report.detail) == (Outcome.FETCHED, told)
 
 
 def test_a_sitemap_is_read_as_far_as_its_protocol_allows_whatever_the_limit_of_pages() -> None:

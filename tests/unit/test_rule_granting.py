@@ -8,6 +8,7 @@ import pytest
 
 from crawlfleet.coordinator.core import granting
 from crawlfleet.coordinator.core.changes import TaskEvent
+from crawlfleet.coordinator.core.figures import ShortMaps
 from crawlfleet.coordinator.core.granting import Asker, Grant
 from crawlfleet.coordinator.core.policy import Budget
 from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, Holder, HostRow, LedgerRow, OriginRow, TaskRow
@@ -123,7 +124,7 @@ def test_what_its_origins_robots_txt_refuses_is_dropped(turns: Turns) -> None:
     assert turn.batch() == [
         refused(lost, "robots"),
         refused(sitemap(order=2), "robots"),
-        put(ledger, pages_reserved=0),
+        put(ledger, pages_reserved=0, short_maps=ShortMaps(1, ((sitemap().url, "robots"),))),
     ]
 
 

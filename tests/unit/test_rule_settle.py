@@ -10,6 +10,7 @@ import pytest
 
 from crawlfleet.coordinator.core import retry, settle
 from crawlfleet.coordinator.core.changes import Accepted, Recorded, Start, TaskEvent
+from crawlfleet.coordinator.core.figures import ShortMaps
 from crawlfleet.coordinator.core.leads import BadRefs, outlink_refs
 from crawlfleet.coordinator.core.policy import Budget, Unit
 from crawlfleet.coordinator.core.rows import Gate, HostRow, LeaseRow, LedgerRow, Result, TaskRow
@@ -632,10 +633,11 @@ def test_a_part_of_a_sitemap_leads_on_and_its_task_stays_leased(turns: Turns) ->
 
 def test_a_sitemap_that_is_not_there_is_given_up_and_costs_nothing(turns: Turns) -> None:
     task = leased(sitemap(), 3)
-    turn = turns(task, FREE, origin())
+    turn = turns(task, FREE, origin(), numbers())
     tell(turn, report(task, **GONE, entries=(SitemapEntry(f"{ORIGIN}/1"),)))
     gave_up = ended(TaskEvent.GAVE_UP, task, report(task, **GONE), state=FAILED, reason="http_404")
-    assert turn.batch() == [gave_up, accepted(task)]
+    told = put(numbers(), short_maps=ShortMaps(1, ((task.url, "http_404"),)))
+    assert turn.batch() == [gave_up, accepted(task), told]
 
 
 def test_a_sitemap_that_is_sent_elsewhere_serves_whom_it_served(turns: Turns) -> None:

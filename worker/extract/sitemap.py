@@ -1,8 +1,9 @@
 """Reads the addresses in sitemaps (sitemaps.org/protocol) and feeds. Pure; it does not raise for any bytes.
 
 expat reads XML as a stream: `urlset`, `sitemapindex`, RSS 2.0 and 1.0, Atom, in any namespace. A DOCTYPE ends the
-reading, so that there are no entities except XML's own. A text file has one address a line. gzip is recognised by its
-first bytes, regardless of names and headers. Entries beyond the protocol's limits are left out.
+reading, so that there are no entities except XML's own. What is not well-formed is read once more by `sitemap_repair`.
+A text file has one address a line. gzip is recognised by its first bytes, regardless of names and headers. Entries
+beyond the protocol's limits are left out.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from itertools import chain
 from xml.parsers import expat
 
 from crawlfleet.shared.messages import SitemapEntry
-from crawlfleet.shared.web.urls import MAX_URL_CHARS, canonicalize
+from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, canonicalize
 from crawlfleet.worker.extract.charset import MARKS, codec_of
+from crawlfleet.worker.extract.sitemap_fields import priority_of, timestamp_of
+from crawlfleet.worker.extract.sitemap_repair import Repair
 
 MAX_BYTES = 50 * 1024 * 1024
 MAX_ENTRIES = 50_000
@@ -30,12 +31,13 @@ MAX_LINES = 4 * MAX_ENTRIES
 MAX_ELEMENTS = 50 * MAX_ENTRIES
 # With each block, expat reads an incomplete token again from its start: large blocks make that cheap.
 BLOCK_BYTES = 1024 * 1024
-MAX_FIELD_CHARS = 4 * MAX_URL_CHARS
+MAX_FIELD_CHARS = 2 * LONGEST_URL_CHARS
 
 _GZIP = b"\x1f\x8b"
 _DECLARED = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([^\"'>]*)")
 _WEB = re.compile(r"https?://", re.IGNORECASE)
-_YEAR_OR_MONTH = re.compile(r"([0-9]{4})(?:-([0-9]{2}))?")
+# Somewhere in what does not begin with it: a message of the server's, say, and then XML.
+_XML = re.compile(rb"<(?:\?xml\s|[\w.-]{0,40}:?(?:urlset|sitemapindex|rss|RDF|feed)[\s>])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,7 @@ class Sitemap:
     """The contents of a sitemap: `pages` in scope, newest first, and further `sitemaps` if it is an index.
 
     All addresses are canonical, without repeats. `capped` says that entries were left out because of the limits.
+    `entries` is how many there are in the sitemap, as far as it was read, whatever became of them.
     `error` is empty, or one sentence about why the reading ended early; what was read before counts.
     """
 
@@ -50,10 +53,15 @@ class Sitemap:
     sitemaps: tuple[str, ...] = ()
     capped: bool = False
     error: str = ""
+    entries: int = 0
 
 
 class _Refused(Exception):
     """The reading ends; the message is the reason."""
+
+
+class _OtherRoot(_Refused):
+    """It does not begin as a sitemap does."""
 
 
 class _Enough(Exception):
@@ -67,6 +75,15 @@ class _Item:
     url: str = ""
     changed: str = ""
     priority: str = ""
+    # Where the address is if it is not in its field: in the `guid` of RSS, or in the entry itself.
+    guid: str = ""
+    text: str = ""
+
+    @property
+    def address(self) -> str:
+        if self.url:
+            return self.url
+        return next((text for text in (self.guid, self.text) if _WEB.match(text)), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +95,14 @@ class _Form:
     url: str = "loc"
     changed: str = "lastmod"
     priority: str = "priority"
+    guid: str = ""
     is_index: bool = False
 
 
 _FORMS = {
     "urlset": _Form("url"),
     "sitemapindex": _Form("sitemap", is_index=True),
-    "rss": _Form("item", depth=3, url="link", changed="pubDate"),
+    "rss": _Form("item", depth=3, url="link", changed="pubDate", guid="guid"),
     "RDF": _Form("item", url="link", changed="date"),
     "feed": _Form("entry", url="link", changed="updated"),
 }
@@ -103,11 +121,15 @@ def read_sitemap(body: bytes, base: str, keep: Callable[[str], str | None], *, c
         _read(plain, found)
     except _Refused as refused:
         error = str(refused)
+        if isinstance(refused, _OtherRoot):
+            found, error, capped = _repaired(_Plain(body, cut), found, _Found(base, keep), error)
     except _Enough:
         capped = True
     except expat.ExpatError as broken:
         # A body cut by a limit is incomplete, which is not the site's fault.
         error = "" if plain.is_cut else f"the XML is broken: {broken}"
+        if error:
+            found, error, capped = _repaired(_Plain(body, cut), found, _Found(base, keep), error)
     except (OSError, EOFError, zlib.error) as broken:
         error = "" if plain.is_cut else f"the gzip data are broken: {broken}"
     return found.sitemap(capped=capped or plain.is_cut, error=error)
@@ -123,26 +145,37 @@ class _Found:
         self._sitemaps: dict[str, None] = {}
         self._seen = 0
 
+    @property
+    def seen(self) -> int:
+        """How many entries were told."""
+        return self._seen
+
     def add(self, item: _Item, *, is_index: bool) -> None:
         """Add an entry; raise `_Enough` if there are too many."""
         if self._seen >= MAX_ENTRIES:
             raise _Enough
         self._seen += 1
-        written = item.url.strip()
+        written = item.address.strip()
         url = canonicalize(written, self._base) if 0 < len(written) <= MAX_FIELD_CHARS else None
-        if url is None or len(url) > MAX_URL_CHARS or url == self._base:
+        if url is None or len(url) > LONGEST_URL_CHARS or url == self._base:
             return
         if is_index:
             self._sitemaps[url] = None
             return
         kept = self._keep(url)
         if kept is not None and kept not in self._pages:
-            self._pages[kept] = SitemapEntry(kept, _priority(item.priority), _timestamp(item.changed))
+            self._pages[kept] = SitemapEntry(kept, priority_of(item.priority), timestamp_of(item.changed))
 
     def sitemap(self, *, capped: bool, error: str) -> Sitemap:
         """Return the entries as a sitemap."""
         newest_first = sorted(self._pages.values(), key=lambda entry: -entry.lastmod)
-        return Sitemap(pages=tuple(newest_first), sitemaps=tuple(self._sitemaps), capped=capped, error=error)
+        return Sitemap(
+            pages=tuple(newest_first),
+            sitemaps=tuple(self._sitemaps),
+            capped=capped,
+            error=error,
+            entries=self._seen,
+        )
 
 
 class _Plain:
@@ -218,8 +251,32 @@ def _read(plain: _Plain, found: _Found) -> None:
     whole = chain((first,), blocks)
     if plain.is_xml:
         _XmlReader(found).read(whole)
+    elif _XML.search(first):
+        raise _OtherRoot("something else stands before its XML")
     else:
         _read_text(whole, found)
+
+
+def _repaired(plain: _Plain, strict: _Found, found: _Found, error: str) -> tuple[_Found, str, bool]:
+    """Read broken XML once more; return what was found, why it is not all, and whether a limit is reached."""
+    capped = False
+    repair = Repair(_XmlReader(found))
+    try:
+        blocks = plain.blocks()
+        first = next(blocks, b"")
+        begin = _XML.search(first)
+        repair.read(chain((first[begin.start() if begin else 0 :],), blocks))
+    except _Refused:
+        return strict, error, False
+    except _Enough:
+        capped = True
+    except (OSError, EOFError, zlib.error):
+        return strict, error, False
+    if found.seen < strict.seen:
+        return strict, error, False
+    if repair.is_whole or capped:
+        return found, "", capped
+    return found, f"the XML is broken: {repair.end}" if repair.end else error, False
 
 
 def _read_text(blocks: Iterable[bytes], found: _Found) -> None:
@@ -252,6 +309,8 @@ class _XmlReader:
     def __init__(self, found: _Found) -> None:
         self._found = found
         self._form: _Form | None = None
+        # The depth of the element that holds it all: a root may stand in another.
+        self._base = 0
         self._depth = 0
         self._elements = 0
         self._item: _Item | None = None
@@ -261,10 +320,10 @@ class _XmlReader:
         self._chars = 0
         self._parser = parser = expat.ParserCreate("utf-8", namespace_separator=" ")
         parser.buffer_text = True
-        parser.StartDoctypeDeclHandler = self._refuse_doctype
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._take_text
+        parser.StartDoctypeDeclHandler = self.doctype
+        parser.StartElementHandler = self.start
+        parser.EndElementHandler = self.end
+        parser.CharacterDataHandler = self.text
 
     def read(self, blocks: Iterable[bytes]) -> None:
         """Read a whole document."""
@@ -273,10 +332,12 @@ class _XmlReader:
         self._parser.Parse(b"", True)
 
     @staticmethod
-    def _refuse_doctype(*_: object) -> None:
+    def doctype(*_: object) -> None:
+        """Refuse it."""
         raise _Refused("it has a DOCTYPE, which no sitemap needs")
 
-    def _start(self, name: str, attributes: dict[str, str]) -> None:
+    def start(self, name: str, attributes: dict[str, str], /) -> None:
+        """Begin an entry or one of its fields."""
         self._depth += 1
         self._elements += 1
         if self._elements > MAX_ELEMENTS:
@@ -285,11 +346,14 @@ class _XmlReader:
         if self._form is None:
             self._form = _FORMS.get(local)
             if self._form is None:
-                raise _Refused(f"its root element {local[:40]!r} is none of a sitemap's")
+                raise _OtherRoot(f"its root element {local[:40]!r} is none of a sitemap's")
         elif self._item is None:
-            if self._depth == self._form.depth and local == self._form.item:
+            if self._depth == self._base + self._form.depth and local == self._form.item:
                 self._item, self._space = _Item(), space
-        elif self._depth == self._form.depth + 1 and space == self._space:
+                self._text, self._chars = [], 0
+            elif local in _FORMS:
+                self._form, self._base = _FORMS[local], self._depth - 1
+        elif self._depth == self._base + self._form.depth + 1 and space == self._space:
             self._start_field(local, attributes)
         if self._depth > MAX_DEPTH:
             raise _Refused(f"its elements are nested more than {MAX_DEPTH} deep")
@@ -297,53 +361,35 @@ class _XmlReader:
     def _start_field(self, local: str, attributes: dict[str, str]) -> None:
         assert self._form is not None
         assert self._item is not None
-        names = {self._form.url: "url", self._form.changed: "changed", self._form.priority: "priority"}
+        form = self._form
+        names = {form.url: "url", form.changed: "changed", form.priority: "priority", form.guid: "guid"}
         self._field = names.get(local, "")
+        if self._field == "guid" and attributes.get("isPermaLink", "true") != "true":
+            self._field = ""
         self._text, self._chars = [], 0
         if self._field == "url" and attributes.get("rel", "alternate") == "alternate":
             self._item.url = self._item.url or attributes.get("href", "")
 
-    def _take_text(self, text: str) -> None:
-        assert self._form is not None
-        if self._field and self._depth == self._form.depth + 1 and self._chars <= MAX_FIELD_CHARS:
+    def text(self, text: str, /) -> None:
+        """Take text of a field, or of the entry itself."""
+        if self._item is None or self._form is None or self._chars > MAX_FIELD_CHARS:
+            return
+        if self._depth == self._base + self._form.depth + bool(self._field):
             self._text.append(text)
             self._chars += len(text)
 
-    def _end(self, name: str) -> None:  # noqa: ARG002  # expat passes the name
-        assert self._form is not None
+    def end(self, name: str, /) -> None:  # noqa: ARG002  # expat passes the name
+        """End a field, or add an entry."""
         self._depth -= 1
         if self._item is None:
             return
-        if self._depth == self._form.depth and self._field:
+        assert self._form is not None
+        depth = self._base + self._form.depth
+        if self._depth == depth and self._field:
             if not getattr(self._item, self._field):
                 setattr(self._item, self._field, "".join(self._text).strip())
-            self._field = ""
-        elif self._depth == self._form.depth - 1:
+            self._field, self._text, self._chars = "", [], 0
+        elif self._depth == depth - 1:
             item, self._item = self._item, None
+            item.text = "".join(self._text).strip()
             self._found.add(item, is_index=self._form.is_index)
-
-
-def _priority(written: str) -> int:
-    """Return a priority of 0.0 to 1.0 as -5 to 5: 0 for the default of 0.5 and for invalid values."""
-    try:
-        value = float(written)
-    except ValueError:
-        return 0
-    return round((value - 0.5) * 10) if 0.0 <= value <= 1.0 else 0
-
-
-def _timestamp(written: str) -> int:
-    """Return a date (W3C profile of ISO 8601, or RFC 822 in RSS) as seconds since 1970; 0 if invalid."""
-    text = written.strip()[:64]
-    short = _YEAR_OR_MONTH.fullmatch(text)
-    try:
-        if short:
-            date = datetime(int(short[1]), int(short[2] or 1), 1)
-        elif "," in text or (text[:1].isalpha()):
-            date = parsedate_to_datetime(text)
-        else:
-            date = datetime.fromisoformat(text)
-        aware = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
-        return max(0, int(aware.timestamp()))
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return 0
