@@ -70,12 +70,38 @@ MALFORMED = {
     "void tags with an end": "<img src=a><br></br><hr>x<input><p>y",
 }  # fmt: skip
 
+TEXTS = [
+    ("<p>one</p><p>two</p>", "body", "one two"),
+    ("<div>one<br>t<b>w</b>o<p>three<!-- no --></div>four", "body", "one two three four"),
+    ("<ul><li>a<li>b</ul>c", "body", "a b c"),
+    ("<table><tr><th>a<td>b<tr><td>c</table>", "table", "a b c"),
+    ("<select><option>a<option>b</select>", "select", "a b"),
+    ("<p>w<wbr>o<i>r</i><span>d</span>", "p", "word"),
+    ("<h1>a</h1>b<hr>c<dl><dt>d<dd>e</dl>", "body", "a b c d e"),
+    ("<div>a<script>no()</script><style>no{}</style>b</div>", "div", "ab"),
+    ("<div><script>yes()</script></div>", "script", "yes()"),
+    ("<div><script>no()</script></div>", "div", ""),
+    ("<style>p{}</style>", "style", "p{}"),
+    ("<svg><style>no</style><text>t</text></svg>", "svg", "t"),
+    ("<div><div><div>a</div></div><b></b></div>", "body", "a"),
+]
+
+
+@pytest.mark.parametrize("engine", ["lexbor", *OTHERS])
+@pytest.mark.parametrize(("markup", "selector", "text"), TEXTS)
+def test_a_text_keeps_words_of_blocks_apart_and_has_no_script(
+    engine: str, markup: str, selector: str, text: str
+) -> None:
+    (fields,) = by_rule(extract(engine, markup.encode(), (selector,)))[selector]
+    assert fields["text"] == text
+
+
 # markup, selector: the texts by lexbor (as the standard has it), by bs4 (as lxml has it)
 DIFFERENT: list[tuple[str, str, list[str], list[str]]] = [
     ("<div>a</p>b</div>", "p", [""], []),
     ("<p>a<div>b</div>c</p>", "p", ["a", ""], ["a"]),
-    ("<h1>a<p>b<h2>c", "h1", ["ab"], ["a"]),
-    ("<h1>a<h2>b</h1>c", "h1", ["a"], ["ab"]),
+    ("<h1>a<p>b<h2>c", "h1", ["a b"], ["a"]),
+    ("<h1>a<h2>b</h1>c", "h1", ["a"], ["a b"]),
     ("<b>1<p>2</b>3", "b", ["1", "2"], ["1"]),
     ("<table><tr><td>a</table>", "table > tr", [], ["a"]),
     ("<table><tr><td>a</table>", "tbody", ["a"], []),
@@ -83,7 +109,7 @@ DIFFERENT: list[tuple[str, str, list[str], list[str]]] = [
     ("<button>a<button>b</button>", "button", ["a", "b"], ["ab", "b"]),
     ("<form id=1>a<form id=2>b</form></form>", "[id]", ["ab"], ["a", "b"]),
     ("<div/>a<span/>b", "div, span", ["ab", "b"], ["", ""]),
-    ("<p>a<plaintext>b", "p", ["a"], ["ab"]),
+    ("<p>a<plaintext>b", "p", ["a"], ["a b"]),
     ("<ruby>a<rt>b<rp>c</ruby>", "rt", ["b"], ["bc"]),
     ("a<br></br>b", "br", ["", ""], [""]),
     ("<my-tag><p>x</my-tag>y", "my-tag", ["xy"], ["x"]),

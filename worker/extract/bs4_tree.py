@@ -6,7 +6,7 @@ corrected here; `docs/conformance.md` lists the other differences.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ import soupsieve
 from bs4 import BeautifulSoup, CData, Tag
 from bs4.element import NavigableString, RubyParenthesisString, RubyTextString, Script, Stylesheet, TemplateString
 
-from crawlfleet.worker.extract.port import Source
+from crawlfleet.worker.extract.port import BLOCKS, UNSEEN, Source
 
 # Comments and the like are not text; scripts and styles are, as in a browser's `textContent`.
 _TEXTS = (NavigableString, CData, RubyParenthesisString, RubyTextString, Script, Stylesheet, TemplateString)
@@ -62,7 +62,7 @@ class Bs4Engine:
 
     @staticmethod
     def text(element: Tag) -> str:
-        return element.get_text(types=_TEXTS)
+        return element.get_text(types=_TEXTS) if element.name in UNSEEN else "".join(_texts(element))
 
     @staticmethod
     def parent(element: Tag) -> Tag | None:
@@ -77,6 +77,26 @@ class Bs4Engine:
         except (soupsieve.SelectorSyntaxError, NotImplementedError):
             return False
         return True
+
+
+def _texts(element: Tag) -> Iterator[str]:
+    """Yield the texts within an element, and a blank where a block begins or ends."""
+    above = [iter(element.contents)]
+    blocks = [False]
+    while above:
+        node = next(above[-1], None)
+        if node is None:
+            above.pop()
+            if blocks.pop():
+                yield " "
+        elif not isinstance(node, Tag):
+            if type(node) in _TEXTS:
+                yield str(node)
+        elif node.name not in UNSEEN:
+            blocks.append(node.name in BLOCKS)
+            if blocks[-1]:
+                yield " "
+            above.append(iter(node.contents))
 
 
 def _one_root(soup: BeautifulSoup) -> Tag:

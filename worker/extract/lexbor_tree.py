@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from operator import attrgetter
 
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode, SelectolaxError
 
 from crawlfleet.worker.extract.charset import as_utf8
 from crawlfleet.worker.extract.nesting import flattened
-from crawlfleet.worker.extract.port import Source
+from crawlfleet.worker.extract.port import BLOCKS, UNSEEN, Source
 
 # Events would only copy the chosen option of a `select` into its `selectedcontent`, as browsers do for display.
 _OPTIONS = int(LexborDocumentOptions.WO_EVENTS)
+
+_TEXT = "-text"
 
 
 def parse(source: Source) -> LexborHTMLParser:
@@ -30,7 +33,6 @@ class LexborEngine:
     first: staticmethod[[LexborNode, str], LexborNode | None] = staticmethod(LexborNode.css_first)
     tag = staticmethod(attrgetter("tag"))
     attributes = staticmethod(attrgetter("attributes"))
-    text = staticmethod(LexborNode.text)
     parent = staticmethod(attrgetter("parent"))
 
     @staticmethod
@@ -38,6 +40,14 @@ class LexborEngine:
         root = parse(source).root
         assert root is not None, "the standard makes an element html of nothing, too"
         return root
+
+    @staticmethod
+    def text(element: LexborNode) -> str:
+        first = element.first_child
+        is_plain = first is None or (first.next is None and first.tag == _TEXT)
+        if is_plain or element.tag in UNSEEN:
+            return element.text()
+        return "".join(_texts(element))
 
     @staticmethod
     def select(element: LexborNode, css: str) -> list[LexborNode]:
@@ -56,3 +66,26 @@ class LexborEngine:
         except SelectolaxError:
             return False
         return True
+
+
+def _texts(element: LexborNode) -> Iterator[str]:
+    """Yield the texts within an element, and a blank where a block begins or ends."""
+    node, inside = element.first_child, 1
+    while inside:
+        if node is None:
+            break
+        tag = node.tag
+        if tag == _TEXT:
+            yield node.text_content or ""
+        is_block = tag in BLOCKS
+        if is_block:
+            yield " "
+        below = node.first_child if tag not in UNSEEN else None
+        if below is not None:
+            node, inside = below, inside + 1
+            continue
+        while node is not None and node.next is None and inside:
+            node, inside = node.parent, inside - 1
+            if inside and node is not None and node.tag in BLOCKS:
+                yield " "
+        node = node.next if node is not None and inside else None

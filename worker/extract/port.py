@@ -14,6 +14,16 @@ from crawlfleet.worker.extract.lazy import lazy
 
 Element: TypeAlias = Any
 
+# Elements that a browser shows apart from what is before and behind them, and the line break.
+_BLOCKS = """
+address article aside blockquote body br caption center dd details dialog dir div dl dt fieldset figcaption figure
+footer form frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html legend li listing main menu nav noframes ol optgroup option
+p plaintext pre search section select summary table tbody td tfoot th thead title tr ul xmp
+"""
+BLOCKS = frozenset(_BLOCKS.split())
+# Elements whose text nobody reads: it is no part of the text of an element that contains them.
+UNSEEN = frozenset({"script", "style"})
+
 
 class Source:
     """What a page is parsed from: its body as it arrived, and the content type of its header with the parameters."""
@@ -54,7 +64,7 @@ class ParseEngine(Protocol):
         """Return an element's attributes, unchanged, by names in lower case; None for one without a value."""
 
     def text(self, element: Element, /) -> str:
-        """Return the text of an element and of all elements below it."""
+        """Return the text of an element and of all below it, but for `UNSEEN` ones, with blanks at `BLOCKS`."""
 
     def parent(self, element: Element, /) -> Element | None:
         """Return the parent of an element."""

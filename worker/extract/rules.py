@@ -1,7 +1,8 @@
 """Items by CSS rules: the fields that `ItemRule` describes, read from a parsed page. Pure.
 
-A missing single value is None, a missing list is empty. Text is that of the whole element, with whitespace folded;
-attributes are unchanged.
+A missing single value is None, a missing list is empty. Text is that of the whole element as a reader
+sees it: words of different blocks stay apart, and it has no script or style. Whitespace is folded; attributes are
+unchanged.
 """
 
 from __future__ import annotations
