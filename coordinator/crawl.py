@@ -31,6 +31,7 @@ from crawlfleet.coordinator.crawl_folder import CrawlFolder
 from crawlfleet.coordinator.findings import ALREADY_FINISHED, findings, since_last_run
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.coordinator.job.change import ChangedJob
+from crawlfleet.coordinator.job.forewarnings import forewarnings
 from crawlfleet.coordinator.job.job import Job
 from crawlfleet.coordinator.job.seeds import pages_of, sitemaps_of
 from crawlfleet.coordinator.results.results_dict import ResultsDict
@@ -75,6 +76,7 @@ class Crawl:
     def __init__(self, job: Job, folder: CrawlFolder, parts: CrawlParts) -> None:
         self.folder = folder
         self._job = job
+        self._forewarnings = forewarnings(job)
         self._started_at = datetime.now(UTC)
         self._stop = threading.Event()
         self._over = threading.Event()
@@ -111,6 +113,7 @@ class Crawl:
         ignored = self._job.politeness.ignore_robots
         return (
             *(f"robots.txt of {entry.host} is ignored: {entry.reason}" for entry in ignored),
+            *self._forewarnings,
             *since_last_run(self._changed_job.keys if self._changed_job else (), self._ended_before),
         )
 

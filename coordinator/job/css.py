@@ -13,6 +13,9 @@ MAX_SELECTOR_CHARS = 1_000
 
 _TAKE = re.compile(r"::(?:text|attr\(\s*(?P<attr>[A-Za-z_][A-Za-z0-9_.:-]*)\s*\))\Z")
 _QUOTED = re.compile(r"""\\.|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""", re.DOTALL)
+# A slash, or a call without a colon before it: neither is CSS outside of quotes.
+_XPATH = re.compile(r"/|\[@|(?<![:\w-])[\w-]+\(")
+_ATTRIBUTE = re.compile(r"\[[^\]@]*\]")
 _PSEUDO_CLASS = re.compile(r"(?<!:):([A-Za-z-]+)")
 
 # The others are about a reader's screen, known to one engine, or match differently (`:empty`, `:enabled`).
@@ -51,6 +54,10 @@ def check_css(css: str) -> None:
     if len(css) > MAX_SELECTOR_CHARS:
         raise ValueError(f"the selector is longer than {MAX_SELECTOR_CHARS} characters: make it shorter")
     bare = _QUOTED.sub("_", css)
+    if _XPATH.search(_ATTRIBUTE.sub("", bare)):
+        raise ValueError(
+            f"the selector {css!r} is XPath, and CSS is wanted: write one such as div.name > a::attr(href)"
+        )
     if "::" in bare:
         raise ValueError(f"the selector {css!r} has a '::' without meaning: one may end in ::text or ::attr(name)")
     _check_portable(css, bare)

@@ -308,7 +308,8 @@ def policy(job: Job, work: Brief) -> Policy:
 
 def _advise(path: KeyPath, key: str) -> str:
     sections = {name: section_at(Job, (name,)) for name in keys_of(Job)}
-    elsewhere = {name: keys_of(section) for name, section in sections.items() if section is not None}
+    elsewhere = {f"under {name}": keys_of(section) for name, section in sections.items() if section is not None}
+    elsewhere |= {"at the top level, without indentation": keys_of(Job), "in an entry of items": keys_of(Item)}
     return problems.unknown_key(key, _known(path), elsewhere)
 
 

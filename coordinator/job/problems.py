@@ -45,12 +45,12 @@ def judge(document: Document, complaints: Iterable[Complaint], advise: Advise, k
 
 
 def unknown_key(key: str, known: Collection[str], elsewhere: Mapping[str, Collection[str]]) -> str:
-    """Say what to do about an unknown key: the section where it belongs, or the nearest known one."""
+    """Say what to do about an unknown key: where it belongs (the keys of `elsewhere`), or the nearest known one."""
     if nearly := difflib.get_close_matches(key, known, n=1, cutoff=0.9):
         return f"is not a known key: did you mean {nearly[0]!r}?"
-    for section, keys in elsewhere.items():
+    for place, keys in elsewhere.items():
         if key in keys:
-            return f"is not a known key here: it belongs under {section}"
+            return f"is not a known key here: it belongs {place}"
     near = difflib.get_close_matches(key, known, n=1)
     if near:
         return f"is not a known key: did you mean {near[0]!r}?"

@@ -12,7 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Load a job and print what it contains; raise a `JobError` with all of its problems."""
+    """Load a job and print what it contains, and what is probably not meant; raise a `JobError` with its problems."""
+    from crawlfleet.coordinator.job.forewarnings import forewarnings
     from crawlfleet.coordinator.job.job import load
 
     job = load(args.job, needs_seeds=False)
@@ -21,4 +22,6 @@ def execute(args: argparse.Namespace) -> int:
         seeds = "no seeds (run it with --wait)"
     rules = "1 item rule" if len(job.items) == 1 else f"{len(job.items)} item rules"
     print(f"{args.job}: job {job.name!r} is fine: {seeds}, {rules}, into {', '.join(job.sinks)}")
+    for sentence in forewarnings(job):
+        print(f"{args.job}: warning: {sentence}")
     return 0

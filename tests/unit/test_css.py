@@ -37,6 +37,22 @@ def test_broken_css_is_refused(text: str) -> None:
         parse_selector(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["//h1", "/html/body", "./a", ".//a/@href", "a/text()", "text()", "p[@id]", "*[@a='b']", "p[position()=1]/a"],
+)
+def test_xpath_is_known_as_such(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is XPath, and CSS is wanted: write one such as"):
+        parse_selector(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["a[href='/x']", "a[href*='//']", r".w-1\/2", "p:not(.a):nth-child(2)", "a[href='f(x)']"]
+)
+def test_what_only_looks_like_xpath_is_css(text: str) -> None:
+    assert parse_selector(text).css == text
+
+
 @pytest.mark.parametrize("text", ["a::before", "a::text, b::text", "a::attr()", "a::attr(x y)", "a::text b"])
 def test_double_colon_means_text_or_attribute_only(text: str) -> None:
     with pytest.raises(ValueError, match="::text or ::attr"):

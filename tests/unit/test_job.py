@@ -487,6 +487,12 @@ class TestProblems:
     def test_unknown_key_names_the_nearest_or_its_section(self) -> None:
         assert "seed: is not a known key: did you mean 'seeds'?" in problems(HEAD + "seed: x\n")[0]
         assert "depth: is not a known key here: it belongs under scope" in problem(HEAD + "depth: 3\n")
+        top = "is not a known key here: it belongs at the top level, without indentation"
+        assert f"scope.items: {top}" in problem(HEAD + "scope: {items: []}\n")
+        assert "fields: is not a known key here: it belongs in an entry of items" in problem(HEAD + "fields: {a: b}\n")
+        assert "scope.per_host.depth: is not a known key here: it belongs under scope" in problem(
+            HEAD + "scope: {per_host: {depth: 3}}\n"
+        )
         assert "known here are hosts, include" in problem(HEAD + "scope: {zzz: 1}\n")
         assert "known here are sitemap" in problem("name: t\nseeds: [{sitemap: https://e.org/, zzz: 1}]\n")
         inner = "{each: i, zzz: 1, fields: {c: d}}"

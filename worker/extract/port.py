@@ -16,9 +16,10 @@ Element: TypeAlias = Any
 
 # Elements that a browser shows apart from what is before and behind them, and the line break.
 _BLOCKS = """
-address article aside blockquote body br caption center dd details dialog dir div dl dt fieldset figcaption figure
-footer form frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html legend li listing main menu nav noframes ol optgroup option
-p plaintext pre search section select summary table tbody td tfoot th thead title tr ul xmp
+address article aside blockquote body br caption center dd details dialog dir div dl dt fieldset figcaption
+figure footer form frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html legend li listing main menu nav
+noframes ol optgroup option p plaintext pre search section select summary table tbody td tfoot th thead title
+tr ul xmp
 """
 BLOCKS = frozenset(_BLOCKS.split())
 # Elements whose text nobody reads: it is no part of the text of an element that contains them.
