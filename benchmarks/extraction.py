@@ -20,8 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from crawlfleet.shared.brief import Brief, FieldRule, ItemRule, ParseSpec, ScopeSpec
 from crawlfleet.shared.engines import PARSE_ENGINES
-from crawlfleet.shared.messages import Brief, FieldRule, ItemRule, Kind, ParseSpec, ScopeSpec, Task
+from crawlfleet.shared.messages import Kind, Task
 from crawlfleet.worker.extract.extractor import Extractor
 from crawlfleet.worker.extract.port import Source
 from crawlfleet.worker.extract.registry import open_engine

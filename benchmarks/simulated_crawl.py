@@ -18,17 +18,8 @@ from crawlfleet.coordinator.app import GC_THRESHOLDS
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.frontier.port import Store
-from crawlfleet.shared.messages import (
-    Brief,
-    ExchangeAnswer,
-    ExchangeRequest,
-    Hello,
-    Lease,
-    Report,
-    ScopeSpec,
-    decode,
-    encode,
-)
+from crawlfleet.shared.brief import Brief, ScopeSpec
+from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Lease, Report, decode, encode
 from tests.policies import make_policy
 
 PER_EXCHANGE = 64

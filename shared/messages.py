@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from crawlfleet.shared.engines import AUTO
+from crawlfleet.shared.brief import Brief, ScopeSpec
 from crawlfleet.shared.errors import WireError
+from crawlfleet.shared.message import Message
 from crawlfleet.shared.ranges import (
     Count,
     Depth,
@@ -38,11 +39,6 @@ VALUE_ITEM = "value"
 # The name and the fields of a page's row in a job that has neither rules nor a hook.
 PAGE_ITEM = "page"
 PAGE_FIELDS = ("status", "content_type", "title", "size", "canonical")
-MAX_OUTLINKS = 10_000
-
-
-class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """Base of all messages and of the values in them."""
 
 
 class TaskKey(NamedTuple):
@@ -216,114 +212,6 @@ class Hello(Message, frozen=True, kw_only=True):
     fetches: bool = True
     ended: tuple[Report, ...] = ()
     death: str = ""
-
-
-class FetchSpec(Message, frozen=True, kw_only=True):
-    """How to fetch: engine, time and size limits, what to send.
-
-    `dns_timeout_s` is for the name of the host; the other times count from when it is resolved. `types` are the content
-    types of the pages that are read, None for all. `ca_pem` contains certificates of authorities that are trusted in
-    addition to the usual ones.
-    """
-
-    engine: str = AUTO
-    timeout_s: Seconds = 20.0
-    max_size_bytes: Size = 10 * 1024 * 1024
-    user_agent: str = ""
-    headers: tuple[tuple[str, str], ...] = ()
-    types: tuple[str, ...] | None = None
-    connect_timeout_s: Seconds = 10.0
-    first_byte_timeout_s: Seconds = 20.0
-    ca_pem: str = ""
-    dns_timeout_s: Seconds = 10.0
-
-
-class FieldRule(Message, frozen=True, kw_only=True):
-    """One field of an item: what is selected, what is taken of it, and whether of one match or of all.
-
-    `take` is `text` or `attr`; then `attr` names the attribute. A nested field has `fields` (and `selector` as its
-    `each`); `many` asks for a list.
-    """
-
-    name: str
-    selector: str = ""
-    take: str = "text"
-    attr: str = ""
-    many: bool = False
-    fields: tuple[FieldRule, ...] = ()
-
-
-class ItemRule(Message, frozen=True, kw_only=True):
-    """One kind of item. An empty `each` makes one item of the whole page."""
-
-    name: str
-    each: str = ""
-    fields: tuple[FieldRule, ...] = ()
-
-
-class ScopeSpec(Message, frozen=True, kw_only=True):
-    """Which URLs belong to the crawl: see `shared.web.scope`. `subdomains` lets in what is below one of the `hosts`."""
-
-    hosts: tuple[str, ...] = ()
-    subdomains: bool = False
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-
-
-class UrlSpec(Message, frozen=True, kw_only=True):
-    """Which addresses count as the same: see `shared.web.url_policy`. `drop_query` are globs of parameter names."""
-
-    drop_query: tuple[str, ...] = ()
-    sort_query: bool = False
-    strip_session_ids: bool = False
-    index_pages: tuple[str, ...] = ()
-
-
-class LinkSpec(Message, frozen=True, kw_only=True):
-    """Which links count in addition to those to other pages (`assets`), and whether a page's directives are obeyed."""
-
-    assets: bool = False
-    obey_nofollow: bool = True
-    obey_noindex: bool = True
-
-
-class ParseSpec(Message, frozen=True, kw_only=True):
-    """How to parse: the engine that reads pages for links and rules."""
-
-    engine: str = AUTO
-
-
-class LimitSpec(Message, frozen=True, kw_only=True):
-    """What a page may use: waits of a call of its hook for the fleet's objects, CPU time, time without such waits."""
-
-    hook_wait_s: Seconds = 60.0
-    cpu_s: Seconds = 30.0
-    parse_time_s: Seconds = 600.0
-
-
-class HookSpec(Message, frozen=True, kw_only=True):
-    """A job's Python hook: the path of its file at the coordinator, and its text for workers without the file."""
-
-    path: str
-    source: str
-
-
-class Brief(Message, frozen=True, kw_only=True):
-    """Everything that a worker needs to know about a job. `follow` None means every link to another page."""
-
-    job: str
-    scope: ScopeSpec
-    fetch: FetchSpec = FetchSpec()
-    items: tuple[ItemRule, ...] = ()
-    follow: tuple[str, ...] | None = None
-    hook: HookSpec | None = None
-    max_outlinks: Count = MAX_OUTLINKS
-    max_rows: Count = 10_000
-    max_report_bytes: Size = 4 * 1024 * 1024
-    urls: UrlSpec = UrlSpec()
-    links: LinkSpec = LinkSpec()
-    parse: ParseSpec = ParseSpec()
-    limits: LimitSpec = LimitSpec()
 
 
 class Welcome(Message, frozen=True, kw_only=True):

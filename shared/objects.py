@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from crawlfleet.shared.messages import Message
+from crawlfleet.shared.message import Message
 from crawlfleet.shared.ranges import Number, ObjectName, Seconds, SessionId, Word
 
 #: The method that gives up a call: it has the number of that call.

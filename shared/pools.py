@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from crawlfleet.shared.messages import Message
+from crawlfleet.shared.message import Message
 from crawlfleet.shared.ranges import Count, Int, Number, SessionId, Status
 
 #: How many asks one message may have, and how many of one session may be open, or answered and not collected.

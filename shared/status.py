@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crawlfleet.shared.messages import Message
+from crawlfleet.shared.message import Message
 from crawlfleet.shared.ranges import Amount, Number, Part, Seconds
 
 

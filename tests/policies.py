@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from crawlfleet.coordinator.core.policy import Policy, Politeness
-from crawlfleet.shared.messages import ScopeSpec
+from crawlfleet.shared.brief import ScopeSpec
 
 SECTIONS = ("politeness", "extent", "fetch", "tuning")
 

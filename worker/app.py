@@ -23,8 +23,9 @@ from pathlib import Path
 import structlog
 
 from crawlfleet.shared import descriptors, log
+from crawlfleet.shared.brief import Brief
 from crawlfleet.shared.errors import CrawlfleetError, UsageError
-from crawlfleet.shared.messages import Ack, AckState, Brief, Hello, Report, TaskKey
+from crawlfleet.shared.messages import Ack, AckState, Hello, Report, TaskKey
 from crawlfleet.shared.pipe import receive
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.shared.wire.manager import FleetManager

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from crawlfleet.shared.brief import HookSpec
 from crawlfleet.shared.errors import UsageError
-from crawlfleet.shared.messages import HookSpec
 from crawlfleet.worker.extract.harvest import Parse, describe
 from crawlfleet.worker.fetch.port import Prepare
 

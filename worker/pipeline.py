@@ -15,7 +15,8 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from crawlfleet.shared.messages import Brief, Kind, Outcome, Report, Task, UrlSpec
+from crawlfleet.shared.brief import Brief, UrlSpec
+from crawlfleet.shared.messages import Kind, Outcome, Report, Task
 from crawlfleet.shared.reasons import Reason, of_status
 from crawlfleet.shared.web.url_policy import UrlPolicy, policy_of
 from crawlfleet.worker.extract.extractor import Extracted

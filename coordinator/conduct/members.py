@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Collection, Iterable
 
 from crawlfleet.coordinator.core.rows import LeaseRow
-from crawlfleet.shared.messages import ScopeSpec
+from crawlfleet.shared.brief import ScopeSpec
 
 #: So many sessions are members at once. A member that is silent for a lease time makes room for another one.
 MAX_MEMBERS = 10_000

@@ -15,7 +15,8 @@ from crawlfleet.coordinator.conduct.asks import Answered
 from crawlfleet.coordinator.conduct.boxes import Boxes
 from crawlfleet.coordinator.frontier.port import ResultLog
 from crawlfleet.coordinator.results.rows import as_list
-from crawlfleet.shared.messages import Message, encode
+from crawlfleet.shared.message import Message
+from crawlfleet.shared.messages import encode
 from crawlfleet.shared.pools import MAX_ASKS, Settled
 
 #: Answers of more bytes together are collected in several turns.

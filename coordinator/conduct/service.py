@@ -34,17 +34,16 @@ from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import LeaseRow, TaskRow, TaskState
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.coordinator.frontier.port import Frontier
+from crawlfleet.shared.brief import Brief, ScopeSpec
 from crawlfleet.shared.errors import Unreachable, VersionError
 from crawlfleet.shared.messages import (
     PROTOCOL_MAJOR,
     Ack,
-    Brief,
     ExchangeAnswer,
     ExchangeRequest,
     Hello,
     Lease,
     Report,
-    ScopeSpec,
     Welcome,
 )
 from crawlfleet.shared.objects import ObjectCall, ObjectReply, Woken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from crawlfleet.shared.messages import ScopeSpec
+from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.web.scope import Scope
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from crawlfleet.shared.messages import MAX_OUTLINKS, ScopeSpec, UrlSpec
+from crawlfleet.shared.brief import MAX_OUTLINKS, ScopeSpec, UrlSpec
 
 
 class Priority(msgspec.Struct, frozen=True):

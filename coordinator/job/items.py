@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, model_
 from crawlfleet.coordinator.job import values as job_values
 from crawlfleet.coordinator.job.css import parse_selector
 from crawlfleet.coordinator.job.section import Plain, Section, fault, given, repeated
-from crawlfleet.shared.messages import FieldRule, ItemRule
+from crawlfleet.shared.brief import FieldRule, ItemRule
 
 Selector = Annotated[str, AfterValidator(job_values.plain_selector)]
 

@@ -48,9 +48,9 @@ from crawlfleet.coordinator.job.section import (
 from crawlfleet.coordinator.job.seed_ranges import host_name
 from crawlfleet.coordinator.job.seeds import Seeds, pages_of, read_seeds, sitemaps_of
 from crawlfleet.coordinator.job.yaml_source import KeyPath
+from crawlfleet.shared.brief import Brief, FetchSpec, HookSpec, LimitSpec, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES, names, that_prepare_sessions
 from crawlfleet.shared.errors import JobError
-from crawlfleet.shared.messages import Brief, FetchSpec, HookSpec, LimitSpec, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
 from crawlfleet.shared.web.urls import host_key
 
 Timeout = Annotated[float, duration("100ms", "10m")]

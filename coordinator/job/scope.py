@@ -10,7 +10,7 @@ from crawlfleet.coordinator.core.policy import Budget, Extent
 from crawlfleet.coordinator.job import values as job_values
 from crawlfleet.coordinator.job.section import STRICT, Section, defaults, duration, given, size, within
 from crawlfleet.coordinator.job.seed_ranges import host_name
-from crawlfleet.shared.messages import ScopeSpec, UrlSpec
+from crawlfleet.shared.brief import ScopeSpec, UrlSpec
 from crawlfleet.shared.web.patterns import Patterns
 from crawlfleet.shared.web.url_policy import TRACKING
 from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, MAX_URL_CHARS

@@ -15,8 +15,9 @@ from functools import partial
 from msgspec.structs import replace
 
 from crawlfleet.fleet.held import Held
+from crawlfleet.shared.brief import Brief, ScopeSpec
 from crawlfleet.shared.errors import Unreachable
-from crawlfleet.shared.messages import Ack, AckState, Brief, Hello, Kind, Outcome, ScopeSpec, TaskKey
+from crawlfleet.shared.messages import Ack, AckState, Hello, Kind, Outcome, TaskKey
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.scope import Scope
 from crawlfleet.shared.web.url_policy import policy_of

@@ -6,7 +6,7 @@ the `include` patterns (if there are any) and none of the `exclude` patterns: se
 
 from __future__ import annotations
 
-from crawlfleet.shared.messages import ScopeSpec
+from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.reasons import Reason, Refusal
 from crawlfleet.shared.web.patterns import Patterns
 from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, parts

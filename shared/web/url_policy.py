@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from urllib.parse import unquote_plus
 
-from crawlfleet.shared.messages import UrlSpec
+from crawlfleet.shared.brief import UrlSpec
 from crawlfleet.shared.web.urls import canonicalize, is_canonical
 
 # Parameters that say where a click came from and change nothing about the page.

@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
+from crawlfleet.shared.brief import FetchSpec, UrlSpec
 from crawlfleet.shared.engines import FETCH_ENGINES
-from crawlfleet.shared.messages import FetchSpec, UrlSpec
 from crawlfleet.shared.web.url_policy import TRACKING, UrlPolicy
 from crawlfleet.shared.web.urls import parts
 from crawlfleet.worker.fetch.port import Fetcher

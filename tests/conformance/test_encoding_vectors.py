@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
+from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.engines import FETCH_ENGINES
-from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.messages import Outcome
 from crawlfleet.worker.extract.charset import FALLBACK, codec_of, declared_codec, decode
 from crawlfleet.worker.fetch.port import Fetched
 from crawlfleet.worker.fetch.registry import open_fetcher

@@ -17,9 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.engines import FETCH_ENGINES
 from crawlfleet.shared.errors import UsageError
-from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.messages import Outcome
 from crawlfleet.worker.fetch.port import Fetched, Fetcher, Headers
 from crawlfleet.worker.fetch.registry import open_fetcher
 from tests.site.hostile_site import HostileSite

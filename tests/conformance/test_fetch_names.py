@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.engines import FETCH_ENGINES
-from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.messages import Outcome
 from crawlfleet.worker.fetch.names import SERVERS_VARIABLE
 from crawlfleet.worker.fetch.registry import open_fetcher
 from tests.site.authority import Authority

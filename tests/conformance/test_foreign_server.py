@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.engines import FETCH_ENGINES
-from crawlfleet.shared.messages import FetchSpec
 from crawlfleet.worker.fetch.port import Fetched
 from crawlfleet.worker.fetch.registry import open_fetcher
 

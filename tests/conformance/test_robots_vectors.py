@@ -15,7 +15,7 @@ import pytest
 from crawlfleet.coordinator.core.robots import asked_delay_s, refuses
 from crawlfleet.coordinator.core.robots_file import MAX_BYTES, RobotsFile, lines_for
 from crawlfleet.coordinator.core.rows import Gate, OriginRow
-from crawlfleet.shared.messages import ScopeSpec
+from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.web.urls import canonicalize
 from crawlfleet.shared.web.user_agent import product_token
 from tests.conformance.vectors import published, vectors

@@ -13,18 +13,9 @@ from typing import Any
 
 import pytest
 
+from crawlfleet.shared.brief import Brief, ScopeSpec
 from crawlfleet.shared.errors import JoinError, RemoteError, Unreachable, UsageError, VersionError, WireError
-from crawlfleet.shared.messages import (
-    Brief,
-    ExchangeAnswer,
-    ExchangeRequest,
-    Hello,
-    ResultPage,
-    ScopeSpec,
-    Welcome,
-    decode,
-    encode,
-)
+from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, ResultPage, Welcome, decode, encode
 from crawlfleet.shared.objects import Collected, ObjectCall, ObjectReply
 from crawlfleet.shared.pools import Ask, AskReply, AskRequest, CancelReply, CancelRequest, SettledPage
 from crawlfleet.shared.status import Status

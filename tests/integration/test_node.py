@@ -16,20 +16,17 @@ from typing import Any
 
 import pytest
 
+from crawlfleet.shared.brief import Brief, FetchSpec, HookSpec, ScopeSpec
 from crawlfleet.shared.messages import (
     Ack,
     AckState,
-    Brief,
     ExchangeAnswer,
     ExchangeRequest,
-    FetchSpec,
     Hello,
-    HookSpec,
     Kind,
     Lease,
     Outcome,
     Report,
-    ScopeSpec,
     Task,
     Welcome,
     decode,

@@ -36,10 +36,10 @@ from crawlfleet.coordinator.core.rows import (
 )
 from crawlfleet.coordinator.core.transitions import TRANSITIONS
 from crawlfleet.coordinator.frontier.port import Store
+from crawlfleet.shared.brief import Brief
 from crawlfleet.shared.messages import (
     Ack,
     AckState,
-    Brief,
     ExchangeAnswer,
     ExchangeRequest,
     Hello,

@@ -9,7 +9,8 @@ from enum import Enum
 
 import msgspec
 
-from crawlfleet.shared.messages import Kind, Outcome, Report, ScopeSpec, SitemapEntry, Task
+from crawlfleet.shared.brief import ScopeSpec
+from crawlfleet.shared.messages import Kind, Outcome, Report, SitemapEntry, Task
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.urls import canonicalize, origin, parts
 

@@ -22,7 +22,8 @@ from crawlfleet.coordinator.frontier.crawl_clock import ClockReading
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.frontier.port import Frontier
 from crawlfleet.coordinator.frontier.registry import FRONTIER
-from crawlfleet.shared.messages import Brief, ExchangeRequest, Hello, ScopeSpec
+from crawlfleet.shared.brief import Brief, ScopeSpec
+from crawlfleet.shared.messages import ExchangeRequest, Hello
 from crawlfleet.shared.objects import PLACE_LOST, Collected, ObjectCall, ObjectReply
 from tests.policies import make_policy
 from tests.property.object_kinds import KINDS

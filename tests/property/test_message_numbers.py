@@ -16,12 +16,12 @@ from crawlfleet.coordinator.conduct.counting import count
 from crawlfleet.coordinator.conduct.loop import _REFUSALS as REFUSALS
 from crawlfleet.coordinator.core.rows import LedgerRow, TaskRow, TaskState
 from crawlfleet.shared.errors import WireError
+from crawlfleet.shared.message import Message
 from crawlfleet.shared.messages import (
     ExchangeAnswer,
     ExchangeRequest,
     Hello,
     Kind,
-    Message,
     Outcome,
     Report,
     ResultPage,

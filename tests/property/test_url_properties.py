@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from crawlfleet.shared.messages import ScopeSpec, UrlSpec
+from crawlfleet.shared.brief import ScopeSpec, UrlSpec
 from crawlfleet.shared.web.scope import Scope
 from crawlfleet.shared.web.url_policy import TRACKING, UrlPolicy
 from crawlfleet.shared.web.urls import canonicalize, has_other_scheme, is_canonical, join_plain, parts, plain_host

@@ -28,8 +28,9 @@ from crawlfleet.coordinator.frontier.sqlite.marks import MARKS
 from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
 from crawlfleet.coordinator.sinks.line_sink import LineSink
+from crawlfleet.shared.brief import Brief
 from crawlfleet.shared.errors import CrawlFailed
-from crawlfleet.shared.messages import Ack, AckState, Brief, ExchangeAnswer, ExchangeRequest, Hello, Kind, Welcome
+from crawlfleet.shared.messages import Ack, AckState, ExchangeAnswer, ExchangeRequest, Hello, Kind, Welcome
 from crawlfleet.worker.lanes import Attempt
 from tests.property.crawl_model import TOLERANCE_S, Mirror, World, invariants
 from tests.property.crawl_site import Site

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from xml.dom.minidom import Element, Node, parseString
 from xml.parsers.expat import ExpatError
 
+from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.engines import FetchEntry, ParseEntry
-from crawlfleet.shared.messages import FetchSpec
 from crawlfleet.worker.extract.port import ParseFault, Source
 from crawlfleet.worker.fetch.port import Fetched, Headers
 

@@ -9,9 +9,9 @@ from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.rows import HostRow, TaskRow
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.frontier.port import Store
+from crawlfleet.shared.brief import Brief, ScopeSpec
 from crawlfleet.shared.messages import (
     AckState,
-    Brief,
     ExchangeAnswer,
     ExchangeRequest,
     Hello,
@@ -19,7 +19,6 @@ from crawlfleet.shared.messages import (
     Lease,
     Outcome,
     Report,
-    ScopeSpec,
     Task,
 )
 from crawlfleet.shared.web.urls import fingerprint

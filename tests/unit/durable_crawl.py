@@ -16,7 +16,8 @@ from crawlfleet.coordinator.results.rows import columns_of
 from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.coordinator.sinks.rejected_sink import REJECTED, RejectedRows
-from crawlfleet.shared.messages import Brief, ExchangeRequest, Hello, Kind, Lease, Outcome, Report, Row, ScopeSpec, Task
+from crawlfleet.shared.brief import Brief, ScopeSpec
+from crawlfleet.shared.messages import ExchangeRequest, Hello, Kind, Lease, Outcome, Report, Row, Task
 from tests.policies import make_policy
 
 SEED = "http://a.test/"

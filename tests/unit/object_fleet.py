@@ -23,7 +23,7 @@ from crawlfleet.coordinator.core.objects.rows import CallerRow, ObjectsRow, Part
 from crawlfleet.coordinator.core.rows import ResidentRow
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.frontier.port import Frontier
-from crawlfleet.shared.messages import ScopeSpec
+from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.objects import OPEN, WITHDRAW, ObjectCall, ObjectReply
 from tests.policies import make_policy
 

@@ -30,7 +30,8 @@ from crawlfleet.coordinator.core.rows import (
 )
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
-from crawlfleet.shared.messages import Kind, Outcome, Report, ScopeSpec
+from crawlfleet.shared.brief import ScopeSpec
+from crawlfleet.shared.messages import Kind, Outcome, Report
 from crawlfleet.shared.web.urls import fingerprint, host_key
 from crawlfleet.shared.web.urls import origin as origin_of
 from tests.policies import make_policy, policy_with

@@ -17,7 +17,8 @@ from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.coordinator.offline.verify import verify
 from crawlfleet.screen.causes import SHOWN, cause_lines
-from crawlfleet.shared.messages import Kind, Outcome, ScopeSpec
+from crawlfleet.shared.brief import ScopeSpec
+from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.reasons import Reason, meaning_of
 from crawlfleet.shared.status import Cause
 from tests.unit.core_crawl import SEED, CoreCrawl

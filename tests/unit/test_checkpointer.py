@@ -22,7 +22,8 @@ from crawlfleet.coordinator.frontier.registry import FRONTIER, open_reader
 from crawlfleet.coordinator.frontier.sqlite import checkpointer
 from crawlfleet.coordinator.frontier.sqlite.checkpointer import PAGES_PER_COPY, Checkpointer
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore, open_store
-from crawlfleet.shared.messages import Brief, ExchangeRequest, Hello
+from crawlfleet.shared.brief import Brief
+from crawlfleet.shared.messages import ExchangeRequest, Hello
 from tests.results import result
 from tests.unit.rule_turns import POLICY, born, page
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from crawlfleet.shared.brief import Brief, ScopeSpec
 from crawlfleet.shared.errors import JoinError, Unreachable, WireError
 from crawlfleet.shared.messages import (
     Ack,
     AckState,
-    Brief,
     ExchangeAnswer,
     ExchangeRequest,
     Hello,
@@ -19,7 +19,6 @@ from crawlfleet.shared.messages import (
     Lease,
     Outcome,
     Report,
-    ScopeSpec,
     SitemapEntry,
     Task,
     Welcome,

@@ -10,7 +10,8 @@ import pytest
 from crawlfleet.coordinator.core.latest_scope import scope_of
 from crawlfleet.coordinator.core.policy import Priority
 from crawlfleet.coordinator.core.rows import R, TaskRow, TaskState
-from crawlfleet.shared.messages import Kind, Outcome, Report, ScopeSpec
+from crawlfleet.shared.brief import ScopeSpec
+from crawlfleet.shared.messages import Kind, Outcome, Report
 from crawlfleet.shared.web.urls import fingerprint
 from tests.unit.core_crawl import CoreCrawl, all_of
 

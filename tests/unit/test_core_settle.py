@@ -9,7 +9,8 @@ import pytest
 
 from crawlfleet.coordinator.conduct.counting import count
 from crawlfleet.coordinator.core.rows import TaskState
-from crawlfleet.shared.messages import Kind, Lease, Outcome, Report, ScopeSpec, Task
+from crawlfleet.shared.brief import ScopeSpec
+from crawlfleet.shared.messages import Kind, Lease, Outcome, Report, Task
 from crawlfleet.shared.reasons import Reason
 from tests.unit.core_crawl import SEED, CoreCrawl, all_of
 

@@ -13,7 +13,8 @@ from crawlfleet.coordinator.core.rows import Gate, LeaseRow, OriginRow, TaskRow,
 from crawlfleet.coordinator.core.sitemaps import MAX_NAMED
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
-from crawlfleet.shared.messages import AckState, Kind, Lease, Outcome, Report, ScopeSpec, SitemapEntry, Task, UrlSpec
+from crawlfleet.shared.brief import ScopeSpec, UrlSpec
+from crawlfleet.shared.messages import AckState, Kind, Lease, Outcome, Report, SitemapEntry, Task
 from crawlfleet.shared.web.urls import fingerprint, origin
 from tests.unit.core_crawl import SEED, CoreCrawl
 

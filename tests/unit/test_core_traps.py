@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from crawlfleet.coordinator.core import traps
 from crawlfleet.coordinator.core.policy import TrapLimits
 from crawlfleet.coordinator.core.rows import TaskState
-from crawlfleet.shared.messages import Outcome, ScopeSpec
+from crawlfleet.shared.brief import ScopeSpec
+from crawlfleet.shared.messages import Outcome
 from tests.unit.core_crawl import CoreCrawl
 
 SEED = "http://a.test/"

@@ -13,7 +13,8 @@ from crawlfleet.coordinator.core.policy import Budget, Unit
 from crawlfleet.coordinator.core.rows import HostRow
 from crawlfleet.coordinator.core.units import key_of_address
 from crawlfleet.coordinator.job.job import brief, load, policy
-from crawlfleet.shared.messages import Hello, Kind, Lease, Outcome, ScopeSpec, Task
+from crawlfleet.shared.brief import ScopeSpec
+from crawlfleet.shared.messages import Hello, Kind, Lease, Outcome, Task
 from tests.policies import make_policy, policy_with
 from tests.unit.core_crawl import POLICY, CoreCrawl
 from tests.unit.durable_crawl import DurableCrawl, report

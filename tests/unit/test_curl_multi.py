@@ -11,7 +11,8 @@ from contextlib import closing
 
 import pytest
 
-from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.brief import FetchSpec
+from crawlfleet.shared.messages import Outcome
 from crawlfleet.worker.fetch import curl_handle, curl_multi
 from crawlfleet.worker.fetch.curl_answer import first_status
 from crawlfleet.worker.fetch.curl_handle import Handle

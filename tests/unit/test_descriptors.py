@@ -30,7 +30,7 @@ print(json.dumps([
 """
 _FETCH = """
 import json, os, resource, socket, sys
-from crawlfleet.shared.messages import FetchSpec
+from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.worker.fetch.registry import open_fetcher
 listening = socket.create_server(("127.0.0.1", 0))
 free = socket.create_server(("127.0.0.1", 0))

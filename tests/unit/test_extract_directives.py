@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from crawlfleet.shared.brief import Brief, FetchSpec, LinkSpec, ScopeSpec
 from crawlfleet.shared.engines import PARSE_ENGINES
-from crawlfleet.shared.messages import Brief, FetchSpec, LinkSpec, ScopeSpec
 from crawlfleet.worker.extract import registry
 from crawlfleet.worker.extract.directives import Directives, read_directives
 from crawlfleet.worker.extract.extractor import Extracted, Extractor

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from crawlfleet.shared.brief import Brief, LinkSpec, ScopeSpec
 from crawlfleet.shared.engines import PARSE_ENGINES
-from crawlfleet.shared.messages import Brief, LinkSpec, ScopeSpec
 from crawlfleet.shared.web.urls import canonicalize, parts
 from crawlfleet.worker.extract import registry
 from crawlfleet.worker.extract.extractor import Extractor

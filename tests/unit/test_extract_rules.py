@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from crawlfleet.shared.brief import Brief, FieldRule, ItemRule, ScopeSpec
 from crawlfleet.shared.engines import PARSE_ENGINES
 from crawlfleet.shared.errors import UsageError
-from crawlfleet.shared.messages import Brief, FieldRule, ItemRule, ScopeSpec
 from crawlfleet.worker.extract import registry
 from crawlfleet.worker.extract.extractor import Extracted, Extractor
 from crawlfleet.worker.fetch.port import Fetched, Headers

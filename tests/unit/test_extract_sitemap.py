@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from crawlfleet.shared.messages import ScopeSpec
+from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.web.scope import Scope
 from crawlfleet.worker.extract import sitemap as module
 from crawlfleet.worker.extract.sitemap import MAX_BYTES, MAX_ENTRIES, Sitemap, read_sitemap

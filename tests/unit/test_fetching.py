@@ -10,8 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.engines import FETCH_ENGINES
-from crawlfleet.shared.messages import FetchSpec, Kind, Lease, Outcome, Task
+from crawlfleet.shared.messages import Kind, Lease, Outcome, Task
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.fetch.port import Fetched, Name

@@ -29,7 +29,8 @@ from crawlfleet.coordinator.offline.verify import verify
 from crawlfleet.coordinator.summary import Summary
 from crawlfleet.screen.console import Console
 from crawlfleet.screen.tables import show_summary
-from crawlfleet.shared.messages import Lease, Outcome, Report, ScopeSpec, Task
+from crawlfleet.shared.brief import ScopeSpec
+from crawlfleet.shared.messages import Lease, Outcome, Report, Task
 from crawlfleet.shared.status import CostlyHost
 from crawlfleet.shared.web.urls import page_fingerprint
 from tests.unit.core_crawl import CoreCrawl, all_of

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from crawlfleet.shared.brief import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, ScopeSpec
 from crawlfleet.shared.engines import names, that_prepare_sessions
 from crawlfleet.shared.errors import UsageError
-from crawlfleet.shared.messages import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, ScopeSpec
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.extract.extractor import Extracted, Extractor
 from crawlfleet.worker.fetch.port import Fetched, Headers

@@ -11,8 +11,8 @@ import pytest
 from crawlfleet.coordinator.job.job import Job, as_data, brief, load
 from crawlfleet.coordinator.job.seed_ranges import MAX_SEEDS
 from crawlfleet.coordinator.job.seeds import pages_of, sitemaps_of
+from crawlfleet.shared.brief import FetchSpec, FieldRule, ItemRule, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
 from crawlfleet.shared.errors import JobError
-from crawlfleet.shared.messages import FetchSpec, FieldRule, ItemRule, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
 from crawlfleet.shared.web.url_policy import TRACKING
 
 HEAD = "name: t\nseeds: [https://e.org/]\n"

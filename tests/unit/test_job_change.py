@@ -11,8 +11,9 @@ from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import TaskRow, TaskState
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.job.change import check_change, difference, take_job
+from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.errors import UsageError
-from crawlfleet.shared.messages import Kind, ScopeSpec
+from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.web.urls import fingerprint
 from tests.policies import policy_with
 from tests.unit.durable_crawl import POLICY, SEED, DurableCrawl

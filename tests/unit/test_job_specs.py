@@ -15,7 +15,7 @@ from crawlfleet.coordinator.core.policy import Policy, Politeness, Tuning
 from crawlfleet.coordinator.job import job as job_module
 from crawlfleet.coordinator.job.job import FetchRules, Job, PolitenessRules, brief, load, policy
 from crawlfleet.coordinator.job.section import Plain, defaults
-from crawlfleet.shared.messages import Brief, FetchSpec
+from crawlfleet.shared.brief import Brief, FetchSpec
 
 ANY = "*"
 JOB = load(Path(__file__).parents[2] / "config/reference.yaml")

@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from crawlfleet.coordinator.conduct.journal import Journal
-from crawlfleet.shared.messages import Outcome, ScopeSpec
+from crawlfleet.shared.brief import ScopeSpec
+from crawlfleet.shared.messages import Outcome
 from tests.unit.core_crawl import SEED, CoreCrawl
 
 

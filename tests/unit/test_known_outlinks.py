@@ -6,7 +6,8 @@ from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.rows import TaskRow, TaskState
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
-from crawlfleet.shared.messages import Brief, ExchangeRequest, Hello, Kind, Outcome, Report, ScopeSpec
+from crawlfleet.shared.brief import Brief, ScopeSpec
+from crawlfleet.shared.messages import ExchangeRequest, Hello, Kind, Outcome, Report
 from crawlfleet.shared.web.urls import fingerprint
 from tests.policies import make_policy
 

@@ -26,7 +26,8 @@ from crawlfleet.coordinator.frontier.sqlite.row_cache import RowCache
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.coordinator.job.job import load
 from crawlfleet.screen.progress import words
-from crawlfleet.shared.messages import Brief, ExchangeAnswer, ExchangeRequest, Hello, Kind, ScopeSpec
+from crawlfleet.shared.brief import Brief, ScopeSpec
+from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Kind
 from crawlfleet.shared.status import Status
 from tests.policies import policy_with
 from tests.unit.core_crawl import POLICY

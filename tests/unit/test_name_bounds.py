@@ -13,7 +13,8 @@ from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.post import Post
 from crawlfleet.coordinator.server import Objects, TaskQueue
 from crawlfleet.shared.errors import Unreachable, WireError
-from crawlfleet.shared.messages import ExchangeRequest, Hello, Message, decode, encode
+from crawlfleet.shared.message import Message
+from crawlfleet.shared.messages import ExchangeRequest, Hello, decode, encode
 from crawlfleet.shared.objects import ObjectCall
 from crawlfleet.shared.pools import AskRequest, CancelRequest
 from crawlfleet.shared.ranges import MAX_NAME_CHARS, shown

@@ -8,7 +8,8 @@ from contextlib import ExitStack, closing
 import pytest
 import requests
 
-from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.brief import FetchSpec
+from crawlfleet.shared.messages import Outcome
 from crawlfleet.worker.fetch import requests_pool
 from crawlfleet.worker.fetch.connection import Limits, Watch, WatchedHTTP, WatchedHTTPS, open_connection
 from crawlfleet.worker.fetch.names import of_process

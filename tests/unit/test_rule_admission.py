@@ -12,7 +12,8 @@ from crawlfleet.coordinator.core.figures import FullHosts
 from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import HostLimits, Priority, TrapLimits, Unit
 from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, HostRow, TaskRow, TaskState, TrapRow
-from crawlfleet.shared.messages import Kind, Outcome, ScopeSpec
+from crawlfleet.shared.brief import ScopeSpec
+from crawlfleet.shared.messages import Kind, Outcome
 from tests.unit.rule_turns import (
     DONE,
     DROPPED,

@@ -14,7 +14,8 @@ from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Extent, Priority, TrapLimits
 from crawlfleet.coordinator.core.rows import NOT_REACHED, Gate, TaskRow, TrapRow
 from crawlfleet.coordinator.core.turn import Turn
-from crawlfleet.shared.messages import Outcome, ScopeSpec
+from crawlfleet.shared.brief import ScopeSpec
+from crawlfleet.shared.messages import Outcome
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.links import pack, unpack
 from tests.unit.rule_turns import (

@@ -9,7 +9,8 @@ import pytest
 from crawlfleet.coordinator.core import leads
 from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.rows import TaskRow
-from crawlfleet.shared.messages import Outcome, Report, SitemapEntry, UrlSpec
+from crawlfleet.shared.brief import UrlSpec
+from crawlfleet.shared.messages import Outcome, Report, SitemapEntry
 from tests.policies import policy_with
 from tests.unit.rule_turns import ORIGIN, OTHER, POLICY, Turns, but, leased, page, report, robots, sitemap
 

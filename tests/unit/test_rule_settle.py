@@ -15,7 +15,8 @@ from crawlfleet.coordinator.core.leads import BadRefs, outlink_refs
 from crawlfleet.coordinator.core.policy import Budget, Unit
 from crawlfleet.coordinator.core.rows import Gate, HostRow, LeaseRow, LedgerRow, Result, TaskRow
 from crawlfleet.coordinator.core.turn import Turn, existing
-from crawlfleet.shared.messages import Ack, AckState, Outcome, Report, ScopeSpec, SitemapEntry
+from crawlfleet.shared.brief import ScopeSpec
+from crawlfleet.shared.messages import Ack, AckState, Outcome, Report, SitemapEntry
 from tests.unit.rule_turns import (
     DONE,
     DROPPED,

@@ -9,7 +9,7 @@ import pytest
 from crawlfleet.coordinator.core import traps
 from crawlfleet.coordinator.core.policy import TrapLimits
 from crawlfleet.coordinator.core.rows import TrapRow
-from crawlfleet.shared.messages import ScopeSpec
+from crawlfleet.shared.brief import ScopeSpec
 from tests.unit.rule_turns import HOST, ORIGIN, Turns, host, new, origin, put
 
 QUERY, DAY, SESSION = f"{ORIGIN}/list?n=1", f"{ORIGIN}/2031/04/", f"{ORIGIN}/page;jsessionid=7"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crawlfleet.shared.messages import ScopeSpec
+from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.web.scope import Scope
 from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, MAX_URL_CHARS
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from crawlfleet.coordinator.core.rows import LeaseRow, TaskRow, TaskState
+from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.errors import VersionError
-from crawlfleet.shared.messages import PROTOCOL_MAJOR, ExchangeRequest, Hello, Outcome, ScopeSpec
+from crawlfleet.shared.messages import PROTOCOL_MAJOR, ExchangeRequest, Hello, Outcome
 from crawlfleet.shared.objects import OPEN, ObjectCall
 from tests.unit.core_crawl import SEED, CoreCrawl
 

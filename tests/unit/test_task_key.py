@@ -5,18 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from crawlfleet.shared.messages import (
-    Ack,
-    AckState,
-    ExchangeRequest,
-    Hello,
-    Message,
-    Outcome,
-    Report,
-    TaskKey,
-    decode,
-    encode,
-)
+from crawlfleet.shared.message import Message
+from crawlfleet.shared.messages import Ack, AckState, ExchangeRequest, Hello, Outcome, Report, TaskKey, decode, encode
 
 KEY = TaskKey(7, b"ref")
 MESSAGES = {"began": Hello(session="s", began=(KEY,)), "started": ExchangeRequest(session="s", started=(KEY,))}

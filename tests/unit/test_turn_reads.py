@@ -11,7 +11,8 @@ from crawlfleet.coordinator.core import admission, granting, leases, settle
 from crawlfleet.coordinator.core.granting import Asker
 from crawlfleet.coordinator.core.policy import Budget, TrapLimits, Unit
 from crawlfleet.coordinator.core.rows import Gate, LeaseRow, StoreRow, TaskRow
-from crawlfleet.shared.messages import AckState, Kind, Outcome, Report, ScopeSpec, SitemapEntry
+from crawlfleet.shared.brief import ScopeSpec
+from crawlfleet.shared.messages import AckState, Kind, Outcome, Report, SitemapEntry
 from tests.unit.core_crawl import CoreCrawl
 from tests.unit.counting_store import CountingStore
 from tests.unit.rule_turns import DROPPED, Turns, held_by, host, lease, leased, numbers, origin, page, robots, sitemap

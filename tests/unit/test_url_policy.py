@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from crawlfleet.coordinator.core.rows import TaskState
-from crawlfleet.shared.messages import AckState, Outcome, UrlSpec
+from crawlfleet.shared.brief import UrlSpec
+from crawlfleet.shared.messages import AckState, Outcome
 from crawlfleet.shared.web.url_policy import TRACKING, UrlPolicy
 from tests.unit.core_crawl import CoreCrawl, all_of
 

@@ -18,7 +18,7 @@ GIGABYTE = 2**30
 # Each `<p>` opens again what was never closed: 84 KB of markup, millions of elements, three gigabytes.
 _BOMB = """
 from pathlib import Path
-from crawlfleet.shared.messages import Brief, ScopeSpec
+from crawlfleet.shared.brief import Brief, ScopeSpec
 from crawlfleet.worker.extract.extractor import Extractor
 from crawlfleet.worker.fetch.port import Fetched, Headers
 from crawlfleet.worker.process.memory import limit_memory

@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from crawlfleet.shared.messages import PAGE_FIELDS, PAGE_ITEM, Brief, Row, ScopeSpec
+from crawlfleet.shared.brief import Brief, ScopeSpec
+from crawlfleet.shared.messages import PAGE_FIELDS, PAGE_ITEM, Row
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.user_agent import product_token
 from crawlfleet.worker.extract.harvest import HookFault, Parse, harvest

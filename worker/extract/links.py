@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
-from crawlfleet.shared.messages import ScopeSpec, UrlSpec
+from crawlfleet.shared.brief import ScopeSpec, UrlSpec
 from crawlfleet.shared.web.scope import Scope
 from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.web.urls import (

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from crawlfleet.shared.brief import FieldRule, ItemRule
 from crawlfleet.shared.errors import UsageError
-from crawlfleet.shared.messages import FieldRule, ItemRule
 from crawlfleet.worker.extract.port import Element, ParseEngine
 
 Read = Callable[[Element], Any]

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 import pycurl
 
 from crawlfleet.shared import descriptors
-from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.brief import FetchSpec
+from crawlfleet.shared.messages import Outcome
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.fetch.authorities import AuthoritiesFile
 from crawlfleet.worker.fetch.curl_answer import (

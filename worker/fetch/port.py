@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.brief import FetchSpec
+from crawlfleet.shared.messages import Outcome
 from crawlfleet.shared.reasons import Reason
 
 DEFAULT_USER_AGENT = "crawlfleet"

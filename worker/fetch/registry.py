@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.engines import AUTO, FETCH_ENGINES, names, that_prepare_sessions
 from crawlfleet.shared.errors import UsageError
-from crawlfleet.shared.messages import FetchSpec
 from crawlfleet.worker.fetch.names import of_process
 from crawlfleet.worker.fetch.port import FetchEngine, Fetcher, Prepare
 

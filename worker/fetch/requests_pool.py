@@ -23,7 +23,8 @@ from urllib3 import exceptions as foreign
 from urllib3.util import make_headers
 
 from crawlfleet.shared import descriptors
-from crawlfleet.shared.messages import FetchSpec, Outcome
+from crawlfleet.shared.brief import FetchSpec
+from crawlfleet.shared.messages import Outcome
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.urls import origin as origin_of
 from crawlfleet.worker.fetch.connection import Limits, Unresolved, Watch, open_connection

@@ -11,8 +11,9 @@ from collections.abc import Callable
 import structlog
 from msgspec.structs import replace
 
+from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.errors import CrawlfleetError, Unreachable
-from crawlfleet.shared.messages import Ack, ExchangeAnswer, ExchangeRequest, ScopeSpec, Welcome
+from crawlfleet.shared.messages import Ack, ExchangeAnswer, ExchangeRequest, Welcome
 from crawlfleet.worker.talk.demand import Demand
 from crawlfleet.worker.talk.session import Session
 
