@@ -6,8 +6,6 @@ from crawlfleet.shared.engines import AUTO
 from crawlfleet.shared.message import Message
 from crawlfleet.shared.ranges import Count, Seconds, Size
 
-MAX_OUTLINKS = 10_000
-
 
 class FetchSpec(Message, frozen=True, kw_only=True):
     """How to fetch: engine, time and size limits, what to send.
@@ -85,11 +83,16 @@ class ParseSpec(Message, frozen=True, kw_only=True):
 
 
 class LimitSpec(Message, frozen=True, kw_only=True):
-    """What a page may use: waits of a call of its hook for the fleet's objects, CPU time, time without such waits."""
+    """What a page may use: waits of a call of its hook for the fleet's objects, CPU time, time without such waits; and
+    what it may give: `links`, `rows`, the bytes of one row, and those of all its rows and links."""
 
     hook_wait_s: Seconds = 60.0
     cpu_s: Seconds = 30.0
     parse_time_s: Seconds = 600.0
+    links: Count = 10_000
+    rows: Count = 10_000
+    row_bytes: Size = 4 * 1024 * 1024
+    report_bytes: Size = 4 * 1024 * 1024
 
 
 class HookSpec(Message, frozen=True, kw_only=True):
@@ -108,9 +111,6 @@ class Brief(Message, frozen=True, kw_only=True):
     items: tuple[ItemRule, ...] = ()
     follow: tuple[str, ...] | None = None
     hook: HookSpec | None = None
-    max_outlinks: Count = MAX_OUTLINKS
-    max_rows: Count = 10_000
-    max_report_bytes: Size = 4 * 1024 * 1024
     urls: UrlSpec = UrlSpec()
     links: LinkSpec = LinkSpec()
     parse: ParseSpec = ParseSpec()

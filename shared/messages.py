@@ -34,6 +34,9 @@ from crawlfleet.shared.ranges import (
 
 PROTOCOL_MAJOR = 1
 PROTOCOL_MINOR = 0
+#: The size of the largest report, and how many links one may have.
+MAX_REPORT_BYTES = 4 * 1024 * 1024
+MAX_OUTLINKS = 10_000
 
 VALUE_ITEM = "value"
 # The name and the fields of a page's row in a job that has neither rules nor a hook.
@@ -146,6 +149,7 @@ class Report(Message, frozen=True, kw_only=True):
     `more`.
 
     `kept` has the outlinks of a page that does not lead on, in the place of `outlinks`: see `shared.web.links`.
+    `links_left_out` and `rows_left_out` count what was left out because of a limit, as far as it was looked at.
     `cpu_s` is the CPU time that reading the page took, hook and all; `lookup_s` is how long its host's name took to
     resolve (0: it was known).
     """
@@ -165,7 +169,8 @@ class Report(Message, frozen=True, kw_only=True):
     rows: tuple[Row, ...] = ()
     outlinks: tuple[str, ...] = ()
     known: bytes = b""
-    capped: bool = False
+    links_left_out: Count = 0
+    rows_left_out: Count = 0
     body: bytes = b""
     address: str = ""
     gap_s: Seconds | None = None

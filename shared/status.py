@@ -52,6 +52,7 @@ class Numbers(Message, frozen=True, kw_only=True):
     some of them, and `links_not_admitted` is how many links to further URLs of theirs were found.
     `causes` are these reasons with all that is known of them, the most frequent first.
     `sitemaps_short` is how many sitemaps gave nothing, or not all; `sitemaps_short_named` names some, and says why.
+    `capped_pages` is of how many pages something was left out because of a limit: `links_left_out`, `rows_left_out`.
     `costly_hosts` are hosts that took an outstanding part of the crawl, if any did.
     `items` counts the rows of each rule, and of each item of a hook (nothing in crawls that an earlier version began).
     `rows_rejected` counts the rows that sinks could not write.
@@ -76,6 +77,9 @@ class Numbers(Message, frozen=True, kw_only=True):
     links_not_admitted: Number = 0
     sitemaps_short: Number = 0
     sitemaps_short_named: tuple[str, ...] = ()
+    capped_pages: Number = 0
+    links_left_out: Number = 0
+    rows_left_out: Number = 0
     costly_hosts: tuple[CostlyHost, ...] = ()
     retries: Number = 0
     retried: dict[str, Number] = {}

@@ -58,7 +58,7 @@ def in_parts(attempt: Attempt, report: Report, max_bytes: int) -> Delivery:
     bare = replace(report, entries=(), sitemaps=())
     parts = [replace(bare, sitemaps=some) for some in indexed] + [replace(bare, entries=some) for some in pages]
     last = fit(attempt, parts[-1] if parts else bare, max_bytes)
-    ahead = tuple(replace(part, more=True) for part in parts[:-1])
+    ahead = tuple(replace(part, more=True, links_left_out=0) for part in parts[:-1])
     largest = max((len(encode(part)) for part in ahead), default=0)
     return replace(last, wire_bytes=max(last.wire_bytes, largest), ahead=ahead)
 

@@ -16,7 +16,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from crawlfleet.shared.brief import Brief, UrlSpec
-from crawlfleet.shared.messages import Kind, Outcome, Report, Task
+from crawlfleet.shared.messages import MAX_REPORT_BYTES, Kind, Outcome, Report, Task
 from crawlfleet.shared.reasons import Reason, of_status
 from crawlfleet.shared.web.url_policy import UrlPolicy, policy_of
 from crawlfleet.worker.extract.extractor import Extracted
@@ -60,7 +60,7 @@ class Pipeline:
     def of(cls, brief: Brief, extractor: PageExtractor) -> Pipeline:
         """Return the pipeline of a job."""
         urls = policy_of(brief.urls)
-        return cls(extractor=extractor, max_report_bytes=brief.max_report_bytes, types=brief.fetch.types, urls=urls)
+        return cls(extractor=extractor, max_report_bytes=MAX_REPORT_BYTES, types=brief.fetch.types, urls=urls)
 
     def settle(self, attempt: Attempt, fetched: Fetched) -> Delivery:
         """Turn one attempt into its report. An exception is a bug of ours: see `fitting.internal_error`."""
@@ -94,10 +94,11 @@ class Pipeline:
         if page.reason is Reason.HOOK_WAITED:
             detail = detail_of(page.error)
             return replace(outline, outcome=Outcome.HOOK_WAITED, reason=Reason.HOOK_WAITED, detail=detail)
-        found = replace(outline, outlinks=page.outlinks, capped=page.capped)
+        found = replace(outline, outlinks=page.outlinks, links_left_out=page.links_left_out)
         if page.error:
             return extract_error(found, page.error, page.reason)
-        return replace(found, outcome=Outcome.FETCHED, rows=page.rows, reason=Reason.NOINDEX if page.noindex else "")
+        reason = Reason.NOINDEX if page.noindex else ""
+        return replace(found, outcome=Outcome.FETCHED, rows=page.rows, rows_left_out=page.rows_left_out, reason=reason)
 
 
 def enough_bytes(task: Task) -> int | None:
@@ -193,7 +194,7 @@ def _robots_lines(fetched: Fetched) -> bytes:
 
 
 def _sitemap(outline: Report, sitemap: Sitemap) -> Report:
-    found = replace(outline, entries=sitemap.pages, sitemaps=sitemap.sitemaps, capped=sitemap.capped)
+    found = replace(outline, entries=sitemap.pages, sitemaps=sitemap.sitemaps, links_left_out=sitemap.left_out)
     if sitemap.error:
         detail = detail_of(f"{sitemap.error}; {sitemap.entries:,} entries were read before")
         return replace(found, outcome=Outcome.EXTRACT_ERROR, reason=Reason.SITEMAP_BROKEN, detail=detail)
@@ -202,7 +203,7 @@ def _sitemap(outline: Report, sitemap: Sitemap) -> Report:
 
 def _shortfall(sitemap: Sitemap) -> str:
     """Say why a sitemap that was read gives nothing, or not all; empty if it does."""
-    if sitemap.capped:
+    if sitemap.left_out:
         return f"it is longer than the protocol allows: the first {sitemap.entries:,} entries were read"
     if sitemap.pages or sitemap.sitemaps:
         return ""

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import structlog
 
-from crawlfleet.coordinator.core.changes import Change, Flooded, Full, Gone, Put, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.changes import Capped, Change, Flooded, Full, Gone, Put, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.robots import url_of
 from crawlfleet.coordinator.core.rows import Gate, LeaseRow, LedgerRow, OriginRow, RemovableRow, TaskRow
+from crawlfleet.shared.left_out import capped
 from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.reasons import BUDGETS, HOST_BUDGETS, TRAPS, meaning_of
 
@@ -37,6 +38,9 @@ class Journal:
                         self._note_task(change)
                 case Full() if self._is_new(("known_per_host", change.host)):
                     self._log.warning("limit reached", reason="known_per_host", url=change.url)
+                case Capped():
+                    detail = capped(change.links, change.rows)
+                    self._log.warning(f"{change.kind} capped", url=change.url, detail=detail)
                 case Flooded():
                     self._note_flood(change)
                 case Put(row=OriginRow() as origin) if origin.why and not origin.rechecking:

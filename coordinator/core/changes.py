@@ -10,6 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from crawlfleet.coordinator.core.rows import RemovableRow, Result, StoreRow, TaskRow, TaskState
+from crawlfleet.shared.messages import Kind
 
 
 class TaskEvent(StrEnum):
@@ -114,6 +115,16 @@ class Full(Change, frozen=True, kw_only=True):
 
     host: str
     url: str
+
+
+class Capped(Change, frozen=True, kw_only=True):
+    """So many links and rows of a page, or entries of a sitemap, were left out because of a limit."""
+
+    ref: bytes
+    url: str
+    kind: Kind
+    links: int
+    rows: int
 
 
 class Recorded(Change, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Figures in rows: what hosts took, and of which hosts no more may be known."""
+"""Figures in rows: what hosts took, what limits left out, and of which hosts no more may be known."""
 
 from __future__ import annotations
 
@@ -27,6 +27,14 @@ class ShortMaps(msgspec.Struct, frozen=True, array_like=True):
 
     number: int = 0
     named: tuple[tuple[str, str], ...] = ()
+
+
+class LeftOut(msgspec.Struct, frozen=True, array_like=True):
+    """What limits left out of pages: how many links and rows, of how many pages."""
+
+    pages: int = 0
+    links: int = 0
+    rows: int = 0
 
 
 class FullHosts(msgspec.Struct, frozen=True, array_like=True):

@@ -10,7 +10,8 @@ from enum import StrEnum
 
 import msgspec
 
-from crawlfleet.shared.brief import MAX_OUTLINKS, ScopeSpec, UrlSpec
+from crawlfleet.shared.brief import ScopeSpec, UrlSpec
+from crawlfleet.shared.messages import MAX_OUTLINKS
 
 
 class Priority(msgspec.Struct, frozen=True):
@@ -136,7 +137,10 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings of the rules. `scope`, `urls` and `max_outlinks` apply to workers too: see `Brief`."""
+    """All settings of the rules. `scope` and `urls` apply to workers too: see `Brief`.
+
+    Of one report `max_outlinks` links count: as many as workers may send.
+    """
 
     scope: ScopeSpec
     politeness: Politeness

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from crawlfleet.coordinator.core.figures import Costs, FullHosts, HostCosts, ShortMaps
+from crawlfleet.coordinator.core.figures import Costs, FullHosts, HostCosts, LeftOut, ShortMaps
 from crawlfleet.shared.messages import Kind, Outcome, Row
 from crawlfleet.shared.web.urls import origin
 
@@ -138,7 +138,7 @@ class TaskRow(StoreRow, frozen=True, kw_only=True):
     lastmod: int = 0
     #: A program asked for it, and has not taken that back.
     asked: bool = False
-    #: What is known about its reason, such as what the last failed attempt said.
+    #: What is known about its reason, such as what the last failed attempt said, and what was left out of the page.
     detail: str = ""
 
     @property
@@ -364,6 +364,8 @@ class LedgerRow(StoreRow, frozen=True, kw_only=True):
     #: Pages whose body came, and that FAILED: see `budget.had_body`.
     pages_unused: int = 0
     short_maps: ShortMaps = ShortMaps()
+    #: What was left out of pages.
+    left_out: LeftOut = LeftOut()
 
     @property
     def key(self) -> int:

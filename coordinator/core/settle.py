@@ -16,6 +16,7 @@ from crawlfleet.coordinator.core import (
     admission,
     asking,
     budget,
+    capping,
     costs,
     gates,
     judging,
@@ -126,6 +127,7 @@ def settle(
         keeps = policy.extent.depth is not None or is_sent_on
         kept = (*(link.ref for link in links), *split_fingerprints(known)) if keeps else ()
         _decide(turn, task, report, kept)
+        capping.note(turn, task, report)
     nearer = _nearer(turn, split_fingerprints(known), task.depth + 1) if policy.extent.depth is not None else ()
     admission.admit(turn, links, nearer)
     if task.asked and report.outcome is Outcome.REDIRECTED and links:
@@ -271,7 +273,7 @@ def _answered(task: TaskRow, report: Report) -> dict[str, Any]:
         "status": report.status,
         "settled": settled,
         "reserved": False,
-        "detail": report.detail,
+        "detail": capping.detail_of(report),
     }
 
 

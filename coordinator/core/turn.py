@@ -25,6 +25,7 @@ import msgspec
 
 from crawlfleet.coordinator.core.changes import (
     Accepted,
+    Capped,
     Change,
     Flooded,
     Full,
@@ -287,7 +288,7 @@ class Turn:
         """Create a task, as ADMITTED or REFUSED, next in the order of admission."""
         return self._happen(created(event, order=self.next_order(), **values))
 
-    def note(self, event: Accepted | Recorded | LedOn | Flooded | Full) -> None:
+    def note(self, event: Accepted | Recorded | LedOn | Flooded | Full | Capped) -> None:
         """Add an event other than the move of a task."""
         self._events.append(event)
 

@@ -51,6 +51,7 @@ from crawlfleet.coordinator.job.yaml_source import KeyPath
 from crawlfleet.shared.brief import Brief, FetchSpec, HookSpec, LimitSpec, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES, names, that_prepare_sessions
 from crawlfleet.shared.errors import JobError
+from crawlfleet.shared.messages import MAX_OUTLINKS
 from crawlfleet.shared.web.urls import host_key
 
 Timeout = Annotated[float, duration("100ms", "10m")]
@@ -175,12 +176,16 @@ class ParseRules(Section):
 
 
 class LimitRules(Section):
-    """What a page and its hook may use, and how many URLs of a host are remembered."""
+    """What a page and its hook may use and give, and how many URLs of a host are remembered."""
 
     hook_wait_s: Annotated[float, duration("100ms", "1h")] = _LIMITS.hook_wait_s
     cpu_s: Annotated[float, duration("100ms", "1h")] = _LIMITS.cpu_s
     parse_time_s: Annotated[float, duration("100ms", "7d")] = _LIMITS.parse_time_s
     known_per_host: Annotated[int, within(1, 10**12)] = _LIMITS.known_per_host
+    links: Annotated[int, within(0, 10**7)] = _LIMITS.links
+    rows: Annotated[int, within(0, 10**7)] = _LIMITS.rows
+    row_bytes: Annotated[int, size("1KiB", "4MiB"), Field(alias="row_bytes")] = _LIMITS.row_bytes
+    report_bytes: Annotated[int, size("1KiB", "4MiB"), Field(alias="report_bytes")] = _LIMITS.report_bytes
 
 
 def _hook(value: object, info: ValidationInfo) -> object:
@@ -300,7 +305,7 @@ def policy(job: Job, work: Brief) -> Policy:
         Policy,
         scope=work.scope,
         urls=work.urls,
-        max_outlinks=work.max_outlinks,
+        max_outlinks=max(MAX_OUTLINKS, job.limits.links),
         extent=job.scope,
         politeness=job.politeness.spec(Politeness, ignore_robots=ignored),
     )

@@ -56,8 +56,9 @@ class Invariant(msgspec.Struct, kw_only=True):
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """The result of `verify`. `unfinished` counts tasks that are not final (yet), or have links that wait.
 
-    `links_not_admitted` counts links to URLs of `full_hosts` beyond `limits.known_per_host`. `causes` say why pages
-    failed, were dropped, or gave no rows.
+    `links_not_admitted` counts links to URLs of `full_hosts` beyond `limits.known_per_host`; `links_left_out` and
+    `rows_left_out` what other limits left out of `capped_pages`. `causes` say why pages failed, were dropped, or gave
+    no rows.
     """
 
     invariants: tuple[Invariant, ...]
@@ -66,6 +67,9 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     full_hosts_named: tuple[str, ...] = ()
     links_not_admitted: int = 0
     causes: tuple[Cause, ...] = ()
+    capped_pages: int = 0
+    links_left_out: int = 0
+    rows_left_out: int = 0
 
     @property
     def holds(self) -> bool:
@@ -147,7 +151,7 @@ def verify(folder: Path) -> Proof:
         budget.check(reader.ledger.pages_fetched == seen.fetched.total(), f"counted {reader.ledger.pages_fetched}")
         sinks = tuple(_check_sinks(reader, folder, whole=not unfinished))
         invariants = (states, replay.legal, replay.current, outlinks, results, budget, known, *sinks)
-        full = reader.ledger.full
+        full, left_out = reader.ledger.full, reader.ledger.left_out
         return Proof(
             invariants=invariants,
             unfinished=unfinished,
@@ -155,6 +159,9 @@ def verify(folder: Path) -> Proof:
             full_hosts_named=full.named,
             links_not_admitted=full.links,
             causes=seen.causes,
+            capped_pages=left_out.pages,
+            links_left_out=left_out.links,
+            rows_left_out=left_out.rows,
         )
 
 

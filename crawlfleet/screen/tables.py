@@ -10,6 +10,7 @@ from rich.text import Text
 
 from crawlfleet.screen.causes import cause_lines
 from crawlfleet.screen.console import Console
+from crawlfleet.shared.left_out import capped
 
 if TYPE_CHECKING:
     from crawlfleet.coordinator.offline.audit import Audit
@@ -40,8 +41,14 @@ def show_summary(summary: Summary, console: Console) -> None:
         console.say(line)
     for sink in summary.sinks:
         console.say(f"items: {sink}")
-    lines = (*_robots_lines(summary), *_sitemap_lines(summary), *_full_lines(summary), *_costly_lines(summary))
-    for line in (*summary.notices, *lines):
+    for line in (
+        *summary.notices,
+        *_robots_lines(summary),
+        *_sitemap_lines(summary),
+        *_full_lines(summary),
+        *_capped_lines(summary),
+        *_costly_lines(summary),
+    ):
         console.say(line)
     for warning in summary.warnings:
         console.say(warning, style="yellow")
@@ -67,7 +74,7 @@ def show_proof(proof: Proof, console: Console) -> None:
     for invariant in proof.invariants:
         for where in invariant.where:
             console.say(f"{invariant.name}: {where}", style="red")
-    for line in (*cause_lines(proof.causes), *_full_lines(proof)):
+    for line in (*cause_lines(proof.causes), *_full_lines(proof), *_capped_lines(proof)):
         console.say(line)
     if proof.unfinished:
         console.say(f"The crawl is not finished: {proof.unfinished:,} URLs wait.")
@@ -138,6 +145,18 @@ def _item_lines(summary: Summary) -> list[str]:
         pages = "1 page" if item.pages == 1 else f"{item.pages:,} pages"
         lines.append(f"  {item.rows:,} {item.name}, on {pages}{f'; empty: {shares}' if shares else ''}")
     return lines
+
+
+def _capped_lines(numbers: Summary | Proof) -> list[str]:
+    """Say how much limits have left out of pages."""
+    if not numbers.capped_pages:
+        return []
+    told = capped(numbers.links_left_out, numbers.rows_left_out)
+    pages = "1 page" if numbers.capped_pages == 1 else f"{numbers.capped_pages:,} pages"
+    return [
+        f"{told} of {pages}: more than limits.links, rows, row_bytes or report_bytes allow; the log names "
+        + ("it" if numbers.capped_pages == 1 else "them")
+    ]
 
 
 _COSTS = {

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from crawlfleet.shared.brief import Brief, FieldRule, ItemRule, LinkSpec, ParseSpec, ScopeSpec
+from crawlfleet.shared.brief import Brief, FieldRule, ItemRule, LimitSpec, LinkSpec, ParseSpec, ScopeSpec
 from crawlfleet.shared.engines import PARSE_ENGINES
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.worker.extract.extractor import Extracted, Extractor
@@ -140,8 +140,7 @@ def extract(engine: str, body: bytes, selectors: tuple[str, ...], url: str = "ht
         items=items,
         links=LinkSpec(assets=True),
         parse=ParseSpec(engine=engine),
-        max_rows=10**6,
-        max_report_bytes=2**30,
+        limits=LimitSpec(rows=10**6, row_bytes=2**30, report_bytes=2**30),
     )
     return Extractor(brief).extract(Fetched(url=url, status=200, headers=HTML, body=body))
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from crawlfleet.shared.brief import Brief, LinkSpec, ScopeSpec
+from crawlfleet.shared.brief import Brief, LimitSpec, LinkSpec, ScopeSpec
 from crawlfleet.shared.engines import PARSE_ENGINES
 from crawlfleet.shared.web.urls import canonicalize, parts
 from crawlfleet.worker.extract import registry
@@ -111,13 +111,13 @@ def test_other_content_has_no_links() -> None:
 def test_links_over_the_limits_are_left_out_and_reported() -> None:
     body = "".join(f"<a href={index}>x</a>" for index in range(10))
     fetched = Fetched(url=URL, status=200, headers=HTML, body=body.encode())
-    by_number = Extractor(brief(max_outlinks=3)).extract(fetched)
-    assert (len(by_number.outlinks), by_number.capped) == (3, True)
-    by_size = Extractor(brief(max_report_bytes=200)).extract(fetched)
-    assert by_size.capped
+    by_number = Extractor(brief(limits=LimitSpec(links=3))).extract(fetched)
+    assert (len(by_number.outlinks), by_number.links_left_out) == (3, 7)
+    by_size = Extractor(brief(limits=LimitSpec(report_bytes=200))).extract(fetched)
+    assert len(by_size.outlinks) + by_size.links_left_out == 10
     assert sum(map(len, by_size.outlinks)) < 100
-    whole = Extractor(brief(max_outlinks=10)).extract(fetched)
-    assert (len(whole.outlinks), whole.capped) == (10, False)
+    whole = Extractor(brief(limits=LimitSpec(links=10))).extract(fetched)
+    assert (len(whole.outlinks), whole.links_left_out) == (10, 0)
 
 
 def test_a_scope_that_grew_holds_for_the_next_page() -> None:

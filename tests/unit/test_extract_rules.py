@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crawlfleet.shared.brief import Brief, FieldRule, ItemRule, ScopeSpec
+from crawlfleet.shared.brief import Brief, FieldRule, ItemRule, LimitSpec, ScopeSpec
 from crawlfleet.shared.engines import PARSE_ENGINES
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.worker.extract import registry
@@ -105,13 +105,15 @@ def test_a_job_with_items_has_no_rows_of_other_content() -> None:
 def test_rows_over_the_limits_are_left_out_and_reported() -> None:
     body = b"<p>0123456789</p>" * 20
     rule = ItemRule(name="p", each="p", fields=(FieldRule(name="t"),))
-    by_number = extract(rule, body=body, max_rows=5)
-    assert (len(by_number.rows), by_number.capped) == (5, True)
-    by_size = extract(rule, body=body, max_report_bytes=200)
+    by_number = extract(rule, body=body, limits=LimitSpec(rows=5))
+    assert (len(by_number.rows), by_number.rows_left_out) == (5, 6)
+    by_size = extract(rule, body=body, limits=LimitSpec(report_bytes=200))
     assert 0 < len(by_size.rows) < 8
-    assert by_size.capped
-    whole = extract(rule, body=body, max_rows=20)
-    assert (len(whole.rows), whole.capped) == (20, False)
+    assert len(by_size.rows) + by_size.rows_left_out > 8
+    large = extract(rule, body=body + b"<p>" + b"x" * 2_000, limits=LimitSpec(row_bytes=1_000))
+    assert (len(large.rows), large.rows_left_out) == (20, 1)
+    whole = extract(rule, body=body, limits=LimitSpec(rows=20))
+    assert (len(whole.rows), whole.rows_left_out) == (20, 0)
 
 
 @pytest.mark.parametrize("selector", ["a[", "a::text", ":nope(", "a,,b"])
@@ -134,10 +136,12 @@ def test_elements_that_lie_in_each_other_are_read_until_the_rows_are_full() -> N
     tracemalloc.start()
     try:
         found = extract(
-            ItemRule(name="q", each="div.quote", fields=(FieldRule(name="t"),)), body=body, max_report_bytes=200_000
+            ItemRule(name="q", each="div.quote", fields=(FieldRule(name="t"),)),
+            body=body,
+            limits=LimitSpec(report_bytes=200_000),
         )
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert (len(found.rows), found.capped) == (3, True)
+    assert (len(found.rows), found.rows_left_out) == (3, 4)
     assert peak < 200 * 50_000 / 2

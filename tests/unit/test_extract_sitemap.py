@@ -306,23 +306,23 @@ def test_entities_are_refused_whatever_they_stand_for() -> None:
 
 def test_more_addresses_than_the_protocol_allows_are_left_out() -> None:
     found = read(urlset(*(url(f"/{number}") for number in range(60_000))))
-    assert (len(found.pages), found.capped, found.error) == (MAX_ENTRIES, True, "")
+    assert (len(found.pages), found.left_out, found.error) == (MAX_ENTRIES, 10_000, "")
     text = read("\n".join(f"http://a.test/{number}" for number in range(60_000)))
-    assert (len(text.pages), text.capped, text.error) == (MAX_ENTRIES, True, "")
+    assert (len(text.pages), text.left_out, text.error) == (MAX_ENTRIES, 10_000, "")
     exact = read(urlset(*(url(f"/{number}") for number in range(MAX_ENTRIES))))
-    assert (len(exact.pages), exact.capped) == (MAX_ENTRIES, False)
+    assert (len(exact.pages), exact.left_out) == (MAX_ENTRIES, 0)
 
 
 def test_what_follows_fifty_mebibytes_is_left_out() -> None:
     filler = f"<!--{' ' * (MAX_BYTES // 2)}-->"
     found = read(urlset(url("/1"), filler, url("/2"), filler, url("/3")))
     assert [entry.url[13:] for entry in found.pages] == ["/1", "/2"]
-    assert (found.capped, found.error) == (True, "")
+    assert (found.left_out, found.error) == (1, "")
 
 
 def test_a_body_that_was_cut_by_a_limit_is_no_broken_one() -> None:
     body = urlset(url("/1"), url("/2")).encode()[:-20]
-    assert (read(body, cut=True).capped, read(body, cut=True).error) == (True, "")
+    assert (read(body, cut=True).left_out, read(body, cut=True).error) == (1, "")
     assert "broken" in read(body).error
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from crawlfleet.shared.brief import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, ScopeSpec
+from crawlfleet.shared.brief import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, LimitSpec, ScopeSpec
 from crawlfleet.shared.engines import names, that_prepare_sessions
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.reasons import Reason
@@ -193,8 +193,8 @@ def test_a_hook_that_waited_too_long_may_tidy_up() -> None:
 
 
 def test_an_endless_hook_is_cut_at_the_limit_of_rows() -> None:
-    extracted = run("def parse(page):\n    while True: yield {'a': 1}", max_rows=3)
-    assert (len(extracted.rows), extracted.capped, extracted.error) == (3, True, "")
+    extracted = run("def parse(page):\n    while True: yield {'a': 1}", limits=LimitSpec(rows=3))
+    assert (len(extracted.rows), extracted.rows_left_out, extracted.error) == (3, 4, "")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from crawlfleet.coordinator.conduct.counting import count
-from crawlfleet.coordinator.core.figures import Costs, FullHosts, HostCosts, ShortMaps
+from crawlfleet.coordinator.core.figures import Costs, FullHosts, HostCosts, LeftOut, ShortMaps
 from crawlfleet.coordinator.core.rows import LedgerRow, RobotsWaits, TaskState
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.summary import Summary, write
@@ -37,6 +37,7 @@ LEDGER = LedgerRow(
     costliest=(HostCosts("d.test", Costs(links=90_000)),),
     short_maps=ShortMaps(7, (("http://a.test/map.xml", "http_404"),)),
     full=FullHosts(hosts=2, named=("a.test",), links=9),
+    left_out=LeftOut(pages=3, links=4, rows=5),
     robots_waits=RobotsWaits(
         waiting=1,
         waiting_for=(("http://a.test", "http_500"), ("http://b.test", "")),
@@ -103,3 +104,7 @@ def test_status_and_summary_have_every_number(numbers: Numbers, tmp_path: Path) 
     left = json.loads((tmp_path / "summary.json").read_text())
     assert msgspec.convert(left, Summary) == summary
     assert values.keys() | END.keys() == left.keys() - {"detail", "fresh", "notices", "warnings"}
+
+
+def test_what_limits_left_out_is_counted(numbers: Numbers) -> None:
+    assert (numbers.capped_pages, numbers.links_left_out, numbers.rows_left_out) == (3, 4, 5)

@@ -62,7 +62,7 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Fetched:
 
 
 def test_a_page_is_fetched_with_its_rows_outlinks_and_figures() -> None:
-    page = Extracted(rows=(ROW,), outlinks=LINKS, capped=True)
+    page = Extracted(rows=(ROW,), outlinks=LINKS, links_left_out=2, rows_left_out=3)
     report = settle(answer(200, b"12345", Content_Type="Text/HTML; charset=x"), page=page)
     assert report == Report(
         lease=7,
@@ -74,7 +74,8 @@ def test_a_page_is_fetched_with_its_rows_outlinks_and_figures() -> None:
         content_type="text/html",
         rows=(ROW,),
         outlinks=LINKS,
-        capped=True,
+        links_left_out=2,
+        rows_left_out=3,
     )
 
 
@@ -321,17 +322,18 @@ class GivenSitemap:
 
 def test_a_small_sitemap_is_one_report() -> None:
     pages = (SitemapEntry("http://a/1", 3, 7),)
-    delivery = settle_sitemap(Sitemap(pages=pages, capped=True))
+    delivery = settle_sitemap(Sitemap(pages=pages, left_out=4))
     assert delivery.ahead == ()
     assert (delivery.report.outcome, delivery.report.entries) == (Outcome.FETCHED, pages)
-    assert delivery.report.capped
+    assert delivery.report.links_left_out == 4
 
 
 def test_a_large_sitemap_is_told_in_parts_that_miss_nothing_and_repeat_nothing() -> None:
     pages = tuple(SitemapEntry(f"http://a/{number}") for number in range(50_000))
     sitemaps = tuple(f"http://a/{number}.xml" for number in range(5_000))
-    delivery = settle_sitemap(Sitemap(pages=pages, sitemaps=sitemaps))
+    delivery = settle_sitemap(Sitemap(pages=pages, sitemaps=sitemaps, left_out=4))
     parts = (*delivery.ahead, delivery.report)
+    assert sum(part.links_left_out for part in parts) == 4
     assert tuple(entry for report in parts for entry in report.entries) == pages
     assert tuple(url for report in parts for url in report.sitemaps) == sitemaps
     assert all(len(report.entries) + len(report.sitemaps) <= 2_000 for report in parts)
@@ -358,7 +360,7 @@ def test_a_sitemap_that_broke_off_tells_why_and_what_it_listed() -> None:
         (Sitemap(entries=1_000), "none of its 1,000 entries is a page of the crawl"),
         (Sitemap(entries=2, sitemaps=("http://a/x",)), ""),
         (Sitemap(entries=2, pages=(SitemapEntry("http://a/1"),)), ""),
-        (Sitemap(entries=2, capped=True), "it is longer than the protocol allows: the first 2 entries were read"),
+        (Sitemap(entries=2, left_out=1), "it is longer than the protocol allows: the first 2 entries were read"),
     ],
 )
 def test_a_sitemap_that_gives_nothing_or_not_all_tells_why(sitemap: Sitemap, told: str) -> None:

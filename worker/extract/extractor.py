@@ -5,8 +5,8 @@ One `Extractor` serves all parse threads of a worker: it keeps nothing of a page
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from crawlfleet.shared.brief import Brief, ScopeSpec
 from crawlfleet.shared.messages import PAGE_FIELDS, PAGE_ITEM, Row
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.user_agent import product_token
+from crawlfleet.worker.extract.basket import Basket
 from crawlfleet.worker.extract.harvest import HookFault, Parse, harvest
 from crawlfleet.worker.extract.links import LinkReader
 from crawlfleet.worker.extract.page import Page
@@ -31,15 +32,17 @@ URL_OVERHEAD = 5  # the bytes that msgpack adds to a text
 class Extracted(msgspec.Struct, frozen=True, kw_only=True):
     """The contents of a page.
 
-    `outlinks` are canonical, in scope, in the order of `survey`, without repeats or the page itself. `capped` says that
-    rows or outlinks were left out because of the brief's limits, `noindex` that all rows were because the page asks for
-    it. `error` is empty, or one sentence about a failed hook or parser, with its `reason`; then there are no rows. If
-    that is `hook_waited` there are no outlinks either, since the page is tried again.
+    `outlinks` are canonical, in scope, in the order of `survey`, without repeats or the page itself. `links_left_out`
+    and `rows_left_out` are how many were left out because of the brief's limits, as far as they were looked at;
+    `noindex` says that there are no rows because the page asks for that. `error` is empty, or one sentence about a
+    failed hook or parser, with its `reason`; then there are no rows. If that is `hook_waited` there are no outlinks
+    either, since the page is tried again.
     """
 
     rows: tuple[Row, ...] = ()
     outlinks: tuple[str, ...] = ()
-    capped: bool = False
+    links_left_out: int = 0
+    rows_left_out: int = 0
     error: str = ""
     noindex: bool = False
     reason: Reason = Reason.EXTRACT_ERROR
@@ -74,22 +77,40 @@ class Extractor:
     def _extract(self, fetched: Fetched) -> Extracted:
         links = self._links
         page = Page(fetched, self._fleet, links.keep, self._engine, self._reading)
-        error, reason = "", Reason.EXTRACT_ERROR
-        found: Iterable[tuple[str, dict[str, Any]]] = self._rule_rows(page)
+        basket, error, reason = Basket(self._brief.limits), "", Reason.EXTRACT_ERROR
+        if self._parse is not None or not self._is_noindex(page):
+            # Rules come first: a hook may change the tree.
+            self._gather(page, basket)
         if self._parse is not None:
-            most = self._brief.max_rows + 1
             try:
-                # Rules come first: a hook may change the tree.
-                found = [*islice(found, most), *harvest(self._parse, page, most)]
+                harvest(self._parse, page, basket.put)
             except HookFault as fault:
                 if fault.reason is Reason.HOOK_WAITED:
                     return Extracted(error=str(fault), reason=fault.reason)
-                error, reason, found = str(fault), fault.reason, []
-        noindex = self._brief.links.obey_noindex and page.directives.noindex
-        outlinks, links_capped, links_bytes = self._outlinks(links, page)
-        rows, rows_capped = self._rows(() if noindex else found, links_bytes)
-        capped = links_capped or rows_capped
-        return Extracted(rows=rows, outlinks=outlinks, capped=capped, error=error, reason=reason, noindex=noindex)
+                basket, error, reason = Basket(self._brief.limits), str(fault), fault.reason
+        noindex = self._is_noindex(page)
+        if noindex:
+            basket = Basket(self._brief.limits)
+        outlinks, links_left_out, links_bytes = self._outlinks(links, page)
+        basket.fit(self._brief.limits.report_bytes * 15 // 16 - links_bytes)
+        return Extracted(
+            rows=tuple(basket.rows),
+            rows_left_out=basket.left_out,
+            outlinks=outlinks,
+            links_left_out=links_left_out,
+            error=error,
+            reason=reason,
+            noindex=noindex,
+        )
+
+    def _is_noindex(self, page: Page) -> bool:
+        return self._brief.links.obey_noindex and page.directives.noindex
+
+    def _gather(self, page: Page, basket: Basket) -> None:
+        """Put the items of the rules, until no more are wanted."""
+        for item, fields in self._rule_rows(page):
+            if not basket.put(item, fields):
+                return
 
     def read_sitemap(self, fetched: Fetched) -> Sitemap:
         """Read a sitemap, without pages out of scope."""
@@ -103,41 +124,21 @@ class Extractor:
         if self._rules and page.root is not None:
             yield from ((name, fields) for name, items in self._rules for fields in items(page.root))
 
-    def _outlinks(self, links: LinkReader, page: Page) -> tuple[tuple[str, ...], bool, int]:
-        """Return the outlinks, whether some were left out, and their size: at most half a report."""
+    def _outlinks(self, links: LinkReader, page: Page) -> tuple[tuple[str, ...], int, int]:
+        """Return the outlinks, how many were left out, and their size: at most half a report."""
         kept: dict[str | None, None] = {None: None, page.url: None}
         for urls in chain(links.read(page), [list[str | None](page.followed)]):
             kept.update(dict.fromkeys(urls))
-            if len(kept) > self._brief.max_outlinks + 2:
-                break
         del kept[None], kept[page.url]
         return self._within_limits([url for url in kept if url is not None])
 
-    def _within_limits(self, urls: list[str]) -> tuple[tuple[str, ...], bool, int]:
-        limit = self._brief.max_report_bytes // 2
+    def _within_limits(self, urls: list[str]) -> tuple[tuple[str, ...], int, int]:
+        limits, found = self._brief.limits, len(urls)
+        del urls[limits.links :]
         size = sum(map(len, urls)) + URL_OVERHEAD * len(urls)
-        capped = size > limit or len(urls) > self._brief.max_outlinks
-        del urls[self._brief.max_outlinks :]
-        while size > limit and urls:
+        while size > limits.report_bytes // 2 and urls:
             size -= len(urls.pop()) + URL_OVERHEAD
-        return tuple(urls), capped, size
-
-    def _rows(self, found: Iterable[tuple[str, dict[str, Any]]], taken_bytes: int) -> tuple[tuple[Row, ...], bool]:
-        """Number the rows of each kind; leave out rows beyond the limits of number and size."""
-        rows: list[Row] = []
-        counts: dict[str, int] = {}
-        left = self._brief.max_report_bytes * 15 // 16 - taken_bytes
-        for item, fields in found:
-            row = Row(item=item, index=counts.get(item, 0), fields=fields)
-            left -= len(_encoder.encode(row))
-            if len(rows) >= self._brief.max_rows or left < 0:
-                return tuple(rows), True
-            counts[item] = row.index + 1
-            rows.append(row)
-        return tuple(rows), False
-
-
-_encoder = msgspec.msgpack.Encoder()
+        return tuple(urls), found - len(urls), size
 
 
 def _reading(brief: Brief) -> Reading:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from types import TracebackType
 from typing import Any
 
@@ -21,6 +20,8 @@ from crawlfleet.worker.extract.shortage import shortage_of
 from crawlfleet.worker.hook_waited import HookWaited
 
 Parse = Callable[[Page], object]
+# Takes the kind and the fields of a row; says whether more are wanted.
+Put = Callable[[str, dict[str, Any]], bool]
 
 MAX_NESTING = 32
 
@@ -36,14 +37,16 @@ class HookFault(CrawlfleetError):
         self.reason = reason
 
 
-def harvest(parse: Parse, page: Page, limit: int) -> list[tuple[str, dict[str, Any]]]:
-    """Return (item, fields) of up to `limit` rows of the hook.
+def harvest(parse: Parse, page: Page, put: Put) -> None:
+    """Put the rows of the hook, one by one, until no more are wanted.
 
     Raise `HookFault`, its page's `ParseFault`, or `MemoryError` if the hook, or the parser in it, ran out of memory.
     """
     try:
         given = parse(page)
-        return [_row(parse, value) for value in islice(_values(parse, given), limit)]
+        for value in _values(parse, given):
+            if not put(*_row(parse, value)):
+                return
     except (HookFault, ParseFault):
         raise
     except HookWaited as waited:

@@ -44,14 +44,15 @@ _XML = re.compile(rb"<(?:\?xml\s|[\w.-]{0,40}:?(?:urlset|sitemapindex|rss|RDF|fe
 class Sitemap:
     """The contents of a sitemap: `pages` in scope, newest first, and further `sitemaps` if it is an index.
 
-    All addresses are canonical, without repeats. `capped` says that entries were left out because of the limits.
-    `entries` is how many there are in the sitemap, as far as it was read, whatever became of them.
+    All addresses are canonical, without repeats. `left_out` is how many entries were left out because of the limits, at
+    least: of a sitemap that is too long, only its beginning is read. `entries` is how many there are in the sitemap, as
+    far as it was read, whatever became of them.
     `error` is empty, or one sentence about why the reading ended early; what was read before counts.
     """
 
     pages: tuple[SitemapEntry, ...] = ()
     sitemaps: tuple[str, ...] = ()
-    capped: bool = False
+    left_out: int = 0
     error: str = ""
     entries: int = 0
 
@@ -116,23 +117,23 @@ def read_sitemap(body: bytes, base: str, keep: Callable[[str], str | None], *, c
     """
     found = _Found(base, keep)
     plain = _Plain(body, cut)
-    error, capped = "", False
+    error, is_cut = "", False
     try:
         _read(plain, found)
     except _Refused as refused:
         error = str(refused)
         if isinstance(refused, _OtherRoot):
-            found, error, capped = _repaired(_Plain(body, cut), found, _Found(base, keep), error)
+            found, error, is_cut = _repaired(_Plain(body, cut), found, _Found(base, keep), error)
     except _Enough:
-        capped = True
+        is_cut = True
     except expat.ExpatError as broken:
         # A body cut by a limit is incomplete, which is not the site's fault.
         error = "" if plain.is_cut else f"the XML is broken: {broken}"
         if error:
-            found, error, capped = _repaired(_Plain(body, cut), found, _Found(base, keep), error)
+            found, error, is_cut = _repaired(_Plain(body, cut), found, _Found(base, keep), error)
     except (OSError, EOFError, zlib.error) as broken:
         error = "" if plain.is_cut else f"the gzip data are broken: {broken}"
-    return found.sitemap(capped=capped or plain.is_cut, error=error)
+    return found.sitemap(is_cut=is_cut or plain.is_cut, error=error)
 
 
 class _Found:
@@ -144,6 +145,7 @@ class _Found:
         self._pages: dict[str, SitemapEntry] = {}
         self._sitemaps: dict[str, None] = {}
         self._seen = 0
+        self._left_out = 0
 
     @property
     def seen(self) -> int:
@@ -151,9 +153,10 @@ class _Found:
         return self._seen
 
     def add(self, item: _Item, *, is_index: bool) -> None:
-        """Add an entry; raise `_Enough` if there are too many."""
+        """Add an entry, or count it if there are too many."""
         if self._seen >= MAX_ENTRIES:
-            raise _Enough
+            self._left_out += 1
+            return
         self._seen += 1
         written = item.address.strip()
         url = canonicalize(written, self._base) if 0 < len(written) <= MAX_FIELD_CHARS else None
@@ -166,13 +169,13 @@ class _Found:
         if kept is not None and kept not in self._pages:
             self._pages[kept] = SitemapEntry(kept, priority_of(item.priority), timestamp_of(item.changed))
 
-    def sitemap(self, *, capped: bool, error: str) -> Sitemap:
+    def sitemap(self, *, is_cut: bool, error: str) -> Sitemap:
         """Return the entries as a sitemap."""
         newest_first = sorted(self._pages.values(), key=lambda entry: -entry.lastmod)
         return Sitemap(
             pages=tuple(newest_first),
             sitemaps=tuple(self._sitemaps),
-            capped=capped,
+            left_out=max(self._left_out, is_cut),
             error=error,
             entries=self._seen,
         )
@@ -259,7 +262,7 @@ def _read(plain: _Plain, found: _Found) -> None:
 
 def _repaired(plain: _Plain, strict: _Found, found: _Found, error: str) -> tuple[_Found, str, bool]:
     """Read broken XML once more; return what was found, why it is not all, and whether a limit is reached."""
-    capped = False
+    is_cut = False
     repair = Repair(_XmlReader(found))
     try:
         blocks = plain.blocks()
@@ -269,13 +272,13 @@ def _repaired(plain: _Plain, strict: _Found, found: _Found, error: str) -> tuple
     except _Refused:
         return strict, error, False
     except _Enough:
-        capped = True
+        is_cut = True
     except (OSError, EOFError, zlib.error):
         return strict, error, False
     if found.seen < strict.seen:
         return strict, error, False
-    if repair.is_whole or capped:
-        return found, "", capped
+    if repair.is_whole or is_cut:
+        return found, "", is_cut
     return found, f"the XML is broken: {repair.end}" if repair.end else error, False
 
 
