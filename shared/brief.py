@@ -89,10 +89,10 @@ class LimitSpec(Message, frozen=True, kw_only=True):
     hook_wait_s: Seconds = 60.0
     cpu_s: Seconds = 30.0
     parse_time_s: Seconds = 600.0
-    links: Count = 10_000
-    rows: Count = 10_000
-    row_bytes: Size = 4 * 1024 * 1024
-    report_bytes: Size = 4 * 1024 * 1024
+    links: Count = 1_000_000
+    rows: Count = 1_000_000
+    row_bytes: Size = 16 * 1024 * 1024
+    report_bytes: Size = 64 * 1024 * 1024
 
 
 class HookSpec(Message, frozen=True, kw_only=True):

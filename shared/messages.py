@@ -79,6 +79,7 @@ class AckState(StrEnum):
     """The coordinator's answer to a report."""
 
     OK = "ok"
+    MORE = "more"
     STALE = "stale"
     REJECTED = "rejected"
 
@@ -148,6 +149,9 @@ class Report(Message, frozen=True, kw_only=True):
     reported in several reports under one lease, each sent after the previous one was acked; all except the last set
     `more`.
 
+    A page's report that is larger than a message comes in parts, too (`shared.parts`): each has a piece of its rows and
+    outlinks in `part`, and its `place`, from 0; the last one has everything else.
+
     `kept` has the outlinks of a page that does not lead on, in the place of `outlinks`: see `shared.web.links`.
     `links_left_out` and `rows_left_out` count what was left out because of a limit, as far as it was looked at.
     `cpu_s` is the CPU time that reading the page took, hook and all; `lookup_s` is how long its host's name took to
@@ -181,6 +185,8 @@ class Report(Message, frozen=True, kw_only=True):
     kept: bytes = b""
     cpu_s: Seconds = 0.0
     lookup_s: Seconds = 0.0
+    part: bytes = b""
+    place: Count = 0
 
     @property
     def key(self) -> TaskKey:
@@ -189,12 +195,16 @@ class Report(Message, frozen=True, kw_only=True):
 
 
 class Ack(Message, frozen=True, kw_only=True):
-    """The answer to one report. With STALE or REJECTED, the report changed nothing."""
+    """The answer to one report. With STALE or REJECTED, the report changed nothing.
+
+    MORE answers a report that comes in parts, and is not whole: `parts` of them are here, and the next one is wanted.
+    """
 
     lease: Number
     ref: bytes
     state: AckState
     detail: str = ""
+    parts: Count = 0
 
     @property
     def key(self) -> TaskKey:

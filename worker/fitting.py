@@ -1,6 +1,7 @@
 """Makes reports fit: each is small enough to be sent, and holds only values that can be sent.
 
-A report that does not fit becomes the report of a failure; the report of a sitemap is split into parts. Answers are
+A report that is larger than a message is split into parts. One that is larger than its job allows becomes the report of
+a failure. Answers are
 judged in `worker.pipeline`, not here.
 """
 
@@ -11,7 +12,8 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from crawlfleet.shared.messages import Outcome, Report, encode
+from crawlfleet.shared.messages import MAX_OUTLINKS, MAX_REPORT_BYTES, Outcome, Report, encode
+from crawlfleet.shared.parts import PART_BYTES, Bulk, split
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.links import pack
 from crawlfleet.worker.lanes import Attempt
@@ -35,23 +37,40 @@ def internal_error(attempt: Attempt, error: BaseException) -> Delivery:
 
 
 def fit(attempt: Attempt, report: Report, max_bytes: int) -> Delivery:
-    """Make a report fit: a value that cannot be sent becomes an extract error, too many bytes a bare failure."""
-    if report.outlinks and not attempt.task.leads_on:
+    """Make a report fit: a value that cannot be sent becomes an extract error, too many bytes of rows and links a bare
+    failure. What is larger than a message goes in parts."""
+    if len(report.outlinks) > MAX_OUTLINKS or not attempt.task.leads_on:
         report = replace(report, outlinks=(), kept=pack(report.outlinks))
     try:
         size = len(encode(report))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         report = extract_error(replace(report, rows=()), f"a row cannot be sent: {error}")
         size = len(encode(report))
-    if size > max_bytes:
+    if size > max_bytes and size - len(encode(_without_bulk(report))) > max_bytes:
         detail = f"the report takes {size} bytes, {max_bytes} are allowed: extract less from this page"
-        bare = replace(report, rows=(), outlinks=(), kept=b"", body=b"", detail=detail)
+        bare = replace(_without_bulk(report), detail=detail)
         report = replace(bare, outcome=Outcome.REPORT_TOO_LARGE, reason=Reason.REPORT_TOO_LARGE)
         size = len(encode(report))
+    if size > MAX_REPORT_BYTES:
+        return in_pieces(attempt, report)
     return Delivery(attempt=attempt, report=report, wire_bytes=size)
 
 
-def in_parts(attempt: Attempt, report: Report, max_bytes: int) -> Delivery:
+def in_pieces(attempt: Attempt, report: Report, part_bytes: int = PART_BYTES) -> Delivery:
+    """Split the report of a page into parts, each with a piece of its rows and links."""
+    pieces = split(Bulk(rows=report.rows, links=report.kept or pack(report.outlinks)), part_bytes)
+    bare = Report(lease=report.lease, ref=report.ref, outcome=report.outcome, more=True)
+    ahead = tuple(replace(bare, part=piece, place=place) for place, piece in enumerate(pieces[:-1]))
+    last = replace(_without_bulk(report), part=pieces[-1], place=len(ahead))
+    largest = max(len(encode(part)) for part in (*ahead[:1], last))
+    return Delivery(attempt=attempt, report=last, wire_bytes=largest, ahead=ahead)
+
+
+def _without_bulk(report: Report) -> Report:
+    return replace(report, rows=(), outlinks=(), kept=b"")
+
+
+def in_parts(attempt: Attempt, report: Report, max_bytes: int = MAX_REPORT_BYTES) -> Delivery:
     """Split the report of a sitemap into parts that can be sent; all but the last say that there is more."""
     pages = _split(report.entries, lambda entry: len(entry.url) + 16, max_bytes // 2)
     indexed = _split(report.sitemaps, lambda url: len(url) + 8, max_bytes // 2)

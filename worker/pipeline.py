@@ -16,7 +16,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from crawlfleet.shared.brief import Brief, UrlSpec
-from crawlfleet.shared.messages import MAX_REPORT_BYTES, Kind, Outcome, Report, Task
+from crawlfleet.shared.messages import Kind, Outcome, Report, Task
 from crawlfleet.shared.reasons import Reason, of_status
 from crawlfleet.shared.web.url_policy import UrlPolicy, policy_of
 from crawlfleet.worker.extract.extractor import Extracted
@@ -48,7 +48,10 @@ class PageExtractor(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
-    """Settles attempts. `wall_clock` is used only for a Retry-After date in an answer without a Date."""
+    """Settles attempts. A page gives `max_report_bytes` of rows and links at most.
+
+    `wall_clock` is used only for a Retry-After date in an answer without a Date.
+    """
 
     extractor: PageExtractor
     max_report_bytes: int
@@ -60,7 +63,7 @@ class Pipeline:
     def of(cls, brief: Brief, extractor: PageExtractor) -> Pipeline:
         """Return the pipeline of a job."""
         urls = policy_of(brief.urls)
-        return cls(extractor=extractor, max_report_bytes=MAX_REPORT_BYTES, types=brief.fetch.types, urls=urls)
+        return cls(extractor=extractor, max_report_bytes=brief.limits.report_bytes, types=brief.fetch.types, urls=urls)
 
     def settle(self, attempt: Attempt, fetched: Fetched) -> Delivery:
         """Turn one attempt into its report. An exception is a bug of ours: see `fitting.internal_error`."""
@@ -69,7 +72,7 @@ class Pipeline:
         if task.kind is Kind.ROBOTS and fetched.failure is None:
             report = replace(report, fresh_s=fresh_s(fetched))
         if task.kind is Kind.SITEMAP:
-            return in_parts(attempt, report, self.max_report_bytes)
+            return in_parts(attempt, report)
         return fit(attempt, report, self.max_report_bytes)
 
     def _judge(self, task: Task, outline: Report, fetched: Fetched) -> Report:

@@ -53,7 +53,7 @@ def judged(report: Report, kind: Kind, policy: Policy) -> Report:
     """Return a report as it counts for a task of this kind."""
     refusal = _refusal(report, kind, policy)
     if refusal:
-        return _refused(report, refusal)
+        return refused(report, refusal)
     oddity = _oddity(report) if report.outcome is Outcome.FETCHED and kind is Kind.PAGE else ""
     if oddity:
         detail = f"a row cannot be kept: {oddity}"
@@ -106,7 +106,7 @@ def _refusal(report: Report, kind: Kind, policy: Policy) -> str:
     return ""
 
 
-def _refused(report: Report, why: str) -> Report:
+def refused(report: Report, why: str) -> Report:
     """Return what counts in the place of a refused report: that its request was made, and how much it received."""
     return Report(
         lease=report.lease,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crawlfleet.coordinator.core.awaited_rows import AwaitedRow
-from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
+from crawlfleet.coordinator.core.later_rows import KeptLinksRow, KeptPartRow, LeadOnRow
 from crawlfleet.coordinator.core.objects.queues import TakenRow
 from crawlfleet.coordinator.core.objects.registry import OBJECTS
 from crawlfleet.coordinator.core.objects.rows import CallerRow, ObjectsRow, PartRow, SessionRow, UseRow, WaitRow
@@ -18,6 +18,7 @@ KINDS: dict[type[StoreRow], str] = {
     OriginRow: "origins",
     TrapRow: "traps",
     KeptLinksRow: "kept_links",
+    KeptPartRow: "kept_parts",
     LeadOnRow: "leading_on",
     AwaitedRow: "awaited",
     PoolRow: "pools",

@@ -1,4 +1,4 @@
-"""The rows of links that are admitted later: see `leading_on`."""
+"""The rows of what waits: links that are admitted later (see `leading_on`), parts of reports (see `parts`)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,17 @@ class KeptLinksRow(RemovableRow, frozen=True, kw_only=True):
     known: bytes = b""
     #: What a sitemap or a robots.txt lists, encoded: see `leading_on`.
     listed: bytes = b""
+
+    @property
+    def key(self) -> int:
+        return self.order
+
+
+class KeptPartRow(RemovableRow, frozen=True, kw_only=True):
+    """A piece of a report that is not whole yet. `order` is a number of its own; the lease names it."""
+
+    order: int
+    data: bytes
 
     @property
     def key(self) -> int:

@@ -24,7 +24,7 @@ from crawlfleet.coordinator.core.rows import FINAL, TaskRow, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.ranges import total
-from crawlfleet.shared.web.links import unpack
+from crawlfleet.shared.web.links import Packed
 from crawlfleet.shared.web.urls import FINGERPRINT_BYTES, split_fingerprints
 
 
@@ -118,14 +118,14 @@ def _portion(turn: Turn, row: LeadOnRow, kept: KeptLinksRow | None, most: int) -
         return _Portion(row, task, len(refs), row.done + len(refs) >= len(task.outlinks), is_kept=False, known=refs)
     if kept.listed:
         return _listed_portion(row, task, kept.listed, most)
-    urls = unpack(kept.links, turn.policy.max_outlinks)
-    some = urls[row.done : row.done + most]
-    first = max(0, row.done - len(urls))
-    room = (most - len(some)) * turn.policy.tuning.known_per_link
+    urls = Packed(kept.links, turn.policy.limits.links)
+    number = max(0, min(most, urls.number - row.done))
+    first = max(0, row.done - urls.number)
+    room = (most - number) * turn.policy.tuning.known_per_link
     known = split_fingerprints(kept.known[first * FINGERPRINT_BYTES : (first + room) * FINGERPRINT_BYTES])
-    size = len(some) + len(known)
-    in_all = len(urls) + len(kept.known) // FINGERPRINT_BYTES
-    links = [Link(url=url, depth=task.depth + 1, found_on=task.ref) for url in some]
+    size = number + len(known)
+    in_all = urls.number + len(kept.known) // FINGERPRINT_BYTES
+    links = [Link(url=url, depth=task.depth + 1, found_on=task.ref) for url in urls.some(row.done, number)]
     return _Portion(row, task, size, row.done + size >= in_all, is_kept=True, links=links, known=known)
 
 

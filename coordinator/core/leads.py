@@ -14,7 +14,7 @@ from crawlfleet.coordinator.core.rows import TaskRow
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Kind, Outcome, Report
 from crawlfleet.shared.reasons import Reason, Refusal
-from crawlfleet.shared.web.links import pack, unpack
+from crawlfleet.shared.web.links import Packed, in_runs, pack, unpack
 from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.web.urls import FINGERPRINT_BYTES, is_canonical, page_fingerprint, split_fingerprints
 
@@ -97,6 +97,9 @@ def within_reach(turn: Turn, report: Report, room: Room) -> tuple[Report, Later]
     if is_beyond(task.depth, turn.policy):
         # They are named if the page was granted under a deeper limit than the job has now.
         return bare, Later(links=report.kept or pack(report.outlinks[:most]))
+    if in_runs(report.kept):  # they came in parts, and are too many to be looked at
+        number = Packed(report.kept, turn.policy.limits.links).number
+        return bare, Later(links=report.kept, known=report.known, number=number)
     if report.kept:
         report = msgspec.structs.replace(report, outlinks=tuple(unpack(report.kept, most)), kept=b"")
     if room.has_look_ups(len(report.outlinks) + len(report.known) // FINGERPRINT_BYTES):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from crawlfleet.coordinator.core import asking, budget, gates, judging, politeness
+from crawlfleet.coordinator.core import asking, budget, gates, judging, parts, politeness
 from crawlfleet.coordinator.core.admission import awaken_host
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import (
@@ -113,7 +113,8 @@ def release(turn: Turn, lease: LeaseRow, started: Collection[bytes]) -> None:
 
 def settle_some(turn: Turn, lease: LeaseRow, refs: Collection[bytes]) -> None:
     """Remove settled tasks from a lease; the last one ends it."""
-    after = succeed(lease, refs=tuple(ref for ref in lease.refs if ref not in refs))
+    left = tuple(ref for ref in lease.refs if ref not in refs)
+    after = succeed(lease, refs=left, parts=parts.without(turn, lease, refs))
     if after.refs:
         turn.put(after)
     else:
@@ -140,6 +141,7 @@ def under_lease(task: TaskRow, lease: LeaseRow) -> TaskRow:
 
 def _end(turn: Turn, lease: LeaseRow, why: str) -> None:
     """End a lease, of which `lease` is the last row, and free its host."""
+    parts.without(turn, lease, lease.refs)
     turn.remove(lease, why)
     turn.put(politeness.lease_over(turn.host(lease.host), lease, turn.now))
     awaken_host(turn, lease.host)

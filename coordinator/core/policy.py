@@ -90,9 +90,12 @@ class TrapLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HostLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How many URLs of a host may become tasks. Seeds, targets of redirects, and what programs ask for always do."""
+    """How many URLs of a host may become tasks; seeds, targets of redirects, and what programs ask for always do. How
+    many links of a page count, and how large its rows and links may be."""
 
     known_per_host: int = 10_000_000
+    links: int = 1_000_000
+    report_bytes: int = 64 * 1024 * 1024
 
 
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +142,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of the rules. `scope` and `urls` apply to workers too: see `Brief`.
 
-    Of one report `max_outlinks` links count: as many as workers may send.
+    Of one report `max_outlinks` links count, unless it came in parts: as many as workers may send.
     """
 
     scope: ScopeSpec

@@ -168,6 +168,14 @@ def queue_of(task: TaskRow) -> str:
     return task.host if task.kind is Kind.ROBOTS else task.gate
 
 
+class KeptParts(msgspec.Struct, frozen=True, array_like=True):
+    """What has come so far of a task's report: the keys of its `KeptPartRow`s, in order, and the size of all."""
+
+    ref: bytes
+    orders: tuple[int, ...] = ()
+    size_bytes: int = 0
+
+
 class LeaseRow(ResidentRow, frozen=True, kw_only=True):
     """A grant. It lasts until its last task is settled, or its session gives it back or is lost."""
 
@@ -187,6 +195,8 @@ class LeaseRow(ResidentRow, frozen=True, kw_only=True):
     alone: bool = False
     #: Nobody wants one of its tasks any more: what has not started comes back.
     recalled: bool = False
+    #: Of reports that come in parts, what is here. It ends with the lease, or with the report of its task.
+    parts: tuple[KeptParts, ...] = ()
 
     @property
     def key(self) -> int:

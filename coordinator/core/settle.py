@@ -22,6 +22,7 @@ from crawlfleet.coordinator.core import (
     judging,
     leading_on,
     leads,
+    parts,
     politeness,
     pressure,
     retry,
@@ -55,7 +56,20 @@ from crawlfleet.shared.web.urls import host_key, page_fingerprint, split_fingerp
 def take(turn: Turn, session: str, reports: Sequence[Report], room: leads.Room | None = None) -> tuple[Ack, ...]:
     """Settle the reports of a session; return their acks in order. There is `room` for so many of their links."""
     turn.tasks.read(report.ref for report in reports)
-    room = room or leads.Room(turn.policy.tuning)
+    turn.leases.read(report.lease for report in reports)
+    found = [_whole(turn, session, report) for report in reports]
+    whole = [each for each in found if isinstance(each, Report)]
+    acks = iter(_take_whole(turn, session, whole, room or leads.Room(turn.policy.tuning)))
+    return tuple(each if isinstance(each, Ack) else next(acks) for each in found)
+
+
+def _whole(turn: Turn, session: str, report: Report) -> Report | Ack:
+    """Return a report, put together if it came in parts, or the ack of a part."""
+    is_of_parts = report.part or report.place
+    return parts.gathered(turn, report) if is_of_parts and ack_if_ignored(turn, session, report) is None else report
+
+
+def _take_whole(turn: Turn, session: str, reports: Sequence[Report], room: leads.Room) -> list[Ack]:
     sorted_out = [leads.within_reach(turn, _judged(turn, report), room) for report in reports]
     outlinks = [leads.outlink_refs(report, turn.policy.max_outlinks) for report, _ in sorted_out]
     turn.depths.read(chain.from_iterable(outlinks))
@@ -77,7 +91,7 @@ def take(turn: Turn, session: str, reports: Sequence[Report], room: leads.Room |
         lease = turn.leases[number]
         if lease is not None:
             settle_some(turn, lease, done)
-    return tuple(acks)
+    return acks
 
 
 def _judged(turn: Turn, report: Report) -> Report:
@@ -170,7 +184,6 @@ def _want(turn: Turn, reports: Sequence[Report], outlinks: Sequence[Sequence[byt
     named = {page_fingerprint(each.location): each.location for each in reports if each.outcome is Outcome.REDIRECTED}
     for report, refs in zip(reports, outlinks, strict=True):
         named.update(zip(refs, report.outlinks, strict=False))
-    turn.leases.read(report.lease for report in reports)
     turn.depths.read(chain(named, known) if policy.extent.depth is not None else named)
     is_canonical = policy_of(policy.urls).is_canonical
     fresh = {ref: url for ref, url in named.items() if turn.depths[ref] is None}

@@ -51,7 +51,6 @@ from crawlfleet.coordinator.job.yaml_source import KeyPath
 from crawlfleet.shared.brief import Brief, FetchSpec, HookSpec, LimitSpec, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES, names, that_prepare_sessions
 from crawlfleet.shared.errors import JobError
-from crawlfleet.shared.messages import MAX_OUTLINKS
 from crawlfleet.shared.web.urls import host_key
 
 Timeout = Annotated[float, duration("100ms", "10m")]
@@ -184,8 +183,8 @@ class LimitRules(Section):
     known_per_host: Annotated[int, within(1, 10**12)] = _LIMITS.known_per_host
     links: Annotated[int, within(0, 10**7)] = _LIMITS.links
     rows: Annotated[int, within(0, 10**7)] = _LIMITS.rows
-    row_bytes: Annotated[int, size("1KiB", "4MiB"), Field(alias="row_bytes")] = _LIMITS.row_bytes
-    report_bytes: Annotated[int, size("1KiB", "4MiB"), Field(alias="report_bytes")] = _LIMITS.report_bytes
+    row_bytes: Annotated[int, size("1KiB", "1GiB"), Field(alias="row_bytes")] = _LIMITS.row_bytes
+    report_bytes: Annotated[int, size("1KiB", "1GiB"), Field(alias="report_bytes")] = _LIMITS.report_bytes
 
 
 def _hook(value: object, info: ValidationInfo) -> object:
@@ -305,7 +304,6 @@ def policy(job: Job, work: Brief) -> Policy:
         Policy,
         scope=work.scope,
         urls=work.urls,
-        max_outlinks=max(MAX_OUTLINKS, job.limits.links),
         extent=job.scope,
         politeness=job.politeness.spec(Politeness, ignore_robots=ignored),
     )

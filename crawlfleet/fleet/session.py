@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from crawlfleet.fleet.held import Held
 from crawlfleet.shared.brief import Brief, ScopeSpec
 from crawlfleet.shared.errors import Unreachable
-from crawlfleet.shared.messages import MAX_REPORT_BYTES, Ack, AckState, Hello, Kind, Outcome, TaskKey
+from crawlfleet.shared.messages import Ack, AckState, Hello, Kind, Outcome, TaskKey
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.scope import Scope
 from crawlfleet.shared.web.url_policy import policy_of
@@ -111,7 +111,7 @@ class FleetSession:
             if held is None:
                 raise ValueError("this thread holds no URL: task_done() and task_failed() follow a get()")
             self._acks[held.key] = None
-        delivery = held.delivery(outcome, reason, MAX_REPORT_BYTES)
+        delivery = held.delivery(outcome, reason, self.brief.limits.report_bytes)
         self._deliver(delivery)
         state = self._await_ack(held.key)
         if delivery.report.outcome is not outcome:
@@ -224,7 +224,7 @@ class FleetSession:
         self._agenda.done(delivery.attempt)
 
     def _deliver_abandoned(self, held: Held) -> None:
-        self._deliver(held.delivery(Outcome.NETWORK_ERROR, Reason.ABANDONED, MAX_REPORT_BYTES))
+        self._deliver(held.delivery(Outcome.NETWORK_ERROR, Reason.ABANDONED, self.brief.limits.report_bytes))
 
     def _await_ack(self, key: TaskKey) -> AckState | None:
         with self._news:

@@ -18,7 +18,7 @@ from crawlfleet.coordinator.core.budget import had_body
 from crawlfleet.coordinator.core.changes import Change, Gone, Put, Recorded, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.figures import Costs
 from crawlfleet.coordinator.core.gates import NOT_HAD
-from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
+from crawlfleet.coordinator.core.later_rows import KeptLinksRow, KeptPartRow, LeadOnRow
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import (
     FINAL,
@@ -96,9 +96,9 @@ class Mirror:
             case Put(row=OriginRow() as origin):
                 self.origins[origin.origin] = origin
                 self.gates[origin.origin].add(origin.gate)
-            case Put(row=KeptLinksRow() | LeadOnRow() | PoolRow() as row):
+            case Put(row=KeptLinksRow() | KeptPartRow() | LeadOnRow() | PoolRow() as row):
                 self.others[type(row)][row.key] = row
-            case Gone(row=KeptLinksRow() | LeadOnRow() | PoolRow() as row):
+            case Gone(row=KeptLinksRow() | KeptPartRow() | LeadOnRow() | PoolRow() as row):
                 del self.others[type(row)][row.key]
             case Put(row=LedgerRow() as ledger):
                 self.ledger = ledger
@@ -206,7 +206,7 @@ class World:
             assert [(ack.lease, ack.ref) for ack in answer.acks] == [(r.lease, r.ref) for r in request.reports]
             self._judge(request, expected, answer.acks)
             self._check_recalled(request.session, answer)
-            if not request.want and not request.released and not any(ack == "new" for ack in expected):
+            if not request.want and not request.released and not any(ack in ("new", "part") for ack in expected):
                 assert self.mirror.changes == before, "a report that does not count changed something"
         self.service.flush(self.now)
         assert not (self.finished and answer.leases), "a lease after the end"
@@ -237,19 +237,27 @@ class World:
             assert not early or lease.session != session or lease.id in answer.recalled, f"lease {lease.id} goes on"
 
     def _ack_of(self, report: Report, session: str) -> str:
-        """Return what the ack of a report must be: `new` for one that counts."""
+        """Return what the ack of a report must be: `new` for one that counts, `part` for a part that is kept."""
         task = self.mirror.tasks.get(report.ref)
         if task is None:
             return AckState.REJECTED
         if report.lease in task.settled:
             return AckState.OK
         lease = self.mirror.leases.get(report.lease)
+        is_of_parts = task.kind is Kind.PAGE and bool(report.part or report.place)
         current = task.state not in FINAL and report.lease > 0 and task.lease == report.lease
-        return "new" if current and (lease is None or lease.session == session) else AckState.STALE
+        if not current or (lease is None and is_of_parts) or (lease is not None and lease.session != session):
+            return AckState.STALE
+        if lease is not None and is_of_parts:
+            here = sum(len(kept.orders) for kept in lease.parts if kept.ref == report.ref)
+            if report.place > here or (report.more and report.place < here):
+                return AckState.MORE
+        return "part" if is_of_parts and report.more else "new"
 
     def _judge(self, request: ExchangeRequest, expected: list[str], acks: tuple[Ack, ...]) -> None:
         for report, wanted, ack in zip(request.reports, expected, acks, strict=True):
-            assert ack.state == (AckState.OK if wanted == "new" else wanted), f"{ack}, expected {wanted}"
+            due = {"new": AckState.OK, "part": AckState.MORE}.get(wanted, wanted)
+            assert ack.state == due, f"{ack}, expected {wanted}"
             if wanted == "new":
                 assert report.more or self.mirror.accepted[report.ref, report.lease] == 1
                 self.accepted.append(report)
@@ -263,6 +271,7 @@ def invariants(world: World) -> None:
     _check_budget(store, mirror, world.policy)
     _check_gates(mirror)
     _check_links_waiting(mirror)
+    _check_parts(mirror)
     _check_known(mirror, world.policy)
     _check_costs(mirror)
     for host in mirror.hosts.values():
@@ -279,6 +288,17 @@ def _check_links_waiting(mirror: Mirror) -> None:
         host = mirror.hosts[row.host]
         waiting[host.unit or host.key] += row.waiting
     assert {host.key: host.links_waiting for host in mirror.hosts.values() if host.links_waiting} == +waiting
+
+
+def _check_parts(mirror: Mirror) -> None:
+    """Of reports that are not whole, what is here belongs to an open task of an open lease: nothing else is kept."""
+    kept = [(lease, each) for lease in mirror.leases.values() for each in lease.parts]
+    rows = mirror.others[KeptPartRow]
+    assert sorted(order for _, each in kept for order in each.orders) == sorted(rows)
+    for lease, each in kept:
+        assert each.ref in lease.refs
+        pieces = [rows[order] for order in each.orders]
+        assert each.size_bytes == sum(len(row.data) for row in pieces if isinstance(row, KeptPartRow))
 
 
 def _check_known(mirror: Mirror, policy: Policy) -> None:
@@ -313,6 +333,8 @@ def _check_store_is_mirrored(store: Store, mirror: Mirror) -> None:
     assert store.rows(OriginRow, list(mirror.origins)) == mirror.origins
     kept = mirror.others[KeptLinksRow]
     assert store.rows(KeptLinksRow, range(1, mirror.ledger.next_order)) == kept
+    pieces = mirror.others[KeptPartRow]
+    assert store.rows(KeptPartRow, range(1, mirror.ledger.next_order)) == pieces
     for kind in (LeadOnRow, PoolRow):
         assert {row.key: row for row in store.resident(kind)} == mirror.others[kind]
     assert store.ledger() == mirror.ledger

@@ -6,8 +6,8 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from enum import StrEnum
 
-from crawlfleet.coordinator.core.changes import Change, TaskEvent, TaskMoved
-from crawlfleet.coordinator.core.rows import TaskState
+from crawlfleet.coordinator.core.changes import Change, Gone, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.rows import LeaseRow, TaskState
 from crawlfleet.coordinator.core.transitions import TRANSITIONS
 
 Transition = tuple[TaskState | None, TaskEvent]
@@ -43,6 +43,8 @@ class Fault(StrEnum):
     REPORT_FORGED = "report under a lease that is not the sender's"
     LINKS_FORGED = "links that no honest worker sends"
     LATE_REPORT_TAKEN = "late report taken under a lost lease"
+    PARTS_DISCARDED = "parts of a report discarded with their lease"
+    PARTS_AGAIN = "a part of a report that was here already, or came too early"
     CRASH_IDLE = "coordinator killed between two calls"
     CRASH_BEFORE_APPLY = "coordinator killed before a batch was applied"
     CRASH_AFTER_APPLY = "coordinator killed after a batch was applied"
@@ -89,6 +91,8 @@ class Chronicle:
     def take(self, now: float, changes: Sequence[Change]) -> None:
         """Count and tell the changes of a turn."""
         for change in changes:
+            if isinstance(change, Gone) and isinstance(change.row, LeaseRow) and change.row.parts:
+                self.fault(now, Fault.PARTS_DISCARDED, f"lease {change.row.id}")
             if isinstance(change, TaskMoved):
                 self.transitions[change.before, TaskEvent(change.event)] += 1
                 task = change.task

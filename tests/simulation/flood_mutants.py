@@ -4,6 +4,9 @@ from __future__ import annotations
 
 LEADING_ON = "coordinator/core/leading_on.py"
 COSTS = "coordinator/core/costs.py"
+PARTS = "coordinator/core/parts.py"
+LEASES = "coordinator/core/leases.py"
+OUTSTANDING = "worker/talk/outstanding.py"
 ADMISSION = "coordinator/core/admission.py"
 LEADS = "coordinator/core/leads.py"
 SETTLE = "coordinator/core/settle.py"
@@ -20,6 +23,7 @@ KNOWN = (
 
 AGAIN = "needs a page that its own portion finds nearer; found by tests/unit/test_rule_leading_on.py"
 FEW = "a seed has so few hosts that all are among the costliest; found by tests/unit/test_rule_costs.py"
+MISSING = "needs a part that was kept and then lost, by a power cut; found by tests/unit/test_client.py"
 JOINS = "hosts join units of domains only in tests/unit/test_rule_admission.py, which finds it"
 
 FLOOD_MUTANTS: tuple[tuple[str, ...], ...] = (
@@ -28,8 +32,16 @@ FLOOD_MUTANTS: tuple[tuple[str, ...], ...] = (
     (LEADING_ON, "links=later.links, known=later.known", "links=later.links", KNOWN),
     (LEADING_ON, "links_waiting=total(host.links_waiting, later.number)", "links_waiting=host.links_waiting"),
     (LEADING_ON, "task.outlinks[row.done : row.done + most]", "task.outlinks[row.done + 1 : row.done + most]"),
-    (LEADING_ON, "some = urls[row.done : row.done + most]", "some = urls[:most]"),
-    (LEADING_ON, "first = max(0, row.done - len(urls))", "first = row.done"),
+    (LEADING_ON, "urls.some(row.done, number)", "urls.some(0, number)"),
+    (LEADING_ON, "first = max(0, row.done - urls.number)", "first = row.done"),
+    (PARTS, "        _keep(turn, lease, kept, report.part)\n", "        pass\n"),
+    (PARTS, "report.place > len(kept.orders) or ", ""),
+    (PARTS, " or (report.more and report.place < len(kept.orders))", ""),
+    (PARTS, "    if lease is None:\n", "    if False:\n"),
+    (PARTS, "(*kept.orders, order)", "(order, *kept.orders)"),
+    (LEASES, "    parts.without(turn, lease, lease.refs)\n", "    pass\n"),
+    (LEASES, "parts=parts.without(turn, lease, refs)", "parts=lease.parts"),
+    (OUTSTANDING, "sent=min(ack.parts, len(delivery.ahead))", "sent=delivery.sent + 1", MISSING),
     (LEADING_ON, "Link(url=url, depth=task.depth + 1, found_on", "Link(url=url, depth=task.depth, found_on"),
     (LEADING_ON, "every[row.done : row.done + most]", "every[row.done + 1 : row.done + most]"),
     (LEADING_ON, "or leads.is_sound(link, turn.policy)", "or True"),

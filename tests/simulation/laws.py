@@ -41,7 +41,9 @@ class Laws:
                 unit = mirror.hosts[change.row.host]
                 most = self._policy.tuning.most_links_waiting
                 assert unit.links_waiting <= most, f"{unit.key} is granted more, though it floods the crawl"
-            elif isinstance(change, TaskMoved) and change.event == TaskEvent.LOST:
+            elif isinstance(change, TaskMoved):
+                assert "its parts" not in change.task.detail, f"{change.task.url}: {change.task.detail}"
+            if isinstance(change, TaskMoved) and change.event == TaskEvent.LOST:
                 task = change.task
                 is_suspect = (task.lease, task.ref) in self._begun or task.losses >= self._policy.tuning.suspect_losses
                 assert task.alone or not is_suspect, f"{task.url} is under suspicion, but not alone"

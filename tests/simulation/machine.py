@@ -302,6 +302,8 @@ class Machine(World):
 
     def _note_late(self, request: ExchangeRequest, expected: list[str], lost: set[int]) -> None:
         for report, wanted in zip(request.reports, expected, strict=True):
+            if wanted == AckState.MORE:
+                self.chronicle.fault(self.timeline.now, Fault.PARTS_AGAIN, request.session)
             if wanted == "new" and report.lease in lost:
                 self.chronicle.fault(self.timeline.now, Fault.LATE_REPORT_TAKEN, request.session)
 

@@ -155,7 +155,7 @@ MUTANTS = (
     Mutant(CLIENT, "        self._outstanding.drop(news.overdue)\n", "        pass\n"),
     Mutant(OUTSTANDING, "self._unacked.pop(key, None)", "self._unacked.get(key)"),
     Mutant(OUTSTANDING, "if ack.state is AckState.OK and delivery.report.outcome", "if delivery.report.outcome"),
-    Mutant(OUTSTANDING, "replace(delivery, ahead=delivery.ahead[1:])", "replace(delivery, ahead=())"),
+    Mutant(OUTSTANDING, "replace(delivery, sent=delivery.sent + 1)", "replace(delivery, ahead=())"),
     *(Mutant(*line) for line in (*POOL_MUTANTS, *FLOOD_MUTANTS)),
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from crawlfleet.shared.brief import Brief, ScopeSpec
 from crawlfleet.shared.errors import JoinError, Unreachable, WireError
@@ -618,3 +619,56 @@ def test_of_two_errors_that_end_a_session_the_first_is_raised() -> None:
         bench.orders.abort(error)
     with pytest.raises(LookupError):
         client.step()
+
+
+def in_pieces() -> Outstanding:
+    pieces = [Report(lease=1, ref=b"a", outcome=Outcome.FETCHED, part=b"x", place=place) for place in range(3)]
+    (task,) = (given := lease(1, "a")).tasks
+    attempt = Attempt(lease_id=1, host="a", task=task, started_at=0.0)
+    outstanding = Outstanding("s", SentLinks())
+    outstanding.hold([given])
+    ahead = tuple(replace(piece, more=True) for piece in pieces[:2])
+    outstanding.deliver([Delivery(attempt=attempt, report=pieces[2], wire_bytes=100, ahead=ahead)])
+    return outstanding
+
+
+def places(outstanding: Outstanding, *answers: Ack) -> list[int]:
+    """Return the places of the parts that are sent, one for each answer."""
+    sent = []
+    for answer in answers:
+        request = outstanding.compose(0, 9.0)
+        sent += [report.place for report in request.reports]
+        outstanding.settle(request, ExchangeAnswer(acks=(answer,)))
+    return sent
+
+
+def wants(part: int) -> Ack:
+    return Ack(lease=1, ref=b"a", state=AckState.MORE, parts=part)
+
+
+def test_of_a_page_in_parts_the_part_that_is_wanted_is_sent_again_and_again_until_all_are_there() -> None:
+    outstanding = in_pieces()
+    answers = (wants(1), wants(2), wants(0), wants(1), wants(9), Ack(lease=1, ref=b"a", state=AckState.OK))
+    assert places(outstanding, *answers) == [0, 1, 2, 0, 1, 2]
+    assert outstanding.is_clear
+
+
+@pytest.mark.parametrize("state", [AckState.OK, AckState.STALE, AckState.REJECTED])
+def test_a_page_in_parts_goes_no_further_when_it_is_settled(state: AckState) -> None:
+    outstanding = in_pieces()
+    assert places(outstanding, Ack(lease=1, ref=b"a", state=state)) == [0]
+    assert outstanding.is_clear
+
+
+def test_that_a_part_has_arrived_is_no_ack_of_its_report() -> None:
+    bench, heard = Bench(), list[AckState]()
+    welcome = bench.session.join()
+    assert welcome is not None
+    client = Client(bench.session, welcome, FEW, on_ack=lambda ack: heard.append(ack.state))
+    bench.grant(lease(1, "a"))
+    client.exchange_once()
+    bench.fetch()
+    bench.grant(acks=(wants(1),))
+    client.exchange_once()
+    client.exchange_once()
+    assert heard == [AckState.OK]

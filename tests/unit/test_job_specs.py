@@ -24,7 +24,7 @@ JOB = load(Path(__file__).parents[2] / "config/reference.yaml")
 READ_AT_THE_START = {"sinks.*", "durability", "politeness.ignore_robots.*.reason"}
 # What the specs hold beside a job's keys: the text of a file, and limits and numbers that are the same for all jobs.
 OF_NO_KEY = {"brief.hook.source"}
-OF_NO_KEY |= {f"policy.tuning.{name}" for name in Tuning.__struct_fields__}
+OF_NO_KEY |= {f"policy.tuning.{name}" for name in Tuning.__struct_fields__} | {"policy.max_outlinks"}
 
 
 def others(value: Any, kind: Any = None) -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crawlfleet.shared.messages import Kind, Outcome, Report, Task
 from crawlfleet.shared.web import links
-from crawlfleet.shared.web.links import pack, unpack
+from crawlfleet.shared.web.links import RUN, Packed, in_runs, pack, unpack
 from crawlfleet.worker.fitting import fit
 from crawlfleet.worker.lanes import Attempt
 
@@ -79,3 +79,43 @@ def test_lines_without_end_take_no_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 5 * links.MAX_BYTES
     finally:
         tracemalloc.stop()
+
+
+# Very many
+
+RUNS = tuple(f"http://a.test/{number}" for number in range(2 * RUN + 5))
+
+
+def test_very_many_urls_are_packed_in_runs_and_read_in_portions() -> None:
+    packed = Packed(pack(RUNS), 10**6)
+    assert (in_runs(pack(RUNS)), in_runs(pack(RUNS[:RUN])), packed.number) == (True, False, len(RUNS))
+    for first, most in ((0, 3), (RUN - 1, 3), (RUN, RUN), (RUN - 2, RUN + 9), (len(RUNS) - 2, 9), (len(RUNS), 9)):
+        assert packed.some(first, most) == list(RUNS[first : first + most])
+
+
+def test_long_urls_end_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "RUN_CHARS", len(URLS[0]))
+    assert in_runs(pack(URLS))
+    assert Packed(pack(URLS), 9).some(0, 9) == list(URLS)
+
+
+def test_of_very_many_urls_no_more_count_than_are_asked_for() -> None:
+    packed = Packed(pack(RUNS), RUN + 1)
+    assert (packed.number, packed.some(RUN - 1, 9)) == (RUN + 1, list(RUNS[RUN - 1 : RUN + 1]))
+
+
+def test_few_urls_are_read_in_portions_too() -> None:
+    packed = Packed(pack(MANY), 500)
+    assert (packed.number, packed.some(2, 3), packed.some(499, 9)) == (500, list(MANY[2:5]), [MANY[499]])
+
+
+@pytest.mark.parametrize("data", [b"\0nonsense", b"\0", pack(RUNS)[:-9]])
+def test_damaged_runs_have_no_urls(data: bytes) -> None:
+    assert (Packed(data, 10**6).number, Packed(data, 10**6).some(0, 9)) == (0, [])
+
+
+def test_a_page_with_very_many_links_sends_them_packed() -> None:
+    report = Report(lease=1, ref=b"r", outcome=Outcome.FETCHED, outlinks=RUNS)
+    delivery = fit(_attempt(leads_on=True), report, 10**7)
+    assert (delivery.ahead, delivery.report.outlinks) == ((), ())
+    assert Packed(delivery.report.kept, 10**6).number == len(RUNS)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from crawlfleet.shared.messages import Kind, Outcome, Report, Row, SitemapEntry, Task, decode, encode
+from crawlfleet.shared.messages import MAX_REPORT_BYTES, Kind, Outcome, Report, Row, SitemapEntry, Task, decode, encode
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.extract.extractor import Extracted
 from crawlfleet.worker.extract.sitemap import Sitemap
@@ -298,11 +298,11 @@ def test_a_bug_is_reported_with_its_type_and_message() -> None:
 SITEMAP = Task(ref=b"r", kind=Kind.SITEMAP, url="http://a/sitemap.xml", depth=1)
 
 
-def settle_sitemap(sitemap: Sitemap, max_report_bytes: int = 1 << 20) -> Delivery:
-    pipeline = Pipeline(extractor=GivenSitemap(sitemap), max_report_bytes=max_report_bytes)
+def settle_sitemap(sitemap: Sitemap) -> Delivery:
+    pipeline = Pipeline(extractor=GivenSitemap(sitemap), max_report_bytes=100)
     delivery = pipeline.settle(attempt(SITEMAP), answer(200, b"xml"))
     parts = (*delivery.ahead, delivery.report)
-    assert delivery.wire_bytes == max(len(encode(report)) for report in parts) <= max_report_bytes
+    assert delivery.wire_bytes == max(len(encode(report)) for report in parts) <= MAX_REPORT_BYTES
     assert [report.more for report in parts] == [True] * len(delivery.ahead) + [False]
     assert {(report.lease, report.ref, report.status) for report in parts} == {(7, b"r", 200)}
     return delivery
@@ -340,8 +340,8 @@ def test_a_large_sitemap_is_told_in_parts_that_miss_nothing_and_repeat_nothing()
 
 
 def test_parts_of_long_addresses_fit_into_a_report() -> None:
-    pages = tuple(SitemapEntry(f"http://a/{number:02000}") for number in range(1_000))
-    delivery = settle_sitemap(Sitemap(pages=pages), max_report_bytes=100_000)
+    pages = tuple(SitemapEntry(f"http://a/{number:08000}") for number in range(1_000))
+    delivery = settle_sitemap(Sitemap(pages=pages))
     assert sum(len(report.entries) for report in (*delivery.ahead, delivery.report)) == 1_000
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from crawlfleet.coordinator.core import admission, granting, leading_on, leads, settle
@@ -340,6 +341,29 @@ def test_known_outlinks_get_smaller_depths(turns: Turns) -> None:
     leading_on.lead_on(turn, [HOST], 9)
     assert [turn.depths[deep.ref], turn.depths[near.ref]] == [2, 1]
     assert story(turn) == [deep.ref + near.ref]
+
+
+def test_very_many_links_are_kept_as_they_came_and_read_in_portions(turns: Turns) -> None:
+    turn = turns(TASK, lease(3, TASK), HELD, origin(), numbers(next_order=50, pages_reserved=1))
+    urls = (*URLS, *(f"{ORIGIN}/y{number}" for number in range(3)))
+    packed = pack(urls, 3)
+    settle.take(turn, "s", [report(TASK, kept=packed)])
+    assert changes(turn, KeptLinksRow, LeadOnRow) == [new(kept(TASK, links=packed)), new(due(TASK, waiting=7))]
+    for done, waiting in ((2, 5), (4, 3), (6, 1)):
+        leading_on.lead_on(turn, [HOST], 2)
+        assert changes(turn, LeadOnRow) == [new(due(TASK, done=done, waiting=waiting))]
+    leading_on.lead_on(turn, [HOST], 2)
+    assert (changes(turn, KeptLinksRow, LeadOnRow), admitted(turn)) == ([], list(urls))
+
+
+def test_damaged_links_are_passed_over(turns: Turns) -> None:
+    data = b"\0" + msgspec.msgpack.encode([(2, pack(URLS[:1])), (3, b"damaged"), (1, pack(URLS[1:2]))])
+    waits = host(origins=(ORIGIN,), links_waiting=6)
+    turn = turns(READ, due(READ, waiting=6), kept(READ, links=data), waits, origin(), NEXT)
+    for _ in range(3):
+        leading_on.lead_on(turn, [HOST], 2)
+    assert (admitted(turn), turn.host(HOST).links_waiting) == (list(URLS[:2]), 0)
+    assert gone(turn) == [READ.order, READ.order]
 
 
 # Floods

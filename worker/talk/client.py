@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.errors import CrawlfleetError, Unreachable
-from crawlfleet.shared.messages import Ack, ExchangeAnswer, ExchangeRequest, Welcome
+from crawlfleet.shared.messages import Ack, AckState, ExchangeAnswer, ExchangeRequest, Welcome
 from crawlfleet.worker.talk.demand import Demand
 from crawlfleet.worker.talk.session import Session
 
@@ -134,7 +134,8 @@ class Client:
             self._agenda.add(lease, received_at, until)
         self._outstanding.drop(self._agenda.drop(answer.recalled))
         for ack in answer.acks:
-            self._on_ack(ack)
+            if ack.state is not AckState.MORE:
+                self._on_ack(ack)
         if answer.scope is not None:
             self._on_scope(answer.scope)
         self._news_at = None

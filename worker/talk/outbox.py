@@ -18,12 +18,19 @@ from crawlfleet.worker.lanes import Attempt
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """A report to send, after those `ahead`: parts of a sitemap. `wire_bytes` is the encoded size of the largest."""
+    """A report to send, after those `ahead`: parts, of which `sent` are there. `wire_bytes` is the encoded size of the
+    largest."""
 
     attempt: Attempt
     report: Report
     wire_bytes: int
     ahead: tuple[Report, ...] = ()
+    sent: int = 0
+
+    @property
+    def next(self) -> Report:
+        """What is to be sent next."""
+        return self.ahead[self.sent] if self.sent < len(self.ahead) else self.report
 
 
 class Bell(Protocol):

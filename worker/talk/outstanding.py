@@ -169,9 +169,8 @@ class Outstanding:
             room -= delivery.wire_bytes
             if reports and room < 0:
                 break
-            report = delivery.ahead[0] if delivery.ahead else delivery.report
             age_s = max(0.0, now - delivery.attempt.started_at)
-            reports.append(replace(report, age_s=age_s, gap_s=delivery.attempt.gap_s))
+            reports.append(replace(delivery.next, age_s=age_s, gap_s=delivery.attempt.gap_s))
         return tuple(reports)
 
     def _take_ack(self, ack: Ack) -> None:
@@ -179,8 +178,11 @@ class Outstanding:
         delivery = self._unacked.pop(key, None)
         if delivery is None:
             return
-        if delivery.ahead and ack.state is AckState.OK:
-            self._unacked[key] = replace(delivery, ahead=delivery.ahead[1:])
+        if ack.state is AckState.MORE:  # some are missing again if the coordinator has lost what it did not keep
+            self._unacked[key] = replace(delivery, sent=min(ack.parts, len(delivery.ahead)))
+            return
+        if ack.state is AckState.OK and delivery.next is not delivery.report and not delivery.next.part:
+            self._unacked[key] = replace(delivery, sent=delivery.sent + 1)
             return
         if ack.state is AckState.OK and delivery.report.outcome is Outcome.FETCHED:
             self._sent_links.learn(delivery.report.outlinks, delivery.attempt.task.depth + 1)

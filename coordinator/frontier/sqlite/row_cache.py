@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from crawlfleet.coordinator.core.kinds import KINDS
-from crawlfleet.coordinator.core.later_rows import KeptLinksRow
+from crawlfleet.coordinator.core.later_rows import KeptLinksRow, KeptPartRow
 from crawlfleet.coordinator.core.leases import under_lease
 from crawlfleet.coordinator.core.rows import (
     HostRow,
@@ -32,7 +32,7 @@ from crawlfleet.coordinator.frontier.versions import Key
 CACHED_TASKS = 50_000
 CACHED_DEPTHS = 250_000
 CACHED_HOSTS = 20_000
-CACHED_ROWS: dict[type[StoreRow], int] = {OriginRow: 40_000, TrapRow: 5_000, KeptLinksRow: 100}
+CACHED_ROWS: dict[type[StoreRow], int] = {OriginRow: 40_000, TrapRow: 5_000, KeptLinksRow: 100, KeptPartRow: 0}
 CACHED_OF_OTHERS = 20_000
 CACHED_ROBOTS_BYTES = 64 * 1024 * 1024
 PAGE_BYTES = 4_096
