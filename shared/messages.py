@@ -103,7 +103,8 @@ class Lease(Message, frozen=True, kw_only=True):
     """The right to fetch these tasks of one host until the lease time is over, unless it is renewed.
 
     `spacing_s` is the least time between two starts on the host, `slots` how many may run at once in this session
-    (over all its leases on that host).
+    (over all its leases on that host). `page_cost_s` is what its pages have cost so far, on average (see
+    `shared.page_cost`); 0 if that is not known.
     """
 
     id: Number
@@ -111,6 +112,7 @@ class Lease(Message, frozen=True, kw_only=True):
     tasks: tuple[Task, ...]
     spacing_s: Seconds = 0.0
     slots: Share = 1
+    page_cost_s: Seconds = 0.0
 
 
 class Row(Message, frozen=True, kw_only=True):

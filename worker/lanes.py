@@ -37,6 +37,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
     `gap_s` is the time since the last start on the host, if the host `is_spaced` and the start is remembered. `name` is
     what is known about the host's name, None if the engine looks it up; the lane waited for it for `lookup_s`.
+    `page_cost_s` is what the coordinator knows about the pages of the host, 0 if nothing.
     """
 
     lease_id: int
@@ -47,6 +48,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     gap_s: float | None = None
     name: Name | None = None
     lookup_s: float = 0.0
+    page_cost_s: float = 0.0
 
     @property
     def key(self) -> TaskKey:
@@ -106,6 +108,7 @@ class Lanes:
         if lane is None:
             lane = self._lanes[lease.host] = Lane(Load(lease.host))
         self.shares.set_slots(lane.load, lease.slots)
+        lane.page_cost_s = lease.page_cost_s
         holding = self._leases.setdefault(lease.id, Holding(until))
         counted = lane.counted(lease.spacing_s)
         holding.until = max(holding.until, until)
@@ -285,6 +288,7 @@ class Lanes:
             gap_s=gap_s,
             name=name,
             lookup_s=lookup_s,
+            page_cost_s=lane.page_cost_s,
         )
 
     def _name_of(self, lane: Lane, host: str, known: Callable[[str], Name | None], now: float) -> Name | None:

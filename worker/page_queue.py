@@ -65,7 +65,7 @@ class PageQueue:
             else:
                 if page.attempt.host not in self._hosts:
                     self._hosts[page.attempt.host] = deque()
-                    self._turns.come(page.attempt.host)
+                    self._turns.come(page.attempt.host, page.attempt.page_cost_s)
                 self._hosts[page.attempt.host].append(page)
             # Each of those who wait takes pages of other hosts.
             self._changed.notify_all()

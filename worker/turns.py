@@ -1,10 +1,10 @@
-"""Whose turn it is when hosts share the parse threads: the host whose pages have taken the least CPU time.
+"""Whose turn it is when hosts share the parse threads: the host whose pages have cost the least.
 
-Each host has a clock of its own, which its pages advance by the CPU time that they take. The host with the earliest
-clock is next. One that comes, or comes back, begins at the clock of the host that was served last: it neither waits for
-what it did earlier, nor has time saved up. So hosts that always have pages get equal parts of CPU time, not equal
-numbers of pages. What a page takes is known when it has been read; until then it counts as what the last ones took.
-Not thread-safe: the queue of pages has a lock.
+Each host has a clock of its own, which its pages advance by what they cost (`shared.page_cost`). The host with the
+earliest clock is next. One that comes, or comes back, begins at the clock of the host that was served last: it neither
+waits for what it did earlier, nor has time saved up. So hosts that always have pages get equal parts of the time, not
+equal numbers of pages. What a page costs is known when it has been read; until then it counts as what the last ones
+did, here or, for the first one, elsewhere. Not thread-safe: the queue of pages has a lock.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ class Turns:
         """Return the same, or None if no page of the host has been read."""
         return self._typical_s.get(host)
 
-    def come(self, host: str) -> None:
-        """Note that a host without a waiting page has one now."""
+    def come(self, host: str, told_s: float = 0.0) -> None:
+        """Note that a host without a waiting page has one now; `told_s` is what its pages cost elsewhere, if not 0."""
+        if told_s:
+            self._typical_s.setdefault(host, told_s)
         self._clocks[host] = max(self.clock(host), self._served)
 
     def take(self, host: str) -> None:
@@ -46,11 +48,11 @@ class Turns:
         if len(self._clocks) > MOST_HOSTS:
             self._forget()
 
-    def note(self, host: str, cpu_s: float) -> None:
-        """Note what a page took that has been read."""
+    def note(self, host: str, cost_s: float) -> None:
+        """Note what a page cost that has been read."""
         typical_s = self.typical_s(host)
-        self._typical_s[host] = typical_s + NEWEST_SHARE * (cpu_s - typical_s)
-        self._clocks[host] = self.clock(host) + cpu_s - typical_s
+        self._typical_s[host] = typical_s + NEWEST_SHARE * (cost_s - typical_s)
+        self._clocks[host] = self.clock(host) + cost_s - typical_s
 
     def _forget(self) -> None:
         """Forget the hosts that would begin anew all the same."""

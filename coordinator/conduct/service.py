@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 
 from crawlfleet.coordinator.conduct.last_waits import LastWaits
-from crawlfleet.coordinator.conduct.lease_messages import as_message
+from crawlfleet.coordinator.conduct.lease_messages import as_messages
 from crawlfleet.coordinator.conduct.led_hosts import LedHosts
 from crawlfleet.coordinator.conduct.members import MAX_MEMBERS, Member, Members
 from crawlfleet.coordinator.conduct.pools import Pools
@@ -31,7 +31,7 @@ from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.objects import calls
 from crawlfleet.coordinator.core.objects.rows import SessionRow
 from crawlfleet.coordinator.core.policy import Policy
-from crawlfleet.coordinator.core.rows import LeaseRow, TaskRow, TaskState
+from crawlfleet.coordinator.core.rows import LeaseRow, TaskState
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.coordinator.frontier.port import Frontier
 from crawlfleet.shared.brief import Brief, ScopeSpec
@@ -42,7 +42,6 @@ from crawlfleet.shared.messages import (
     ExchangeAnswer,
     ExchangeRequest,
     Hello,
-    Lease,
     Report,
     Welcome,
 )
@@ -214,7 +213,7 @@ class Service:
         finished = self.end()
         return ExchangeAnswer(
             acks=acks,
-            leases=self._as_messages([*again, *granted.leases], now),
+            leases=as_messages(self._store, [*again, *granted.leases], now, self._policy),
             lost=tuple(holding - {lease.id for lease in mine}),
             idle_s=0.0 if finished else self._idle_s(now),
             finished=finished,
@@ -372,11 +371,6 @@ class Service:
 
     def _scope(self) -> ScopeSpec:
         return scope_of(self._policy.scope, self._store.ledger().scope_hosts).spec
-
-    def _as_messages(self, granted: Sequence[LeaseRow], now: float) -> tuple[Lease, ...]:
-        """Return leases as messages, with starts relative to now."""
-        rows = self._store.rows(TaskRow, [ref for lease in granted for ref in lease.refs]) if granted else {}
-        return tuple(as_message(lease, rows, now, self._policy) for lease in granted)
 
     def _idle_s(self, now: float) -> float:
         """Return how long a worker without reports may wait until something may be due."""

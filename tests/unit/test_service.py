@@ -9,6 +9,8 @@ from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.errors import VersionError
 from crawlfleet.shared.messages import PROTOCOL_MAJOR, ExchangeRequest, Hello, Outcome
 from crawlfleet.shared.objects import OPEN, ObjectCall
+from crawlfleet.shared.page_cost import page_cost_s
+from crawlfleet.shared.reasons import Reason
 from tests.unit.core_crawl import SEED, CoreCrawl
 
 
@@ -49,6 +51,20 @@ def test_every_exchange_renews_all_leases_of_its_session() -> None:
         crawl.pass_time(crawl.policy.lease_s - 1.0)
         assert crawl.turn("s").lost == ()
     assert crawl.store.rows(LeaseRow, [lease.id])
+
+
+def test_leases_tell_what_pages_of_their_host_have_cost() -> None:
+    crawl = CoreCrawl(*(f"http://a.test/{number}" for number in range(3)))
+    crawl.hello("s")
+    crawl.open_gates()
+    ((lease, task),) = crawl.ask(want=1)
+    assert lease.page_cost_s == 0.0
+    crawl.settle(lease, task, cpu_s=0.5, size_bytes=1_000_000)
+    ((lease, task),) = crawl.ask(want=1)
+    assert lease.page_cost_s == page_cost_s(0.5, 1_000_000)
+    # A page that was ended at a limit costs, too.
+    crawl.settle(lease, task, outcome=Outcome.INTERNAL_ERROR, reason=Reason.CPU_LIMIT, cpu_s=30.0)
+    assert crawl.ask(want=1)[0][0].page_cost_s > 30.0
 
 
 def test_goodbye_returns_what_is_held_at_once() -> None:
