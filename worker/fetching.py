@@ -34,7 +34,7 @@ class Fetching:
         self._agenda = agenda
         self._on_bug = on_bug
         self.pages = PageQueue(lambda page: agenda.page_taken(page.attempt, len(page.fetched.body)))
-        self._threads = start_later("fetch", threads, lambda _: run(), on_death)
+        self._threads = start_later("fetch", range(threads), lambda _: run(), on_death)
 
     def start(self) -> None:
         """Start every thread."""
@@ -159,8 +159,10 @@ def without_address(attempt: Attempt) -> Fetched | None:
     return unresolved(attempt.task.url, attempt.name)
 
 
-def start_later(role: str, number: int, work: Callable[[int], None], on_death: OnDeath) -> tuple[threading.Thread, ...]:
-    """Create daemon threads: a process that must end at once does not wait for a slow server."""
+def start_later(
+    role: str, numbers: range, work: Callable[[int], None], on_death: OnDeath
+) -> tuple[threading.Thread, ...]:
+    """Create daemon threads, one of each number: a process that must end at once does not wait for a slow server."""
 
     def guarded(index: int) -> None:
         try:
@@ -169,7 +171,7 @@ def start_later(role: str, number: int, work: Callable[[int], None], on_death: O
             on_death(error if isinstance(error, Exception) else RuntimeError(f"a thread ended by {error!r}"))
 
     return tuple(
-        threading.Thread(target=guarded, args=(index,), name=f"{role}-{index}", daemon=True) for index in range(number)
+        threading.Thread(target=guarded, args=(index,), name=f"{role}-{index}", daemon=True) for index in numbers
     )
 
 

@@ -51,8 +51,8 @@ class PageQueue:
         self._clock = clock
         self._changed = threading.Condition()
         self._turns = Turns()
-        self.known_s = self._turns.known_s
-        self._pauses = Pauses(self._turns.typical_s, clock)
+        self.typical_s = self._turns.typical_s
+        self._pauses = Pauses(self.typical_s, clock)
         # The hosts with pages. Of those whose turn it is, the first is next.
         self._hosts: dict[str, deque[FetchedPage]] = {}
         self._end_marks = 0

@@ -4,12 +4,12 @@
 
 One parse thread parses nearly all pages: two would mostly wait for each other (measured: see the decision on processes
 and threads). The others work only while all before them are held up by a large page or a hook that waits, and the
-second one while the first reads a page of a host whose pages are slow. Which pages they may take is decided in
-`worker.readers`.
+second one while the first reads a page of a host whose pages are slow. There are more than the usual few only once all
+of those are held up. Which pages they may take is decided in `worker.readers`.
 
 Back-pressure: nothing more of a host is fetched while it has more pages or bytes in the queue than there is room left
-(`worker.shares`). A page never ends a thread: an exception is reported as an
-internal error of its attempt. An error that ends a thread nevertheless ends the worker: see `Orders.abort`.
+(`worker.shares`). A page never ends a thread: an exception is reported as an internal error of its attempt. An error
+that ends a thread nevertheless ends the worker: see `Orders.abort`.
 
 A page that takes longer than the job's limits allow is ended by the watch (`worker.watch`): its report is made here,
 its thread is given up, and this process drains, so that its node replaces it.
@@ -43,13 +43,14 @@ from crawlfleet.worker.page_queue import FetchedPage
 from crawlfleet.worker.pipeline import Pipeline, outline
 from crawlfleet.worker.process import memory
 from crawlfleet.worker.process.current_pages import WorkerPages
-from crawlfleet.worker.readers import HELD_UP_S, Readers, Reading
+from crawlfleet.worker.readers import HELD_UP_S, USUAL_THREADS, Readers, Reading
 from crawlfleet.worker.shares import Limits
 from crawlfleet.worker.talk.outbox import Delivery
 from crawlfleet.worker.talk.session import Session
 from crawlfleet.worker.watch import TICK_S, Watch, WatchOptions
 
-PARSE_THREADS = 8
+# So many parse threads there may be. All but the usual ones are started when all before them are held up.
+PARSE_THREADS = 64
 # A process that is to be replaced leaves behind what still runs when it has got nothing done for so long.
 LEAVE_AFTER_S = 10.0
 LEAVE_SOON_S = 1.0
@@ -58,6 +59,9 @@ LAST_S = 30.0
 # A process that uses more than this share of its memory so many times in a row, each time after a page, is replaced.
 NEAR = 0.8
 TIMES_NEAR = 2
+
+# How often a thread that is seldom needed looks whether it is.
+SELDOM_S = 1.0
 
 _logger = structlog.get_logger(__name__)
 
@@ -96,16 +100,18 @@ class Pool:
         self._fetching = self._fetch_by(engine, size)
         self._pages = self._fetching.pages
         self._max_report_bytes = pipeline.max_report_bytes
-        self._readers = Readers(size.parse_threads, current_pages, self._pages.known_s)
+        self._readers = Readers(size.parse_threads, current_pages, self._pages.typical_s)
         self._ending = threading.Event()
-        self._parsing = start_later("parse", size.parse_threads, self._parse_all, self._orders.abort)
+        self._most_parsing = size.parse_threads
+        self._parsing = self._parse_threads(range(min(size.parse_threads, USUAL_THREADS)))
         watch = watch or WatchOptions()
         self._die, self._say = watch.die, watch.say
         self._times_near = 0
         self._delivered_at = self._draining_since = time.monotonic()
         self._stopped = threading.Event()
+        self._adding = threading.Lock()
         self._watch = Watch(self._readers, current_pages, watch, self._end_page, self._thread_gone)
-        self._watching = start_later("watch", 1, self._watch_all, self._orders.abort)
+        self._watching = start_later("watch", range(1), self._watch_all, self._orders.abort)
 
     def start(self) -> None:
         """Start every thread."""
@@ -116,7 +122,8 @@ class Pool:
     def stop(self, patience_s: float) -> bool:
         """End every thread in order; False if some still run after `patience_s`: they are abandoned."""
         give_up_at = time.monotonic() + patience_s
-        self._stopped.set()
+        with self._adding:
+            self._stopped.set()
         self._agenda.close()
         if not self._fetching.join(give_up_at):
             return False
@@ -162,7 +169,7 @@ class Pool:
             elif thread == 1:
                 self._readers.wait_for_slow_page(HELD_UP_S)
             else:
-                self._ending.wait(HELD_UP_S)
+                self._ending.wait(HELD_UP_S if thread < USUAL_THREADS else SELDOM_S)
         return self._pages.get() if thread else self._pages.get(None, partial(self._readers.may_take, thread))
 
     def _parse(self, page: FetchedPage, reading: Reading) -> Delivery:
@@ -181,10 +188,23 @@ class Pool:
     def _watch_all(self, _: int) -> None:
         while not self._stopped.wait(TICK_S):
             self._watch.look()
+            self._add_thread()
             if not self._orders.draining:
                 self._draining_since = time.monotonic()
             elif self._gets_nothing_done():
                 self._orders.leave()
+
+    def _parse_threads(self, numbers: range) -> tuple[threading.Thread, ...]:
+        return start_later("parse", numbers, self._parse_all, self._orders.abort)
+
+    def _add_thread(self) -> None:
+        """Start one more parse thread if all are held up, so that hosts without a page in any find one."""
+        with self._adding:
+            started = len(self._parsing)
+            if started < self._most_parsing and self._readers.are_held_up(started) and not self._stopped.is_set():
+                (thread,) = self._parse_threads(range(started, started + 1))
+                self._parsing += (thread,)
+                thread.start()
 
     def _gets_nothing_done(self) -> bool:
         """Say whether nothing was delivered for long, or for a moment while nothing but held up pages is left."""

@@ -1,10 +1,9 @@
 """What each parse thread is reading, and since when; and which thread may read pages of which host.
 
-The first half of the threads read pages of any host, but none of one that has a page held up in another thread while
-other hosts have pages, or had some lately. The second half is for hosts that have no page in any thread, and whose
-pages are known to cost little; its last thread is also for hosts of which no page has been read. Hosts whose pages are
-costly have a quarter of all threads together. So one host alone may have half of them, and any host finds one that is
-known not to be costly, however many others hold threads up.
+The first half of the usual threads read pages of any host, but none of one that has a page held up in another thread
+while other hosts have pages, or had some lately. All further ones are for hosts that have no page in any thread, and
+whose pages are not known to be costly. Hosts whose pages are costly have a quarter of the usual threads together. So
+one host alone may have half of them, and each host that holds one up has no other. If all are held up, there are more.
 """
 
 from __future__ import annotations
@@ -21,6 +20,8 @@ from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.process.cpu_time import ThreadClock
 from crawlfleet.worker.process.current_pages import PageRecord, WorkerPages
 
+# So many threads there are at least, if the worker may have as many.
+USUAL_THREADS = 8
 # A parse thread that has been at one page for longer is held up.
 HELD_UP_S = 0.25
 # A page that has been read for so long is named; again after twice that time, four times, ...
@@ -63,14 +64,14 @@ class Reading:
 class Readers:
     """The parse threads of a worker, by number. Each records its page in `pages`, which survives the process.
 
-    `known_s` tells what pages of a host typically cost, None if none has been read.
+    There are as many as have entered, `threads` at most. `typical_s` tells what pages of a host typically cost.
     """
 
     def __init__(
         self,
         threads: int,
         pages: WorkerPages,
-        known_s: Callable[[str], float | None],
+        typical_s: Callable[[str], float],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pages = pages
@@ -80,7 +81,9 @@ class Readers:
         self._readings: list[Reading | None] = [None] * threads
         # The last page that was begun, and the last one of another host: their hosts, and when that was.
         self._last: tuple[tuple[str, float], tuple[str, float]] = (("", -math.inf), ("", -math.inf))
-        self._known_s = known_s
+        self._typical_s = typical_s
+        self._usual = min(threads, USUAL_THREADS)
+        self._entered = 0
         self._first_is_slow = threading.Event()
         self._ended_hosts: set[str] = set()
         # Since when each thread has been at its page; infinity for one without a page.
@@ -88,7 +91,9 @@ class Readers:
 
     def enter(self, thread: int) -> None:
         """Make the calling thread the one of this number."""
-        self._clocks[thread] = ThreadClock()
+        with self._lock:
+            self._clocks[thread] = ThreadClock()
+            self._entered = max(self._entered, thread + 1)
         WAITS.watch()
 
     def begin(self, thread: int, attempt: Attempt, outline: Report) -> Reading:
@@ -138,12 +143,12 @@ class Readers:
             return False  # this process is about to be replaced, and cannot afford another such page
         if thread == 1 and not self._are_late(thread) and self._is_over(host, SLOW_S):
             return False
-        readings = [reading for reading in self._readings if reading is not None]
+        readings = [reading for reading in self._readings[: self._entered] if reading is not None]
         mine = [reading for reading in readings if reading.attempt.host == host]
-        threads, is_costly = len(self._readings), self._is_over(host, COSTLY_S)
-        if 2 * thread >= threads:
-            return not (mine or is_costly) and (thread == threads - 1 or self._known_s(host) is not None)
-        if is_costly and sum(self._is_over(reading.attempt.host, COSTLY_S) for reading in readings) >= threads / 4:
+        is_costly = self._is_over(host, COSTLY_S)
+        if 2 * thread >= self._usual:
+            return not (mine or is_costly)
+        if is_costly and sum(self._is_over(each.attempt.host, COSTLY_S) for each in readings) >= self._usual / 4:
             return False
         held_up_since = self._clock() - HELD_UP_S
         if all(reading.began_at > held_up_since for reading in mine):
@@ -151,7 +156,7 @@ class Readers:
         return not others_wait and not self._had_others(host)
 
     def _is_over(self, host: str, cost_s: float) -> bool:
-        return (self._known_s(host) or 0.0) > cost_s
+        return self._typical_s(host) > cost_s
 
     def _had_others(self, host: str) -> bool:
         lately = self._clock() - LATELY_S
@@ -167,7 +172,7 @@ class Readers:
 
     def are_all_ended(self) -> bool:
         """Say whether no thread is left: the pages of all of them were ended."""
-        return all(reading is not None and reading.is_claimed for reading in self._readings)
+        return all(reading is not None and reading.is_claimed for reading in self._readings[: self._entered])
 
     def are_held_up(self, threads: int) -> bool:
         """Say whether the first so many threads are all held up, or the first one, alone, by a host that is slow."""

@@ -31,10 +31,6 @@ class Turns:
         """Return what pages of a host typically cost."""
         return self._typical_s.get(host, USUAL_S)
 
-    def known_s(self, host: str) -> float | None:
-        """Return the same, or None if no page of the host has been read."""
-        return self._typical_s.get(host)
-
     def come(self, host: str, told_s: float = 0.0) -> None:
         """Note that a host without a waiting page has one now; `told_s` is what its pages cost elsewhere, if not 0."""
         if told_s:

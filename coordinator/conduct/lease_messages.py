@@ -5,25 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from crawlfleet.coordinator.core import admission
-from crawlfleet.coordinator.core.figures import Costs
 from crawlfleet.coordinator.core.policy import Policy
-from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, TaskRow
+from crawlfleet.coordinator.core.rows import LeaseRow, TaskRow
 from crawlfleet.coordinator.frontier.port import Frontier
 from crawlfleet.shared.messages import Kind, Lease, Task
-from crawlfleet.shared.page_cost import page_cost_s
-from crawlfleet.shared.ranges import MOST_S
 
 
 def as_messages(store: Frontier, leases: Sequence[LeaseRow], now: float, policy: Policy) -> tuple[Lease, ...]:
     """Return leases as messages, with starts relative to now."""
     tasks = store.rows(TaskRow, [ref for lease in leases for ref in lease.refs]) if leases else {}
-    hosts = store.rows(HostRow, {task.host for task in tasks.values()}) if tasks else {}
-    return tuple(_as_message(lease, tasks, hosts, now, policy) for lease in leases)
+    return tuple(_as_message(lease, tasks, now, policy) for lease in leases)
 
 
-def _as_message(
-    lease: LeaseRow, rows: Mapping[bytes, TaskRow], hosts: Mapping[str, HostRow], now: float, policy: Policy
-) -> Lease:
+def _as_message(lease: LeaseRow, rows: Mapping[bytes, TaskRow], now: float, policy: Policy) -> Lease:
     starts = dict(lease.starts)
     tasks = tuple(
         Task(
@@ -37,18 +31,11 @@ def _as_message(
         )
         for ref in lease.refs
     )
-    # With a unit of several hosts, the first one stands for all.
-    cost_s = _page_cost_s(hosts[rows[lease.refs[0]].host].costs)
     return Lease(
         id=lease.id,
         host=lease.host,
         tasks=tasks,
         spacing_s=lease.spacing_s,
         slots=lease.slots,
-        page_cost_s=cost_s,
+        page_cost_s=lease.page_cost_s,
     )
-
-
-def _page_cost_s(costs: Costs) -> float:
-    """Return what the pages of a host have cost so far, on average; pages that were ended by a limit count, too."""
-    return min(MOST_S, page_cost_s(costs.cpu_s, costs.size_bytes) / max(1, costs.pages))

@@ -16,7 +16,8 @@ from crawlfleet.coordinator.core.figures import Costs, HostCosts
 from crawlfleet.coordinator.core.rows import LedgerRow, TaskRow, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.shared.messages import Kind, Outcome, Report
-from crawlfleet.shared.ranges import MOST
+from crawlfleet.shared.page_cost import page_cost_s
+from crawlfleet.shared.ranges import MOST, MOST_S
 
 MOST_KEPT = 3
 KINDS = Costs.__struct_fields__
@@ -48,6 +49,11 @@ def charge(turn: Turn, task: TaskRow, report: Report, links: int) -> None:
     turn.put(succeed(host, costs=costs))
     largest = _largest_with(ledger, HostCosts(task.host, costs))
     turn.put(succeed(ledger, costs=_sum(ledger.costs, more), hosts_with_costs=hosts, **largest))
+
+
+def of_page(costs: Costs) -> float:
+    """Return what the pages of a host have cost so far, on average; those that were ended by a limit count, too."""
+    return min(MOST_S, page_cost_s(costs.cpu_s, costs.size_bytes) / max(1, costs.pages))
 
 
 def outstanding(ledger: LedgerRow) -> list[Outstanding]:

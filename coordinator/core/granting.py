@@ -11,7 +11,7 @@ from math import ceil
 
 import msgspec
 
-from crawlfleet.coordinator.core import budget, gates, leases, politeness, robots, sitemaps
+from crawlfleet.coordinator.core import budget, costs, gates, leases, politeness, robots, sitemaps
 from crawlfleet.coordinator.core.admission import awaken_host
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, HostRow, LeaseRow, OriginRow, TaskRow, succeed
@@ -147,6 +147,7 @@ def lease_out(
         spacing_s=host.delay_s,
         slots=politeness.slots_taken(host, slots, open_tasks + len(chosen)),
         alone=chosen[0].alone,
+        page_cost_s=costs.of_page(host.costs),
     )
     places, host = budget.reserve(chosen, host, turn.policy, turn.now)
     reserved = turn.ledger.pages_reserved + places

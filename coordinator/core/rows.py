@@ -197,6 +197,8 @@ class LeaseRow(ResidentRow, frozen=True, kw_only=True):
     recalled: bool = False
     #: Of reports that come in parts, what is here. It ends with the lease, or with the report of its task.
     parts: tuple[KeptParts, ...] = ()
+    #: What pages of the host had cost at the grant, on average; 0 if nothing was known, or the unit has several hosts.
+    page_cost_s: float = 0.0
 
     @property
     def key(self) -> int:

@@ -20,6 +20,7 @@ from crawlfleet.worker.fetch.port import Fetched, FetchEngine
 from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.pool import PARSE_THREADS, Pool, PoolSize
 from crawlfleet.worker.process.current_pages import CurrentPages, PageLimits
+from crawlfleet.worker.readers import USUAL_THREADS
 from crawlfleet.worker.talk.outbox import Delivery
 from crawlfleet.worker.talk.session import Session
 from crawlfleet.worker.watch import WatchOptions
@@ -141,18 +142,19 @@ def test_one_thread_parses_and_the_others_only_when_it_is_held_up() -> None:
     assert bench.pool.stop(PATIENCE_S)
 
 
-def test_hosts_whose_pages_are_all_held_up_hold_up_no_other_host() -> None:
-    bench = Bench(fetch_threads=16, parse_threads=PARSE_THREADS)
+@pytest.mark.parametrize("sick", [2, USUAL_THREADS + 2])
+def test_hosts_whose_pages_are_all_held_up_hold_up_no_other_host_however_many_they_are(sick: int) -> None:
+    bench = Bench(fetch_threads=16 * sick, parse_threads=PARSE_THREADS)
     bench.extractor.gate.set()
     bench.pool.start()
-    for number in range(1, 3):
-        bench.add(*(f"{number}-{name}" for name in range(4)), host=f"sick-{number}", lease=number)
-    while len(bench.extractor.seen) < 2:
+    for number in range(sick):
+        bench.add(*(f"{number}-{name}" for name in range(4)), host=f"sick-{number}", lease=number + 1)
+    while len(bench.extractor.seen) < sick:
         bench.outbox.wait(0.01)
-    bench.add(*(f"page-{number}" for number in range(50)), host="honest", lease=3)
+    bench.add(*(f"page-{number}" for number in range(50)), host="honest", lease=sick + 1)
     assert len(bench.deliveries(50)) == 50
     bench.extractor.cured.set()
-    assert len(bench.deliveries(8)) == 8
+    assert len(bench.deliveries(4 * sick)) == 4 * sick
     assert bench.pool.stop(PATIENCE_S)
 
 

@@ -21,8 +21,8 @@ class Room:
     def __init__(self) -> None:
         self.now = 1_000.0
         pages = CurrentPages(multiprocessing.get_context("spawn"), workers=1, threads=THREADS).of(0)
-        self.typical_s = {"honest": 0.001, "quick": 0.001}
-        self.readers = Readers(THREADS, pages, self.typical_s.get, lambda: self.now)
+        self.typical_s: dict[str, float] = {}
+        self.readers = Readers(THREADS, pages, lambda host: self.typical_s.get(host, 0.001), lambda: self.now)
         for thread in range(THREADS):
             self.readers.enter(thread)
 
@@ -82,14 +82,6 @@ def test_hosts_whose_pages_are_costly_have_a_quarter_of_the_threads(room: Room) 
     assert room.may("sick", others_wait=True) == [0, 1, 2, 3]
     room.hold_up(1, "third")
     assert room.may("sick", others_wait=True) == []
-    assert room.may("honest", others_wait=True) == list(range(THREADS))
-
-
-def test_the_second_half_is_for_hosts_that_are_known_its_last_thread_for_new_ones_too(room: Room) -> None:
-    for thread in range(THREADS // 2):
-        room.hold_up(thread, f"new{thread}")
-    assert room.may("new", others_wait=True) == [0, 1, 2, 3, THREADS - 1]
-    room.hold_up(THREADS - 1, "new")
     assert room.may("honest", others_wait=True) == list(range(THREADS))
 
 
