@@ -38,7 +38,7 @@ from crawlfleet.coordinator.results.results_dict import ResultsDict
 from crawlfleet.coordinator.server import Control, referents
 from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.rejected_sink import REJECTED
-from crawlfleet.coordinator.summary import Summary, write
+from crawlfleet.coordinator.summary import Summary, is_left, write
 from crawlfleet.shared.errors import CrawlfleetError
 from crawlfleet.shared.exits import INTERRUPTED
 from crawlfleet.shared.status import Numbers, Status
@@ -151,7 +151,7 @@ class Crawl:
         self._loop.stop()
         self._follower.stop()
         summary = self._summary(finished, elapsed_s)
-        if not (self._was_idle(finished) and self.folder.summary.exists()):
+        if not (self._was_idle(finished) and is_left(summary, self.folder.summary)):
             self._leave(summary)
         self._store.close()
         return summary

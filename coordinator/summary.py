@@ -33,6 +33,19 @@ class Summary(Numbers, frozen=True, kw_only=True):
         return (self.fetched - self.fetched_before) / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
 
+def is_left(summary: Summary, path: Path) -> bool:
+    """Say whether a file has the summary of a run after which the crawl was as far as it is by this one."""
+    try:
+        left = msgspec.json.decode(path.read_bytes(), type=Summary)
+    except (OSError, msgspec.DecodeError):
+        return False
+    return _state(left) == _state(summary)
+
+
+def _state(summary: Summary) -> tuple[object, ...]:
+    return summary.ended, summary.discovered, summary.fetched, summary.failed, summary.dropped
+
+
 def write(summary: Summary, path: Path) -> None:
     """Write a summary as JSON, whole or not at all; raise `OSError` if it cannot be written."""
     draft = path.with_suffix(".tmp")

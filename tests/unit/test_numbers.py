@@ -13,7 +13,7 @@ from crawlfleet.coordinator.conduct.counting import count
 from crawlfleet.coordinator.core.figures import Costs, FullHosts, HostCosts, LeftOut, ShortMaps
 from crawlfleet.coordinator.core.rows import LedgerRow, RobotsWaits, TaskState
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
-from crawlfleet.coordinator.summary import Summary, write
+from crawlfleet.coordinator.summary import Summary, is_left, write
 from crawlfleet.shared.status import CostlyHost, Numbers, Status
 
 VERDICTS = {
@@ -108,3 +108,16 @@ def test_status_and_summary_have_every_number(numbers: Numbers, tmp_path: Path) 
 
 def test_what_limits_left_out_is_counted(numbers: Numbers) -> None:
     assert (numbers.capped_pages, numbers.links_left_out, numbers.rows_left_out) == (3, 4, 5)
+
+
+def test_a_summary_that_says_how_far_the_crawl_is_need_not_be_written_again(numbers: Numbers, tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    summary = Summary(**msgspec.structs.asdict(numbers), **END)
+    assert not is_left(summary, path)
+    write(summary, path)
+    assert is_left(msgspec.structs.replace(summary, elapsed_s=0.0, notices=("Nothing was done.",)), path)
+    assert not is_left(msgspec.structs.replace(summary, fetched=21), path)
+    write(msgspec.structs.replace(summary, ended="interrupted"), path)
+    assert not is_left(summary, path)
+    path.write_text("{")
+    assert not is_left(summary, path)
