@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from crawlfleet.coordinator.conduct.causes import Causes, Verdicts, told
 from crawlfleet.coordinator.conduct.tallies import Tallies
 from crawlfleet.coordinator.core import costs
-from crawlfleet.coordinator.core.rows import FINAL, TaskState
+from crawlfleet.coordinator.core.rows import FINAL, LedgerRow, TaskState
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.shared.messages import Outcome
 from crawlfleet.shared.ranges import MOST_AMOUNT
@@ -39,31 +40,39 @@ def count(
         done=states[TaskState.DONE],
         failed=states[TaskState.FAILED],
         dropped=states[TaskState.DROPPED],
-        fetched=ledger.pages_fetched,
         redirected=verdicts.get((TaskState.DONE, Outcome.REDIRECTED.value), 0),
-        rows=ledger.rows,
         items=Tallies(store).tell(rules, ledger.rows),
         rows_rejected=rows_rejected,
-        full_hosts=ledger.full.hosts,
-        full_hosts_named=ledger.full.named,
-        links_not_admitted=ledger.full.links,
-        sitemaps_short=ledger.short_maps.number,
-        sitemaps_short_named=_named(ledger.short_maps.named),
-        capped_pages=ledger.left_out.pages,
-        links_left_out=ledger.left_out.links,
-        rows_left_out=ledger.left_out.rows,
-        costly_hosts=tuple(_as_message(each) for each in costs.outstanding(ledger)),
-        retries=ledger.retries,
-        retried=ledger.retried,
-        leases_lost=ledger.leases_lost,
         reasons=_reasons(verdicts),
         causes=Causes(store).tell(verdicts, ledger),
         robots_wait_s=robots_wait_s,
-        robots_waiting=ledger.robots_waits.waiting,
-        robots_waiting_for=_named(ledger.robots_waits.waiting_for),
-        robots_given_up=ledger.robots_waits.given_up,
-        robots_given_up_on=_named(ledger.robots_waits.given_up_on),
+        **_of_ledger(ledger),
     )
+
+
+def _of_ledger(ledger: LedgerRow) -> dict[str, Any]:
+    """Return the numbers that the crawl counts itself."""
+    waits = ledger.robots_waits
+    return {
+        "fetched": ledger.pages_fetched,
+        "rows": ledger.rows,
+        "full_hosts": ledger.full.hosts,
+        "full_hosts_named": ledger.full.named,
+        "links_not_admitted": ledger.full.links,
+        "sitemaps_short": ledger.short_maps.number,
+        "sitemaps_short_named": _named(ledger.short_maps.named),
+        "capped_pages": ledger.left_out.pages,
+        "links_left_out": ledger.left_out.links,
+        "rows_left_out": ledger.left_out.rows,
+        "costly_hosts": tuple(_as_message(each) for each in costs.outstanding(ledger)),
+        "retries": ledger.retries,
+        "retried": ledger.retried,
+        "leases_lost": ledger.leases_lost,
+        "robots_waiting": waits.waiting,
+        "robots_waiting_for": _named(waits.waiting_for),
+        "robots_given_up": waits.given_up,
+        "robots_given_up_on": _named(waits.given_up_on),
+    }
 
 
 def _reasons(verdicts: Verdicts) -> dict[str, int]:
