@@ -6,14 +6,12 @@ SIGTERM, and for the node's death: then this process ends at once, and its lease
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import connection
@@ -39,6 +37,7 @@ from crawlfleet.worker.process.current_pages import CurrentPages, PageLimits
 from crawlfleet.worker.process.memory import collect_less_often, keep_freed_memory, limit_memory, limit_text
 from crawlfleet.worker.process.messages import FROM_NODE, Drain, Failed, Finished, Joined, Said, Worked
 from crawlfleet.worker.process.node_line import NodeLine
+from crawlfleet.worker.process.printing import print_to_stderr
 from crawlfleet.worker.process.wakeup import Signals
 from crawlfleet.worker.talk.client import Client
 from crawlfleet.worker.talk.demand import FetchDemand
@@ -103,7 +102,7 @@ def serve(
     """
     for pipe_end in inherited:
         pipe_end.close()
-    _print_to_stderr()
+    print_to_stderr(over_progress=not arguments.options.log_to_console)
     keep_freed_memory()
     if arguments.memory_bytes:
         limit_memory(arguments.memory_bytes)
@@ -134,17 +133,6 @@ def serve(
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-
-
-def _print_to_stderr() -> None:
-    """Send what hooks print to standard error, line by line: standard output belongs to the command."""
-    if sys.stdout is None or sys.stderr is None:
-        return
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
 
 
 def listen(pipe: Connection, signals: Signals, orders: Orders) -> None:

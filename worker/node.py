@@ -44,6 +44,7 @@ from crawlfleet.worker.process.memory import share_of
 from crawlfleet.worker.process.messages import FROM_WORKER, Drain, Failed, Finished, FromWorker, Joined, Said, Worked
 from crawlfleet.worker.process.narrator import Narrator
 from crawlfleet.worker.process.overdue import Overdue, PageWatch
+from crawlfleet.worker.process.printing import OVER_PROGRESS
 from crawlfleet.worker.process.wakeup import Signals, signals_blocked
 
 FIRST_PAUSE_S = 0.1
@@ -261,7 +262,7 @@ class Node:
                 # Where the log is on the screen, it says the same.
                 if not self._options.worker.log_to_console:
                     # On a terminal, over the line of progress, which comes back.
-                    start = "\r\x1b[K" if sys.stderr.isatty() else ""
+                    start = OVER_PROGRESS if sys.stderr.isatty() else ""
                     print(f"{start}crawlfleet: {text}", file=sys.stderr, flush=True)
             case Finished():
                 slot.finished = message

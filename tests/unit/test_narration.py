@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 from crawlfleet.screen.narration import Narration
 from crawlfleet.shared.status import Status
 from crawlfleet.worker.process.narrator import Narrator
+from crawlfleet.worker.process.printing import OVER_PROGRESS, OverProgress
 from tests.unit.core_crawl import CoreCrawl
 
 
@@ -80,3 +83,12 @@ def test_a_worker_that_never_joined_has_nothing_to_say() -> None:
     said: list[str] = []
     Narrator(said.append, 1).ended(drained=True)
     assert said == []
+
+
+def test_what_a_hook_prints_on_a_terminal_takes_the_place_of_the_line_of_progress() -> None:
+    out = io.StringIO()
+    print("one", 1, file=OverProgress(out))
+    stream = OverProgress(out)
+    print("two", end=" ", file=stream)
+    print("halves", file=stream)
+    assert out.getvalue() == f"{OVER_PROGRESS}one 1\n{OVER_PROGRESS}two halves\n"
