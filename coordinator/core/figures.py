@@ -1,6 +1,9 @@
-"""Figures in rows: what hosts took, what limits left out, and of which hosts no more may be known."""
+"""Figures in rows: what hosts took, what limits left out, of which hosts no more may be known, and for whose robots.txt
+pages wait."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 
@@ -43,3 +46,21 @@ class FullHosts(msgspec.Struct, frozen=True, array_like=True):
     hosts: int = 0
     named: tuple[str, ...] = ()
     links: int = 0
+
+
+class RobotsWaits(msgspec.Struct, frozen=True, array_like=True):
+    """Origins with an unavailable robots.txt: how many are waited for, and how many were given up.
+
+    Each list names a few of the origins that its number counts, with the reason.
+    """
+
+    waiting: int = 0
+    waiting_for: tuple[tuple[str, str], ...] = ()
+    given_up: int = 0
+    given_up_on: tuple[tuple[str, str], ...] = ()
+    #: Only origins that are waited for are left: they are given up at this time. None: there is something else to do.
+    last_until: float | None = None
+
+    def but(self, **changed: Any) -> RobotsWaits:
+        """Return a copy with other numbers."""
+        return msgspec.structs.replace(self, **changed)

@@ -20,8 +20,9 @@ from crawlfleet.coordinator.core import politeness, retry, robots, sitemaps
 from crawlfleet.coordinator.core.admission import awaken_host, is_beyond, reopen_robots, want_places
 from crawlfleet.coordinator.core.awaited_rows import AwaitedRow
 from crawlfleet.coordinator.core.changes import TaskEvent
+from crawlfleet.coordinator.core.figures import RobotsWaits
 from crawlfleet.coordinator.core.policy import Policy
-from crawlfleet.coordinator.core.rows import Gate, OriginRow, RobotsWaits, TaskRow, TaskState, queue_of, succeed
+from crawlfleet.coordinator.core.rows import Gate, OriginRow, TaskRow, TaskState, queue_of, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.shared.messages import Kind, Report
 from crawlfleet.shared.reasons import UNSERVED, Reason

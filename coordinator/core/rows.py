@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from crawlfleet.coordinator.core.figures import Costs, FullHosts, HostCosts, LeftOut, ShortMaps
+from crawlfleet.coordinator.core.figures import Costs, FullHosts, HostCosts, LeftOut, RobotsWaits, ShortMaps
 from crawlfleet.shared.messages import Kind, Outcome, Row
 from crawlfleet.shared.web.urls import origin
 
@@ -311,24 +311,6 @@ class OriginRow(StoreRow, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         return self.origin
-
-
-class RobotsWaits(msgspec.Struct, frozen=True, array_like=True):
-    """Origins with an unavailable robots.txt: how many are waited for, and how many were given up.
-
-    Each list names a few of the origins that its number counts, with the reason.
-    """
-
-    waiting: int = 0
-    waiting_for: tuple[tuple[str, str], ...] = ()
-    given_up: int = 0
-    given_up_on: tuple[tuple[str, str], ...] = ()
-    #: Only origins that are waited for are left: they are given up at this time. None: there is something else to do.
-    last_until: float | None = None
-
-    def but(self, **changed: Any) -> RobotsWaits:
-        """Return a copy with other numbers."""
-        return msgspec.structs.replace(self, **changed)
 
 
 class TrapRow(StoreRow, frozen=True, kw_only=True):

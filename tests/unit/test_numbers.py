@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from crawlfleet.coordinator.conduct.counting import count
-from crawlfleet.coordinator.core.figures import Costs, FullHosts, HostCosts, LeftOut, ShortMaps
-from crawlfleet.coordinator.core.rows import LedgerRow, RobotsWaits, TaskState
+from crawlfleet.coordinator.core.figures import Costs, FullHosts, HostCosts, LeftOut, RobotsWaits, ShortMaps
+from crawlfleet.coordinator.core.rows import LedgerRow, TaskState
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.summary import Summary, is_left, write
 from crawlfleet.shared.status import CostlyHost, Numbers, Status

@@ -9,7 +9,8 @@ import pytest
 from crawlfleet.coordinator.core import gates, retry
 from crawlfleet.coordinator.core.awaited_rows import AwaitedRow
 from crawlfleet.coordinator.core.changes import TaskEvent
-from crawlfleet.coordinator.core.rows import Gate, HostRow, LedgerRow, OriginRow, RobotsWaits, TaskRow
+from crawlfleet.coordinator.core.figures import RobotsWaits
+from crawlfleet.coordinator.core.rows import Gate, HostRow, LedgerRow, OriginRow, TaskRow
 from crawlfleet.coordinator.core.turn import existing
 from crawlfleet.shared.messages import Outcome, Report
 from tests.unit.rule_turns import (

@@ -10,7 +10,8 @@ from crawlfleet.coordinator.conduct.counting import is_unanswered, last_s
 from crawlfleet.coordinator.core import gates, last_wait
 from crawlfleet.coordinator.core.awaited_rows import AwaitedRow
 from crawlfleet.coordinator.core.changes import Gone, TaskEvent
-from crawlfleet.coordinator.core.rows import Gate, RobotsWaits
+from crawlfleet.coordinator.core.figures import RobotsWaits
+from crawlfleet.coordinator.core.rows import Gate
 from crawlfleet.shared.messages import Kind, Outcome
 from tests.unit.core_crawl import SEED, CoreCrawl
 from tests.unit.rule_turns import (
