@@ -119,6 +119,11 @@ def of_status(status: int) -> str:
     return f"http_{status}"
 
 
+def bare(why: str) -> str:
+    """Return the reason in a text such as `after a redirect: connect`."""
+    return why.rpartition(": ")[2]
+
+
 def meaning_of(reason: str) -> str:
     """Return the sentence of a reason, whoever gave it."""
     known = _BY_NAME.get(reason)

@@ -12,7 +12,7 @@ from crawlfleet.coordinator.core.rows import FINAL, LedgerRow, TaskState
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.shared.messages import Outcome
 from crawlfleet.shared.ranges import MOST_AMOUNT
-from crawlfleet.shared.reasons import SILENT
+from crawlfleet.shared.reasons import SILENT, bare, meaning_of
 from crawlfleet.shared.status import CostlyHost, Numbers
 
 
@@ -69,9 +69,9 @@ def _of_ledger(ledger: LedgerRow) -> dict[str, Any]:
         "retried": ledger.retried,
         "leases_lost": ledger.leases_lost,
         "robots_waiting": waits.waiting,
-        "robots_waiting_for": _named(waits.waiting_for),
+        "robots_waiting_for": _origins(waits.waiting_for),
         "robots_given_up": waits.given_up,
-        "robots_given_up_on": _named(waits.given_up_on),
+        "robots_given_up_on": _origins(waits.given_up_on),
     }
 
 
@@ -101,3 +101,8 @@ def _as_message(found: costs.Outstanding) -> CostlyHost:
 
 def _named(origins: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     return tuple(f"{origin} ({why})" if why else origin for origin, why in origins)
+
+
+def _origins(origins: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """Return origins with the reason of each and its sentence."""
+    return _named(tuple((origin, why and f"{why}: {meaning_of(bare(why)).rstrip('.')}") for origin, why in origins))

@@ -11,7 +11,7 @@ from crawlfleet.coordinator.core.robots import url_of
 from crawlfleet.coordinator.core.rows import Gate, LeaseRow, LedgerRow, OriginRow, RemovableRow, TaskRow
 from crawlfleet.shared.left_out import capped
 from crawlfleet.shared.messages import Kind
-from crawlfleet.shared.reasons import BUDGETS, HOST_BUDGETS, TRAPS, meaning_of
+from crawlfleet.shared.reasons import BUDGETS, HOST_BUDGETS, TRAPS, bare, meaning_of
 
 MAX_LIMITS_LOGGED = 10_000
 
@@ -123,7 +123,7 @@ class Journal:
             "robots unreachable",
             url=url_of(origin.origin),
             reason=origin.why,
-            meaning=meaning_of(origin.why.rpartition(": ")[2]),
+            meaning=meaning_of(bare(origin.why)),
             detail=origin.detail,
             gate=origin.gate,
             waits=waits,

@@ -12,7 +12,7 @@ from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.robots_file import RobotsFile
 from crawlfleet.coordinator.core.rows import MAX_DETAIL_CHARS, Gate, OriginRow
 from crawlfleet.shared.messages import Kind, Outcome, Report
-from crawlfleet.shared.reasons import UNSERVED, Reason, Refusal, meaning_of
+from crawlfleet.shared.reasons import UNSERVED, Reason, Refusal, bare, meaning_of
 from crawlfleet.shared.web.urls import fingerprint, parts
 from crawlfleet.shared.web.user_agent import product_token
 
@@ -60,7 +60,7 @@ def about(origin: OriginRow, reason: Refusal) -> str:
     """Return why the robots.txt of an origin is unavailable, in words, if that is the reason of a refusal."""
     if not origin.why or reason == Reason.ROBOTS:
         return ""
-    meaning = meaning_of(origin.why.rpartition(": ")[2])
+    meaning = meaning_of(bare(origin.why))
     text = f"{url_of(origin.origin)}: {origin.why}. {meaning} {origin.detail}".rstrip()
     return text[:MAX_DETAIL_CHARS]
 

@@ -82,7 +82,7 @@ def test_a_host_at_which_nobody_listens_is_not_waited_for_and_taken_up_by_the_ne
 ) -> None:
     path = job(tmp_path, f"{dead}/", politeness="robots_wait: 1h")
     output = crawl(tmp_path, path)
-    assert f"so nothing was fetched from 1 host: {dead} (connect)" in output
+    assert f"so nothing was fetched from 1 host: {dead} (connect: The server refuses" in output
     assert "No seed gave a page" in output
     assert "connect: The server refuses connections" in output
     assert end(tmp_path)["elapsed_s"] < PATIENCE_S

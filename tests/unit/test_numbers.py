@@ -42,7 +42,7 @@ LEDGER = LedgerRow(
         waiting=1,
         waiting_for=(("http://a.test", "http_500"), ("http://b.test", "")),
         given_up=1,
-        given_up_on=(("http://c.test", "connect_failed"),),
+        given_up_on=(("http://c.test", "after a redirect: connect"),),
     ),
 )
 END: dict[str, Any] = {
@@ -81,8 +81,10 @@ def test_pages_are_counted_by_state_and_by_reason(numbers: Numbers) -> None:
 
 
 def test_hosts_that_wait_are_named_with_the_reason(numbers: Numbers) -> None:
-    assert numbers.robots_waiting_for == ("http://a.test (http_500)", "http://b.test")
-    assert numbers.robots_given_up_on == ("http://c.test (connect_failed)",)
+    status = "The server answered with status 500 (Internal Server Error)"
+    assert numbers.robots_waiting_for == (f"http://a.test (http_500: {status})", "http://b.test")
+    gone = "http://c.test (after a redirect: connect: The server refuses connections at its address)"
+    assert numbers.robots_given_up_on == (gone,)
     assert (numbers.elapsed_s, numbers.robots_wait_s) == (2.0, 60.0)
 
 
