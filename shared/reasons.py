@@ -59,7 +59,7 @@ class Reason(StrEnum):
     HOOK_DESCRIPTORS = "hook_descriptors", "The hook found no file descriptor left."
     HOOK_DISK = "hook_disk", "The hook found a disk full."
     SITEMAP_BROKEN = "sitemap_broken", "The sitemap could not be read to its end."
-    REPORT_TOO_LARGE = "report_too_large", "The rows and links of the page are too large to be reported."
+    REPORT_TOO_LARGE = "report_too_large", "The rows and links of the page are larger than `limits.report_bytes`."
     INTERNAL_ERROR = "internal_error", "A bug in crawlfleet; the log has the details."
     REPORT_REFUSED = "report_refused", "A worker's report did not fit what it was asked for; the detail says how."
     POISON = "poison", "Three workers died while each was at this page alone."

@@ -77,7 +77,8 @@ class ResultLog(Protocol):
     """The committed results in the order of commit, for any thread."""
 
     def results(self, cursor: int, limit: int) -> Sequence[Result]:
-        """Return up to `limit` committed results from place `cursor` on, in the order of commit."""
+        """Return up to `limit` committed results from place `cursor` on, in the order of commit; fewer, but at least
+        one if there is one, if they are large."""
         ...
 
     def result(self, ref: bytes) -> Result | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import msgspec
+
 from crawlfleet.coordinator.frontier.port import ResultLog
 from crawlfleet.coordinator.results.rows import as_value
 from crawlfleet.shared.messages import Kind, ResultPage, encode
@@ -13,6 +15,10 @@ from crawlfleet.shared.web.url_policy import UrlPolicy
 from crawlfleet.shared.web.urls import fingerprint
 
 MAX_PAGE = 1_000
+#: Results of more bytes together are read in several turns.
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class ResultsDict:
@@ -38,12 +44,19 @@ class ResultsDict:
         return self._log.result_count()
 
     def page(self, cursor: int, limit: int) -> bytes:
-        """Return up to `limit` results from `cursor` on, as an encoded `ResultPage`."""
+        """Return up to `limit` results from `cursor` on, fewer if they are large, as an encoded `ResultPage`."""
         self.last_read_at = time.monotonic()
         cursor = max(0, min(cursor, MOST))
         found = self._log.results(cursor, max(1, min(limit, MAX_PAGE)))
-        results = tuple((result.url, as_value(result.rows)) for result in found)
-        return encode(ResultPage(results=results, cursor=cursor + len(found)))
+        results: list[tuple[str, msgspec.Raw]] = []
+        room = MAX_PAGE_BYTES
+        for result in found:
+            value = msgspec.Raw(_encode(as_value(result.rows)))
+            room -= len(bytes(value))
+            if results and room < 0:
+                break
+            results.append((result.url, value))
+        return encode(ResultPage(results=tuple(results), cursor=cursor + len(results)))
 
     def _ref(self, url: str) -> bytes:
         return fingerprint(Kind.PAGE, "", self._urls.canonicalize(url) or url)

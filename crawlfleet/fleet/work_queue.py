@@ -69,8 +69,8 @@ class Queue:
 
         Wait for the coordinator's word. Return whether the report counts: False means that the lease had been lost
         meanwhile and another worker has the URL, so nothing was recorded. Raise `ValueError` if nothing is held, or if
-        value and outlinks are too large to be sent: the URL has failed then. Raise `Unreachable` if the coordinator is
-        given up.
+        value and outlinks are larger than `limits.report_bytes` allows: the URL has failed then. Raise `Unreachable` if
+        the coordinator is given up.
         """
         return self._session.settle(Outcome.FETCHED)
 

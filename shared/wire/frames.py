@@ -32,6 +32,8 @@ from crawlfleet.shared.wire.identity import Identity
 from crawlfleet.shared.wire.payload import dumps, loads_answer, loads_request
 
 FRAME_LIMIT = 16 * 1024 * 1024
+#: Of answers, which may have all rows of a page: `limits.report_bytes` is 256 MiB at most.
+ANSWER_LIMIT = 288 * 1024 * 1024
 GREETING_FRAME_LIMIT = 1024
 GREETING_S = 5.0
 BACKLOG = 128
@@ -80,7 +82,8 @@ class WireConnection:
         self._received, self._to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._received, self._to_send, server_side=is_server)
         self._loads = loads
-        self._limit = GREETING_FRAME_LIMIT
+        self._is_server = is_server
+        self._limit = self._send_limit = GREETING_FRAME_LIMIT
         self._deadline: float | None = None
         # The socket's own timeout.
         self._armed_s: float | None = None
@@ -96,7 +99,9 @@ class WireConnection:
 
     def trust(self) -> None:
         """Allow frames of full size, because the other side is authenticated."""
-        self._limit = FRAME_LIMIT
+        self._limit, self._send_limit = FRAME_LIMIT, ANSWER_LIMIT
+        if not self._is_server:
+            self._limit, self._send_limit = ANSWER_LIMIT, FRAME_LIMIT
 
     def refuse_plain(self) -> None:
         """Raise `WireError` if the client's first byte does not begin a TLS handshake, before anything is sent."""
@@ -177,8 +182,8 @@ class WireConnection:
         self._sock.close()
 
     def _frame(self, body: bytes) -> bytes:
-        if len(body) > self._limit:
-            raise WireError(f"a message of {len(body)} bytes cannot be sent: {self._limit} are allowed")
+        if len(body) > self._send_limit:
+            raise WireError(f"a message of {len(body)} bytes cannot be sent: {self._send_limit} are allowed")
         return len(body).to_bytes(_HEADER_BYTES) + body
 
     def _fill(self, size: int) -> None:

@@ -23,6 +23,7 @@ import requests
 from crawlfleet import Fleet, JobFinished, connect
 from crawlfleet.fleet.work_queue import Queue
 from crawlfleet.shared.errors import JoinError, Unreachable
+from crawlfleet.shared.wire.frames import FRAME_LIMIT
 from crawlfleet.shared.wire.join_token import write_token
 from tests.site.served_crawl import ServedCrawl, served
 from tests.site.small_site import SmallSite, page, serving
@@ -375,14 +376,25 @@ def test_a_value_as_deep_as_may_be_is_read_back(fleet: Fleet) -> None:
     assert dict(results) == {url: nest(62)}
 
 
-def test_what_is_too_large_to_travel_fails_its_url_and_says_so(fleet: Fleet) -> None:
+def test_what_is_larger_than_the_job_allows_fails_its_url_and_says_so(site: SmallSite, tmp_path: Path) -> None:
+    limit = "limits: {report_bytes: 1MiB}\n"
+    with served(tmp_path, f"{site.base}/", more=limit) as crawl, connect(crawl.token) as fleet:
+        tasks, results = fleet.Queue(), fleet.dict()
+        url = tasks.get(timeout=10)
+        results[url] = "x" * 2_000_000
+        with pytest.raises(ValueError, match=r"/: the report takes 20\d+ bytes"):
+            tasks.task_done()
+        assert fleet.status().reasons == {"report_too_large": 1}
+        assert url not in results
+
+
+def test_what_is_larger_than_a_message_goes_in_parts_and_is_read_back_whole(fleet: Fleet) -> None:
     tasks, results = fleet.Queue(), fleet.dict()
     url = tasks.get(timeout=10)
-    results[url] = "x" * 5_000_000
-    with pytest.raises(ValueError, match=r"/: the report takes 50\d+ bytes"):
-        tasks.task_done()
-    assert fleet.status().reasons == {"report_too_large": 1}
-    assert url not in results
+    results[url] = value = "x" * (FRAME_LIMIT + 1)
+    assert tasks.task_done()
+    assert results[url] == value
+    assert list(results.items()) == [(url, value)]
 
 
 def test_results_are_read_over_many_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ KNOWN = (
 
 AGAIN = "needs a page that its own portion finds nearer; found by tests/unit/test_rule_leading_on.py"
 FEW = "a seed has so few hosts that all are among the costliest; found by tests/unit/test_rule_costs.py"
-MISSING = "needs a part that was kept and then lost, by a power cut; found by tests/unit/test_client.py"
+MISSING = "needs a part that was kept, and then lost by a power cut; found by test_client.py and test_rule_parts.py"
 JOINS = "hosts join units of domains only in tests/unit/test_rule_admission.py, which finds it"
 
 FLOOD_MUTANTS: tuple[tuple[str, ...], ...] = (
@@ -35,7 +35,7 @@ FLOOD_MUTANTS: tuple[tuple[str, ...], ...] = (
     (LEADING_ON, "urls.some(row.done, number)", "urls.some(0, number)"),
     (LEADING_ON, "first = max(0, row.done - urls.number)", "first = row.done"),
     (PARTS, "        _keep(turn, lease, kept, report.part)\n", "        pass\n"),
-    (PARTS, "report.place > len(kept.orders) or ", ""),
+    (PARTS, "report.place > len(kept.orders) or ", "", MISSING),
     (PARTS, " or (report.more and report.place < len(kept.orders))", ""),
     (PARTS, "    if lease is None:\n", "    if False:\n"),
     (PARTS, "(*kept.orders, order)", "(order, *kept.orders)"),

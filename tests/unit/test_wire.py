@@ -25,6 +25,7 @@ from crawlfleet.shared import errors
 from crawlfleet.shared.errors import JobError, RemoteError, Unreachable, WireError
 from crawlfleet.shared.wire import frames as wire
 from crawlfleet.shared.wire.frames import (
+    ANSWER_LIMIT,
     FRAME_LIMIT,
     GREETING_FRAME_LIMIT,
     WireConnection,
@@ -226,11 +227,11 @@ def test_a_frame_over_the_limit_is_not_sent_and_the_connection_goes_on(
     assert server.recv_bytes() == b"small"
 
 
-@pytest.mark.parametrize("size", [FRAME_LIMIT + 1, 2**32 - 1])
+@pytest.mark.parametrize("sizes", [(FRAME_LIMIT + 1, ANSWER_LIMIT + 1), (2**32 - 1, 2**32 - 1)])
 def test_a_frame_that_announces_too_much_is_refused_at_its_header(
-    pair: tuple[WireConnection, WireConnection], size: int
+    pair: tuple[WireConnection, WireConnection], sizes: tuple[int, int]
 ) -> None:
-    for sender, receiver in (pair, pair[::-1]):
+    for (sender, receiver), size in zip((pair, pair[::-1]), sizes, strict=True):
         sender.write(size.to_bytes(4))
         with pytest.raises(WireError, match=f"{size} bytes came"):
             receiver.recv_bytes()

@@ -20,6 +20,7 @@ from crawlfleet.coordinator.core.leases import under_lease
 from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, LedgerRow, Result, TaskRow
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.file_format import refuse_other_format
+from crawlfleet.coordinator.frontier.sqlite.result_reader import READ_BYTES, up_to
 from crawlfleet.coordinator.frontier.story import StoryLine, decode_block
 from crawlfleet.shared.errors import UsageError
 
@@ -128,7 +129,7 @@ class SqliteReader:
         column, last = _APPENDED[table], self._lasts[table]
         query = f"SELECT {columns} FROM {table} WHERE {column} > ? AND {column} <= ? ORDER BY {column} LIMIT {_PORTION}"
         after = 0
-        while rows := self._db.execute(query, (after, last)).fetchall():
+        while rows := up_to(READ_BYTES, self._db.execute(query, (after, last))):
             yield from rows
             after = rows[-1][0]
 

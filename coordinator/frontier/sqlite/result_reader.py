@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -16,6 +17,20 @@ _result = msgspec.msgpack.Decoder(Result).decode
 
 
 RECENT_BYTES = 8 * 1024 * 1024
+#: So many bytes of rows are read at once, or one row, if that has more.
+READ_BYTES = 8 * 1024 * 1024
+
+
+def up_to(size_bytes: int, found: sqlite3.Cursor) -> list[tuple[Any, ...]]:
+    """Return the first rows that a query finds, whose last columns have so many bytes together, and one at least."""
+    rows: list[tuple[Any, ...]] = []
+    with closing(found):
+        for row in found:
+            size_bytes -= len(row[-1])
+            if rows and size_bytes < 0:
+                break
+            rows.append(row)
+    return rows
 
 
 class ResultReader:
@@ -53,7 +68,7 @@ class ResultReader:
                 return [result for result, _ in self._recent[first : first + limit]]
         query = "SELECT row FROM results WHERE seq > ? AND seq <= ? ORDER BY seq"
         with self._connection() as db:
-            rows = db.execute(query, (cursor, min(cursor + limit, self.count))).fetchall()
+            rows = up_to(READ_BYTES, db.execute(query, (cursor, min(cursor + limit, self.count))))
         return [_result(row) for (row,) in rows]
 
     def find(self, ref: bytes) -> Result | None:
