@@ -43,6 +43,7 @@ from crawlfleet.coordinator.job.section import (
     repeated,
     section_at,
     size,
+    size_in_bytes,
     within,
 )
 from crawlfleet.coordinator.job.seed_ranges import host_name
@@ -183,8 +184,8 @@ class LimitRules(Section):
     known_per_host: Annotated[int, within(1, 10**12)] = _LIMITS.known_per_host
     links: Annotated[int, within(0, 10**7)] = _LIMITS.links
     rows: Annotated[int, within(0, 10**7)] = _LIMITS.rows
-    row_bytes: Annotated[int, size("1KiB", "256MiB"), Field(alias="row_bytes")] = _LIMITS.row_bytes
-    report_bytes: Annotated[int, size("1KiB", "256MiB"), Field(alias="report_bytes")] = _LIMITS.report_bytes
+    row_bytes: Annotated[int, size_in_bytes("1B", "256MiB"), Field(alias="row_bytes")] = _LIMITS.row_bytes
+    report_bytes: Annotated[int, size_in_bytes("1B", "256MiB"), Field(alias="report_bytes")] = _LIMITS.report_bytes
 
 
 def _hook(value: object, info: ValidationInfo) -> object:

@@ -130,6 +130,15 @@ def size(low: str, high: str) -> BeforeValidator:
     return BeforeValidator(partial(size_bytes, low=low, high=high))
 
 
+def size_in_bytes(low: str, high: str) -> BeforeValidator:
+    """Read a size under a key that says `bytes`: a whole number is one, too."""
+
+    def read(value: object) -> int:
+        return size_bytes(f"{value}B" if type(value) is int else value, low, high)
+
+    return BeforeValidator(read)
+
+
 def repeated(names: Iterable[str]) -> int | None:
     """Return the index of the first name that occurs a second time."""
     seen: set[str] = set()

@@ -191,6 +191,11 @@ class TestValues:
     def test_sizes_are_bytes(self, text: str, size: int) -> None:
         assert job(HEAD + f"fetch: {{max_size: {text}}}\n").fetch.max_size_bytes == size
 
+    @pytest.mark.parametrize(("text", "size"), [("2000", 2000), ("2KiB", 2048), ("1MB", 1_000_000)])
+    def test_a_key_that_says_bytes_takes_a_whole_number_of_them_too(self, text: str, size: int) -> None:
+        limits = job(f"{HEAD}limits: {{row_bytes: {text}, report_bytes: {text}, rows: 5, links: 6}}").limits
+        assert (limits.row_bytes, limits.report_bytes, limits.rows, limits.links) == (size, size, 5, 6)
+
     @pytest.mark.parametrize(
         ("line", "said"),
         [
