@@ -18,6 +18,9 @@ from crawlfleet.shared.errors import WireError
 from crawlfleet.shared.messages import Ack, AckState, Kind, Report
 from crawlfleet.shared.parts import PART_BYTES, join
 
+#: So many parts may be smaller than an honest worker makes them.
+SMALL_PARTS = 100
+
 
 def gathered(turn: Turn, report: Report) -> Report | Ack:
     """Return the whole report of a page whose last part this is, or what answers another part.
@@ -32,7 +35,8 @@ def gathered(turn: Turn, report: Report) -> Report | Ack:
     kept = _kept(lease, report.ref)
     if report.place > len(kept.orders) or (report.more and report.place < len(kept.orders)):
         return _ack(report, AckState.MORE, len(kept.orders))
-    if kept.size_bytes + len(report.part) > turn.policy.limits.report_bytes + PART_BYTES:
+    limit = turn.policy.limits.report_bytes
+    if kept.size_bytes + len(report.part) > limit + PART_BYTES or len(kept.orders) > limit // PART_BYTES + SMALL_PARTS:
         return judging.refused(report, "its parts are larger than limits.report_bytes allows")
     if report.more:
         _keep(turn, lease, kept, report.part)

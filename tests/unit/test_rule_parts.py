@@ -166,6 +166,19 @@ def test_parts_that_cannot_be_a_report_fail_the_attempt(turns: Turns, size: int,
     assert task.detail == f"a worker's report was refused: {why}"
 
 
+def test_parts_without_end_fail_the_attempt_however_small_they_are(turns: Turns) -> None:
+    orders = tuple(range(100, 202))
+    kept = [KeptPartRow(order=order, data=b"") for order in orders]
+    begun = lease(3, TASK, OTHER_TASK, parts=(KeptParts(TASK.ref, orders),))
+    ledger = numbers(next_order=300, pages_reserved=2)
+    turn = turns(TASK, OTHER_TASK, begun, HELD, origin(), ledger, *kept, limits=HostLimits(report_bytes=1))
+    assert settled_with(turn, of_parts(len(orders), b""))[0].state is AckState.OK
+    task = turn.tasks[TASK.ref]
+    assert task is not None
+    assert task.reason == Reason.REPORT_REFUSED
+    assert removed(turn) == list(orders)
+
+
 def test_only_of_pages_there_are_such_parts(turns: Turns) -> None:
     task = leased(robots(), 3)
     turn = turns(task, lease(3, task), host(HOST, origins=(ORIGIN,), holders=held_by(3)), origin(), NEXT)
