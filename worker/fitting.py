@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from crawlfleet.shared.messages import MAX_OUTLINKS, MAX_REPORT_BYTES, Outcome, Report, encode
 from crawlfleet.shared.parts import PART_BYTES, Bulk, split
 from crawlfleet.shared.reasons import Reason
-from crawlfleet.shared.web.links import pack
+from crawlfleet.shared.web.links import SHORT_RUN, pack
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.talk.outbox import Delivery
 
@@ -58,7 +58,7 @@ def fit(attempt: Attempt, report: Report, max_bytes: int) -> Delivery:
 
 def in_pieces(attempt: Attempt, report: Report, part_bytes: int = PART_BYTES) -> Delivery:
     """Split the report of a page into parts, each with a piece of its rows and links."""
-    pieces = split(Bulk(rows=report.rows, links=report.kept or pack(report.outlinks)), part_bytes)
+    pieces = split(Bulk(rows=report.rows, links=report.kept or pack(report.outlinks, SHORT_RUN)), part_bytes)
     bare = Report(lease=report.lease, ref=report.ref, outcome=report.outcome, more=True)
     ahead = tuple(replace(bare, part=piece, place=place) for place, piece in enumerate(pieces[:-1]))
     last = replace(_without_bulk(report), part=pieces[-1], place=len(ahead))

@@ -14,7 +14,7 @@ from crawlfleet.coordinator.core.rows import TaskRow
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Kind, Outcome, Report
 from crawlfleet.shared.reasons import Reason, Refusal
-from crawlfleet.shared.web.links import Packed, in_runs, pack, unpack
+from crawlfleet.shared.web.links import SHORT_RUN, Packed, in_runs, pack, unpack
 from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.web.urls import FINGERPRINT_BYTES, is_canonical, page_fingerprint, split_fingerprints
 
@@ -125,7 +125,7 @@ def _put_off(report: Report, most: int) -> tuple[Report, Later]:
     outlinks, known = report.outlinks[:most], report.known[: most * FINGERPRINT_BYTES]
     number = len(outlinks) + len(known) // FINGERPRINT_BYTES
     bare = msgspec.structs.replace(report, outlinks=(), known=b"", kept=b"")
-    return bare, Later(links=pack(outlinks), known=known, number=number)
+    return bare, Later(links=pack(outlinks, SHORT_RUN), known=known, number=number)
 
 
 def known_refs(report: Report) -> Sequence[bytes]:

@@ -18,6 +18,8 @@ LEAST_COMPRESSED_BYTES = 2_048
 #: A run has no more URLs, and ends when it has so many characters.
 RUN = 10_000
 RUN_CHARS = 4 * 1024 * 1024
+#: What is read a few hundred at a time is packed in shorter runs: each reading unpacks a whole one, 0.3 µs a URL.
+SHORT_RUN = 1_000
 # What begins so is not compressed, or is in runs; compressed data never does (RFC 1950, 2.2).
 _PLAIN = b"\n"
 _RUNS = b"\0"

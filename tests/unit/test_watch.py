@@ -127,9 +127,9 @@ def test_a_page_that_ends_its_thread_is_noticed_once(desk: Desk, monkeypatch: py
 
 
 def test_no_thread_is_left_when_the_pages_of_all_were_ended(desk: Desk) -> None:
+    desk.readers.enter(1)
     assert desk.readers.claim(desk.reading)
     assert not desk.readers.are_all_ended()
-    desk.readers.enter(1)
     other = desk.readers.begin(1, ATTEMPT, outline_of(ATTEMPT.key))
     assert desk.readers.claim(other)
     assert desk.readers.are_all_ended()
