@@ -304,6 +304,11 @@ def test_entities_are_refused_whatever_they_stand_for() -> None:
 # What is large
 
 
+def test_what_is_longer_than_the_protocol_allows_has_more_at_least_one_entry() -> None:
+    found = read(gzip.compress(b"\0" * (60 * 1024 * 1024)))
+    assert (found.left_out, type(found.left_out)) == (1, int)  # it is reported as a number
+
+
 def test_more_addresses_than_the_protocol_allows_are_left_out() -> None:
     found = read(urlset(*(url(f"/{number}") for number in range(60_000))))
     assert (len(found.pages), found.left_out, found.error) == (MAX_ENTRIES, 10_000, "")

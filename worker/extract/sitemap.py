@@ -175,7 +175,7 @@ class _Found:
         return Sitemap(
             pages=tuple(newest_first),
             sitemaps=tuple(self._sitemaps),
-            left_out=max(self._left_out, is_cut),
+            left_out=max(self._left_out, int(is_cut)),
             error=error,
             entries=self._seen,
         )
