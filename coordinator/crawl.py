@@ -41,6 +41,7 @@ from crawlfleet.coordinator.sinks.rejected_sink import REJECTED
 from crawlfleet.coordinator.summary import Summary, is_left, write
 from crawlfleet.shared.errors import CrawlfleetError
 from crawlfleet.shared.exits import INTERRUPTED
+from crawlfleet.shared.paths import shown
 from crawlfleet.shared.status import Numbers, Status
 from crawlfleet.shared.wire.control_port import FleetServer
 from crawlfleet.shared.wire.join_token import JoinToken
@@ -269,7 +270,7 @@ class Crawl:
             detail=detail,
             started_at=self._started_at.isoformat(timespec="seconds"),
             fetched_before=self._fetched_before,
-            sinks=tuple(str(self.folder.path / name) for name in self._job.sinks),
+            sinks=tuple(shown(self.folder.path / name) for name in self._job.sinks),
             resumable=self._job.durability != "none",
             notices=(
                 *self.notices,
@@ -285,7 +286,9 @@ class Crawl:
         if not rows:
             return ()
         were = "row was" if rows == 1 else "rows were"
-        return (f"{rows:,} {were} rejected by a sink, and set aside with the reason: {self.folder.path / REJECTED}",)
+        return (
+            f"{rows:,} {were} rejected by a sink, and set aside with the reason: {shown(self.folder.path / REJECTED)}",
+        )
 
     def _leave(self, summary: Summary) -> None:
         try:
@@ -308,6 +311,6 @@ class Crawl:
         if not self._follower.is_at_end():
             return "failed", "A sink is behind the crawl's log: run the job again.", FAILED
         if self._job.seeds and self._store.ledger().seeds_fetched == 0:
-            lines = (f"No seed gave a page: see {self.folder.log}.", *Causes(self._store).why_no_seed())
+            lines = (f"No seed gave a page: see {shown(self.folder.log)}.", *Causes(self._store).why_no_seed())
             return "failed", "\n  ".join(lines), FAILED
         return "finished", "", 0

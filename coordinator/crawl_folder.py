@@ -66,6 +66,8 @@ def refuse_if_running(folder: Path) -> None:
         descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise UsageError(f"{folder / LOCK} cannot be read: {error.strerror}; run the command as its owner") from error
     try:
         _flock(descriptor, fcntl.LOCK_SH, folder)
     finally:

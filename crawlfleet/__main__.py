@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import sys
 from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 from crawlfleet.commands.registry import add_commands
-from crawlfleet.shared.exits import exit_code_of
+from crawlfleet.shared import exits
 
 EXIT_CODES = """\
 exit codes: 0 finished, even if some URLs failed; 1 no seed gave a page, a sink or the store failed, or verify or
@@ -26,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "execute" not in args:  # no command
         parser.print_help()
         return 0
-    return exit_code_of(lambda: args.execute(args))
+    return exits.exit_code_of(lambda: args.execute(args))
 
 
 def command_line(named: Collection[str]) -> argparse.ArgumentParser:
@@ -43,8 +42,8 @@ def command_line(named: Collection[str]) -> argparse.ArgumentParser:
 
 
 def run_and_exit() -> NoReturn:
-    """Run a command and end the process at once, because an orderly interpreter shutdown takes time."""
-    os._exit(main())
+    """Run the command that the command line names, and end the process."""
+    exits.run_and_exit(main)
 
 
 class _Version(argparse.Action):

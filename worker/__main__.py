@@ -1,10 +1,10 @@
 """`python -m crawlfleet.worker`: the `worker` command as a program of its own."""
 
 import multiprocessing
-import sys
 
 from crawlfleet.commands.registry import run_alone
+from crawlfleet.shared.exits import run_and_exit
 
 if __name__ == "__main__":
     multiprocessing.freeze_support()
-    sys.exit(run_alone("worker"))
+    run_and_exit(lambda: run_alone("worker"))

@@ -52,6 +52,7 @@ from crawlfleet.coordinator.job.yaml_source import KeyPath
 from crawlfleet.shared.brief import Brief, FetchSpec, HookSpec, LimitSpec, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES, names, that_prepare_sessions
 from crawlfleet.shared.errors import JobError
+from crawlfleet.shared.paths import shown
 from crawlfleet.shared.web.urls import host_key
 
 Timeout = Annotated[float, duration("100ms", "10m")]
@@ -243,7 +244,7 @@ class Job(Section):
     @property
     def hook(self) -> HookSpec | None:
         """The hook, with the text that was checked."""
-        return None if self.hooks is None else HookSpec(path=str(self.hooks), source=self._hook_source)
+        return None if self.hooks is None else HookSpec(path=shown(self.hooks), source=self._hook_source)
 
     @model_validator(mode="after")
     def _seeds_in_scope(self) -> Job:
@@ -281,7 +282,8 @@ def load(path: Path, *, needs_seeds: bool = True) -> Job:
 def as_data(job: Job) -> dict[str, Any]:
     """Return a job as plain data, to be kept and compared; `hook_text` is a hash of the hook's text."""
     text = job.hook.source if job.hook is not None else ""
-    return {**job.model_dump(mode="json", warnings=False), "hook_text": sha256(text.encode()).hexdigest()[:16]}
+    data = {**job.model_dump(mode="json", warnings=False), "hook_text": sha256(text.encode()).hexdigest()[:16]}
+    return data if job.hooks is None else {**data, "hooks": shown(job.hooks)}
 
 
 def brief(job: Job) -> Brief:

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 import yaml
 
-MAX_BYTES = 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 32
 _TOO_DEEP = f"the value is nested deeper than {MAX_DEPTH} levels: make it flatter"
 
@@ -77,7 +77,8 @@ def read(path: Path) -> Document:
         reason = getattr(error, "strerror", None) or str(error)
         return _refused(f"cannot be read ({reason}): check the path and its permissions")
     if len(data) > MAX_BYTES:
-        return _refused(f"is larger than {MAX_BYTES // 1024} KiB: write long lists of addresses as ranges")
+        text = "write addresses as ranges, or put them into a text file that a server serves, one a line, as a sitemap"
+        return _refused(f"is larger than {MAX_BYTES // 1024**2} MiB: {text}")
     try:
         return parse(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

@@ -39,7 +39,9 @@ def export(folder: Path, target: Path | None, *, overwrite: bool = False) -> Exp
         try:
             kind = cast("LineKind", entry.made_for(columns_of(reader.job)))
             if target is None:
-                return _write(reader, kind, sys.stdout.buffer)
+                exported = _write(reader, kind, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+                return exported
             draft = target.with_name(target.name + ".tmp")
             with draft.open("wb") as file:
                 exported = _write(reader, kind, file)

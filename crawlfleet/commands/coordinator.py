@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from crawlfleet.commands.arguments import add_job_arguments
 from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.exits import Verdict
 
 if TYPE_CHECKING:
     from crawlfleet.coordinator.crawl import Crawl
@@ -67,7 +68,7 @@ def execute(args: argparse.Namespace) -> int:
     options = msgspec.structs.replace(options, log_to_console=not is_silent)
     end = serve(options, tell, Narration(console.say))
     show_end(end, console, as_json=args.json)
-    return end.exit_code
+    return Verdict(end.exit_code)
 
 
 def parse_address(text: str) -> tuple[str, int]:

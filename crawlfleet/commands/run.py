@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from crawlfleet.commands.arguments import add_job_arguments, add_threads, cores, count
+from crawlfleet.shared.exits import Verdict
 
 # With more workers, the coordinator would be the bottleneck.
 MOST_WORKERS = 8
@@ -25,4 +26,5 @@ def execute(args: argparse.Namespace) -> int:
     from crawlfleet.run.local import run
     from crawlfleet.run.messages import RunOptions
 
-    return run(msgspec.convert(args, RunOptions, from_attributes=True))
+    # A crawl that ended well has ended well, whatever became of what was printed.
+    return Verdict(run(msgspec.convert(args, RunOptions, from_attributes=True)))

@@ -15,6 +15,7 @@ from crawlfleet.coordinator.app import Options, serve
 from crawlfleet.coordinator.crawl import Crawl
 from crawlfleet.run.messages import Ended, Refused, RunOptions, Serving
 from crawlfleet.shared.errors import CrawlfleetError, JobError
+from crawlfleet.shared.paths import shown
 from crawlfleet.shared.pipe import send
 
 
@@ -24,7 +25,7 @@ def be_coordinator(options: RunOptions, pipe: Connection) -> int:
     served = replace(msgspec.convert(options, Options, from_attributes=True), log_to_console=False)
 
     def tell(crawl: Crawl) -> None:
-        folder, moved_to = str(crawl.folder.path), str(crawl.folder.moved_to or "")
+        folder, moved_to = os.fsencode(crawl.folder.path), shown(crawl.folder.moved_to or "")
         send(pipe, Serving(token=crawl.token.encode(), folder=folder, moved_to=moved_to, notices=crawl.notices))
 
     try:
@@ -32,8 +33,8 @@ def be_coordinator(options: RunOptions, pipe: Connection) -> int:
         send(pipe, Ended(summary=msgspec.msgpack.encode(end)))  # also written to the folder, if nobody receives it
         return end.exit_code
     except CrawlfleetError as error:
-        problems = error.problems if isinstance(error, JobError) else ()
-        send(pipe, Refused(text=str(error), exit_code=error.exit_code, problems=problems))
+        problems = tuple(map(shown, error.problems)) if isinstance(error, JobError) else ()
+        send(pipe, Refused(text=shown(str(error)), exit_code=error.exit_code, problems=problems))
         return error.exit_code
 
 

@@ -96,7 +96,7 @@ def _see_through(
         _watch(serving.token, node, coordinator, show)
     if node.exitcode == 0 and not interrupts.count:
         coordinator.join(FAREWELL_S)
-    end, code = _end(pipe, Path(serving.folder), node, coordinator)
+    end, code = _end(pipe, Path(os.fsdecode(serving.folder)), node, coordinator)
     # A node that is stopped at once ends by the signal.
     return end, INTERRUPTED if code and interrupts.count else code
 

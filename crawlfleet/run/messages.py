@@ -24,10 +24,10 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Serving(PipeMessage, frozen=True, kw_only=True):
-    """The coordinator serves: its token and folder, the place of a moved earlier run, and notices for the user."""
+    """The coordinator serves: its token, its folder, the place of a moved earlier run, and notices for the user."""
 
     token: str
-    folder: str
+    folder: bytes
     moved_to: str = ""
     notices: tuple[str, ...] = ()
 

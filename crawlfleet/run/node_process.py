@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def be_node(options: RunOptions, pipe: Connection) -> int:
         return 0
     pipe.close()
     assert isinstance(serving, Serving)
-    log_file = Path(serving.folder) / LOG
+    log_file = Path(os.fsdecode(serving.folder)) / LOG
     log.configure(log_file, console=False)
     worker = WorkerOptions(fetches=options.threads, log_file=log_file, log_to_console=False)
     return run_node(NodeOptions(token=JoinToken.parse(serving.token), processes=options.workers, worker=worker))

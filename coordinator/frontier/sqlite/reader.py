@@ -7,6 +7,7 @@ hosts may have changed since, if the crawl runs.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from crawlfleet.coordinator.frontier.sqlite.result_reader import READ_BYTES, up_
 from crawlfleet.coordinator.frontier.story import StoryLine, decode_block
 from crawlfleet.shared.errors import UsageError
 
+_ADVICE = "read it as its owner, or copy the crawl's folder to where you may write, and read the copy"
 _IN = 500
 _PORTION = 200
 # Tables that are appended to, each with the column by which it grows.
@@ -41,7 +43,7 @@ class SqliteReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        self._db = _opened(path)
         try:
             with self._mapped_errors():
                 (found,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -138,7 +140,22 @@ class SqliteReader:
         try:
             yield
         except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
-            raise UsageError(f"{self._path} cannot be read: {error}") from error
+            raise UsageError(f"{self._path} cannot be read: {error}; {_ADVICE}") from error
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """Open a file for reading. Where nothing may be written, and nobody has it open, as one that does not change."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    log, shared = (path.with_name(f"{path.name}-{name}") for name in ("wal", "shm"))
+    try:
+        path.open("rb").close()
+        is_at_rest = not shared.exists() and not (log.exists() and log.stat().st_size)
+        if is_at_rest and not os.access(path.parent, os.W_OK):
+            uri += "&immutable=1"
+        return sqlite3.connect(uri, uri=True, isolation_level=None)
+    except (OSError, sqlite3.OperationalError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"{path} cannot be read: {reason}; {_ADVICE}") from error
 
 
 def open_reader(folder: Path) -> SqliteReader:
