@@ -377,3 +377,10 @@ def test_what_waits_behind_a_gate_that_closes_is_dropped_with_it(turns: Turns) -
     gates.judge(turn, OVER, report(OVER, **REFUSED))
     said = "http://a.test/robots.txt: connect. The server refuses connections at its address."
     assert turn.batch()[0] == moved(TaskEvent.REFUSED, waiting, state=DROPPED, reason="connect", detail=said)
+
+
+def test_what_waits_behind_a_gate_that_the_job_ignores_is_not_dropped_with_it(turns: Turns) -> None:
+    waiting = page("1", order=5)
+    turn = turns(OVER, waiting, WAITING, FREE, numbers(), now=5.0, ignore_robots=(HOST,))
+    gates.judge(turn, OVER, report(OVER, **REFUSED))
+    assert existing(turn.tasks[waiting.ref]).state is PENDING
