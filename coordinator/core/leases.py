@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from crawlfleet.coordinator.core import asking, budget, gates, judging, parts, politeness
+from crawlfleet.coordinator.core import asking, budget, gates, judging, parts, politeness, sitemaps
 from crawlfleet.coordinator.core.admission import awaken_host
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import (
@@ -167,6 +167,8 @@ def _lose_task(turn: Turn, task: TaskRow, started: bool, death: Death) -> None:
         turn.move(task, TaskEvent.POISONED, deaths=task.deaths + 1, **verdict)
         if task.kind is Kind.ROBOTS:
             gates.cannot_be_had(turn, task, death.reason)
+        elif task.kind is Kind.SITEMAP:
+            sitemaps.tell_short(turn, task, death.reason)
         return
     losses = task.losses + 1
     alone = task.alone or started or losses >= turn.policy.tuning.suspect_losses

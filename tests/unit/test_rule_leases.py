@@ -7,6 +7,7 @@ import pytest
 
 from crawlfleet.coordinator.core import leases
 from crawlfleet.coordinator.core.changes import TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.figures import ShortMaps
 from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, HostRow
 from crawlfleet.shared.messages import Hello, Outcome, Report, TaskKey
 from tests.unit.rule_turns import (
@@ -29,6 +30,7 @@ from tests.unit.rule_turns import (
     page,
     put,
     robots,
+    sitemap,
 )
 
 ONE, TWO = page("1"), page("2", order=2)
@@ -195,6 +197,14 @@ def test_what_is_blamed_is_what_ended_and_what_began(turns: Turns) -> None:
     turn = turns(leased(ONE, 3), leased(TWO, 3), lease(3, ONE, TWO), HELD, numbers(pages_reserved=2))
     leases.end_by(msgspec.structs.replace(hello, ended=(ended,)))(turn, lease(3, ONE, TWO), ())
     assert [change.task.alone for change in turn.batch()[:2] if isinstance(change, TaskMoved)] == [True, True]
+
+
+def test_a_sitemap_that_is_poison_is_told_in_the_summary(turns: Turns) -> None:
+    suspect = leased(sitemap(alone=True, deaths=2), 3)
+    held = lease(3, suspect, alone=True)
+    turn = turns(suspect, held, host(origins=(ORIGIN,), holders=held_by(3)), numbers())
+    leases.lose(turn, held, started=())
+    assert turn.ledger.short_maps == ShortMaps(1, ((suspect.url, "poison"),))
 
 
 def test_how_the_last_worker_died_is_kept_with_what_is_poison(turns: Turns) -> None:
