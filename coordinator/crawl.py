@@ -12,20 +12,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import partial
 from types import FrameType
 from typing import NamedTuple
 
 import structlog
 from msgspec.structs import asdict
 
+from crawlfleet.coordinator.conduct.again import Again
 from crawlfleet.coordinator.conduct.causes import Causes
 from crawlfleet.coordinator.conduct.counting import count, is_unanswered, last_s
 from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.coordinator.conduct.post import Post
 from crawlfleet.coordinator.conduct.service import Service
-from crawlfleet.coordinator.conduct.shortages import take_up
+from crawlfleet.coordinator.conduct.shortages import taken_up
 from crawlfleet.coordinator.core.rows import TaskState
 from crawlfleet.coordinator.crawl_folder import CrawlFolder
 from crawlfleet.coordinator.findings import ALREADY_FINISHED, findings, since_last_run
@@ -51,7 +51,7 @@ READING_S = 1.0
 TICK_S = 1.0
 FAILED = 1
 # Adding seeds is worth a line in the log if it takes so long, and then again and again.
-SEEDS_SAID_EVERY_S = 3.0
+SAID_EVERY_S = 3.0
 
 OnTick = Callable[[Status, tuple[str, ...]], None]
 
@@ -135,9 +135,9 @@ class Crawl:
             structlog.get_logger().warning(notice)
         self._follower.start()
         self._loop.start()
-        self._loop.call(self._take_up)
+        self._take_up()
         if self._changed_job is not None:
-            self._loop.call(partial(self._go_by_new_job, self._changed_job.keep))
+            self._go_by_new_job(self._changed_job)
         self._server.start()
         self._add_seeds()
         finished = self._wait(on_tick)
@@ -172,23 +172,35 @@ class Crawl:
                 signal.signal(number, handler)
 
     def _add_seeds(self) -> None:
-        """Add the job's seeds, a portion a commit; say how far it is if that takes long."""
+        """Add the job's seeds."""
         seeding = self._service.seeding
-        said_at = time.monotonic()
-        while not self._stop.is_set() and self._loop.call(self._service.add_some_seeds):
-            if time.monotonic() >= said_at + SEEDS_SAID_EVERY_S:
-                said_at = time.monotonic()
-                structlog.get_logger().info(f"adding seeds: {seeding.added:,} of {seeding.total:,}")
+        self._go_through(self._service.add_some_seeds, lambda: f"adding seeds: {seeding.added:,} of {seeding.total:,}")
 
-    def _take_up(self, now: float) -> None:
+    def _take_up(self) -> None:
         """Let pages be fetched again for which a machine lacked something, or whose robots.txt was not had."""
-        for sentence in take_up(self._service, self._store, now):
-            structlog.get_logger().info(sentence)
+        for again, sentence in self._loop.call(lambda _: taken_up(self._service, self._store)):
+            if sentence:
+                structlog.get_logger().info(sentence)
+            self._judge(again, "taking pages up again")
 
-    def _go_by_new_job(self, keep: Callable[[], None], now: float) -> None:
-        """Judge the known URLs by the new job, and store the job, in one commit."""
-        self._service.reconsider(now)
-        keep()
+    def _go_by_new_job(self, changed: ChangedJob) -> None:
+        """Judge the known URLs by the new job, then keep it."""
+        self._loop.call(lambda _: changed.begin())
+        if self._judge(self._service.judging_again(), "judging known URLs by the changed job"):
+            self._loop.call(lambda _: changed.keep())
+
+    def _judge(self, again: Again, what: str) -> bool:
+        known = sum(self._store.counts().values())
+        return self._go_through(again.step, lambda: f"{what}: {again.seen:,} of {known:,}")
+
+    def _go_through(self, step: Callable[[float], bool], progress: Callable[[], str]) -> bool:
+        """Take a portion a commit; say how far it is if that takes long, and at the end whether it was all."""
+        said_at = time.monotonic()
+        while not self._stop.is_set() and self._loop.call(step):
+            if time.monotonic() >= said_at + SAID_EVERY_S:
+                said_at = time.monotonic()
+                structlog.get_logger().info(progress())
+        return not self._stop.is_set()
 
     def _wait(self, on_tick: OnTick | None) -> bool:
         """Wait for the end; return True if the crawl is finished, False if it was stopped or has failed."""

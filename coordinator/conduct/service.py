@@ -12,6 +12,7 @@ from functools import partial
 
 import msgspec
 
+from crawlfleet.coordinator.conduct.again import Again, Judge
 from crawlfleet.coordinator.conduct.last_waits import LastWaits
 from crawlfleet.coordinator.conduct.lease_messages import as_messages
 from crawlfleet.coordinator.conduct.led_hosts import LedHosts
@@ -23,7 +24,6 @@ from crawlfleet.coordinator.conduct.since_commit import SinceCommit
 from crawlfleet.coordinator.conduct.turns import OnChanges, Turns
 from crawlfleet.coordinator.conduct.waits import Waits
 from crawlfleet.coordinator.core import admission, budget, judging, leases, settle
-from crawlfleet.coordinator.core.admission import Judge
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.granting import Asker, Grant, grant
 from crawlfleet.coordinator.core.latest_scope import scope_of
@@ -50,7 +50,6 @@ from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.url_policy import policy_of
 
 DROPPED_PER_FLUSH = 1_000
-RECONSIDERED_PER_TURN = 1_000
 BUSY_IDLE_S = 0.05
 LONGEST_IDLE_S = 1.0
 # While programs ask, workers without work look in so often: so many times a second together, and no more than 100 times
@@ -85,6 +84,7 @@ class Service:
         self._last_waits = LastWaits(store, self._turns, policy.politeness.robots_wait_last_s)
         self._last_waits.call_off(now)
         self._has_to_rejudge = bool(store.ledger().scope_hosts)
+        self._rejudging: Again | None = None
         self._waits = Waits(store)
         self._object_turns = Turns(store, policy, self._waits.note)
         self._reopen(now)
@@ -106,7 +106,8 @@ class Service:
     @property
     def is_finished(self) -> bool:
         """Whether no program or seed is awaited, and every task is final for good: none waits, or must be judged."""
-        is_settled = self.open_tasks() == 0 and not self._has_to_rejudge and not self._led
+        is_judged = not self._has_to_rejudge and self._rejudging is None
+        is_settled = self.open_tasks() == 0 and is_judged and not self._led
         return is_settled and self.seeding.is_over and not self.awaits_programs
 
     @property
@@ -147,14 +148,9 @@ class Service:
 
         self._turns.run(decide, now)
 
-    def reconsider(self, now: float, reasons: Collection[str] = (), judge: Judge = admission.reconsider) -> None:
-        """Judge known tasks again, as after the rules have changed: all, or those with certain reasons."""
-        after = 0
-        while rows := self._store.walk(after, RECONSIDERED_PER_TURN):
-            tasks = [row for row in rows if not reasons or row.reason in reasons]
-            if tasks:
-                self._turns.run(partial(judge, tasks=tasks), now)
-            after = rows[-1].order
+    def judging_again(self, judge: Judge = admission.reconsider, reasons: Collection[str] = ()) -> Again:
+        """Return known tasks that are to be judged again: all, or those with certain reasons."""
+        return Again(self._store, self._turns, judge, reasons)
 
     def put(self, url: str, now: float) -> str:
         """Admit a canonical URL at depth 0; return the name of the rule that refuses it, if any."""
@@ -268,8 +264,8 @@ class Service:
 
     @property
     def is_behind(self) -> bool:
-        """Whether there is something to do in the next flush, even if nobody calls: links wait to be admitted."""
-        return bool(self._led)
+        """Whether the next flush has something to do even if nobody calls: links or tasks wait to be judged."""
+        return bool(self._led) or self._rejudging is not None
 
     def next_deadline(self) -> float | None:
         """Return when the next call that waits gives up, in crawl time."""
@@ -304,7 +300,9 @@ class Service:
         if self._has_to_rejudge and not self._led and self.open_tasks() == 0:
             self._has_to_rejudge = False
             if self._store.verdicts().get((TaskState.DROPPED, Reason.HOST)):
-                self.reconsider(now, frozenset({Reason.HOST}))
+                self._rejudging = self.judging_again(reasons=frozenset({Reason.HOST}))
+        if self._rejudging is not None and not self._rejudging.step(now):
+            self._rejudging = None
 
     def _reopen(self, now: float) -> None:
         """Renew the sessions of an earlier incarnation for one lease time: they may still report, or use objects."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from crawlfleet.coordinator.conduct.again import Again
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core import admission, gates
 from crawlfleet.coordinator.core.rows import TaskState
@@ -11,19 +12,18 @@ from crawlfleet.coordinator.frontier.port import Frontier
 from crawlfleet.shared.reasons import SHORTAGES
 
 
-def take_up(service: Service, store: Frontier, now: float) -> list[str]:
-    """Let such pages be fetched again; return sentences that say how many they are."""
-    said = []
+def taken_up(service: Service, store: Frontier) -> list[tuple[Again, str]]:
+    """Return such pages, to be judged again, with sentences that say how many they are."""
+    found = []
     short = _count(store, TaskState.FAILED, SHORTAGES)
     if short:
-        service.reconsider(now, SHORTAGES, admission.take_up)
-        said.append(f"{_pages(short)} failed for want of memory, descriptors or disk, and {_are(short)} fetched again")
+        said = f"{_pages(short)} failed for want of memory, descriptors or disk, and {_are(short)} fetched again"
+        found.append((service.judging_again(admission.take_up, SHORTAGES), said))
     if store.ledger().robots_waits.given_up:
         shut = _count(store, TaskState.DROPPED, gates.NOT_HAD)
-        service.reconsider(now, gates.NOT_HAD, gates.look_again)
-        if shut:
-            said.append(f"{_pages(shut)} dropped for want of a robots.txt, which is requested again")
-    return said
+        said = f"{_pages(shut)} dropped for want of a robots.txt, which is requested again" if shut else ""
+        found.append((service.judging_again(gates.look_again, gates.NOT_HAD), said))
+    return found
 
 
 def _count(store: Frontier, state: TaskState, reasons: Collection[str]) -> int:

@@ -13,7 +13,7 @@ A turn is small: kept outlinks are admitted in portions, and so are smaller dept
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -38,8 +38,6 @@ _NO_TRAPS = TrapLimits()
 _RECORDED = frozenset({Reason.DEPTH}) | TRAPS
 _OUT_OF_REACH = _RECORDED | {Reason.CANCELLED}
 _OUT_OF_SCOPE = frozenset({Reason.HOST, Reason.INCLUDE, Reason.EXCLUDE})
-# Decides on known tasks (`tasks`) again, in a turn.
-Judge = Callable[..., None]
 # The fields of a task that starts over.
 _AFRESH: dict[str, Any] = {"attempt": 0, "refusals": 0, "losses": 0, "deaths": 0, "alone": False, "not_before": 0.0}
 _AFRESH |= {"reason": "", "outcome": None, "status": 0, "lease": 0}

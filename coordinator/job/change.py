@@ -21,6 +21,8 @@ MAX_LINE_CHARS = 500
 # The key at the beginning of a line of `difference`, and the names of keys that stand in no job.
 _KEY = re.compile(r"[-+] (\w+).*", re.DOTALL)
 _NAMES = {"hook_text": "the text of the hook"}
+# What is kept, under this key, while known URLs are being judged by a new job.
+_BEGUN = "job is changing"
 SERIOUS = ("seeds", "scope", "traps", "urls")
 
 
@@ -54,17 +56,20 @@ def check_change(old: dict[str, Any], new: dict[str, Any], *, accept: bool) -> t
 
 
 class ChangedJob(NamedTuple):
-    """A job that has changed: the keys at its top that have, and what keeps the new one."""
+    """A job that has changed: the keys at its top that have; what is to be called before and after all is judged by it.
+
+    The new job is kept at the end. Until then the change is still to be made, whichever job comes next.
+    """
 
     keys: tuple[str, ...]
+    begin: Callable[[], None]
     keep: Callable[[], None]
 
 
 def take_job(store: Keeping, job: dict[str, Any], *, accept: bool) -> ChangedJob | None:
     """Compare a job with the one that is kept with its crawl. If none is kept yet, keep this one.
 
-    Of a job that has changed, `keep` is to be called with the changes of the frontier that it leads to, so that a crash
-    between the two leaves the change still to be made. Raise `UsageError` as `check_change` does.
+    Raise `UsageError` as `check_change` does.
     """
     kept, new = store.kept("job"), msgspec.json.encode(job)
     if kept is None:
@@ -74,12 +79,18 @@ def take_job(store: Keeping, job: dict[str, Any], *, accept: bool) -> ChangedJob
     changed = check_change(old, job, accept=accept)
     for line in changed:
         structlog.get_logger().info("job changed", detail=line[:MAX_LINE_CHARS])
-    if changed:
+    if changed or store.kept(_BEGUN):
         keys = {_KEY.sub(r"\1", line) for line in changed}
-        return ChangedJob(tuple(sorted(_NAMES.get(key, key) for key in keys)), partial(store.keep, "job", new))
+        named = tuple(sorted(_NAMES.get(key, key) for key in keys))
+        return ChangedJob(named, partial(store.keep, _BEGUN, b"1"), partial(_end, store, new))
     if old.keys() != job.keys():
         store.keep("job", new)
     return None
+
+
+def _end(store: Keeping, job: bytes) -> None:
+    store.keep("job", job)
+    store.keep(_BEGUN, b"")
 
 
 def _only(job: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

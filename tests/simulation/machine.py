@@ -19,7 +19,7 @@ import msgspec
 from crawlfleet.coordinator.conduct.loop import Call
 from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.coordinator.conduct.service import Service
-from crawlfleet.coordinator.conduct.shortages import take_up
+from crawlfleet.coordinator.conduct.shortages import taken_up
 from crawlfleet.coordinator.core.changes import Change, TaskMoved
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.frontier.crawl_clock import ClockReading
@@ -144,10 +144,18 @@ class Machine(World):
         invariants(self)
         self._check_acked()
         self.programs.begin_epoch(self._opened_at)
-        self.serve([(lambda now: take_up(self.service, self.store, now), Future())])
+        self._take_up()
         # What was over goes on if pages are taken up again.
         self.finished = self.finished and not self.service.open_tasks()
         self.serve([(lambda now: self.service.add_seeds(self.site.seeds(), now, self.site.maps()), Future())])
+
+    def _take_up(self) -> None:
+        for again, _ in taken_up(self.service, self.store):
+            goes_on = True
+            while goes_on and self.is_up:
+                answer: Future[bool] = Future()
+                self.serve([(again.step, answer)])
+                goes_on = self.is_up and answer.result()
 
     def serve(self, batch: list[Call]) -> None:
         """Serve calls as the loop does: together, with one commit; a failure ends the incarnation."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crawlfleet.coordinator.conduct.again import Again
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.rows import HostRow, TaskRow
@@ -48,6 +49,17 @@ class CoreCrawl:
         self.service = Service(self.store, self.policy, self.brief, 7, self.changes.extend, self.now)
         if self.wait:
             self.service.wait_for_programs()
+
+    def go_through(self, again: Again) -> None:
+        """Judge known tasks again, a portion a commit."""
+        goes_on = True
+        while goes_on:
+            goes_on = again.step(self.now)
+            self.service.flush(self.now)
+
+    def judge_again(self) -> None:
+        """Judge all known tasks again, as after the rules have changed."""
+        self.go_through(self.service.judging_again())
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass and the loop tick."""

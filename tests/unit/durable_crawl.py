@@ -46,6 +46,13 @@ class DurableCrawl:
         self.service.hello(Hello(session="s"), self.now)
         self.service.flush(self.now)
 
+    def judge_again(self) -> None:
+        """Judge all known tasks by the policy, as after it has changed."""
+        again, goes_on = self.service.judging_again(), True
+        while goes_on:
+            goes_on = again.step(self.now)
+            self.service.flush(self.now)
+
     def ask(self, *reports: Report) -> list[tuple[Lease, Task]]:
         """Report, and return what is granted."""
         holding = tuple(lease.id for lease in self.store.leases_of("s"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from crawlfleet.coordinator.conduct.shortages import take_up
+from crawlfleet.coordinator.conduct.shortages import taken_up
 from crawlfleet.coordinator.core.policy import Budget
 from crawlfleet.coordinator.core.rows import TaskState
 from crawlfleet.shared.messages import Outcome, Report
@@ -239,7 +239,8 @@ def test_pages_of_a_host_count_against_its_budget_too_and_one_that_is_taken_up_a
     assert crawl.host("a.test").pages_fetched == 1
     assert crawl.ask() == []
     assert reasons(crawl) == {"a.test/2": "budget_host_pages"}
-    take_up(crawl.service, crawl.store, crawl.now)
+    for again, _ in taken_up(crawl.service, crawl.store):
+        crawl.go_through(again)
     assert (crawl.host("a.test").pages_fetched, crawl.store.ledger().pages_unused) == (0, 0)
     ((lease, task),) = crawl.ask(want=1)
     crawl.settle(lease, task)

@@ -419,6 +419,6 @@ def test_a_robots_txt_that_was_dropped_with_the_budget_is_asked_for_when_the_bud
     crawl.pass_time(1.0)
     assert crawl.service.is_finished
     crawl.reopen(pages=10)
-    crawl.service.reconsider(crawl.now)
+    crawl.judge_again()
     crawl.hello("s")
     assert all_of(crawl.ask()) == ["http://b.test/robots.txt"]

@@ -147,7 +147,7 @@ def test_a_seed_is_no_trap_and_a_redirect_may_lead_into_one() -> None:
 
 def test_what_was_let_in_stays_in_when_the_scope_is_judged_again() -> None:
     crawl = Trapped(*(f"{SEED}?n={number}" for number in range(5)), traps=TrapLimits(query_variants=3))
-    crawl.crawl.service.reconsider(crawl.crawl.now)
+    crawl.crawl.judge_again()
     assert crawl.reasons() == {"trap_query": 2}
     assert crawl.let_in() == 3
 

@@ -104,7 +104,7 @@ def page(crawl: DurableCrawl, url: str) -> TaskRow:
 def goes_on(folder: Path, policy: Policy) -> DurableCrawl:
     """Go on with a crawl by other rules."""
     crawl = DurableCrawl(folder, policy)
-    crawl.service.reconsider(crawl.now)
+    crawl.judge_again()
     crawl.begin()
     return crawl
 
@@ -174,6 +174,19 @@ def test_a_changed_job_is_kept_only_with_what_it_leads_to_so_that_a_crash_before
     assert changed_job is not None
     changed_job.keep()
     assert take_job(keeper, {"seeds": ["b"]}, accept=False) is None
+
+
+def test_a_change_that_was_begun_is_to_be_made_whichever_job_comes_next() -> None:
+    keeper = MemoryStore()
+    take_job(keeper, {"seeds": ["a"]}, accept=False)
+    changed_job = take_job(keeper, {"seeds": ["b"]}, accept=True)
+    assert changed_job is not None
+    changed_job.begin()
+    old_job = take_job(keeper, {"seeds": ["a"]}, accept=False)
+    assert old_job is not None
+    assert old_job.keys == ()
+    old_job.keep()
+    assert take_job(keeper, {"seeds": ["a"]}, accept=False) is None
 
 
 def test_what_has_changed_is_named_by_its_key() -> None:

@@ -246,7 +246,7 @@ def test_the_progress_says_how_many_seeds_are_added() -> None:
 
 
 def test_a_long_start_tells_the_log_and_who_asks_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crawl_module, "SEEDS_SAID_EVERY_S", 0.0)
+    monkeypatch.setattr(crawl_module, "SAID_EVERY_S", 0.0)
     path = tmp_path / "job.yaml"
     path.write_text(f'name: big\nseeds: ["http://h{{1..{3 * PORTION}}}.test/"]\n', encoding="ascii")
     crawl = open_crawl(load(path), CrawlFolder(tmp_path / "crawls", "big", fresh=False), Options(job=path))

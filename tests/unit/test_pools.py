@@ -527,7 +527,7 @@ def test_a_page_beyond_the_crawl_leads_on_when_the_limit_of_depth_is_raised() ->
     assert crawl.work(kept=pack([f"{SEED}3"])) == [f"{SEED}2"]
     crawl.reopen(extent=Extent(depth=3))
     crawl.hello("s")
-    crawl.service.reconsider(crawl.now)
+    crawl.judge_again()
     crawl.pass_time(0.1)
     assert crawl.work() == [f"{SEED}3"]
     assert crawl.task(f"{SEED}3").depth == 3

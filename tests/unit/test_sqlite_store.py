@@ -189,7 +189,7 @@ def test_what_an_older_version_dropped_for_its_budget_comes_back_with_a_larger_o
         )
 
     again = DurableCrawl(tmp_path, policy_with(POLICY, pages=9))
-    again.service.reconsider(again.now)
+    again.judge_again()
     again.begin()
     again.finish()
     again.close()
