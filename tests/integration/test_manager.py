@@ -19,6 +19,7 @@ from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, R
 from crawlfleet.shared.objects import Collected, ObjectCall, ObjectReply
 from crawlfleet.shared.pools import Ask, AskReply, AskRequest, CancelReply, CancelRequest, SettledPage
 from crawlfleet.shared.status import Status
+from crawlfleet.shared.wire import frames
 from crawlfleet.shared.wire.control_port import FleetServer
 from crawlfleet.shared.wire.frames import WireConnection
 from crawlfleet.shared.wire.identity import Identity, load_or_create
@@ -250,7 +251,10 @@ def test_a_result_that_cannot_travel_is_a_bug_of_the_coordinators(fleet: Fleet, 
     assert manager.Queue().size() == 3
 
 
-def test_an_answer_that_is_too_large_is_refused_and_the_connection_goes_on(fleet: Fleet, manager: FleetManager) -> None:
+def test_an_answer_that_is_too_large_is_refused_and_the_connection_goes_on(
+    fleet: Fleet, manager: FleetManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "ANSWER_LIMIT", 16 * 1024 * 1024)
     fleet.queue.faults["https://a/"] = lambda: "x" * (16 * 1024 * 1024)
     queue = manager.Queue()
     with pytest.raises(WireError, match="cannot be sent"):
