@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from crawlfleet.shared.brief import ScopeSpec
+from crawlfleet.shared.messages import Outcome, Report, decode, encode
 from crawlfleet.shared.web.scope import Scope
 from crawlfleet.worker.extract import sitemap as module
 from crawlfleet.worker.extract.sitemap import MAX_BYTES, MAX_ENTRIES, Sitemap, read_sitemap
@@ -323,6 +324,12 @@ def test_what_follows_fifty_mebibytes_is_left_out() -> None:
     found = read(urlset(url("/1"), filler, url("/2"), filler, url("/3")))
     assert [entry.url[13:] for entry in found.pages] == ["/1", "/2"]
     assert (found.left_out, found.error) == (1, "")
+
+
+def test_how_much_was_left_out_can_be_sent() -> None:
+    left_out = read(urlset(url("/1")), cut=True).left_out
+    report = Report(lease=1, ref=b"r", outcome=Outcome.FETCHED, links_left_out=left_out)
+    assert decode(encode(report), Report).links_left_out == 1
 
 
 def test_a_body_that_was_cut_by_a_limit_is_no_broken_one() -> None:
