@@ -16,6 +16,8 @@ from typing import Any
 class Output(io.TextIOWrapper):
     """A standard stream that is written to."""
 
+    #: It was closed when the process began: nobody can read what is written.
+    was_closed = False
     _failure: OSError | None = None
 
     def take_failure(self) -> OSError | None:
@@ -65,6 +67,9 @@ def make_ready() -> None:
 
 def _ready(stream: Any, descriptor: int) -> Output:
     if stream is None:
-        return Output(open(descriptor, "wb", closefd=False), encoding="utf-8", line_buffering=True)  # as above
+        raw = open(descriptor, "wb", closefd=False)  # noqa: SIM115  # for as long as the process lives
+        output = Output(raw, encoding="utf-8", line_buffering=True)
+        output.was_closed = True
+        return output
     is_line_buffered, encoding = stream.line_buffering, stream.encoding
     return Output(stream.detach(), encoding=encoding, errors="backslashreplace", line_buffering=is_line_buffered)

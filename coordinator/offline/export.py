@@ -13,6 +13,7 @@ from crawlfleet.coordinator.results.rows import columns_of
 from crawlfleet.coordinator.sinks.port import LineKind
 from crawlfleet.coordinator.sinks.registry import SINKS, SinkEntry
 from crawlfleet.shared.errors import CrawlFailed, UsageError
+from crawlfleet.shared.streams import Output
 
 USUAL = ".jsonl"
 
@@ -29,11 +30,13 @@ def export(folder: Path, target: Path | None, *, overwrite: bool = False) -> Exp
     """Write all committed rows to a file (standard output if None); return how many.
 
     The file's ending selects the format, as for a sink; none means JSON Lines. The file is written
-    completely or not at all. Raises `UsageError` if it exists already or has an unknown ending, `CrawlFailed` if it
-    cannot be written.
+    completely or not at all. Raises `UsageError` if it exists already or has an unknown ending, or if there is no
+    standard output, `CrawlFailed` if it cannot be written.
     """
     if target is not None and target.exists() and not overwrite:
         raise UsageError(f"{target} exists already: name another file, or replace it by --overwrite")
+    if target is None and isinstance(sys.stdout, Output) and sys.stdout.was_closed:
+        raise UsageError("the standard output is closed: name a file by --to")
     entry = _entry_for(target)
     with closing(open_reader(folder)) as reader:
         try:

@@ -107,7 +107,10 @@ def test_any_name_of_a_folder_and_any_encoding_will_do(folder: Path, name: str) 
 @pytest.mark.parametrize("name", [*ARGUMENTS, "--version", "--help"])
 def test_streams_that_are_full_or_closed_end_no_crawl_and_are_told(plain: Path, name: str, to: str) -> None:
     done = crawlfleet(plain, name, *ARGUMENTS.get(name, ()), to=to)
-    assert_ran(done, 1 if to.startswith(">/dev/full") and name != "run" else 0)
+    has_none = name == "export" and to.replace("2>&-", "").find(">&-") >= 0
+    assert_ran(done, 2 if has_none else 1 if to.startswith(">/dev/full") and name != "run" else 0)
+    if has_none and "2>&-" not in to:
+        assert done.stderr == b"crawlfleet: the standard output is closed: name a file by --to\n"
     if to == ">/dev/full":
         (sentence,) = done.stderr.decode().splitlines()
         assert sentence.removeprefix("crawlfleet: cannot write ").removeprefix("to the ") == FULL

@@ -67,7 +67,9 @@ def test_closed_streams_are_opened_and_others_escape_what_their_encoding_lacks(
     monkeypatch.undo()
     assert nowhere == [0, 2]
     assert ours[0] is not None
+    assert isinstance(ours[1], Output)
     assert isinstance(ours[2], Output)
+    assert (ours[1].was_closed, ours[2].was_closed) == (False, True)
     assert (tmp_path / "out").read_text() == "\\xfcn\\xef \\udcff\n"
     ours[1].close()
 
