@@ -84,5 +84,5 @@ def test_what_failed_for_want_of_something_is_taken_up_again(tmp_path: Path, nam
         last = run(tmp_path, site.base)
     assert [each.summary["reasons"] for each in (first, again, last)] == [{reason: 1}, {reason: 1}, {}]
     assert (last.summary["fetched"], last.summary["rows"]) == (3, 3)
-    taken_up = "1 pages failed for want of memory, descriptors or disk, and are fetched again"
+    taken_up = "1 page failed for want of memory, descriptors or disk, and is fetched again"
     assert len(last.logged(taken_up)) == 2
