@@ -25,7 +25,7 @@ from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.ranges import total
 from crawlfleet.shared.web.links import Packed
-from crawlfleet.shared.web.urls import FINGERPRINT_BYTES, split_fingerprints
+from crawlfleet.shared.web.urls import FINGERPRINT_BYTES, page_fingerprint, split_fingerprints
 
 
 class _Listed(msgspec.Struct, frozen=True, array_like=True):
@@ -210,11 +210,33 @@ def _note(turn: Turn, portion: _Portion, strangers: Collection[bytes]) -> None:
 
 def _end(turn: Turn, portion: _Portion) -> None:
     """Note that a task has no links left; with a limit of depth, a page keeps them, to pass on a smaller depth."""
-    row = portion.row
+    row, has_depths = portion.row, turn.policy.extent.depth is not None
     turn.remove(succeed(row))
     kept = turn.table(KeptLinksRow)[row.order]
-    if kept is not None and (turn.policy.extent.depth is None or row.order != portion.task.order):
+    if kept is not None and row.order != portion.task.order and has_depths:
+        _join(turn, portion.task, kept)
+    if kept is not None and (row.order != portion.task.order or not has_depths):
         turn.remove(succeed(kept))
+
+
+def _join(turn: Turn, task: TaskRow, more: KeptLinksRow) -> None:
+    """Add what a page that was read again leads to, to what its first reading has left for a smaller depth."""
+    limit = turn.policy.limits.links
+    table = turn.table(KeptLinksRow)
+    table.read((task.order,))
+    first = table[task.order]
+    if first is None:
+        return
+    mine = {*_refs(first, limit)}
+    joined = b"".join(ref for ref in _refs(more, limit) if ref not in mine)
+    if joined:
+        turn.put(succeed(first, known=(first.known + joined)[: limit * FINGERPRINT_BYTES]))
+
+
+def _refs(kept: KeptLinksRow, limit: int) -> list[bytes]:
+    """Return the fingerprints of a page's kept links."""
+    urls = Packed(kept.links, limit)
+    return [*(page_fingerprint(url) for url in urls.some(0, urls.number)), *split_fingerprints(kept.known)]
 
 
 def _relieve(turn: Turn, task: TaskRow, links: int) -> None:

@@ -248,6 +248,32 @@ def test_kept_links_are_admitted_in_portions_and_then_kept_only_for_a_smaller_de
     assert (turn.table(KeptLinksRow)[task.order] is None) == (limit is None)
 
 
+@pytest.mark.parametrize("limit", [None, 9])
+def test_what_only_a_second_reading_leads_to_is_kept_with_the_first_for_a_smaller_depth(
+    turns: Turns, limit: int | None
+) -> None:
+    again = page("1", depth=1, settled=(2, 3), **FETCHED)
+    first, second = kept(again, URLS[:2], known=page("2").ref), kept(again, URLS[1:], order=50, known=page("3").ref)
+    row = due(again, order=50, waiting=4)
+    rows = [again, first, second, row, host(**FREE_AT, links_waiting=4), origin(), numbers(next_order=60)]
+    turn = turns(*rows, extent=Extent(depth=limit))
+    leading_on.lead_on(turn, [HOST], 9)
+    joined = b"".join(each.ref for each in (page("2"), page("x2"), page("x3"), page("3")))
+    assert turn.table(KeptLinksRow)[again.order] == (after(first, known=joined) if limit else first)
+    assert gone(turn) == [50, 50]
+
+
+@pytest.mark.parametrize("has_first", [True, False])
+def test_a_second_reading_that_leads_to_nothing_else_changes_nothing_of_the_first(
+    turns: Turns, has_first: bool
+) -> None:
+    again = page("1", depth=1, settled=(2, 3), **FETCHED)
+    rows = [again, *([kept(again)] if has_first else []), kept(again, URLS[1:], order=50), due(again, order=50)]
+    turn = turns(*rows, FREE, origin(), NEXT, extent=Extent(depth=9))
+    leading_on.lead_on(turn, [HOST], 9)
+    assert (changes(turn, KeptLinksRow), gone(turn)) == ([], [50, 50])
+
+
 def test_hosts_share_a_portion_and_several_pages_of_a_host_share_its_part(turns: Turns) -> None:
     pages = [page(f"{number}", order=number, **FETCHED) for number in (1, 2, 3)]
     other = page("9", OTHER, order=9, **FETCHED)
