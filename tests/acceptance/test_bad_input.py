@@ -86,7 +86,7 @@ def test_a_hook_that_raises_fails_its_pages_and_no_others(tmp_path: Path, site: 
     )
     job = tmp_path / "raises.yaml"
     job.write_text(
-        f"name: raises\nseeds: [{site.base}]\npoliteness: {{delay: 0s, per_host: 16}}\n"
+        f"name: raises\nseeds: [{site.base}]\npoliteness: {{delay: 0s, per_host: 16, adaptive: false}}\n"
         "fetch: {retries: 2}\nhooks: hook.py\n"
     )
     done = run(tmp_path, "run", job, timeout_s=100)

@@ -142,7 +142,7 @@ def test_the_hook_does_something_once_and_counts_the_pages_of_the_whole_fleet(tm
     try:
         job = tmp_path / "shop.yaml"
         job.write_text(
-            f"name: shop\nseeds: [{shop.base}]\npoliteness: {{delay: 0s, per_host: 8}}\n"
+            f"name: shop\nseeds: [{shop.base}]\npoliteness: {{delay: 0s, per_host: 8, adaptive: false}}\n"
             f"hooks: {EXAMPLES / 'once_hook.py'}\nsinks: [items.jsonl]\n"
         )
         end = run(tmp_path, "run", job, "--workers", "2", timeout_s=100)
