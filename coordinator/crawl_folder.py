@@ -7,7 +7,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from crawlfleet.coordinator.frontier.registry import stored_in
+from crawlfleet.coordinator.frontier.registry import FRONTIER, stored_in
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.wire.identity import IDENTITY_FILES
 
@@ -15,7 +15,25 @@ LOG = "log.jsonl"
 SUMMARY = "summary.json"
 JOIN = "join-token"
 LOCK = "lock"
-_KEEPS_NOTHING = frozenset({LOCK, JOIN, LOG, *IDENTITY_FILES})
+ABOUT = "README.txt"
+_KEEPS_NOTHING = frozenset({LOCK, JOIN, LOG, ABOUT, *IDENTITY_FILES})
+_ABOUT = f"""\
+This folder holds one crawl of crawlfleet.
+
+Private: give these files to nobody, and put them into no repository. Only their owner may read them.
+  {", ".join((JOIN, *IDENTITY_FILES))}
+      passwords: who has them can join the crawl, read its results and stop it
+  {FRONTIER}, and files whose names begin so
+      the state of the crawl, and the job with its headers, which may hold passwords
+
+Not private, unless the pages are:
+  {SUMMARY}   how the crawl ended, and why pages failed
+  {LOG}      what happened, with the address of each page that failed
+  items.jsonl    the rows; or the files that the job names as its sinks
+
+The same command resumes the crawl; with --fresh it moves this folder aside, and crawls again.
+Before you give rows away, copy them: crawlfleet export THIS_FOLDER --to rows.jsonl
+"""
 
 
 class CrawlFolder:
@@ -28,6 +46,8 @@ class CrawlFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self.path)
+            if not (self.path / ABOUT).exists():
+                (self.path / ABOUT).write_text(_ABOUT)
         except OSError as error:
             raise UsageError(
                 f"cannot write to the crawl's folder {self.path}: {error.strerror}; choose another with --crawls"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from crawlfleet.coordinator.crawl_folder import JOIN, CrawlFolder, refuse_if_running
+from crawlfleet.coordinator.crawl_folder import ABOUT, JOIN, CrawlFolder, refuse_if_running
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.shared.errors import UsageError
-from crawlfleet.shared.wire.identity import write_private
+from crawlfleet.shared.wire.identity import IDENTITY_FILES, write_private
 
 HOLD = """
 import sys
@@ -43,6 +43,17 @@ def test_a_new_folder_is_made_and_not_resumed(tmp_path: Path) -> None:
     assert folder.path == tmp_path / "crawls" / "job"
     assert folder.path.is_dir()
     assert (folder.is_resumable, folder.moved_to) == (False, None)
+
+
+def test_the_folder_tells_which_of_its_files_are_private_and_leaves_notes_of_its_owner(tmp_path: Path) -> None:
+    about = CrawlFolder(tmp_path, "told", fresh=False).path / ABOUT
+    private = about.read_text().partition("Private: ")[2].partition("Not private")[0]
+    for name in (JOIN, *IDENTITY_FILES, FRONTIER):
+        assert name in private
+    (tmp_path / "noted").mkdir()
+    (tmp_path / "noted" / ABOUT).write_text("mine")
+    CrawlFolder(tmp_path, "noted", fresh=False)
+    assert (tmp_path / "noted" / ABOUT).read_text() == "mine"
 
 
 def test_keys_and_a_token_alone_are_no_results(tmp_path: Path) -> None:
@@ -93,7 +104,7 @@ def test_fresh_moves_what_is_there_aside_and_keeps_it(tmp_path: Path) -> None:
     assert folder.moved_to is not None
     assert folder.moved_to.parent == tmp_path
     assert (folder.moved_to / "items.jsonl").read_text() == "row\n"
-    assert [entry.name for entry in folder.path.iterdir()] == ["lock"]
+    assert {entry.name for entry in folder.path.iterdir()} == {"lock", ABOUT}
 
 
 def test_fresh_with_nothing_there_moves_nothing(tmp_path: Path) -> None:
