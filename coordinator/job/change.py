@@ -23,6 +23,8 @@ _KEY = re.compile(r"[-+] (\w+).*", re.DOTALL)
 _NAMES = {"hook_text": "the text of the hook"}
 # What is kept, under this key, while known URLs are being judged by a new job.
 _BEGUN = "job is changing"
+# Pairs of name and value; the values may be passwords, and others may read the log.
+_HEADERS = "fetch.headers"
 SERIOUS = ("seeds", "scope", "traps", "urls")
 
 
@@ -36,8 +38,8 @@ def difference(old: dict[str, Any], new: dict[str, Any], at: str = "") -> Iterat
         if isinstance(before, dict) and isinstance(after, dict):
             yield from difference(before, after, f"{name}.")
         elif isinstance(before, list) and isinstance(after, list):
-            yield from (f"- {name}: {value}" for value in before if value not in after)
-            yield from (f"+ {name}: {value}" for value in after if value not in before)
+            yield from (f"- {name}: {_member(name, value)}" for value in before if value not in after)
+            yield from (f"+ {name}: {_member(name, value)}" for value in after if value not in before)
         else:
             yield f"- {name}: {_shown(before)}"
             yield f"+ {name}: {_shown(after)}"
@@ -104,6 +106,10 @@ def _known_to(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         for key, value in new.items()
         if key in old
     }
+
+
+def _member(name: str, value: Any) -> Any:
+    return f"{value[0]} (its value is not shown)" if name == _HEADERS else value
 
 
 def _shown(value: Any) -> str:

@@ -46,6 +46,11 @@ def test_a_changed_limit_of_traps_is_refused() -> None:
         check_change(old, new, accept=False)
 
 
+def test_the_value_of_a_header_is_not_shown() -> None:
+    old, new = ({"fetch": {"headers": [["Accept", "*/*"], ["Cookie", value]]}} for value in ("password", "secret"))
+    assert list(difference(old, new)) == [f"{sign} fetch.headers: Cookie (its value is not shown)" for sign in "-+"]
+
+
 def test_a_harmless_change_is_taken_and_reported() -> None:
     new = changed(fetch={"timeout": 5.0, "retries": 3})
 
