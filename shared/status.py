@@ -51,7 +51,7 @@ class Numbers(Message, frozen=True, kw_only=True):
     `full_hosts` is how many hosts have as many known URLs as `limits.known_per_host` allows, `full_hosts_named` are
     some of them, and `links_not_admitted` is how many links to further URLs of theirs were found.
     `causes` are these reasons with all that is known of them, the most frequent first.
-    `sitemaps_short` is how many sitemaps gave nothing, or not all; `sitemaps_short_named` names some, and says why.
+    `sitemaps_short` is of how many sitemaps not all was used; `sitemaps_short_named` names some, and says why.
     `capped_pages` is of how many pages something was left out because of a limit: `links_left_out`, `rows_left_out`.
     `costly_hosts` are hosts that took an outstanding part of the crawl, if any did.
     `items` counts the rows of each rule, and of each item of a hook (nothing in crawls that an earlier version began).

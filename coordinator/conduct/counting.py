@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from crawlfleet.coordinator.conduct.causes import Causes, Verdicts, told
+from crawlfleet.coordinator.conduct.causes import SITEMAP, Causes, Verdicts, told
 from crawlfleet.coordinator.conduct.tallies import Tallies
 from crawlfleet.coordinator.core import costs
+from crawlfleet.coordinator.core.figures import ShortMaps
 from crawlfleet.coordinator.core.rows import FINAL, LedgerRow, TaskState
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.shared.messages import Outcome
 from crawlfleet.shared.ranges import MOST_AMOUNT
 from crawlfleet.shared.reasons import SILENT, bare, meaning_of
-from crawlfleet.shared.status import CostlyHost, Numbers
+from crawlfleet.shared.status import Cause, CostlyHost, Numbers
 
 
 def count(
@@ -27,6 +28,7 @@ def count(
 ) -> Numbers:
     """Return the numbers of a store now; `rules` are the names of the job's items."""
     verdicts, ledger = store.verdicts(), store.ledger()
+    causes = Causes(store).tell(verdicts, ledger)
     states = dict.fromkeys(TaskState, 0)
     for (state, _), number in verdicts.items():
         states[state] += number
@@ -44,8 +46,9 @@ def count(
         items=Tallies(store).tell(rules, ledger.rows),
         rows_rejected=rows_rejected,
         reasons=_reasons(verdicts),
-        causes=Causes(store).tell(verdicts, ledger),
+        causes=causes,
         robots_wait_s=robots_wait_s,
+        **_of_short_maps(ledger.short_maps, [each for each in causes if each.ended == SITEMAP]),
         **_of_ledger(ledger),
     )
 
@@ -59,8 +62,6 @@ def _of_ledger(ledger: LedgerRow) -> dict[str, Any]:
         "full_hosts": ledger.full.hosts,
         "full_hosts_named": ledger.full.named,
         "links_not_admitted": ledger.full.links,
-        "sitemaps_short": ledger.short_maps.number,
-        "sitemaps_short_named": _named(ledger.short_maps.named),
         "capped_pages": ledger.left_out.pages,
         "links_left_out": ledger.left_out.links,
         "rows_left_out": ledger.left_out.rows,
@@ -73,6 +74,14 @@ def _of_ledger(ledger: LedgerRow) -> dict[str, Any]:
         "robots_given_up": waits.given_up,
         "robots_given_up_on": _origins(waits.given_up_on),
     }
+
+
+def _of_short_maps(short: ShortMaps, lost: Sequence[Cause]) -> dict[str, Any]:
+    """Return the numbers of sitemaps of which not all was used. Those that are lost are told as causes."""
+    reasons = {each.reason for each in lost}
+    named = tuple((url, why) for url, why in short.named if why.partition(": ")[0] not in reasons)
+    number = max(len(named), short.number - sum(each.number for each in lost))
+    return {"sitemaps_short": number, "sitemaps_short_named": _named(named)}
 
 
 def _reasons(verdicts: Verdicts) -> dict[str, int]:

@@ -118,10 +118,11 @@ def _robots_lines(summary: Summary) -> list[str]:
 
 
 def _sitemap_lines(summary: Summary) -> list[str]:
-    """Name the sitemaps that gave nothing, or not all, a line each."""
-    lines = [f"this sitemap gave nothing, or not all: {named}" for named in summary.sitemaps_short_named]
+    """Name the sitemaps of which not all was used, a line each."""
+    lines = [f"of this sitemap not all was used: {named}" for named in summary.sitemaps_short_named]
     more = summary.sitemaps_short - len(lines)
-    return [*lines, *([f"and so did {more:,} more: see the log"] if more else [])]
+    sitemaps = "1 sitemap" if more == 1 else f"{more:,} sitemaps"
+    return [*lines, *([f"of {sitemaps}{' more' if lines else ''} not all was used: see the log"] if more else [])]
 
 
 def _full_lines(numbers: Summary | Proof) -> list[str]:

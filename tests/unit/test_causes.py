@@ -106,13 +106,31 @@ def test_what_seeds_ended_of_is_known_sitemaps_too() -> None:
         f"http_404: The server answered with status 404 (Not Found). ({SEED})",
         f"sitemap_broken: The sitemap could not be read to its end. no element ({SEED}map.xml)",
     )
-    told = count(crawl.store, job="test", elapsed_s=0.0, robots_wait_s=0.0).causes
-    assert cause_lines(told)[-4:] == [
+    numbers = count(crawl.store, job="test", elapsed_s=0.0, robots_wait_s=0.0)
+    assert (numbers.sitemaps_short, numbers.sitemaps_short_named) == (0, ())
+    assert cause_lines(numbers.causes)[-4:] == [
         "sitemaps that failed or were dropped:",
         "  1 sitemap_broken: The sitemap could not be read to its end.",
         "      no element",
         f"      last: {SEED}map.xml",
     ]
+
+
+def test_a_sitemap_that_was_read_in_part_is_named_and_is_no_cause() -> None:
+    crawl = crawl_with()
+    links = [
+        Link(url=f"{SEED}{name}.xml", depth=0, always=True, kind=Kind.SITEMAP, serves=SEED[:-1]) for name in ("a", "b")
+    ]
+    crawl.service.admit(links, 0.0)
+    for lease, task in [each for each in crawl.ask() if each[1].kind is Kind.SITEMAP]:
+        if task.url.endswith("a.xml"):
+            crawl.settle(lease, task, detail="it is cut")
+        else:
+            crawl.settle(lease, task, outcome=Outcome.HTTP_ERROR, status=404, reason="http_404")
+    Causes(crawl.store).note(crawl.changes)
+    numbers = count(crawl.store, job="test", elapsed_s=0.0, robots_wait_s=0.0)
+    assert (numbers.sitemaps_short, numbers.sitemaps_short_named) == (1, (f"{SEED}a.xml (it is cut)",))
+    assert [(each.ended, each.url) for each in numbers.causes] == [("sitemap", f"{SEED}b.xml")]
 
 
 def test_a_later_command_tells_the_same_and_so_does_verify(tmp_path: Path) -> None:

@@ -79,6 +79,24 @@ def test_the_summary_shows_rows_by_rule_and_what_to_look_at() -> None:
     assert lines[at + 1 : at + 4] == ["  4 quote, on 1 page; empty: by 25%", "  0 other, on 0 pages", "Look."]
 
 
+def test_sitemaps_that_were_read_in_part_are_named_or_counted() -> None:
+    end: dict[str, Any] = {"ended": "finished", "started_at": "", "fetched_before": 0, "sinks": (), "exit_code": 0}
+    for number, named, told in (
+        (
+            3,
+            ("m.xml (cut)",),
+            ["of this sitemap not all was used: m.xml (cut)", "of 2 sitemaps more not all was used: see the log"],
+        ),
+        (1, (), ["of 1 sitemap not all was used: see the log"]),
+    ):
+        console = Console(width=200)
+        with console.capture() as captured:
+            show_summary(
+                Summary(job="n", **end, resumable=True, sitemaps_short=number, sitemaps_short_named=named), console
+            )
+        assert captured.get().splitlines()[-len(told) :] == told
+
+
 def test_how_to_go_on_is_right_for_a_run_that_started_again() -> None:
     end: dict[str, Any] = {"ended": "interrupted", "started_at": "", "fetched_before": 0, "sinks": (), "exit_code": 130}
     for fresh, command in ((True, "the same command without --fresh"), (False, "the same command")):
