@@ -60,8 +60,10 @@ def about(origin: OriginRow, reason: Refusal) -> str:
     """Return why the robots.txt of an origin is unavailable, in words, if that is the reason of a refusal."""
     if not origin.why or reason == Reason.ROBOTS:
         return ""
-    meaning = meaning_of(bare(origin.why))
-    text = f"{url_of(origin.origin)}: {origin.why}. {meaning} {origin.detail}".rstrip()
+    if reason == origin.why:
+        text = f"{url_of(origin.origin)} could not be had{': ' if origin.detail else ''}{origin.detail}"
+    else:
+        text = f"{url_of(origin.origin)}: {origin.why}. {meaning_of(bare(origin.why))} {origin.detail}".rstrip()
     return text[:MAX_DETAIL_CHARS]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,9 +23,12 @@ SHOWN_FIELDS = 10
 
 
 def show_end(summary: Summary, console: Console, *, as_json: bool) -> None:
-    """Print a summary: as tables and lines, or as one JSON object, also if the console is quiet."""
+    """Print a summary as tables and lines, or as one JSON object; to a quiet console, only why the crawl failed."""
     if as_json:
         print(msgspec.json.encode(summary).decode(), flush=True)
+    elif console.quiet:
+        if summary.detail:
+            print(f"crawlfleet: {summary.detail}", file=sys.stderr, flush=True)
     else:
         show_summary(summary, console)
 

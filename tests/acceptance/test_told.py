@@ -95,3 +95,10 @@ def test_a_fleet_says_who_came_and_how_it_ended(tmp_path: Path, seed: str) -> No
 
     done = run(tmp_path, "run", job(tmp_path, seed), "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_crawl_that_failed_says_why_though_it_is_quiet(tmp_path: Path, seed: str) -> None:
+    (tmp_path / "hook.py").write_text(HOOK)
+    failed = run(tmp_path, "run", job(tmp_path, f"{seed}bad"), "--quiet", "--workers", "1")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "crawlfleet: No seed gave a page: see crawls/told/log.jsonl.\n  extract_error: The page" in failed.stderr

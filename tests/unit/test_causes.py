@@ -88,7 +88,7 @@ def test_a_page_without_its_robots_txt_says_what_happened_to_that() -> None:
     crawl.settle(lease, task, outcome=Outcome.NETWORK_ERROR, status=0, **why)
     crawl.ask()
     (cause,) = [each for each in causes_of(crawl) if each.ended == "dropped"]
-    said = f"http://a.test/robots.txt: tls_expired. {Reason.TLS_EXPIRED.meaning} certificate has expired"
+    said = "http://a.test/robots.txt could not be had: certificate has expired"
     assert (cause.reason, cause.detail) == ("tls_expired", said)
 
 

@@ -375,7 +375,7 @@ def test_what_waits_behind_a_gate_that_closes_is_dropped_with_it(turns: Turns) -
     waiting = page("1", order=5)
     turn = turns(OVER, waiting, WAITING, FREE, numbers(), now=5.0)
     gates.judge(turn, OVER, report(OVER, **REFUSED))
-    said = "http://a.test/robots.txt: connect. The server refuses connections at its address."
+    said = "http://a.test/robots.txt could not be had"
     assert turn.batch()[0] == moved(TaskEvent.REFUSED, waiting, state=DROPPED, reason="connect", detail=said)
 
 
