@@ -21,9 +21,10 @@ def since_last_run(keys: Sequence[str], ended: int) -> tuple[str, ...]:
     """Return that these keys of the job have changed, if any pages have `ended` before, as they did."""
     if not keys or not ended:
         return ()
+    they_are = "it is" if ended == 1 else "they are"
     return (
-        f"The job has changed since the last run ({', '.join(keys)}): {_pages(ended)} fetched before will not "
-        "be read again. To crawl all by the new job, start again with --fresh, which keeps the earlier run aside.",
+        f"The job has changed since the last run ({', '.join(keys)}): {_pages(ended)} fetched or failed before, "
+        f"and {they_are} not fetched again. To crawl all by the new job, start again with --fresh, which keeps the earlier run aside.",
     )
 
 

@@ -19,9 +19,10 @@ USUAL = ".jsonl"
 
 
 class Exported(NamedTuple):
-    """How many results were written, how many of their rows the format cannot hold, and why the first one is not."""
+    """How many pages and rows were written, how many rows the format cannot hold, and why the first one is not."""
 
     results: int
+    rows: int
     rejected: int
     why: str
 
@@ -64,12 +65,13 @@ def _entry_for(target: Path | None) -> SinkEntry:
 
 
 def _write(reader: StoreReader, kind: LineKind, file: IO[bytes]) -> Exported:
-    count = rejected = 0
+    count = rows = rejected = 0
     why = ""
     for _, result in reader.results():
         file.write(kind.lines_of(result) if count else kind.head + kind.lines_of(result))
         count += 1
+        rows += len(result.rows)
         for each in kind.rejects_of(result):
             rejected += 1
             why = why or f"of {result.url}: {each.reason}"
-    return Exported(count, rejected, why)
+    return Exported(count, rows - rejected, rejected, why)

@@ -22,7 +22,9 @@ def execute(args: argparse.Namespace) -> int:
 
     exported = export(args.crawl, args.to, overwrite=args.overwrite)
     if args.to is not None:
-        print(f"{args.to}: the rows of {exported.results:,} pages")
+        rows = "1 row" if exported.rows == 1 else f"{exported.rows:,} rows"
+        pages = "1 fetched page" if exported.results == 1 else f"{exported.results:,} fetched pages"
+        print(f"{args.to}: {rows} of {pages}")
     if exported.rejected:
         print(
             f"crawlfleet: {exported.rejected:,} rows cannot be written in this format and are missing, "

@@ -59,7 +59,12 @@ def words(status: Status, rate: float) -> str:
     """Return the progress of a crawl as one line."""
     if status.seeds_added < status.seeds:
         return f"{status.job}: adding seeds: {status.seeds_added:,} of {status.seeds:,} · {status.elapsed_s:,.0f} s"
-    parts = [f"{status.fetched:,} pages", f"{rate:,.0f}/s", f"{status.unfinished:,} to go", f"{status.rows:,} rows"]
+    parts = [
+        "1 page" if status.fetched == 1 else f"{status.fetched:,} pages",
+        f"{rate:,.0f}/s",
+        f"{status.unfinished:,} to go",
+        "1 row" if status.rows == 1 else f"{status.rows:,} rows",
+    ]
     if status.failed:
         parts.append(f"{status.failed:,} failed")
     if status.dropped:

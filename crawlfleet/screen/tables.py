@@ -86,6 +86,9 @@ def show_proof(proof: Proof, console: Console) -> None:
 
 def show_audit(audit: Audit, console: Console) -> None:
     """Print the smallest gap between requests to each host, in the order of the audit."""
+    if not audit.hosts:
+        console.say("No host of this crawl has a delay: there is nothing to audit.")
+        return
     table = Table(title_justify="left")
     table.add_column("host", overflow="fold")
     for name in ("requests", "smallest gap", "allowed", "too soon"):
@@ -97,8 +100,6 @@ def show_audit(audit: Audit, console: Console) -> None:
     console.print(table)
     if len(audit.hosts) > SHOWN_HOSTS:
         console.say(f"... and {len(audit.hosts) - SHOWN_HOSTS:,} hosts more")
-    if not audit.hosts:
-        console.say("No host of this crawl has a delay.")
 
 
 def hosts(number: int) -> str:

@@ -101,4 +101,10 @@ def test_a_crawl_that_failed_says_why_though_it_is_quiet(tmp_path: Path, seed: s
     (tmp_path / "hook.py").write_text(HOOK)
     failed = run(tmp_path, "run", job(tmp_path, f"{seed}bad"), "--quiet", "--workers", "1")
     assert (failed.returncode, failed.stdout) == (1, "")
+    checked = run(tmp_path, "check", "told.yaml")
+    assert "1 seed, the hook hook.py (it is not run here), into items.jsonl" in checked.stdout
+    exported = run(tmp_path, "export", "crawls/told", "--to", "rows.jsonl")
+    assert exported.stdout == "rows.jsonl: 0 rows of 0 fetched pages\n"
+    audited = run(tmp_path, "audit-politeness", "crawls/told")
+    assert audited.stdout == "No host of this crawl has a delay: there is nothing to audit.\n"
     assert "crawlfleet: No seed gave a page: see crawls/told/log.jsonl.\n  extract_error: The page" in failed.stderr

@@ -93,7 +93,7 @@ def test_a_sink_of_lines_can_be_exported(tmp_path: Path, monkeypatch: pytest.Mon
     crawl.begin()
     crawl.finish()
     crawl.close()
-    assert export(tmp_path, tmp_path / "out.tabs") == (4, 0, "")
+    assert export(tmp_path, tmp_path / "out.tabs") == (4, 4, 0, "")
     assert (tmp_path / "out.tabs").read_bytes() == (tmp_path / "items.tabs").read_bytes()
     for ending in (".table", ".csv"):
         with pytest.raises(UsageError, match=rf"written as \{ending}: name a file that ends in \.jsonl, \.tabs\Z"):

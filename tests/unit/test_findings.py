@@ -108,4 +108,5 @@ def test_how_to_go_on_is_right_for_a_run_that_started_again() -> None:
 
 def test_what_has_changed_matters_if_pages_were_fetched_before() -> None:
     assert since_last_run(("items",), 0) == since_last_run((), 9) == ()
-    assert "(items): 9 pages fetched before" in since_last_run(("items",), 9)[0]
+    assert "(items): 9 pages fetched or failed before, and they are not" in since_last_run(("items",), 9)[0]
+    assert "(items): 1 page fetched or failed before, and it is not" in since_last_run(("items",), 1)[0]

@@ -175,7 +175,7 @@ def test_verify_knows_what_was_set_aside(folder: Path) -> None:
 
 def test_an_export_says_what_its_format_cannot_hold(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     exported = export(folder, folder / "out.none")
-    assert (exported.results, exported.rejected) == (4, 4)
+    assert (exported.results, exported.rows, exported.rejected) == (4, 0, 4)
     assert main(["export", str(folder), "--to", str(folder / "again.none")]) == 0
     said = capsys.readouterr()
     assert "4 rows cannot be written in this format and are missing, the first one of " in said.err
