@@ -24,7 +24,8 @@ def since_last_run(keys: Sequence[str], ended: int) -> tuple[str, ...]:
     they_are = "it is" if ended == 1 else "they are"
     return (
         f"The job has changed since the last run ({', '.join(keys)}): {_pages(ended)} fetched or failed before, "
-        f"and {they_are} not fetched again. To crawl all by the new job, start again with --fresh, which keeps the earlier run aside.",
+        f"and {they_are} not fetched again. To crawl all by the new job, start again with --fresh, which keeps the "
+        "earlier run aside.",
     )
 
 
