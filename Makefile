@@ -15,8 +15,13 @@ DEMO_PORT ?= 8765
 DEMO_JOB := $(if $(filter 8765,$(DEMO_PORT)),config/demo.yaml,.make/demo-$(DEMO_PORT).yaml)
 WORKERS ?= 2
 UNSERVED := -m 'not server and not compose and not long'
-# As many processes as there are cores, at most four: some tests take 2 GB. The tests of a file run one after another.
-SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
+REST := -m 'server or compose or long'
+# What measures pauses or CPU time of the long tests: nothing may run beside it.
+ALONE := tests/fault/test_hindrances.py tests/fault/test_politeness.py
+# One process more than there are cores, since many tests wait, but at most four: some take 2 GB. The tests of a file run
+# one after another.
+# Files keep their order, so that those that crawl begin early, and the many that are over at once fill up the end.
+SIDE_BY_SIDE := --numprocesses $(shell expr $$(nproc) + 1) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # What runs every branch of the core and of what all share; the rest of the tests shows how parts fit together.
 # Tests that measure time, memory or imports would measure coverage with it.
 UNDISTURBED := tests/unit/test_extract_%.py tests/unit/test_command_line.py
@@ -74,7 +79,8 @@ test-all: $(INSTALLED) ## run every test; needs nginx, wget2, their documentatio
 
 .PHONY: test-rest
 test-rest: $(INSTALLED) ## run what `make test` leaves out
-	$(BIN)/python -m pytest -m 'server or compose or long'
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(REST) $(addprefix --ignore=,$(ALONE))
+	$(BIN)/python -m pytest $(REST) $(ALONE)
 
 .PHONY: test-server
 test-server: $(INSTALLED) ## run the tests against nginx and wget2
