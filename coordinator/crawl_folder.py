@@ -86,6 +86,8 @@ def refuse_if_running(folder: Path) -> None:
         descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return
+    except NotADirectoryError:
+        raise UsageError(f"{folder} is no folder: name the folder of a crawl, such as crawls/demo") from None
     except OSError as error:
         raise UsageError(f"{folder / LOCK} cannot be read: {error.strerror}; run the command as its owner") from error
     try:

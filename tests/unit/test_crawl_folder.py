@@ -107,6 +107,12 @@ def test_fresh_moves_what_is_there_aside_and_keeps_it(tmp_path: Path) -> None:
     assert {entry.name for entry in folder.path.iterdir()} == {"lock", ABOUT}
 
 
+def test_a_job_file_is_not_taken_for_the_folder_of_a_crawl(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").touch()
+    with pytest.raises(UsageError, match=r"job\.yaml is no folder: name the folder of a crawl"):
+        refuse_if_running(tmp_path / "job.yaml")
+
+
 def test_fresh_with_nothing_there_moves_nothing(tmp_path: Path) -> None:
     assert CrawlFolder(tmp_path, "job", fresh=True).moved_to is None
 
