@@ -66,5 +66,8 @@ def open_reader(folder: Path) -> StoreReader:
     entry = stored_in(folder)
     if entry is None:
         files = " or ".join(entry.file for entry in STORES.values() if entry.file)
-        raise UsageError(f"{folder} holds no crawl that can be read: {files} is not there")
+        raise UsageError(
+            f"{folder} holds no crawl that can be read: {files} is not there; "
+            "name the folder of a crawl, such as crawls/demo"
+        )
     return entry.read(folder)

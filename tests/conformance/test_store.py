@@ -506,7 +506,7 @@ def test_a_snapshot_has_all_that_is_committed_and_nothing_later(name: str, tmp_p
 
 def test_a_folder_without_a_crawl_is_refused_by_the_name_of_what_is_missing(tmp_path: Path) -> None:
     assert stored_in(tmp_path) is None
-    with pytest.raises(UsageError, match=r"holds no crawl that can be read: frontier\.db is not there"):
+    with pytest.raises(UsageError, match=r"holds no crawl that can be read: frontier\.db is not there; name"):
         open_reader(tmp_path)
 
 
