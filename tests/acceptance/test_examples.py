@@ -87,7 +87,7 @@ def test_a_worker_is_killed_in_the_middle_and_every_page_has_one_result(
 ) -> None:
     site.hold("/7")
     with served(tmp_path, f"{site.base}/", more=LEASE) as crawl:
-        consumer = programs.example("own_consumer.py", crawl.token)
+        consumer = programs.example("print_results.py", crawl.token)
         victim = programs.example("own_worker.py", crawl.token)
         site.await_held()  # the one who asks for this page holds its URL
         victim.kill()
@@ -143,7 +143,7 @@ def test_the_hook_does_something_once_and_counts_the_pages_of_the_whole_fleet(tm
         job = tmp_path / "shop.yaml"
         job.write_text(
             f"name: shop\nseeds: [{shop.base}]\npoliteness: {{delay: 0s, per_host: 8, adaptive: false}}\n"
-            f"hooks: {EXAMPLES / 'once_hook.py'}\nsinks: [items.jsonl]\n"
+            f"hooks: {EXAMPLES / 'do_once_in_hook.py'}\nsinks: [items.jsonl]\n"
         )
         end = run(tmp_path, "run", job, "--workers", "2", timeout_s=100)
     finally:
@@ -175,7 +175,7 @@ def test_what_is_to_be_done_once_is_done_by_the_next_one_if_the_first_is_killed(
         victim = programs.victim(crawl.token, 'fleet.Lock("squares").acquire()')
         assert victim.stdout is not None
         assert victim.stdout.readline() == "1\n"
-        others = [programs.example("once.py", crawl.token) for _ in range(3)]
+        others = [programs.example("do_once.py", crawl.token) for _ in range(3)]
         victim.kill()
         printed = [ended_well(other).splitlines() for other in others]
     squares = str([number * number for number in range(10)])
@@ -184,13 +184,13 @@ def test_what_is_to_be_done_once_is_done_by_the_next_one_if_the_first_is_killed(
 
 def test_no_phase_begins_before_all_have_ended_the_one_before(programs: Programs, tmp_path: Path) -> None:
     with served(tmp_path, wait=True) as crawl:
-        together = [programs.example("phases.py", crawl.token, "3") for _ in range(3)]
+        together = [programs.example("phases_with_barrier.py", crawl.token, "3") for _ in range(3)]
         assert sorted(map(ended_well, together)) == [f"{place}: 3 parts are there\n" for place in range(3)]
 
 
 def test_a_phase_that_lost_a_program_says_so(programs: Programs, tmp_path: Path) -> None:
     with served(tmp_path, wait=True, more=LEASE) as crawl, connect(crawl.token) as fleet:
-        victim, other = (programs.example("phases.py", crawl.token, "3") for _ in range(2))
+        victim, other = (programs.example("phases_with_barrier.py", crawl.token, "3") for _ in range(2))
         while fleet.Barrier("phases", 3).n_waiting < 2:
             assert victim.poll() is other.poll() is None
         victim.kill()
@@ -260,7 +260,7 @@ def test_the_notebook_runs_in_a_kernel(programs: Programs, tmp_path: Path) -> No
     with (tmp_path / "out.txt").open("w") as out:
         crawl = subprocess.Popen(shop, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=out, stderr=out, text=True)
     programs.end_with_test(crawl)
-    text = (EXAMPLES / "pool.ipynb").read_text("utf-8")
+    text = (EXAMPLES / "pool_in_notebook.ipynb").read_text("utf-8")
     notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]  # it has no types
     nbclient.NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
     printed = ["".join(out.get("text", "") for out in cell.get("outputs", ())) for cell in notebook.cells]

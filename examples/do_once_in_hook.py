@@ -1,7 +1,7 @@
 """A hook that does something once for the whole fleet, under a lock, and counts all pages.
 
-In a job: `hooks: once_hook.py`. Locks and values are for coordination; they are not covered by the promise that each
-result is recorded exactly once, because a page may be parsed again after a worker died.
+In a job: `hooks: do_once_in_hook.py`. Locks and values are for coordination; they are not covered by the promise that
+each result is recorded exactly once, because a page may be parsed again after a worker died.
 """
 
 from collections.abc import Iterator

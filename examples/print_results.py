@@ -1,4 +1,4 @@
-"""A user's own consumer, for a running crawl: python examples/own_consumer.py cf1:..."""
+"""Print the results of a running crawl once it has ended: python examples/print_results.py cf1:..."""
 
 import sys
 
