@@ -53,17 +53,19 @@ class Causes:
         last: dict[tuple[str, str], TaskRow] = {}
         of_seeds: dict[str, Sample] = {}
         for change in changes:
-            if not isinstance(change, TaskMoved) or not change.task.reason or change.event in _SILENT:
+            if not isinstance(change, TaskMoved):
                 continue
             task = change.task
+            if task.kind is Kind.SITEMAP:
+                self._note_sitemap(change)
+            if not task.reason or change.event in _SILENT:
+                continue
             if task.state in _WITHOUT_PAGE and task.depth == 0 and task.kind is not Kind.ROBOTS:
                 of_seeds[task.reason] = sample_of(task)
             if change.event is TaskEvent.RETRIED:
                 last[RETRIED, task.reason] = task
             elif task.kind is Kind.PAGE:
                 last[task.state.value, task.reason] = task
-            elif task.kind is Kind.SITEMAP and task.state in _WITHOUT_PAGE:
-                self._count_sitemap(task)
         for (ended, reason), task in last.items():
             self._store.keep(_key(ended, reason), _encode(sample_of(task)))
         if of_seeds:
@@ -84,14 +86,33 @@ class Causes:
             for reason, sample in self._kept(_SEEDS).items()
         )
 
+    def _note_sitemap(self, move: TaskMoved) -> None:
+        if move.event is TaskEvent.REVIVED:
+            self._count_no_more(move.task)
+        elif move.task.reason and move.event not in _SILENT and move.task.state in _WITHOUT_PAGE:
+            self._count_sitemap(move.task)
+
     def _count_sitemap(self, task: TaskRow) -> None:
-        """Count a sitemap that failed or was dropped: the store counts pages only. None is ever taken up again."""
+        """Count a sitemap that failed or was dropped: the store counts pages only. Which one it was is kept, too."""
         sitemaps = self._kept(_SITEMAPS)
         known = sitemaps.get(task.reason)
         if known is not None or len(sitemaps) < MOST_OF_SITEMAPS:
             number = total(known.number if known is not None else 0, 1)
             sitemaps[task.reason] = msgspec.structs.replace(sample_of(task), number=number)
             self._store.keep(_SITEMAPS, _encode(sitemaps))
+            self._store.keep(_key_of(task), task.reason.encode())
+
+    def _count_no_more(self, task: TaskRow) -> None:
+        """Take back what was counted of a sitemap that is to be read after all."""
+        reason = (self._store.kept(_key_of(task)) or b"").decode()
+        sitemaps = self._kept(_SITEMAPS)
+        known = sitemaps.pop(reason, None)
+        if known is None:
+            return
+        if known.number > 1:
+            sitemaps[reason] = msgspec.structs.replace(known, number=known.number - 1)
+        self._store.keep(_SITEMAPS, _encode(sitemaps))
+        self._store.keep(_key_of(task), b"")
 
     def _kept(self, key: str) -> dict[str, Sample]:
         kept = self._store.kept(key)
@@ -133,6 +154,10 @@ def sample_of(task: TaskRow) -> Sample:
 
 def _key(ended: str, reason: str) -> str:
     return f"cause:{ended}:{reason}"
+
+
+def _key_of(sitemap: TaskRow) -> str:
+    return f"cause of sitemap:{sitemap.ref.hex()}"
 
 
 _encode = msgspec.msgpack.Encoder().encode

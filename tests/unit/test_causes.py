@@ -11,8 +11,9 @@ import pytest
 from crawlfleet.coordinator.conduct.causes import MAX_URL_CHARS, Causes
 from crawlfleet.coordinator.conduct.counting import count
 from crawlfleet.coordinator.conduct.turns import told_to
-from crawlfleet.coordinator.core.changes import Change
+from crawlfleet.coordinator.core.changes import Change, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.link import Link
+from crawlfleet.coordinator.core.rows import LedgerRow, TaskState
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.coordinator.offline.verify import verify
@@ -114,6 +115,25 @@ def test_what_seeds_ended_of_is_known_sitemaps_too() -> None:
         "      no element",
         f"      last: {SEED}map.xml",
     ]
+
+
+def test_a_sitemap_that_is_to_be_read_after_all_is_no_cause_any_more() -> None:
+    crawl = CoreCrawl(robots_wait_s=0.0, retries=0)
+    crawl.hello("s")
+    maps = [f"{SEED}{name}.xml" for name in ("a", "b")]
+    crawl.service.admit([Link(url=url, depth=0, kind=Kind.SITEMAP, serves=SEED[:-1]) for url in maps], 0.0)
+    ((lease, task),) = crawl.ask()
+    crawl.settle(lease, task, outcome=Outcome.NETWORK_ERROR, status=0, reason="connect")
+    crawl.ask()
+    moves = [change for change in crawl.changes if isinstance(change, TaskMoved) and change.task.url in maps]
+    lost = [move.task for move in moves if move.task.state is TaskState.DROPPED]
+    causes = Causes(crawl.store)
+    causes.note(crawl.changes)
+    assert [(each.ended, each.number) for each in causes.tell({}, LedgerRow())] == [("sitemap", 2)]
+    for task_row, told in zip(lost, ([("sitemap", 1)], []), strict=True):
+        again = msgspec.structs.replace(task_row, state=TaskState.PENDING, reason="")
+        causes.note([TaskMoved(event=TaskEvent.REVIVED, before=TaskState.DROPPED, task=again)])
+        assert [(each.ended, each.number) for each in causes.tell({}, LedgerRow())] == told
 
 
 def test_a_sitemap_that_was_read_in_part_is_named_and_is_no_cause() -> None:
