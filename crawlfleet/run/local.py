@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from crawlfleet.shared.status import Status
 
 POLL_S = 0.25
+NO_WORKERS = "The workers ended with an error: mend what is said of it above, or in the log."
 FAREWELL_S = 5.0
 
 
@@ -97,6 +98,8 @@ def _see_through(
     if node.exitcode == 0 and not interrupts.count:
         coordinator.join(FAREWELL_S)
     end, code = _end(pipe, Path(os.fsdecode(serving.folder)), node, coordinator)
+    if end.ended == "interrupted" and node.exitcode and not interrupts.count:
+        end = msgspec.structs.replace(end, detail=NO_WORKERS)
     # A node that is stopped at once ends by the signal.
     return end, INTERRUPTED if code and interrupts.count else code
 

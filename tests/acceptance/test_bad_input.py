@@ -108,7 +108,9 @@ def test_a_hook_that_does_not_import_is_told_before_anything_is_fetched(tmp_path
     (tmp_path / "hook.py").write_text("import no_such_module_at_all\n\ndef parse(page):\n    return []\n")
     job = tmp_path / "hooked.yaml"
     job.write_text(f"name: hooked\nseeds: [{site.base}]\nhooks: hook.py\n")
-    assert_refused(run(tmp_path, "run", job), 2, "no_such_module_at_all")
+    refused = run(tmp_path, "run", job)
+    assert_refused(refused, 2, "no_such_module_at_all")
+    assert "The workers ended with an error: mend what is said of it above, or in the log.\n" in refused.stdout
     assert not site.hits
 
 
