@@ -167,7 +167,8 @@ def awaken_host(turn: Turn, key: str, not_before: float = 0.0) -> None:
 
 def _reconsider(turn: Turn, task: TaskRow) -> None:
     link = Link(url=task.url, depth=task.depth, asked=task.asked)
-    refusal = "" if task.seed else _out_of_scope(turn, link)
+    # A seed that waits stays, whatever the scope has become; one that was dropped comes back only if it is let in.
+    refusal = "" if task.seed and task.state is TaskState.PENDING else _out_of_scope(turn, link)
     if not refusal and task.depth and not task.asked:
         # A pending page has been counted for the traps already.
         pending = task.state is TaskState.PENDING

@@ -379,9 +379,13 @@ def test_reconsidered_pages_that_rules_allow_now_are_revived(turns: Turns) -> No
         page("1", state=DROPPED, reason="depth", depth=9),
         page(LOOP, state=DROPPED, reason="trap_length", depth=1),
         page("private/2", seed=True),
+        page("private/2", seed=True, state=DROPPED, reason="exclude"),
         page("1"),
     ],
-    ids=["robots", "unwanted", "done", "failed", "refused still", "too deep", "a trap still", "a seed", "allowed"],
+    ids=[
+        *("robots", "unwanted", "done", "failed", "refused still", "too deep", "a trap still"),
+        *("a seed that waits", "a seed refused still", "allowed"),
+    ],
 )
 def test_what_rules_do_not_change_is_left_as_it_is(turns: Turns, task: TaskRow) -> None:
     turn = turns(task, FREE, origin(), scope=NO_PRIVATE, depth=2, traps=REPEATS)
