@@ -59,8 +59,7 @@ OnTick = Callable[[Status, tuple[str, ...]], None]
 class CrawlParts(NamedTuple):
     """The parts of a crawl, open and not yet running. `listen` opens the server of the given objects.
 
-    `changed_job` is the job if it has changed since the last run: it is kept in the same commit as the changes that
-    follow from it.
+    `changed_job` is the job if it has changed since the last run: it is kept once all known URLs are judged by it.
     """
 
     store: Store

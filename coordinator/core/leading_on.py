@@ -210,13 +210,14 @@ def _note(turn: Turn, portion: _Portion, strangers: Collection[bytes]) -> None:
 
 def _end(turn: Turn, portion: _Portion) -> None:
     """Note that a task has no links left; with a limit of depth, a page keeps them, to pass on a smaller depth."""
-    row, has_depths = portion.row, turn.policy.extent.depth is not None
+    row, task, has_depths = portion.row, portion.task, turn.policy.extent.depth is not None
     turn.remove(succeed(row))
     kept = turn.table(KeptLinksRow)[row.order]
-    if kept is not None and row.order != portion.task.order and has_depths:
-        _join(turn, portion.task, kept)
-    if kept is not None and (row.order != portion.task.order or not has_depths):
-        turn.remove(succeed(kept))
+    if kept is None or (has_depths and row.order == task.order):
+        return
+    if has_depths:
+        _join(turn, task, kept)
+    turn.remove(succeed(kept))
 
 
 def _join(turn: Turn, task: TaskRow, more: KeptLinksRow) -> None:
