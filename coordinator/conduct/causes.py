@@ -26,7 +26,7 @@ MOST_OF_SITEMAPS = 100
 
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
 # What moves a task without ending an attempt.
-_SILENT = frozenset({TaskEvent.GRANTED, TaskEvent.LOWERED, TaskEvent.ASKED, TaskEvent.UNASKED, TaskEvent.PART})
+_ENDS_NOTHING = frozenset({TaskEvent.GRANTED, TaskEvent.LOWERED, TaskEvent.ASKED, TaskEvent.UNASKED, TaskEvent.PART})
 _WITHOUT_PAGE = frozenset({TaskState.FAILED, TaskState.DROPPED})
 _SEEDS = "causes of seeds"
 _SITEMAPS = "causes of sitemaps"
@@ -58,7 +58,7 @@ class Causes:
             task = change.task
             if task.kind is Kind.SITEMAP:
                 self._note_sitemap(change)
-            if not task.reason or change.event in _SILENT:
+            if not task.reason or change.event in _ENDS_NOTHING:
                 continue
             if task.state in _WITHOUT_PAGE and task.depth == 0 and task.kind is not Kind.ROBOTS:
                 of_seeds[task.reason] = sample_of(task)
@@ -89,7 +89,7 @@ class Causes:
     def _note_sitemap(self, move: TaskMoved) -> None:
         if move.event is TaskEvent.REVIVED:
             self._count_no_more(move.task)
-        elif move.task.reason and move.event not in _SILENT and move.task.state in _WITHOUT_PAGE:
+        elif move.task.reason and move.event not in _ENDS_NOTHING and move.task.state in _WITHOUT_PAGE:
             self._count_sitemap(move.task)
 
     def _count_sitemap(self, task: TaskRow) -> None:

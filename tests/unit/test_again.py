@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import closing
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from crawlfleet.coordinator.app import Options, open_crawl
 from crawlfleet.coordinator.conduct import again as again_module
 from crawlfleet.coordinator.core.rows import TaskState
+from crawlfleet.coordinator.crawl_folder import CrawlFolder
+from crawlfleet.coordinator.frontier.registry import FRONTIER
+from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
+from crawlfleet.coordinator.job.job import load
 from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.messages import Outcome
 from tests.unit.core_crawl import CoreCrawl
@@ -71,3 +79,25 @@ def test_when_a_host_joins_the_scope_what_was_refused_there_comes_back_in_portio
     assert max(before - after for before, after in pairwise(left)) <= PORTION
     crawl.service.flush(crawl.now)
     assert (crawl.service.is_behind, crawl.service.open_tasks()) == (False, PAGES)
+
+
+def test_a_crawl_that_is_stopped_while_it_goes_by_a_changed_job_does_so_again(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+
+    def run(delay: str, *, is_stopped: bool) -> tuple[bool, bytes | None]:
+        """Go on by a job; say whether it counts as changed, and which one is kept in the end."""
+        path.write_text(f"name: big\nseeds: ['http://h{{1..{PAGES}}}.test/']\npoliteness: {{delay: {delay}}}\n")
+        folder = CrawlFolder(tmp_path / "crawls", "big", fresh=False)
+        crawl = open_crawl(load(path), folder, Options(job=path))
+        is_changed = crawl._changed_job is not None
+        if is_stopped:
+            crawl.stop()
+        assert crawl.run(lambda *_: crawl.stop()).ended == "interrupted"
+        os.close(folder._lock)
+        with closing(SqliteStore(folder.path / FRONTIER)) as store:
+            return is_changed, store.kept("job")
+
+    _, first = run("1s", is_stopped=False)
+    assert run("2s", is_stopped=True) == (True, first)
+    assert run("1s", is_stopped=False) == (True, first)
+    assert run("1s", is_stopped=False) == (False, first)
