@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crawlfleet.shared.engines import AUTO
+from crawlfleet.shared.field_types import TEXT
 from crawlfleet.shared.message import Message
 from crawlfleet.shared.ranges import Count, Seconds, Size
 
@@ -31,7 +32,7 @@ class FieldRule(Message, frozen=True, kw_only=True):
     """One field of an item: what is selected, what is taken of it, and whether of one match or of all.
 
     `take` is `text` or `attr`; then `attr` names the attribute. A nested field has `fields` (and `selector` as its
-    `each`); `many` asks for a list.
+    `each`); `many` asks for a list. `type` is what each value becomes: one of `shared.field_types`.
     """
 
     name: str
@@ -40,6 +41,7 @@ class FieldRule(Message, frozen=True, kw_only=True):
     attr: str = ""
     many: bool = False
     fields: tuple[FieldRule, ...] = ()
+    type: str = TEXT
 
 
 class ItemRule(Message, frozen=True, kw_only=True):
