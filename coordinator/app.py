@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,11 +22,11 @@ from crawlfleet.coordinator.frontier.registry import store_for
 from crawlfleet.coordinator.job.change import take_job
 from crawlfleet.coordinator.job.job import Job, as_data, brief, load, policy
 from crawlfleet.coordinator.results.results_dict import ResultsDict
-from crawlfleet.coordinator.results.rows import columns_of
 from crawlfleet.coordinator.sinks.follower import Follower
+from crawlfleet.coordinator.sinks.outputs import Output, outputs_of
 from crawlfleet.coordinator.sinks.port import Sink
-from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.coordinator.sinks.rejected_sink import REJECTED, RejectedRows
+from crawlfleet.coordinator.sinks.schema import take_schema
 from crawlfleet.coordinator.summary import Summary
 from crawlfleet.shared import descriptors, log
 from crawlfleet.shared.web.url_policy import policy_of
@@ -87,7 +87,8 @@ def open_crawl(job: Job, folder: CrawlFolder, options: Options) -> Crawl:
         service = Service(store, policy(job, work), work, store.epoch, journal, store.opened_at)
         if options.wait:
             service.wait_for_programs()
-        follower = _open_follower(job, folder, opened, store)
+        outputs = outputs_of(as_data(job), folder.path)
+        follower, notices = _open_follower(outputs, job.durability == "power", folder, opened, store)
         results = ResultsDict(store, policy_of(work.urls))
 
         def listen(objects: Mapping[str, object]) -> tuple[FleetServer, JoinToken]:
@@ -96,24 +97,25 @@ def open_crawl(job: Job, folder: CrawlFolder, options: Options) -> Crawl:
             server = manager.get_server()
             return server, server.join_token(options.advertise or None)
 
-        crawl = Crawl(job, folder, CrawlParts(store, changed_job, service, follower, results, listen))
+        crawl = Crawl(job, folder, CrawlParts(store, changed_job, service, follower, results, listen, outputs, notices))
         opened.pop_all()
     return crawl
 
 
-def _open_follower(job: Job, folder: CrawlFolder, opened: ExitStack, store: Store) -> Follower:
-    """Open the job's sinks, each at the mark that the last run left."""
+def _open_follower(
+    outputs: Sequence[Output], power: bool, folder: CrawlFolder, opened: ExitStack, store: Store
+) -> tuple[Follower, tuple[str, ...]]:
+    """Open the job's sinks, each at the mark that the last run left; return what the user must know of them, too."""
     marks = store.open_marks()
     opened.callback(marks.close)
-    columns = columns_of(as_data(job))
-    power = job.durability == "power"
-    kinds = {name: entry_for(name).made_for(columns) for name in job.sinks}
+    kinds = {output.name: output.kind for output in outputs}
+    changed = [take_schema(store, output, marks.get(output.name), power=power) for output in outputs]
     sinks: dict[str, Sink] = {}
-    for name, kind in kinds.items():
-        sinks[name] = kind.open(folder.path / name, marks.get(name), power=power)
-        opened.callback(sinks[name].close)
+    for output in outputs:
+        sinks[output.name] = output.open(marks.get(output.name), power=power)
+        opened.callback(sinks[output.name].close)
     # Of other sinks than those of the last run, the file of rejected rows is written again.
-    names = msgspec.json.encode(job.sinks)
+    names = msgspec.json.encode([(output.name, output.shape) for output in outputs])
     is_same = store.kept(REJECTED) in (None, names)
     if not is_same:
         (folder.path / REJECTED).unlink(missing_ok=True)
@@ -123,7 +125,7 @@ def _open_follower(job: Job, folder: CrawlFolder, opened: ExitStack, store: Stor
     follower = Follower(store, sinks, marks, rejected)
     follower.restore()
     store.keep(REJECTED, names)
-    return follower
+    return follower, tuple(filter(None, changed))
 
 
 def _log_bug(error: BaseException) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import FrameType
@@ -37,6 +37,7 @@ from crawlfleet.coordinator.job.seeds import pages_of, sitemaps_of
 from crawlfleet.coordinator.results.results_dict import ResultsDict
 from crawlfleet.coordinator.server import Control, referents
 from crawlfleet.coordinator.sinks.follower import Follower
+from crawlfleet.coordinator.sinks.outputs import Output
 from crawlfleet.coordinator.sinks.rejected_sink import REJECTED
 from crawlfleet.coordinator.summary import Summary, is_left, write
 from crawlfleet.shared.errors import CrawlfleetError
@@ -60,6 +61,7 @@ class CrawlParts(NamedTuple):
     """The parts of a crawl, open and not yet running. `listen` opens the server of the given objects.
 
     `changed_job` is the job if it has changed since the last run: it is kept once all known URLs are judged by it.
+    `notices` are sentences about the sinks, `outputs`, that the user must see.
     """
 
     store: Store
@@ -68,6 +70,8 @@ class CrawlParts(NamedTuple):
     follower: Follower
     results: ResultsDict
     listen: Callable[[Mapping[str, object]], tuple[FleetServer, JoinToken]]
+    outputs: Sequence[Output]
+    notices: tuple[str, ...] = ()
 
 
 class Crawl:
@@ -83,6 +87,8 @@ class Crawl:
         self._store = parts.store
         self._results_seen = 0
         self._changed_job = parts.changed_job
+        self._outputs = parts.outputs
+        self._sink_notices = parts.notices
         self._began_at = parts.store.opened_at
         self._fetched_before = self._store.ledger().pages_fetched
         self._served_programs = parts.service.awaits_programs
@@ -114,6 +120,7 @@ class Crawl:
         return (
             *(f"robots.txt of {entry.host} is ignored: {entry.reason}" for entry in ignored),
             *self._forewarnings,
+            *self._sink_notices,
             *since_last_run(self._changed_job.keys if self._changed_job else (), self._ended_before),
         )
 
@@ -281,7 +288,7 @@ class Crawl:
             detail=detail,
             started_at=self._started_at.isoformat(timespec="seconds"),
             fetched_before=self._fetched_before,
-            sinks=tuple(shown(self.folder.path / name) for name in self._job.sinks),
+            sinks=tuple(shown(each.path) for each in self._outputs if not each.is_late or each.path.exists()),
             resumable=self._job.durability != "none",
             notices=(
                 *self.notices,

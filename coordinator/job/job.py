@@ -48,6 +48,7 @@ from crawlfleet.coordinator.job.section import (
 )
 from crawlfleet.coordinator.job.seed_ranges import host_name
 from crawlfleet.coordinator.job.seeds import Seeds, pages_of, read_seeds, sitemaps_of
+from crawlfleet.coordinator.job.sinks import Columns, Sink, check_sinks
 from crawlfleet.coordinator.job.yaml_source import KeyPath
 from crawlfleet.shared.brief import Brief, FetchSpec, HookSpec, LimitSpec, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES, names, that_prepare_sessions
@@ -198,14 +199,6 @@ def _hook(value: object, info: ValidationInfo) -> object:
     return path
 
 
-def _sinks(names: tuple[str, ...]) -> tuple[str, ...]:
-    # By folded case, since some file systems take the two for one file.
-    index = repeated(name.casefold() for name in names)
-    if index is not None:
-        raise fault((index,), f"{names[index]!r} is listed twice: keep one")
-    return names
-
-
 def _enough_seeds(seeds: Seeds, info: ValidationInfo) -> Seeds:
     if not seeds and (info.context is None or info.context["needs_seeds"]):
         text = "holds no seed: write an address such as https://example.org/, or serve programs alone with --wait"
@@ -230,9 +223,8 @@ class Job(Section):
     parse: ParseRules = ParseRules()
     hooks: Annotated[Path | None, BeforeValidator(_hook)] = None
     limits: LimitRules = LimitRules()
-    sinks: Annotated[tuple[Annotated[str, AfterValidator(job_values.sink)], ...], AfterValidator(_sinks)] = (
-        "items.jsonl",
-    )
+    columns: Columns = {}
+    sinks: Annotated[tuple[Sink, ...], AfterValidator(check_sinks)] = ("items.jsonl",)
     lease_s: Annotated[float, duration("1s", "1h")] = _POLICY.lease_s
     durability: Literal["process", "power", "none"] = "process"
     _hook_source: str = PrivateAttr("")

@@ -159,14 +159,20 @@ def content_type(value: str) -> str:
     return value.lower()
 
 
+def sink_ending(value: str) -> None:
+    """Check that there is a kind of sink for a file."""
+    endings = tuple(SINKS)
+    if not value.endswith(endings) or PurePosixPath(value).name in endings:
+        raise ValueError(f"{value[:60]!r} is no known kind of sink: name a file that ends in {', '.join(endings)}")
+
+
 def sink(value: str) -> str:
     """Check a sink: a file inside the crawl's folder, of a kind that exists. Returns its normal form."""
     path = PurePosixPath(value)
-    endings = tuple(SINKS)
-    if not value.endswith(endings) or path.name in endings:
-        raise ValueError(f"{value[:60]!r} is no known kind of sink: name a file that ends in {', '.join(endings)}")
+    sink_ending(value)
     if path.is_absolute() or ".." in path.parts or "\\" in value or ":" in value or not value.isprintable():
-        raise ValueError(f"{value[:60]!r} leaves the crawl's folder: write a name such as items.jsonl")
+        text = "leaves the crawl's folder: write a name such as items.jsonl, or {file: PATH}, relative to the job"
+        raise ValueError(f"{value[:60]!r} {text}")
     if any(len(part.encode()) > 255 for part in path.parts):
         raise ValueError(f"{value[:60]!r}... is too long for a file name: shorten it")
     if str(path) in ("log.jsonl", REJECTED):

@@ -3,75 +3,105 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from itertools import islice, product
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import NamedTuple
 
+from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import StoreReader
 from crawlfleet.coordinator.frontier.registry import open_reader
-from crawlfleet.coordinator.results.rows import columns_of
-from crawlfleet.coordinator.sinks.port import LineKind
-from crawlfleet.coordinator.sinks.registry import SINKS, SinkEntry
+from crawlfleet.coordinator.results.columns import layout_of
+from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
+from crawlfleet.coordinator.sinks.outputs import Output, outputs_in
+from crawlfleet.coordinator.sinks.port import ESCAPE, Shape
+from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.shared.errors import CrawlFailed, UsageError
-from crawlfleet.shared.streams import Output
+from crawlfleet.shared.streams import Output as Stream
 
+BATCH = 500
 USUAL = ".jsonl"
 
 
 class Exported(NamedTuple):
-    """How many pages and rows were written, how many rows the format cannot hold, and why the first one is not."""
+    """How many pages and rows were written, how many rows the format cannot hold, and why the first one is not.
+
+    `files` are the names of what was written.
+    """
 
     results: int
     rows: int
     rejected: int
     why: str
+    files: tuple[Path, ...] = ()
 
 
-def export(folder: Path, target: Path | None, *, overwrite: bool = False) -> Exported:
+def export(folder: Path, target: Path | None, *, overwrite: bool = False, formulas: str = ESCAPE) -> Exported:
     """Write all committed rows to a file (standard output if None); return how many.
 
-    The file's ending selects the format, as for a sink; none means JSON Lines. The file is written
-    completely or not at all. Raises `UsageError` if it exists already or has an unknown ending, or if there is no
-    standard output, `CrawlFailed` if it cannot be written.
+    The ending of the file's name selects the format, as for a sink; none means JSON Lines. A format with a file for
+    each table makes several. Each is written completely or not at all. Raises `UsageError` if one exists already or
+    the ending is unknown, or if there is no standard output, `CrawlFailed` if it cannot be written.
     """
-    if target is not None and target.exists() and not overwrite:
-        raise UsageError(f"{target} exists already: name another file, or replace it by --overwrite")
-    if target is None and isinstance(sys.stdout, Output) and sys.stdout.was_closed:
-        raise UsageError("the standard output is closed: name a file by --to")
-    entry = _entry_for(target)
     with closing(open_reader(folder)) as reader:
-        try:
-            kind = cast("LineKind", entry.made_for(columns_of(reader.job)))
-            if target is None:
-                exported = _write(reader, kind, sys.stdout.buffer)
-                sys.stdout.buffer.flush()
-                return exported
-            draft = target.with_name(target.name + ".tmp")
-            with draft.open("wb") as file:
-                exported = _write(reader, kind, file)
-            draft.replace(target)
-            return exported
-        except OSError as error:
-            raise CrawlFailed(f"cannot write {target or 'standard output'}: {error.strerror}") from error
+        layout = layout_of(reader.job)
+        if target is None:
+            return _print(reader, JsonLines(Shape(layout=layout)))
+        entry = entry_for(target.name if target.suffix else USUAL)
+        outputs = tuple(outputs_in(target, entry, layout, {"formulas": formulas}))
+        taken = [output.path for output in outputs if output.path.exists()]
+        if taken and not overwrite:
+            raise UsageError(f"{taken[0]} exists already: name another file, or replace it by --overwrite")
+        return _write(reader, outputs)
 
 
-def _entry_for(target: Path | None) -> SinkEntry:
-    ending = target.suffix if target is not None else ""
-    entry = SINKS.get(ending or USUAL)
-    if entry is None or entry.transactional:
-        written = ", ".join(entry.name for entry in SINKS.values() if not entry.transactional)
-        raise UsageError(f"an export cannot be written as {ending}: name a file that ends in {written}")
-    return entry
+def _print(reader: StoreReader, kind: JsonLines) -> Exported:
+    if isinstance(sys.stdout, Stream) and sys.stdout.was_closed:
+        raise UsageError("the standard output is closed: name a file by --to")
+    count = rows = 0
+    try:
+        for _, result in reader.results():
+            sys.stdout.buffer.write(kind.lines_of(result))
+            count += 1
+            rows += len(result.rows)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        raise CrawlFailed(f"cannot write standard output: {error.strerror}") from error
+    return Exported(count, rows, 0, "")
 
 
-def _write(reader: StoreReader, kind: LineKind, file: IO[bytes]) -> Exported:
+def _write(reader: StoreReader, outputs: Sequence[Output]) -> Exported:
+    """Write drafts beside the files, then put them in their places."""
+    drafts = {output: output.path.with_name(f"{output.path.name}.tmp") for output in outputs}
     count = rows = rejected = 0
     why = ""
-    for _, result in reader.results():
-        file.write(kind.lines_of(result) if count else kind.head + kind.lines_of(result))
-        count += 1
-        rows += len(result.rows)
-        for each in kind.rejects_of(result):
-            rejected += 1
-            why = why or f"of {result.url}: {each.reason}"
-    return Exported(count, rows - rejected, rejected, why)
+    try:
+        with ExitStack() as opened:
+            sinks = []
+            for output, draft in drafts.items():
+                output.kind.remove(draft)
+                sinks.append(opened.enter_context(closing(output.open(None, power=False, path=draft))))
+            for results in _batches(reader):
+                for sink in sinks:
+                    sink.write(results)
+                count += len(results)
+                rows += sum(len(result.rows) for result in results)
+                for result, output in product(results, outputs):
+                    for each in output.kind.rejects_of(result):
+                        rejected += 1
+                        why = why or f"of {result.url}: {each.reason}"
+            for sink in sinks:
+                sink.finish()
+        written = [output for output, draft in drafts.items() if draft.exists()]
+        for output in written:
+            drafts[output].replace(output.path)
+    except OSError as error:
+        raise CrawlFailed(f"cannot write {outputs[0].path}: {error.strerror}") from error
+    return Exported(count, rows - rejected, rejected, why, tuple(output.path for output in written))
+
+
+def _batches(reader: StoreReader) -> Iterator[list[Result]]:
+    results = (result for _, result in reader.results())
+    while batch := list(islice(results, BATCH)):
+        yield batch

@@ -22,9 +22,8 @@ from crawlfleet.coordinator.crawl_folder import refuse_if_running
 from crawlfleet.coordinator.frontier.port import StoreReader
 from crawlfleet.coordinator.frontier.registry import open_reader
 from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENTS, LED_ON, StoryLine
-from crawlfleet.coordinator.results.rows import columns_of
+from crawlfleet.coordinator.sinks.outputs import outputs_of
 from crawlfleet.coordinator.sinks.port import SinkKind
-from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.coordinator.sinks.rejected_sink import REJECTED, RejectedRows
 from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.status import Cause
@@ -222,12 +221,13 @@ def _check_results(reader: StoreReader, urls: dict[int, str], fetched: Counter[i
 
 def _check_sinks(reader: StoreReader, folder: Path, *, whole: bool) -> Iterator[Invariant]:
     """Compare the rows in each sink, and those that sinks rejected, with the rows of the results."""
-    columns = columns_of(reader.job)
-    kinds = {name: entry_for(name).made_for(columns) for name in reader.job["sinks"]}
-    for name, kind in kinds.items():
-        if entry_for(name).reads_back:
+    outputs = outputs_of(reader.job, folder)
+    kinds = {output.name: output.kind for output in outputs}
+    for output in outputs:
+        name = output.name
+        if output.entry.reads_back:
             invariant = Invariant(name=f"{name} has the rows of the results, each once")
-            yield _check_sink(reader, kind, folder / name, invariant, whole=whole)
+            yield _check_sink(reader, output.kind, output.path, invariant, whole=whole)
         else:
             yield Invariant(name=f"{name} cannot be read back, and was not looked at")
     invariant = Invariant(name=f"{REJECTED} has the rows that sinks reject, each once")

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from crawlfleet.coordinator.core.rows import Result
-from crawlfleet.shared.messages import PAGE_FIELDS, VALUE_ITEM, Row
+from crawlfleet.shared.messages import VALUE_ITEM, Row
 
 
 def flat_rows(result: Result) -> Iterator[dict[str, Any]]:
     """Yield the rows that a sink writes: `url` and `item` first, then the fields."""
     for row in result.rows:
         yield {"url": result.url, "item": row.item, **row.fields}
-
-
-def columns_of(job: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys of a job's rows according to its rules, each key once. A hook may add others."""
-    items = job.get("items", ())
-    fields = dict.fromkeys(field for item in items for field in item["fields"])
-    if not items and job.get("hooks") is None:
-        fields = dict.fromkeys(PAGE_FIELDS)
-    return ("url", "item", *fields)
 
 
 def as_list(rows: tuple[Row, ...]) -> tuple[Any, ...]:

@@ -79,6 +79,10 @@ class Follower:
                 self.catch_up()
                 self._stopping.wait(GATHER_S)
             self.catch_up()
+            for name, sink in self._all():
+                sink.finish()
+                if name != REJECTED:
+                    self._marks.set(name, sink.mark)
         except CrawlFailed as error:
             self.failure = error
             structlog.get_logger().error("sink failed", detail=str(error))

@@ -14,7 +14,7 @@ from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.results.rows import flat_rows
 from crawlfleet.coordinator.sinks.line_file import LineFile
-from crawlfleet.coordinator.sinks.port import LineKind, Rejected, RowRejected, Sink
+from crawlfleet.coordinator.sinks.port import LineKind, Rejected, RowRejected, Shape, Sink
 
 
 class Lines:
@@ -22,8 +22,8 @@ class Lines:
 
     head = b""
 
-    def __init__(self, columns: tuple[str, ...]) -> None:
-        self.columns = columns
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
 
     def line_of(self, row: dict[str, Any]) -> bytes:
         """Return the lines of one row, each with its end; raise `RowRejected` if this kind cannot write the row."""
@@ -33,12 +33,12 @@ class Lines:
         """Return the lines of one result, without the rows that are rejected."""
         try:
             return b"".join(map(self.line_of, flat_rows(result)))
-        except Exception:  # noqa: BLE001  `_sort` finds the row
-            return b"".join(line for line in self._sort(result) if isinstance(line, bytes))
+        except Exception:  # noqa: BLE001  `sorted` finds the row
+            return b"".join(line for line in self.sorted(result) if isinstance(line, bytes))
 
     def rejects_of(self, result: Result) -> list[Rejected]:
         """Return the rows of a result that are left out."""
-        return [line for line in self._sort(result) if isinstance(line, Rejected)]
+        return [line for line in self.sorted(result) if isinstance(line, Rejected)]
 
     def open(self, path: Path, mark: Mark | None, *, power: bool) -> Sink:
         """Open a file at its mark."""
@@ -48,7 +48,7 @@ class Lines:
         """Return the lines of one result, one by one."""
         return list(io.BytesIO(self.lines_of(result)))
 
-    def _sort(self, result: Result) -> Iterator[bytes | Rejected]:
+    def sorted(self, result: Result) -> Iterator[bytes | Rejected]:
         """Yield the lines of each row, or why it is rejected. Any error of a kind rejects its row, not the crawl."""
         for place, row in enumerate(flat_rows(result)):
             try:
@@ -57,6 +57,10 @@ class Lines:
                 yield Rejected(place, row, str(rejected))
             except Exception as error:  # noqa: BLE001  one row must not end the crawl, and its reason is kept
                 yield Rejected(place, row, f"{type(error).__name__}: {error}")
+
+    def remove(self, path: Path) -> None:
+        """Remove a file."""
+        path.unlink(missing_ok=True)
 
     def read(self, path: Path, *, whole: bool) -> Iterator[bytes]:
         """Yield the lines of a file below its head, none without a file. Unless `whole`, skip a torn last line."""
@@ -88,6 +92,9 @@ class LineSink:
     def write(self, results: Sequence[Result]) -> Mark:
         head = b"" if self.mark.results else self._kind.head
         return self._file.append(b"".join(self._blocks(results, head)), len(results))
+
+    def finish(self) -> None:
+        """Do nothing: a file of lines is whole after each write."""
 
     def close(self) -> None:
         self._file.close()

@@ -6,8 +6,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import Mark
+from crawlfleet.coordinator.results.columns import Layout
+
+ESCAPE, KEEP = "escape", "keep"
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sink is to hold: a job's tables, or the `table` of this name; and the options that the job gives it.
+
+    `formulas` says what becomes of texts that a spreadsheet would take for a formula: `escape` or `keep`.
+    """
+
+    layout: Layout
+    table: str = ""
+    formulas: str = ESCAPE
 
 
 class RowRejected(Exception):
@@ -42,12 +58,15 @@ class Sink(Protocol):
     def write(self, results: Sequence[Result]) -> Mark:
         """Write results; return the mark to commit once the operating system has them."""
 
+    def finish(self) -> None:
+        """Make whole what has been written so far. It is called by the thread that writes, before an orderly end."""
+
     def close(self) -> None:
         """Close the sink."""
 
 
 class SinkKind(Protocol):
-    """Writes results to sinks of one kind, and reads them back. It is created with the columns of a job's rows."""
+    """Writes results to sinks of one kind, and reads them back. It is created with a `Shape`."""
 
     def open(self, path: Path, mark: Mark | None, *, power: bool) -> Sink:
         """Open a sink at its mark (None: it never wrote). With `power` written results survive a power cut.
@@ -60,6 +79,9 @@ class SinkKind(Protocol):
 
     def rejects_of(self, result: Result) -> list[Rejected]:
         """Return the rows of a result that sinks of this kind leave out. The same result gives the same rows."""
+
+    def remove(self, path: Path) -> None:
+        """Remove what a sink of this kind has written, as its columns have changed: the log has all of it."""
 
     def read(self, path: Path, *, whole: bool) -> Iterator[bytes]:
         """Yield the rows of a sink that nobody is writing. Unless it must be `whole`, skip a row torn by a crash."""

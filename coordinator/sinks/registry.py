@@ -2,40 +2,60 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.registry import Entry, table
 
 if TYPE_CHECKING:
-    from crawlfleet.coordinator.sinks.port import SinkKind
+    from crawlfleet.coordinator.sinks.port import Shape, SinkKind
 
 
 class SinkEntry(Entry, frozen=True, kw_only=True):
-    """A kind of sinks. Its name is the ending of their files; its place is a function of the columns of a job's rows.
+    """A kind of sinks. Its name is the ending of their files; its place is a function of a `Shape`.
 
     It is a `LineKind` unless it is `transactional`: then a sink takes results whole or not at all, and stores how many
-    it has with them. `reads_back` says whether `verify` can read the rows back.
+    it has with them. `reads_back` says whether `verify` can read the rows back, `has_columns` whether its sinks depend
+    on the columns of the job's tables, `per_table` whether each table gets a sink of its own, `options` which keys of
+    `Shape` a job may set.
     """
 
     kind = "sink"
 
     transactional: bool = False
     reads_back: bool = True
+    has_columns: bool = False
+    per_table: bool = False
+    options: tuple[str, ...] = ()
 
-    def made_for(self, columns: tuple[str, ...]) -> SinkKind:
-        """Load the kind, for rows with these columns, and maybe others from a hook."""
-        made: SinkKind = self.load()(columns)
+    def made_for(self, shape: Shape) -> SinkKind:
+        """Load the kind, for what its sinks are to hold."""
+        made: SinkKind = self.load()(shape)
         return made
 
 
-SINKS = table(SinkEntry(name=".jsonl", place="crawlfleet.coordinator.sinks.jsonl_sink:JsonLines", package="msgspec"))
+SINKS = table(
+    SinkEntry(name=".jsonl", place="crawlfleet.coordinator.sinks.jsonl_sink:JsonLines", package="msgspec"),
+    SinkEntry(
+        name=".csv",
+        place="crawlfleet.coordinator.sinks.csv_sink:CommaLines",
+        has_columns=True,
+        per_table=True,
+        options=("formulas",),
+    ),
+    SinkEntry(
+        name=".tsv",
+        place="crawlfleet.coordinator.sinks.csv_sink:TabLines",
+        has_columns=True,
+        per_table=True,
+        options=("formulas",),
+    ),
+)
 
 
 def entry_for(name: str) -> SinkEntry:
-    """Return the entry that a file's ending asks for; raise `UsageError` if there is none."""
-    entry = SINKS.get(PurePath(name).suffix)
-    if entry is None:
+    """Return the entry that a file's ending asks for, the longest that fits; raise `UsageError` if there is none."""
+    fitting = [entry for entry in SINKS.values() if name.endswith(entry.name)]
+    if not fitting:
         raise UsageError(f"no sink writes {name}: the endings that exist are {', '.join(SINKS)}")
-    return entry
+    return max(fitting, key=lambda entry: len(entry.name))

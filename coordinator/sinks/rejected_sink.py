@@ -15,9 +15,11 @@ import structlog
 
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import Mark
+from crawlfleet.coordinator.results.columns import Layout
+from crawlfleet.coordinator.sinks.late_sink import LateSink
 from crawlfleet.coordinator.sinks.line_file import LineFile
 from crawlfleet.coordinator.sinks.line_sink import Lines, LineSink
-from crawlfleet.coordinator.sinks.port import Rejected, SinkKind
+from crawlfleet.coordinator.sinks.port import Rejected, Shape, SinkKind
 
 REJECTED = "rejected.jsonl"
 MAX_REASON_CHARS = 300
@@ -32,7 +34,7 @@ class RejectedRows(Lines):
     """The kind of file that has what the sinks of a job reject, each sink by its name."""
 
     def __init__(self, kinds: Mapping[str, SinkKind]) -> None:
-        super().__init__(())
+        super().__init__(Shape(layout=Layout(())))
         self._kinds = kinds
 
     def open(self, path: Path, mark: Mark | None, *, power: bool) -> RejectedSink:
@@ -52,54 +54,33 @@ class RejectedRows(Lines):
         return []
 
 
-class RejectedSink:
+class RejectedSink(LateSink):
     """The file of rejected rows, and how many it has."""
 
     def __init__(self, kind: RejectedRows, path: Path, mark: Mark | None, *, power: bool) -> None:
         self._kind = kind
         self._path = path
-        self._power = power
-        self._mark = mark or Mark()
         self._said: set[tuple[str, str]] = set()
-        self._sink: LineSink | None = None
         self.rows = 0
-        if path.exists() or self._mark.size_bytes:
-            self._sink = self._open(mark)
 
-    @property
-    def mark(self) -> Mark:
-        """How far it is."""
-        return self._mark if self._sink is None else self._sink.mark
+        def create(mark: Mark | None) -> LineSink:
+            return LineSink(kind, LineFile(path, mark, power=power))
+
+        super().__init__(path, mark, create, lambda results: any(map(kind.all_of, results)))
 
     def restore(self, log: Iterator[Result], length: int) -> Mark:
         """See the port."""
-        if self._sink is not None:
-            mark = self._sink.restore(log, length)
-            self.rows = sum(1 for _ in self._kind.read(self._path, whole=False))
-            return mark
-        self._mark = self._mark if self._mark.results <= length else Mark()
-        return self._mark
+        mark = super().restore(log, length)
+        self.rows = sum(1 for _ in self._kind.read(self._path, whole=False))
+        return mark
 
     def write(self, results: Sequence[Result]) -> Mark:
         """See the port."""
-        found = [(result, name, each) for result in results for name, each in self._kind.all_of(result)]
-        for result, name, each in found:
-            self._say(result, name, each)
-        self.rows += len(found)
-        if found and self._sink is None:
-            self._sink = self._open(self._mark)
-        if self._sink is not None:
-            return self._sink.write(results)
-        self._mark = msgspec.structs.replace(self._mark, results=self._mark.results + len(results))
-        return self._mark
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._sink is not None:
-            self._sink.close()
-
-    def _open(self, mark: Mark | None) -> LineSink:
-        return LineSink(self._kind, LineFile(self._path, mark, power=self._power))
+        for result in results:
+            for name, each in self._kind.all_of(result):
+                self.rows += 1
+                self._say(result, name, each)
+        return super().write(results)
 
     def _say(self, result: Result, name: str, rejected: Rejected) -> None:
         said = (name, _cut(rejected.reason))

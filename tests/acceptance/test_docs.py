@@ -22,10 +22,13 @@ from crawlfleet.commands.registry import COMMANDS
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.job.job import Job, brief, load
 from crawlfleet.coordinator.job.section import keys_of
+from crawlfleet.coordinator.results.columns import Column
+from crawlfleet.shared.field_types import INT
 from crawlfleet.shared.messages import Row
 from crawlfleet.worker.extract.extractor import Extractor
 from crawlfleet.worker.fetch.port import Fetched, Headers
 from crawlfleet.worker.hooks import load_hook
+from tests.shapes import shape_of
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (
@@ -137,7 +140,7 @@ def test_a_hook_in_the_documents_gives_rows(block: Block, tmp_path: Path) -> Non
 def test_a_kind_of_sink_in_the_documents_writes_and_is_read_back(block: Block, tmp_path: Path) -> None:
     names: dict[str, Any] = {}
     exec(compile(block.text, block.where, "exec"), names)
-    kind = names["TabLines"](("url", "item", "n"))
+    kind = names["SemicolonLines"](shape_of("quote", Column("n", INT)))
     result = Result(
         ref=b"r",
         url="http://a/",
@@ -150,10 +153,10 @@ def test_a_kind_of_sink_in_the_documents_writes_and_is_read_back(block: Block, t
         hops=(),
         rows=(Row(item="quote", index=0, fields={"n": 1}),),
     )
-    with closing(kind.open(tmp_path / "items.tabs", None, power=False)) as sink:
+    with closing(kind.open(tmp_path / "items.scsv", None, power=False)) as sink:
         sink.write([result])
-    assert (tmp_path / "items.tabs").read_text() == 'url\titem\tn\n"http://a/"\t"quote"\t1\n'
-    assert list(kind.read(tmp_path / "items.tabs", whole=True)) == kind.rows_of(result)
+    assert (tmp_path / "items.scsv").read_text() == 'url;n\n"http://a/";1\n'
+    assert list(kind.read(tmp_path / "items.scsv", whole=True)) == kind.rows_of(result)
 
 
 def test_the_script_that_the_tutorial_begins_with_reads_a_listing() -> None:

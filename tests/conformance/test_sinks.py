@@ -24,15 +24,15 @@ from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.frontier.sqlite.marks import SqliteMarks
 from crawlfleet.coordinator.sinks.port import LineKind, SinkKind
-from crawlfleet.coordinator.sinks.registry import SINKS, entry_for
+from crawlfleet.coordinator.sinks.registry import SINKS, SinkEntry, entry_for
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from tests.results import result
+from tests.shapes import QUOTES
 from tests.toys.sinks import LINES, REJECTED_LINES, TABLE
 
 ENTRIES = (*SINKS.values(), LINES, REJECTED_LINES, TABLE)
 OF_LINES = [entry for entry in ENTRIES if not entry.transactional]
 TRANSACTIONAL = [entry for entry in ENTRIES if entry.transactional]
-COLUMNS = ("url", "item", "n", "text")
 NAME = "items"
 MARKS = "sinks.db"
 
@@ -46,20 +46,30 @@ T = TypeVar("T")
 
 
 @pytest.fixture(params=ENTRIES, ids=lambda entry: entry.name)
-def kind(request: pytest.FixtureRequest) -> SinkKind:
-    made: SinkKind = request.param.made_for(COLUMNS)
-    return made
+def entry(request: pytest.FixtureRequest) -> SinkEntry:
+    found: SinkEntry = request.param
+    return found
+
+
+@pytest.fixture
+def kind(entry: SinkEntry) -> SinkKind:
+    return entry.made_for(QUOTES)
 
 
 @pytest.fixture(params=OF_LINES, ids=lambda entry: entry.name)
 def lines(request: pytest.FixtureRequest) -> LineKind:
-    return cast("LineKind", request.param.made_for(COLUMNS))
+    return cast("LineKind", request.param.made_for(QUOTES))
 
 
 @pytest.fixture(params=TRANSACTIONAL, ids=lambda entry: entry.name)
-def transactional(request: pytest.FixtureRequest) -> SinkKind:
-    made: SinkKind = request.param.made_for(COLUMNS)
-    return made
+def transactional_entry(request: pytest.FixtureRequest) -> SinkEntry:
+    found: SinkEntry = request.param
+    return found
+
+
+@pytest.fixture
+def transactional(transactional_entry: SinkEntry) -> SinkKind:
+    return transactional_entry.made_for(QUOTES)
 
 
 @pytest.fixture
@@ -113,10 +123,10 @@ def deaths_of(kind: SinkKind, folder: Path) -> Iterator[Path]:
             return
 
 
-def in_small_process(work: Callable[[SinkKind, Path], T], kind: SinkKind, folder: Path) -> T:
+def in_small_process(work: Callable[[SinkEntry, Path], T], entry: SinkEntry, folder: Path) -> T:
     """Do what forks hundreds of times in a new process: a fork of this one costs more the more it has in memory."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return process.submit(work, kind, folder).result()
+        return process.submit(work, entry, folder).result()
 
 
 def test_what_was_written_is_read_back(kind: SinkKind, path: Path) -> None:
@@ -194,13 +204,13 @@ def test_a_place_that_cannot_be_written_is_told_in_one_sentence(kind: SinkKind, 
         kind.open(tmp_path / "file" / NAME, None, power=False).write(LOG)  # some are created by their first row
 
 
-def test_a_death_at_any_call_loses_tears_and_doubles_nothing(kind: SinkKind, path: Path) -> None:
-    assert in_small_process(check_deaths, kind, path.parent) > 10
+def test_a_death_at_any_call_loses_tears_and_doubles_nothing(entry: SinkEntry, path: Path) -> None:
+    assert in_small_process(check_deaths, entry, path.parent) > 10
 
 
-def check_deaths(kind: SinkKind, folder: Path) -> int:
+def check_deaths(entry: SinkEntry, folder: Path) -> int:
     """Let a sink follow the log after every death; return how many there were."""
-    deaths = 0
+    kind, deaths = entry.made_for(QUOTES), 0
     for left in deaths_of(kind, folder):
         with closing(SqliteMarks(left / MARKS, power=False)) as marks:
             followed_rows = followed(kind, left / NAME, marks.get(NAME))
@@ -298,15 +308,18 @@ def test_the_head_stands_once_before_the_first_line(lines: LineKind, path: Path)
 # Transactions: a death leaves what was there before, or all of what came.
 
 
-def test_a_death_leaves_a_whole_number_of_transactions(transactional: SinkKind, path: Path) -> None:
+def test_a_death_leaves_a_whole_number_of_transactions(
+    transactional: SinkKind, transactional_entry: SinkEntry, path: Path
+) -> None:
     before, after = rows(transactional, LOG[:HALF]), rows(transactional, LOG)
-    left = in_small_process(rows_left, transactional, path.parent)
+    left = in_small_process(rows_left, transactional_entry, path.parent)
     assert left == [before] * left.count(before) + [after] * left.count(after)
     assert left.count(before) > 0 < left.count(after)
 
 
-def rows_left(kind: SinkKind, folder: Path) -> list[list[bytes]]:
+def rows_left(entry: SinkEntry, folder: Path) -> list[list[bytes]]:
     """Return what every death leaves."""
+    kind = entry.made_for(QUOTES)
     return [found(kind, left / NAME) for left in deaths_of(kind, folder)]
 
 

@@ -16,6 +16,7 @@ from crawlfleet.coordinator.offline.verify import verify
 from crawlfleet.coordinator.sinks.registry import SINKS, SinkEntry
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES, FetchEntry
 from crawlfleet.shared.errors import JobError, UsageError
+from tests.shapes import QUOTES
 from tests.toys import engines, sinks
 from tests.unit.durable_crawl import DurableCrawl
 
@@ -64,9 +65,10 @@ def test_a_sink_is_accepted_written_and_verified(
 ) -> None:
     name = f"items{entry.name}"
     more = f"sinks: [{name}]\n"
-    assert problems(job, more).endswith("name a file that ends in .jsonl")
+    known = ", ".join(SINKS)
+    assert problems(job, more).endswith(f"name a file that ends in {known}")
     monkeypatch.setitem(SINKS, entry.name, entry)
-    assert problems(job, "sinks: [items.xyz]\n").endswith(f"name a file that ends in .jsonl, {entry.name}")
+    assert problems(job, "sinks: [items.xyz]\n").endswith(f"name a file that ends in {known}, {entry.name}")
     job.write_text(HEAD + more)
     assert load(job).sinks == (name,)
 
@@ -86,18 +88,19 @@ def test_a_sink_is_accepted_written_and_verified(
     assert [each.broken for each in verify(folder).invariants[-2:]] == [4, 0]
 
 
-def test_a_sink_of_lines_can_be_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SINKS, ".tabs", sinks.LINES)
-    monkeypatch.setitem(SINKS, ".table", sinks.TABLE)
-    crawl = DurableCrawl(tmp_path, sinks=("items.tabs",))
+@pytest.mark.parametrize("entry", [sinks.LINES, sinks.TABLE], ids=lambda entry: entry.name)
+def test_a_sink_can_be_exported(entry: SinkEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SINKS, entry.name, entry)
+    crawl = DurableCrawl(tmp_path, sinks=(f"items{entry.name}",))
     crawl.begin()
     crawl.finish()
     crawl.close()
-    assert export(tmp_path, tmp_path / "out.tabs") == (4, 4, 0, "")
-    assert (tmp_path / "out.tabs").read_bytes() == (tmp_path / "items.tabs").read_bytes()
-    for ending in (".table", ".csv"):
-        with pytest.raises(UsageError, match=rf"written as \{ending}: name a file that ends in \.jsonl, \.tabs\Z"):
-            export(tmp_path, tmp_path / f"out{ending}")
+    out = tmp_path / f"out{entry.name}"
+    assert export(tmp_path, out) == (4, 4, 0, "", (out,))
+    kind = entry.made_for(QUOTES)
+    assert list(kind.read(out, whole=True)) == list(kind.read(tmp_path / f"items{entry.name}", whole=True))
+    with pytest.raises(UsageError, match=r"no sink writes .*out\.xyz: the endings that exist are \.jsonl, "):
+        export(tmp_path, tmp_path / "out.xyz")
     assert export(tmp_path, tmp_path / "out").results == 4
 
 

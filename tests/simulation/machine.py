@@ -34,6 +34,7 @@ from crawlfleet.shared.messages import Ack, AckState, ExchangeAnswer, ExchangeRe
 from crawlfleet.worker.lanes import Attempt
 from tests.property.crawl_model import TOLERANCE_S, Mirror, World, invariants
 from tests.property.crawl_site import Site
+from tests.shapes import QUOTES
 from tests.simulation.chronicle import Chronicle, Fault
 from tests.simulation.fragile import Crash, FragileMarks, FragileStore, FullFile, Fuse, SimLoop, cut, garbage
 from tests.simulation.laws import Laws
@@ -356,7 +357,7 @@ class Machine(World):
 
     def _open_sinks(self, power: bool) -> None:
         self.marks = FragileMarks(self.folder / MARKS, self.fuse, power=power)
-        sink = JsonLines(()).open(self.folder / ITEMS, self.marks.get(ITEMS), power=power)
+        sink = JsonLines(QUOTES).open(self.folder / ITEMS, self.marks.get(ITEMS), power=power)
         assert isinstance(sink, LineSink)
         self.sink = sink
         self.follower = Follower(self.store, {"items.jsonl": self.sink}, self.marks)

@@ -19,6 +19,7 @@ from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.urls import fingerprint
 from tests.results import result
+from tests.shapes import QUOTES
 from tests.unit.core_crawl import SEED, CoreCrawl, all_of
 
 
@@ -93,10 +94,10 @@ def test_pages_do_not_wait_for_ever_for_a_robots_txt_that_kills_whoever_fetches_
 
 def test_a_sink_that_is_ahead_of_a_log_cut_short_goes_back_to_it(tmp_path: Path) -> None:
     path = tmp_path / "items.jsonl"
-    sink = JsonLines(()).open(path, None, power=False)
+    sink = JsonLines(QUOTES).open(path, None, power=False)
     mark = sink.write([result(0), result(1)])
     sink.close()
-    reopened = JsonLines(()).open(path, mark, power=False)
+    reopened = JsonLines(QUOTES).open(path, mark, power=False)
     mark = reopened.restore(iter([result(0)]), 1)
     reopened.write([result(2)])
     reopened.close()

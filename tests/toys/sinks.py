@@ -16,7 +16,7 @@ from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.results.rows import flat_rows
 from crawlfleet.coordinator.sinks.line_sink import Lines
-from crawlfleet.coordinator.sinks.port import Rejected, RowRejected
+from crawlfleet.coordinator.sinks.port import Rejected, RowRejected, Shape
 from crawlfleet.coordinator.sinks.registry import SinkEntry
 from crawlfleet.coordinator.sinks.rejected_sink import RejectedRows
 from crawlfleet.shared.errors import CrawlFailed, UsageError
@@ -32,9 +32,10 @@ _encode = msgspec.json.encode
 class TabLines(Lines):
     """A line with the columns, then a line for each row: its values in JSON, with tabs between them."""
 
-    def __init__(self, columns: tuple[str, ...]) -> None:
-        super().__init__(columns)
-        self.head = "\t".join(columns).encode() + b"\n"
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        self.columns = ("url", "item", *(column.name for table in shape.layout for column in table.columns[1:]))
+        self.head = "\t".join(self.columns).encode() + b"\n"
 
     def line_of(self, row: dict[str, Any]) -> bytes:
         return b"\t".join(_encode(row.get(column)) for column in self.columns) + b"\n"
@@ -63,16 +64,16 @@ class NoPages(Lines):
         raise RowRejected(f"{row['url']} is no good")
 
 
-def rejected_lines(columns: tuple[str, ...]) -> RejectedRows:
+def rejected_lines(shape: Shape) -> RejectedRows:
     """Return the kind of file that has every row, because no sink takes any."""
-    return RejectedRows({"none.txt": NoLines(columns)})
+    return RejectedRows({"none.txt": NoLines(shape)})
 
 
 class TableKind:
     """A table with a row for each row, and one with the digest of each result."""
 
-    def __init__(self, columns: tuple[str, ...]) -> None:
-        self.columns = columns
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
 
     def open(self, path: Path, mark: Mark | None, *, power: bool) -> TableSink:
         return TableSink(path, mark, power)
@@ -82,6 +83,9 @@ class TableKind:
 
     def rejects_of(self, result: Result) -> list[Rejected]:  # noqa: ARG002  it takes every row
         return []
+
+    def remove(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
 
     def read(self, path: Path, *, whole: bool) -> Iterator[bytes]:  # noqa: ARG002  a transaction tears nothing
         if path.exists():
@@ -123,6 +127,9 @@ class TableSink:
                 self._db.executemany("INSERT INTO rows VALUES (?, ?)", [(number, row) for row in rows])
         self.mark = self._found()
         return self.mark
+
+    def finish(self) -> None:
+        """Do nothing: each transaction is whole."""
 
     def close(self) -> None:
         self._db.close()

@@ -12,9 +12,8 @@ from crawlfleet.coordinator.frontier.crawl_clock import ClockReading
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.marks import MARKS, SqliteMarks
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
-from crawlfleet.coordinator.results.rows import columns_of
 from crawlfleet.coordinator.sinks.follower import Follower
-from crawlfleet.coordinator.sinks.registry import entry_for
+from crawlfleet.coordinator.sinks.outputs import outputs_of
 from crawlfleet.coordinator.sinks.rejected_sink import REJECTED, RejectedRows
 from crawlfleet.shared.brief import Brief, ScopeSpec
 from crawlfleet.shared.messages import ExchangeRequest, Hello, Kind, Lease, Outcome, Report, Row, Task
@@ -36,7 +35,8 @@ class DurableCrawl:
         self.sinks = sinks
         self.store = SqliteStore(folder / FRONTIER, clocks=lambda: ClockReading(wall))
         self.now = self.store.opened_at
-        self.store.keep("job", msgspec.json.encode({"sinks": sinks}))
+        self.job = {"sinks": sinks, "columns": {"page": {"path": "text"}}}
+        self.store.keep("job", msgspec.json.encode(self.job))
         brief = Brief(job="test", scope=policy.scope)
         self.service = Service(self.store, policy, brief, self.store.epoch, lambda _: None, self.now)
 
@@ -71,9 +71,9 @@ class DurableCrawl:
     def write_sinks(self) -> None:
         """Bring the sinks up to date."""
         marks = SqliteMarks(self.folder / MARKS, power=False)
-        columns = columns_of({"sinks": self.sinks})
-        kinds = {name: entry_for(name).made_for(columns) for name in self.sinks}
-        sinks = {name: kind.open(self.folder / name, marks.get(name), power=False) for name, kind in kinds.items()}
+        outputs = outputs_of(self.job, self.folder)
+        kinds = {output.name: output.kind for output in outputs}
+        sinks = {output.name: output.open(marks.get(output.name), power=False) for output in outputs}
         rejected = RejectedRows(kinds).open(self.folder / REJECTED, marks.get(REJECTED), power=False)
         follower = Follower(self.store, sinks, marks, rejected)
         follower.restore()

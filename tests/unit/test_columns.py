@@ -1,4 +1,4 @@
-"""The columns of a job's rows: what a sink with a head can know before the first row."""
+"""The tables of a job's rows: what a sink with columns knows before the first row."""
 
 from __future__ import annotations
 
@@ -7,25 +7,60 @@ from pathlib import Path
 import pytest
 
 from crawlfleet.coordinator.job.job import as_data, load
-from crawlfleet.coordinator.results.rows import columns_of
+from crawlfleet.coordinator.results.columns import Column, Layout, Table, layout_of
+from crawlfleet.shared.field_types import DECIMAL, INT, JSON, URL
 
+ADDRESS = Column("url", URL)
 RULES = """
 items:
   - {name: book, each: article, fields: {title: h3, tags: [a]}}
   - {name: offer, fields: {shop: td, title: h1, prices: {each: tr, fields: {price: td}}}}
 """
+BOOK = (ADDRESS, Column("title"), Column("tags", many=True))
+OFFER = (ADDRESS, Column("shop"), Column("title"), Column("prices", many=True, fields=(Column("price"),)))
+REST = Column("rest", JSON)
+PAGE = (ADDRESS, Column("status", INT), Column("content_type"), Column("title"), Column("size", INT))
+OTHER = Table("other", (ADDRESS, Column("item"), REST), "rest")
+
+
+def layout(more: str, folder: Path) -> Layout:
+    (folder / "hook.py").write_text("def parse(page): pass\n")
+    (folder / "job.yaml").write_text(f"name: a\nseeds: [http://a.test/]\n{more}")
+    return layout_of(as_data(load(folder / "job.yaml")))
 
 
 @pytest.mark.parametrize(
-    ("more", "columns"),
+    ("more", "found"),
     [
-        ("", ("status", "content_type", "title", "size", "canonical")),
-        (RULES, ("title", "tags", "shop", "prices")),
-        (f"{RULES}hooks: hook.py\n", ("title", "tags", "shop", "prices")),
-        ("hooks: hook.py\n", ()),
+        ("", Layout((Table("page", (*PAGE, Column("canonical", URL))),))),
+        (RULES, Layout((Table("book", BOOK), Table("offer", OFFER)))),
+        (
+            f"{RULES}hooks: hook.py\n",
+            Layout((Table("book", (*BOOK, REST), "rest"), Table("offer", (*OFFER, REST), "rest")), OTHER),
+        ),
+        ("hooks: hook.py\n", Layout((), OTHER)),
+        (
+            "hooks: hook.py\ncolumns: {other: {n: int, rest: [decimal]}}\n",
+            Layout(
+                (
+                    Table(
+                        "other",
+                        (ADDRESS, Column("n", INT), Column("rest", DECIMAL, many=True), Column("rest_", JSON)),
+                        "rest_",
+                    ),
+                ),
+                Table("other_", OTHER.columns, "rest"),
+            ),
+        ),
     ],
 )
-def test_columns_are_the_fields_of_all_rules_each_once(more: str, columns: tuple[str, ...], tmp_path: Path) -> None:
-    (tmp_path / "hook.py").write_text("def parse(page): pass\n")
-    (tmp_path / "job.yaml").write_text(f"name: a\nseeds: [http://a.test/]\n{more}")
-    assert columns_of(as_data(load(tmp_path / "job.yaml"))) == ("url", "item", *columns)
+def test_each_rule_and_each_declared_item_has_a_table_and_a_hook_may_add_to_all(
+    more: str, found: Layout, tmp_path: Path
+) -> None:
+    assert layout(more, tmp_path) == found
+
+
+def test_columns_that_are_declared_stand_behind_those_of_the_rule_or_replace_them(tmp_path: Path) -> None:
+    found = layout(f"{RULES}columns: {{book: {{tags: text, pages: int}}}}\n", tmp_path)
+    assert found.table_of("book") == Table("book", (ADDRESS, Column("title"), Column("tags"), Column("pages", INT)))
+    assert found.table_of("letter") is None

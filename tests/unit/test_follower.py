@@ -18,6 +18,7 @@ from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
 from crawlfleet.coordinator.sinks.port import Sink
 from crawlfleet.shared.errors import CrawlFailed
 from tests.results import result
+from tests.shapes import QUOTES
 
 
 def record(store: MemoryStore, *results: Result) -> None:
@@ -45,6 +46,9 @@ class FailingSink:
         self.mark = Mark(results=self.mark.results + len(results))
         return self.mark
 
+    def finish(self) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         self.closed = True
 
@@ -59,7 +63,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 
 def test_a_row_has_its_page_and_its_rule_first_then_its_fields(tmp_path: Path) -> None:
-    store, sink = MemoryStore(), JsonLines(()).open(tmp_path / "items.jsonl", None, power=False)
+    store, sink = MemoryStore(), JsonLines(QUOTES).open(tmp_path / "items.jsonl", None, power=False)
     record(store, result(1))
     following = follower(store, tmp_path, sink)
     following.start()
@@ -71,7 +75,7 @@ def test_a_row_has_its_page_and_its_rule_first_then_its_fields(tmp_path: Path) -
 
 def test_all_that_was_committed_is_written_in_order_before_the_follower_ends(tmp_path: Path) -> None:
     store = MemoryStore()
-    sinks = [JsonLines(()).open(tmp_path / name, None, power=False) for name in ("one.jsonl", "two.jsonl")]
+    sinks = [JsonLines(QUOTES).open(tmp_path / name, None, power=False) for name in ("one.jsonl", "two.jsonl")]
     following = follower(store, tmp_path, *sinks)
     following.start()
     for start in range(0, 1_200, 300):
@@ -86,7 +90,7 @@ def test_all_that_was_committed_is_written_in_order_before_the_follower_ends(tmp
 
 
 def test_what_is_not_committed_is_not_written(tmp_path: Path) -> None:
-    store, sink = MemoryStore(), JsonLines(()).open(tmp_path / "items.jsonl", None, power=False)
+    store, sink = MemoryStore(), JsonLines(QUOTES).open(tmp_path / "items.jsonl", None, power=False)
     store.apply([Recorded(result=result(1))])
     following = follower(store, tmp_path, sink)
     following.start()
@@ -110,7 +114,7 @@ def test_a_sink_that_fails_is_told_and_never_called_done(tmp_path: Path, error: 
 
 
 def test_a_full_disk_is_told_with_the_file_and_what_to_do() -> None:
-    sink = JsonLines(()).open(Path("/dev/full"), None, power=False)
+    sink = JsonLines(QUOTES).open(Path("/dev/full"), None, power=False)
     with pytest.raises(CrawlFailed, match=r"/dev/full: No space left on device; make room"):
         sink.write([result(1)])
     sink.close()

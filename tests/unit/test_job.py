@@ -285,7 +285,7 @@ class TestValues:
             ("follow:", "follow: is empty"),
             ("follow: ['a::attr(href)']", "takes text, but elements are wanted"),
             ("follow: ['a..b']", "follow[0]: the selector 'a..b' is not CSS"),
-            ("sinks: [items.csv]", "is no known kind of sink: name a file that ends in .jsonl"),
+            ("sinks: [items.xyz]", "is no known kind of sink: name a file that ends in .jsonl"),
             ("sinks: [.jsonl]", "is no known kind of sink"),
             ("sinks: [../x.jsonl]", "leaves the crawl's folder"),
             ("sinks: [/x.jsonl]", "leaves the crawl's folder"),

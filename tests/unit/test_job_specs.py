@@ -21,7 +21,8 @@ ANY = "*"
 JOB = load(Path(__file__).parents[2] / "config/reference.yaml")
 
 # Keys that whoever puts a crawl together reads: they are no worker's business, and no rule's.
-READ_AT_THE_START = {"sinks.*", "durability", "politeness.ignore_robots.*.reason"}
+READ_AT_THE_START = {"durability", "politeness.ignore_robots.*.reason", "columns", "columns.*", "columns.*.*"}
+READ_AT_THE_START |= {"sinks.*", "sinks.*.file", "sinks.*.formulas"}
 # What the specs hold beside a job's keys: the text of a file, and limits and numbers that are the same for all jobs.
 OF_NO_KEY = {"brief.hook.source"}
 OF_NO_KEY |= {f"policy.tuning.{name}" for name in Tuning.__struct_fields__} | {"policy.max_outlinks"}

@@ -18,20 +18,25 @@ from crawlfleet.__main__ import main
 from crawlfleet.coordinator.core.judging import judged
 from crawlfleet.coordinator.core.rows import Result, TaskRow, TaskState
 from crawlfleet.coordinator.offline.verify import verify
+from crawlfleet.coordinator.results.columns import Column
 from crawlfleet.coordinator.results.rows import as_value
 from crawlfleet.coordinator.sinks.registry import SINKS
 from crawlfleet.fleet.held import Held
+from crawlfleet.shared.field_types import JSON
 from crawlfleet.shared.messages import VALUE_ITEM, ExchangeRequest, Kind, Outcome, Report, Row, Task, decode, encode
 from crawlfleet.shared.plain_values import FIELD_DEPTH, VALUE_DEPTH, refuse_odd_parts
 from crawlfleet.shared.wire import payload
 from crawlfleet.worker.lanes import Attempt
 from tests.policies import policy_with
 from tests.results import result
+from tests.shapes import shape_of
 from tests.toys.sinks import LINES, TABLE
 from tests.unit.durable_crawl import ITEMS, SEED, DurableCrawl
 from tests.unit.rule_turns import POLICY
 
-KINDS = [entry.made_for(("url", "item", "x")) for entry in (*SINKS.values(), LINES, TABLE)]
+KINDS = [
+    entry.made_for(shape_of("page", Column("x", JSON), Column("fine"))) for entry in (*SINKS.values(), LINES, TABLE)
+]
 
 
 def nested(depth: int) -> Any:

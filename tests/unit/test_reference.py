@@ -95,7 +95,7 @@ def states_its_default(place: KeyPath, said: str) -> bool:
         return "(needed)" in said and stated is None
     if "(needed)" in said or stated is None:
         return False
-    if field.default_factory is not None or field.default in (None, (), ""):
+    if field.default_factory is not None or field.default in (None, (), "", {}):
         return stated[1].startswith(("crawlfleet/",) if field.default_factory else OF_NOTHING)
     written: Any = document(f"key: {stated[1]}").value
     kind: Any = Annotated[field.annotation, *field.metadata, None]

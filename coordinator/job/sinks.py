@@ -1,0 +1,80 @@
+"""The sinks of a job, as a person wrote them, and the columns of the rows of its hook. Pure."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, ValidationInfo, model_validator
+
+from crawlfleet.coordinator.job import values as job_values
+from crawlfleet.coordinator.job.section import Section, fault, repeated
+from crawlfleet.coordinator.sinks.registry import SINKS, entry_for
+from crawlfleet.shared.field_types import FIELD_TYPES
+
+
+def _file(value: str, info: ValidationInfo) -> str:
+    job_values.sink_ending(value)
+    if not value.isprintable():
+        raise ValueError(f"{value[:60]!r} is no file name: write printable characters")
+    assert info.context is not None
+    return os.path.realpath(Path(info.context["folder"]) / value)
+
+
+class FileSink(Section):
+    """A file anywhere: its path, relative to the job file, and how it is written."""
+
+    file: Annotated[str, AfterValidator(_file)]
+    formulas: Literal["escape", "keep"] = "escape"
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> FileSink:
+        entry = entry_for(self.file)
+        for name in sorted(self.model_fields_set - {"file"} - set(entry.options)):
+            fitting = ", ".join(each.name for each in SINKS.values() if name in each.options)
+            raise fault((name,), f"is for files that end in {fitting}: leave it out")
+        return self
+
+
+def _form(value: object) -> str:
+    return "(file)" if isinstance(value, dict | FileSink) else "(name)"
+
+
+# The tags show up in the paths of complaints and are left out of them by `problems`.
+Sink: TypeAlias = Annotated[
+    Annotated[Annotated[str, AfterValidator(job_values.sink)], Tag("(name)")] | Annotated[FileSink, Tag("(file)")],
+    Discriminator(_form),
+]
+
+
+def name_of(sink: str | FileSink) -> str:
+    """Return the name of a sink: as it stands in the job, or its path."""
+    return sink if isinstance(sink, str) else sink.file
+
+
+def check_sinks(sinks: tuple[Sink, ...]) -> tuple[Sink, ...]:
+    """Refuse a sink that is listed twice."""
+    # By folded case, since some file systems take the two for one file.
+    index = repeated(name_of(sink).casefold() for sink in sinks)
+    if index is not None:
+        raise fault((index,), f"{name_of(sinks[index])!r} is listed twice: keep one")
+    return sinks
+
+
+def _column_type(value: str) -> str:
+    name = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    if name not in FIELD_TYPES:
+        known = ", ".join(FIELD_TYPES)
+        raise ValueError(f"{value[:60]!r} is no type: write one of {known}, or one in '[]' for a list")
+    return value
+
+
+def _written_type(value: object) -> object:
+    return f"[{value[0]}]" if isinstance(value, tuple) and len(value) == 1 else value
+
+
+ColumnType = Annotated[str, AfterValidator(_column_type), BeforeValidator(_written_type)]
+ItemName = Annotated[str, AfterValidator(job_values.item_name)]
+ColumnName = Annotated[str, AfterValidator(job_values.item_field_name)]
+Columns: TypeAlias = dict[ItemName, dict[ColumnName, ColumnType]]

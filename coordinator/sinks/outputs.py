@@ -1,0 +1,92 @@
+"""The sinks of a job, one by one: what each is called, where it is, and the kind that writes it.
+
+A kind of files with one table each makes a file for each table of the job: that of a job's only table has the name that
+stands in the job, others have the table's name before the ending (`items.book.csv`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from crawlfleet.coordinator.frontier.port import Mark
+from crawlfleet.coordinator.results.columns import Layout, Table, layout_of
+from crawlfleet.coordinator.sinks.late_sink import LateSink
+from crawlfleet.coordinator.sinks.port import Shape, Sink, SinkKind
+from crawlfleet.coordinator.sinks.registry import SinkEntry, entry_for
+
+
+@dataclass(frozen=True)
+class Output:
+    """One sink of a job. `name` is that of its mark; `is_late` says that it is created by its first row."""
+
+    name: str
+    path: Path
+    entry: SinkEntry
+    shape: Shape
+    is_late: bool = False
+
+    @cached_property
+    def kind(self) -> SinkKind:
+        """The sink's kind. Raises `UsageError` if a package for it is missing."""
+        return self.entry.made_for(self.shape)
+
+    @property
+    def schema(self) -> bytes:
+        """What the sink's columns depend on, a `Shape` as JSON; empty if the kind has no columns."""
+        return msgspec.json.encode(narrowed(self.shape)) if self.entry.has_columns else b""
+
+    def open(self, mark: Mark | None, *, power: bool, path: Path | None = None) -> Sink:
+        """Open the sink at its mark (see `SinkKind.open`), or one like it at another path."""
+        place = path or self.path
+        if not self.is_late:
+            return self.kind.open(place, mark, power=power)
+        return LateSink(
+            place,
+            mark,
+            lambda mark: self.kind.open(place, mark, power=power),
+            lambda results: any(map(self.kind.rows_of, results)),
+        )
+
+
+def narrowed(shape: Shape) -> Shape:
+    """Return a shape without the columns of tables that a sink does not hold."""
+    layout = shape.layout
+    if shape.table and layout.other is not None and shape.table == layout.other.name:
+        layout = Layout(tuple(Table(table.name, ()) for table in layout.tables), layout.other)
+    elif shape.table:
+        layout = Layout(tuple(table for table in layout.tables if table.name == shape.table))
+    return msgspec.structs.replace(shape, layout=layout)
+
+
+def outputs_of(job: Mapping[str, Any], folder: Path) -> tuple[Output, ...]:
+    """Return the sinks of a job, which is plain data, in its order. Plain names are files in the crawl's folder."""
+    layout = layout_of(job)
+    return tuple(output for sink in job["sinks"] for output in _outputs(sink, layout, folder))
+
+
+def _outputs(sink: str | Mapping[str, Any], layout: Layout, folder: Path) -> Iterator[Output]:
+    options: Mapping[str, Any] = {"file": sink} if isinstance(sink, str) else sink
+    name = options["file"]
+    own = {key: value for key, value in options.items() if key != "file"}
+    for output in outputs_in(folder / name, entry_for(name), layout, own):
+        yield replace(output, name=str(Path(name).with_name(output.path.name)))
+
+
+def outputs_in(path: Path, entry: SinkEntry, layout: Layout, options: Mapping[str, Any]) -> Iterator[Output]:
+    """Yield the sinks that one name stands for. Each has the name of its file."""
+    if not entry.per_table:
+        yield Output(path.name, path, entry, Shape(layout=layout, **options))
+        return
+    plain = next(iter(layout)) if len(list(layout)) == 1 or len(layout.tables) == 1 else None
+    stem = path.name.removesuffix(entry.name)
+    for table in layout:
+        name = path.name if table is plain else f"{stem}.{table.name}{entry.name}"
+        is_late = table is layout.other and table is not plain
+        shape = Shape(layout=layout, table=table.name, **options)
+        yield Output(name, path.with_name(name), entry, shape, is_late)

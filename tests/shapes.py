@@ -1,0 +1,16 @@
+"""What the sinks of tests hold."""
+
+from __future__ import annotations
+
+from crawlfleet.coordinator.results.columns import Column, Layout, Table
+from crawlfleet.coordinator.sinks.port import Shape
+from crawlfleet.shared.field_types import INT, URL
+
+
+def shape_of(item: str, *columns: Column) -> Shape:
+    """Return the shape of a sink that has the rows of one item."""
+    return Shape(layout=Layout((Table(item, (Column("url", URL), *columns)),)), table=item)
+
+
+# That of the rows of `tests.results`.
+QUOTES = shape_of("quote", Column("n", INT), Column("text"))
