@@ -53,12 +53,14 @@ class ItemRule(Message, frozen=True, kw_only=True):
 
 
 class ScopeSpec(Message, frozen=True, kw_only=True):
-    """Which URLs belong to the crawl: see `shared.web.scope`. `subdomains` lets in what is below one of the `hosts`."""
+    """Which URLs belong to the crawl: see `shared.web.scope`. `subdomains` lets in what is below one of the `hosts`,
+    `any_host` whatever host there is."""
 
     hosts: tuple[str, ...] = ()
     subdomains: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    any_host: bool = False
 
 
 class UrlSpec(Message, frozen=True, kw_only=True):

@@ -155,7 +155,8 @@ def _is_another_origin(turn: Turn, origin: str, host: str) -> bool:
     if policy.traps.subdomains is None or turn.origins[origin] is not None:
         return False
     has_usual_port = origin.endswith(host)
-    return not has_usual_port or (policy.scope.subdomains and host not in policy.scope.hosts)
+    leads_further = policy.scope.subdomains or policy.scope.any_host
+    return not has_usual_port or (leads_further and host not in policy.scope.hosts)
 
 
 def _domain_key(host: str) -> str:

@@ -285,7 +285,9 @@ def brief(job: Job) -> Brief:
     return job.spec(
         Brief,
         job=job.name,
-        scope=job.scope.spec(ScopeSpec, hosts=hosts, subdomains=job.scope.hosts == "subdomains"),
+        scope=job.scope.spec(
+            ScopeSpec, hosts=hosts, subdomains=job.scope.hosts == "subdomains", any_host=job.scope.hosts == "any"
+        ),
         fetch=job.fetch.spec(FetchSpec, user_agent=job.politeness.user_agent),
         items=tuple(item.rule() for item in job.items),
         urls=job.urls.spec(UrlSpec, drop_query=job.urls.dropped),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
 
 from crawlfleet.coordinator.core.policy import Budget, Extent
 from crawlfleet.coordinator.job import values as job_values
-from crawlfleet.coordinator.job.section import STRICT, Section, defaults, duration, given, size, within
+from crawlfleet.coordinator.job.section import STRICT, Section, defaults, duration, fault, given, size, within
 from crawlfleet.coordinator.job.seed_ranges import host_name
 from crawlfleet.shared.brief import ScopeSpec, UrlSpec
 from crawlfleet.shared.web.patterns import Patterns
@@ -29,8 +29,8 @@ _URLS = defaults(UrlSpec)
 
 
 def _hosts(value: object) -> object:
-    if isinstance(value, str) and value not in ("same", "subdomains"):
-        raise ValueError(f"{value!r} is not known: write same, subdomains, or a list such as [example.org]")
+    if isinstance(value, str) and value not in ("same", "subdomains", "any"):
+        raise ValueError(f"{value!r} is not known: write same, subdomains, any, or a list such as [example.org]")
     return value if isinstance(value, str) else _HOST_NAMES.validate_python(value)
 
 
@@ -55,7 +55,7 @@ class HostBudget(Section):
 class ScopeRules(Section):
     """Which addresses belong to the crawl. None means no limit."""
 
-    hosts: Annotated[Literal["same", "subdomains"] | tuple[str, ...], BeforeValidator(_hosts)] = "same"
+    hosts: Annotated[Literal["same", "subdomains", "any"] | tuple[str, ...], BeforeValidator(_hosts)] = "same"
     include: Annotated[tuple[Pattern, ...], AfterValidator(_together)] = _SCOPE.include
     exclude: Annotated[tuple[Pattern, ...], AfterValidator(_together)] = _SCOPE.exclude
     depth: Annotated[Annotated[int, within(0, 10_000)] | None, BeforeValidator(given)] = _EXTENT.depth
@@ -64,6 +64,14 @@ class ScopeRules(Section):
     time_s: Annotated[Duration | None, BeforeValidator(given)] = _EXTENT.time_s
     per_host: HostBudget = HostBudget()
     sitemaps: bool = _EXTENT.sitemaps
+
+    @model_validator(mode="after")
+    def _any_host_within_a_budget(self) -> ScopeRules:
+        """Refuse a crawl without an end. Budgets of each host do not bound it: there is always another host."""
+        if self.hosts == "any" and self.pages is None and self.size_bytes is None and self.time_s is None:
+            text = "'any' has no end without a budget for the whole crawl: write one beside it, such as pages: 100000"
+            raise fault(("hosts",), f"{text}, bytes: 10GiB or time: 8h")
+        return self
 
     @property
     def grows(self) -> bool:

@@ -1,7 +1,8 @@
 """Which canonical URLs belong to a crawl.
 
-A URL is in scope if its host is one of `hosts` (or below one, with `subdomains`), and its path and query match one of
-the `include` patterns (if there are any) and none of the `exclude` patterns: see `shared.web.patterns`.
+A URL is in scope if its host is one of `hosts` (or below one, with `subdomains`; or whatever it is, with `any_host`),
+and its path and query match one of the `include` patterns (if there are any) and none of the `exclude` patterns: see
+`shared.web.patterns`.
 """
 
 from __future__ import annotations
@@ -31,13 +32,16 @@ class Scope:
         if len(url) > LONGEST_URL_CHARS:
             return Reason.LENGTH
         _, host, path = parts(url)
-        if host not in self._hosts and not (self.spec.subdomains and self._is_below(host)):
+        if not self._has_host(host):
             return Reason.HOST
         if self._include and not self._include.match(path):
             return Reason.INCLUDE
         if self._exclude and self._exclude.match(path):
             return Reason.EXCLUDE
         return ""
+
+    def _has_host(self, host: str) -> bool:
+        return host in self._hosts or self.spec.any_host or (self.spec.subdomains and self._is_below(host))
 
     def _is_below(self, host: str) -> bool:
         labels = host.split(".")

@@ -44,6 +44,13 @@ def test_what_is_no_web_address_or_out_of_scope_is_left_out() -> None:
     assert links(body) == ["http://h.example/in"]
 
 
+def test_links_to_any_host_are_in_scope_if_the_job_says_so() -> None:
+    body = """<a href="http://other.example/a">o</a><a href="//third.example">t</a><a href="http://127.1/">n</a>
+        <a href="mailto:a@b">m</a><a href="ftp://f.example/">f</a><a href="http://OTHER.example:81/no">p</a>"""
+    scope = ScopeSpec(hosts=("h.example",), any_host=True, exclude=("/no",))
+    assert links(body, scope=scope) == ["http://other.example/a", "http://third.example/", "http://127.0.0.1/"]
+
+
 @pytest.mark.parametrize(
     ("base", "expected"),
     [

@@ -252,7 +252,14 @@ class TestValues:
                 "scope.per_host: wants a mapping, not the number 1: write keys with values; known here",
             ),
             ("scope: {per_host: 1}", "known here are pages, bytes, time"),
-            ("scope: {hosts: e.org}", "write same, subdomains, or a list such as [example.org]"),
+            ("scope: {hosts: e.org}", "write same, subdomains, any, or a list such as [example.org]"),
+            (
+                "scope: {hosts: any}",
+                "scope.hosts: 'any' has no end without a budget for the whole crawl: write one beside it, such as "
+                "pages: 100000, bytes: 10GiB or time: 8h",
+            ),
+            ("scope: {hosts: any, depth: 2, per_host: {pages: 10, time: 1h}}", "scope.hosts: 'any' has no end without"),
+            ("scope: {hosts: [any]}", "scope.hosts: 'e.org' is the host of a seed and not among them"),
             ("scope: {hosts: ['*.e.org', e.org]}", "scope.hosts[0]: '*.e.org' is no host name: list 'e.org'"),
             ("scope: {hosts: ['https://a.b/', e.org]}", "'https://a.b/' is no host name alone: write 'a.b'"),
             ("scope: {hosts: ['e.org:80', e.org]}", "'e.org:80' is no host name alone: write 'e.org'"),
@@ -550,6 +557,12 @@ class TestBrief:
     def test_scope_subdomains_lets_in_what_is_below(self) -> None:
         found = brief(job(HEAD + "scope: {hosts: subdomains, include: [/a], exclude: [/b]}\n"))
         assert found.scope == ScopeSpec(hosts=("e.org",), subdomains=True, include=("/a",), exclude=("/b",))
+
+    @pytest.mark.parametrize("budget", ["pages: 10", "bytes: 1MiB", "time: 1h"])
+    def test_any_host_is_in_scope_within_a_budget(self, budget: str) -> None:
+        found = job(HEAD + f"scope: {{hosts: any, {budget}}}\n")
+        assert brief(found).scope == ScopeSpec(hosts=("e.org",), any_host=True)
+        assert not found.scope.grows
 
     def test_listed_hosts_are_canonical(self) -> None:
         found = brief(job(HEAD + "scope: {hosts: [E.org, 例え.jp]}\n"))

@@ -17,6 +17,7 @@ PORT = "http://a.test:81/"
 HEX = "0123456789abcdef" * 2
 SUB = "http://s.a.test/"
 ALL = TrapLimits(query_variants=2, calendar=2, sessions=2, subdomains=2)
+ANY = ScopeSpec(hosts=(HOST, "named.a.test"), any_host=True)
 WITH_SUBDOMAINS = ScopeSpec(hosts=(HOST, "named.a.test"), subdomains=True)
 
 
@@ -90,8 +91,14 @@ def test_an_address_is_part_of_a_trap_whose_limit_is_reached(
         (SUB, ScopeSpec(hosts=(HOST,)), ""),
         ("http://s.b.test/", WITH_SUBDOMAINS, ""),
         ("http://known.a.test/", WITH_SUBDOMAINS, ""),
+        (SUB, ANY, "trap_subdomain"),
+        ("http://named.a.test/", ANY, ""),
+        ("http://s.b.test/", ANY, ""),
     ],
-    ids=["a subdomain", "a port", "named", "its own", "none in scope", "another domain", "known"],
+    ids=[
+        *("a subdomain", "a port", "named", "its own", "none in scope", "another domain", "known"),
+        *("a subdomain of any", "named of any", "another domain of any"),
+    ],
 )
 def test_a_domain_opens_so_many_origins_and_no_more(turns: Turns, url: str, scope: ScopeSpec, reason: str) -> None:
     known = (origin("http://known.a.test"), host("known.a.test", origins=("http://known.a.test",)))

@@ -95,5 +95,14 @@ def test_globs_of_many_stars_do_not_backtrack() -> None:
     assert refuses(url, exclude=("/" + "*a" * 40 + "*b",)) == ""
 
 
+@pytest.mark.parametrize(
+    "url", ["https://example.org/", "http://other.test:81/a", "http://127.0.0.1/", "http://[::1]/"]
+)
+def test_any_host_is_let_in_if_the_job_says_so(url: str) -> None:
+    assert refuses(url, any_host=True) == ""
+    assert refuses(url, any_host=True, include=("/only",)) == "include"
+    assert refuses(url, any_host=True, exclude=("/",)) == "exclude"
+
+
 def test_no_host_lets_nothing_in() -> None:
     assert refuses("https://example.org/", hosts=()) == "host"
