@@ -44,19 +44,20 @@ def others(value: Any, kind: Any = None) -> Iterator[tuple[str, Any]]:
             for place, other in others(each):
                 yield f".{ANY}{place}", {**value, name: other}
     else:
-        yield "", another(value, kind)
+        names = [name for each in (kind, *get_args(kind)) for name in get_args(each) if isinstance(name, str)]
+        for other in [name for name in names if name != value] or [another(value)]:
+            yield "", other
 
 
-def another(value: Any, kind: Any) -> Any:
+def another(value: Any) -> Any:
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
         return value + 1
     if value is None or value == ():
         return 1 if value is None else ("x",)
-    names = [name for each in (kind, *get_args(kind)) for name in get_args(each) if isinstance(name, str)]
-    if names or isinstance(value, Path):
-        return next((name for name in names if name != value), None) or value / "x"
+    if isinstance(value, Path):
+        return value / "x"
     return f"x{value}".replace("xhttps://", "https://x")
 
 
