@@ -319,7 +319,11 @@ class Service:
             self._members.note_fetching(member)
         bearer = self._members.suspect_bearer()
         asker = Asker(
-            session=member.id, want=want, sessions=self._members.fetching, may_be_cleared=bearer in (None, member)
+            session=member.id,
+            want=want,
+            sessions=self._members.fetching,
+            may_be_cleared=bearer in (None, member),
+            worker=member.worker or member.id,
         )
         granted = self._turns.run(lambda turn: grant(turn, asker), now)
         member.cleared_for_suspect = granted.is_cleared

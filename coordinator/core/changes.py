@@ -10,7 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from crawlfleet.coordinator.core.rows import RemovableRow, Result, StoreRow, TaskRow, TaskState
-from crawlfleet.shared.messages import Kind
+from crawlfleet.shared.messages import Kind, Outcome
 
 
 class TaskEvent(StrEnum):
@@ -77,8 +77,23 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     sender: int
 
 
+class Answer(msgspec.Struct, frozen=True, array_like=True):
+    """How an attempt ended, as the log keeps it; `reason` is that of the task after it, empty if there is none."""
+
+    outcome: Outcome
+    status: int = 0
+    reason: str = ""
+
+
+class Leased(Change, frozen=True, kw_only=True):
+    """A lease goes to a worker. Its grants follow."""
+
+    lease: int
+    worker: str
+
+
 class Accepted(Change, frozen=True, kw_only=True):
-    """A report was accepted under `lease`.
+    """A report was accepted under `lease`; `answer` is how it ended.
 
     `outlinks` joins the fingerprints of all outlinks of its page that are tasks of the crawl. `start` is the request to
     its host, if the host has a delay.
@@ -88,6 +103,7 @@ class Accepted(Change, frozen=True, kw_only=True):
     lease: int
     outlinks: bytes
     start: Start | None = None
+    answer: Answer | None = None
 
 
 class LedOn(Change, frozen=True, kw_only=True):

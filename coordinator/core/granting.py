@@ -11,12 +11,13 @@ from math import ceil
 
 import msgspec
 
-from crawlfleet.coordinator.core import budget, costs, gates, leases, politeness, robots, sitemaps
+from crawlfleet.coordinator.core import budget, costs, gates, judging, leases, politeness, robots, sitemaps
 from crawlfleet.coordinator.core.admission import awaken_host
-from crawlfleet.coordinator.core.changes import TaskEvent
+from crawlfleet.coordinator.core.changes import Leased, TaskEvent
 from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, HostRow, LeaseRow, OriginRow, TaskRow, succeed
 from crawlfleet.coordinator.core.turn import Ready, Turn
 from crawlfleet.shared.messages import Kind
+from crawlfleet.shared.ranges import MAX_WORKER_CHARS
 from crawlfleet.shared.reasons import Refusal
 
 HOSTS_PER_TURN = 64
@@ -30,13 +31,15 @@ WIDER = 4
 class Asker(msgspec.Struct, frozen=True, kw_only=True):
     """The session that asks for tasks, how many it wants, and among how many sessions the fleet's slots are shared.
 
-    `may_be_cleared` is False while another session is being cleared for a suspect.
+    `may_be_cleared` is False while another session is being cleared for a suspect. `worker` is what the session is
+    called.
     """
 
     session: str
     want: int
     sessions: int
     may_be_cleared: bool = True
+    worker: str = ""
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +155,7 @@ def lease_out(
     places, host = budget.reserve(chosen, host, turn.policy, turn.now)
     reserved = turn.ledger.pages_reserved + places
     turn.put(succeed(turn.ledger, next_lease=lease.id + 1, pages_reserved=reserved))
+    turn.note(Leased(lease=lease.id, worker=judging.line(asker.worker, MAX_WORKER_CHARS)))
     for task in chosen:
         turn.move(task, TaskEvent.GRANTED, **leases.under(task, lease))
     turn.put(lease)

@@ -31,7 +31,7 @@ from crawlfleet.coordinator.core import (
     words,
 )
 from crawlfleet.coordinator.core.admission import awaken_host
-from crawlfleet.coordinator.core.changes import Accepted, Recorded, Start, TaskEvent
+from crawlfleet.coordinator.core.changes import Accepted, Answer, Recorded, Start, TaskEvent
 from crawlfleet.coordinator.core.leases import settle_some
 from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Unit
@@ -154,7 +154,8 @@ def settle(
         leading_on.keep(turn, existing(turn.tasks[task.ref]), later)
     admitted = b"".join([link.ref for link in links if turn.depths[link.ref] is not None])
     start = _logged(turn.host(task.host), report, lease, began_at)
-    turn.note(Accepted(ref=task.ref, lease=report.lease, outlinks=admitted + known, start=start))
+    answer = Answer(report.outcome, report.status, existing(turn.tasks[task.ref]).reason)
+    turn.note(Accepted(ref=task.ref, lease=report.lease, outlinks=admitted + known, start=start, answer=answer))
 
 
 def is_part(task: TaskRow, report: Report) -> bool:

@@ -18,7 +18,7 @@ from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.later_rows import LeadOnRow
 from crawlfleet.coordinator.core.rows import HostRow, LedgerRow, Result, TaskRow, TaskState
 from crawlfleet.coordinator.core.turn import F, Reader
-from crawlfleet.coordinator.frontier.story import StoryLine
+from crawlfleet.coordinator.frontier.story import Block, StoryLine
 from crawlfleet.shared.messages import Kind
 
 
@@ -176,6 +176,10 @@ class StoreReader(Protocol):
 
     def story(self) -> Iterator[StoryLine]:
         """Yield the log of changes in order."""
+        ...
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the log of changes by commits, in order."""
         ...
 
     def results(self) -> Iterator[tuple[int, Result]]:

@@ -21,7 +21,7 @@ from crawlfleet.coordinator.core.transitions import SETTLING, TRANSITIONS
 from crawlfleet.coordinator.crawl_folder import refuse_if_running
 from crawlfleet.coordinator.frontier.port import StoreReader
 from crawlfleet.coordinator.frontier.registry import open_reader
-from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENTS, LED_ON, StoryLine
+from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENTS, LEASED, LED_ON, StoryLine
 from crawlfleet.coordinator.sinks.outputs import outputs_of
 from crawlfleet.coordinator.sinks.port import SinkKind
 from crawlfleet.coordinator.sinks.rejected_sink import REJECTED, RejectedRows
@@ -111,7 +111,7 @@ class Replay:
 
     def play(self, line: StoryLine) -> None:
         """Apply one line of the log."""
-        if line.event == LED_ON:
+        if line.event in (LED_ON, LEASED):
             return
         if line.event == ACCEPTED:
             held = self._settling.pop(line.task, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,17 @@ from typing import get_args
 import msgspec
 import pytest
 
-from crawlfleet.coordinator.core.changes import Accepted, Change, Gone, Put, Recorded, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.changes import (
+    Accepted,
+    Answer,
+    Change,
+    Gone,
+    Leased,
+    Put,
+    Recorded,
+    TaskEvent,
+    TaskMoved,
+)
 from crawlfleet.coordinator.core.objects.rows import PartRow
 from crawlfleet.coordinator.core.rows import (
     Gate,
@@ -30,7 +41,7 @@ from crawlfleet.coordinator.core.transitions import created
 from crawlfleet.coordinator.core.transitions import moved as move
 from crawlfleet.coordinator.frontier.port import Conflict, Mark, Store
 from crawlfleet.coordinator.frontier.registry import STORES, open_reader, store_for, stored_in
-from crawlfleet.coordinator.frontier.story import EVENTS
+from crawlfleet.coordinator.frontier.story import EVENTS, LEASED
 from crawlfleet.coordinator.job.job import Job
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Kind, Outcome, Row
@@ -502,6 +513,31 @@ def test_a_snapshot_has_all_that_is_committed_and_nothing_later(name: str, tmp_p
             assert snapshot.known([first.ref, b"none"]) == {first.ref}
             events = [EVENTS[line.event] for line in snapshot.story() if snapshot.name_of(line.task) == first.url]
             assert events == ["admitted", "granted", "fetched", "accepted"]
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in STORES.values() if entry.file])
+def test_the_log_has_the_time_of_each_commit_the_worker_of_each_lease_and_how_each_attempt_ended(
+    name: str, tmp_path: Path
+) -> None:
+    with closing(STORES[name].open(tmp_path, power=False)) as store:
+        began_at = time.time()
+        (first,) = add(store, admitted(1))
+        store.commit(1.0)
+        store.apply([Leased(lease=1, worker="host/7/0"), granted(first)])
+        store.commit(2.0)
+        (task,) = store.rows(TaskRow, [first.ref]).values()
+        answer = Answer(Outcome.HTTP_ERROR, 404, "http_404")
+        gave_up = move(task, TaskEvent.GAVE_UP, outcome=Outcome.HTTP_ERROR, status=404)
+        store.apply([gave_up, Accepted(ref=task.ref, lease=1, outlinks=b"", answer=answer)])
+        store.commit(3.0)
+        with closing(open_reader(tmp_path)) as snapshot:
+            blocks = list(snapshot.blocks())
+    assert [len(block.lines) for block in blocks] == [1, 2, 2]
+    times = [block.at for block in blocks if block.at is not None]
+    assert len(times) == 3
+    assert all(abs(at - began_at) < 600.0 for at in times)
+    assert (blocks[1].lines[0].event, blocks[1].lines[0].lease, blocks[1].lines[0].worker) == (LEASED, 1, "host/7/0")
+    assert blocks[2].lines[1].answer == answer
 
 
 def test_a_folder_without_a_crawl_is_refused_by_the_name_of_what_is_missing(tmp_path: Path) -> None:

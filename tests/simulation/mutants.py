@@ -46,6 +46,7 @@ POLITENESS = "coordinator/core/politeness.py"
 ADMISSION = "coordinator/core/admission.py"
 BUDGET = "coordinator/core/budget.py"
 STORE = "coordinator/frontier/sqlite/store.py"
+LOGS = "coordinator/frontier/sqlite/log_writer.py"
 CACHE = "coordinator/frontier/sqlite/row_cache.py"
 TIME = "coordinator/frontier/crawl_clock.py"
 QUEUES = "coordinator/frontier/sqlite/queue_edits.py"
@@ -131,10 +132,10 @@ MUTANTS = (
     Mutant(STORE, '            self._db.execute("COMMIT")\n', ""),
     Mutant(STORE, 'meta["epoch"]) + 1', 'meta["epoch"])'),
     Mutant(STORE, "max(ledger.next_lease, first)", "ledger.next_lease"),
-    Mutant(STORE, "        self._found.clear()\n", ""),
-    Mutant(STORE, "        self._story.clear()\n", ""),
+    Mutant(LOGS, "        self._found.clear()\n", ""),
+    Mutant(LOGS, "        self._story.clear()\n", ""),
     Mutant(STORE, 'meta.append(("ledger", _encode(self._rows.ledger)))', "pass"),
-    Mutant(STORE, '[("clock", _encode((now, *self._clocks())))]', "[]"),
+    Mutant(STORE, '[("clock", _encode((now, *clocks)))]', "[]"),
     Mutant(TIME, "min(max(0.0, now.wall_s - before.wall_s), LONGEST_GAP_S)", "now.wall_s - before.wall_s"),
     Mutant(TIME, "if before.boot and before.boot == now.boot:", "if False:"),
     Mutant(TIME, "and before.boot == now.boot:", "and True:", STANDS_STILL),

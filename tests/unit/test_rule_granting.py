@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from crawlfleet.coordinator.core import granting
-from crawlfleet.coordinator.core.changes import TaskEvent
+from crawlfleet.coordinator.core.changes import Leased, TaskEvent
 from crawlfleet.coordinator.core.figures import ShortMaps
 from crawlfleet.coordinator.core.granting import Asker, Grant
 from crawlfleet.coordinator.core.policy import Budget
@@ -155,6 +155,14 @@ def test_tasks_are_leased_at_most_one_for_each_start(turns: Turns) -> None:
         put(DUE, holders=held_by(3)),
         put(NUMBERS, next_lease=4, pages_reserved=1),
     ]
+
+
+def test_the_story_has_the_worker_of_a_lease_before_its_grants_without_characters_that_no_line_has(
+    turns: Turns,
+) -> None:
+    turn = turns(ONE, TWO, DUE, origin(), NUMBERS, now=5.0)
+    granting.lease_out(turn, [ONE, TWO], [5.0, 5.0], asker(worker="host/7/0\n"))
+    assert turn.whole_batch()[:3] == [Leased(lease=3, worker="host/7/0 "), granted(ONE), granted(TWO)]
 
 
 def test_a_lease_on_a_delayed_host_holds_all_of_it_and_its_starts_come_one_after_another(turns: Turns) -> None:

@@ -9,7 +9,7 @@ from zlib import crc32
 import pytest
 
 from crawlfleet.coordinator.core import retry, settle
-from crawlfleet.coordinator.core.changes import Accepted, Recorded, Start, TaskEvent
+from crawlfleet.coordinator.core.changes import Accepted, Answer, Recorded, Start, TaskEvent
 from crawlfleet.coordinator.core.figures import ShortMaps
 from crawlfleet.coordinator.core.leads import BadRefs, outlink_refs
 from crawlfleet.coordinator.core.policy import Budget, Unit
@@ -119,6 +119,23 @@ def test_what_does_not_count_changes_nothing_and_acks_come_in_order(turns: Turns
         Ack(lease=2, ref=ONE.ref, state=AckState.STALE),
     )
     assert turn.batch() == []
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ({}, Answer(Outcome.FETCHED, 200)),
+        (GONE, Answer(Outcome.HTTP_ERROR, 404, "http_404")),
+        (DOWN, Answer(Outcome.NETWORK_ERROR, 0, "connect")),
+        ({**MOVED, "location": ONE.url}, Answer(Outcome.REDIRECTED, 301, "redirect_loop")),
+    ],
+    ids=["fetched", "gone", "retried", "what the coordinator finds"],
+)
+def test_the_story_has_how_each_attempt_ended(turns: Turns, said: dict[str, Any], answer: Answer) -> None:
+    turn = turns(ONE, lease(3, ONE), HELD, origin(), NUMBERS)
+    settle.take(turn, "s", [report(ONE, **said)])
+    (found,) = (change for change in turn.whole_batch() if isinstance(change, Accepted))
+    assert found.answer == answer
 
 
 def test_a_fetched_page_is_recorded_its_links_admitted_and_its_lease_over(turns: Turns) -> None:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from crawlfleet.coordinator.core.changes import Put
 from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, OriginRow, Result, TaskState, TrapRow, succeed
 from crawlfleet.coordinator.frontier.crawl_clock import LONGEST_GAP_S, ClockReading, elapsed_s, read_clocks
-from crawlfleet.coordinator.frontier.registry import FRONTIER
+from crawlfleet.coordinator.frontier.registry import FRONTIER, open_reader
 from crawlfleet.coordinator.frontier.sqlite import row_cache
 from crawlfleet.coordinator.frontier.sqlite.file_format import FORMAT
 from crawlfleet.coordinator.frontier.sqlite.marks import MARKS, SqliteMarks
@@ -25,6 +25,7 @@ from crawlfleet.coordinator.frontier.sqlite.reader import SqliteReader
 from crawlfleet.coordinator.frontier.sqlite.result_reader import RECENT_BYTES, ResultReader
 from crawlfleet.coordinator.frontier.sqlite.row_cache import CACHED_ROWS, RowCache
 from crawlfleet.coordinator.frontier.sqlite.store import LEASES_PER_EPOCH, SqliteStore
+from crawlfleet.coordinator.frontier.story import LEASED, decode_block, encode_block
 from crawlfleet.coordinator.offline.verify import verify
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.messages import ExchangeRequest, Kind
@@ -172,6 +173,42 @@ def test_a_store_of_an_older_format_is_brought_up_to_date_and_goes_on(tmp_path: 
     assert (tmp_path / ITEMS).read_bytes().count(b"\n") == 4
 
 
+def make_format_5(path: Path) -> None:
+    """Take away what blocks of the story have had since format 6."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for seq, lines in db.execute("SELECT seq, lines FROM story").fetchall():
+            older = [msgspec.structs.replace(line, answer=None, worker="") for line in decode_block(lines)]
+            lines_5 = [
+                msgspec.structs.astuple(line)[: 5 if line.start else 4] for line in older if line.event != LEASED
+            ]
+            db.execute("UPDATE story SET lines = ? WHERE seq = ?", (encode_block(lines_5), seq))
+        db.executescript("ALTER TABLE story DROP COLUMN at; PRAGMA user_version = 5;")
+
+
+def test_a_story_of_an_older_version_is_read_as_it_is_and_goes_on_with_times(tmp_path: Path) -> None:
+    crawl = DurableCrawl(tmp_path)
+    crawl.begin()
+    crawl.ask()
+    crawl.close()
+    make_format_5(tmp_path / FRONTIER)
+    assert verify(tmp_path).holds
+    with closing(open_reader(tmp_path)) as reader:
+        older = list(reader.blocks())
+    assert {block.at for block in older} == {None}
+
+    again = DurableCrawl(tmp_path, wall=2_000.0)
+    again.service.goodbye("s", again.now)
+    again.begin()
+    again.finish()
+    again.close()
+    assert verify(tmp_path).holds
+    assert (tmp_path / ITEMS).read_bytes().count(b"\n") == 4
+    with closing(open_reader(tmp_path)) as reader:
+        blocks = list(reader.blocks())
+    assert blocks[: len(older)] == older
+    assert {block.at for block in blocks[len(older) :]} == {2_000.0}
+
+
 def test_what_an_older_version_dropped_for_its_budget_comes_back_with_a_larger_one(tmp_path: Path) -> None:
     crawl = DurableCrawl(tmp_path, policy_with(POLICY, pages=1))
     crawl.begin()
@@ -185,6 +222,7 @@ def test_what_an_older_version_dropped_for_its_budget_comes_back_with_a_larger_o
         db.executescript(
             "DROP TABLE traps;"
             "ALTER TABLE leases RENAME COLUMN key TO id; ALTER TABLE origins RENAME COLUMN key TO origin;"
+            "ALTER TABLE story DROP COLUMN at;"
             "PRAGMA user_version = 2;"
         )
 

@@ -6,7 +6,7 @@
     later    queue, not_before, id                       PENDING and waiting for the time of a retry
     leases, hosts, origins, traps, ...                   key, row; a table for each of the other `KINDS`
     results  seq, task, row                              the committed log
-    story    seq, lines                                  every change of every task, a block for each commit
+    story    seq, lines, at                              every change of every task, a block for each commit
     meta     the ledger, the counts, crawl time
 
 `user_version` is the format of a file. An older one is migrated when the file is opened for writing, in one
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,17 +31,22 @@ from crawlfleet.coordinator.frontier.story import EVENT_NUMBERS, encode_block
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Kind
 
-FORMAT = 5
+FORMAT = 6
+#: What can be read without a migration: `story` has no `at` in format 5.
+READABLE = (5, FORMAT)
 CACHE_KIB = 128 * 1024
 LINES_PER_BLOCK = 1_000
 
 _TASKS = "CREATE TABLE tasks (id INTEGER PRIMARY KEY, ref BLOB NOT NULL, depth INTEGER NOT NULL, row BLOB NOT NULL)"
 _TASKS_BY_REF = "CREATE UNIQUE INDEX tasks_by_ref ON tasks (ref, depth)"
+# Up to format 5.
 _STORY = "CREATE TABLE story (seq INTEGER PRIMARY KEY, lines BLOB NOT NULL)"
+_STORY_WITH_TIMES = "ALTER TABLE story ADD COLUMN at REAL"
 _SCHEMA = f"""
 {_TASKS};
 {_TASKS_BY_REF};
 {_STORY};
+{_STORY_WITH_TIMES};
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE ready (queue TEXT, rank INTEGER, id INTEGER, PRIMARY KEY (queue, rank, id)) WITHOUT ROWID;
 CREATE TABLE later (queue TEXT, not_before REAL, id INTEGER, PRIMARY KEY (queue, not_before, id)) WITHOUT ROWID;
@@ -95,9 +100,9 @@ def open_file(path: Path, *, power: bool) -> sqlite3.Connection:
     return db
 
 
-def refuse_other_format(path: Path, found: int) -> None:
-    """Raise `UsageError` unless a file has the format of this version."""
-    if found != FORMAT:
+def refuse_other_format(path: Path, found: int, accepted: Collection[int] = (FORMAT,)) -> None:
+    """Raise `UsageError` unless a file has the format of this version, or another one that is accepted."""
+    if found not in accepted:
         raise UsageError(
             f"{path} has format {found}, this version of crawlfleet reads format {FORMAT}: "
             + ("run the job again to bring it up to date" if found < FORMAT else "install the version that wrote it")
@@ -169,6 +174,11 @@ def _from_4(db: sqlite3.Connection) -> None:
         db.execute("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?)", (key, active, encoded))
 
 
+def _from_5(db: sqlite3.Connection) -> None:
+    """Let blocks of the story have a time; those that are there have none."""
+    db.execute(_STORY_WITH_TIMES)
+
+
 def _renamed(row: bytes) -> bytes:
     """Return a task's row with its reason renamed."""
     task = _task(row)
@@ -177,4 +187,4 @@ def _renamed(row: bytes) -> bytes:
     return msgspec.msgpack.encode(msgspec.structs.replace(task, reason=_RENAMED[task.reason]))
 
 
-_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4}
+_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4, 5: _from_5}

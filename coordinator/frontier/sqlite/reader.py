@@ -20,9 +20,9 @@ from crawlfleet.coordinator.core.later_rows import LeadOnRow
 from crawlfleet.coordinator.core.leases import under_lease
 from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, LedgerRow, Result, TaskRow
 from crawlfleet.coordinator.frontier.registry import FRONTIER
-from crawlfleet.coordinator.frontier.sqlite.file_format import refuse_other_format
+from crawlfleet.coordinator.frontier.sqlite.file_format import FORMAT, READABLE, refuse_other_format
 from crawlfleet.coordinator.frontier.sqlite.result_reader import READ_BYTES, up_to
-from crawlfleet.coordinator.frontier.story import StoryLine, decode_block
+from crawlfleet.coordinator.frontier.story import Block, StoryLine, decode_block
 from crawlfleet.shared.errors import UsageError
 
 _ADVICE = "read it as its owner, or copy the crawl's folder to where you may write, and read the copy"
@@ -47,7 +47,8 @@ class SqliteReader:
         try:
             with self._mapped_errors():
                 (found,) = self._db.execute("PRAGMA user_version").fetchone()
-                refuse_other_format(self._path, found)
+                refuse_other_format(self._path, found, READABLE)
+                self._has_times = found == FORMAT
                 self._db.execute("BEGIN")
                 self._lasts = {table: self._last(table, column) for table, column in _APPENDED.items()}
                 self._meta: dict[str, bytes] = dict(self._db.execute("SELECT key, value FROM meta"))
@@ -89,9 +90,14 @@ class SqliteReader:
 
     def story(self) -> Iterator[StoryLine]:
         """Yield the log of changes in order."""
+        for block in self.blocks():
+            yield from block.lines
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the log of changes by commits, in order."""
         with self._mapped_errors():
-            for _, lines in self._portions("story", "seq, lines"):
-                yield from decode_block(lines)
+            for _, at, lines in self._portions("story", f"seq, {'at' if self._has_times else 'NULL'}, lines"):
+                yield Block(at, decode_block(lines))
 
     def results(self) -> Iterator[tuple[int, Result]]:
         """Yield each result with the number of its task, in the order of commit."""

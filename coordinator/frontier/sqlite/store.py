@@ -18,7 +18,17 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from crawlfleet.coordinator.core.changes import Accepted, Change, Gone, LedOn, Put, Recorded, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.changes import (
+    Accepted,
+    Change,
+    Gone,
+    Leased,
+    LedOn,
+    Put,
+    Recorded,
+    TaskEvent,
+    TaskMoved,
+)
 from crawlfleet.coordinator.core.kinds import KINDS
 from crawlfleet.coordinator.core.rows import (
     HostRow,
@@ -37,11 +47,11 @@ from crawlfleet.coordinator.frontier.crawl_clock import ClockReading, elapsed_s,
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.checkpointer import Checkpointer
 from crawlfleet.coordinator.frontier.sqlite.file_format import open_file
+from crawlfleet.coordinator.frontier.sqlite.log_writer import LogWriter
 from crawlfleet.coordinator.frontier.sqlite.marks import MARKS, SqliteMarks
 from crawlfleet.coordinator.frontier.sqlite.queue_edits import QueueEdits
 from crawlfleet.coordinator.frontier.sqlite.result_reader import ResultReader
-from crawlfleet.coordinator.frontier.sqlite.row_cache import PAGE_BYTES, RowCache
-from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENT_NUMBERS, LED_ON, encode_block
+from crawlfleet.coordinator.frontier.sqlite.row_cache import RowCache
 from crawlfleet.coordinator.frontier.versions import check_versions
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.messages import Kind
@@ -75,9 +85,7 @@ class SqliteStore:
         self._checkpointer = Checkpointer(path)
         self._results = ResultReader(path)
         self._rows = RowCache()
-        self._story: list[tuple[object, ...]] = []
-        self._found: list[tuple[int, int, bytes]] = []
-        self._recorded: list[Result] = []
+        self._log = LogWriter()
         self._written_ledger: LedgerRow | None = None
         # How many tasks wait for a time, and queues known to be empty: they save most reads of queues.
         self._later = 0
@@ -195,29 +203,24 @@ class SqliteStore:
         if not self._db.in_transaction:
             return
         with _mapped_errors(self._path):
-            pages = self._rows.write(self._db) + sum(len(row) for _, _, row in self._found) // PAGE_BYTES
-            if self._story:
-                self._db.execute("INSERT INTO story (lines) VALUES (?)", (encode_block(self._story),))
-            if self._found:
-                self._db.executemany("INSERT INTO results (seq, task, row) VALUES (?, ?, ?)", self._found)
-            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", self._meta(now))
+            clocks = self._clocks()
+            pages = self._rows.write(self._db) + self._log.pages
+            self._log.write(self._db, clocks.wall_s)
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", self._meta(now, clocks))
             self._db.execute("COMMIT")
             self._checkpointer.committed(self._db, pages)
-        self._results.committed(zip(self._recorded, (len(row) for _, _, row in self._found), strict=True))
-        self._recorded.clear()
-        self._found.clear()
-        self._story.clear()
+        self._results.committed(self._log.take_results())
         self._rows.cut_back()
         if len(self._empty) > EMPTY_QUEUES_KNOWN:
             self._empty.clear()
 
-    def _meta(self, now: float) -> list[tuple[str, bytes]]:
+    def _meta(self, now: float, clocks: ClockReading) -> list[tuple[str, bytes]]:
         """Return the numbers of the crawl that have changed since the last commit, and the time."""
-        meta = [("clock", _encode((now, *self._clocks())))]
+        meta = [("clock", _encode((now, *clocks)))]
         if self._rows.ledger is not self._written_ledger:
             self._written_ledger = self._rows.ledger
             meta.append(("ledger", _encode(self._rows.ledger)))
-        if self._story:  # no task moves without a line of the story
+        if self._log.has_story:  # no task moves without a line of the story
             meta.append(("counts", _encode([(*key, number) for key, number in self._counts.items()])))
             meta.append(("verdicts", _encode([(*key, number) for key, number in self._verdicts.items()])))
         return meta
@@ -328,17 +331,8 @@ class SqliteStore:
                 self._rows.put(row)
             case Gone(row=row):
                 self._rows.remove(row)
-            case Recorded(result=result):
-                order = self._rows.tasks[result.ref].order
-                seq = self._results.count + len(self._found) + 1
-                self._found.append((seq, order, _encode(result)))
-                self._recorded.append(result)
-            case Accepted():
-                order = self._rows.tasks[change.ref].order
-                line = (order, ACCEPTED, change.lease, change.outlinks)
-                self._story.append(line if change.start is None else (*line, change.start))
-            case LedOn():
-                self._story.append((self._rows.tasks[change.ref].order, LED_ON, 0, change.outlinks))
+            case Recorded() | Accepted() | Leased() | LedOn():
+                self._log.take(change, self._rows.tasks, self._results.count)
 
     def _move(self, change: TaskMoved, queued: QueueEdits) -> None:
         task, before = change.task, self._rows.tasks.get(change.task.ref)
@@ -350,7 +344,7 @@ class SqliteStore:
         if task.state is TaskState.PENDING:
             queued.add(task)
         self._rows.put_task(task, implied_by_lease=change.event is TaskEvent.GRANTED)
-        self._story.append((task.order, EVENT_NUMBERS[change.event], task.lease, b""))
+        self._log.moved(change)
 
     def _count(self, task: TaskRow, step: int) -> None:
         self._counts[task.kind, task.state] += step
