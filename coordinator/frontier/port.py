@@ -170,6 +170,10 @@ class StoreReader(Protocol):
         """Yield each task: the number and the fingerprint under which it is stored, and its row."""
         ...
 
+    def tasks_of(self, refs: Collection[bytes]) -> dict[bytes, TaskRow]:
+        """Return the tasks with these fingerprints; one that is under a lease may be PENDING."""
+        ...
+
     def name_of(self, number: int) -> str:
         """Return the URL of a task, or another name for a task without a row."""
         ...

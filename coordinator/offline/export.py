@@ -1,4 +1,4 @@
-"""`crawlfleet export`: writes a crawl's rows from its log at any time, also while the crawl runs."""
+"""`crawlfleet export`: writes a crawl's rows, or one of its tables, at any time, also while the crawl runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import NamedTuple
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import StoreReader
 from crawlfleet.coordinator.frontier.registry import open_reader
-from crawlfleet.coordinator.results.columns import layout_of
+from crawlfleet.coordinator.offline.tables import TABLES
+from crawlfleet.coordinator.results.columns import Layout, layout_of
+from crawlfleet.coordinator.results.rows import as_results
 from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
 from crawlfleet.coordinator.sinks.outputs import Output, outputs_in
 from crawlfleet.coordinator.sinks.port import ESCAPE, Shape
@@ -45,23 +47,45 @@ def export(folder: Path, target: Path | None, *, overwrite: bool = False, formul
     the ending is unknown, or if there is no standard output, `CrawlFailed` if it cannot be written.
     """
     with closing(open_reader(folder)) as reader:
-        layout = layout_of(reader.job)
-        if target is None:
-            return _print(reader, JsonLines(Shape(layout=layout)))
-        entry = entry_for(target.name if target.suffix else USUAL)
-        outputs = tuple(outputs_in(target, entry, layout, {"formulas": formulas}))
-        taken = [output.path for output in outputs if output.path.exists()]
-        if taken and not overwrite:
-            raise UsageError(f"{taken[0]} exists already: name another file, or replace it by --overwrite")
-        return _write(reader, outputs)
+        results = (result for _, result in reader.results())
+        return _export(results, layout_of(reader.job), target, overwrite=overwrite, formulas=formulas)
 
 
-def _print(reader: StoreReader, kind: JsonLines) -> Exported:
+def export_table(
+    folder: Path, name: str, target: Path | None, *, overwrite: bool = False, formulas: str = ESCAPE
+) -> Exported:
+    """Write one of a crawl's tables (`tables.TABLES`) as `export` writes the rows of its pages."""
+    table, rows = TABLES[name]
+    with closing(open_reader(folder)) as reader:
+        results = as_results(table, rows(reader))
+        return _export(results, Layout((table,)), target, overwrite=overwrite, formulas=formulas)
+
+
+def write_table(reader: StoreReader, name: str, target: Path) -> Exported:
+    """Write one of a crawl's tables in the place of a file, completely or not at all."""
+    table, rows = TABLES[name]
+    return _export(as_results(table, rows(reader)), Layout((table,)), target, overwrite=True, formulas=ESCAPE)
+
+
+def _export(
+    results: Iterator[Result], layout: Layout, target: Path | None, *, overwrite: bool, formulas: str
+) -> Exported:
+    if target is None:
+        return _print(results, JsonLines(Shape(layout=layout)))
+    entry = entry_for(target.name if target.suffix else USUAL)
+    outputs = tuple(outputs_in(target, entry, layout, {"formulas": formulas}))
+    taken = [output.path for output in outputs if output.path.exists()]
+    if taken and not overwrite:
+        raise UsageError(f"{taken[0]} exists already: name another file, or replace it by --overwrite")
+    return _write(results, outputs)
+
+
+def _print(results: Iterator[Result], kind: JsonLines) -> Exported:
     if isinstance(sys.stdout, Stream) and sys.stdout.was_closed:
         raise UsageError("the standard output is closed: name a file by --to")
     count = rows = 0
     try:
-        for _, result in reader.results():
+        for result in results:
             sys.stdout.buffer.write(kind.lines_of(result))
             count += 1
             rows += len(result.rows)
@@ -71,7 +95,7 @@ def _print(reader: StoreReader, kind: JsonLines) -> Exported:
     return Exported(count, rows, 0, "")
 
 
-def _write(reader: StoreReader, outputs: Sequence[Output]) -> Exported:
+def _write(results: Iterator[Result], outputs: Sequence[Output]) -> Exported:
     """Write drafts beside the files, then put them in their places."""
     drafts = {output: output.path.with_name(f"{output.path.name}.tmp") for output in outputs}
     count = rows = rejected = 0
@@ -82,12 +106,12 @@ def _write(reader: StoreReader, outputs: Sequence[Output]) -> Exported:
             for output, draft in drafts.items():
                 output.kind.remove(draft)
                 sinks.append(opened.enter_context(closing(output.open(None, power=False, path=draft))))
-            for results in _batches(reader):
+            while batch := list(islice(results, BATCH)):
                 for sink in sinks:
-                    sink.write(results)
-                count += len(results)
-                rows += sum(len(result.rows) for result in results)
-                for result, output in product(results, outputs):
+                    sink.write(batch)
+                count += len(batch)
+                rows += sum(len(result.rows) for result in batch)
+                for result, output in product(batch, outputs):
                     for each in output.kind.rejects_of(result):
                         rejected += 1
                         why = why or f"of {result.url}: {each.reason}"
@@ -99,9 +123,3 @@ def _write(reader: StoreReader, outputs: Sequence[Output]) -> Exported:
     except OSError as error:
         raise CrawlFailed(f"cannot write {outputs[0].path}: {error.strerror}") from error
     return Exported(count, rows - rejected, rejected, why, tuple(output.path for output in written))
-
-
-def _batches(reader: StoreReader) -> Iterator[list[Result]]:
-    results = (result for _, result in reader.results())
-    while batch := list(islice(results, BATCH)):
-        yield batch

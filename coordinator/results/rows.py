@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from crawlfleet.coordinator.core.rows import Result
+from crawlfleet.coordinator.results.columns import Table
 from crawlfleet.shared.messages import VALUE_ITEM, Row
+
+ROWS_AT_ONCE = 500
+_OF_NO_PAGE: dict[str, Any] = {"ref": b"", "url": "", "status": 0, "depth": 0, "content_type": ""}
+_OF_NO_PAGE |= {"size_bytes": 0, "elapsed_s": 0.0, "at": 0.0, "hops": ()}
 
 
 def flat_rows(result: Result) -> Iterator[dict[str, Any]]:
-    """Yield the rows that a sink writes: `url` and `item` first, then the fields."""
+    """Yield the rows that a sink writes: `url` and `item` first, then the fields; of tables, the fields alone."""
+    if not result.ref:
+        yield from (row.fields for row in result.rows)
+        return
     for row in result.rows:
         yield {"url": result.url, "item": row.item, **row.fields}
+
+
+def as_results(table: Table, rows: Iterator[dict[str, Any]]) -> Iterator[Result]:
+    """Yield the rows of a crawl's table in the form that sinks take: results of no page, with many rows each."""
+    while some := list(islice(rows, ROWS_AT_ONCE)):
+        found = tuple(Row(item=table.name, index=0, fields=row) for row in some)
+        yield Result(**_OF_NO_PAGE, rows=found)
 
 
 def as_list(rows: tuple[Row, ...]) -> tuple[Any, ...]:

@@ -103,7 +103,7 @@ def _reader(table: Table) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
     """Return a function from a row to its cells."""
     columns = table.columns[:-1] if table.rest else table.columns
     own = [(column.name, converter(column), _is_price(column)) for column in columns]
-    named = {"item", *(name for name, _, _ in own)}
+    named = {"url", "item", *(name for name, _, _ in own)}
 
     def read(fields: dict[str, Any]) -> tuple[Any, ...]:
         rest = {key: value for key, value in fields.items() if key not in named}

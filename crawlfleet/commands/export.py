@@ -1,4 +1,4 @@
-"""`crawlfleet export`: write a crawl's rows, during the crawl too."""
+"""`crawlfleet export`: write a crawl's rows, or a table of its URLs, during the crawl too."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from pathlib import Path
 
 from crawlfleet.commands.arguments import add_crawl
 
+#: `offline.tables` has them; importing that takes long.
+TABLES = ("urls",)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the arguments of an export."""
     add_crawl(parser)
     text = "where to; the ending says the format, as that of a sink (default: JSON Lines on standard output)"
     parser.add_argument("--to", metavar="FILE", type=Path, help=text)
+    text = f"write this table in the place of the rows of pages: {', '.join(TABLES)}"
+    parser.add_argument("--table", metavar="TABLE", choices=TABLES, help=text)
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     text = "do not mark texts that a spreadsheet would take for a formula (.csv, .tsv)"
     parser.add_argument("--keep-formulas", action="store_true", help=text)
@@ -21,16 +26,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Write the rows; return 0."""
-    from crawlfleet.coordinator.offline.export import export
+    from crawlfleet.coordinator.offline.export import export, export_table
     from crawlfleet.coordinator.sinks.port import ESCAPE, KEEP
 
     formulas = KEEP if args.keep_formulas else ESCAPE
-    exported = export(args.crawl, args.to, overwrite=args.overwrite, formulas=formulas)
+    if args.table is not None:
+        exported = export_table(args.crawl, args.table, args.to, overwrite=args.overwrite, formulas=formulas)
+        of_what = f"table {args.table}"
+    else:
+        exported = export(args.crawl, args.to, overwrite=args.overwrite, formulas=formulas)
+        of_what = "1 fetched page" if exported.results == 1 else f"{exported.results:,} fetched pages"
     if args.to is not None:
         files = ", ".join(map(str, exported.files))
         rows = "1 row" if exported.rows == 1 else f"{exported.rows:,} rows"
-        pages = "1 fetched page" if exported.results == 1 else f"{exported.results:,} fetched pages"
-        print(f"{files}: {rows} of {pages}")
+        print(f"{files}: {rows} of {of_what}")
     if exported.rejected:
         print(
             f"crawlfleet: {exported.rejected:,} rows cannot be written in this format and are missing, "

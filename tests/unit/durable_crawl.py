@@ -33,17 +33,18 @@ class DurableCrawl:
     ) -> None:
         self.folder = folder
         self.sinks = sinks
-        self.store = SqliteStore(folder / FRONTIER, clocks=lambda: ClockReading(wall))
+        self.wall = wall
+        self.store = SqliteStore(folder / FRONTIER, clocks=lambda: ClockReading(self.wall))
         self.now = self.store.opened_at
         self.job = {"sinks": sinks, "columns": {"page": {"path": "text"}}}
         self.store.keep("job", msgspec.json.encode(self.job))
         brief = Brief(job="test", scope=policy.scope)
         self.service = Service(self.store, policy, brief, self.store.epoch, lambda _: None, self.now)
 
-    def begin(self) -> None:
+    def begin(self, worker: str = "") -> None:
         """Admit the seed; let one session join."""
         self.service.add_seeds([SEED], self.now)
-        self.service.hello(Hello(session="s"), self.now)
+        self.service.hello(Hello(session="s", worker=worker), self.now)
         self.service.flush(self.now)
 
     def judge_again(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawlfleet.coordinator.core.rows import Result
@@ -139,6 +139,7 @@ def test_numbers_and_other_texts_are_not_marked(text: str) -> None:
     assert read(CommaLines(shape_of("thing", Column("x"))), page("thing", x=text))[1][1] == text
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(), st.sampled_from([CommaLines, TabLines]))
 def test_any_text_is_read_back(one: str, other: str, kind: type[CommaLines]) -> None:
     shape = msgspec.structs.replace(shape_of("thing", Column("x"), Column("y")), formulas=KEEP)

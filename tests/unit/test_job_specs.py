@@ -44,9 +44,13 @@ def others(value: Any, kind: Any = None) -> Iterator[tuple[str, Any]]:
             for place, other in others(each):
                 yield f".{ANY}{place}", {**value, name: other}
     else:
-        names = [name for each in (kind, *get_args(kind)) for name in get_args(each) if isinstance(name, str)]
-        for other in [name for name in names if name != value] or [another(value)]:
-            yield "", other
+        yield from (("", other) for other in words(kind, value) or [another(value)])
+
+
+def words(kind: Any, value: Any) -> list[str]:
+    """Return the words that a `Literal` allows in the place of a value."""
+    names = [name for each in (kind, *get_args(kind)) for name in get_args(each) if isinstance(name, str)]
+    return [name for name in names if name != value]
 
 
 def another(value: Any) -> Any:

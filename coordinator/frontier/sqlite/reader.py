@@ -82,6 +82,10 @@ class SqliteReader:
                 task = _task(row)
                 yield number, ref, under_lease(task, leased[ref]) if ref in leased else task
 
+    def tasks_of(self, refs: Collection[bytes]) -> dict[bytes, TaskRow]:
+        """Return the tasks with these fingerprints; one that is under a lease may be PENDING."""
+        return {ref: _task(row) for ref, row in self._found("ref, row", refs)}
+
     def name_of(self, number: int) -> str:
         """Return the URL of a task, or another name for a task without a row."""
         with self._mapped_errors():
@@ -119,14 +123,16 @@ class SqliteReader:
 
     def known(self, refs: Collection[bytes]) -> set[bytes]:
         """Return the fingerprints that are tasks of the crawl."""
-        found: set[bytes] = set()
+        return {ref for (ref,) in self._found("ref", refs)}
+
+    def _found(self, columns: str, refs: Collection[bytes]) -> Iterator[tuple[Any, ...]]:
+        """Yield columns of the tasks with these fingerprints."""
         wanted = list(refs)
         with self._mapped_errors():
             for start in range(0, len(wanted), _IN):
                 some = wanted[start : start + _IN]
                 marks = ",".join("?" * len(some))
-                found.update(ref for (ref,) in self._db.execute(f"SELECT ref FROM tasks WHERE ref IN ({marks})", some))
-        return found
+                yield from self._db.execute(f"SELECT {columns} FROM tasks WHERE ref IN ({marks})", some).fetchall()
 
     def _last(self, table: str, column: str) -> int:
         (last,) = self._db.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()

@@ -1,0 +1,78 @@
+"""The table `urls`: a row for every URL that a crawl knows, however it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from crawlfleet.coordinator.core.rows import NOT_REACHED, TaskRow
+from crawlfleet.coordinator.frontier.port import StoreReader
+from crawlfleet.coordinator.offline.histories import History, with_histories
+from crawlfleet.coordinator.offline.known_tasks import KnownTasks, known
+from crawlfleet.coordinator.results.columns import Column, Table
+
+AT_ONCE = 500
+
+URLS = Table(
+    "urls",
+    (
+        Column("url", "url"),
+        Column("kind"),
+        Column("state"),
+        Column("outcome"),
+        Column("status", "int"),
+        Column("reason"),
+        Column("detail"),
+        Column("depth", "int"),
+        Column("seed", "bool"),
+        Column("found_on", "url"),
+        Column("redirected_from", "url", many=True),
+        Column("redirects", "url", many=True),
+        Column("final_url", "url"),
+        Column("attempts", "int"),
+        Column("found_at", "datetime"),
+        Column("fetched_at", "datetime"),
+        Column("worker"),
+    ),
+)
+
+
+def url_rows(reader: StoreReader) -> Iterator[dict[str, Any]]:
+    """Yield a row for each task of a stored crawl, in the order of admission."""
+    others = KnownTasks(reader)
+    found = with_histories(reader)
+    while some := list(islice(found, AT_ONCE)):
+        wanted = {ref for task, _ in some for ref in (task.found_on, known(task).target) if ref}
+        others.want(wanted)
+        yield from (_row(task, history, others) for task, history in some)
+
+
+def _row(task: TaskRow, history: History, others: KnownTasks) -> dict[str, Any]:
+    found_on = others.get(task.found_on)
+    redirects = [each.url for each in others.chain(known(task).target)]
+    return {
+        "url": task.url,
+        "kind": task.kind.value,
+        "state": task.state.value,
+        "outcome": task.outcome.value if task.outcome is not None else None,
+        "status": task.status or None,
+        "reason": task.reason or None,
+        "detail": task.detail or None,
+        "depth": task.depth if task.depth != NOT_REACHED else None,
+        "seed": task.seed,
+        "found_on": found_on.url if found_on is not None else None,
+        "redirected_from": list(task.hops),
+        "redirects": redirects,
+        "final_url": redirects[-1] if redirects else task.url,
+        "attempts": history.attempts,
+        "found_at": _text(history.found_at),
+        "fetched_at": _text(history.answered_at),
+        "worker": history.worker or None,
+    }
+
+
+def _text(at: float | None) -> str | None:
+    """Return a time as ISO 8601 has it, in UTC."""
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
