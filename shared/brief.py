@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from crawlfleet.shared.engines import AUTO
 from crawlfleet.shared.field_types import TEXT
 from crawlfleet.shared.message import Message
@@ -28,11 +30,28 @@ class FetchSpec(Message, frozen=True, kw_only=True):
     dns_timeout_s: Seconds = 10.0
 
 
+#: How a rule finds things: elements by CSS or XPath; values by JMESPath, in a JSON answer, or in a page's JSON-LD or
+#: microdata; or an OpenGraph property by its name.
+CSS = "css"
+XPATH = "xpath"
+JMESPATH = "jmespath"
+JSONLD = "jsonld"
+MICRODATA = "microdata"
+OPENGRAPH = "opengraph"
+ELEMENTS = frozenset({CSS, XPATH})
+
+
 class FieldRule(Message, frozen=True, kw_only=True):
     """One field of an item: what is selected, what is taken of it, and whether of one match or of all.
 
-    `take` is `text` or `attr`; then `attr` names the attribute. A nested field has `fields` (and `selector` as its
-    `each`); `many` asks for a list. `type` is what each value becomes: one of `shared.field_types`.
+    `selector` is read as `by` says; empty, it means the element or value at hand. `take` is `text`, `markdown`, `html`,
+    or `attr`; then `attr` names the attribute. `pattern` is what of that is kept: a regular expression of RE2, its
+    first group. `many` asks for a list; `join` puts all matches together, into one text. `type` is what each value
+    becomes, one of `shared.field_types`, by the hints `format` and `languages` (of dates), `decimal_separator` and
+    `currency` (if the page names none). `default` takes the place of an empty value: None, `""`, or a list without
+    any. A row is rejected if a `required` field is empty.
+
+    A nested field has `fields` (and `selector` as its `each`).
     """
 
     name: str
@@ -42,14 +61,31 @@ class FieldRule(Message, frozen=True, kw_only=True):
     many: bool = False
     fields: tuple[FieldRule, ...] = ()
     type: str = TEXT
+    by: str = CSS
+    pattern: str = ""
+    join: str | None = None
+    format: str = ""
+    languages: tuple[str, ...] = ()
+    decimal_separator: str = ""
+    currency: str = ""
+    default: Any = None
+    required: bool = False
 
 
 class ItemRule(Message, frozen=True, kw_only=True):
-    """One kind of item. An empty `each` makes one item of the whole page."""
+    """One kind of item. An empty `each` makes one item of the whole page.
+
+    `urls` are patterns of the pages that it is for (`shared.web.patterns`), all if there are none; `when` is a selector
+    that must match somewhere in a page.
+    """
 
     name: str
     each: str = ""
     fields: tuple[FieldRule, ...] = ()
+    by: str = CSS
+    urls: tuple[str, ...] = ()
+    when: str = ""
+    when_by: str = CSS
 
 
 class ScopeSpec(Message, frozen=True, kw_only=True):

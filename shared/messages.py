@@ -37,6 +37,9 @@ PROTOCOL_MINOR = 0
 #: The size of the largest report, and how many links one may have.
 MAX_REPORT_BYTES = 4 * 1024 * 1024
 MAX_OUTLINKS = 10_000
+#: How many fields of a page are told of which values could not be converted, and how much of a value is shown.
+MOST_UNCONVERTED = 100
+MAX_SAMPLE_CHARS = 200
 
 VALUE_ITEM = "value"
 # The name and the fields of a page's row in a job that has neither rules nor a hook.
@@ -126,6 +129,18 @@ class Row(Message, frozen=True, kw_only=True):
     fields: dict[str, Any]
 
 
+class Unconverted(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Values of a field that could not be converted to its type: how many, and the beginning of one of them.
+
+    The name of a nested field is its path, such as `reviews.stars`.
+    """
+
+    item: str
+    field: str
+    number: Count
+    sample: str = ""
+
+
 class SitemapEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A page that a sitemap lists: its canonical URL, its priority (0: default, higher comes earlier), and when it was
     last modified, in seconds since 1970 (0: unknown)."""
@@ -157,7 +172,7 @@ class Report(Message, frozen=True, kw_only=True):
     `kept` has the outlinks of a page that does not lead on, in the place of `outlinks`: see `shared.web.links`.
     `links_left_out` and `rows_left_out` count what was left out because of a limit, as far as it was looked at.
     `cpu_s` is the CPU time that reading the page took, hook and all; `lookup_s` is how long its host's name took to
-    resolve (0: it was known).
+    resolve (0: it was known). `unconverted` tells of values of a page's fields that could not be converted.
     """
 
     lease: Number
@@ -189,6 +204,7 @@ class Report(Message, frozen=True, kw_only=True):
     lookup_s: Seconds = 0.0
     part: bytes = b""
     place: Count = 0
+    unconverted: tuple[Unconverted, ...] = ()
 
     @property
     def key(self) -> TaskKey:

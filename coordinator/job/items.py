@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, model_
 
 from crawlfleet.coordinator.job import values as job_values
 from crawlfleet.coordinator.job.css import parse_selector
-from crawlfleet.coordinator.job.section import Plain, Section, fault, given, repeated
+from crawlfleet.coordinator.job.fields import Field
+from crawlfleet.coordinator.job.section import Plain, Section, fault, given, repeated, tag_of
 from crawlfleet.shared.brief import FieldRule, ItemRule
 
 Selector = Annotated[str, AfterValidator(job_values.plain_selector)]
@@ -30,7 +31,7 @@ class Pick(Plain):
         text = value[0] if isinstance(value, tuple) and len(value) == 1 else value
         if isinstance(text, str):
             return {**parse_selector(text)._asdict(), "many": many}
-        raise ValueError("is no field: write a selector, [selector] for a list, or a mapping of each and fields")
+        raise ValueError("is no field: write a selector, [selector] for a list, or a mapping such as {css: h1}")
 
     def rule(self, name: str) -> FieldRule:
         """Return the same for a worker."""
@@ -38,18 +39,23 @@ class Pick(Plain):
 
 
 class Nest(Section):
-    """A field that is a list of objects, one for each match of `each`."""
+    """A field that is a list of objects, one for each match of `each`; without `list`, the object of the first."""
 
     each: Selector
     fields: Annotated[dict[FieldName, Form], AfterValidator(_some_fields)]
+    list: bool | None = None
 
     def rule(self, name: str) -> FieldRule:
         """Return the same for a worker."""
-        return self.spec(FieldRule, name=name, selector=self.each, many=True, fields=_field_rules(self.fields))
+        return self.spec(
+            FieldRule, name=name, selector=self.each, many=self.list is not False, fields=_field_rules(self.fields)
+        )
 
 
 def _form(value: object) -> str:
-    return "(nest)" if isinstance(value, dict | Nest) else "(pick)"
+    if isinstance(value, dict):
+        return tag_of(Nest if "fields" in value or "each" in value else Field)
+    return tag_of(type(value) if isinstance(value, Nest | Field) else Pick)
 
 
 def _some_fields(fields: dict[str, Form]) -> dict[str, Form]:
@@ -65,7 +71,10 @@ def _field_rules(fields: Mapping[str, Form]) -> tuple[FieldRule, ...]:
 FieldName: TypeAlias = Annotated[str, AfterValidator(job_values.field_name)]
 ItemFieldName: TypeAlias = Annotated[str, AfterValidator(job_values.item_field_name)]
 # The tags show up in the paths of complaints and are left out of them by `problems`.
-Form: TypeAlias = Annotated[Annotated[Pick, Tag("(pick)")] | Annotated[Nest, Tag("(nest)")], Discriminator(_form)]
+Form: TypeAlias = Annotated[
+    Annotated[Pick, Tag(tag_of(Pick))] | Annotated[Field, Tag(tag_of(Field))] | Annotated[Nest, Tag("(nest)")],
+    Discriminator(_form),
+]
 Nest.model_rebuild()  # it stands before what its fields are
 
 

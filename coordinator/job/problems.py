@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeAlias
 
+from crawlfleet.coordinator.job.section import is_tag
 from crawlfleet.coordinator.job.yaml_source import RANGE, RANGE_ADVICE, Document, KeyPath, Place, Problem
 
 Complaint: TypeAlias = Mapping[str, Any]
@@ -75,10 +76,10 @@ def _problem(document: Document, complaint: Complaint, advise: Advise, known: Kn
         return Problem(_place(document, path), (*path, loc[-1]), "is missing: add it")
     path = _known(document, loc)
     if kind == "extra_forbidden":
-        return Problem(document.keys[path], path, advise(path[:-1], str(path[-1])))
+        return Problem(document.keys[path], path, advise(_known(document, loc[:-1], tags=True), str(path[-1])))
     if kind == "model_type" and complaint["input"] is not None:
         text = f"wants a mapping, not {show(complaint['input'])}: write keys with values; known here are "
-        return Problem(_place(document, path), path, text + ", ".join(known(path)))
+        return Problem(_place(document, path), path, text + ", ".join(known(_known(document, loc, tags=True))))
     of_key = loc[-1:] == ("[key]",)
     place = document.keys[path] if of_key else _place(document, path)
     return Problem(place, path, _sentence(complaint))
@@ -105,13 +106,20 @@ def _type_fault(wanted: str, value: object) -> str:
     return f"wants {wanted}, not {show(value)}: write {wanted}"
 
 
-def _known(document: Document, loc: KeyPath) -> KeyPath:
-    """Return a complaint's path without the marks of the validator, which are no places in the document."""
+def _known(document: Document, loc: KeyPath, *, tags: bool = False) -> KeyPath:
+    """Return a complaint's path without the marks of the validator, which are no places in the document.
+
+    With `tags` those stay that say which of several sections was validated: see `section.section_at`.
+    """
     path: KeyPath = ()
+    told: list[str | int] = []
     for step in loc:
         if (*path, step) in document.values:
             path = (*path, step)
-    return path
+            told.append(step)
+        elif tags and is_tag(step):
+            told.append(step)
+    return tuple(told)
 
 
 def _place(document: Document, path: KeyPath) -> Place:

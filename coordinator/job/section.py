@@ -53,12 +53,30 @@ def keys_of(section: type[Section]) -> tuple[str, ...]:
     return tuple(field.alias or name for name, field in section.model_fields.items())
 
 
+def tag_of(kind: type[Plain]) -> str:
+    """Return what the validator calls a kind of values where one of several may stand: it shows up in its paths."""
+    return f"({kind.__name__.lower()})"
+
+
+def is_tag(step: str | int) -> bool:
+    """Say whether a step of a validator's path is a tag."""
+    return isinstance(step, str) and step.startswith("(") and step.endswith(")")
+
+
 def section_at(root: type[Section], path: KeyPath) -> type[Section] | None:
-    """Return the section at a path. None: there is a value, a list, or a mapping whose keys the user chooses."""
+    """Return the section at a path, the first of several. None: there is a value, a list, or a mapping whose keys the
+    user chooses."""
+    return next(iter(sections_at(root, path)), None)
+
+
+def sections_at(root: type[Section], path: KeyPath) -> tuple[type[Section], ...]:
+    """Return the sections that may be at a path. If the path has tags, they say which."""
     kinds: list[Any] = [root]
     for step in path:
-        kinds = [below for kind in kinds for below in _below(kind, step)]
-    return next((kind for kind in kinds if _is_section(kind)), None)
+        tagged = [kind for kind in kinds if _is_section(kind) and tag_of(kind) == step]
+        below = [below for kind in kinds for below in _below(kind, step)]
+        kinds = tagged or below or (kinds if is_tag(step) else [])
+    return tuple(kind for kind in kinds if _is_section(kind))
 
 
 def _below(kind: Any, step: str | int) -> Iterator[Any]:

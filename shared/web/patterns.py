@@ -8,7 +8,8 @@ part is an atomic group and no glob can backtrack for long. Regular expressions 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import re2
 
@@ -40,8 +41,31 @@ class Patterns:
 
 def check_regex(text: str) -> None:
     """Raise a `ValueError` that says what is wrong, unless RE2 can run a regular expression in little memory."""
+    _compiled(text)
+
+
+def finder(regex: str) -> Callable[[str], str | None]:
+    """Return a function from a text to what a regular expression finds first in it: its first group, if it has groups.
+
+    None stands for nothing. Raise `ValueError` as `check_regex` does.
+    """
+    compiled = _compiled(regex)
+    group = min(compiled.groups, 1)
+
+    def find(text: str) -> str | None:
+        try:
+            match = compiled.search(text)
+        except UnicodeEncodeError:  # half a surrogate pair, as JSON may have
+            return None
+        found: str | None = None if match is None else match.group(group)
+        return found
+
+    return find
+
+
+def _compiled(text: str) -> Any:
     try:
-        re2.compile(text, options=_options(MAX_PATTERN_BYTES))
+        return re2.compile(text, options=_options(MAX_PATTERN_BYTES))
     except re2.error as error:
         (said,) = error.args
         raise ValueError(said.decode(errors="replace") if isinstance(said, bytes) else str(said)) from error

@@ -68,7 +68,8 @@ IMPORTERS: dict[str, set[str]] = {  # libraries that more than one module may im
     "rich": {"crawlfleet.screen.console", "crawlfleet.screen.progress", "crawlfleet.screen.tables"},
     # The sections of a job are its models; what they share, items, scope and seeds are modules of their own.
     "pydantic": {
-        f"crawlfleet.coordinator.job.{module}" for module in ("items", "job", "scope", "section", "seeds", "sinks")
+        f"crawlfleet.coordinator.job.{module}"
+        for module in ("fields", "items", "job", "scope", "section", "seeds", "sinks")
     },
     # A selector is checked, when the job is loaded, by the engine that will run it.
     # A page names the type of its soup, and of its tree.

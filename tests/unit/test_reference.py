@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from crawlfleet.coordinator.job.job import Job
-from crawlfleet.coordinator.job.section import STRICT, Section, keys_of, section_at
+from crawlfleet.coordinator.job.section import STRICT, Section, keys_of, section_at, sections_at
 from crawlfleet.coordinator.job.yaml_source import Document, KeyPath, Place, parse
 
 ROOT = Path(__file__).parents[2]
@@ -29,12 +29,13 @@ def places(section: type[Section], at: KeyPath = (), outer: tuple[type[Section],
     for key in keys_of(section):
         yield (*at, key)
         for steps in ((), (0,), ("x",)):
-            below = section_at(section, (key, *steps))
-            if below is not None and below not in (*outer, section):
-                yield from places(below, (*at, key, *(ANY for _ in steps)), (*outer, section))
+            below = sections_at(section, (key, *steps))
+            for each in below:
+                if each not in (*outer, section):
+                    yield from places(each, (*at, key, *(ANY for _ in steps)), (*outer, section, *below))
 
 
-PLACES = tuple(places(Job))
+PLACES = tuple(dict.fromkeys(places(Job)))
 
 
 def test_the_walk_finds_keys_of_nested_sections_of_lists_and_of_mappings() -> None:
@@ -106,8 +107,8 @@ def states_its_default(place: KeyPath, said: str) -> bool:
 
 
 def field_of(place: KeyPath) -> FieldInfo:
-    section = section_at(Job, example(place[:-1]))
-    assert section is not None
+    sections = sections_at(Job, example(place[:-1]))
+    section = next(each for each in sections if place[-1] in keys_of(each))
     return dict(zip(keys_of(section), section.model_fields.values(), strict=True))[str(place[-1])]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from crawlfleet.shared.brief import Brief, ScopeSpec
-from crawlfleet.shared.messages import PAGE_FIELDS, PAGE_ITEM, Row
+from crawlfleet.shared.messages import PAGE_FIELDS, PAGE_ITEM, Row, Unconverted
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.user_agent import product_token
 from crawlfleet.worker.extract.basket import Basket
@@ -22,6 +22,7 @@ from crawlfleet.worker.extract.page import Page
 from crawlfleet.worker.extract.port import ParseFault
 from crawlfleet.worker.extract.registry import open_engine
 from crawlfleet.worker.extract.rules import RuleCompiler
+from crawlfleet.worker.extract.sheet import Sheet
 from crawlfleet.worker.extract.sitemap import Sitemap, read_sitemap
 from crawlfleet.worker.extract.survey import Reading
 from crawlfleet.worker.fetch.port import Fetched
@@ -36,7 +37,7 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
     and `rows_left_out` are how many were left out because of the brief's limits, as far as they were looked at;
     `noindex` says that there are no rows because the page asks for that. `error` is empty, or one sentence about a
     failed hook or parser, with its `reason`; then there are no rows. If that is `hook_waited` there are no outlinks
-    either, since the page is tried again.
+    either, since the page is tried again. `unconverted` are the fields of which values could not be converted.
     """
 
     rows: tuple[Row, ...] = ()
@@ -46,6 +47,7 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     noindex: bool = False
     reason: Reason = Reason.EXTRACT_ERROR
+    unconverted: tuple[Unconverted, ...] = ()
 
 
 class Extractor:
@@ -77,10 +79,11 @@ class Extractor:
     def _extract(self, fetched: Fetched) -> Extracted:
         links = self._links
         page = Page(fetched, self._fleet, links.keep, self._engine, self._reading)
+        sheet = Sheet(page)
         basket, error, reason = Basket(self._brief.limits), "", Reason.EXTRACT_ERROR
         if self._parse is not None or not self._is_noindex(page):
             # Rules come first: a hook may change the tree.
-            self._gather(page, basket)
+            self._gather(sheet, basket)
         if self._parse is not None:
             try:
                 harvest(self._parse, page, basket.put)
@@ -101,14 +104,15 @@ class Extractor:
             error=error,
             reason=reason,
             noindex=noindex,
+            unconverted=() if noindex or error else sheet.unconverted,
         )
 
     def _is_noindex(self, page: Page) -> bool:
         return self._brief.links.obey_noindex and page.directives.noindex
 
-    def _gather(self, page: Page, basket: Basket) -> None:
+    def _gather(self, sheet: Sheet, basket: Basket) -> None:
         """Put the items of the rules, until no more are wanted."""
-        for item, fields in self._rule_rows(page):
+        for item, fields in self._rule_rows(sheet):
             if not basket.put(item, fields):
                 return
 
@@ -116,13 +120,14 @@ class Extractor:
         """Read a sitemap, without pages out of scope."""
         return read_sitemap(fetched.body, fetched.url, self._links.keep, cut=fetched.truncated)
 
-    def _rule_rows(self, page: Page) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _rule_rows(self, sheet: Sheet) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the items of rules one by one: nested elements may repeat much text."""
+        page = sheet.page
         if not self._rules and self._parse is None:
             values = (page.status, page.content_type, page.title, len(page.body), page.copy_of)
             yield PAGE_ITEM, dict(zip(PAGE_FIELDS, values, strict=True))
         if self._rules and page.root is not None:
-            yield from ((name, fields) for name, items in self._rules for fields in items(page.root))
+            yield from ((name, found.fields) for name, items in self._rules for found in items(sheet))
 
     def _outlinks(self, links: LinkReader, page: Page) -> tuple[tuple[str, ...], int, int]:
         """Return the outlinks, how many were left out, and their size: at most half a report."""
