@@ -304,9 +304,7 @@ class Crawl:
         if not rows:
             return ()
         were = "row was" if rows == 1 else "rows were"
-        return (
-            f"{rows:,} {were} rejected by a sink, and set aside with the reason: {shown(self.folder.path / REJECTED)}",
-        )
+        return (f"{rows:,} {were} rejected, and set aside with the reason: {shown(self.folder.path / REJECTED)}",)
 
     def _leave(self, summary: Summary) -> None:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from crawlfleet.coordinator.job.job import Job
+from crawlfleet.coordinator.sinks.rejected_sink import REJECTED
 from crawlfleet.shared.messages import PAGE_ITEM
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.status import Numbers
@@ -50,6 +51,11 @@ def _why_none(job: Job, numbers: Numbers, seeds_fetched: int) -> str:
             f"only seeds were fetched ({pages}), and no rule matched there; "
             "scope lets none of their links through, or they have none."
         )
+    rejected = [item for item in numbers.items if item.rejected]
+    if rejected:
+        rows = sum(item.rejected for item in rejected)
+        all_of = "the only row was" if rows == 1 else f"all {rows:,} rows were"
+        return f"{all_of} rejected, such as because {rejected[0].rejected_for}: see {REJECTED}."
     rules = ", ".join(f"{rule.name!r} ({rule.each or 'the whole page'})" for rule in job.items)
     what = f"no rule matched: {rules}" if rules else "the hook gave none"
     return f"{pages} fetched, but {what}."
@@ -65,6 +71,12 @@ def _useless(job: Job, numbers: Numbers) -> Iterator[str]:
             )
         elif item.name != PAGE_ITEM:
             never = [field for field, number in item.empty.items() if number == item.rows]
+            for field in [field for field in never if item.unconverted.get(field) == item.rows]:
+                never.remove(field)
+                yield (
+                    f"The field {field!r} of {item.name!r} could not be converted in any of {item.rows:,} rows, "
+                    f"such as {item.samples.get(field, '')!r:.80}: check its selector, and its type."
+                )
             if never:
                 fields = f"The field {never[0]!r}" if len(never) == 1 else f"The fields {', '.join(map(repr, never))}"
                 was = "was" if len(never) == 1 else "were"

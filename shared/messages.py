@@ -122,11 +122,13 @@ class Row(Message, frozen=True, kw_only=True):
     """One extracted item: the rule's name, its place among that rule's items on the page, and the fields.
 
     The item `VALUE_ITEM` is not extracted by a rule: its one field of that name is what a user's own worker recorded.
+    A row that is `rejected`, for this reason, is no row of its page's result: it is set aside.
     """
 
     item: str
     index: Count
     fields: dict[str, Any]
+    rejected: str = ""
 
 
 class Unconverted(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -33,12 +33,20 @@ class Cause(Message, frozen=True, kw_only=True):
 
 
 class ItemCount(Message, frozen=True, kw_only=True):
-    """How many rows an item has, on how many pages, and of fields that were empty: in how many of its rows."""
+    """How many rows an item has, on how many pages, and of fields that were empty: in how many of its rows.
+
+    `unconverted` is how many values of each field could not be converted to its type, `samples` has one of them.
+    `rejected` is how many more rows lacked a required field, and `rejected_for` is what was said of the last.
+    """
 
     name: str
     rows: Number = 0
     pages: Number = 0
     empty: dict[str, Number] = {}
+    unconverted: dict[str, Number] = {}
+    samples: dict[str, str] = {}
+    rejected: Number = 0
+    rejected_for: str = ""
 
 
 class Numbers(Message, frozen=True, kw_only=True):
@@ -55,7 +63,7 @@ class Numbers(Message, frozen=True, kw_only=True):
     `capped_pages` is of how many pages something was left out because of a limit: `links_left_out`, `rows_left_out`.
     `costly_hosts` are hosts that took an outstanding part of the crawl, if any did.
     `items` counts the rows of each rule, and of each item of a hook (nothing in crawls that an earlier version began).
-    `rows_rejected` counts the rows that sinks could not write.
+    `rows_rejected` counts the rows that were set aside: sinks could not write them, or they lacked a required field.
     """
 
     job: str

@@ -101,7 +101,8 @@ class Pipeline:
         if page.error:
             return extract_error(found, page.error, page.reason)
         reason = Reason.NOINDEX if page.noindex else ""
-        return replace(found, outcome=Outcome.FETCHED, rows=page.rows, rows_left_out=page.rows_left_out, reason=reason)
+        found = replace(found, rows=page.rows, rows_left_out=page.rows_left_out, unconverted=page.unconverted)
+        return replace(found, outcome=Outcome.FETCHED, reason=reason)
 
 
 def enough_bytes(task: Task) -> int | None:

@@ -10,7 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from crawlfleet.coordinator.core.rows import RemovableRow, Result, StoreRow, TaskRow, TaskState
-from crawlfleet.shared.messages import Kind, Outcome
+from crawlfleet.shared.messages import Kind, Outcome, Unconverted
 
 
 class TaskEvent(StrEnum):
@@ -144,6 +144,7 @@ class Capped(Change, frozen=True, kw_only=True):
 
 
 class Recorded(Change, frozen=True, kw_only=True):
-    """A page's result is recorded."""
+    """A page's result is recorded. `unconverted` tells of values of its fields that could not be converted."""
 
     result: Result
+    unconverted: tuple[Unconverted, ...] = ()

@@ -17,13 +17,22 @@ from msgspec.structs import replace
 
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import MAX_DETAIL_CHARS
-from crawlfleet.shared.messages import VALUE_ITEM, Kind, Outcome, Report
+from crawlfleet.shared.messages import (
+    MAX_SAMPLE_CHARS,
+    MOST_UNCONVERTED,
+    VALUE_ITEM,
+    Kind,
+    Outcome,
+    Report,
+    Unconverted,
+)
 from crawlfleet.shared.plain_values import FIELD_DEPTH, VALUE_DEPTH, refuse_odd_parts
 from crawlfleet.shared.reasons import LIMITS, Reason
 from crawlfleet.shared.web.urls import LONGEST_URL_CHARS
 
 MAX_CONTENT_TYPE_CHARS = 200
 MAX_ADDRESS_CHARS = 64
+MAX_FIELD_CHARS = 200
 
 # A float may not be finite: it is looked at.
 _SCALARS = frozenset({str, int, bool, bytes, type(None)})
@@ -58,6 +67,7 @@ def judged(report: Report, kind: Kind, policy: Policy) -> Report:
     if oddity:
         detail = f"a row cannot be kept: {oddity}"
         report = replace(report, outcome=Outcome.EXTRACT_ERROR, reason=Reason.EXTRACT_ERROR, detail=detail, rows=())
+    report = _with_short_words(report)
     reason = _reason_of(report)
     detail = line(report.detail, MAX_DETAIL_CHARS)
     if reason == Reason.ODD_REASON and not detail:
@@ -70,6 +80,21 @@ def judged(report: Report, kind: Kind, policy: Policy) -> Report:
     if texts == (report.reason, report.detail, report.content_type, report.address, report.location):
         return report
     return replace(report, reason=reason, detail=detail, content_type=content_type, address=address, location=location)
+
+
+def _with_short_words(report: Report) -> Report:
+    """Return a report whose samples, and reasons of rejected rows, are short and have no control characters."""
+    told = report.unconverted
+    if told:
+        told = tuple(
+            Unconverted(each.item, each.field[:MAX_FIELD_CHARS], each.number, line(each.sample, MAX_SAMPLE_CHARS))
+            for each in told[:MOST_UNCONVERTED]
+        )
+        report = replace(report, unconverted=told)
+    if any(row.rejected for row in report.rows):
+        rows = (replace(row, rejected=line(row.rejected, MAX_DETAIL_CHARS)) for row in report.rows)
+        report = replace(report, rows=tuple(rows))
+    return report
 
 
 def is_of_limit(report: Report) -> bool:

@@ -367,7 +367,10 @@ class LedgerRow(StoreRow, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """The record of a fetched page. There is exactly one a page."""
+    """The record of a fetched page. There is exactly one a page.
+
+    `rejected` are rows that its rules made, and rejected; they are no rows of the page.
+    """
 
     ref: bytes
     url: str
@@ -379,6 +382,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     at: float
     hops: tuple[str, ...]
     rows: tuple[Row, ...]
+    rejected: tuple[Row, ...] = ()
 
 
 R = TypeVar("R", bound=StoreRow)

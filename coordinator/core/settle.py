@@ -293,6 +293,8 @@ def _answered(task: TaskRow, report: Report) -> dict[str, Any]:
 
 def _record(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ...]) -> None:
     """Record a fetched page: its final state, its result, its place in the budget."""
+    rejected = tuple(row for row in report.rows if row.rejected)
+    rows = tuple(row for row in report.rows if not row.rejected) if rejected else report.rows
     result = Result(
         ref=task.ref,
         url=task.url,
@@ -303,11 +305,12 @@ def _record(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ..
         elapsed_s=report.elapsed_s,
         at=turn.now,
         hops=task.hops,
-        rows=report.rows,
+        rows=rows,
+        rejected=rejected,
     )
     _end(turn, task, TaskEvent.FETCHED, report, outlinks, report.reason)
-    turn.note(Recorded(result=result))
-    budget.spend(turn, task, len(report.rows), report.size_bytes)
+    turn.note(Recorded(result=result, unconverted=report.unconverted))
+    budget.spend(turn, task, len(rows), report.size_bytes)
 
 
 def _retry(turn: Turn, task: TaskRow, report: Report, not_before: float, is_excused: bool = False) -> None:

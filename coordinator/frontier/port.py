@@ -166,6 +166,10 @@ class StoreReader(Protocol):
         """The crawl's own numbers."""
         ...
 
+    def kept(self, key: str) -> bytes | None:
+        """Return a kept value; None if there is none."""
+        ...
+
     def tasks(self) -> Iterator[tuple[int, bytes, TaskRow]]:
         """Yield each task: the number and the fingerprint under which it is stored, and its row."""
         ...

@@ -83,6 +83,7 @@ class Field(Section):
     list: bool | None = None
     join: Annotated[str | None, BeforeValidator(given)] = None
     default: Annotated[Any, BeforeValidator(_default)] = None
+    required: bool = False
 
     @model_validator(mode="after")
     def _fits_together(self) -> Field:
@@ -92,6 +93,8 @@ class Field(Section):
             raise fault(("join",), "makes one text of all matches, and list asks for each: keep one of the two")
         if self.default is not None:
             self._check_default()
+            if self.required:
+                raise fault(("required",), "has no meaning beside a default, with which nothing is missing: keep one")
         return self
 
     def _check_source(self) -> None:

@@ -44,6 +44,7 @@ class Nest(Section):
     each: Selector
     fields: Annotated[dict[FieldName, Form], AfterValidator(_some_fields)]
     list: bool | None = None
+    required: bool = False
 
     def rule(self, name: str) -> FieldRule:
         """Return the same for a worker."""

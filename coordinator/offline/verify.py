@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from crawlfleet.coordinator.conduct.causes import SITEMAP, cause, in_order, sample_of
+from crawlfleet.coordinator.conduct.tallies import TALLIES, told
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import FINAL, TaskRow, TaskState
 from crawlfleet.coordinator.core.transitions import SETTLING, TRANSITIONS
@@ -26,7 +27,7 @@ from crawlfleet.coordinator.sinks.outputs import outputs_of
 from crawlfleet.coordinator.sinks.port import SinkKind
 from crawlfleet.coordinator.sinks.rejected_sink import REJECTED, RejectedRows
 from crawlfleet.shared.messages import Kind, Outcome
-from crawlfleet.shared.status import Cause
+from crawlfleet.shared.status import Cause, ItemCount
 from crawlfleet.shared.web.urls import split_fingerprints
 
 SHOWN = 10
@@ -57,7 +58,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
 
     `links_not_admitted` counts links to URLs of `full_hosts` beyond `limits.known_per_host`; `links_left_out` and
     `rows_left_out` what other limits left out of `capped_pages`. `causes` say why pages failed, were dropped, or gave
-    no rows.
+    no rows. `items` counts rows, and what went wrong with their values.
     """
 
     invariants: tuple[Invariant, ...]
@@ -69,6 +70,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     capped_pages: int = 0
     links_left_out: int = 0
     rows_left_out: int = 0
+    items: tuple[ItemCount, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -161,6 +163,7 @@ def verify(folder: Path) -> Proof:
             capped_pages=left_out.pages,
             links_left_out=left_out.links,
             rows_left_out=left_out.rows,
+            items=told(reader.kept(TALLIES), (), reader.ledger.rows),
         )
 
 
@@ -220,7 +223,7 @@ def _check_results(reader: StoreReader, urls: dict[int, str], fetched: Counter[i
 
 
 def _check_sinks(reader: StoreReader, folder: Path, *, whole: bool) -> Iterator[Invariant]:
-    """Compare the rows in each sink, and those that sinks rejected, with the rows of the results."""
+    """Compare the rows in each sink, and those that are rejected, with the rows of the results."""
     outputs = outputs_of(reader.job, folder)
     kinds = {output.name: output.kind for output in outputs}
     for output in outputs:
@@ -230,7 +233,7 @@ def _check_sinks(reader: StoreReader, folder: Path, *, whole: bool) -> Iterator[
             yield _check_sink(reader, output.kind, output.path, invariant, whole=whole)
         else:
             yield Invariant(name=f"{name} cannot be read back, and was not looked at")
-    invariant = Invariant(name=f"{REJECTED} has the rows that sinks reject, each once")
+    invariant = Invariant(name=f"{REJECTED} has the rows that are rejected, each once")
     checked = _check_sink(reader, RejectedRows(kinds), folder / REJECTED, invariant, whole=whole)
     if checked.checked:
         yield checked

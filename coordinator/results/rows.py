@@ -17,11 +17,16 @@ _OF_NO_PAGE |= {"size_bytes": 0, "elapsed_s": 0.0, "at": 0.0, "hops": ()}
 
 def flat_rows(result: Result) -> Iterator[dict[str, Any]]:
     """Yield the rows that a sink writes: `url` and `item` first, then the fields; of tables, the fields alone."""
-    if not result.ref:
-        yield from (row.fields for row in result.rows)
-        return
-    for row in result.rows:
-        yield {"url": result.url, "item": row.item, **row.fields}
+    yield from (_flat(result, row) for row in result.rows)
+
+
+def rejected_rows(result: Result) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield the rows that the rules of a page rejected, as a sink would have got them, each with the reason."""
+    yield from ((_flat(result, row), row.rejected) for row in result.rejected)
+
+
+def _flat(result: Result, row: Row) -> dict[str, Any]:
+    return {"url": result.url, "item": row.item, **row.fields} if result.ref else row.fields
 
 
 def as_results(table: Table, rows: Iterator[dict[str, Any]]) -> Iterator[Result]:

@@ -1,4 +1,4 @@
-"""The rows that a job's sinks reject, in a file of its own: `rejected.jsonl`, a JSON object a row.
+"""The rows that a job's rules or sinks reject, in a file of its own: `rejected.jsonl`, a JSON object a row.
 
 It is a sink like any other: it follows the committed log, from which it is determined, so that a crash loses and
 doubles no row. Its file is created when the first row is rejected.
@@ -16,6 +16,7 @@ import structlog
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.results.columns import Layout
+from crawlfleet.coordinator.results.rows import rejected_rows
 from crawlfleet.coordinator.sinks.late_sink import LateSink
 from crawlfleet.coordinator.sinks.line_file import LineFile
 from crawlfleet.coordinator.sinks.line_sink import Lines, LineSink
@@ -31,7 +32,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class RejectedRows(Lines):
-    """The kind of file that has what the sinks of a job reject, each sink by its name."""
+    """The kind of file that has what a job rejects: its rules (they have no name), and its sinks, each by its name."""
 
     def __init__(self, kinds: Mapping[str, SinkKind]) -> None:
         super().__init__(Shape(layout=Layout(())))
@@ -41,12 +42,13 @@ class RejectedRows(Lines):
         """Open the file at its mark, if it exists."""
         return RejectedSink(self, path, mark, power=power)
 
-    def all_of(self, result: Result) -> list[tuple[str, Rejected]]:
-        """Return the rejected rows of a result, each with the name of the sink."""
-        return [(name, each) for name, kind in self._kinds.items() for each in kind.rejects_of(result)]
+    def all_of(self, result: Result) -> list[tuple[str | None, Rejected]]:
+        """Return the rejected rows of a result, each with the name of the sink; None if a rule rejected it."""
+        by_rules = [(None, Rejected(place, row, why)) for place, (row, why) in enumerate(rejected_rows(result))]
+        return [*by_rules, *((name, each) for name, kind in self._kinds.items() for each in kind.rejects_of(result))]
 
     def lines_of(self, result: Result) -> bytes:
-        """Return a line for each row that a sink rejects."""
+        """Return a line for each row that is rejected, by each sink."""
         return b"".join(_line_of(result, name, each) for name, each in self.all_of(result))
 
     def rejects_of(self, result: Result) -> list[Rejected]:  # noqa: ARG002  what cannot be written is described
@@ -60,7 +62,7 @@ class RejectedSink(LateSink):
     def __init__(self, kind: RejectedRows, path: Path, mark: Mark | None, *, power: bool) -> None:
         self._kind = kind
         self._path = path
-        self._said: set[tuple[str, str]] = set()
+        self._said: set[tuple[str | None, str]] = set()
         self.rows = 0
 
         def create(mark: Mark | None) -> LineSink:
@@ -82,13 +84,13 @@ class RejectedSink(LateSink):
                 self._say(result, name, each)
         return super().write(results)
 
-    def _say(self, result: Result, name: str, rejected: Rejected) -> None:
+    def _say(self, result: Result, name: str | None, rejected: Rejected) -> None:
         said = (name, _cut(rejected.reason))
         if said in self._said or len(self._said) >= MAX_SAID:
             return
         self._said.add(said)
         structlog.get_logger().warning(
-            "a sink cannot take a row: it is set aside",
+            "a row is rejected: it is set aside" if name is None else "a sink cannot take a row: it is set aside",
             sink=name,
             url=result.url,
             reason=said[1],
@@ -96,7 +98,7 @@ class RejectedSink(LateSink):
         )
 
 
-def _line_of(result: Result, name: str, rejected: Rejected) -> bytes:
+def _line_of(result: Result, name: str | None, rejected: Rejected) -> bytes:
     line = {"url": result.url, "item": rejected.row.get("item"), "sink": name, "reason": _cut(rejected.reason)}
     try:
         return _encode({**line, "row": rejected.row}) + b"\n"

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from crawlfleet.coordinator.offline.audit import Audit
     from crawlfleet.coordinator.offline.verify import Proof
     from crawlfleet.coordinator.summary import Summary
+    from crawlfleet.shared.status import ItemCount
 
 SHOWN_HOSTS = 50
 SHOWN_FIELDS = 10
+SHOWN_CHARS = 60
 
 
 def show_end(summary: Summary, console: Console, *, as_json: bool) -> None:
@@ -78,7 +80,7 @@ def show_proof(proof: Proof, console: Console) -> None:
     for invariant in proof.invariants:
         for where in invariant.where:
             console.say(f"{invariant.name}: {where}", style="red")
-    for line in (*cause_lines(proof.causes), *_full_lines(proof), *_capped_lines(proof)):
+    for line in (*_item_lines(proof), *cause_lines(proof.causes), *_full_lines(proof), *_capped_lines(proof)):
         console.say(line)
     if proof.unfinished:
         console.say(f"The crawl is not finished: {proof.unfinished:,} URLs wait.")
@@ -142,15 +144,39 @@ def _full_lines(numbers: Summary | Proof) -> list[str]:
     ]
 
 
-def _item_lines(summary: Summary) -> list[str]:
-    """Return a line for each rule or item: its rows, the pages that gave them, the share of rows with empty fields."""
-    lines = ["rows:"] if summary.items else []
-    for item in summary.items:
+def _item_lines(numbers: Summary | Proof) -> list[str]:
+    """Return a line for each rule or item: its rows, the pages that gave them, the share of rows with empty fields; and
+    one for each field with values that could not be converted, and for rows that were rejected."""
+    lines = ["rows:"] if numbers.items else []
+    for item in numbers.items:
         empty = sorted(item.empty.items(), key=lambda each: -each[1])
         shares = ", ".join(f"{field} {number / item.rows:.0%}" for field, number in empty[:SHOWN_FIELDS])
         pages = "1 page" if item.pages == 1 else f"{item.pages:,} pages"
         lines.append(f"  {item.rows:,} {item.name}, on {pages}{f'; empty: {shares}' if shares else ''}")
+        lines += _misfit_lines(item)
     return lines
+
+
+def _misfit_lines(item: ItemCount) -> list[str]:
+    most = sorted(item.unconverted.items(), key=lambda each: -each[1])
+    lines = [f"    {field}: {values(number)} not converted, such as {sample(item, field)}" for field, number in most]
+    more = len(lines) - SHOWN_FIELDS
+    lines[SHOWN_FIELDS:] = [f"    and {more:,} fields more"] if more > 0 else []
+    if item.rejected:
+        rows = "1 row" if item.rejected == 1 else f"{item.rejected:,} rows"
+        lines.append(f"    {rows} rejected: {item.rejected_for}")
+    return lines
+
+
+def values(number: int) -> str:
+    """Return a number of values in words."""
+    return "1 value" if number == 1 else f"{number:,} values"
+
+
+def sample(item: ItemCount, field: str) -> str:
+    """Return a value of a field that could not be converted, as it is shown."""
+    text = item.samples.get(field, "")
+    return repr(text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}...")
 
 
 def _capped_lines(numbers: Summary | Proof) -> list[str]:
@@ -191,7 +217,7 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         ("dropped", f"{summary.dropped:,}"),
         ("URLs discovered", f"{summary.discovered:,}"),
         ("rows", f"{summary.rows:,}"),
-        *([("  rejected by a sink", f"{summary.rows_rejected:,}")] if summary.rows_rejected else []),
+        *([("  rejected", f"{summary.rows_rejected:,}")] if summary.rows_rejected else []),
         ("retries", f"{summary.retries:,}"),
         ("time", f"{summary.elapsed_s:,.1f} s"),
         ("pages a second", f"{summary.pages_per_s:,.1f}"),

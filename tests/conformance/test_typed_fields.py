@@ -93,6 +93,23 @@ def test_what_cannot_be_converted_is_counted_by_field_with_a_sample(engine: str)
     assert [row.fields["when"] for row in found.rows] == ["2024-05-06", None]
 
 
+def test_a_row_without_a_required_field_is_rejected_with_the_reason(engine: str) -> None:
+    stars = FieldRule(name="stars", selector="i", required=True)
+    found = extracted(
+        engine,
+        FieldRule(name="price", selector=".price", type="price", required=True),
+        FieldRule(name="name", selector="h2", required=True),
+        FieldRule(name="reviews", many=True, fields=(stars,)),
+        FieldRule(name="items", selector="li", many=True, required=True),
+    )
+    why = (
+        "price is required, and 'sold out' is no price; reviews.stars is required, and empty; "
+        "items is required, and empty"
+    )
+    assert [(row.index, row.rejected) for row in found.rows] == [(0, ""), (0, why)]
+    assert found.rows[1].fields == {"price": None, "name": "Two", "reviews": [{"stars": None}], "items": []}
+
+
 def test_an_object_of_the_first_match_needs_no_list(engine: str) -> None:
     names = (FieldRule(name="n", type="float"),)
     assert values(engine, selector=".n", fields=names) == [{"n": 1.0}, None]

@@ -170,14 +170,14 @@ def test_rows_that_a_sink_rejects_are_told_and_end_nothing(job: Path, tmp_path: 
     )
     said = " ".join(run("FETCH", "run", job, "--crawls", tmp_path, "--workers", "1").split())
     folder = tmp_path / "toy"
-    assert "rejected by a sink │ 3" in said
-    assert f"3 rows were rejected by a sink, and set aside with the reason: {folder}/rejected.jsonl" in said
+    assert "rejected │ 3" in said
+    assert f"3 rows were rejected, and set aside with the reason: {folder}/rejected.jsonl" in said
     assert json.loads((folder / "summary.json").read_text())["rows_rejected"] == 3
     assert len((folder / "items.jsonl").read_text().splitlines()) == 3
     rejected = folder / "rejected.jsonl"
     assert {json.loads(line)["sink"] for line in rejected.read_text().splitlines()} == {"items.none"}
     proof = " ".join(run("FETCH", "verify", folder).split())
-    assert "rejected.jsonl has the rows that sinks reject, each once" in proof
+    assert "rejected.jsonl has the rows that are rejected, each once" in proof
     for sinks_, aside in (("items.none, more.none", 6), ("more.none", 3), ("items.jsonl", 0)):
         job.write_text(re.sub(r"sinks: \[.*\]", f"sinks: [{sinks_}]", job.read_text()))
         run("FETCH", "run", job, "--crawls", tmp_path, "--workers", "1")

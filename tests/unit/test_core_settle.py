@@ -10,7 +10,7 @@ import pytest
 from crawlfleet.coordinator.conduct.counting import count
 from crawlfleet.coordinator.core.rows import TaskState
 from crawlfleet.shared.brief import ScopeSpec
-from crawlfleet.shared.messages import Kind, Lease, Outcome, Report, Task
+from crawlfleet.shared.messages import Kind, Lease, Outcome, Report, Row, Task
 from crawlfleet.shared.reasons import Reason
 from tests.unit.core_crawl import SEED, CoreCrawl, all_of
 
@@ -23,6 +23,17 @@ def granted(crawl: CoreCrawl) -> tuple[Lease, Task]:
     crawl.open_gates()
     ((lease, task),) = crawl.ask()
     return lease, task
+
+
+def test_a_rejected_row_is_no_row_of_its_page_and_stands_apart_in_the_result() -> None:
+    crawl = CoreCrawl(SEED)
+    lease, task = granted(crawl)
+    good = Row(item="i", index=0, fields={"n": 1})
+    bad = Row(item="i", index=0, fields={"n": None}, rejected="n is required, and empty")
+    crawl.settle(lease, task, rows=(bad, good))
+    (result,) = crawl.store.results(0, 9)
+    assert (result.rows, result.rejected) == ((good,), (bad,))
+    assert crawl.store.ledger().rows == 1
 
 
 def test_a_page_that_wants_no_rows_is_done_and_counted_as_such() -> None:

@@ -62,6 +62,22 @@ def test_rules_and_fields_that_gave_nothing_are_named(job: Job) -> None:
     )
 
 
+def test_a_field_that_could_never_be_converted_and_rows_that_were_all_rejected_are_named(job: Job) -> None:
+    other = ItemCount(name="other", rows=1, pages=1)
+    quote = ItemCount(
+        name="quote", rows=4, pages=2, empty={"by": 4, "text": 4}, unconverted={"by": 4, "text": 1}, samples={"by": "x"}
+    )
+    assert findings(job, numbers(fetched=7, rows=5, items=(quote, other)), 1) == (
+        "The field 'by' of 'quote' could not be converted in any of 4 rows, such as 'x': "
+        "check its selector, and its type.",
+        "The field 'text' of 'quote' was empty in all 4 rows: check the selector.",
+    )
+    for number, they in ((1, "the only row was"), (3, "all 3 rows were")):
+        none = ItemCount(name="quote", pages=2, rejected=number, rejected_for="by is required, and empty")
+        (told,) = findings(job, numbers(fetched=7, items=(none,)), 1)
+        assert told == f"No rows: {they} rejected, such as because by is required, and empty: see rejected.jsonl."
+
+
 def test_the_rows_of_pages_as_such_have_no_fields_to_check(job: Job) -> None:
     items = (ItemCount(name="page", rows=4, pages=4, empty={"canonical": 4}),)
     assert findings(job, numbers(fetched=4, rows=4, items=items), 1) == ()
@@ -77,6 +93,30 @@ def test_the_summary_shows_rows_by_rule_and_what_to_look_at() -> None:
     lines = captured.get().splitlines()
     at = lines.index("rows:")
     assert lines[at + 1 : at + 4] == ["  4 quote, on 1 page; empty: by 25%", "  0 other, on 0 pages", "Look."]
+
+
+def test_the_summary_shows_what_could_not_be_converted_and_what_was_rejected() -> None:
+    unconverted = {f"f{number}": number for number in range(1, 13)}
+    item = ItemCount(
+        name="quote",
+        rows=4,
+        pages=1,
+        unconverted=unconverted,
+        samples={"f12": "x" * 99, "f11": "[b]sold out"},
+        rejected=2,
+        rejected_for="a is required, and empty",
+    )
+    end: dict[str, Any] = {"ended": "finished", "started_at": "", "fetched_before": 0, "sinks": (), "exit_code": 0}
+    console = Console(width=200)
+    with console.capture() as captured:
+        show_summary(Summary(job="n", rows=4, items=(item,), **end, resumable=True), console)
+    lines = captured.get().splitlines()
+    at = lines.index("rows:")
+    assert lines[at + 2 : at + 4] == [
+        f"    f12: 12 values not converted, such as '{'x' * 60}...'",
+        "    f11: 11 values not converted, such as '[b]sold out'",
+    ]
+    assert lines[at + 12 :] == ["    and 2 fields more", "    2 rows rejected: a is required, and empty"]
 
 
 def test_sitemaps_that_were_read_in_part_are_named_or_counted() -> None:

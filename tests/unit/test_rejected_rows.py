@@ -80,6 +80,19 @@ def test_what_one_sink_rejects_is_set_aside_with_the_reason_and_another_takes_it
     assert follower.rows_rejected == 2
 
 
+def test_a_row_that_its_rule_rejects_is_in_no_sink_and_set_aside_once(store: MemoryStore, tmp_path: Path) -> None:
+    bad = Row(item="quote", index=0, fields={"n": None}, rejected="n is required, and empty")
+    with capture_logs() as logs:
+        follower = follow(store, tmp_path, msgspec.structs.replace(result(1), rejected=(bad,)))
+    assert [json.loads(line)["n"] for line in (tmp_path / "b.jsonl").read_text().splitlines()] == [1]
+    row = {"url": "http://a.test/1", "item": "quote", "n": None}
+    assert rejected(tmp_path) == [
+        {"url": row["url"], "item": "quote", "sink": None, "reason": "n is required, and empty", "row": row}
+    ]
+    assert follower.rows_rejected == 1
+    assert [log["event"] for log in logs if log["log_level"] == "warning"] == ["a row is rejected: it is set aside"]
+
+
 def test_without_a_rejected_row_there_is_no_file(store: MemoryStore, tmp_path: Path) -> None:
     for number in (1, 3):
         assert follow(store, tmp_path, result(number)).rows_rejected == 0
@@ -163,7 +176,7 @@ def test_verify_knows_what_was_set_aside(folder: Path) -> None:
     assert [(each.name, each.checked) for each in proof.invariants[-3:]] == [
         (f"{ITEMS} has the rows of the results, each once", 4),
         ("items.none has the rows of the results, each once", 0),
-        (f"{REJECTED} has the rows that sinks reject, each once", 4),
+        (f"{REJECTED} has the rows that are rejected, each once", 4),
     ]
     lines = (folder / REJECTED).read_bytes().splitlines(keepends=True)
     (folder / REJECTED).write_bytes(b"".join(lines[1:]))

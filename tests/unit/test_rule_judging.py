@@ -8,7 +8,7 @@ import pytest
 
 from crawlfleet.coordinator.core.judging import judged
 from crawlfleet.coordinator.core.rows import LeaseRow, TaskState
-from crawlfleet.shared.messages import AckState, Kind, Lease, Outcome, Report, SitemapEntry, Task
+from crawlfleet.shared.messages import AckState, Kind, Lease, Outcome, Report, Row, SitemapEntry, Task, Unconverted
 from crawlfleet.shared.reasons import Reason
 from tests.policies import policy_with
 from tests.unit.core_crawl import CoreCrawl
@@ -55,6 +55,14 @@ def test_texts_are_cut_and_have_no_control_characters() -> None:
     assert [text[: len(start)] for text in (report.detail, report.content_type, report.address)] == [start] * 3
     assert (len(report.detail), len(report.content_type), len(report.address)) == (500, 200, 64)
     assert report.location == ""
+
+
+def test_samples_and_reasons_of_rejected_rows_are_cut_and_have_no_control_characters() -> None:
+    told = tuple(Unconverted("i", "f" * 999, number, "a\x1b" + "x" * 999) for number in range(150))
+    rows = (Row(item="i", index=0, fields={}, rejected="b\n" + "x" * 999), Row(item="i", index=0, fields={}))
+    report = judged(sent(outcome=Outcome.FETCHED, rows=rows, unconverted=told), Kind.PAGE, POLICY)
+    assert report.unconverted == tuple(Unconverted("i", "f" * 200, number, "a " + "x" * 198) for number in range(100))
+    assert [row.rejected for row in report.rows] == ["b " + "x" * 498, ""]
 
 
 def test_a_location_counts_for_a_redirect_only_and_is_no_longer_than_an_address_may_be() -> None:

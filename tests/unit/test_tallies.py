@@ -5,25 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from crawlfleet.coordinator.conduct.tallies import MOST_FIELDS, MOST_ITEMS, OTHERS, Tallies
+import msgspec
+
+from crawlfleet.coordinator.conduct.tallies import MOST_FIELDS, MOST_ITEMS, OTHERS, TALLIES, Tallies, told
 from crawlfleet.coordinator.conduct.turns import told_to
 from crawlfleet.coordinator.core.changes import Recorded
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
-from crawlfleet.shared.messages import Row
+from crawlfleet.shared.messages import Row, Unconverted
 from crawlfleet.shared.status import ItemCount
 from tests.unit.core_crawl import SEED, CoreCrawl
 
 
-def row(item: str = "quote", index: int = 0, **fields: Any) -> Row:
-    return Row(item=item, index=index, fields=fields)
+def row(item: str = "quote", index: int = 0, rejected: str = "", **fields: Any) -> Row:
+    return Row(item=item, index=index, fields=fields, rejected=rejected)
 
 
-def page(*rows: Row) -> Recorded:
+def page(*rows: Row, rejected: tuple[Row, ...] = (), unconverted: tuple[Unconverted, ...] = ()) -> Recorded:
     common: dict[str, Any] = {"ref": b"", "url": SEED, "status": 200, "depth": 0, "content_type": "", "size_bytes": 0}
-    return Recorded(result=Result(**common, elapsed_s=0.0, at=0.0, hops=(), rows=rows))
+    result = Result(**common, elapsed_s=0.0, at=0.0, hops=(), rows=rows, rejected=rejected)
+    return Recorded(result=result, unconverted=unconverted)
 
 
 def test_rows_pages_and_empty_fields_are_counted_by_item() -> None:
@@ -53,6 +56,37 @@ def test_a_hook_cannot_name_more_than_is_counted() -> None:
     told = {item.name: item for item in tallies.tell(("rule",), rows=MOST_ITEMS + 5)}
     assert (len(told), told[OTHERS].rows, told[OTHERS].pages) == (MOST_ITEMS + 1, 5, 1)
     assert len(told["i0"].empty) == MOST_FIELDS
+
+
+def test_values_that_cannot_be_converted_are_counted_by_field_with_the_first_as_a_sample() -> None:
+    tallies = Tallies(MemoryStore())
+    told = (Unconverted("quote", "price", 2, "sold out"), Unconverted("quote", "tags.n", 1, "many"))
+    tallies.note(
+        [page(row(price=None), unconverted=told), page(unconverted=(Unconverted("quote", "price", 3, "free"),))]
+    )
+    (item,) = tallies.tell((), rows=1)
+    assert (item.unconverted, item.samples) == ({"price": 5, "tags.n": 1}, {"price": "sold out", "tags.n": "many"})
+    fields = tuple(Unconverted("quote", f"f{number}", 1) for number in range(MOST_FIELDS + 5))
+    tallies.note([page(unconverted=fields)])
+    assert len(tallies.tell((), rows=1)[0].unconverted) == MOST_FIELDS
+
+
+def test_rejected_rows_are_counted_apart_with_the_last_reason(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / FRONTIER)
+    tallies = Tallies(store)
+    tallies.note([page(row(a=1), rejected=(row(rejected="a"),)), page(rejected=(row(rejected="b"), row(rejected="c")))])
+    expected = (ItemCount(name="quote", rows=1, pages=2, rejected=3, rejected_for="c"),)
+    assert tallies.tell((), rows=1) == expected
+    store.close()
+    again = SqliteStore(tmp_path / FRONTIER)
+    assert Tallies(again).tell((), rows=1) == expected
+    assert told(again.kept(TALLIES), (), 1) == expected
+    again.close()
+
+
+def test_counts_of_an_earlier_version_are_read() -> None:
+    kept = msgspec.msgpack.encode({"quote": [2, 1, {"by": 1}]})
+    assert told(kept, (), 2) == (ItemCount(name="quote", rows=2, pages=1, empty={"by": 1}),)
 
 
 def test_a_crawl_that_goes_on_goes_on_counting(tmp_path: Path) -> None:

@@ -22,23 +22,25 @@ class Basket:
         self.rows: list[Row] = []
         self.left_out = 0
         self._limits = limits
-        self._counts: dict[str, int] = {}
+        self._counts: dict[tuple[str, bool], int] = {}
         self._bytes = 0
         self._bytes_after = 0
         self._is_full = False
 
-    def put(self, item: str, fields: dict[str, Any]) -> bool:
-        """Take the next row, or leave it out; say whether to go on.
+    def put(self, item: str, fields: dict[str, Any], rejected: str = "") -> bool:
+        """Take the next row, or leave it out; say whether to go on. A row that is `rejected` says why.
 
         When as much as the limits allow was left out, too, the rest is not even counted: a hook may have no end.
         """
-        limits, row = self._limits, Row(item=item, index=self._counts.get(item, 0), fields=fields)
+        kind = (item, bool(rejected))
+        row = Row(item=item, index=self._counts.get(kind, 0), fields=fields, rejected=rejected)
+        limits = self._limits
         size = len(_encode(row))
         fits = size <= limits.row_bytes
         if fits and (len(self.rows) >= limits.rows or self._bytes + size > limits.report_bytes):
             self._is_full = True
         if fits and not self._is_full:
-            self._counts[item] = row.index + 1
+            self._counts[kind] = row.index + 1
             self._bytes += size
             self.rows.append(row)
             return True

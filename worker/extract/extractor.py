@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
 
 import msgspec
 
@@ -21,7 +20,7 @@ from crawlfleet.worker.extract.links import LinkReader
 from crawlfleet.worker.extract.page import Page
 from crawlfleet.worker.extract.port import ParseFault
 from crawlfleet.worker.extract.registry import open_engine
-from crawlfleet.worker.extract.rules import RuleCompiler
+from crawlfleet.worker.extract.rules import Found, RuleCompiler
 from crawlfleet.worker.extract.sheet import Sheet
 from crawlfleet.worker.extract.sitemap import Sitemap, read_sitemap
 from crawlfleet.worker.extract.survey import Reading
@@ -112,22 +111,22 @@ class Extractor:
 
     def _gather(self, sheet: Sheet, basket: Basket) -> None:
         """Put the items of the rules, until no more are wanted."""
-        for item, fields in self._rule_rows(sheet):
-            if not basket.put(item, fields):
+        for item, found in self._rule_rows(sheet):
+            if not basket.put(item, found.fields, found.lacks):
                 return
 
     def read_sitemap(self, fetched: Fetched) -> Sitemap:
         """Read a sitemap, without pages out of scope."""
         return read_sitemap(fetched.body, fetched.url, self._links.keep, cut=fetched.truncated)
 
-    def _rule_rows(self, sheet: Sheet) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _rule_rows(self, sheet: Sheet) -> Iterator[tuple[str, Found]]:
         """Yield the items of rules one by one: nested elements may repeat much text."""
         page = sheet.page
         if not self._rules and self._parse is None:
             values = (page.status, page.content_type, page.title, len(page.body), page.copy_of)
-            yield PAGE_ITEM, dict(zip(PAGE_FIELDS, values, strict=True))
+            yield PAGE_ITEM, Found(dict(zip(PAGE_FIELDS, values, strict=True)))
         if self._rules and page.root is not None:
-            yield from ((name, found.fields) for name, items in self._rules for found in items(sheet))
+            yield from ((name, found) for name, items in self._rules for found in items(sheet))
 
     def _outlinks(self, links: LinkReader, page: Page) -> tuple[tuple[str, ...], int, int]:
         """Return the outlinks, how many were left out, and their size: at most half a report."""

@@ -73,6 +73,10 @@ class SqliteReader:
         kept = self._meta.get("ledger")
         return LedgerRow() if kept is None else msgspec.msgpack.decode(kept, type=LedgerRow)
 
+    def kept(self, key: str) -> bytes | None:
+        """Return a value that was kept besides the rows."""
+        return self._meta.get(f"kept:{key}")
+
     def tasks(self) -> Iterator[tuple[int, bytes, TaskRow]]:
         """Yield each task: the number and the fingerprint under which it is stored, and its row."""
         with self._mapped_errors():
