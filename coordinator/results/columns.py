@@ -83,10 +83,11 @@ def _free(name: str, taken: Mapping[str, Any] | set[str]) -> str:
 
 
 def _of_form(name: str, form: Mapping[str, Any]) -> Column:
-    """Return the column of a rule's field."""
+    """Return the column of a rule's field. A nested field is a list unless it says otherwise."""
     fields = form.get("fields") or {}
     below = tuple(_of_form(each, nested) for each, nested in fields.items())
-    return Column(name, form.get("type") or TEXT, form.get("many", bool(fields)), below)
+    many = form["many"] if "many" in form else form.get("list") is not False if fields else bool(form.get("list"))
+    return Column(name, form.get("type") or TEXT, many, below)
 
 
 def _declared(name: str, kind: str) -> Column:

@@ -8,7 +8,7 @@ import pytest
 
 from crawlfleet.coordinator.job.job import as_data, load
 from crawlfleet.coordinator.results.columns import Column, Layout, Table, layout_of
-from crawlfleet.shared.field_types import DECIMAL, INT, JSON, URL
+from crawlfleet.shared.field_types import DATE, DECIMAL, INT, JSON, PRICE, URL
 
 ADDRESS = Column("url", URL)
 RULES = """
@@ -64,3 +64,19 @@ def test_columns_that_are_declared_stand_behind_those_of_the_rule_or_replace_the
     found = layout(f"{RULES}columns: {{book: {{tags: text, pages: int}}}}\n", tmp_path)
     assert found.table_of("book") == Table("book", (ADDRESS, Column("title"), Column("tags"), Column("pages", INT)))
     assert found.table_of("letter") is None
+
+
+def test_types_and_lists_are_those_of_the_fields(tmp_path: Path) -> None:
+    fields = """
+      price: {css: b, type: price, required: true}
+      days: {css: time, attr: datetime, type: date, list: true}
+      tags: {css: i, join: ", "}
+      first: {each: tr, list: false, fields: {n: {css: td, type: int}}}
+"""
+    found = layout(f"items:\n  - name: a\n    fields:{fields}", tmp_path)
+    assert found.tables[0].columns[1:] == (
+        Column("price", PRICE),
+        Column("days", DATE, many=True),
+        Column("tags"),
+        Column("first", fields=(Column("n", INT),)),
+    )
