@@ -44,7 +44,7 @@ def others(value: Any, kind: Any = None) -> Iterator[tuple[str, Any]]:
             for place, other in others(each):
                 yield f".{ANY}{place}", {**value, name: other}
     else:
-        yield from (("", other) for other in words(kind, value) or [another(value)])
+        yield from (("", other) for other in words(kind, value) or [another(value, kind)])
 
 
 def words(kind: Any, value: Any) -> list[str]:
@@ -53,13 +53,14 @@ def words(kind: Any, value: Any) -> list[str]:
     return [name for name in names if name != value]
 
 
-def another(value: Any) -> Any:
+def another(value: Any, kind: Any) -> Any:
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
         return value + 1
     if value is None or value == ():
-        return 1 if value is None else ("x",)
+        other = "x" if "str" in str(kind) else 1
+        return other if value is None else (other,)
     if isinstance(value, Path):
         return value / "x"
     return f"x{value}".replace("xhttps://", "https://x")
