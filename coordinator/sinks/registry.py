@@ -50,6 +50,12 @@ SINKS = table(
         per_table=True,
         options=("formulas",),
     ),
+    SinkEntry(
+        name=".sqlite",
+        place="crawlfleet.coordinator.sinks.sqlite_sink:SqliteFiles",
+        has_columns=True,
+        transactional=True,
+    ),
 )
 
 

@@ -1,0 +1,119 @@
+"""Sinks that are databases: what another program finds in one."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from crawlfleet.coordinator.core.rows import Result
+from crawlfleet.coordinator.results.columns import Column, Layout, Table
+from crawlfleet.coordinator.sinks.database import STATE, DatabaseKind
+from crawlfleet.coordinator.sinks.port import Shape
+from crawlfleet.coordinator.sinks.sqlite_sink import SqliteFiles
+from crawlfleet.shared.errors import CrawlFailed, UsageError
+from crawlfleet.shared.field_types import BOOL, DATE, DATETIME, DECIMAL, FLOAT, INT, JSON, PRICE, URL
+from crawlfleet.shared.messages import Row
+from tests.results import result
+
+URL_COLUMN = Column("url", URL)
+TYPES = (
+    Column("n", INT),
+    Column("f", FLOAT),
+    Column("d", DECIMAL),
+    Column("b", BOOL),
+    Column("day", DATE),
+    Column("at", DATETIME),
+    Column("cost", PRICE),
+    Column("any", JSON),
+    Column("tags", many=True),
+    Column("inner", fields=(Column("day", DATE),)),
+)
+VALUES = {
+    "n": -(2**63),
+    "f": 0.1,
+    "d": "12.30",
+    "b": True,
+    "day": "2026-01-31",
+    "at": "2026-01-31T12:00:00+01:00",
+    "cost": {"amount": "1.20", "currency": "EUR"},
+    "any": {"a": [1, None]},
+    "tags": ["ü", None],
+    "inner": {"day": "2026-01-31"},
+}
+TWO = Layout((Table("thing", (URL_COLUMN, *TYPES)), Table("Select", (URL_COLUMN, Column('a "b"'), Column('A "B"')))))
+
+
+def page(number: int, *rows: tuple[str, dict[str, Any]]) -> Result:
+    made = tuple(Row(item=item, index=place, fields=fields) for place, (item, fields) in enumerate(rows))
+    return msgspec.structs.replace(result(number), rows=made)
+
+
+LOG = (
+    page(1, ("thing", VALUES), ("Select", {'a "b"': "1", 'A "B"': "2"})),
+    page(2),
+    page(3, ("thing", {}), ("nothing", {})),
+)
+
+
+def write(kind: DatabaseKind, path: Path, *results: Result) -> None:
+    with closing(kind.open(path, None, power=False)) as sink:
+        sink.restore(iter(results), len(results))
+        sink.write(results)
+
+
+def test_a_table_of_sqlite_has_a_column_of_each_type(tmp_path: Path) -> None:
+    kind = SqliteFiles(Shape(layout=TWO))
+    write(kind, tmp_path / "a.sqlite", *LOG)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.sqlite"]
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as db:
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+        rows = db.execute("SELECT * FROM thing").fetchall()
+        assert rows[0] == (
+            *(0, "http://a.test/1", -(2**63), 0.1, "12.30", 1, "2026-01-31", "2026-01-31T12:00:00+01:00"),
+            *("1.20", "EUR", '{"a":[1,null]}', '["ü",null]', '{"day":"2026-01-31"}'),
+        )
+        assert rows[1:] == [(2, "http://a.test/3", *[None] * 11)]
+        select = 'SELECT "a ""b""", "A ""B""_" FROM "Select"'
+        assert db.execute(select).fetchall() == [("1", "2")]
+        assert db.execute(f"SELECT results, rows FROM {STATE}").fetchall() == [(3, 3)]
+    assert [json.loads(row)[:2] for row in kind.read(tmp_path / "a.sqlite", whole=True)] == [
+        ["thing", "http://a.test/1"],
+        ["Select", "http://a.test/1"],
+        ["thing", "http://a.test/3"],
+    ]
+    assert [each.reason for each in kind.rejects_of(LOG[2])] == ["there is no table for the item 'nothing'"]
+
+
+def test_a_database_with_other_tables_is_refused_and_left_alone(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as db:
+        db.execute("CREATE TABLE mine (x)")
+    kind = SqliteFiles(Shape(layout=TWO))
+    with pytest.raises(UsageError, match=r"a.sqlite exists already and is not this crawl's: move it away"):
+        kind.open(tmp_path / "a.sqlite", None, power=False)
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("mine",)]
+
+
+def test_a_row_that_somebody_has_changed_is_found_when_the_mark_does_not_say_all(tmp_path: Path) -> None:
+    kind = SqliteFiles(Shape(layout=TWO))
+    write(kind, tmp_path / "a.sqlite", *LOG)
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as db, db:
+        db.execute("UPDATE thing SET n = 5")
+    sink = kind.open(tmp_path / "a.sqlite", None, power=False)
+    with closing(sink), pytest.raises(UsageError, match="is not this crawl's"):
+        sink.restore(iter(LOG), len(LOG))
+
+
+def test_a_database_that_is_open_elsewhere_is_told(tmp_path: Path) -> None:
+    kind = SqliteFiles(Shape(layout=TWO))
+    with (
+        closing(kind.open(tmp_path / "a.sqlite", None, power=True)),
+        pytest.raises(CrawlFailed, match=r"cannot write .*a.sqlite: it is being written by another crawl"),
+    ):
+        kind.open(tmp_path / "a.sqlite", None, power=False)
