@@ -261,6 +261,11 @@ def foreign(path: Path | str) -> str:
     return f"{shown(path)} exists already and is not this crawl's: move it away, or name another sink"
 
 
+def quoted(name: str) -> str:
+    """Return a name as SQL writes any name."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def canonical(table: str, values: Sequence[Any]) -> bytes:
     """Return a row in the form that rows are compared in."""
     return _canonical((table, *values))

@@ -56,6 +56,14 @@ SINKS = table(
         has_columns=True,
         transactional=True,
     ),
+    SinkEntry(
+        name=".duckdb",
+        place="crawlfleet.coordinator.sinks.duckdb_sink:DuckdbFiles",
+        package="duckdb",
+        extra="duckdb",
+        has_columns=True,
+        transactional=True,
+    ),
 )
 
 

@@ -12,7 +12,16 @@ from typing import Any
 
 from crawlfleet.coordinator.results.columns import Column
 from crawlfleet.coordinator.sinks.cells import json_text
-from crawlfleet.coordinator.sinks.database import ROW_ID, STATE, DatabaseKind, State, Store, StoredTable, foreign
+from crawlfleet.coordinator.sinks.database import (
+    ROW_ID,
+    STATE,
+    DatabaseKind,
+    State,
+    Store,
+    StoredTable,
+    foreign,
+    quoted,
+)
 from crawlfleet.shared import field_types
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.paths import shown
@@ -139,11 +148,6 @@ class SqliteFile:
             raise CrawlFailed(f"cannot write {shown(self._path)}: {error.strerror}") from error
         except sqlite3.DatabaseError as error:
             raise UsageError(foreign(self._path)) from error
-
-
-def quoted(name: str) -> str:
-    """Return a name as SQL writes any name."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _type(column: Column) -> str:

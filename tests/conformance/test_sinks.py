@@ -39,6 +39,8 @@ MARKS = "sinks.db"
 
 LOG = (result(1), result(2, rows=0), result(3, rows=2), result(4))
 HALF = 2
+# Kinds that need a library of their own take long to load it: they are killed at so many of the calls.
+MAX_DEATHS = 40
 TAILS = (b"{", b"\n", b"a row\n", b"\x00", b"\x00" * 5_000)
 AGAIN = b"the last result"
 
@@ -105,22 +107,53 @@ def followed(
     return found(kind, path)
 
 
-def deaths_of(kind: SinkKind, folder: Path) -> Iterator[Path]:
+def deaths_of(entry: SinkEntry, folder: Path) -> Iterator[Path]:
     """Let processes die while they write the second half of the log, each at a later call; yield what they left.
 
     A folder has a sink and its mark in `MARKS`. The last process was not killed.
     """
-    begun = folder / "begun"
+    kind, begun = entry.made_for(QUOTES), folder / "begun"
     begun.mkdir(parents=True)
-    with closing(SqliteMarks(begun / MARKS, power=False)) as marks:
-        marks.set(NAME, written(kind, begun / NAME, LOG[:HALF]))
-    for call in itertools.count():
+    in_child(begin, kind, begun)
+    calls = in_child(calls_of_second_half, kind, shutil.copytree(begun, folder / "counted"))
+    for call in range(0, calls + 1, 1 + calls // MAX_DEATHS if entry.extra else 1):
         left = shutil.copytree(begun, folder / "left")
-        died = _dies_in_second_half(kind, left, call)
+        assert _dies_in_second_half(kind, left, call) or call == calls
         yield left
         shutil.rmtree(left)
-        if not died:
-            return
+    left = shutil.copytree(folder / "counted", folder / "left")
+    yield left
+
+
+def begin(kind: SinkKind, folder: Path) -> None:
+    """Write the first half of the log, and its mark."""
+    with closing(SqliteMarks(folder / MARKS, power=False)) as marks:
+        marks.set(NAME, written(kind, folder / NAME, LOG[:HALF]))
+
+
+def calls_of_second_half(kind: SinkKind, folder: Path) -> int:
+    """Write the second half; return after how many calls and returns it is there."""
+    calls = itertools.count()
+    _write_second_half(kind, folder, lambda: next(calls))
+    return next(calls)
+
+
+def in_child(work: Callable[..., T], *arguments: Any) -> T:
+    """Do what starts threads of a library in a child, so that this process can fork at any time."""
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe(duplex=False)
+
+    def child() -> None:
+        there.send(work(*arguments))
+
+    process = context.Process(target=child)
+    process.start()
+    there.close()
+    try:
+        answer: T = here.recv()
+    finally:
+        process.join()
+    return answer
 
 
 def in_small_process(work: Callable[[SinkEntry, Path], T], entry: SinkEntry, folder: Path) -> T:
@@ -208,12 +241,17 @@ def test_a_death_at_any_call_loses_tears_and_doubles_nothing(entry: SinkEntry, p
     assert in_small_process(check_deaths, entry, path.parent) > 10
 
 
+def follow_on(kind: SinkKind, folder: Path) -> list[bytes]:
+    """Let a sink follow the log from its mark on; return what is in it then."""
+    with closing(SqliteMarks(folder / MARKS, power=False)) as marks:
+        return followed(kind, folder / NAME, marks.get(NAME))
+
+
 def check_deaths(entry: SinkEntry, folder: Path) -> int:
     """Let a sink follow the log after every death; return how many there were."""
     kind, deaths = entry.made_for(QUOTES), 0
-    for left in deaths_of(kind, folder):
-        with closing(SqliteMarks(left / MARKS, power=False)) as marks:
-            followed_rows = followed(kind, left / NAME, marks.get(NAME))
+    for left in deaths_of(entry, folder):
+        followed_rows = in_child(follow_on, kind, left)
         assert followed_rows == rows(kind, LOG), f"killed at call {deaths}: {followed_rows}"
         deaths += 1
     return deaths
@@ -320,7 +358,7 @@ def test_a_death_leaves_a_whole_number_of_transactions(
 def rows_left(entry: SinkEntry, folder: Path) -> list[list[bytes]]:
     """Return what every death leaves."""
     kind = entry.made_for(QUOTES)
-    return [found(kind, left / NAME) for left in deaths_of(kind, folder)]
+    return [in_child(found, kind, left / NAME) for left in deaths_of(entry, folder)]
 
 
 def test_a_mark_that_is_behind_its_sink_doubles_nothing(transactional: SinkKind, path: Path) -> None:
@@ -345,14 +383,8 @@ def _dies_in_second_half(kind: SinkKind, folder: Path, call: int) -> bool:
     child = os.fork()
     if child == 0:
         try:
-            with closing(SqliteMarks(folder / MARKS, power=False)) as marks:
-                sink = kind.open(folder / NAME, marks.get(NAME), power=False)
-                sink.restore(iter(LOG), len(LOG))
-                left = iter(range(call))
-                sys.setprofile(lambda *_: _die_after(left))
-                marks.set(NAME, sink.write(LOG[sink.mark.results :]))
-                sys.setprofile(None)
-                sink.close()
+            left = iter(range(call))
+            _write_second_half(kind, folder, lambda: _die_after(left))
             os._exit(0)
         finally:
             os._exit(1)
@@ -362,6 +394,17 @@ def _dies_in_second_half(kind: SinkKind, folder: Path, call: int) -> bool:
         return True
     assert os.waitstatus_to_exitcode(status) == 0
     return False
+
+
+def _write_second_half(kind: SinkKind, folder: Path, at_each_call: Callable[[], object]) -> None:
+    with closing(SqliteMarks(folder / MARKS, power=False)) as marks:
+        sink = kind.open(folder / NAME, marks.get(NAME), power=False)
+        sink.restore(iter(LOG), len(LOG))
+        sys.setprofile(lambda *_: at_each_call())
+        marks.set(NAME, sink.write(LOG[sink.mark.results :]))
+        sink.finish()
+        sys.setprofile(None)
+        sink.close()
 
 
 def _die_after(left: Iterator[Any]) -> None:

@@ -5,23 +5,29 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
 import pytest
 
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.results.columns import Column, Layout, Table
 from crawlfleet.coordinator.sinks.database import STATE, DatabaseKind
+from crawlfleet.coordinator.sinks.duckdb_sink import DuckdbFiles
 from crawlfleet.coordinator.sinks.port import Shape
 from crawlfleet.coordinator.sinks.sqlite_sink import SqliteFiles
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.field_types import BOOL, DATE, DATETIME, DECIMAL, FLOAT, INT, JSON, PRICE, URL
 from crawlfleet.shared.messages import Row
 from tests.results import result
+from tests.shapes import shape_of
 
 URL_COLUMN = Column("url", URL)
+SELECT = 'SELECT "a ""b""", "A ""B""_" FROM "Select"'
 TYPES = (
     Column("n", INT),
     Column("f", FLOAT),
@@ -79,8 +85,7 @@ def test_a_table_of_sqlite_has_a_column_of_each_type(tmp_path: Path) -> None:
             *("1.20", "EUR", '{"a":[1,null]}', '["ü",null]', '{"day":"2026-01-31"}'),
         )
         assert rows[1:] == [(2, "http://a.test/3", *[None] * 11)]
-        select = 'SELECT "a ""b""", "A ""B""_" FROM "Select"'
-        assert db.execute(select).fetchall() == [("1", "2")]
+        assert db.execute(SELECT).fetchall() == [("1", "2")]
         assert db.execute(f"SELECT results, rows FROM {STATE}").fetchall() == [(3, 3)]
     assert [json.loads(row)[:2] for row in kind.read(tmp_path / "a.sqlite", whole=True)] == [
         ["thing", "http://a.test/1"],
@@ -117,3 +122,39 @@ def test_a_database_that_is_open_elsewhere_is_told(tmp_path: Path) -> None:
         pytest.raises(CrawlFailed, match=r"cannot write .*a.sqlite: it is being written by another crawl"),
     ):
         kind.open(tmp_path / "a.sqlite", None, power=False)
+
+
+def test_a_table_of_duckdb_has_a_column_of_each_type(tmp_path: Path) -> None:
+    kind = DuckdbFiles(Shape(layout=TWO))
+    write(kind, tmp_path / "a.duckdb", *LOG)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.duckdb"]
+    with closing(duckdb.connect(tmp_path / "a.duckdb")) as db:
+        assert [kind for _, kind, *_ in db.execute("DESCRIBE thing").fetchall()] == [
+            *("BIGINT", "VARCHAR", "BIGINT", "DOUBLE", "DECIMAL(38,10)", "BOOLEAN", "DATE", "TIMESTAMP WITH TIME ZONE"),
+            *("DECIMAL(38,10)", "VARCHAR", "VARCHAR", "VARCHAR[]", 'STRUCT("day" DATE)'),
+        ]
+        db.execute("SET TimeZone = 'UTC'")
+        rows = db.execute("SELECT * FROM thing").fetchall()
+        day = date(2026, 1, 31)
+        assert rows[0] == (
+            *(0, "http://a.test/1", -(2**63), 0.1, Decimal("12.30"), True, day, datetime(2026, 1, 31, 11, tzinfo=UTC)),
+            *(Decimal("1.2"), "EUR", '{"a":[1,null]}', ["ü", None], {"day": day}),
+        )
+        assert rows[1:] == [(2, "http://a.test/3", *[None] * 11)]
+        assert db.execute(SELECT).fetchall() == [("1", "2")]
+    assert len(list(kind.read(tmp_path / "a.duckdb", whole=True))) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        (DECIMAL, "0.12345678901", "x is '0.12345678901', which has more than 28 digits before the point or 10 behind"),
+        (DECIMAL, "1" * 29, "which has more than 28 digits before the point"),
+        (DATETIME, "0001-01-01T00:00:00+14:00", "which is in no year from 1 to 9999 in UTC"),
+    ],
+)
+def test_what_the_types_of_arrow_cannot_hold_rejects_its_row(name: str, value: str, reason: str) -> None:
+    kind = DuckdbFiles(shape_of("thing", Column("x", name)))
+    (rejected,) = kind.rejects_of(page(1, ("thing", {"x": value}), ("thing", {})))
+    assert (rejected.place, rejected.row["x"]) == (0, value)
+    assert reason in rejected.reason
