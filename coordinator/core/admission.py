@@ -158,11 +158,20 @@ def reopen_robots(turn: Turn, origin: str) -> TaskRow:
 
 
 def awaken_host(turn: Turn, key: str, not_before: float = 0.0) -> None:
-    """Schedule a check of a host on which something may wait."""
+    """Schedule a check of a host on which something may wait, or of its unit."""
+    note_waiting(turn, key, not_before)
     host = turn.host(key)
     after = politeness.awaken(host, turn.now, turn.policy, not_before)
     if after is not host:
         turn.put(after)
+
+
+def note_waiting(turn: Turn, key: str, not_before: float = 0.0) -> None:
+    """Note that something may wait on a host, if it is in a unit: it is looked at when the unit is."""
+    host = existing(turn.hosts[key])
+    at = max(turn.now, not_before)
+    if host.unit and (host.ready_at is None or host.ready_at > at):
+        turn.put(succeed(host, ready_at=at))
 
 
 def _reconsider(turn: Turn, task: TaskRow) -> None:
@@ -377,13 +386,12 @@ def _priorities(rules: tuple[Priority, ...]) -> tuple[tuple[Patterns, int], ...]
 
 
 def _ensure_host(turn: Turn, address: Parts) -> None:
-    """Make sure that a host exists and that it, or its unit, lists the origin."""
+    """Make sure that a host exists and that it lists the origin."""
     row = turn.hosts[address.host]
     if row is None or not (row.origins or row.unit):  # no URL of it was let in yet
         join(turn, address.host, key_of_name(address.host, turn.policy))
-    if turn.hosts[address.host] is None:
+    host = turn.hosts[address.host]
+    if host is None:
         turn.put(new_host(address.host, turn.policy, origins=(address.origin,)))
-        return
-    host = turn.host(address.host)
-    if address.origin not in host.origins:
+    elif address.origin not in host.origins:
         turn.put(succeed(host, origins=(*host.origins, address.origin)))

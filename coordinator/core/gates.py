@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from crawlfleet.coordinator.core import politeness, retry, robots, sitemaps
+from crawlfleet.coordinator.core import politeness, retry, robots, sitemaps, units
 from crawlfleet.coordinator.core.admission import awaken_host, is_beyond, reopen_robots, want_places
 from crawlfleet.coordinator.core.awaited_rows import AwaitedRow
 from crawlfleet.coordinator.core.changes import TaskEvent
@@ -150,7 +150,7 @@ def look_again(turn: Turn, tasks: Sequence[TaskRow]) -> None:
 
 
 def _decided(turn: Turn, before: OriginRow, after: OriginRow) -> None:
-    """Store a judged origin; update the delay of its host, which follows from all origins there."""
+    """Store a judged origin; update the delay of its host or unit, which follows from all origins there."""
     if before.gate is Gate.WAITING and before.failing_since is not None:
         waits = turn.ledger.robots_waits
         others = tuple(name for name in waits.waiting_for if name[0] != after.origin)
@@ -166,11 +166,11 @@ def _decided(turn: Turn, before: OriginRow, after: OriginRow) -> None:
     turn.put(after)
     if after.gate is Gate.DISALLOW:
         _drop_some(turn, after)
+    unit = existing(turn.hosts[after.host]).unit
+    if unit:
+        units.count_asked(turn, unit, before.asked_delay_s, after.asked_delay_s)
     host = turn.host(after.host)
-    turn.origins.read(host.origins)
-    rows = (turn.origins[origin] for origin in host.origins)
-    asked_s = max((row.asked_delay_s for row in rows if row is not None), default=0.0)
-    paced = politeness.asked(host, asked_s, turn.policy, turn.now)
+    paced = politeness.asked(host, units.asked_delay_s(turn, host), turn.policy, turn.now)
     if paced is not host:
         turn.put(paced)
     awaken_host(turn, after.host)

@@ -2,6 +2,9 @@
 
 A grant reads the store twice: the origins of some hosts, then the heads of all their queues. It checks as many hosts as
 have room for what the session wants, and more only if too little waits on them.
+
+A look at a unit is a look at its own name and at some of the hosts that joined it: those on which something may have
+waited longest. If others wait, those go last then, so that all get their turn, however many there are.
 """
 
 from __future__ import annotations
@@ -14,8 +17,17 @@ import msgspec
 from crawlfleet.coordinator.core import budget, costs, gates, judging, leases, politeness, robots, sitemaps
 from crawlfleet.coordinator.core.admission import awaken_host
 from crawlfleet.coordinator.core.changes import Leased, TaskEvent
-from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, HostRow, LeaseRow, OriginRow, TaskRow, succeed
-from crawlfleet.coordinator.core.turn import Ready, Turn
+from crawlfleet.coordinator.core.rows import (
+    ALONE_QUEUE,
+    Gate,
+    HostRow,
+    LeaseRow,
+    OriginRow,
+    TaskRow,
+    TaskState,
+    succeed,
+)
+from crawlfleet.coordinator.core.turn import Ready, Turn, existing
 from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.ranges import MAX_WORKER_CHARS
 from crawlfleet.shared.reasons import Refusal
@@ -57,17 +69,29 @@ class _Offer(msgspec.Struct, frozen=True):
     """A host that may have tasks for the session.
 
     It has `open_tasks` there already; further ones may start at `starts`. `spent` is the host's spent budget, if any.
+    Of a unit, `members` are hosts that joined it and are looked at, too; the next of the others is due at `others_at`.
     """
 
     host: HostRow
     open_tasks: int
     starts: list[float]
     spent: Refusal
+    members: tuple[HostRow, ...] = ()
+    others_at: float | None = None
+
+    @property
+    def hosts(self) -> tuple[HostRow, ...]:
+        """All hosts that are looked at."""
+        return (self.host, *self.members)
 
     @property
     def limit(self) -> int:
         """How many tasks of each queue to read."""
-        return DROPPED_PER_TURN if self.spent else len(self.starts)
+        return self.part_of(DROPPED_PER_TURN) if self.spent else len(self.starts)
+
+    def part_of(self, number: int) -> int:
+        """Return the part of each host in the number of tasks that a turn may drop."""
+        return max(1, number // len(self.hosts))
 
 
 def grant(turn: Turn, asker: Asker) -> Grant:
@@ -183,22 +207,33 @@ def _offers(turn: Turn, asker: Asker, candidates: Iterator[tuple[HostRow, int]],
         starts = room(turn, host, asker, open_tasks)
         spent = budget.spent_on(host, turn.policy, turn.now)
         if starts or spent:
-            offers.append(_Offer(host, open_tasks, starts, spent))
+            offers.append(_Offer(host, open_tasks, starts, spent, *_members(turn, host)))
             want -= len(starts)
         else:
             _postpone(turn, host)
         if want < 1:
             break
-    turn.origins.read(origin for offer in offers for origin in offer.host.origins)
-    turn.read_hosts(name for offer in offers for name in offer.host.names)
+    looked_at = [(offer, each) for offer in offers for each in offer.hosts]
+    turn.origins.read(origin for _, each in looked_at for origin in each.origins)
     limits = {ALONE_QUEUE: SUSPECTS_PER_TURN}
-    for offer in offers:
-        limits |= dict.fromkeys((offer.host.key, *offer.host.names), offer.limit)
-        for origin in _origins(turn, offer.host):
+    for offer, each in looked_at:
+        limits[each.key] = offer.limit
+        for origin in _origins(turn, each):
             if _is_open(turn, origin):
-                limits[origin.origin] = HOPELESS_PER_QUEUE if _is_hopeless(turn, origin) else offer.limit
+                is_hopeless = _is_hopeless(turn, origin)
+                limits[origin.origin] = offer.part_of(HOPELESS_PER_QUEUE) if is_hopeless else offer.limit
     turn.read_queues(limits)
     return offers
+
+
+def _members(turn: Turn, unit: HostRow) -> tuple[tuple[HostRow, ...], float | None]:
+    """Return the hosts of a unit to look at, and when the next of the others is due."""
+    if not unit.is_unit:
+        return (), None
+    most = turn.policy.tuning.hosts_per_look
+    found = turn.members(unit.key, most + 1)
+    due = tuple(each for each in found[:most] if each.ready_at is not None and each.ready_at <= turn.now)
+    return due, found[len(due)].ready_at if len(due) < len(found) else None
 
 
 def _lease_waiting(
@@ -225,11 +260,13 @@ def _lease_on(turn: Turn, asker: Asker, offer: _Offer, starts: Sequence[float]) 
     """Grant what waits on a host, as far as there is room; schedule its next check."""
     host = offer.host
     # Only once: this may request a robots.txt again, and a second call would not return its task.
-    tasks, next_at = _waiting(turn, host, offer.limit if offer.spent else len(starts))
+    waiting = [_waiting(turn, each, offer.limit) for each in offer.hosts]
+    tasks, next_at = _first(turn, offer, waiting, DROPPED_PER_TURN if offer.spent else len(starts))
     if offer.spent:
         budget.drop(turn, [task for task in tasks if task.kind is Kind.PAGE], offer.spent)
         tasks = [task for task in tasks if task.kind is not Kind.PAGE][: len(starts)]
     if not starts:
+        _note_waiting(turn, offer, waiting)
         _postpone(turn, host)
         return None
     allowed = refuse_by_robots(turn, tasks)
@@ -241,20 +278,38 @@ def _lease_on(turn: Turn, asker: Asker, offer: _Offer, starts: Sequence[float]) 
         next_at = turn.now + BUDGET_PAUSE_S
     elif len(chosen) < len(allowed):
         next_at = turn.now
+    _note_waiting(turn, offer, waiting)
     _schedule_check(turn, host.key, next_at)
     return lease
 
 
-def _waiting(turn: Turn, host: HostRow, limit: int) -> tuple[list[TaskRow], float | None]:
+def _waiting(turn: Turn, host: HostRow, limit: int) -> Ready:
     """Return what waits on a host behind open gates, and when to check for more."""
-    own = (host.key, *host.names)
-    queues = [turn.ready(queue, limit) for queue in own]
-    queues += [_behind_gate(turn, origin, limit) for origin in _origins(turn, host)]
-    tasks = [task for queue in queues for task in queue.tasks]
-    tasks.sort(key=lambda task: (task.queue not in own, task.rank, task.order))
+    queues = [turn.ready(host.key, limit), *(_behind_gate(turn, origin, limit) for origin in _origins(turn, host))]
     times = [queue.next_at for queue in queues if queue.next_at is not None]
+    return Ready(tuple(task for queue in queues for task in queue.tasks), min(times, default=None))
+
+
+def _first(turn: Turn, offer: _Offer, waiting: Sequence[Ready], limit: int) -> tuple[list[TaskRow], float | None]:
+    """Return the first of the tasks that wait on some hosts, and when to check for more on any host of their unit."""
+    tasks = [task for each in waiting for task in each.tasks]
+    tasks.sort(key=lambda task: (task.queue != task.host, task.rank, task.order))
+    times = [at for at in (offer.others_at, *(each.next_at for each in waiting)) if at is not None]
     next_at = turn.now if len(tasks) > limit else min(times, default=None)
     return tasks[:limit], next_at
+
+
+def _note_waiting(turn: Turn, offer: _Offer, waiting: Sequence[Ready]) -> None:
+    """Note when something may wait on the hosts of a unit that were looked at; while others are due, they go last."""
+    are_others_due = offer.others_at is not None and offer.others_at <= turn.now
+    for member, found in zip(offer.members, waiting[1:], strict=True):
+        row = existing(turn.hosts[member.key])
+        is_left = any(existing(turn.tasks[task.ref]).state is TaskState.PENDING for task in found.tasks)
+        next_at = turn.now if is_left else found.next_at
+        if next_at is not None and next_at <= turn.now and not are_others_due:
+            next_at = row.ready_at
+        if next_at != row.ready_at:
+            turn.put(succeed(row, ready_at=next_at))
 
 
 def _behind_gate(turn: Turn, origin: OriginRow, limit: int) -> Ready:

@@ -8,6 +8,7 @@ from crawlfleet.coordinator.core.objects.queues import TakenRow
 from crawlfleet.coordinator.core.objects.registry import OBJECTS
 from crawlfleet.coordinator.core.objects.rows import CallerRow, ObjectsRow, PartRow, SessionRow, UseRow, WaitRow
 from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, OriginRow, PoolRow, StoreRow, TaskRow, TrapRow
+from crawlfleet.coordinator.core.unit_rows import AskedDelayRow
 
 # The kinds of rows that are looked up by key, with the name of each one's table. The ledger is a single row, without
 # one.
@@ -21,6 +22,7 @@ KINDS: dict[type[StoreRow], str] = {
     KeptPartRow: "kept_parts",
     LeadOnRow: "leading_on",
     AwaitedRow: "awaited",
+    AskedDelayRow: "asked_delays",
     PoolRow: "pools",
     ObjectsRow: "objects",
     SessionRow: "object_sessions",

@@ -246,4 +246,4 @@ def _relieve(turn: Turn, task: TaskRow, links: int) -> None:
     after = succeed(host, links_waiting=max(0, host.links_waiting - links))
     turn.put(after)
     if politeness.is_flooding(host, turn.policy) and not politeness.is_flooding(after, turn.policy):
-        admission.awaken_host(turn, task.host)
+        admission.awaken_host(turn, host.key)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from crawlfleet.coordinator.core import asking, budget, gates, judging, parts, politeness, sitemaps
-from crawlfleet.coordinator.core.admission import awaken_host
+from crawlfleet.coordinator.core.admission import awaken_host, note_waiting
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import (
     ALONE_QUEUE,
@@ -151,6 +151,7 @@ def _give_back(turn: Turn, task: TaskRow) -> None:
     """Put a task back into its queue as if it had never been granted."""
     budget.give_back(turn, task)
     after = turn.move(task, TaskEvent.RELEASED, lease=0, reserved=False, queue=queue_of(task))
+    note_waiting(turn, task.host)
     asking.drop_if_unwanted(turn, after)
 
 
@@ -181,4 +182,5 @@ def _lose_task(turn: Turn, task: TaskRow, started: bool, death: Death) -> None:
         # The host's own queue is served first: no task of higher rank may keep it from its reserved place.
         queue=ALONE_QUEUE if alone else task.host,
     )
+    note_waiting(turn, task.host)
     asking.drop_if_unwanted(turn, after)

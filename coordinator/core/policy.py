@@ -112,6 +112,8 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     beyond `links_per_turn` links; these links are admitted later, `links_per_portion` a commit, or `links_aside` if
     somebody calls. `known_per_link` outlinks that are named by fingerprint count as one. While more than
     `most_links_waiting` of a host wait, nothing is granted on it.
+
+    A grant on a unit looks at `hosts_per_look` of the hosts that joined it, at most: those that have waited longest.
     """
 
     retry_base_s: float = 1.0
@@ -136,6 +138,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     links_per_portion: int = 500
     links_aside: int = 100
     known_per_link: int = 16
+    hosts_per_look: int = 32
     most_links_waiting: int = 20_000
 
 

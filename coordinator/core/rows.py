@@ -78,7 +78,7 @@ class ResidentRow(RemovableRow, frozen=True, kw_only=True):
         def family(self) -> Any: ...
 
         @property
-        def place(self) -> int: ...
+        def place(self) -> float: ...
 
     else:
         family = ""
@@ -251,14 +251,17 @@ class HostRow(StoreRow, frozen=True, kw_only=True):
     last_start_at: float | None = None
     #: Nothing starts before this time, not even under open leases: it rises together with `recalled_under`.
     hold_until: float = 0.0
-    #: When to check for tasks to grant; None: not before something else happens to the host. The index of due hosts.
+    #: When to check for tasks to grant; None: not before something else happens to the host. The index of due hosts. Of
+    #: a host in a unit, when something may wait there: it is looked at when its unit is.
     ready_at: float | None = None
     #: Who holds it: exactly the open leases on this host. With a delay, one session at a time gets leases.
     holders: tuple[Holder, ...] = ()
+    #: The origins with this host's name.
     origins: tuple[str, ...] = ()
     #: Leases up to this number were granted before the host was slowed or held: what has not started comes back.
     recalled_under: int = 0
-    #: What the robots.txt files of its origins ask for; None in rows of older crawls, where `delay_s` holds it.
+    #: What the robots.txt files of its origins ask for, and those of the hosts that joined it; None in rows of older
+    #: crawls, where `delay_s` holds it.
     asked_s: float | None = None
     #: The delay that its answers ask for, their latency (smoothed), when it last was too busy, and how often in a row.
     #: The four change together, with each answer: see `pressure`.
@@ -272,10 +275,10 @@ class HostRow(StoreRow, frozen=True, kw_only=True):
     pages_fetched: int = 0
     bytes_received: int = 0
     began_at: float | None = None
-    #: The key of the unit that it joined. Then the unit's row holds all of the above in its place, and `holders`,
-    #: `origins` and `ready_at` are empty here.
+    #: The key of the unit that it joined. Then the unit's row holds all of the above in its place but
+    #: `ready_at` and `origins`, and `holders` is empty here.
     unit: str = ""
-    #: In the row of a unit: the hosts that joined it.
+    #: Rows of units named the hosts that joined them in formats before 7.
     names: tuple[str, ...] = ()
     #: How many links of its pages wait to be admitted. Beyond a limit nothing is granted on it: see `leading_on`.
     links_waiting: int = 0
@@ -285,6 +288,8 @@ class HostRow(StoreRow, frozen=True, kw_only=True):
     beyond: int = 0
     #: What it took of the crawl: see `costs`. The row of a host that joined a unit keeps this, too.
     costs: Costs = Costs()
+    #: Other hosts have joined it.
+    is_unit: bool = False
 
 
 class OriginRow(StoreRow, frozen=True, kw_only=True):
@@ -303,7 +308,8 @@ class OriginRow(StoreRow, frozen=True, kw_only=True):
     failing_since: float | None = None
     failed_looks: int = 0
     why: str = ""
-    #: The gap between two starts that the file asks for. The largest of a host's origins is its host's `asked_s`.
+    #: The gap between two starts that the file asks for. The largest of a host's origins, or of all that are in its
+    #: unit, is the `asked_s` of the host or the unit.
     asked_delay_s: float = 0.0
     #: What the last unavailable answer said about `why`.
     detail: str = ""

@@ -195,14 +195,15 @@ def _want(turn: Turn, reports: Sequence[Report], outlinks: Sequence[Sequence[byt
 
 
 def _want_hosts(turn: Turn, reports: Sequence[Report]) -> None:
-    """Read the hosts that were asked, the units that they may join, and the origins that reported robots.txt affect."""
+    """Read the hosts that were asked, the units that they may join, and the origins of both that ask for delays."""
     tasks = [task for task in (turn.tasks[report.ref] for report in reports) if task is not None]
     served = {task.origin: host_key(robots.url_of(task.origin)) for task in tasks if task.kind is Kind.ROBOTS}
-    hosts = {task.host for task in tasks}.union(served.values())
-    if turn.policy.politeness.unit is Unit.ADDRESS:
-        hosts |= {key_of_address(report.address, turn.policy) for report in reports} - {""}
-    turn.read_hosts(hosts)
-    turn.origins.read(chain(served, *(turn.host(key).origins for key in served.values())))
+    hosts = {task.host for task in tasks}
+    joining = hosts if turn.policy.politeness.unit is Unit.ADDRESS else set()
+    keys = {key_of_address(report.address, turn.policy) for report in reports} - {""} if joining else set()
+    turn.read_hosts(hosts.union(served.values(), keys))
+    rows = chain(map(turn.host, served.values()), map(turn.hosts.__getitem__, joining))
+    turn.origins.read(chain(served, *(row.origins for row in rows if row is not None)))
 
 
 def _leads(

@@ -102,7 +102,11 @@ class Reader(Protocol):
         ...
 
     def due(self, now: float, limit: int) -> tuple[HostRow, ...]:
-        """Return hosts whose `ready_at` has come, the longest due first."""
+        """Return units, and hosts that are in none, whose `ready_at` has come, the longest due first."""
+        ...
+
+    def members(self, unit: str, limit: int) -> tuple[HostRow, ...]:
+        """Return up to `limit` of the hosts that joined a unit and have a `ready_at`, the earliest first."""
         ...
 
 
@@ -231,6 +235,13 @@ class Turn:
     def due(self, limit: int) -> tuple[HostRow, ...]:
         """Return hosts whose check was due when the turn began, the longest due first."""
         hosts = self._reader.due(self.now, limit)
+        for host in hosts:
+            self.hosts.setdefault(host.key, host)
+        return hosts
+
+    def members(self, unit: str, limit: int) -> tuple[HostRow, ...]:
+        """Return up to `limit` hosts of a unit that had a `ready_at` when the turn began, the earliest first."""
+        hosts = self._reader.members(unit, limit)
         for host in hosts:
             self.hosts.setdefault(host.key, host)
         return hosts

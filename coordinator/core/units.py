@@ -1,19 +1,26 @@
 """Units: hosts with one politeness, of one registrable domain or at one IP address.
 
-A host that has joined a unit keeps its row, which names the unit. The unit's row holds all values of politeness, and
-the origins of all hosts that joined. A domain is known at once, an address from a host's first answer on: until then
-each host is its own unit.
+A host that has joined a unit keeps its row, which names the unit, its own origins, and when something may wait there.
+The unit's row holds all values of politeness. It does not name the hosts that joined: what a turn does must not grow
+with their number. A look at the unit looks at some of those on which something may wait (see `granting`), and rows of
+their own count the delays that the robots.txt files of all ask for.
+
+A domain is known at once, an address from a host's first answer on: until then each host is its own unit. A unit joins
+no other.
 """
 
 from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address
+from itertools import islice
 from typing import Any
 
+from crawlfleet.coordinator.core import politeness
 from crawlfleet.coordinator.core.policy import Policy, Unit
 from crawlfleet.coordinator.core.politeness import asked_s
-from crawlfleet.coordinator.core.rows import Holder, HostRow, succeed
+from crawlfleet.coordinator.core.rows import Holder, HostRow, OriginRow, succeed
 from crawlfleet.coordinator.core.turn import Turn
+from crawlfleet.coordinator.core.unit_rows import AskedDelayRow, key_of
 from crawlfleet.shared.ranges import total
 from crawlfleet.shared.web.domains import registrable_domain
 
@@ -45,9 +52,46 @@ def join(turn: Turn, name: str, key: str) -> None:
     """Make a host join a unit, unless it is in one already."""
     host = turn.hosts[name] or new_host(name, turn.policy)
     unit = turn.hosts[key] or new_host(key, turn.policy)
-    if key != name and not host.unit and not unit.unit:
-        turn.put(_merged(unit, host))
-        turn.put(succeed(host, unit=key, origins=(), names=(), holders=(), ready_at=None, links_waiting=0))
+    if key == name or host.unit or host.is_unit or unit.unit:
+        return
+    for row in _origins(turn, host):
+        count_asked(turn, key, 0.0, row.asked_delay_s)
+    turn.put(_merged(unit, host))
+    # While nobody else may hold it, nobody knows whether something waits there.
+    may_wait = host.ready_at is not None or politeness.is_full(host, turn.policy)
+    turn.put(succeed(host, unit=key, holders=(), ready_at=turn.now if may_wait else None, links_waiting=0))
+
+
+def asked_delay_s(turn: Turn, unit: HostRow) -> float:
+    """Return the longest delay that a robots.txt of a host, or of any host that joined it, asks for."""
+    own = (row.asked_delay_s for row in _origins(turn, unit))
+    longest = islice(turn.family(AskedDelayRow, unit.key, backwards=True), 1)
+    return max((*own, *(row.delay_s for row in longest)), default=0.0)
+
+
+def count_asked(turn: Turn, unit: str, before_s: float, delay_s: float) -> None:
+    """Note that a robots.txt of a host that joined a unit asks for another delay; 0 if for none."""
+    if before_s != delay_s:
+        for each_s, step in ((before_s, -1), (delay_s, 1)):
+            if each_s > 0:
+                _count(turn, unit, each_s, step)
+
+
+def _count(turn: Turn, unit: str, delay_s: float, step: int) -> None:
+    table, key = turn.table(AskedDelayRow), key_of(unit, delay_s)
+    table.read((key,))  # it is in memory if there is one
+    row: AskedDelayRow | None = table[key]
+    if row is None:
+        turn.put(AskedDelayRow(unit=unit, delay_s=delay_s, files=step))
+    elif row.files + step:
+        turn.put(succeed(row, files=row.files + step))
+    else:
+        turn.remove(succeed(row))
+
+
+def _origins(turn: Turn, host: HostRow) -> list[OriginRow]:
+    turn.origins.read(host.origins)
+    return [row for row in map(turn.origins.__getitem__, host.origins) if row is not None]
 
 
 def _merged(unit: HostRow, host: HostRow) -> HostRow:
@@ -71,14 +115,13 @@ def _merged(unit: HostRow, host: HostRow) -> HostRow:
         pressed_at=max(unit.pressed_at, host.pressed_at),
         refusals=max(unit.refusals, host.refusals),
         holders=holders,
-        origins=tuple(dict.fromkeys((*unit.origins, *host.origins))),
-        names=(*unit.names, host.key, *host.names),
         pages_reserved=total(unit.pages_reserved, host.pages_reserved),
         pages_fetched=total(unit.pages_fetched, host.pages_fetched),
         bytes_received=total(unit.bytes_received, host.bytes_received),
         began_at=min((row.began_at for row in (unit, host) if row.began_at is not None), default=None),
         links_waiting=total(unit.links_waiting, host.links_waiting),
         recalled_under=newest if delay_s > 0 or unit.hold_until != host.hold_until else unit.recalled_under,
+        is_unit=True,
     )
 
 

@@ -13,7 +13,7 @@ class Families:
     """The families of rows of one kind; the rows themselves are elsewhere, by key."""
 
     def __init__(self) -> None:
-        self._places: dict[Any, list[tuple[int, Any]]] = {}
+        self._places: dict[Any, list[tuple[float, Any]]] = {}
 
     def put(self, row: ResidentRow, before: ResidentRow | None) -> None:
         """Take a row in the place of the one that has had its key, if any."""

@@ -29,7 +29,8 @@ class Conflict(Exception):
 class Frontier(Reader, Protocol):
     """Store rows and queues: what turns read and change. Only its owner's thread may call it.
 
-    `Reader.ledger`, `leases_of`, `family` and `due` are answered from memory, and so are `rows` of resident kinds.
+    `Reader.ledger`, `leases_of`, `family`, `due` and `members` are answered from memory, and so are `rows` of resident
+    kinds.
     """
 
     def resident(self, kind: type[F]) -> Collection[F]:
@@ -37,7 +38,7 @@ class Frontier(Reader, Protocol):
         ...
 
     def next_due_at(self) -> float | None:
-        """Return the earliest `ready_at` of any host, from memory."""
+        """Return the earliest `ready_at` of any unit, or host that is in none, from memory."""
         ...
 
     def queues(self, after: str, limit: int) -> tuple[str, ...]:

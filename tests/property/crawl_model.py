@@ -17,7 +17,7 @@ from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.budget import had_body
 from crawlfleet.coordinator.core.changes import Change, Gone, Put, Recorded, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.figures import Costs
-from crawlfleet.coordinator.core.gates import NOT_HAD
+from crawlfleet.coordinator.core.gates import NOT_HAD, holds_back
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, KeptPartRow, LeadOnRow
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import (
@@ -35,6 +35,7 @@ from crawlfleet.coordinator.core.rows import (
     TaskState,
 )
 from crawlfleet.coordinator.core.transitions import TRANSITIONS
+from crawlfleet.coordinator.core.unit_rows import AskedDelayRow
 from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.shared.brief import Brief
 from crawlfleet.shared.messages import (
@@ -96,9 +97,9 @@ class Mirror:
             case Put(row=OriginRow() as origin):
                 self.origins[origin.origin] = origin
                 self.gates[origin.origin].add(origin.gate)
-            case Put(row=KeptLinksRow() | KeptPartRow() | LeadOnRow() | PoolRow() as row):
+            case Put(row=KeptLinksRow() | KeptPartRow() | LeadOnRow() | PoolRow() | AskedDelayRow() as row):
                 self.others[type(row)][row.key] = row
-            case Gone(row=KeptLinksRow() | KeptPartRow() | LeadOnRow() | PoolRow() as row):
+            case Gone(row=KeptLinksRow() | KeptPartRow() | LeadOnRow() | PoolRow() | AskedDelayRow() as row):
                 del self.others[type(row)][row.key]
             case Put(row=LedgerRow() as ledger):
                 self.ledger = ledger
@@ -274,6 +275,7 @@ def invariants(world: World) -> None:
     _check_parts(mirror)
     _check_known(mirror, world.policy)
     _check_costs(mirror)
+    _check_units(mirror)
     for host in mirror.hosts.values():
         _check_host(host, mirror, world.policy)
     asked_invariants(world)
@@ -326,6 +328,31 @@ def _check_costs(mirror: Mirror) -> None:
     assert named.items() <= found.items()
 
 
+def _check_units(mirror: Mirror) -> None:
+    """Origins are named by their host; delays are counted of the hosts of units; what may be granted is looked at."""
+    asked: Counter[tuple[str, float]] = Counter()
+    for row in mirror.origins.values():
+        host = mirror.hosts[row.host]
+        assert row.origin in host.origins
+        if host.unit and row.asked_delay_s > 0:
+            asked[host.unit, row.asked_delay_s] += 1
+        assert (mirror.hosts[host.unit or host.key].asked_s or 0.0) >= row.asked_delay_s, f"{host} is asked too fast"
+    counted = mirror.others[AskedDelayRow].values()
+    assert {(row.unit, row.delay_s): row.files for row in counted if isinstance(row, AskedDelayRow)} == asked
+    for task in mirror.tasks.values():
+        own = mirror.hosts[task.host] if task.state is TaskState.PENDING and not task.alone else None
+        if own is not None and own.unit and (task.queue == task.host or not _is_shut(mirror, task)):
+            assert own.ready_at is not None, f"{task.url} waits on {own.key}, where its unit does not look"
+            unit = mirror.hosts[own.unit]
+            is_held = unit.holders or unit.links_waiting
+            assert unit.ready_at is not None or is_held, f"{task.url} waits on {unit.key}, where nobody looks"
+
+
+def _is_shut(mirror: Mirror, task: TaskRow) -> bool:
+    """Say whether a task waits for a robots.txt."""
+    return holds_back(mirror.origins[task.gate])
+
+
 def _check_store_is_mirrored(store: Store, mirror: Mirror) -> None:
     assert store.rows(TaskRow, list(mirror.tasks)) == mirror.tasks
     assert store.rows(HostRow, list(mirror.hosts)) == mirror.hosts
@@ -335,7 +362,7 @@ def _check_store_is_mirrored(store: Store, mirror: Mirror) -> None:
     assert store.rows(KeptLinksRow, range(1, mirror.ledger.next_order)) == kept
     pieces = mirror.others[KeptPartRow]
     assert store.rows(KeptPartRow, range(1, mirror.ledger.next_order)) == pieces
-    for kind in (LeadOnRow, PoolRow):
+    for kind in (LeadOnRow, PoolRow, AskedDelayRow):
         assert {row.key: row for row in store.resident(kind)} == mirror.others[kind]
     assert store.ledger() == mirror.ledger
     counted = {key: count for key, count in store.counts().items() if count}
@@ -399,14 +426,16 @@ def _check_budget(store: Store, mirror: Mirror, policy: Policy) -> None:
 
 def _check_host(host: HostRow, mirror: Mirror, policy: Policy) -> None:
     if host.unit:
-        assert (host.holders, host.ready_at, host.origins) == ((), None, ()), f"{host} has joined a unit"
+        assert (host.holders, host.is_unit) == ((), False), f"{host} has joined a unit"
         return
-    leases = [lease for lease in mirror.leases.values() if lease.host in (host.key, *host.names)]
+    names = {host.key, *(each.key for each in mirror.hosts.values() if each.unit == host.key)}
+    assert host.is_unit == (len(names) > 1)
+    leases = [lease for lease in mirror.leases.values() if lease.host in names]
     assert sorted(holder.session for holder in host.holders) == sorted({lease.session for lease in leases})
     for lease in leases:
         (holder,) = (holder for holder in host.holders if holder.session == lease.session)
         assert holder.slots >= lease.slots
-    if host.names:
+    if host.is_unit:
         return  # some may have been granted before it was known that these hosts are one
     if any(lease.spacing_s > 0 for lease in leases):
         assert len(host.holders) == 1, f"{host.key} is delayed, but held by {host.holders}"

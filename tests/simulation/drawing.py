@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from random import Random
 
-from crawlfleet.coordinator.core.policy import Budget, HostLimits, Policy
-from tests.policies import make_policy
+from crawlfleet.coordinator.core.policy import Budget, HostLimits, Policy, Unit
+from tests.policies import make_policy, policy_with
 from tests.property.crawl_site import Robots, Site, SitePage
 from tests.simulation.aims import Aim
 from tests.simulation.machine import Settings
 
 LEASE_S = 10.0
+WITH_UNITS = 0.3
 
 
 def draw_site(random: Random, aim: Aim) -> Site:
@@ -79,6 +80,17 @@ def draw_policy(random: Random, aim: Aim) -> Policy:
         limits=HostLimits(known_per_host=random.choice(aim.known)),
         host_budget=Budget(pages=random.choice([None] * 9 + [random.randint(1, 4)])),
     )
+
+
+def draw_unit(seed: int, policy: Policy) -> Policy:
+    """Return the policy of a seed, of which some join hosts in units, by a chance of its own.
+
+    Hosts may have spent budgets of their own before they join: those seeds have no such budgets.
+    """
+    random = Random(f"unit of seed {seed}")
+    if random.random() >= WITH_UNITS:
+        return policy
+    return policy_with(policy, unit=Unit.ADDRESS, hosts_per_look=random.choice([1, 1, 2]), host_budget=Budget())
 
 
 def draw_settings(random: Random, aim: Aim) -> Settings:

@@ -52,7 +52,7 @@ FLOOD_MUTANTS: tuple[tuple[str, ...], ...] = (
     (LEADING_ON, "    turn.remove(succeed(row))\n", "    pass\n"),
     (LEADING_ON, "(has_depths and row.order == task.order)", "False"),
     (LEADING_ON, "(has_depths and row.order == task.order)", "True"),
-    (LEADING_ON, "        admission.awaken_host(turn, task.host)\n", "        pass\n"),
+    (LEADING_ON, "        admission.awaken_host(turn, host.key)\n", "        pass\n"),
     (LEADING_ON, 'outlinks = b"".join([*admitted,', 'outlinks = b"".join([*(link.ref for link in portion.links),'),
     (ADMISSION, "host.known < turn.policy.limits.known_per_host", "True"),
     (ADMISSION, "known=row.known + 1", "known=row.known"),

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from tests.simulation.flood_mutants import FLOOD_MUTANTS
 from tests.simulation.pool_mutants import POOL_MUTANTS
+from tests.simulation.unit_mutants import UNIT_MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("crawlfleet", "coordinator", "shared", "worker", "tests")
@@ -157,7 +158,7 @@ MUTANTS = (
     Mutant(OUTSTANDING, "self._unacked.pop(key, None)", "self._unacked.get(key)"),
     Mutant(OUTSTANDING, "if ack.state is AckState.OK and delivery.report.outcome", "if delivery.report.outcome"),
     Mutant(OUTSTANDING, "replace(delivery, sent=delivery.sent + 1)", "replace(delivery, ahead=())"),
-    *(Mutant(*line) for line in (*POOL_MUTANTS, *FLOOD_MUTANTS)),
+    *(Mutant(*line) for line in (*POOL_MUTANTS, *FLOOD_MUTANTS, *UNIT_MUTANTS)),
 )
 
 

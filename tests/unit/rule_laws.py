@@ -27,6 +27,7 @@ from crawlfleet.coordinator.core.rows import (
     TaskState,
 )
 from crawlfleet.coordinator.core.transitions import TRANSITIONS
+from crawlfleet.coordinator.core.unit_rows import AskedDelayRow
 from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.reasons import TRAPS
 
@@ -41,6 +42,7 @@ class Rows:
         self.hosts: dict[str, HostRow] = {}
         self.leases: dict[int, LeaseRow] = {}
         self.origins: dict[str, OriginRow] = {}
+        self.asked: dict[str, AskedDelayRow] = {}
         self.ledger = LedgerRow()
 
     def take(self, changes: Sequence[Change]) -> None:
@@ -51,6 +53,8 @@ class Rows:
                     self._move(change)
                 case Gone(row=LeaseRow() as lease):
                     del self.leases[lease.id]
+                case Gone(row=AskedDelayRow() as asked):
+                    del self.asked[asked.key]
                 case Put(row=row):
                     self._put(row)
 
@@ -58,6 +62,10 @@ class Rows:
         """Return the row that holds a host's politeness."""
         host = self.hosts.get(key)
         return self.hosts.get(host.unit) if host is not None and host.unit else host
+
+    def names_of(self, host: HostRow) -> list[str]:
+        """Return the names of a host and of those that joined it."""
+        return [host.key, *(each.key for each in self.hosts.values() if each.unit == host.key)]
 
     def _move(self, change: TaskMoved) -> None:
         task, before = change.task, self.tasks.get(change.task.ref)
@@ -78,12 +86,14 @@ class Rows:
             self.hosts[row.key] = row
         elif isinstance(row, OriginRow):
             self.origins[row.origin] = row
+        elif isinstance(row, AskedDelayRow):
+            self.asked[row.key] = row
 
 
 def broken(rows: Rows, policy: Policy) -> set[str]:
     """Name what is wrong with rows."""
     laws = (_leases(rows), _holders(rows, policy), _gaps(rows), _burden(rows, policy), _places(rows), _gates(rows))
-    others = (_budgets(rows, policy), _queues(rows), _looks(rows), _asks(rows, policy))
+    others = (_budgets(rows, policy), _queues(rows), _looks(rows), _asks(rows, policy), _delays(rows), _units(rows))
     return {wrong for law in (*laws, *others) for wrong in law}
 
 
@@ -109,10 +119,11 @@ def _holders(rows: Rows, policy: Policy) -> Iterator[str]:
     """A host is held under exactly the open leases on it; a delayed one by one session, any other within its slots."""
     for host in rows.hosts.values():
         if host.unit:
-            if (host.holders, host.ready_at, host.origins) != ((), None, ()):
+            if host.holders:
                 yield f"{host.key} has joined a unit, and goes by itself"
             continue
-        leases = {lease.id: lease for lease in rows.leases.values() if lease.host in (host.key, *host.names)}
+        names = rows.names_of(host)
+        leases = {lease.id: lease for lease in rows.leases.values() if lease.host in names}
         held = [(number, holder.session) for holder in host.holders for number, _ in holder.leases]
         for number, session in {*held} ^ {(lease.id, lease.session) for lease in leases.values()}:
             yield f"{host.key} and lease {number} of {session} do not know each other"
@@ -121,14 +132,23 @@ def _holders(rows: Rows, policy: Policy) -> Iterator[str]:
         for holder in host.holders:
             if any(lease.slots > holder.slots for lease in leases.values() if lease.session == holder.session):
                 yield f"{holder.session} has more slots of {host.key} than it is known to have"
-        if not host.names and any(lease.spacing_s > 0 for lease in leases.values()) and len(host.holders) != 1:
+        if not host.is_unit and any(lease.spacing_s > 0 for lease in leases.values()) and len(host.holders) != 1:
             yield f"{host.key} is delayed, but held by {len(host.holders)} sessions"
         if (
-            not host.names
+            not host.is_unit
             and host.delay_s <= 0
             and sum(holder.slots for holder in host.holders) > policy.politeness.per_host
         ):
             yield f"{host.key} has given away more slots than there are"
+
+
+def _units(rows: Rows) -> Iterator[str]:
+    """A unit knows that it is one, and is in no other."""
+    for host in rows.hosts.values():
+        if host.is_unit and host.unit:
+            yield f"{host.key} is a unit, and in one"
+        if len(rows.names_of(host)) > 1 and not host.is_unit:
+            yield f"{host.key} does not know that others have joined it"
 
 
 def _gaps(rows: Rows) -> Iterator[str]:
@@ -218,7 +238,7 @@ def _places(rows: Rows) -> Iterator[str]:
         if task.kind is not Kind.ROBOTS and task.gate not in rows.origins:
             yield f"{task.url} is of no origin"
     for row in rows.origins.values():
-        host = rows.unit_of(row.host)
+        host = rows.hosts.get(row.host)
         if host is None or row.origin not in host.origins:
             yield f"{row.origin} is not known to its host"
 
@@ -241,3 +261,21 @@ def _looks(rows: Rows) -> Iterator[str]:
         is_free = task.kind is Kind.ROBOTS or task.queue != task.gate or (gate is not None and not holds_back(gate))
         if is_free and host.ready_at is None and not host.holders:
             yield f"{task.url} waits on {host.key}, where nobody looks"
+        own = rows.hosts[task.host]
+        if is_free and own.unit and own.ready_at is None and not task.alone:
+            yield f"{task.url} waits on {own.key}, where its unit does not look"
+
+
+def _delays(rows: Rows) -> Iterator[str]:
+    """The delays that the hosts of a unit ask for are counted, and no host has a shorter one than any of them."""
+    hosts = {row.origin: rows.hosts[row.host] for row in rows.origins.values() if row.host in rows.hosts}
+    asked = Counter((host.unit, rows.origins[at].asked_delay_s) for at, host in hosts.items() if host.unit)
+    counted = {(row.unit, row.delay_s): row.files for row in rows.asked.values()}
+    for unit, delay_s in counted.keys() | asked.keys():
+        number = asked[unit, delay_s] if delay_s > 0 else 0
+        if counted.get((unit, delay_s), 0) != number:
+            yield f"{unit} counts another number of files that ask for {delay_s}"
+    for at, host in hosts.items():
+        unit_row = rows.hosts.get(host.unit or host.key)
+        if unit_row is not None and (unit_row.asked_s or 0.0) < rows.origins[at].asked_delay_s:
+            yield f"{unit_row.key} goes faster than {at} asks for"

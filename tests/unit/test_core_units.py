@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from crawlfleet.coordinator.core.policy import Budget, Unit
 from crawlfleet.coordinator.core.rows import HostRow
+from crawlfleet.coordinator.core.unit_rows import AskedDelayRow
 from crawlfleet.coordinator.core.units import key_of_address
 from crawlfleet.coordinator.job.job import brief, load, policy
 from crawlfleet.shared.brief import ScopeSpec
@@ -22,12 +23,13 @@ from tests.unit.durable_crawl import DurableCrawl, report
 NAMES = ("www.example.org", "shop.example.org")
 SEEDS = tuple(f"http://{name}/{page}" for name in NAMES for page in range(6))
 SHARED = "10.0.0.1"
+ALL_OF_IT = ScopeSpec(hosts=("example.org",), subdomains=True)
 STEP_S = 0.1  # by so much a start may be late here; a worker would let the next one be late by that, too
 
 
 def crawl_of(unit: Unit, *seeds: str, **more: Any) -> CoreCrawl:
     scope = ScopeSpec(hosts=(*NAMES, "other.example.net"))
-    crawl = CoreCrawl(*(seeds or SEEDS), scope=scope, unit=unit, **{"delay_s": 1.0, **more})
+    crawl = CoreCrawl(*(seeds or SEEDS), unit=unit, **{"delay_s": 1.0, "scope": scope, **more})
     crawl.hello("s", "t")
     return crawl
 
@@ -73,7 +75,7 @@ def test_hosts_of_one_address_are_asked_one_after_another_once_it_is_known() -> 
     assert len(began) == len(SEEDS) + 2
     assert sorted(kind for _, _, kind in began[:2]) == [Kind.ROBOTS, Kind.ROBOTS]
     assert min(gaps(began[1:])) >= 1.0 - STEP_S
-    assert set(crawl.host(SHARED).names) == set(NAMES)
+    assert {crawl.host(name).unit for name in NAMES} == {SHARED}
 
 
 def test_hosts_of_different_addresses_are_not_in_each_others_way() -> None:
@@ -167,7 +169,49 @@ def test_a_host_that_is_an_address_is_its_own_unit() -> None:
     crawl = crawl_of(Unit.ADDRESS, f"http://{SHARED}/", SEEDS[0])
     run(crawl, {SHARED: SHARED, NAMES[0]: SHARED})
     assert crawl.host(SHARED).unit == ""
-    assert crawl.host(SHARED).names == (NAMES[0],)
+    assert crawl.host(NAMES[0]).unit == SHARED
+
+
+def test_a_unit_joins_no_other_when_the_job_goes_by_addresses_from_now_on() -> None:
+    seeds = ("http://example.org/1", "http://example.org/2", *SEEDS[:3], *SEEDS[6:9])
+    crawl = crawl_of(Unit.DOMAIN, *seeds, scope=ALL_OF_IT)
+    crawl.reopen(unit=Unit.ADDRESS)
+    crawl.hello("s", "t")
+    began = run(crawl, dict.fromkeys(("example.org", *NAMES), SHARED))
+    assert (crawl.host("example.org").unit, crawl.host(NAMES[0]).unit) == ("", "example.org")
+    assert len(began) == len(seeds) + 3
+    assert min(gaps(began)) >= 1.0 - STEP_S
+
+
+def test_no_host_of_a_unit_waits_for_the_end_of_another() -> None:
+    many = [f"http://{NAMES[0]}/{page}" for page in range(40)]
+    crawl = crawl_of(Unit.DOMAIN, *many, SEEDS[6], delay_s=0.0, hosts_per_look=1)
+    began = run(crawl, {})
+    assert len(began) == 43
+    assert [name for _, name, kind in began if kind is Kind.PAGE].index(NAMES[1]) < 4
+
+
+def had(crawl: CoreCrawl, delays_s: dict[str, int]) -> float:
+    """Fetch until each host has answered for its robots.txt; return the delay of their unit."""
+    left = dict(delays_s)
+    while left:
+        for lease, task in crawl.ask("s", want=1):
+            values = {}
+            if task.kind is Kind.ROBOTS:
+                values["body"] = f"User-agent: *\nCrawl-delay: {left.pop(task.url.split('/')[2])}\n".encode()
+            crawl.settle(lease, task, "s", **values)
+        crawl.pass_time(10.0)
+    return crawl.host("example.org").delay_s
+
+
+def test_the_longest_delay_that_a_unit_is_asked_for_counts_as_long_as_it_is_asked_for() -> None:
+    seeds = [f"http://{name}/{page}" for name in NAMES for page in range(40)]
+    crawl = crawl_of(Unit.DOMAIN, *seeds, delay_s=0.0, robots_fresh_s=60.0, robots_fresh_least_s=60.0, adaptive=False)
+    one, other = NAMES
+    assert had(crawl, {one: 7, other: 3}) == 7.0
+    assert had(crawl, {one: 1, other: 3}) == 3.0
+    assert had(crawl, {one: 1, other: 0}) == 1.0
+    assert [(row.delay_s, row.files) for row in crawl.store.resident(AskedDelayRow)] == [(1.0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +249,7 @@ def test_units_outlive_a_restart(tmp_path: Path) -> None:
     crawl.close()
     again = DurableCrawl(tmp_path, wanted)
     rows = again.store.rows(HostRow, ["a.test", SHARED])
-    assert (rows["a.test"].unit, rows[SHARED].names) == (SHARED, ("a.test",))
+    assert (rows["a.test"].unit, rows[SHARED].is_unit) == (SHARED, True)
     again.service.hello(Hello(session="s"), again.now)
     again.now += 2.0
     assert [lease.host for lease, _ in again.ask()] == [SHARED]

@@ -285,10 +285,10 @@ def test_a_store_of_before_hosts_were_counted_counts_them_when_it_is_opened(tmp_
     crawl.store.close()
     with closing(sqlite3.connect(tmp_path / FRONTIER, isolation_level=None)) as db:
         for key, row in db.execute("SELECT key, row FROM hosts").fetchall():
-            older = msgspec.msgpack.decode(row)[:-4]
+            older = msgspec.msgpack.decode(row)[:-5]
             db.execute("UPDATE hosts SET row = ? WHERE key = ?", (msgspec.msgpack.encode(older), key))
         db.execute("DELETE FROM hosts WHERE key = 'b.test'")
-        db.execute("PRAGMA user_version = 4")
+        db.executescript("ALTER TABLE story DROP COLUMN at; PRAGMA user_version = 4;")
     SqliteStore(tmp_path / FRONTIER).close()
     proof = verify(tmp_path)
     assert proof.holds

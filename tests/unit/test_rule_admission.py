@@ -12,6 +12,7 @@ from crawlfleet.coordinator.core.figures import FullHosts
 from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import HostLimits, Priority, TrapLimits, Unit
 from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, HostRow, TaskRow, TaskState, TrapRow
+from crawlfleet.coordinator.core.turn import existing
 from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.messages import Kind, Outcome
 from tests.unit.rule_turns import (
@@ -108,9 +109,23 @@ def test_hosts_of_one_domain_join_its_unit_with_their_first_page(turns: Turns) -
     turn = turns(now=5.0, unit=Unit.DOMAIN, scope=scope)
     admission.admit(turn, [link(page("1", "http://www.a.test"))])
     assert changes(turn, HostRow) == [
-        new(host("www.a.test", unit=HOST, known=1)),
-        new(host(HOST, names=("www.a.test",), origins=("http://www.a.test",), ready_at=5.0)),
+        new(host("www.a.test", unit=HOST, origins=("http://www.a.test",), ready_at=5.0, known=1)),
+        new(host(HOST, is_unit=True, ready_at=5.0)),
     ]
+
+
+@pytest.mark.parametrize(("ready_at", "changed"), [(None, 5.0), (9.0, 5.0), (3.0, 3.0)])
+def test_what_may_wait_on_a_host_in_a_unit_is_noted_by_its_time(
+    turns: Turns, ready_at: float | None, changed: float
+) -> None:
+    unit, mine = host(HOST, is_unit=True, ready_at=1.0), host("www.a.test", unit=HOST, ready_at=ready_at)
+    turn = turns(unit, mine, host(OTHER_HOST), now=4.0)
+    admission.note_waiting(turn, "www.a.test", 5.0)
+    assert turn.host("www.a.test") == unit
+    assert existing(turn.hosts["www.a.test"]).ready_at == changed
+    for key in (HOST, OTHER_HOST):  # in no unit: what wakes them is all that they need
+        admission.note_waiting(turn, key)
+    assert len(turn.batch()) == (ready_at != changed)
 
 
 def test_a_sitemap_opens_the_place_where_it_lies_whomever_it_serves(turns: Turns) -> None:
@@ -223,8 +238,8 @@ def test_a_host_of_which_only_what_is_dropped_was_known_is_let_in_with_its_first
     assert changes(turn, HostRow) == [new(host("www.a.test", known=1))]
     admission.admit(turn, [link(page("2", "http://www.a.test", depth=1))])
     assert changes(turn, HostRow) == [
-        new(host("www.a.test", known=2, unit=HOST)),
-        new(host(HOST, names=("www.a.test",), origins=("http://www.a.test",), ready_at=0.0)),
+        new(host("www.a.test", known=2, unit=HOST, origins=("http://www.a.test",), ready_at=0.0)),
+        new(host(HOST, is_unit=True, ready_at=0.0)),
     ]
 
 

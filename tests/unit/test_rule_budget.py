@@ -128,7 +128,7 @@ def test_hosts_without_budgets_are_not_counted(turns: Turns) -> None:
 
 
 def test_a_place_is_counted_where_its_unit_keeps_it(turns: Turns) -> None:
-    unit = host("10.0.0.1", names=(HOST,), pages_reserved=1)
+    unit = host("10.0.0.1", is_unit=True, pages_reserved=1)
     turn = turns(KEPT, host(unit="10.0.0.1"), unit, numbers(pages_reserved=1), host_budget=OF_A_HOST)
     budget.drop(turn, [KEPT], Reason.BUDGET_TIME)
     assert changes(turn, HostRow) == [put(unit, pages_reserved=0)]

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from crawlfleet.coordinator.core import granting
-from crawlfleet.coordinator.core.changes import Leased, TaskEvent
+from crawlfleet.coordinator.core.changes import Leased, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.figures import ShortMaps
 from crawlfleet.coordinator.core.granting import Asker, Grant
 from crawlfleet.coordinator.core.policy import Budget
-from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, Holder, HostRow, LedgerRow, OriginRow, TaskRow
+from crawlfleet.coordinator.core.rows import ALONE_QUEUE, Gate, Holder, HostRow, LedgerRow, OriginRow, StoreRow, TaskRow
+from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Outcome
 from tests.unit.rule_turns import (
     DONE,
@@ -23,6 +24,7 @@ from tests.unit.rule_turns import (
     OTHER_HOST,
     PENDING,
     Turns,
+    but,
     changes,
     held_by,
     host,
@@ -197,8 +199,8 @@ def test_what_was_lost_keeps_the_place_that_it_has(turns: Turns) -> None:
 
 
 def test_a_host_in_a_unit_is_leased_as_the_unit(turns: Turns) -> None:
-    unit = host("10.0.0.1", names=(HOST,), origins=(ORIGIN,), ready_at=0.0)
-    turn = turns(ONE, host(unit="10.0.0.1"), unit, origin(), NUMBERS)
+    unit = host("10.0.0.1", is_unit=True, ready_at=0.0)
+    turn = turns(ONE, host(unit="10.0.0.1", origins=(ORIGIN,), ready_at=0.0), unit, origin(), NUMBERS)
     assert granting.lease_out(turn, [ONE], [0.0], asker()) == lease(3, ONE, host="10.0.0.1")
 
 
@@ -393,9 +395,104 @@ def test_a_job_that_wants_a_longer_delay_now_slows_its_hosts_before_they_are_ask
 
 def test_what_waits_under_the_name_of_a_host_in_a_unit_is_found_by_the_unit(turns: Turns) -> None:
     lost = page("1", queue=HOST, losses=1)
-    unit = host("10.0.0.1", names=(HOST,), origins=(ORIGIN,), ready_at=0.0)
-    turn = turns(lost, TWO, host(unit="10.0.0.1"), unit, origin())
+    unit = host("10.0.0.1", is_unit=True, ready_at=0.0)
+    turn = turns(lost, TWO, host(unit="10.0.0.1", origins=(ORIGIN,), ready_at=0.0), unit, origin())
     assert names(granting.grant(turn, asker())) == [lost.ref, TWO.ref]
+
+
+UNIT = host("10.0.0.1", is_unit=True, ready_at=0.0)
+NAMES = tuple(f"h{number}.test" for number in range(5))
+
+
+def member(name: str, ready_at: float | None = 0.0) -> HostRow:
+    return host(name, unit=UNIT.key, origins=(f"http://{name}",), ready_at=ready_at)
+
+
+def of_unit(*members: HostRow, pages: int = 1) -> list[StoreRow]:
+    """Return the rows of a unit, and of pages on each of its hosts."""
+    rows: list[StoreRow] = [UNIT, *members]
+    for number, each in enumerate(members):
+        (at,) = each.origins
+        rows += [origin(at), *(page(str(n), at, order=10 * number + n) for n in range(pages))]
+    return rows
+
+
+def times(turn: Turn) -> dict[str, float | None]:
+    return {name: row.ready_at for name in (UNIT.key, *NAMES) if (row := turn.hosts[name]) is not None}
+
+
+def test_a_look_at_a_unit_goes_on_with_the_hosts_that_have_waited_longest(turns: Turns) -> None:
+    rows = of_unit(*(member(name, float(number)) for number, name in enumerate(NAMES)), pages=3)
+    turn = turns(*rows, now=9.0, hosts_per_look=2, per_host=1, tasks_per_slot=4)
+    found = granting.grant(turn, asker(want=4))
+    # By rank and age among those that are looked at.
+    assert names(found) == [page(str(n), f"http://{NAMES[m]}").ref for m, n in ((0, 0), (0, 1), (0, 2), (1, 0))]
+    assert [(lease.host, len(lease.refs)) for lease in found.leases] == [(UNIT.key, 4)]
+    # The first has nothing left but nobody knows, since as much was read as there was room for; now others are first.
+    assert times(turn) == {UNIT.key: None, **dict(zip(NAMES, (None, 9.0, 2.0, 3.0, 4.0), strict=True))}
+
+
+def test_hosts_of_a_unit_keep_their_order_while_all_are_looked_at(turns: Turns) -> None:
+    rows = of_unit(*(member(name, float(number)) for number, name in enumerate(NAMES[:2])), pages=2)
+    turn = turns(*rows, now=9.0, hosts_per_look=2, per_host=2, tasks_per_slot=1)
+    granting.grant(turn, asker(want=1))
+    assert times(turn) == {UNIT.key: 9.0, NAMES[0]: 0.0, NAMES[1]: 1.0}
+
+
+def test_a_host_of_a_unit_on_which_nothing_waits_is_looked_at_no_more(turns: Turns) -> None:
+    turn = turns(*of_unit(member(NAMES[0]), pages=0), now=9.0)
+    assert granting.grant(turn, asker()) == Grant()
+    assert times(turn) == {UNIT.key: None, NAMES[0]: None}
+
+
+@pytest.mark.parametrize(("others_at", "next_at"), [(20.0, 15.0), (12.0, 12.0)])
+def test_a_unit_is_looked_at_again_when_something_may_wait_on_any_of_its_hosts(
+    turns: Turns, others_at: float, next_at: float
+) -> None:
+    later = page("later", f"http://{NAMES[0]}", not_before=15.0)
+    rows = of_unit(member(NAMES[0]), member(NAMES[1], others_at), pages=0)
+    turn = turns(*rows, later, now=9.0)
+    assert granting.grant(turn, asker()) == Grant()
+    assert times(turn) == {UNIT.key: next_at, NAMES[0]: 15.0, NAMES[1]: others_at}
+
+
+def test_what_waits_on_a_unit_goes_by_rank_whichever_host_it_is_on(turns: Turns) -> None:
+    rows = of_unit(*map(member, NAMES[:3]), pages=0)
+    deep, near, own = (page("x", f"http://{NAMES[n]}", order=n, depth=depth) for n, depth in ((0, 2), (1, 1), (2, 3)))
+    turn = turns(*rows, deep, near, but(own, queue=NAMES[2], losses=1), now=9.0)
+    assert names(granting.grant(turn, asker())) == [own.ref, near.ref, deep.ref]
+
+
+def test_a_robots_txt_of_a_unit_that_is_overdue_is_asked_for_again_and_its_pages_wait(turns: Turns) -> None:
+    at = f"http://{NAMES[0]}"
+    had = robots(at, state=DONE, order=99)
+    rows = [row for row in of_unit(member(NAMES[0])) if not isinstance(row, OriginRow)]
+    turn = turns(*rows, had, origin(at, expires_at=5.0), now=9.0)
+    assert names(granting.grant(turn, asker())) == [had.ref]
+    # It is looked at once more, in vain: the answer wakes it.
+    assert times(turn) == {UNIT.key: 9.0, NAMES[0]: 0.0}
+
+
+def test_of_a_unit_whose_budget_is_spent_a_turn_drops_no_more_than_of_a_host(
+    turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(granting, "DROPPED_PER_TURN", 6)
+    rows = of_unit(*map(member, NAMES[:2]), pages=5)
+    spent = but(UNIT, pages_fetched=2)
+    turn = turns(spent, *rows[1:], now=9.0, host_budget=Budget(pages=2))
+    assert granting.grant(turn, asker()) == Grant()
+    dropped = [change for change in turn.batch() if isinstance(change, TaskMoved)]
+    assert len(dropped) == 4  # two of each of three hosts, of which the unit's own has none
+    assert times(turn) == {UNIT.key: 9.0, NAMES[0]: 0.0, NAMES[1]: 0.0}
+
+
+def test_a_unit_without_room_is_looked_at_for_what_its_spent_budget_drops(turns: Turns) -> None:
+    spent = but(UNIT, pages_fetched=2, holders=THEIRS)
+    rows = of_unit(*map(member, NAMES[:3]))
+    turn = turns(spent, *rows[1:], now=9.0, host_budget=Budget(pages=2), hosts_per_look=1)
+    assert granting.grant(turn, asker()) == Grant()
+    assert [change.task.host for change in turn.batch() if isinstance(change, TaskMoved)] == [NAMES[0]]
+    assert times(turn) == {UNIT.key: None, NAMES[0]: None, NAMES[1]: 0.0, NAMES[2]: 0.0}
 
 
 # Suspects

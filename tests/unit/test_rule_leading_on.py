@@ -424,7 +424,7 @@ def test_a_flood_is_told_when_it_begins(turns: Turns) -> None:
 def test_a_host_that_joins_a_unit_takes_its_waiting_links_along(turns: Turns) -> None:
     task = leased(page("1"), 3)
     flooding = host(**FREE_AT, holders=held_by(3), links_waiting=5)
-    unit = host("10.0.0.1", names=("c.test",), links_waiting=2)
+    unit = host("10.0.0.1", is_unit=True, links_waiting=2)
     turn = turns(task, lease(3, task), flooding, unit, origin(), numbers(pages_reserved=1), unit=Unit.ADDRESS)
     settle.take(turn, "s", [report(task, address="10.0.0.1")])
     rows = [change.row for change in turn.batch() if isinstance(change, Put)]

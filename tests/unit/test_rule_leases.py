@@ -157,7 +157,7 @@ def test_leases_from_before_a_hold_or_a_longer_delay_are_called_back(turns: Turn
 
 
 def test_a_lease_on_a_host_that_joined_a_unit_is_called_back_by_that(turns: Turns) -> None:
-    unit = host("10.0.0.1", names=(HOST,), holders=held_by(3), recalled_under=3)
+    unit = host("10.0.0.1", is_unit=True, holders=held_by(3), recalled_under=3)
     turn = turns(leased(ONE, 3), lease(3, ONE), host(unit="10.0.0.1"), unit)
     assert leases.recalled(turn, [lease(3, ONE)]) == (3,)
 

@@ -522,8 +522,8 @@ def test_a_host_joins_the_unit_of_the_address_that_it_was_found_at(turns: Turns)
     mine = host(origins=(ORIGIN,), ready_at=3.0)
     turn = turns(ONE, mine, origin(), NUMBERS, now=5.0, unit=Unit.ADDRESS)
     tell(turn, report(ONE, address="10.0.0.1", age_s=1.0))
-    unit = host("10.0.0.1", names=(HOST,), origins=(ORIGIN,), ready_at=3.0, last_start_at=4.0, next_start_at=4.0)
-    assert changes(turn, HostRow) == [new(unit), put(mine, unit="10.0.0.1", origins=(), ready_at=None)]
+    unit = host("10.0.0.1", is_unit=True, ready_at=3.0, last_start_at=4.0, next_start_at=4.0)
+    assert changes(turn, HostRow) == [new(unit), put(mine, unit="10.0.0.1", ready_at=5.0)]
 
 
 # robots.txt

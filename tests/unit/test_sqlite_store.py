@@ -8,6 +8,7 @@ import sqlite3
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,9 @@ import pytest
 from msgspec.structs import replace
 
 from crawlfleet.coordinator.core.changes import Put
+from crawlfleet.coordinator.core.policy import Unit
 from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, OriginRow, Result, TaskState, TrapRow, succeed
+from crawlfleet.coordinator.core.unit_rows import AskedDelayRow
 from crawlfleet.coordinator.frontier.crawl_clock import LONGEST_GAP_S, ClockReading, elapsed_s, read_clocks
 from crawlfleet.coordinator.frontier.registry import FRONTIER, open_reader
 from crawlfleet.coordinator.frontier.sqlite import row_cache
@@ -27,8 +30,9 @@ from crawlfleet.coordinator.frontier.sqlite.row_cache import CACHED_ROWS, RowCac
 from crawlfleet.coordinator.frontier.sqlite.store import LEASES_PER_EPOCH, SqliteStore
 from crawlfleet.coordinator.frontier.story import LEASED, decode_block, encode_block
 from crawlfleet.coordinator.offline.verify import verify
+from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.errors import CrawlFailed, UsageError
-from crawlfleet.shared.messages import ExchangeRequest, Kind
+from crawlfleet.shared.messages import ExchangeRequest, Hello, Kind, Lease, Task
 from crawlfleet.shared.web.urls import fingerprint
 from tests.policies import policy_with
 from tests.unit.durable_crawl import ITEMS, POLICY, SEED, DurableCrawl, report
@@ -233,6 +237,65 @@ def test_what_an_older_version_dropped_for_its_budget_comes_back_with_a_larger_o
     again.close()
     assert verify(tmp_path).holds
     assert (tmp_path / ITEMS).read_bytes().count(b"\n") == 4
+
+
+def test_a_story_of_the_format_before_units_had_no_names_is_read_with_its_times(tmp_path: Path) -> None:
+    crawl = DurableCrawl(tmp_path)
+    crawl.begin()
+    crawl.close()
+    with closing(sqlite3.connect(tmp_path / FRONTIER)) as db:
+        db.execute("PRAGMA user_version = 6")
+    with closing(open_reader(tmp_path)) as reader:
+        assert {block.at for block in reader.blocks()} == {1_000.0}
+
+
+def format_5(folder: Path) -> sqlite3.Connection:
+    """Open a file in which two hosts of an address, and one of another, share a row that names them."""
+    db = sqlite3.connect(folder / FRONTIER, isolation_level=None)
+    db.executescript((DATA / "frontier_format_5.sql").read_text(encoding="ascii"))
+    return db
+
+
+def test_the_hosts_of_a_unit_get_back_what_its_row_named_and_the_crawl_goes_on(tmp_path: Path) -> None:
+    format_5(tmp_path).close()
+    assert verify(tmp_path).holds
+    names = ("a.test", "b.test", "c.test")
+    units = ("10.0.0.1", "10.0.0.1", "10.0.0.2")
+    scope = ScopeSpec(hosts=names)
+    crawl = DurableCrawl(tmp_path, policy_with(POLICY, scope=scope, delay_s=1.0, per_host=1, unit=Unit.ADDRESS))
+    rows = crawl.store.rows(HostRow, (*names, *units))
+    assert [(rows[name].unit, rows[name].origins, rows[name].ready_at) for name in names] == [
+        ("10.0.0.1", ("http://a.test",), 0.0),
+        ("10.0.0.1", ("http://b.test", "http://b.test:81"), 0.0),
+        ("10.0.0.2", ("http://c.test",), 0.0),
+    ]
+    assert {(rows[key].names, rows[key].origins, rows[key].is_unit, rows[key].ready_at) for key in units} == {
+        ((), (), True, 0.0)
+    }
+    asked = {(row.unit, row.delay_s): row.files for row in crawl.store.resident(AskedDelayRow)}
+    assert asked == {("10.0.0.1", 2.0): 1, ("10.0.0.1", 3.0): 1}
+    assert rows["10.0.0.1"].delay_s == 3.0
+
+    crawl.service.hello(Hello(session="s"), crawl.now)
+    fetched: list[tuple[float, str]] = []
+    granted: list[tuple[Lease, Task]] = []
+    while not crawl.service.is_finished:
+        granted = crawl.ask(*(report(lease, task) for lease, task in granted))
+        fetched += [(crawl.now + task.start_after_s, task.url) for _, task in granted]
+        crawl.now += 3.0
+    of_one = sorted(at for at, url in fetched if "c.test" not in url)
+    assert len(of_one) == 6
+    assert min(after - before for before, after in pairwise(of_one)) >= 3.0
+    crawl.write_sinks()
+    crawl.close()
+    assert verify(tmp_path).holds
+
+
+def test_a_unit_that_names_a_host_that_is_not_there_is_damaged(tmp_path: Path) -> None:
+    with closing(format_5(tmp_path)) as db:
+        db.execute("DELETE FROM hosts WHERE key = 'b.test'")
+    with pytest.raises(UsageError, match=r"is damaged \(the host b\.test is not there\)"):
+        SqliteStore(tmp_path / FRONTIER)
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:

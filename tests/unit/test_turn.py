@@ -71,7 +71,7 @@ def test_the_table_of_a_kind_is_the_one_that_rules_know_by_name(turns: Turns) ->
 
 
 def test_a_host_is_the_unit_that_it_is_asked_as_one_with(turns: Turns) -> None:
-    turn = turns(host(unit="10.0.0.1"), host("10.0.0.1", names=(HOST,)), host(OTHER_HOST))
+    turn = turns(host(unit="10.0.0.1"), host("10.0.0.1", is_unit=True), host(OTHER_HOST))
     turn.read_hosts([HOST, OTHER_HOST, "never.test"])
     assert (turn.host(HOST).key, turn.host(OTHER_HOST).key) == ("10.0.0.1", OTHER_HOST)
     assert (turn.misses, turn.reads) == (0, 2)

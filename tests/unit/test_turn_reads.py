@@ -47,8 +47,8 @@ def begun(task: TaskRow, number: int, two: int = 0, **policy: Any) -> list[Store
     rows: list[StoreRow] = [mine, second, lease(number + 1, mine), gate]
     if policy.get("unit") is not Unit.DOMAIN:
         return [*rows, held]
-    unit = host(f"site{number}.test", origins=(at,), holders=held_by(number + 1), names=(name,))
-    return [*rows, host(name, unit=unit.key), unit]
+    unit = host(f"site{number}.test", holders=held_by(number + 1), is_unit=True)
+    return [*rows, host(name, origins=(at,), unit=unit.key, ready_at=0.0), unit]
 
 
 def sent(task: TaskRow, number: int, **values: Any) -> Report:

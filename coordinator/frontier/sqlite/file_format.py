@@ -16,24 +16,28 @@ transaction; a newer one is refused.
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from crawlfleet.coordinator.core.kinds import KINDS
-from crawlfleet.coordinator.core.rows import HostRow, TaskRow
+from crawlfleet.coordinator.core.rows import HostRow, OriginRow, TaskRow
+from crawlfleet.coordinator.core.unit_rows import AskedDelayRow
 from crawlfleet.coordinator.folder_sync import sync_folder
 from crawlfleet.coordinator.frontier.sqlite.checkpointer import LONG_LOG_PAGES
 from crawlfleet.coordinator.frontier.story import EVENT_NUMBERS, encode_block
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Kind
+from crawlfleet.shared.web.urls import host_key
 
-FORMAT = 6
-#: What can be read without a migration: `story` has no `at` in format 5.
-READABLE = (5, FORMAT)
+FORMAT = 7
+#: What can be read without a migration: `story` has no `at` in format 5, and rows of units name their hosts before 7.
+READABLE = (5, 6, FORMAT)
+TIMES_SINCE = 6
 CACHE_KIB = 128 * 1024
 LINES_PER_BLOCK = 1_000
 
@@ -67,6 +71,7 @@ _RENAMED = {"budget": "budget_pages"}
 
 _task = msgspec.msgpack.Decoder(TaskRow).decode
 _host = msgspec.msgpack.Decoder(HostRow).decode
+_origin = msgspec.msgpack.Decoder(OriginRow).decode
 
 
 def open_file(path: Path, *, power: bool) -> sqlite3.Connection:
@@ -179,6 +184,39 @@ def _from_5(db: sqlite3.Connection) -> None:
     db.execute(_STORY_WITH_TIMES)
 
 
+def _from_6(db: sqlite3.Connection) -> None:
+    """Give the origins of a unit back to the hosts that joined it, and look at all of these again."""
+    db.execute("CREATE TABLE IF NOT EXISTS asked_delays (key PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID")
+    units = [host for (row,) in db.execute("SELECT row FROM hosts") if (host := _host(row)).names]
+    for unit in units:
+        origins: defaultdict[str, list[str]] = defaultdict(list)
+        for origin in unit.origins:
+            origins[host_key(f"{origin}/")].append(origin)
+        _put_host(db, unit, names=(), is_unit=True, origins=tuple(origins[unit.key]), ready_at=0.0)
+        delays: Counter[float] = Counter()
+        for name in unit.names:
+            (row,) = db.execute("SELECT row FROM hosts WHERE key = ?", (name,)).fetchone() or (None,)
+            if row is None:
+                raise LookupError(f"the host {name} is not there")
+            _put_host(db, _host(row), unit=unit.key, origins=tuple(origins[name]), ready_at=0.0)
+            delays.update(_asked_delay_s(db, origin) for origin in origins[name])
+        for delay_s, files in delays.items():
+            if delay_s > 0:
+                asked = AskedDelayRow(unit=unit.key, delay_s=delay_s, files=files)
+                db.execute("INSERT INTO asked_delays VALUES (?, ?)", (asked.key, msgspec.msgpack.encode(asked)))
+
+
+def _put_host(db: sqlite3.Connection, host: HostRow, **changed: Any) -> None:
+    """Store an active host with other values."""
+    encoded = msgspec.msgpack.encode(msgspec.structs.replace(host, **changed))
+    db.execute("INSERT OR REPLACE INTO hosts VALUES (?, 1, ?)", (host.key, encoded))
+
+
+def _asked_delay_s(db: sqlite3.Connection, origin: str) -> float:
+    found = db.execute("SELECT row FROM origins WHERE key = ?", (origin,)).fetchone()
+    return 0.0 if found is None else _origin(found[0]).asked_delay_s
+
+
 def _renamed(row: bytes) -> bytes:
     """Return a task's row with its reason renamed."""
     task = _task(row)
@@ -187,4 +225,11 @@ def _renamed(row: bytes) -> bytes:
     return msgspec.msgpack.encode(msgspec.structs.replace(task, reason=_RENAMED[task.reason]))
 
 
-_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4, 5: _from_5}
+_STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
+    1: _from_1,
+    2: _from_2,
+    3: _from_3,
+    4: _from_4,
+    5: _from_5,
+    6: _from_6,
+}

@@ -20,7 +20,7 @@ from crawlfleet.coordinator.core.later_rows import LeadOnRow
 from crawlfleet.coordinator.core.leases import under_lease
 from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, LedgerRow, Result, TaskRow
 from crawlfleet.coordinator.frontier.registry import FRONTIER
-from crawlfleet.coordinator.frontier.sqlite.file_format import FORMAT, READABLE, refuse_other_format
+from crawlfleet.coordinator.frontier.sqlite.file_format import READABLE, TIMES_SINCE, refuse_other_format
 from crawlfleet.coordinator.frontier.sqlite.result_reader import READ_BYTES, up_to
 from crawlfleet.coordinator.frontier.story import Block, StoryLine, decode_block
 from crawlfleet.shared.errors import UsageError
@@ -48,7 +48,7 @@ class SqliteReader:
             with self._mapped_errors():
                 (found,) = self._db.execute("PRAGMA user_version").fetchone()
                 refuse_other_format(self._path, found, READABLE)
-                self._has_times = found == FORMAT
+                self._has_times = found >= TIMES_SINCE
                 self._db.execute("BEGIN")
                 self._lasts = {table: self._last(table, column) for table, column in _APPENDED.items()}
                 self._meta: dict[str, bytes] = dict(self._db.execute("SELECT key, value FROM meta"))
