@@ -69,20 +69,20 @@ class _Offer(msgspec.Struct, frozen=True):
     """A host that may have tasks for the session.
 
     It has `open_tasks` there already; further ones may start at `starts`. `spent` is the host's spent budget, if any.
-    Of a unit, `members` are hosts that joined it and are looked at, too; the next of the others is due at `others_at`.
+    Of a unit, `joined` are hosts that joined it and are looked at, too; the next of the others is due at `others_at`.
     """
 
     host: HostRow
     open_tasks: int
     starts: list[float]
     spent: Refusal
-    members: tuple[HostRow, ...] = ()
+    joined: tuple[HostRow, ...] = ()
     others_at: float | None = None
 
     @property
     def hosts(self) -> tuple[HostRow, ...]:
         """All hosts that are looked at."""
-        return (self.host, *self.members)
+        return (self.host, *self.joined)
 
     @property
     def limit(self) -> int:
@@ -207,7 +207,7 @@ def _offers(turn: Turn, asker: Asker, candidates: Iterator[tuple[HostRow, int]],
         starts = room(turn, host, asker, open_tasks)
         spent = budget.spent_on(host, turn.policy, turn.now)
         if starts or spent:
-            offers.append(_Offer(host, open_tasks, starts, spent, *_members(turn, host)))
+            offers.append(_Offer(host, open_tasks, starts, spent, *_joined(turn, host)))
             want -= len(starts)
         else:
             _postpone(turn, host)
@@ -226,12 +226,12 @@ def _offers(turn: Turn, asker: Asker, candidates: Iterator[tuple[HostRow, int]],
     return offers
 
 
-def _members(turn: Turn, unit: HostRow) -> tuple[tuple[HostRow, ...], float | None]:
+def _joined(turn: Turn, unit: HostRow) -> tuple[tuple[HostRow, ...], float | None]:
     """Return the hosts of a unit to look at, and when the next of the others is due."""
     if not unit.is_unit:
         return (), None
     most = turn.policy.tuning.hosts_per_look
-    found = turn.members(unit.key, most + 1)
+    found = turn.hosts_of(unit.key, most + 1)
     due = tuple(each for each in found[:most] if each.ready_at is not None and each.ready_at <= turn.now)
     return due, found[len(due)].ready_at if len(due) < len(found) else None
 
@@ -302,8 +302,8 @@ def _first(turn: Turn, offer: _Offer, waiting: Sequence[Ready], limit: int) -> t
 def _note_waiting(turn: Turn, offer: _Offer, waiting: Sequence[Ready]) -> None:
     """Note when something may wait on the hosts of a unit that were looked at; while others are due, they go last."""
     are_others_due = offer.others_at is not None and offer.others_at <= turn.now
-    for member, found in zip(offer.members, waiting[1:], strict=True):
-        row = existing(turn.hosts[member.key])
+    for host, found in zip(offer.joined, waiting[1:], strict=True):
+        row = existing(turn.hosts[host.key])
         is_left = any(existing(turn.tasks[task.ref]).state is TaskState.PENDING for task in found.tasks)
         next_at = turn.now if is_left else found.next_at
         if next_at is not None and next_at <= turn.now and not are_others_due:

@@ -105,7 +105,7 @@ class Reader(Protocol):
         """Return units, and hosts that are in none, whose `ready_at` has come, the longest due first."""
         ...
 
-    def members(self, unit: str, limit: int) -> tuple[HostRow, ...]:
+    def hosts_of(self, unit: str, limit: int) -> tuple[HostRow, ...]:
         """Return up to `limit` of the hosts that joined a unit and have a `ready_at`, the earliest first."""
         ...
 
@@ -239,9 +239,9 @@ class Turn:
             self.hosts.setdefault(host.key, host)
         return hosts
 
-    def members(self, unit: str, limit: int) -> tuple[HostRow, ...]:
+    def hosts_of(self, unit: str, limit: int) -> tuple[HostRow, ...]:
         """Return up to `limit` hosts of a unit that had a `ready_at` when the turn began, the earliest first."""
-        hosts = self._reader.members(unit, limit)
+        hosts = self._reader.hosts_of(unit, limit)
         for host in hosts:
             self.hosts.setdefault(host.key, host)
         return hosts

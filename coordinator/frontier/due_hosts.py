@@ -29,7 +29,7 @@ class DueHosts:
         """Return hosts in no unit, and units, whose time has come, the longest due first. They stay in the index."""
         return self._first(hosts, "", now, limit)
 
-    def members(self, hosts: Mapping[str, HostRow], unit: str, limit: int) -> tuple[HostRow, ...]:
+    def hosts_of(self, hosts: Mapping[str, HostRow], unit: str, limit: int) -> tuple[HostRow, ...]:
         """Return hosts of a unit with a time, the earliest first. They stay in the index."""
         return self._first(hosts, unit, inf, limit)
 

@@ -29,7 +29,7 @@ class Conflict(Exception):
 class Frontier(Reader, Protocol):
     """Store rows and queues: what turns read and change. Only its owner's thread may call it.
 
-    `Reader.ledger`, `leases_of`, `family`, `due` and `members` are answered from memory, and so are `rows` of resident
+    `Reader.ledger`, `leases_of`, `family`, `due` and `hosts_of` are answered from memory, and so are `rows` of resident
     kinds.
     """
 

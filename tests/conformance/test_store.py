@@ -305,18 +305,18 @@ def test_a_host_is_due_at_its_last_word(store: Store) -> None:
     assert store.due(99.0, 10)[1] == again
 
 
-def member(key: str, ready_at: float | None, unit: str = "u") -> HostRow:
+def in_unit(key: str, ready_at: float | None, unit: str = "u") -> HostRow:
     return HostRow(key=key, delay_s=1.0, ready_at=ready_at, unit=unit)
 
 
 def test_hosts_of_a_unit_are_no_due_hosts_and_come_by_their_time(store: Store) -> None:
-    store.apply([Put(row=member(key, at)) for key, at in (("a", 3.0), ("b", 1.0), ("c", 99.0), ("d", None))])
-    store.apply([Put(row=member("e", 2.0, "v")), Put(row=host("u", 5.0))])
-    assert [row.key for row in store.members("u", 10)] == ["b", "a", "c"]
-    assert [row.key for row in store.members("u", 2)] == ["b", "a"]
-    assert [row.key for row in store.members("u", 10)] == ["b", "a", "c"]
-    assert [row.key for row in store.members("v", 10)] == ["e"]
-    assert store.members("w", 10) == store.members("a", 10) == ()
+    store.apply([Put(row=in_unit(key, at)) for key, at in (("a", 3.0), ("b", 1.0), ("c", 99.0), ("d", None))])
+    store.apply([Put(row=in_unit("e", 2.0, "v")), Put(row=host("u", 5.0))])
+    assert [row.key for row in store.hosts_of("u", 10)] == ["b", "a", "c"]
+    assert [row.key for row in store.hosts_of("u", 2)] == ["b", "a"]
+    assert [row.key for row in store.hosts_of("u", 10)] == ["b", "a", "c"]
+    assert [row.key for row in store.hosts_of("v", 10)] == ["e"]
+    assert store.hosts_of("w", 10) == store.hosts_of("a", 10) == ()
     assert [row.key for row in store.due(99.0, 10)] == ["u"]
     assert store.next_due_at() == 5.0
 
@@ -326,14 +326,14 @@ def test_a_host_that_joins_a_unit_goes_from_the_due_hosts_to_those_of_the_unit(s
     store.apply([Put(row=mine), Put(row=host("b", 9.0))])
     joined = succeed(mine, unit="u")
     store.apply([Put(row=joined)])
-    assert store.members("u", 10) == (joined,)
+    assert store.hosts_of("u", 10) == (joined,)
     assert [row.key for row in store.due(5.0, 10)] == []
     assert store.next_due_at() == 9.0
     later = succeed(joined, ready_at=7.0)
     store.apply([Put(row=later)])
-    assert store.members("u", 10) == (later,)
+    assert store.hosts_of("u", 10) == (later,)
     store.apply([Put(row=succeed(later, ready_at=None))])
-    assert store.members("u", 10) == ()
+    assert store.hosts_of("u", 10) == ()
 
 
 # Leases

@@ -53,8 +53,8 @@ class CountingStore(MemoryStore):
         self.keys += len(limits)
         return super().ready(limits, now)
 
-    def members(self, unit: str, limit: int) -> tuple[HostRow, ...]:
-        found = super().members(unit, limit)
+    def hosts_of(self, unit: str, limit: int) -> tuple[HostRow, ...]:
+        found = super().hosts_of(unit, limit)
         self.keys += len(found)
         return found
 

@@ -404,14 +404,14 @@ UNIT = host("10.0.0.1", is_unit=True, ready_at=0.0)
 NAMES = tuple(f"h{number}.test" for number in range(5))
 
 
-def member(name: str, ready_at: float | None = 0.0) -> HostRow:
+def in_unit(name: str, ready_at: float | None = 0.0) -> HostRow:
     return host(name, unit=UNIT.key, origins=(f"http://{name}",), ready_at=ready_at)
 
 
-def of_unit(*members: HostRow, pages: int = 1) -> list[StoreRow]:
+def of_unit(*joined: HostRow, pages: int = 1) -> list[StoreRow]:
     """Return the rows of a unit, and of pages on each of its hosts."""
-    rows: list[StoreRow] = [UNIT, *members]
-    for number, each in enumerate(members):
+    rows: list[StoreRow] = [UNIT, *joined]
+    for number, each in enumerate(joined):
         (at,) = each.origins
         rows += [origin(at), *(page(str(n), at, order=10 * number + n) for n in range(pages))]
     return rows
@@ -422,7 +422,7 @@ def times(turn: Turn) -> dict[str, float | None]:
 
 
 def test_a_look_at_a_unit_goes_on_with_the_hosts_that_have_waited_longest(turns: Turns) -> None:
-    rows = of_unit(*(member(name, float(number)) for number, name in enumerate(NAMES)), pages=3)
+    rows = of_unit(*(in_unit(name, float(number)) for number, name in enumerate(NAMES)), pages=3)
     turn = turns(*rows, now=9.0, hosts_per_look=2, per_host=1, tasks_per_slot=4)
     found = granting.grant(turn, asker(want=4))
     # By rank and age among those that are looked at.
@@ -433,14 +433,14 @@ def test_a_look_at_a_unit_goes_on_with_the_hosts_that_have_waited_longest(turns:
 
 
 def test_hosts_of_a_unit_keep_their_order_while_all_are_looked_at(turns: Turns) -> None:
-    rows = of_unit(*(member(name, float(number)) for number, name in enumerate(NAMES[:2])), pages=2)
+    rows = of_unit(*(in_unit(name, float(number)) for number, name in enumerate(NAMES[:2])), pages=2)
     turn = turns(*rows, now=9.0, hosts_per_look=2, per_host=2, tasks_per_slot=1)
     granting.grant(turn, asker(want=1))
     assert times(turn) == {UNIT.key: 9.0, NAMES[0]: 0.0, NAMES[1]: 1.0}
 
 
 def test_a_host_of_a_unit_on_which_nothing_waits_is_looked_at_no_more(turns: Turns) -> None:
-    turn = turns(*of_unit(member(NAMES[0]), pages=0), now=9.0)
+    turn = turns(*of_unit(in_unit(NAMES[0]), pages=0), now=9.0)
     assert granting.grant(turn, asker()) == Grant()
     assert times(turn) == {UNIT.key: None, NAMES[0]: None}
 
@@ -450,14 +450,14 @@ def test_a_unit_is_looked_at_again_when_something_may_wait_on_any_of_its_hosts(
     turns: Turns, others_at: float, next_at: float
 ) -> None:
     later = page("later", f"http://{NAMES[0]}", not_before=15.0)
-    rows = of_unit(member(NAMES[0]), member(NAMES[1], others_at), pages=0)
+    rows = of_unit(in_unit(NAMES[0]), in_unit(NAMES[1], others_at), pages=0)
     turn = turns(*rows, later, now=9.0)
     assert granting.grant(turn, asker()) == Grant()
     assert times(turn) == {UNIT.key: next_at, NAMES[0]: 15.0, NAMES[1]: others_at}
 
 
 def test_what_waits_on_a_unit_goes_by_rank_whichever_host_it_is_on(turns: Turns) -> None:
-    rows = of_unit(*map(member, NAMES[:3]), pages=0)
+    rows = of_unit(*map(in_unit, NAMES[:3]), pages=0)
     deep, near, own = (page("x", f"http://{NAMES[n]}", order=n, depth=depth) for n, depth in ((0, 2), (1, 1), (2, 3)))
     turn = turns(*rows, deep, near, but(own, queue=NAMES[2], losses=1), now=9.0)
     assert names(granting.grant(turn, asker())) == [own.ref, near.ref, deep.ref]
@@ -466,7 +466,7 @@ def test_what_waits_on_a_unit_goes_by_rank_whichever_host_it_is_on(turns: Turns)
 def test_a_robots_txt_of_a_unit_that_is_overdue_is_asked_for_again_and_its_pages_wait(turns: Turns) -> None:
     at = f"http://{NAMES[0]}"
     had = robots(at, state=DONE, order=99)
-    rows = [row for row in of_unit(member(NAMES[0])) if not isinstance(row, OriginRow)]
+    rows = [row for row in of_unit(in_unit(NAMES[0])) if not isinstance(row, OriginRow)]
     turn = turns(*rows, had, origin(at, expires_at=5.0), now=9.0)
     assert names(granting.grant(turn, asker())) == [had.ref]
     # It is looked at once more, in vain: the answer wakes it.
@@ -477,7 +477,7 @@ def test_of_a_unit_whose_budget_is_spent_a_turn_drops_no_more_than_of_a_host(
     turns: Turns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(granting, "DROPPED_PER_TURN", 6)
-    rows = of_unit(*map(member, NAMES[:2]), pages=5)
+    rows = of_unit(*map(in_unit, NAMES[:2]), pages=5)
     spent = but(UNIT, pages_fetched=2)
     turn = turns(spent, *rows[1:], now=9.0, host_budget=Budget(pages=2))
     assert granting.grant(turn, asker()) == Grant()
@@ -488,7 +488,7 @@ def test_of_a_unit_whose_budget_is_spent_a_turn_drops_no_more_than_of_a_host(
 
 def test_a_unit_without_room_is_looked_at_for_what_its_spent_budget_drops(turns: Turns) -> None:
     spent = but(UNIT, pages_fetched=2, holders=THEIRS)
-    rows = of_unit(*map(member, NAMES[:3]))
+    rows = of_unit(*map(in_unit, NAMES[:3]))
     turn = turns(spent, *rows[1:], now=9.0, host_budget=Budget(pages=2), hosts_per_look=1)
     assert granting.grant(turn, asker()) == Grant()
     assert [change.task.host for change in turn.batch() if isinstance(change, TaskMoved)] == [NAMES[0]]

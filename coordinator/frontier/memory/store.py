@@ -83,8 +83,8 @@ class MemoryStore:
     def due(self, now: float, limit: int) -> tuple[HostRow, ...]:
         return self._due.due(self._hosts, now, limit)
 
-    def members(self, unit: str, limit: int) -> tuple[HostRow, ...]:
-        return self._due.members(self._hosts, unit, limit)
+    def hosts_of(self, unit: str, limit: int) -> tuple[HostRow, ...]:
+        return self._due.hosts_of(self._hosts, unit, limit)
 
     def next_due_at(self) -> float | None:
         return self._due.next_at(self._hosts)

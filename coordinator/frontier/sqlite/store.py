@@ -159,8 +159,8 @@ class SqliteStore:
     def due(self, now: float, limit: int) -> tuple[HostRow, ...]:
         return self._rows.due.due(self._rows.hosts, now, limit)
 
-    def members(self, unit: str, limit: int) -> tuple[HostRow, ...]:
-        return self._rows.due.members(self._rows.hosts, unit, limit)
+    def hosts_of(self, unit: str, limit: int) -> tuple[HostRow, ...]:
+        return self._rows.due.hosts_of(self._rows.hosts, unit, limit)
 
     def next_due_at(self) -> float | None:
         return self._rows.due.next_at(self._rows.hosts)
