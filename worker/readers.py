@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from crawlfleet.shared.messages import Report
+from crawlfleet.worker.aside import ASIDE
 from crawlfleet.worker.hook_waited import WAITS
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.process.cpu_time import ThreadClock
@@ -48,17 +49,20 @@ class Reading:
     clock: ThreadClock
     began_at: float
     cpu_before_s: float
+    aside_before_s: float
     waited_before_s: float
     name_after_s: float
     is_claimed: bool = False
 
     def cpu_s(self) -> float:
         """Return the CPU time that the page has taken until now."""
-        return max(0.0, self.clock.seconds() - self.cpu_before_s)  # a clock may be set back by whoever controls it
+        aside_s = ASIDE.cpu_s(self.thread_ident) - self.aside_before_s
+        # A clock may be set back by whoever controls it.
+        return max(0.0, self.clock.seconds() - self.cpu_before_s) + max(0.0, aside_s)
 
     def waited_s(self) -> float:
-        """Return how long its hook has waited for objects of the fleet until now."""
-        return WAITS.seconds(self.thread_ident) - self.waited_before_s
+        """Return how long its hook has waited for objects of the fleet, and its parser for a processor, until now."""
+        return _waited_s(self.thread_ident) - self.waited_before_s
 
 
 class Readers:
@@ -95,6 +99,7 @@ class Readers:
             self._clocks[thread] = ThreadClock()
             self._entered = max(self._entered, thread + 1)
         WAITS.watch()
+        ASIDE.watch()
 
     def begin(self, thread: int, attempt: Attempt, outline: Report) -> Reading:
         """Record the page that the calling thread is about to read; to its `outline` only a reason is missing."""
@@ -107,7 +112,8 @@ class Readers:
             clock=clock,
             began_at=now,
             cpu_before_s=clock.seconds(),
-            waited_before_s=WAITS.seconds(ident),
+            aside_before_s=ASIDE.cpu_s(ident),
+            waited_before_s=_waited_s(ident),
             name_after_s=NAMED_AFTER_S,
         )
         with self._lock:
@@ -184,6 +190,10 @@ class Readers:
 
     def _are_late(self, threads: int) -> bool:
         return max(self._began_at[:threads]) < self._clock() - HELD_UP_S
+
+
+def _waited_s(thread: int) -> float:
+    return WAITS.seconds(thread) + ASIDE.kept_s(thread)
 
 
 def _record(reading: Reading) -> PageRecord:

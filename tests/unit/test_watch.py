@@ -10,6 +10,7 @@ import pytest
 
 from crawlfleet.shared.messages import Kind, Task
 from crawlfleet.shared.reasons import Reason
+from crawlfleet.worker.aside import ASIDE
 from crawlfleet.worker.hook_waited import WAITS
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.process.cpu_time import ThreadClock, ThreadGone
@@ -66,6 +67,24 @@ def test_a_page_beyond_its_cpu_time_is_ended_once(desk: Desk, monkeypatch: pytes
     assert detail.endswith(" took more than 30s of CPU time (limits.cpu)")
     assert not desk.readers.end(desk.reading)
     assert desk.pages.last_beat() == 3.0
+
+
+def test_the_cpu_time_of_a_parser_that_works_aside_counts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ASIDE, "cpu_s", lambda _: 30.1)
+    desk.look(1.0)
+    assert [reason for reason, _ in desk.ended] == ["cpu_limit"]
+
+
+def test_the_time_in_which_a_parser_was_kept_from_running_does_not_count(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ASIDE, "kept_s", lambda _: 500.0)
+    desk.look(1_099.0)
+    assert not desk.ended
+    (record,) = desk.pages.read_all()
+    assert record.waited_s == 500.0
+    desk.look(1_101.0)
+    assert [reason for reason, _ in desk.ended] == ["parse_time"]
 
 
 def test_a_page_that_was_read_in_time_is_not_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode, SelectolaxError
 
+from crawlfleet.worker.aside import ASIDE
 from crawlfleet.worker.extract.charset import as_utf8
 from crawlfleet.worker.extract.nesting import flattened
 from crawlfleet.worker.extract.port import BLOCKS, UNSEEN, Source
@@ -14,16 +15,24 @@ from crawlfleet.worker.extract.port import BLOCKS, UNSEEN, Source
 # Events would only copy the chosen option of a `select` into its `selectedcontent`, as browsers do for display.
 _OPTIONS = int(LexborDocumentOptions.WO_EVENTS)
 
+# The tree of larger markup may take seconds to build: it is built aside. Handing it over takes some 50 us.
+LARGE_BYTES = 32 * 1024
+
 _TEXT = "-text"
 
 
 def parse(source: Source) -> LexborHTMLParser:
     """Parse a body in its declared encoding; raise `MemoryError` if there is too little for the tree."""
     # The parser reads UTF-8; invalid bytes become U+FFFD in the texts that are read.
+    markup = flattened(as_utf8(source.body, source.content_type))
     try:
-        return LexborHTMLParser(flattened(as_utf8(source.body, source.content_type)), options=_OPTIONS)
+        return ASIDE.run(lambda: _tree(markup)) if len(markup) > LARGE_BYTES else _tree(markup)
     except (SelectolaxError, MemoryError) as error:
         raise MemoryError("its tree takes more memory than a worker may have") from error
+
+
+def _tree(markup: bytes) -> LexborHTMLParser:
+    return LexborHTMLParser(markup, options=_OPTIONS)
 
 
 class LexborEngine:
