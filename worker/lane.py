@@ -49,7 +49,7 @@ class Lane:
 
     An empty lane is remembered until `kept_until`. While it waits for the name `unnamed`, since `unnamed_at`, it has no
     entry. The answer is `name`, until the next task starts, which is told about the wait. A lane that `lacks_room` has
-    no entry either. `page_cost_s` is what the coordinator knows about its pages.
+    no entry either; `roomless` of its tasks are deferred for that. `page_cost_s` is what the coordinator knows about its pages.
     """
 
     load: Load
@@ -63,6 +63,7 @@ class Lane:
     name: tuple[str, Name] | None = None
     lookup_s: float = 0.0
     lacks_room: bool = False
+    roomless: int = 0
     page_cost_s: float = 0.0
 
     @property

@@ -30,6 +30,8 @@ KEPT_S = 10.0
 QUICK_KEPT_AFTER = 3
 QUICK_KEPT_S = 2.0
 SLOW_KEPT_S = 60.0
+# So many tasks of each host that lacks room are deferred: with more, a worker that has only this host would hoard them.
+ROOMLESS_TASKS = 64
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +87,7 @@ class Lanes:
         self._heaps: dict[Speed, _Heap] = {speed: [] for speed in Speed}
         self._held: tuple[Speed, ...] = ()
         self._without_room: dict[Lane, None] = {}
+        self._roomless = 0
         self._tickets = count(1)
         self._started: list[TaskKey] = []
         self._overdue: list[TaskKey] = []
@@ -98,9 +101,10 @@ class Lanes:
 
     @property
     def deferred(self) -> int:
-        """How many of them mostly wait for a time, for a slow host, or for slots that are not kept for others."""
+        """How many of them mostly wait for a time, for a slow host, for slots that are not kept for others, or for room."""
         held = self._counts[Counted.NEW] if Speed.NEW in self._held else 0
-        return self._counts[Counted.TIME] + self._counts[Counted.SLOW] + held
+        deferred = self._counts[Counted.TIME] + self._counts[Counted.SLOW] + held + self._roomless
+        return min(deferred, self.waiting)
 
     def add(self, lease: Lease, received_at: float, until: float) -> None:
         """Add a lease that ends at `until`. Its slots apply to the host from now on, its spacing to its own tasks."""
@@ -117,6 +121,7 @@ class Lanes:
             holding.waiting[task.ref] = waiting
             lane.waiting.append(waiting)
         self._counts[counted] += len(lease.tasks)
+        self._count_roomless(lane)
         self._schedule(lane)
 
     def pop_ready(self, now: float) -> Attempt | None:
@@ -264,6 +269,7 @@ class Lanes:
         if not self.shares.has_room(lane.load):
             lane.lacks_room = True
             self._without_room[lane] = None
+            self._count_roomless(lane)
             return None
         name = None
         if self.known is not None:
@@ -312,6 +318,7 @@ class Lanes:
             if other.lacks_room:
                 other.lacks_room = False
                 del self._without_room[other]
+                self._count_roomless(other)
                 self._schedule(other)
         return True
 
@@ -322,6 +329,14 @@ class Lanes:
                 self._counts[waiting.counted] -= 1
                 waiting.counted = lane.counted(waiting.spacing_s)
                 self._counts[waiting.counted] += 1
+        self._count_roomless(lane)
+
+    def _count_roomless(self, lane: Lane) -> None:
+        """Count the tasks of a lane that are deferred for nothing but room."""
+        is_one = lane.lacks_room and bool(lane.waiting) and lane.waiting[0].counted in (Counted.QUICK, Counted.NEW)
+        roomless = min(ROOMLESS_TASKS, len(lane.waiting)) if is_one else 0
+        self._roomless += roomless - lane.roomless
+        lane.roomless = roomless
 
     def _change_speed(self, lane: Lane) -> None:
         """Count a lane's tasks again, and move it to the heap of its new speed."""

@@ -8,7 +8,7 @@ import pytest
 
 from crawlfleet.shared.messages import Kind, Lease, Task
 from crawlfleet.worker.fetch.port import Name
-from crawlfleet.worker.lanes import QUICK_KEPT_AFTER, QUICK_KEPT_S, Attempt, Lanes
+from crawlfleet.worker.lanes import QUICK_KEPT_AFTER, QUICK_KEPT_S, ROOMLESS_TASKS, Attempt, Lanes
 from crawlfleet.worker.shares import PAGE_BYTES, SMALL_BYTES, Limits
 
 FAR = 1e9
@@ -190,6 +190,31 @@ def test_pages_that_nobody_parses_keep_no_other_host_from_being_fetched(sick_hos
         assert attempt.host == "honest"
         lanes.done(attempt, 1.1, 1000)
         lanes.page_taken("honest", 1000)
+
+
+def test_tasks_of_hosts_that_lack_room_are_deferred_so_that_tasks_of_others_are_asked_for() -> None:
+    lanes = lanes_with(slots=1000, pages=16)
+    for number in range(8):
+        add(lanes, f"sick{number}", 50, slots=8)
+    while attempts := pop(lanes, 0.0):
+        for attempt in attempts:
+            lanes.done(attempt, 0.1, 1000)
+    assert lanes.deferred == lanes.waiting > 300
+    for number in range(8):
+        while lanes._lanes[f"sick{number}"].load.pages:
+            lanes.page_taken(f"sick{number}", 1000)
+    assert lanes.deferred == 0
+
+
+def test_only_some_tasks_of_each_host_that_lacks_room_are_deferred() -> None:
+    lanes = lanes_with(pages=16)
+    add(lanes, "a", 500, slots=1)
+    while attempts := pop(lanes, 0.0):
+        for attempt in attempts:
+            lanes.done(attempt, 0.1, 10)
+    assert lanes.deferred == ROOMLESS_TASKS
+    lanes.drop(lanes.leases())
+    assert lanes.deferred == lanes.waiting == 0
 
 
 def test_a_host_alone_may_have_half_of_the_pages_and_goes_on_when_one_is_taken() -> None:
