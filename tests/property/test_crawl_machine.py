@@ -58,6 +58,7 @@ _POLICIES = st.builds(
     pages=st.one_of(st.none(), st.integers(1, 4)),
     grows=st.just(False),
     unit=st.sampled_from([Unit.HOST, Unit.ADDRESS]),
+    hosts_per_look=st.sampled_from([1, 2]),
     robots_wait_s=st.sampled_from([0.0, 5.0, 30.0]),
     robots_pause_s=st.just(2.0),
     robots_pause_max_s=st.just(8.0),
