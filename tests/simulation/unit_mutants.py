@@ -9,12 +9,16 @@ GATES = "coordinator/core/gates.py"
 UNITS = "coordinator/core/units.py"
 DUE = "coordinator/frontier/due_hosts.py"
 
+# Why a mutant may live.
+LATE = "what waits is looked at later, not never; found by tests/unit/test_rule_admission.py"
+
 UNIT_MUTANTS: tuple[tuple[str, ...], ...] = (
     (ADMISSION, "    note_waiting(turn, key, not_before)\n", "    pass\n"),
     (
         ADMISSION,
         "if host.unit and (host.ready_at is None or host.ready_at > at):",
         "if host.unit and not host.ready_at:",
+        LATE,
     ),
     (LEASES, "queue=queue_of(task))\n    note_waiting(turn, task.host)\n", "queue=queue_of(task))\n"),
     (LEASES, "task.host,\n    )\n    note_waiting(turn, task.host)\n", "task.host,\n    )\n"),
