@@ -17,7 +17,8 @@ class FetchEntry(Entry, frozen=True, kw_only=True):
     """A fetch engine. It is called with the job's `FetchSpec`, and returns a fetcher.
 
     An engine that `prepares_sessions` is also called with the hook's `session`, or None. With `many_at_once` the
-    fetcher fetches many pages at once in one thread. `fetches` is how many pages a worker fetches at once by default.
+    fetcher fetches many pages at once in one thread. `fetches` is how many pages a worker fetches at once by default,
+    and `most_fetches` how many if most of the hosts do not answer; 0 means no more.
     An engine that `takes_addresses` has them from the resolver of its process (`worker.fetch.names`), which resolves
     names before a fetch begins; any other one looks names up itself.
     """
@@ -28,6 +29,7 @@ class FetchEntry(Entry, frozen=True, kw_only=True):
     prepares_sessions: bool = False
     takes_addresses: bool = False
     fetches: int = 16
+    most_fetches: int = 0
 
 
 class ParseEntry(Entry, frozen=True, kw_only=True):
@@ -51,6 +53,7 @@ FETCH_ENGINES = table(
         package="requests",
         prepares_sessions=True,
         takes_addresses=True,
+        most_fetches=256,
     ),
 )
 PARSE_ENGINES = table(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from crawlfleet.shared.messages import Lease, TaskKey
 from crawlfleet.worker.fetch.port import Fetched, Name, Resolver
@@ -84,6 +85,14 @@ class Agenda:
         with self._changed:
             self._lanes.shares.limits = limits
 
+    def share_slots(self, slots: int) -> None:
+        """Share so many slots among hosts from now on."""
+        with self._changed:
+            limits = self._lanes.shares.limits
+            if limits is not None:
+                self._lanes.shares.limits = replace(limits, slots=slots)
+            self._hand_over()
+
     def done(self, attempt: Attempt) -> None:
         """See `Lanes.done`."""
         with self._changed:
@@ -155,8 +164,14 @@ class Agenda:
     def deferred(self) -> int:
         """See `Lanes.deferred`."""
         with self._changed:
-            self._lanes.age(self._clock())
+            self._lanes.hold(self._clock())
             return self._lanes.deferred
+
+    @property
+    def slow_running(self) -> int:
+        """How many exchanges are under way that have taken long, or whose hosts are slow."""
+        with self._changed:
+            return self._lanes.shares.slow_running
 
     @property
     def running(self) -> int:

@@ -172,19 +172,17 @@ def run_worker(
     engine = _open_engine(brief)
     if engine.names is not None:
         session.agenda.resolve_by(engine.names)
-    fetches = _affordable(options.fetches or engine.fetches, arguments.index)
+    size = _size_of(engine, options, arguments.index)
     pool = Pool(
         session=session,
         engine=engine,
         pipeline=Pipeline.of(brief, extractor),
-        size=PoolSize(
-            fetches=fetches, parse_threads=options.parse_threads, pages_between=min(2 * fetches, PAGES_BETWEEN)
-        ),
+        size=size,
         current_pages=current_pages.of(arguments.index),
         watch=_watch_of(brief, welcome.lease_s, node),
     )
     taken = Taken(node)
-    demand = FetchDemand.for_fetches(fetches)
+    demand = FetchDemand.for_fetches(size.fetches)
     client = Client(session, welcome, demand, on_scope=extractor.set_scope, on_ack=taken.count)
     pool.start()
     try:
@@ -244,6 +242,17 @@ def _open_engine(brief: Brief) -> FetchEngine:
     # An engine that cannot be opened fails here once, not in every fetch thread.
     engine.open().close()
     return engine
+
+
+def _size_of(engine: FetchEngine, options: WorkerOptions, index: int) -> PoolSize:
+    """Return how much a worker has. A user who says how many pages are fetched at once means no more than that."""
+    fetches = _affordable(options.fetches or engine.fetches, index)
+    return PoolSize(
+        fetches=fetches,
+        most_fetches=fetches if options.fetches else descriptors.fetches_within(engine.most_fetches),
+        parse_threads=options.parse_threads,
+        pages_between=min(2 * fetches, PAGES_BETWEEN),
+    )
 
 
 def _affordable(wanted: int, index: int) -> int:

@@ -1,9 +1,9 @@
 """The fetching half of a worker: it takes tasks from the agenda, fetches them, and passes pages to the parse threads.
 
 There is one way for each kind of engine: many threads with one exchange each (`FetchThreads`), or one thread with many
-exchanges (`FetchLoop`). The agenda starts nothing more of a host of which too many pages wait for the parse threads. An
-attempt for which no
-file descriptor was left goes back to the coordinator, as if it had not been granted, and no other begins for a moment.
+exchanges (`FetchLoop`). For each thread that is held up by its exchange there is one more, up to a limit. The agenda
+starts nothing more of a host of which too many pages wait for the parse threads. An attempt for which no file
+descriptor was left goes back to the coordinator, as if it had not been granted, and no other begins for a moment.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from crawlfleet.shared.messages import TaskKey
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.fetch.port import Fetched, Fetcher, ManyFetcher, unresolved
@@ -20,7 +21,10 @@ from crawlfleet.worker.page_queue import FetchedPage, PageQueue
 from crawlfleet.worker.pipeline import enough_bytes
 
 EXHAUSTED_PAUSE_S = 0.25
-
+# A fetch thread that has been at one exchange for longer is held up.
+HELD_UP_S = 0.25
+# What the stack of a thread takes that is started because others are held up: it counts as the process's memory.
+STACK_BYTES = 512 * 1024
 
 OnBug = Callable[[Attempt, Exception], None]
 # Receives the error that ended a thread early. Nothing else would notice, and leases would be renewed for ever.
@@ -33,6 +37,7 @@ class Fetching:
     def __init__(self, agenda: Agenda, threads: int, run: Callable[[], None], on_bug: OnBug, on_death: OnDeath) -> None:
         self._agenda = agenda
         self._on_bug = on_bug
+        self._on_death = on_death
         self.pages = PageQueue(lambda page: agenda.page_taken(page.attempt, len(page.fetched.body)))
         self._threads = start_later("fetch", range(threads), lambda _: run(), on_death)
 
@@ -40,6 +45,9 @@ class Fetching:
         """Start every thread."""
         for thread in self._threads:
             thread.start()
+
+    def look(self) -> None:
+        """Start more threads if some are held up, and there may be more. Only one thread may call this."""
 
     def join(self, give_up_at: float) -> bool:
         """Wait for every thread to end, once the agenda is closed; False if one still runs at `give_up_at`."""
@@ -53,26 +61,103 @@ class Fetching:
 
 
 class FetchThreads(Fetching):
-    """Threads that wait in sockets."""
+    """Threads that wait in sockets: `usual` ones, and one more for each that is held up, `most` at most.
+
+    A thread ends after its exchange once there are more than the usual ones that are not held up. The agenda is told
+    how many there are. Fetchers are kept for later threads.
+    """
 
     def __init__(
         self,
         agenda: Agenda,
         open_fetcher: Callable[[], Fetcher],
-        threads: int,
+        threads: tuple[int, int],
         on_bug: OnBug,
         on_death: OnDeath,
     ) -> None:
-        super().__init__(agenda, threads, self._run, on_bug, on_death)
+        """`threads` are the usual number and the most."""
+        usual, most = threads
+        super().__init__(agenda, usual, self._run, on_bug, on_death)
         self._open_fetcher = open_fetcher
+        self._usual, self._most = usual, max(usual, most)
+        self._changing = threading.Lock()
+        self._running = usual
+        # Since when each exchange has been under way.
+        self._begun: dict[TaskKey, float] = {}
+        self._idle: list[Fetcher] = []
+
+    def look(self) -> None:
+        """Start one more thread for each that is held up."""
+        with self._changing:
+            wanted = min(self._most, self._usual + self._held_up())
+            numbers = range(self._running, wanted)
+            self._running += len(numbers)
+        if not numbers:
+            return
+        alive = tuple(thread for thread in self._threads if thread.is_alive())
+        started = self._start(start_later("fetch", numbers, lambda _: self._run(), self._on_death))
+        self._threads = (*alive, *started)
+        if len(started) < len(numbers):
+            with self._changing:
+                self._running -= len(numbers) - len(started)
+                self._most = max(self._usual, self._running)
+        self._agenda.share_slots(self._running)
+
+    def join(self, give_up_at: float) -> bool:
+        """Wait as any other, then close the fetchers that were kept."""
+        have_ended = super().join(give_up_at)
+        while self._idle:
+            self._idle.pop().close()
+        return have_ended
+
+    def _start(self, threads: tuple[threading.Thread, ...]) -> tuple[threading.Thread, ...]:
+        """Start threads with a small stack; return those for which the system had room."""
+        usual = threading.stack_size(STACK_BYTES)
+        try:
+            for number, thread in enumerate(threads):
+                try:
+                    thread.start()
+                except RuntimeError:
+                    return threads[:number]
+        finally:
+            threading.stack_size(usual)
+        return threads
+
+    def _held_up(self) -> int:
+        since = time.monotonic() - HELD_UP_S
+        return sum(begun_at < since for begun_at in list(self._begun.values()))
 
     def _run(self) -> None:
-        fetcher = self._open_fetcher()
+        fetcher = self._idle.pop() if self._idle else self._open_fetcher()
         try:
             while (attempt := self._agenda.take()) is not None:
-                self._fetch(fetcher, attempt)
-        finally:
+                self._begun[attempt.key] = time.monotonic()
+                try:
+                    self._fetch(fetcher, attempt)
+                finally:
+                    del self._begun[attempt.key]
+                if self._is_spare():
+                    break
+        except BaseException:
             fetcher.close()
+            raise
+        self._put_away(fetcher)
+
+    def _is_spare(self) -> bool:
+        """Say whether the calling thread has to end: there are enough without it."""
+        with self._changing:
+            is_spare = self._running > self._usual + self._held_up()
+            self._running -= is_spare
+        if is_spare:
+            self._agenda.share_slots(self._running)
+        return is_spare
+
+    def _put_away(self, fetcher: Fetcher) -> None:
+        """Close a fetcher, or keep it for a thread that is started later."""
+        if self._agenda.closed or self._most == self._usual:
+            fetcher.close()
+        else:
+            self._idle.append(fetcher)
 
     def _fetch(self, fetcher: Fetcher, attempt: Attempt) -> None:
         try:

@@ -49,7 +49,8 @@ class Lane:
 
     An empty lane is remembered until `kept_until`. While it waits for the name `unnamed`, since `unnamed_at`, it has no
     entry. The answer is `name`, until the next task starts, which is told about the wait. A lane that `lacks_room` has
-    no entry either; `roomless` of its tasks are deferred for that. `page_cost_s` is what the coordinator knows about its pages.
+    no entry either; `roomless` of its tasks are deferred for that. `page_cost_s` is what the coordinator knows about
+    its pages.
     """
 
     load: Load

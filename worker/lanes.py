@@ -101,7 +101,7 @@ class Lanes:
 
     @property
     def deferred(self) -> int:
-        """How many of them mostly wait for a time, for a slow host, for slots that are not kept for others, or for room."""
+        """How many of them mostly wait for a time, a slow host, slots that are not kept for others, or room."""
         held = self._counts[Counted.NEW] if Speed.NEW in self._held else 0
         deferred = self._counts[Counted.TIME] + self._counts[Counted.SLOW] + held + self._roomless
         return min(deferred, self.waiting)
@@ -126,7 +126,7 @@ class Lanes:
 
     def pop_ready(self, now: float) -> Attempt | None:
         """Start the first task that may start now, if any."""
-        self._hold(now)
+        self.hold(now)
         while (heap := self._first_heap()) and heap[0][0] <= now:
             _, ticket, lane = heapq.heappop(heap)
             if ticket != lane.ticket:
@@ -141,28 +141,28 @@ class Lanes:
                 lane.ticket = 0
                 self.shares.forget(lane.load)
                 del self._lanes[lane.host]
-                self._hold(now)
+                self.hold(now)
         return None
 
     def age(self, now: float) -> None:
-        """Let hosts be slow of which an exchange has taken long, though it has not ended. `pop_ready` does, too."""
+        """Let hosts be slow of which an exchange has taken long, though it has not ended. `hold` does, too."""
         for host in self.shares.age(now):
             lane = self._lanes[host]
             lane.kept_until = max(lane.kept_until, now + SLOW_KEPT_S)
             self._change_speed(lane)
 
-    def next_at(self) -> float | None:
-        """When to call `pop_ready` again at the latest; None if nothing waits for a time."""
-        heap = self._first_heap()
-        return heap[0][0] if heap else None
-
-    def _hold(self, now: float) -> None:
-        """Decide hosts of which speeds have to leave the slots that are left to others."""
+    def hold(self, now: float) -> None:
+        """Decide hosts of which speeds have to leave the slots that are left to others. `pop_ready` does, too."""
         self.age(now)
         new = self._heaps[Speed.NEW]
         while new and new[0][1] != new[0][2].ticket:
             heapq.heappop(new)
         self._held = self.shares.held(new_ones_wait=bool(new) and new[0][0] <= now)
+
+    def next_at(self) -> float | None:
+        """When to call `pop_ready` again at the latest; None if nothing waits for a time."""
+        heap = self._first_heap()
+        return heap[0][0] if heap else None
 
     def _first_heap(self) -> _Heap | None:
         """Return the heap with the first lane that may start something, if any."""

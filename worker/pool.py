@@ -70,10 +70,12 @@ _logger = structlog.get_logger(__name__)
 class PoolSize:
     """How many pages are fetched at once, how many threads parse, how many fetched pages may wait between them.
 
-    A single host may have half of those between.
+    A single host may have half of those between. `most_fetches` is how many may be under way if most of them are with
+    hosts that do not answer, for engines with a thread for each.
     """
 
     fetches: int = 16
+    most_fetches: int = 0
     parse_threads: int = PARSE_THREADS
     pages_between: int = 16
 
@@ -140,7 +142,7 @@ class Pool:
         self._agenda.share(Limits(slots=most, pages=size.pages_between, bytes_between=engine.bytes_between))
         if engine.many_at_once:
             return FetchLoop(self._agenda, engine.open(), most, on_bug, on_death)
-        return FetchThreads(self._agenda, engine.open, most, on_bug, on_death)
+        return FetchThreads(self._agenda, engine.open, (most, size.most_fetches), on_bug, on_death)
 
     def _parse_all(self, thread: int) -> None:
         self._readers.enter(thread)
@@ -188,7 +190,7 @@ class Pool:
     def _watch_all(self, _: int) -> None:
         while not self._stopped.wait(TICK_S):
             self._watch.look()
-            self._add_thread()
+            self._add_threads()
             if not self._orders.draining:
                 self._draining_since = time.monotonic()
             elif self._gets_nothing_done():
@@ -197,11 +199,14 @@ class Pool:
     def _parse_threads(self, numbers: range) -> tuple[threading.Thread, ...]:
         return start_later("parse", numbers, self._parse_all, self._orders.abort)
 
-    def _add_thread(self) -> None:
-        """Start one more parse thread if all are held up, so that hosts without a page in any find one."""
+    def _add_threads(self) -> None:
+        """Start one more parse thread if all are held up, and fetch threads, so that other hosts find one."""
         with self._adding:
+            if self._stopped.is_set():
+                return
+            self._fetching.look()
             started = len(self._parsing)
-            if started < self._most_parsing and self._readers.are_held_up(started) and not self._stopped.is_set():
+            if started < self._most_parsing and self._readers.are_held_up(started):
                 (thread,) = self._parse_threads(range(started, started + 1))
                 self._parsing += (thread,)
                 thread.start()

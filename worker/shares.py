@@ -123,6 +123,11 @@ class Shares:
         return load.typical_bytes <= room and load.bytes < LARGE_SHARE * room
 
     @property
+    def slow_running(self) -> int:
+        """How many exchanges are under way that have taken long, or whose hosts are slow."""
+        return len(self._slow_running)
+
+    @property
     def is_relaxed(self) -> bool:
         """Whether at least half of all room is free."""
         return self.limits is None or (

@@ -5,8 +5,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -14,6 +15,7 @@ from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.engines import FETCH_ENGINES
 from crawlfleet.shared.messages import Kind, Lease, Outcome, Task
 from crawlfleet.shared.reasons import Reason
+from crawlfleet.worker import fetching
 from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.fetch.port import Fetched, Name
 from crawlfleet.worker.fetch.registry import engine_for
@@ -221,7 +223,7 @@ def test_a_name_that_was_not_looked_up_for_want_of_descriptors_sends_its_page_ba
 def test_a_thread_makes_no_attempt_without_an_address(name: Name, reason: str) -> None:
     fetcher, agenda = GivenFetcher(), Agenda()
     agenda.resolve_by(GivenNames(name))
-    threads = FetchThreads(agenda, lambda: fetcher, 2, lambda *_: None, lambda _: None)
+    threads = FetchThreads(agenda, lambda: fetcher, (2, 2), lambda *_: None, lambda _: None)
     agenda.add(Lease(id=1, host="a", tasks=(Task(ref=b"a", kind=Kind.PAGE, url="http://a/", depth=0),)), 0.0, FAR)
     threads.start()
     page = threads.pages.get(timeout=PATIENCE_S)
@@ -229,6 +231,114 @@ def test_a_thread_makes_no_attempt_without_an_address(name: Name, reason: str) -
     assert threads.join(time.monotonic() + PATIENCE_S)
     assert page is not None
     assert (page.fetched.reason, page.fetched.detail) == (reason, name.detail)
+
+
+class SilentFetcher:
+    """Its slow host answers when the test says so, all others at once."""
+
+    opened = 0
+
+    def __init__(self, answers: threading.Event) -> None:
+        SilentFetcher.opened += 1
+        self._answers = answers
+
+    def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:  # noqa: ARG002  # of the port
+        if "/slow" in url:
+            self._answers.wait(PATIENCE_S)
+        return Fetched(url=url, status=200, elapsed_s=0.01)
+
+    def close(self) -> None:
+        SilentFetcher.opened -= 1
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    monkeypatch.setattr(fetching, "HELD_UP_S", 0.0)
+    answers = threading.Event()
+    yield answers
+    answers.set()
+    assert SilentFetcher.opened == 0
+
+
+def silent(answers: threading.Event, usual: int, most: int) -> tuple[Agenda, FetchThreads]:
+    agenda = Agenda()
+    agenda.share(Limits(slots=usual, pages=100, bytes_between=1 << 20))
+    return agenda, FetchThreads(agenda, lambda: SilentFetcher(answers), (usual, most), lambda *_: None, lambda _: None)
+
+
+def ask(agenda: Agenda, path: str, hosts: int, pages: int = 1) -> None:
+    """Add pages of so many hosts."""
+    for number in range(hosts):
+        host = f"{path}{number}"
+        refs = [f"{host}-{page}".encode() for page in range(pages)]
+        tasks = tuple(Task(ref=ref, kind=Kind.PAGE, url=f"http://h/{path}", depth=0) for ref in refs)
+        agenda.add(Lease(id=hash(host) % 2**60, host=host, tasks=tasks, slots=1), 0.0, FAR)
+
+
+def is_running(agenda: Agenda, exchanges: int) -> bool:
+    return agenda.running == exchanges
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < give_up_at
+        threading.Event().wait(0.01)
+
+
+def test_hosts_that_do_not_answer_leave_threads_to_others_and_those_end_with_them(answers: threading.Event) -> None:
+    agenda, threads = silent(answers, usual=2, most=100)
+    threads.start()
+    ask(agenda, "slow", 9)
+    for held_up in (2, 4, 6, 8, 9):
+        wait_until(partial(is_running, agenda, held_up))
+        threads.look()
+    ask(agenda, "quick", 1, pages=20)
+    for _ in range(20):
+        page = threads.pages.get(timeout=PATIENCE_S)
+        assert page is not None
+        assert page.fetched.url.endswith("/quick")
+    answers.set()
+    for _ in range(9):
+        threads.pages.get(timeout=PATIENCE_S)
+    wait_until(lambda: threads._running == 2)
+    agenda.close()
+    assert threads.join(time.monotonic() + PATIENCE_S)
+
+
+def test_there_are_no_more_threads_than_the_most(answers: threading.Event) -> None:
+    agenda, threads = silent(answers, usual=2, most=3)
+    threads.start()
+    ask(agenda, "slow", 9)
+    wait_until(lambda: agenda.running == 2)
+    threads.look()
+    wait_until(lambda: agenda.running == 3)
+    threads.look()
+    assert threads._running == 3
+    agenda.close()
+    answers.set()
+    assert threads.join(time.monotonic() + PATIENCE_S)
+
+
+def test_a_system_without_room_for_a_thread_is_asked_for_no_more(
+    answers: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agenda, threads = silent(answers, usual=2, most=100)
+    threads.start()
+    ask(agenda, "slow", 9)
+    wait_until(lambda: agenda.running == 2)
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as context:
+        context.setattr(threading.Thread, "start", refuse)
+        threads.look()
+    threads.look()
+    assert (threads._running, threading.stack_size()) == (2, 0)
+    agenda.close()
+    answers.set()
+    assert threads.join(time.monotonic() + PATIENCE_S)
 
 
 def test_what_ends_the_thread_is_reported() -> None:

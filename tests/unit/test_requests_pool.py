@@ -13,7 +13,7 @@ from crawlfleet.shared.messages import Outcome
 from crawlfleet.worker.fetch import requests_pool
 from crawlfleet.worker.fetch.connection import Limits, Watch, WatchedHTTP, WatchedHTTPS, open_connection
 from crawlfleet.worker.fetch.names import of_process
-from crawlfleet.worker.fetch.requests_pool import RequestsFetcher
+from crawlfleet.worker.fetch.requests_pool import THREADS, RequestsFetcher
 from tests.site.hostile_site import HostileSite
 
 
@@ -51,12 +51,29 @@ def test_the_session_keeps_no_cookies(fetcher: RequestsFetcher, site: HostileSit
 def test_the_connection_that_was_used_longest_ago_is_closed(
     fetcher: RequestsFetcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetcher._adapter, "_most_idle", 2)
+    monkeypatch.setattr(fetcher._adapter, "_all_idle", 2 * THREADS)
     with ExitStack() as stack:
         first, second, third = (stack.enter_context(HostileSite()) for _ in range(3))
         for site in (first, second, first, third, first, second):
             assert fetcher.fetch(site.origin + "/ok").status == 200
         assert (first.connections, second.connections, third.connections) == (1, 2, 1)
+
+
+def test_more_fetchers_than_usual_keep_fewer_idle_connections_each(
+    fetcher: RequestsFetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetcher._adapter, "_all_idle", 2 * THREADS)
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(HostileSite()) for _ in range(2))
+        others = [stack.enter_context(closing(RequestsFetcher(FetchSpec()))) for _ in range(THREADS)]
+        for site in (first, second, first):
+            assert fetcher.fetch(site.origin + "/ok").status == 200
+        assert (first.connections, second.connections) == (2, 1)
+        for other in others:
+            other.close()
+        for site in (second, first, second):
+            assert fetcher.fetch(site.origin + "/ok").status == 200
+        assert (first.connections, second.connections) == (2, 2)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,16 @@ def test_tasks_that_must_leave_slots_to_others_are_deferred_and_not_behind() -> 
     assert lanes.behind_s(60.0) == 0.0
 
 
+def test_tasks_are_deferred_as_soon_as_slots_are_held_up_though_nothing_asks_for_a_start() -> None:
+    lanes = lanes_with(slots=4)
+    for number in range(6):
+        add(lanes, f"slow{number}", 1)
+    pop(lanes, 0.0, most=4)
+    assert lanes.deferred == 0
+    lanes.hold(2.0)
+    assert (lanes.deferred, lanes.shares.slow_running) == (2, 4)
+
+
 def make_slow(lanes: Lanes, host: str, now: float) -> None:
     add(lanes, host, 1, at=now)
     (attempt,) = pop(lanes, now, most=1)

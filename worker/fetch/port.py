@@ -138,7 +138,8 @@ class FetchEngine:
     """An engine configured for a job. `open` returns a `ManyFetcher` if `many_at_once`, else a `Fetcher`.
 
     `names` resolves the names of hosts before an exchange with them begins; None if the engine does all that itself.
-    All pages from the begin of their fetch to a parse thread may take `bytes_between`.
+    All pages from the begin of their fetch to a parse thread may take `bytes_between`. `fetches` are made at once, and
+    up to `most_fetches` if most of the hosts do not answer.
     """
 
     open: Callable[[], Any]
@@ -146,6 +147,7 @@ class FetchEngine:
     fetches: int = 16
     names: Resolver | None = None
     bytes_between: int = 64 * 1024 * 1024
+    most_fetches: int = 0
 
 
 # A hook's function that configures each `requests.Session` before its use.

@@ -38,6 +38,7 @@ def engine_for(spec: FetchSpec, prepare: Prepare | None = None) -> FetchEngine:
         entry.fetches,
         names_of,
         max(BYTES_BETWEEN, PAGES_BETWEEN * spec.max_size_bytes),
+        entry.most_fetches,
     )
 
 

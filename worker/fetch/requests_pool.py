@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -42,7 +42,7 @@ from crawlfleet.worker.fetch.port import (
 )
 
 IDLE_CONNECTIONS = 32
-# So many threads share the descriptors that idle connections may take, unless a user wants more threads.
+# So many threads, or all if they are more, share the descriptors that idle connections may take.
 THREADS = 16
 READ_BYTES = 64 * 1024
 
@@ -105,6 +105,8 @@ class WatchedAdapter(HTTPAdapter):
     It keeps one idle connection for each of the most recent origins.
     """
 
+    _open_ones: ClassVar[set[int]] = set()
+
     def __init__(self, spec: FetchSpec) -> None:
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
         self._limits = Limits(spec.connect_timeout_s, spec.first_byte_timeout_s, spec.timeout_s)
@@ -112,7 +114,8 @@ class WatchedAdapter(HTTPAdapter):
         self._ca_pem = spec.ca_pem
         self._names = of_process(spec.dns_timeout_s)
         self._idle: OrderedDict[str, Any] = OrderedDict()
-        self._most_idle = descriptors.idle_connections_within(IDLE_CONNECTIONS * THREADS) // THREADS or 1
+        self._all_idle = descriptors.idle_connections_within(IDLE_CONNECTIONS * THREADS)
+        self._open_ones.add(id(self))
 
     def exchange(self, request: _Request, keep_bytes: int | None = None) -> _Answer:
         """Send one request and read its answer, or its first `keep_bytes`; raise `_Failed`."""
@@ -162,7 +165,7 @@ class WatchedAdapter(HTTPAdapter):
             raise
         if ended and not connection.is_closed:
             self._idle[origin] = connection
-            if len(self._idle) > self._most_idle:
+            while len(self._idle) > max(1, self._all_idle // max(THREADS, len(self._open_ones))):
                 _, oldest = self._idle.popitem(last=False)
                 oldest.close()
         else:
@@ -234,6 +237,7 @@ class WatchedAdapter(HTTPAdapter):
 
     def close(self) -> None:
         """Close every idle connection."""
+        self._open_ones.discard(id(self))
         self.close_idle()
         super().close()
 

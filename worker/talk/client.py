@@ -191,4 +191,6 @@ class Client:
     def _want(self) -> int:
         if self._orders.draining:
             return 0
-        return self._demand.want(self._outstanding.open_tasks, self._agenda.deferred, self._agenda.behind_s)
+        # For each thread that a slow host holds up there is another one, which may need a task.
+        deferred = self._agenda.deferred + self._agenda.slow_running
+        return self._demand.want(self._outstanding.open_tasks, deferred, self._agenda.behind_s)
