@@ -22,7 +22,7 @@ from crawlfleet.worker.pipeline import enough_bytes
 
 EXHAUSTED_PAUSE_S = 0.25
 # A fetch thread that has been at one exchange for longer is held up.
-HELD_UP_S = 0.25
+HELD_UP_S = 0.5
 # What the stack of a thread takes that is started because others are held up: it counts as the process's memory.
 STACK_BYTES = 512 * 1024
 
