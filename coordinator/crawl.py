@@ -29,7 +29,7 @@ from crawlfleet.coordinator.conduct.shortages import taken_up
 from crawlfleet.coordinator.core.rows import TaskState
 from crawlfleet.coordinator.crawl_folder import CrawlFolder
 from crawlfleet.coordinator.findings import ALREADY_FINISHED, findings, since_last_run
-from crawlfleet.coordinator.frontier.port import Store
+from crawlfleet.coordinator.frontier.port import WITH_VERDICTS, Store
 from crawlfleet.coordinator.job.change import ChangedJob
 from crawlfleet.coordinator.job.forewarnings import forewarnings
 from crawlfleet.coordinator.job.job import Job
@@ -92,9 +92,9 @@ class Crawl:
         self._began_at = parts.store.opened_at
         self._fetched_before = self._store.ledger().pages_fetched
         self._served_programs = parts.service.awaits_programs
-        self._verdicts_before = self._store.verdicts()
+        self._verdicts_before = self._verdicts()
         ended = (TaskState.DONE, TaskState.FAILED)
-        self._ended_before = sum(number for (state, _), number in self._verdicts_before.items() if state in ended)
+        self._ended_before = sum(number for (state, _), number in self._verdicts_before[0].items() if state in ended)
         self._service = parts.service
         self._service.expect_seeds(pages_of(job.seeds), sitemaps_of(job.seeds))
         self._follower = parts.follower
@@ -314,8 +314,12 @@ class Crawl:
 
     def _was_idle(self, finished: bool) -> bool:
         """Whether the crawl had finished before, and this run did nothing, not even for programs."""
-        is_same = bool(self._verdicts_before) and self._store.verdicts() == self._verdicts_before
+        is_same = any(self._verdicts_before) and self._verdicts() == self._verdicts_before
         return finished and is_same and not self._served_programs
+
+    def _verdicts(self) -> tuple[Mapping[tuple[TaskState, str], int], ...]:
+        """Return the verdicts of pages, and those of checks."""
+        return tuple(self._store.verdicts(kind) for kind in WITH_VERDICTS)
 
     def _verdict(self, finished: bool) -> tuple[str, str, int]:
         """Return how the crawl ended: a word, a sentence, and an exit code."""

@@ -43,7 +43,8 @@ def is_left(summary: Summary, path: Path) -> bool:
 
 
 def _state(summary: Summary) -> tuple[object, ...]:
-    return summary.ended, summary.discovered, summary.fetched, summary.failed, summary.dropped
+    checks = summary.external_checked, summary.external_broken, summary.external_unchecked
+    return summary.ended, summary.discovered, summary.fetched, summary.failed, summary.dropped, *checks
 
 
 def write(summary: Summary, path: Path) -> None:

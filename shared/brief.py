@@ -109,11 +109,13 @@ class UrlSpec(Message, frozen=True, kw_only=True):
 
 
 class LinkSpec(Message, frozen=True, kw_only=True):
-    """Which links count in addition to those to other pages (`assets`), and whether a page's directives are obeyed."""
+    """Which links count in addition to those to other pages in scope (`assets`; with `check_external` those that lead
+    out of it), and whether a page's directives are obeyed."""
 
     assets: bool = False
     obey_nofollow: bool = True
     obey_noindex: bool = True
+    check_external: bool = False
 
 
 class ParseSpec(Message, frozen=True, kw_only=True):

@@ -55,11 +55,12 @@ class TaskKey(NamedTuple):
 
 
 class Kind(StrEnum):
-    """What a task is for."""
+    """What a task is for. A check only asks whether a link out of scope leads somewhere."""
 
     PAGE = "page"
     ROBOTS = "robots"
     SITEMAP = "sitemap"
+    CHECK = "check"
 
 
 class Outcome(StrEnum):
@@ -90,7 +91,8 @@ class AckState(StrEnum):
 class Task(Message, frozen=True, kw_only=True):
     """One URL to fetch. `ref` is the task's fingerprint; `start_after_s` counts from the receipt of the lease.
 
-    Unless it `leads_on`, its outlinks are kept, not admitted: they are sent packed (`Report.kept`).
+    Unless it `leads_on`, its outlinks are kept, not admitted: they are sent packed (`Report.kept`). A check asks by
+    HEAD, or `by_get`. A `bare` request has no header fields of the job: its host is none of the crawl's.
     """
 
     ref: bytes
@@ -100,6 +102,8 @@ class Task(Message, frozen=True, kw_only=True):
     attempt: Count = 0
     start_after_s: Seconds = 0.0
     leads_on: bool = True
+    by_get: bool = False
+    bare: bool = False
 
 
 class Lease(Message, frozen=True, kw_only=True):

@@ -17,8 +17,8 @@ class CostlyHost(Message, frozen=True, kw_only=True):
 
 
 class Cause(Message, frozen=True, kw_only=True):
-    """One reason why pages `failed`, were `dropped`, were `done` without rows, why attempts were `retried`, or why a
-    `sitemap` failed or was dropped.
+    """One reason why pages `failed`, were `dropped`, were `done` without rows, why attempts were `retried`, why a
+    `sitemap` failed or was dropped, or why external links are `broken` or went `unchecked`.
 
     `ended` is one of these words, `number` is how many there were, `meaning` the sentence of the reason. `url` is the
     last of them, and `detail` what was said about it; both are cut, and are empty if nothing is known.
@@ -62,6 +62,9 @@ class Numbers(Message, frozen=True, kw_only=True):
     `sitemaps_short` is of how many sitemaps not all was used; `sitemaps_short_named` names some, and says why.
     `capped_pages` is of how many pages something was left out because of a limit: `links_left_out`, `rows_left_out`.
     `costly_hosts` are hosts that took an outstanding part of the crawl, if any did.
+    `external_checked` is how many external links were asked for (links that redirect to each other count as several),
+    `external_broken` of them lead nowhere; `external_unchecked` could not or may not be asked for, `external_waiting`
+    wait. They are none of the pages above.
     `items` counts the rows of each rule, and of each item of a hook (nothing in crawls that an earlier version began).
     `rows_rejected` counts the rows that were set aside: sinks could not write them, or they lacked a required field.
     """
@@ -89,6 +92,10 @@ class Numbers(Message, frozen=True, kw_only=True):
     links_left_out: Number = 0
     rows_left_out: Number = 0
     costly_hosts: tuple[CostlyHost, ...] = ()
+    external_checked: Number = 0
+    external_broken: Number = 0
+    external_unchecked: Number = 0
+    external_waiting: Number = 0
     retries: Number = 0
     retried: dict[str, Number] = {}
     leases_lost: Number = 0

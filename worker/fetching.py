@@ -18,7 +18,7 @@ from crawlfleet.worker.agenda import Agenda
 from crawlfleet.worker.fetch.port import Fetched, Fetcher, ManyFetcher, unresolved
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.page_queue import FetchedPage, PageQueue
-from crawlfleet.worker.pipeline import enough_bytes
+from crawlfleet.worker.pipeline import wanted_of
 
 EXHAUSTED_PAUSE_S = 0.25
 # A fetch thread that has been at one exchange for longer is held up.
@@ -161,7 +161,7 @@ class FetchThreads(Fetching):
 
     def _fetch(self, fetcher: Fetcher, attempt: Attempt) -> None:
         try:
-            fetched = without_address(attempt) or fetcher.fetch(attempt.task.url, enough_bytes(attempt.task))
+            fetched = without_address(attempt) or fetcher.fetch(attempt.task.url, wanted_of(attempt.task))
         except Exception as error:  # noqa: BLE001  top of a thread: a bug costs one attempt
             self._agenda.done(attempt)
             self._on_bug(attempt, error)
@@ -216,7 +216,7 @@ class FetchLoop(Fetching):
 
     def _begin(self, attempt: Attempt) -> None:
         try:
-            self._fetcher.start(attempt.task.url, enough_bytes(attempt.task), attempt)
+            self._fetcher.start(attempt.task.url, wanted_of(attempt.task), attempt)
         except Exception as error:  # noqa: BLE001  top of a thread: a bug costs one attempt
             self._agenda.done(attempt)
             self._on_bug(attempt, error)

@@ -22,7 +22,7 @@ from crawlfleet.shared.web.url_policy import UrlPolicy, policy_of
 from crawlfleet.worker.extract.extractor import Extracted
 from crawlfleet.worker.extract.sitemap import MAX_BYTES as MAX_SITEMAP_BYTES
 from crawlfleet.worker.extract.sitemap import Sitemap
-from crawlfleet.worker.fetch.port import Fetched
+from crawlfleet.worker.fetch.port import Fetched, Wanted
 from crawlfleet.worker.fitting import detail_of, extract_error, fit, in_parts, printable
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.talk.outbox import Delivery
@@ -30,7 +30,7 @@ from crawlfleet.worker.talk.outbox import Delivery
 MAX_ROBOTS_BYTES = 512 * 1024
 MAX_CONTENT_TYPE_CHARS = 200
 
-_ENOUGH_BYTES = {Kind.ROBOTS: MAX_ROBOTS_BYTES, Kind.SITEMAP: MAX_SITEMAP_BYTES}
+_ENOUGH_BYTES = {Kind.ROBOTS: MAX_ROBOTS_BYTES, Kind.SITEMAP: MAX_SITEMAP_BYTES, Kind.CHECK: 0}
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -76,7 +76,8 @@ class Pipeline:
         return fit(attempt, report, self.max_report_bytes)
 
     def _judge(self, task: Task, outline: Report, fetched: Fetched) -> Report:
-        if fetched.failure is not None:
+        is_there = task.kind is Kind.CHECK and fetched.status != 0  # its head has come, and nothing else matters
+        if fetched.failure is not None and not is_there:
             return replace(outline, outcome=fetched.failure, reason=fetched.reason, detail=detail_of(fetched.detail))
         if 200 <= fetched.status <= 299 and not is_a_part(fetched):
             return self._read(task, outline, fetched)
@@ -88,6 +89,8 @@ class Pipeline:
     def _read(self, task: Task, outline: Report, fetched: Fetched) -> Report:
         if task.kind is Kind.ROBOTS:
             return replace(outline, outcome=Outcome.FETCHED, body=_robots_lines(fetched))
+        if task.kind is Kind.CHECK:
+            return replace(outline, outcome=Outcome.FETCHED)
         if task.kind is Kind.SITEMAP:
             return _sitemap(outline, self.extractor.read_sitemap(fetched))
         if not _is_wanted(outline.content_type, self.types):
@@ -105,12 +108,13 @@ class Pipeline:
         return replace(found, outcome=Outcome.FETCHED, reason=reason)
 
 
-def enough_bytes(task: Task) -> int | None:
-    """Return how much of a body a task needs at most; None if all of it.
+def wanted_of(task: Task) -> Wanted:
+    """Return how much of a body a task needs, and how it is asked for.
 
-    A robots.txt is cut (RFC 9309, 2.5), and so is a sitemap larger than its protocol allows.
+    A robots.txt is cut (RFC 9309, 2.5), and so is a sitemap larger than its protocol allows. A check needs no body.
     """
-    return _ENOUGH_BYTES.get(task.kind)
+    by_head = task.kind is Kind.CHECK and not task.by_get
+    return Wanted(_ENOUGH_BYTES.get(task.kind), by_head=by_head, bare=task.bare)
 
 
 def _is_wanted(content_type: str, types: tuple[str, ...] | None) -> bool:

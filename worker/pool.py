@@ -153,7 +153,7 @@ class Pool:
             except BaseException:
                 self._readers.claim(reading)  # this thread ends, and its worker with it
                 raise
-            if page.attempt.task.kind is not Kind.ROBOTS:  # tells nothing of the host's pages
+            if page.attempt.task.kind not in (Kind.ROBOTS, Kind.CHECK):  # they tell nothing of the host's pages
                 report = delivery.report
                 cost_s, took_s = page_cost_s(report.cpu_s, report.size_bytes), time.monotonic() - reading.began_at
                 self._pages.note_cost(page.attempt, cost_s, took_s)

@@ -11,6 +11,7 @@ from crawlfleet.coordinator.conduct.turns import Turns
 from crawlfleet.coordinator.core.rows import TaskRow
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.coordinator.frontier.port import Frontier
+from crawlfleet.shared.messages import Kind
 
 PER_STEP = 1_000
 
@@ -19,20 +20,29 @@ Judge = Callable[[Turn, Sequence[TaskRow]], None]
 
 
 class Again:
-    """All tasks, or those with certain reasons. `seen` counts all that were looked at."""
+    """All tasks, or those with certain reasons, or of certain kinds. `seen` counts all that were looked at."""
 
-    def __init__(self, store: Frontier, turns: Turns, judge: Judge, reasons: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        store: Frontier,
+        turns: Turns,
+        judge: Judge,
+        reasons: Collection[str] = (),
+        kinds: Collection[Kind] = (),
+    ) -> None:
         self.seen = 0
         self._store = store
         self._turns = turns
         self._judge = judge
         self._reasons = reasons
+        self._kinds = kinds
         self._after = 0
 
     def step(self, now: float) -> bool:
         """Judge the next tasks; say whether there may be more."""
         rows = self._store.walk(self._after, PER_STEP)
-        tasks = [row for row in rows if not self._reasons or row.reason in self._reasons]
+        is_all = not (self._reasons or self._kinds)
+        tasks = [row for row in rows if is_all or row.reason in self._reasons or row.kind in self._kinds]
         if tasks:
             self._turns.run(lambda turn: self._judge(turn, tasks), now)
         if rows:

@@ -10,11 +10,11 @@ from itertools import count
 from typing import NamedTuple
 
 from crawlfleet.coordinator.core.asking import redirects
-from crawlfleet.coordinator.core.changes import Change, TaskMoved
+from crawlfleet.coordinator.core.changes import Change, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.rows import FINAL, TaskRow, TaskState
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.errors import UsageError
-from crawlfleet.shared.messages import Outcome
+from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.pools import MAX_OPEN_ASKS, MAX_POOLS, Settled
 from crawlfleet.shared.reasons import Reason
 
@@ -84,7 +84,7 @@ class Asks:
 
     def wait(self, session: str, ticket: int, task: TaskRow) -> None:
         """Let an ask wait for a page, or answer it if that is settled."""
-        if task.state in FINAL:
+        if task.state in FINAL or is_out_of_scope(task):
             self._answer(session, ticket, _answer_of(task, ticket))
             return
         waits = self._books[session].waits
@@ -102,12 +102,15 @@ class Asks:
     def note(self, changes: Sequence[Change], turn: Turn) -> None:
         """Find the answers in changes that the store has taken; `turn` reads it."""
         waiting = self._waiting
-        for change in changes:
-            if isinstance(change, TaskMoved) and change.task.state in FINAL and change.task.ref in waiting:
-                task = change.task
+        moves = [each for each in changes if isinstance(each, TaskMoved) and each.task.ref in waiting]
+        adopted = {move.task.ref for move in moves if move.event is TaskEvent.ADOPTED}
+        for move in moves:
+            task = move.task
+            # The end of a check that becomes a page is none.
+            if task.state in FINAL and task.ref in waiting and not (task.kind is Kind.CHECK and task.ref in adopted):
                 if task.outcome is Outcome.REDIRECTED:
                     *_, task = redirects(turn, task.ref)
-                for session, ticket in tuple(waiting[change.task.ref]):
+                for session, ticket in tuple(waiting[move.task.ref]):
                     self.wait(session, ticket, task)
 
     def awaited(self, session: str, ticket: int) -> bytes | None:
@@ -151,19 +154,24 @@ class Asks:
         return ref
 
 
+def is_out_of_scope(task: TaskRow) -> bool:
+    """Say whether a task is a check for which nobody asks: an ask that leads to it is refused."""
+    return task.kind is Kind.CHECK and not task.asked
+
+
 def _answer_of(task: TaskRow, ticket: int) -> Answered:
     """Return the answer that a final page gives."""
-    if task.state is TaskState.DONE and task.outcome is Outcome.FETCHED:
+    if task.kind is Kind.PAGE and task.state is TaskState.DONE and task.outcome is Outcome.FETCHED:
         return Answered(Settled(ticket=ticket, url=task.url, status=task.status, reason=task.reason), task.ref)
-    reason, detail = task.reason, task.detail
-    if task.outcome is Outcome.REDIRECTED and task.state is TaskState.DONE:
+    reason, detail = (Reason.HOST, "") if is_out_of_scope(task) else (task.reason, task.detail)
+    if task.kind is Kind.PAGE and task.outcome is Outcome.REDIRECTED and task.state is TaskState.DONE:
         reason, detail = (Reason.REDIRECT_LOOP, "") if task.outlinks else (Outcome.REDIRECTED, _UNKNOWN_TARGET)
     settled = Settled(
         ticket=ticket,
         url=task.url,
         status=task.status,
         failed=True,
-        refused=task.state is TaskState.DROPPED,
+        refused=task.state is TaskState.DROPPED or is_out_of_scope(task),
         reason=str(reason),
         detail=detail,
     )

@@ -15,12 +15,14 @@ from crawlfleet.coordinator.core.rows import LedgerRow, TaskRow, TaskState
 from crawlfleet.coordinator.frontier.port import Keeping
 from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.ranges import total
-from crawlfleet.shared.reasons import meaning_of
+from crawlfleet.shared.reasons import UNSERVED, meaning_of
 from crawlfleet.shared.status import Cause
 
 MAX_URL_CHARS = 500
 RETRIED = "retried"
 SITEMAP = "sitemap"
+BROKEN = "broken"
+UNCHECKED = "unchecked"
 MOST_OF_SEEDS = 10
 MOST_OF_SITEMAPS = 100
 
@@ -60,21 +62,24 @@ class Causes:
                 self._note_sitemap(change)
             if not task.reason or change.event in _ENDS_NOTHING:
                 continue
-            if task.state in _WITHOUT_PAGE and task.depth == 0 and task.kind is not Kind.ROBOTS:
+            if task.state in _WITHOUT_PAGE and task.depth == 0 and task.kind in (Kind.PAGE, Kind.SITEMAP):
                 of_seeds[task.reason] = sample_of(task)
-            if change.event is TaskEvent.RETRIED:
-                last[RETRIED, task.reason] = task
-            elif task.kind is Kind.PAGE:
-                last[task.state.value, task.reason] = task
+            ended = RETRIED if change.event is TaskEvent.RETRIED else _end_of(task)
+            if ended:
+                last[ended, task.reason] = task
         for (ended, reason), task in last.items():
             self._store.keep(_key(ended, reason), _encode(sample_of(task)))
         if of_seeds:
             some = list((self._kept(_SEEDS) | of_seeds).items())[:MOST_OF_SEEDS]
             self._store.keep(_SEEDS, _encode(dict(some)))
 
-    def tell(self, verdicts: Verdicts, ledger: LedgerRow) -> tuple[Cause, ...]:
+    def tell(self, verdicts: Verdicts, checks: Verdicts, ledger: LedgerRow) -> tuple[Cause, ...]:
         """Return all causes, the most frequent first."""
-        counted = [*told(verdicts), *((RETRIED, reason, number) for reason, number in ledger.retried.items())]
+        counted = [
+            *told(verdicts),
+            *told_of_checks(checks),
+            *((RETRIED, reason, number) for reason, number in ledger.retried.items()),
+        ]
         causes = [cause(*each, self._sample(each[0], each[1])) for each in counted]
         sitemaps = self._kept(_SITEMAPS).items()
         return in_order([*causes, *(cause(SITEMAP, reason, sample.number, sample) for reason, sample in sitemaps)])
@@ -133,6 +138,27 @@ def told(verdicts: Verdicts) -> list[tuple[str, str, int]]:
         for (state, reason), number in verdicts.items()
         if state in (TaskState.FAILED, TaskState.DROPPED) or (state is TaskState.DONE and reason not in _OUTCOMES)
     ]
+
+
+def told_of_checks(verdicts: Verdicts) -> list[tuple[str, str, int]]:
+    """Return what users are told of external links: whether they are broken or were not checked, why, and how many."""
+    return [
+        (end_of_check(state, reason), reason, number)
+        for (state, reason), number in verdicts.items()
+        if state in _WITHOUT_PAGE
+    ]
+
+
+def end_of_check(state: TaskState, reason: str) -> str:
+    """Return how a check ended that is FAILED or DROPPED. A host where nothing serves the web has been asked."""
+    return BROKEN if state is TaskState.FAILED or reason in UNSERVED else UNCHECKED
+
+
+def _end_of(task: TaskRow) -> str:
+    """Return how a page or a check ended; empty if it is none of these, or a check that has not ended."""
+    if task.kind is Kind.CHECK and task.state in _WITHOUT_PAGE:
+        return end_of_check(task.state, task.reason)
+    return task.state.value if task.kind is Kind.PAGE else ""
 
 
 def cause(ended: str, reason: str, number: int, sample: Sample) -> Cause:

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from crawlfleet.coordinator.conduct.causes import SITEMAP, Causes, Verdicts, told
+from crawlfleet.coordinator.conduct.causes import (
+    BROKEN,
+    SITEMAP,
+    UNCHECKED,
+    Causes,
+    Verdicts,
+    told,
+    told_of_checks,
+)
 from crawlfleet.coordinator.conduct.tallies import Tallies
 from crawlfleet.coordinator.core import costs
 from crawlfleet.coordinator.core.figures import ShortMaps
 from crawlfleet.coordinator.core.rows import FINAL, LedgerRow, TaskState
 from crawlfleet.coordinator.frontier.port import Store
-from crawlfleet.shared.messages import Outcome
+from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.ranges import MOST_AMOUNT
 from crawlfleet.shared.reasons import SILENT, bare, meaning_of
 from crawlfleet.shared.status import Cause, CostlyHost, Numbers
@@ -27,8 +35,8 @@ def count(
     rules: Collection[str] = (),
 ) -> Numbers:
     """Return the numbers of a store now; `rules` are the names of the job's items."""
-    verdicts, ledger = store.verdicts(), store.ledger()
-    causes = Causes(store).tell(verdicts, ledger)
+    verdicts, checks, ledger = store.verdicts(), store.verdicts(Kind.CHECK), store.ledger()
+    causes = Causes(store).tell(verdicts, checks, ledger)
     states = dict.fromkeys(TaskState, 0)
     for (state, _), number in verdicts.items():
         states[state] += number
@@ -48,6 +56,7 @@ def count(
         reasons=_reasons(verdicts),
         causes=causes,
         robots_wait_s=robots_wait_s,
+        **_of_checks(checks),
         **_of_short_maps(ledger.short_maps, [each for each in causes if each.ended == SITEMAP]),
         **_of_ledger(ledger),
     )
@@ -73,6 +82,21 @@ def _of_ledger(ledger: LedgerRow) -> dict[str, Any]:
         "robots_waiting_for": _origins(waits.waiting_for),
         "robots_given_up": waits.given_up,
         "robots_given_up_on": _origins(waits.given_up_on),
+    }
+
+
+def _of_checks(verdicts: Verdicts) -> dict[str, Any]:
+    """Return the numbers of external links."""
+    all_of = sum(verdicts.values())
+    waiting = sum(number for (state, _), number in verdicts.items() if state not in FINAL)
+    ends = dict.fromkeys((BROKEN, UNCHECKED), 0)
+    for end, _, number in told_of_checks(verdicts):
+        ends[end] += number
+    return {
+        "external_checked": all_of - waiting - ends[UNCHECKED],
+        "external_broken": ends[BROKEN],
+        "external_unchecked": ends[UNCHECKED],
+        "external_waiting": waiting,
     }
 
 

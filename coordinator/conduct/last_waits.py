@@ -18,7 +18,7 @@ ORIGINS_PER_TURN = 500
 QUEUES_AT_ONCE = 256
 LOST_AT_ONCE = 64
 
-_PLACES = ((Kind.PAGE, TaskState.LEASED), (Kind.SITEMAP, TaskState.LEASED))
+_PLACES = tuple((kind, TaskState.LEASED) for kind in Kind if kind is not Kind.ROBOTS)
 
 Decide = Callable[[Turn, Sequence[AwaitedRow]], None]
 

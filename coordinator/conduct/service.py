@@ -42,6 +42,7 @@ from crawlfleet.shared.messages import (
     ExchangeAnswer,
     ExchangeRequest,
     Hello,
+    Kind,
     Report,
     Welcome,
 )
@@ -148,9 +149,11 @@ class Service:
 
         self._turns.run(decide, now)
 
-    def judging_again(self, judge: Judge = admission.reconsider, reasons: Collection[str] = ()) -> Again:
-        """Return known tasks that are to be judged again: all, or those with certain reasons."""
-        return Again(self._store, self._turns, judge, reasons)
+    def judging_again(
+        self, judge: Judge = admission.reconsider, reasons: Collection[str] = (), kinds: Collection[Kind] = ()
+    ) -> Again:
+        """Return known tasks that are to be judged again: all, or those with certain reasons or of certain kinds."""
+        return Again(self._store, self._turns, judge, reasons, kinds)
 
     def put(self, url: str, now: float) -> str:
         """Admit a canonical URL at depth 0; return the name of the rule that refuses it, if any."""
@@ -223,7 +226,7 @@ class Service:
             self._lose_session(member.id, now)
         reason = budget.spent(self._store.ledger(), self._policy, now)
         if reason:
-            self._turns.run(lambda turn: budget.drop(turn, self._store.waiting(DROPPED_PER_FLUSH), reason), now)
+            self._turns.run(lambda turn: budget.drop_waiting(turn, self._store.waiting(DROPPED_PER_FLUSH), reason), now)
         self._rejudge(now)
         self._led.lead_on(self._turns, self._since_commit.most_links(now), now)
         self._last_waits.look(now, is_idle=self.seeding.is_over and not self._led and self.fetching > 0)
@@ -296,11 +299,11 @@ class Service:
         return acks
 
     def _rejudge(self, now: float) -> None:
-        """Judge pages refused for their host again, once, when nothing else is left and hosts have joined the scope."""
+        """Judge pages refused for their host, and checks, again: once, when nothing else is left and hosts joined."""
         if self._has_to_rejudge and not self._led and self.open_tasks() == 0:
             self._has_to_rejudge = False
-            if self._store.verdicts().get((TaskState.DROPPED, Reason.HOST)):
-                self._rejudging = self.judging_again(reasons=frozenset({Reason.HOST}))
+            if self._store.verdicts(Kind.CHECK) or self._store.verdicts().get((TaskState.DROPPED, Reason.HOST)):
+                self._rejudging = self.judging_again(reasons=frozenset({Reason.HOST}), kinds=frozenset({Kind.CHECK}))
         if self._rejudging is not None and not self._rejudging.step(now):
             self._rejudging = None
 

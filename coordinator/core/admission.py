@@ -7,6 +7,8 @@ events.
 A page *beyond* the crawl is one that no seed leads to within the depth limit. It is fetched only because a program
 asked for it, and leads on to nothing: its outlinks are kept. When the crawl reaches it, they are admitted.
 
+A link out of scope may be checked: see `checks`. When such a URL comes into the scope, its check becomes a page.
+
 A turn is small: kept outlinks are admitted in portions, and so are smaller depths passed on if they are many (see
 `leading_on`).
 """
@@ -14,24 +16,23 @@ A turn is small: kept outlinks are admitted in portions, and so are smaller dept
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any
 
-from crawlfleet.coordinator.core import budget, politeness, robots, traps
-from crawlfleet.coordinator.core.changes import Full, TaskEvent
-from crawlfleet.coordinator.core.figures import FullHosts
+import msgspec
+
+from crawlfleet.coordinator.core import budget, checks, politeness, robots, traps
+from crawlfleet.coordinator.core.changes import TaskEvent
+from crawlfleet.coordinator.core.creation import create_task, ensure_host, has_place, priority_of
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
 from crawlfleet.coordinator.core.latest_scope import scope_of
 from crawlfleet.coordinator.core.link import Link
-from crawlfleet.coordinator.core.policy import Policy, Priority, TrapLimits
+from crawlfleet.coordinator.core.policy import Policy, TrapLimits
 from crawlfleet.coordinator.core.rows import FINAL, NOT_REACHED, Gate, OriginRow, TaskRow, TaskState, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
-from crawlfleet.coordinator.core.units import join, key_of_name, new_host
+from crawlfleet.coordinator.core.units import key_of_name
 from crawlfleet.shared.messages import Kind, Outcome
-from crawlfleet.shared.ranges import total
 from crawlfleet.shared.reasons import BUDGETS, TRAPS, Reason, Refusal
-from crawlfleet.shared.web.patterns import Patterns
-from crawlfleet.shared.web.urls import Parts, parts
+from crawlfleet.shared.web.urls import parts
 
 RECONSIDERED = frozenset({Reason.DEPTH, Reason.HOST, Reason.INCLUDE, Reason.EXCLUDE}) | BUDGETS | TRAPS
 _NO_TRAPS = TrapLimits()
@@ -41,10 +42,8 @@ _OUT_OF_SCOPE = frozenset({Reason.HOST, Reason.INCLUDE, Reason.EXCLUDE})
 # The fields of a task that starts over.
 _AFRESH: dict[str, Any] = {"attempt": 0, "refusals": 0, "losses": 0, "deaths": 0, "alone": False, "not_before": 0.0}
 _AFRESH |= {"reason": "", "outcome": None, "status": 0, "lease": 0}
+_OF_A_PAGE = frozenset({Kind.PAGE, Kind.CHECK})
 _WITH_OUTLINKS = frozenset({Outcome.FETCHED, Outcome.EXTRACT_ERROR})
-
-
-FULL_HOSTS_NAMED = 5
 
 
 def admit(turn: Turn, links: Sequence[Link], nearer: Iterable[tuple[bytes, int]] = ()) -> None:
@@ -105,6 +104,8 @@ def reconsider(turn: Turn, tasks: Sequence[TaskRow]) -> None:
     for task in tasks:
         if task.kind is Kind.ROBOTS:
             _revive_robots(turn, task.origin)
+        elif task.kind is Kind.CHECK:
+            _reconsider_check(turn, task)
         else:
             _reconsider(turn, task)
     for task in read:
@@ -115,7 +116,7 @@ def reconsider(turn: Turn, tasks: Sequence[TaskRow]) -> None:
 
 def take_up(turn: Turn, tasks: Sequence[TaskRow]) -> None:
     """Let pages be fetched again that had failed because a machine lacked something, if anybody wants them still."""
-    tasks = [task for task in tasks if task.asked or not is_beyond(task.depth, turn.policy)]
+    tasks = [task for task in tasks if is_wanted(task, turn.policy)]
     want_places(turn, [task.url for task in tasks])
     turn.tasks.read(robots.task_ref(parts(task.url).origin) for task in tasks)
     for task in tasks:
@@ -124,6 +125,41 @@ def take_up(turn: Turn, tasks: Sequence[TaskRow]) -> None:
             turn.move(task, TaskEvent.REVIVED, **_AFRESH, detail="", queue=task.gate)
             _let_in(turn, task.url)
             _revive_dropped_robots(turn, parts(task.url).origin)
+
+
+def adopt(turn: Turn, task: TaskRow, depth: int | None = None, *, asked: bool = False) -> TaskRow:
+    """Let the URL of a check be fetched as a page if it is in scope by now, and a page or a program leads to it.
+
+    `depth` is a smaller one than was known. One that is LEASED stays a check until it is settled.
+    """
+    depth, asked = task.depth if depth is None else depth, task.asked or asked
+    is_check = task.kind is Kind.CHECK and task.state is not TaskState.LEASED
+    if not is_check or (depth == NOT_REACHED and not asked) or not checks.is_in_scope(turn, task):
+        return task
+    refusal = task.reason if task.reason in TRAPS and depth and not asked else ""
+    if is_beyond(depth, turn.policy) and not asked:
+        refusal = Reason.DEPTH
+    priority = priority_of(Link(url=task.url, depth=depth, priority=task.priority), turn.policy)
+    page: dict[str, Any] = {"kind": Kind.PAGE, "depth": depth, "priority": priority, "queue": task.gate, "asked": asked}
+    task = turn.move(task, TaskEvent.ADOPTED, **_AFRESH, **page, hops=(), outlinks=(), detail="", by_get=False)
+    if refusal:
+        return turn.move(task, TaskEvent.REFUSED, reason=refusal)
+    want_places(turn, [task.url])
+    _let_in(turn, task.url)
+    _revive_dropped_robots(turn, task.origin)
+    return task
+
+
+def as_they_are_now(turn: Turn, tasks: Sequence[TaskRow]) -> list[TaskRow]:
+    """Return tasks with the pages that checks have become, and without those of them that are too deep."""
+    if not turn.policy.links.check_external:
+        return list(tasks)
+    return [task for task in (adopt(turn, each) for each in tasks) if task.state is TaskState.PENDING]
+
+
+def is_wanted(task: TaskRow, policy: Policy) -> bool:
+    """Say whether a task is no page that is beyond the crawl and that nobody asks for."""
+    return task.asked or task.kind is Kind.CHECK or not is_beyond(task.depth, policy)
 
 
 def is_beyond(depth: int, policy: Policy) -> bool:
@@ -191,9 +227,27 @@ def _reconsider(turn: Turn, task: TaskRow) -> None:
         _revive_robots(turn, parts(task.url).origin)
 
 
+def _reconsider_check(turn: Turn, task: TaskRow) -> None:
+    if adopt(turn, task) is not task:
+        return
+    refusal = checks.refusal_of(turn, task.url)
+    if task.state is TaskState.PENDING and refusal:
+        turn.move(task, TaskEvent.REFUSED, reason=refusal, lease=0)
+    elif task.state is TaskState.DROPPED and task.reason in RECONSIDERED | {Reason.CANCELLED} and not refusal:
+        refusal = traps.refusal(turn, task.url)
+        if not refusal:
+            turn.move(task, TaskEvent.REVIVED, reason="")
+            _let_in(turn, task.url, task.depth)
+            _revive_robots(turn, task.origin)
+
+
 def _lower(turn: Turn, task: TaskRow | None, depth: int) -> list[tuple[bytes, int]]:
     """Give a task a smaller depth, or revive it if it was DROPPED for that; return its outlinks, one step deeper."""
     if task is None or depth >= task.depth:  # None: this outlink was not admitted
+        return []
+    if task.kind is Kind.CHECK:  # it leads to nothing
+        if adopt(turn, task, depth) is task:
+            turn.move(task, TaskEvent.LOWERED, depth=depth)
         return []
     too_deep = is_beyond(depth, turn.policy)
     is_known_trap = task.reason in TRAPS and depth > 0
@@ -247,20 +301,23 @@ def _was_read(task: TaskRow) -> bool:
 
 def _admit_new(turn: Turn, link: Link) -> None:
     refusal = refusal_of(turn, link)
+    if checks.takes(turn, link, refusal):
+        link = msgspec.structs.replace(link, kind=Kind.CHECK)
+        refusal = refusal_of(turn, link)
     if refusal and not (link.always or refusal in _RECORDED):
         return
-    if not (link.always or link.asked or _has_place(turn, link.url)):
+    if not (link.always or link.asked or has_place(turn, link.url)):
         return
-    _create_task(turn, link, refusal)
+    create_task(turn, link, refusal)
     if refusal:
         return
-    if link.kind is Kind.PAGE:
+    if link.kind in _OF_A_PAGE:
         _let_in(turn, link.url, 0 if link.asked else link.depth)
     elif link.kind is Kind.SITEMAP:
         _let_in(turn, link.url)
     else:
         address = parts(link.url)
-        _ensure_host(turn, address)
+        ensure_host(turn, address)
         awaken_host(turn, address.host)
 
 
@@ -273,7 +330,7 @@ def _let_in(turn: Turn, url: str, depth: int = 0) -> None:
         traps.count(turn, url)
     address = parts(url)
     if turn.origins[address.origin] is None:
-        _ensure_host(turn, address)
+        ensure_host(turn, address)
         ignored = robots.is_ignored(address.origin, turn.policy)
         gate = Gate.ALLOW if ignored else Gate.WAITING
         turn.put(OriginRow(origin=address.origin, host=address.host, gate=gate))
@@ -283,7 +340,7 @@ def _let_in(turn: Turn, url: str, depth: int = 0) -> None:
 
 
 def _create_robots_task(turn: Turn, origin: str) -> TaskRow:
-    return _create_task(turn, Link(url=robots.url_of(origin), depth=0, kind=Kind.ROBOTS, serves=origin))
+    return create_task(turn, Link(url=robots.url_of(origin), depth=0, kind=Kind.ROBOTS, serves=origin))
 
 
 def _revive_robots(turn: Turn, origin: str) -> None:
@@ -312,7 +369,7 @@ def refusal_of(turn: Turn, link: Link) -> Refusal:
     """Return the rule that refuses an unknown link, if any. What somebody listed or asked for is never a trap."""
     refusal = _out_of_scope(turn, link)
     is_listed = not link.depth or link.asked
-    if refusal or is_listed or link.kind is not Kind.PAGE or turn.policy.traps == _NO_TRAPS:
+    if refusal or is_listed or link.kind not in _OF_A_PAGE or turn.policy.traps == _NO_TRAPS:
         return refusal
     return traps.refusal(turn, link.url)
 
@@ -320,6 +377,8 @@ def refusal_of(turn: Turn, link: Link) -> Refusal:
 def _out_of_scope(turn: Turn, link: Link) -> Refusal:
     if link.kind is Kind.ROBOTS:
         return ""
+    if link.kind is Kind.CHECK:
+        return checks.refusal_of(turn, link.url)
     policy = turn.policy
     scope = scope_of(policy.scope, turn.ledger.scope_hosts)
     if link.kind is Kind.SITEMAP:
@@ -328,70 +387,3 @@ def _out_of_scope(turn: Turn, link: Link) -> Refusal:
     if is_beyond(link.depth, policy) and not link.asked:
         return scope.refuses(link.url) or (Reason.CANCELLED if link.depth == NOT_REACHED else Reason.DEPTH)
     return scope.refuses(link.url)
-
-
-def _has_place(turn: Turn, url: str) -> bool:
-    """Say whether one more URL of a host may become known; count it there if not."""
-    host = turn.hosts[parts(url).host]
-    if host is None or host.known < turn.policy.limits.known_per_host:
-        return True
-    full = turn.ledger.full
-    hosts, named = full.hosts, full.named
-    if not host.beyond:
-        turn.note(Full(host=host.key, url=url))
-        hosts, named = hosts + 1, named if hosts >= FULL_HOSTS_NAMED else (*named, host.key)
-    turn.put(succeed(host, beyond=total(host.beyond, 1)))
-    turn.put(succeed(turn.ledger, full=FullHosts(hosts, named, total(full.links, 1))))
-    return False
-
-
-def _create_task(turn: Turn, link: Link, refusal: str = "") -> TaskRow:
-    """Create the task of a link."""
-    origin, host, _ = parts(link.url)
-    if link.kind is not Kind.ROBOTS:
-        row = turn.hosts[host]
-        turn.put(succeed(row, known=row.known + 1) if row is not None else new_host(host, turn.policy, known=1))
-    return turn.create(
-        TaskEvent.REFUSED if refusal else TaskEvent.ADMITTED,
-        ref=link.ref,
-        kind=link.kind,
-        url=link.url,
-        origin=link.serves or origin,
-        host=host,
-        queue=host if link.kind is Kind.ROBOTS else origin,
-        depth=link.depth,
-        reason=refusal,
-        found_on=link.found_on,
-        hops=link.hops,
-        seed=link.seed,
-        priority=_priority(link, turn.policy),
-        lastmod=link.lastmod,
-        asked=link.asked,
-    )
-
-
-def _priority(link: Link, policy: Policy) -> int:
-    """Return the priority that the first matching rule gives a page; without a match, the link's own."""
-    if policy.priorities and link.kind is Kind.PAGE and not link.has_own_priority:
-        path = parts(link.url).path
-        for patterns, priority in _priorities(policy.priorities):
-            if patterns.match(path):
-                return priority
-    return link.priority
-
-
-@lru_cache(maxsize=8)
-def _priorities(rules: tuple[Priority, ...]) -> tuple[tuple[Patterns, int], ...]:
-    return tuple((Patterns([rule.match]), rule.priority) for rule in rules)
-
-
-def _ensure_host(turn: Turn, address: Parts) -> None:
-    """Make sure that a host exists and that it lists the origin."""
-    row = turn.hosts[address.host]
-    if row is None or not (row.origins or row.unit):  # no URL of it was let in yet
-        join(turn, address.host, key_of_name(address.host, turn.policy))
-    host = turn.hosts[address.host]
-    if host is None:
-        turn.put(new_host(address.host, turn.policy, origins=(address.origin,)))
-    elif address.origin not in host.origins:
-        turn.put(succeed(host, origins=(*host.origins, address.origin)))

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
-from crawlfleet.coordinator.core import admission, budget
+from crawlfleet.coordinator.core import admission, budget, checks
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.rows import NOT_REACHED, TaskRow, TaskState, succeed
@@ -43,7 +43,7 @@ def ask(turn: Turn, wishes: Sequence[Wish]) -> list[TaskRow | Reason]:
     found: list[TaskRow | Reason] = []
     for wish, link in zip(wishes, links, strict=True):
         task = turn.tasks[link.ref]
-        if task is None:
+        if task is None or (task.kind is Kind.CHECK and not checks.is_in_scope(turn, task)):
             found.append(admission.refusal_of(turn, link) or Reason.HOST)
         elif link.ref in known:
             found.append(want_page(turn, link.ref, wish.priority))
@@ -54,8 +54,14 @@ def ask(turn: Turn, wishes: Sequence[Wish]) -> list[TaskRow | Reason]:
 
 
 def want_page(turn: Turn, ref: bytes, priority: int | None = None) -> TaskRow:
-    """Ask for a known page, or for what it redirects to; return the task that answers it."""
+    """Ask for a known page, or for what it redirects to; return the task that answers it.
+
+    A check that is in scope by now becomes a page. Another one stays as it is, and is not asked for.
+    """
     *_, task = redirects(turn, ref)
+    if task.kind is Kind.CHECK and not checks.is_in_scope(turn, task):
+        return task
+    task = admission.adopt(turn, task, asked=True)
     if task.state is TaskState.DROPPED:
         admission.revive(turn, task)
         task = existing(turn.tasks[task.ref])
@@ -75,7 +81,8 @@ def redirects(turn: Turn, ref: bytes) -> Iterator[TaskRow]:
         seen.add(ref)
         task = existing(turn.tasks[ref])
         yield task
-        if task.state is TaskState.DONE and task.outcome is Outcome.REDIRECTED and task.outlinks:
+        is_sent_on = task.state is TaskState.DONE and task.outcome is Outcome.REDIRECTED and task.kind is Kind.PAGE
+        if is_sent_on and task.outlinks:
             ref = task.outlinks[0]
 
 

@@ -5,7 +5,7 @@ were FETCHED, and those that FAILED since they could not be used. A place is res
 reserved if the lease is lost, and is given back on any other outcome. Bytes are the sizes of pages' bodies, counted
 when reported, whatever the outcome. Time runs from the crawl's first start, or from the first grant on a host. When
 bytes or time are spent, nothing more is granted, and fetches in progress finish normally. The remaining tasks are
-dropped, with the spent budget as their reason.
+dropped, with the spent budget as their reason. Checks of links take no place, and go on when the pages are spent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OF_BODIES = frozenset({Outcome.EXTRACT_ERROR, Outcome.REPORT_TOO_LARGE, Outcome
 
 def affordable(tasks: Sequence[TaskRow], host: HostRow, ledger: LedgerRow, policy: Policy, now: float) -> list[TaskRow]:
     """Return the tasks of a host for which the budgets still have room, in order."""
-    if spent(ledger, policy, now) in (Reason.BUDGET_BYTES, Reason.BUDGET_TIME):
+    if _spent_whole(ledger, policy, now):
         return []
     room = _room(host, ledger, policy)
     is_over = spent_on(host, policy, now) != ""
@@ -117,6 +117,20 @@ def spent(ledger: LedgerRow, policy: Policy, now: float) -> Refusal:
     """Return the spent budget because of which no further page can ever be granted, if any."""
     if policy.extent.pages is not None and ledger.pages_fetched + ledger.pages_unused >= policy.extent.pages:
         return Reason.BUDGET_PAGES
+    return _spent_whole(ledger, policy, now)
+
+
+def spent_for_pages(host: HostRow, ledger: LedgerRow, policy: Policy, now: float) -> Refusal:
+    """Return the spent budget because of which no further page of a host can be granted, though checks of links can."""
+    reason = spent_on(host, policy, now)
+    if reason or not policy.links.check_external:
+        return reason
+    reason = spent(ledger, policy, now)
+    return reason if reason == Reason.BUDGET_PAGES else ""
+
+
+def _spent_whole(ledger: LedgerRow, policy: Policy, now: float) -> Refusal:
+    """Return the spent budget because of which nothing more is granted, if any."""
     if policy.extent.size_bytes is not None and ledger.bytes_received >= policy.extent.size_bytes:
         return Reason.BUDGET_BYTES
     if policy.extent.time_s is not None and now >= policy.extent.time_s:
@@ -139,6 +153,13 @@ def spent_on(host: HostRow, policy: Policy, now: float) -> Refusal:
 def counts_hosts(policy: Policy) -> bool:
     """Say whether any host has a budget of its own."""
     return policy.extent.per_host != _NONE
+
+
+def drop_waiting(turn: Turn, tasks: Sequence[TaskRow], reason: Reason) -> None:
+    """Drop tasks that wait when a budget of the crawl is spent, but for those that checks of links need."""
+    if turn.policy.links.check_external and not _spent_whole(turn.ledger, turn.policy, turn.now):
+        tasks = [task for task in tasks if task.kind in (Kind.PAGE, Kind.SITEMAP)]
+    drop(turn, tasks, reason)
 
 
 def drop(turn: Turn, tasks: Sequence[TaskRow], reason: Reason) -> None:

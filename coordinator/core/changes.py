@@ -35,6 +35,7 @@ class TaskEvent(StrEnum):
     RECHECKED = "rechecked"
     ASKED = "asked"
     UNASKED = "unasked"
+    ADOPTED = "adopted"
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from crawlfleet.coordinator.core import politeness, retry, robots, sitemaps, units
-from crawlfleet.coordinator.core.admission import awaken_host, is_beyond, reopen_robots, want_places
+from crawlfleet.coordinator.core.admission import awaken_host, is_wanted, reopen_robots, want_places
 from crawlfleet.coordinator.core.awaited_rows import AwaitedRow
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.figures import RobotsWaits
@@ -133,7 +133,7 @@ def cannot_be_had(turn: Turn, task: TaskRow, why: str, detail: str = "") -> None
 def look_again(turn: Turn, tasks: Sequence[TaskRow]) -> None:
     """Request a robots.txt again that could not be had; what was dropped for that waits for it, if still wanted."""
     tasks = [task for task in tasks if task.state is TaskState.DROPPED and task.kind is not Kind.ROBOTS]
-    tasks = [task for task in tasks if task.asked or not is_beyond(task.depth, turn.policy)]
+    tasks = [task for task in tasks if is_wanted(task, turn.policy)]
     want_places(turn, [task.url for task in tasks])
     turn.tasks.read(robots.task_ref(task.gate) for task in tasks)
     for task in tasks:

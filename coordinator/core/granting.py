@@ -14,7 +14,7 @@ from math import ceil
 
 import msgspec
 
-from crawlfleet.coordinator.core import budget, costs, gates, judging, leases, politeness, robots, sitemaps
+from crawlfleet.coordinator.core import admission, budget, costs, gates, judging, leases, politeness, robots, sitemaps
 from crawlfleet.coordinator.core.admission import awaken_host
 from crawlfleet.coordinator.core.changes import Leased, TaskEvent
 from crawlfleet.coordinator.core.rows import (
@@ -205,7 +205,7 @@ def _offers(turn: Turn, asker: Asker, candidates: Iterator[tuple[HostRow, int]],
     for candidate, open_tasks in candidates:
         host = _paced(turn, candidate)
         starts = room(turn, host, asker, open_tasks)
-        spent = budget.spent_on(host, turn.policy, turn.now)
+        spent = budget.spent_for_pages(host, turn.ledger, turn.policy, turn.now)
         if starts or spent:
             offers.append(_Offer(host, open_tasks, starts, spent, *_joined(turn, host)))
             want -= len(starts)
@@ -264,12 +264,14 @@ def _lease_on(turn: Turn, asker: Asker, offer: _Offer, starts: Sequence[float]) 
     tasks, next_at = _first(turn, offer, waiting, DROPPED_PER_TURN if offer.spent else len(starts))
     if offer.spent:
         budget.drop(turn, [task for task in tasks if task.kind is Kind.PAGE], offer.spent)
-        tasks = [task for task in tasks if task.kind is not Kind.PAGE][: len(starts)]
+        others = [task for task in tasks if task.kind is not Kind.PAGE]
+        tasks = others[: len(starts)]
+        next_at = turn.now if len(tasks) < len(others) else next_at
     if not starts:
         _note_waiting(turn, offer, waiting)
         _postpone(turn, host)
         return None
-    allowed = refuse_by_robots(turn, tasks)
+    allowed = refuse_by_robots(turn, admission.as_they_are_now(turn, tasks))
     is_all = len(tasks) < len(starts)
     chosen = allowed[: share(turn, host, asker, offer.open_tasks, len(allowed))] if is_all else allowed
     lease = lease_out(turn, chosen, starts, asker, offer.open_tasks)
@@ -348,11 +350,10 @@ def _suspect(turn: Turn, asker: Asker) -> TaskRow | None:
     if not suspects:
         return None
     turn.read_hosts(task.host for task in suspects)
-    if budget.counts_hosts(turn.policy):
-        for task in suspects:
-            reason = budget.spent_on(turn.host(task.host), turn.policy, turn.now)
-            if reason and task.kind is Kind.PAGE:
-                budget.drop(turn, [task], reason)
+    for task in suspects:
+        reason = budget.spent_for_pages(turn.host(task.host), turn.ledger, turn.policy, turn.now)
+        if reason and task.kind is Kind.PAGE:
+            budget.drop(turn, [task], reason)
     one = msgspec.structs.replace(asker, want=1)
     for task in turn.ready(ALONE_QUEUE, SUSPECTS_PER_TURN).tasks:
         host = turn.host(task.host)

@@ -5,7 +5,8 @@ characters. An outcome that does not fit the task makes the whole report *refuse
 attempt that gave nothing, and is tried again as one that failed in the network is. It is not answered with REJECTED,
 which would leave the task under its lease: that lease would be sent again, and its page requested without end.
 
-A page with a row that not every sink can write fails as if its extraction had: it has no rows, and its links count.
+A page with a row that not every sink can write fails as if its extraction had: it has no rows, and its links count. Of
+a check nothing but its outcome counts.
 """
 
 from __future__ import annotations
@@ -55,7 +56,11 @@ _FITTING = {
     Kind.PAGE: _OF_ALL | {Outcome.DENIED, Outcome.EXTRACT_ERROR, Outcome.HOOK_WAITED},
     Kind.ROBOTS: _OF_ALL,
     Kind.SITEMAP: _OF_ALL | {Outcome.EXTRACT_ERROR},
+    Kind.CHECK: _OF_ALL,
 }
+# What a check gives: nothing.
+_NOTHING: dict[str, Any] = {"rows": (), "outlinks": (), "known": b"", "kept": b"", "entries": (), "sitemaps": ()}
+_NOTHING |= {"body": b"", "links_left_out": 0, "rows_left_out": 0}
 
 
 def judged(report: Report, kind: Kind, policy: Policy) -> Report:
@@ -63,6 +68,8 @@ def judged(report: Report, kind: Kind, policy: Policy) -> Report:
     refusal = _refusal(report, kind, policy)
     if refusal:
         return refused(report, refusal)
+    if kind is Kind.CHECK:
+        report = replace(report, **_NOTHING)
     oddity = _oddity(report) if report.outcome is Outcome.FETCHED and kind is Kind.PAGE else ""
     if oddity:
         detail = f"a row cannot be kept: {oddity}"

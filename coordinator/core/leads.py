@@ -10,7 +10,7 @@ from crawlfleet.coordinator.core import sitemaps
 from crawlfleet.coordinator.core.admission import is_beyond
 from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Policy, Tuning
-from crawlfleet.coordinator.core.rows import TaskRow
+from crawlfleet.coordinator.core.rows import NOT_REACHED, TaskRow
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Kind, Outcome, Report
 from crawlfleet.shared.reasons import Reason, Refusal
@@ -152,7 +152,10 @@ def leads_of_page(
 
 
 def other_leads(task: TaskRow, report: Report, policy: Policy, limit: int) -> list[Link]:
-    """Return all links but a page's outlinks: the target of a redirect, the contents of a sitemap, named sitemaps."""
+    """Return all links but a page's outlinks: the target of a redirect, the contents of a sitemap, named sitemaps.
+
+    An answered check has none.
+    """
     if report.outcome is Outcome.REDIRECTED:
         return [] if redirect_error(task, report.location, policy) else [_redirect_target(task, report.location)]
     if task.kind is Kind.ROBOTS:
@@ -176,7 +179,8 @@ def _number_listed(report: Report, policy: Policy) -> int:
 
 def is_sound(link: Link, policy: Policy) -> bool:
     """Say whether a URL is canonical. The job's `urls` does not apply to the URL of a sitemap."""
-    return policy_of(policy.urls).is_canonical(link.url) if link.kind is Kind.PAGE else is_canonical(link.url)
+    is_of_page = link.kind in (Kind.PAGE, Kind.CHECK)
+    return policy_of(policy.urls).is_canonical(link.url) if is_of_page else is_canonical(link.url)
 
 
 def redirect_error(task: TaskRow, location: str, policy: Policy) -> Refusal:
@@ -197,12 +201,13 @@ def _known_bytes(report: Report, strangers: Set[bytes]) -> bytes:
 
 
 def _redirect_target(task: TaskRow, location: str) -> Link:
+    """Return the link to which a task redirects. Nothing in the crawl leads to where a check does."""
     serves = task.origin if task.kind is Kind.ROBOTS else ""
     if task.kind is Kind.SITEMAP:
         serves = sitemaps.origin_served(location, task.origin)
     return Link(
         url=location,
-        depth=task.depth,
+        depth=task.depth if task.kind is not Kind.CHECK else NOT_REACHED,
         found_on=task.ref,
         hops=(*task.hops, task.url),
         seed=task.seed,

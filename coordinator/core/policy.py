@@ -78,6 +78,12 @@ class FetchLimits(msgspec.Struct, frozen=True, kw_only=True):
     types: tuple[str, ...] | None = None
 
 
+class LinkRules(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether links that lead out of the scope are checked: see `core.checks`."""
+
+    check_external: bool = False
+
+
 class TrapLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Limits beyond which a site counts as a trap: see `core.traps`. None means no limit."""
 
@@ -154,6 +160,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     urls: UrlSpec = UrlSpec()
     priorities: tuple[Priority, ...] = ()
     traps: TrapLimits = TrapLimits()
+    links: LinkRules = LinkRules()
     fetch: FetchLimits = FetchLimits()
     limits: HostLimits = HostLimits()
     lease_s: float = 15.0

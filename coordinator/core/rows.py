@@ -89,6 +89,7 @@ class TaskRow(StoreRow, frozen=True, kw_only=True):
     """One URL to fetch, and its state."""
 
     ref: bytes
+    #: It never changes, but for a check whose URL comes into the scope: that becomes a page. The two have one `ref`.
     kind: Kind
     url: str
     #: The origin that the task serves. Not the URL's own for a redirected robots.txt, or a sitemap on another host.
@@ -97,7 +98,8 @@ class TaskRow(StoreRow, frozen=True, kw_only=True):
     #: Where it waits while PENDING: at its gate's origin (pages, sitemaps); at its host (robots.txt, which no gate
     #: holds back, and lost tasks, which have passed the gate); or in `ALONE_QUEUE`, if and only if it is `alone`.
     queue: str
-    #: The shortest known distance from a seed; `NOT_REACHED` if none is known. It only falls.
+    #: The shortest known distance from a seed; `NOT_REACHED` if none is known, as of a check to which only checks have
+    #: led. It only falls.
     depth: int
     #: The place in the order of admission. It never changes, and no two tasks share one.
     order: int
@@ -128,8 +130,8 @@ class TaskRow(StoreRow, frozen=True, kw_only=True):
     #: A suspect: granted only by itself, to a session without other tasks. It stays one until it is final.
     alone: bool = False
     seed: bool = False
-    #: The target of a redirect. Of a page, kept only in a crawl with a depth limit, to pass on a smaller depth; if they
-    #: are many, they are in a row of their own (`KeptLinksRow`).
+    #: The target of a redirect. Of a page, others are kept only in a crawl with a depth limit, to pass on a smaller
+    #: depth; if they are many, they are in a row of their own (`KeptLinksRow`).
     outlinks: tuple[bytes, ...] = ()
     #: Higher is granted earlier.
     priority: int = 0
@@ -140,6 +142,8 @@ class TaskRow(StoreRow, frozen=True, kw_only=True):
     asked: bool = False
     #: What is known about its reason, such as what the last failed attempt said, and what was left out of the page.
     detail: str = ""
+    #: A check whose HEAD was not answered as it should be: from then on it asks by GET.
+    by_get: bool = False
 
     @property
     def key(self) -> bytes:

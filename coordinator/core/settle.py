@@ -17,6 +17,7 @@ from crawlfleet.coordinator.core import (
     asking,
     budget,
     capping,
+    checks,
     costs,
     gates,
     judging,
@@ -84,7 +85,8 @@ def _take_whole(turn: Turn, session: str, reports: Sequence[Report], room: leads
         if state is None:
             state = AckState.OK
             settle(turn, report, refs, bad, later)
-            if not is_part(existing(turn.tasks[report.ref]), report):
+            task = admission.adopt(turn, existing(turn.tasks[report.ref]))
+            if not is_part(task, report):
                 settled.setdefault(report.lease, set()).add(report.ref)
         acks.append(Ack(lease=report.lease, ref=report.ref, state=state))
     for number, done in settled.items():
@@ -137,7 +139,7 @@ def settle(
         hold_s = retry.hold_s(policy, task, report)
         if hold_s > 0:
             turn.put(politeness.held(turn.host(task.host), turn.now + hold_s))
-        is_sent_on = task.kind is Kind.PAGE and report.outcome is Outcome.REDIRECTED
+        is_sent_on = task.kind in (Kind.PAGE, Kind.CHECK) and report.outcome is Outcome.REDIRECTED
         keeps = policy.extent.depth is not None or is_sent_on
         kept = (*(link.ref for link in links), *split_fingerprints(known)) if keeps else ()
         _decide(turn, task, report, kept)
@@ -249,9 +251,11 @@ def _decide(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ..
     is_excused = retry.is_excused(report, task, turn.host(task.host), policy)
     if task.kind is Kind.ROBOTS:
         _settle_robots(turn, task, report)
+    elif checks.asks_by_get(task, report):
+        _retry(turn, task, report, turn.now, by_get=True)
     elif is_excused or (retry.is_passing(report) and task.attempt < policy.fetch.retries):
         _retry(turn, task, report, turn.now + retry.pause_s(policy, task), is_excused)
-    elif task.kind is Kind.SITEMAP and report.outcome is Outcome.FETCHED:
+    elif task.kind in (Kind.SITEMAP, Kind.CHECK) and report.outcome is Outcome.FETCHED:
         _end(turn, task, TaskEvent.JUDGED, report)
     elif report.outcome is Outcome.FETCHED:
         _record(turn, task, report, outlinks)
@@ -314,15 +318,19 @@ def _record(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ..
     budget.spend(turn, task, len(rows), report.size_bytes)
 
 
-def _retry(turn: Turn, task: TaskRow, report: Report, not_before: float, is_excused: bool = False) -> None:
-    """Put a task back for another attempt, after a pause."""
+def _retry(
+    turn: Turn, task: TaskRow, report: Report, not_before: float, is_excused: bool = False, by_get: bool = False
+) -> None:
+    """Put a task back for another attempt, after a pause. One that now asks `by_get` had none of its retries."""
     budget.give_back(turn, task, report.size_bytes)
-    turn.put(retry.counted(turn.ledger, report.reason or report.outcome))
+    if not by_get:
+        turn.put(retry.counted(turn.ledger, report.reason or report.outcome))
     task = turn.move(
         task,
         TaskEvent.RETRIED,
         reason=report.reason,
-        attempt=task.attempt + (not is_excused),
+        attempt=task.attempt + (not (is_excused or by_get)),
+        by_get=task.by_get or by_get,
         refusals=task.refusals + is_excused,
         not_before=not_before,
         lease=0,

@@ -9,6 +9,8 @@ A page that FAILED because a machine lacked something is REVIVED when the crawl 
 
 Only a robots.txt is requested again: RECHECKED takes its task from any final state back to PENDING.
 
+A check whose URL has come into the scope is ADOPTED: from any state but LEASED it becomes a page that is PENDING.
+
 An expired lease stays current until its task is granted again, so a late report may still settle a PENDING task.
 """
 
@@ -55,6 +57,10 @@ TRANSITIONS: dict[tuple[TaskState | None, TaskEvent], TaskState] = {
     (LEASED, TaskEvent.ASKED): LEASED,
     (PENDING, TaskEvent.UNASKED): PENDING,
     (LEASED, TaskEvent.UNASKED): LEASED,
+    (PENDING, TaskEvent.ADOPTED): PENDING,
+    (DONE, TaskEvent.ADOPTED): PENDING,
+    (FAILED, TaskEvent.ADOPTED): PENDING,
+    (DROPPED, TaskEvent.ADOPTED): PENDING,
 } | {(state, event): final for state in (LEASED, PENDING) for event, final in SETTLING.items()}
 
 

@@ -155,7 +155,7 @@ def _is_another_origin(turn: Turn, origin: str, host: str) -> bool:
     if policy.traps.subdomains is None or turn.origins[origin] is not None:
         return False
     has_usual_port = origin.endswith(host)
-    leads_further = policy.scope.subdomains or policy.scope.any_host
+    leads_further = policy.scope.subdomains or policy.scope.any_host or policy.links.check_external
     return not has_usual_port or (leads_further and host not in policy.scope.hosts)
 
 

@@ -21,6 +21,9 @@ from crawlfleet.coordinator.core.turn import F, Reader
 from crawlfleet.coordinator.frontier.story import Block, StoryLine
 from crawlfleet.shared.messages import Kind
 
+#: The kinds of tasks whose verdicts are counted.
+WITH_VERDICTS = (Kind.PAGE, Kind.CHECK)
+
 
 class Conflict(Exception):
     """A batch was decided on rows that have changed in the meantime; none of it was applied."""
@@ -57,8 +60,8 @@ class Frontier(Reader, Protocol):
         """Return how many tasks of each kind are in each state, from memory."""
         ...
 
-    def verdicts(self) -> dict[tuple[TaskState, str], int]:
-        """Return how many pages are in each state, by reason or outcome, from memory."""
+    def verdicts(self, kind: Kind = Kind.PAGE) -> dict[tuple[TaskState, str], int]:
+        """Return how many pages, or checks, are in each state, by reason or outcome, from memory."""
         ...
 
     def apply(self, changes: Sequence[Change]) -> None:

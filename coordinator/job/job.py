@@ -159,6 +159,7 @@ class LinkRules(Section):
     assets: bool = _LINKS.assets
     nofollow: Literal["obey", "ignore"] = "obey"
     noindex: Literal["obey", "ignore"] = "obey"
+    check_external: bool = _LINKS.check_external
 
     @property
     def obey_nofollow(self) -> bool:

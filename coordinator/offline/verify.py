@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from crawlfleet.coordinator.conduct.causes import SITEMAP, cause, in_order, sample_of
+from crawlfleet.coordinator.conduct.causes import SITEMAP, cause, end_of_check, in_order, sample_of
 from crawlfleet.coordinator.conduct.tallies import TALLIES, told
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import FINAL, TaskRow, TaskState
@@ -33,7 +33,9 @@ from crawlfleet.shared.web.urls import split_fingerprints
 SHOWN = 10
 SHOWN_BYTES = 200
 # After these events no report counts until the task is granted again.
-DISOWNED = frozenset({TaskEvent.RELEASED, TaskEvent.REFUSED, TaskEvent.POISONED, TaskEvent.RECHECKED})
+DISOWNED = frozenset(
+    {TaskEvent.RELEASED, TaskEvent.REFUSED, TaskEvent.POISONED, TaskEvent.RECHECKED, TaskEvent.ADOPTED}
+)
 
 
 class Invariant(msgspec.Struct, kw_only=True):
@@ -80,7 +82,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Seen(NamedTuple):
     """What was found among the tasks: URLs of fetched pages, how often each was, how many URLs each host has, and how
-    many pages or sitemaps ended in each way for each reason, with the last of them."""
+    many pages, sitemaps or checks ended in each way for each reason, with the last of them."""
 
     urls: dict[int, str]
     fetched: Counter[int]
@@ -89,14 +91,15 @@ class _Seen(NamedTuple):
     last: dict[tuple[str, str], TaskRow]
 
     def note_reason(self, task: TaskRow) -> None:
-        """Count a page or sitemap that ended for a reason."""
-        key = (SITEMAP if task.kind is Kind.SITEMAP else task.state.value, task.reason)
+        """Count a page, sitemap or check that ended for a reason."""
+        ended = SITEMAP if task.kind is Kind.SITEMAP else task.state.value
+        key = (end_of_check(task.state, task.reason) if task.kind is Kind.CHECK else ended, task.reason)
         self.reasons[key] += 1
         self.last[key] = task
 
     @property
     def causes(self) -> tuple[Cause, ...]:
-        """Why pages and sitemaps failed or were dropped, or why pages gave no rows."""
+        """Why pages, sitemaps and checks failed or were dropped, or why pages gave no rows."""
         return in_order(cause(*key, number, sample_of(self.last[key])) for key, number in self.reasons.items())
 
 

@@ -26,7 +26,7 @@ from crawlfleet.worker.extract.extractor import Extractor
 from crawlfleet.worker.fetch.registry import open_fetcher
 from crawlfleet.worker.fitting import internal_error
 from crawlfleet.worker.lanes import Attempt
-from crawlfleet.worker.pipeline import Pipeline, enough_bytes
+from crawlfleet.worker.pipeline import Pipeline, wanted_of
 from crawlfleet.worker.talk.client import Client
 from crawlfleet.worker.talk.finished import closed
 from crawlfleet.worker.talk.line import dial
@@ -210,7 +210,7 @@ class FleetSession:
         """Carry out a task that is not a page: a robots.txt or a sitemap."""
         try:
             fetcher = open_fetcher(self.brief.fetch)
-            fetched = fetcher.fetch(attempt.task.url, enough_bytes(attempt.task))
+            fetched = fetcher.fetch(attempt.task.url, wanted_of(attempt.task))
             fetcher.close()
             # Its scope may have grown since hello.
             extractor = Extractor(replace(self.brief, scope=self.scope.spec))

@@ -13,6 +13,8 @@ HEADINGS = {
     "dropped": "dropped:",
     "done": "fetched, but without rows:",
     "sitemap": "sitemaps that failed or were dropped:",
+    "broken": "broken external links:",
+    "unchecked": "external links that were not checked:",
     "retried": "retried:",
 }
 

@@ -28,7 +28,8 @@ class Narration:
         if self._clock() < self._next_at:
             return
         self._next_at = self._clock() + EVERY_S
-        state = (status.fetched, status.unfinished, status.failed, status.dropped, status.workers)
+        pages = (status.fetched, status.unfinished, status.failed, status.dropped)
+        state = (*pages, status.external_checked, status.external_waiting, status.workers)
         if state != self._said:
             self._said = state
             self._say(words(status, rate) if status.workers else f"{words(status, rate)}: waiting for workers")

@@ -55,6 +55,14 @@ class Rate:
         return (status.fetched - fetched) / (status.elapsed_s - began) if status.elapsed_s > began else 0.0
 
 
+def _external(status: Status) -> str:
+    """Return how far the external links are in words."""
+    broken = f", {status.external_broken:,} broken" if status.external_broken else ""
+    left = f", {status.external_waiting:,} to go" if status.external_waiting else ""
+    links = "1 external link" if status.external_checked == 1 else f"{status.external_checked:,} external links"
+    return f"{links} checked{broken}{left}"
+
+
 def words(status: Status, rate: float) -> str:
     """Return the progress of a crawl as one line."""
     if status.seeds_added < status.seeds:
@@ -69,6 +77,8 @@ def words(status: Status, rate: float) -> str:
         parts.append(f"{status.failed:,} failed")
     if status.dropped:
         parts.append(f"{status.dropped:,} dropped")
+    if status.external_checked or status.external_waiting:
+        parts.append(_external(status))
     if status.robots_waiting:
         some = ", ".join(status.robots_waiting_for[:NAMED])
         waits = f"waiting for robots.txt of {hosts(status.robots_waiting)}{f' ({some})' if some else ''}"

@@ -209,6 +209,17 @@ def _costly_lines(summary: Summary) -> list[str]:
     return [f"{host} took {', '.join(some)}" for host, some in parts.items()]
 
 
+def _external_lines(summary: Summary) -> list[tuple[str, str]]:
+    """Return the numbers of external links, if there are any."""
+    numbers = (
+        ("external links checked", summary.external_checked),
+        ("  broken", summary.external_broken),
+        ("  not checked", summary.external_unchecked),
+        ("  not finished", summary.external_waiting),
+    )
+    return [(name, f"{number:,}") for name, number in numbers if number]
+
+
 def _lines(summary: Summary) -> list[tuple[str, str]]:
     lines = [
         ("pages fetched", f"{summary.fetched:,}"),
@@ -216,6 +227,7 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         ("failed", f"{summary.failed:,}"),
         ("dropped", f"{summary.dropped:,}"),
         ("URLs discovered", f"{summary.discovered:,}"),
+        *_external_lines(summary),
         ("rows", f"{summary.rows:,}"),
         *([("  rejected", f"{summary.rows_rejected:,}")] if summary.rows_rejected else []),
         ("retries", f"{summary.retries:,}"),

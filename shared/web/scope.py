@@ -2,7 +2,7 @@
 
 A URL is in scope if its host is one of `hosts` (or below one, with `subdomains`; or whatever it is, with `any_host`),
 and its path and query match one of the `include` patterns (if there are any) and none of the `exclude` patterns: see
-`shared.web.patterns`.
+`shared.web.patterns`. What is out of scope, but not excluded, is *external*.
 """
 
 from __future__ import annotations
@@ -32,15 +32,22 @@ class Scope:
         if len(url) > LONGEST_URL_CHARS:
             return Reason.LENGTH
         _, host, path = parts(url)
-        if not self._has_host(host):
+        if not self.has_host(host):
             return Reason.HOST
         if self._include and not self._include.match(path):
             return Reason.INCLUDE
-        if self._exclude and self._exclude.match(path):
-            return Reason.EXCLUDE
-        return ""
+        return Reason.EXCLUDE if self.excludes(url) else ""
 
-    def _has_host(self, host: str) -> bool:
+    def is_external(self, url: str) -> bool:
+        """Say whether a canonical URL is out of scope because of its host or `include`, and nothing excludes it."""
+        return self.refuses(url) in (Reason.HOST, Reason.INCLUDE) and not self.excludes(url)
+
+    def excludes(self, url: str) -> bool:
+        """Say whether `exclude` matches a canonical URL, whatever its host."""
+        return bool(self._exclude) and self._exclude.match(parts(url).path)
+
+    def has_host(self, host: str) -> bool:
+        """Say whether a host belongs to the crawl."""
         return host in self._hosts or self.spec.any_host or (self.spec.subdomains and self._is_below(host))
 
     def _is_below(self, host: str) -> bool:

@@ -21,7 +21,7 @@ from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.engines import FETCH_ENGINES
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Outcome
-from crawlfleet.worker.fetch.port import Fetched, Fetcher, Headers
+from crawlfleet.worker.fetch.port import Fetched, Fetcher, Headers, Wanted
 from crawlfleet.worker.fetch.registry import open_fetcher
 from tests.site.hostile_site import HostileSite
 
@@ -186,7 +186,7 @@ def test_a_long_body_is_kept_whatever_its_head_begins_with(get: Get, path: str) 
 def test_the_beginning_of_a_body_is_kept_where_that_is_enough(
     fetcher: Fetcher, site: HostileSite, path: str, byte: bytes, keep_bytes: int
 ) -> None:
-    fetched = fetcher.fetch(site.origin + path, keep_bytes)
+    fetched = fetcher.fetch(site.origin + path, Wanted(keep_bytes))
     assert (fetched.failure, fetched.status, fetched.truncated) == (None, 200, True)
     assert fetched.body == byte * keep_bytes
     assert fetcher.fetch(site.origin + "/ok").status == 200
@@ -195,9 +195,9 @@ def test_the_beginning_of_a_body_is_kept_where_that_is_enough(
 @pytest.mark.parametrize("path", ["/ok", "/gzip", "/until-close"])
 def test_a_body_that_ends_before_that_is_whole(fetcher: Fetcher, site: HostileSite, path: str) -> None:
     size = len(b"hello hello hello")
-    fetched = fetcher.fetch(site.origin + path, size)
+    fetched = fetcher.fetch(site.origin + path, Wanted(size))
     assert (fetched.body, fetched.truncated) == (b"hello hello hello", False)
-    fetched = fetcher.fetch(site.origin + path, size - 1)
+    fetched = fetcher.fetch(site.origin + path, Wanted(size - 1))
     assert (fetched.body, fetched.truncated) == (b"hello hello hell", True)
 
 
@@ -205,7 +205,7 @@ def test_a_body_that_ends_before_that_is_whole(fetcher: Fetcher, site: HostileSi
 def test_a_beginning_that_is_broken_or_no_page_is_judged_like_a_whole_body(
     fetcher: Fetcher, site: HostileSite, path: str
 ) -> None:
-    one, other = fetcher.fetch(site.origin + path, 1_000), fetcher.fetch(site.origin + path)
+    one, other = fetcher.fetch(site.origin + path, Wanted(1_000)), fetcher.fetch(site.origin + path)
     assert (one.failure, one.reason, one.status) == (other.failure, other.reason, other.status)
     assert not one.truncated
 

@@ -19,6 +19,7 @@ from crawlfleet.coordinator.core.changes import Change, Gone, Put, Recorded, Tas
 from crawlfleet.coordinator.core.figures import Costs
 from crawlfleet.coordinator.core.gates import NOT_HAD, holds_back
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, KeptPartRow, LeadOnRow
+from crawlfleet.coordinator.core.latest_scope import scope_of
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import (
     FINAL,
@@ -121,6 +122,7 @@ class Mirror:
             assert self.alone_losses[task.ref] >= 2, f"{task.url} is innocent"
         if before is not None and len(task.settled) > len(before.settled):
             self.accepted[task.ref, task.settled[-1]] += 1
+        assert before is None or before.kind is task.kind or change.event == TaskEvent.ADOPTED
         self.tasks[task.ref] = task
 
     def _check_grant(self, lease: LeaseRow) -> None:
@@ -146,6 +148,10 @@ def _check_final_stays(before: TaskRow, change: TaskMoved) -> None:
     after = change.task
     if change.event == TaskEvent.RECHECKED:
         assert before.kind is Kind.ROBOTS
+        return
+    if change.event == TaskEvent.ADOPTED:
+        assert (before.kind, after.kind, after.attempt, after.by_get) == (Kind.CHECK, Kind.PAGE, 0, False)
+        assert after.depth <= before.depth
         return
     assert change.event in (TaskEvent.LOWERED, TaskEvent.REVIVED), f"{before.url}: {change.event} after its end"
     if change.event == TaskEvent.LOWERED:
@@ -449,6 +455,7 @@ def verdict(world: World) -> None:
     assert all(task.state in FINAL for task in mirror.tasks.values())
     assert not mirror.leases
     asked_verdict(world)
+    outside = _check_checks(world)
     pages = [task for task in mirror.tasks.values() if task.kind is Kind.PAGE]
     fetched = {result.url for result in mirror.results}
     came = fetched | {task.url for task in pages if had_body(task.outcome, task.status)}
@@ -464,7 +471,7 @@ def verdict(world: World) -> None:
     mute = {task.url for task in pages if _led_nowhere(task) and task.ref not in mirror.have_led}
     only_led = {task.url for task in pages if task.ref in mirror.have_led and task.outcome is not Outcome.FETCHED}
     unparsed = only_led | {task.url for task in pages if task.outcome is Outcome.EXTRACT_ERROR}
-    limit, refused = world.policy.extent.depth, _refused(pages, mirror, site)
+    limit, refused = world.policy.extent.depth, _refused(pages, mirror, site) | outside
     reached = site.reached(mute, refused, limit, (*_listed(mirror, site), *world.followed))
     beyond = {task.url for task in pages if is_out(task, limit)}
     if mirror.ledger.full.links:
@@ -474,6 +481,30 @@ def verdict(world: World) -> None:
     assert fetched & beyond <= site.leads_of(world.wished), "fetched, though nobody asked for it"
     for task in pages:
         assert limit is None or task.depth == reached.get(task.url, task.depth), f"{task}, not {reached[task.url]}"
+
+
+def _check_checks(world: World) -> set[str]:
+    """Each link of a fetched page that leads out of the scope was checked, and no page is left as a check; return the
+    pages that are out of the scope."""
+    mirror, site = world.mirror, world.site
+    scope = scope_of(world.policy.scope, mirror.ledger.scope_hosts)
+    checks = [task for task in mirror.tasks.values() if task.kind is Kind.CHECK]
+    assert world.policy.links.check_external or not checks
+    for task in checks:
+        assert scope.refuses(task.url) or task.depth == NOT_REACHED, f"{task} is a page of the crawl"
+        assert task.reason != "budget_pages"
+        assert (task.seed, task.reserved, task.asked) == (False, False, False)
+        if task.state is TaskState.DONE:
+            has_answered = task.outcome in (Outcome.FETCHED, Outcome.REDIRECTED)
+            assert has_answered, f"{task} is done"
+            assert task.outcome is not Outcome.REDIRECTED or task.outlinks[0] in mirror.tasks
+    urls = {site.url(number) for number in range(len(site.pages))}
+    outside = {url for url in urls if scope.refuses(url)}
+    known = {task.url for task in checks}
+    if world.policy.links.check_external:
+        linked = {link for result in mirror.results for link in site.outlinks(result.url)}
+        assert linked & outside <= known, f"{linked & outside - known} was not checked"
+    return outside
 
 
 def _listed(mirror: Mirror, site: Site) -> set[str]:

@@ -94,11 +94,14 @@ class Site:
     def is_deadly(self, task: Task) -> bool:
         """Say whether whoever fetches this dies of it."""
         if task.kind is Kind.ROBOTS:
-            return task.url.endswith("/robots.txt") and self.robots[_host(task.url)] is Robots.DEADLY
+            is_file = task.url.endswith("/robots.txt") and _is_here(task)
+            return is_file and self.robots[_host(task.url)] is Robots.DEADLY
         return task.kind is Kind.PAGE and self.page(task.url).deadly
 
     def answer(self, lease: int, task: Task) -> Report:
         """Return the report of an honest worker."""
+        if not _is_here(task):  # a forged link that leads out is checked like others
+            return _report(lease, task, Outcome.HTTP_ERROR, 404)
         host = HOSTS.index(parts(task.url).host)
         spent = {"size_bytes": len(task.url), "cpu_s": 0.25 * len(task.url), "lookup_s": 0.5 * (host == 1)}
         return msgspec.structs.replace(self._answer(lease, task), address=ADDRESSES[host], **spent)
@@ -109,9 +112,12 @@ class Site:
         if task.kind is Kind.SITEMAP:
             return _report(lease, task, Outcome.FETCHED, 200, entries=self._parts()[-1])
         page = self.page(task.url)
+        if task.kind is Kind.CHECK and (is_gone(task) or (refuses_head(task) and not task.by_get)):
+            return _report(lease, task, Outcome.HTTP_ERROR, 404 if is_gone(task) else 405)
         if page.moved_to is not None:
             return _report(lease, task, Outcome.REDIRECTED, 301, location=self.url(page.moved_to))
-        return _report(lease, task, Outcome.FETCHED, 200, outlinks=self.outlinks(task.url))
+        outlinks = self.outlinks(task.url) if task.kind is Kind.PAGE else ()
+        return _report(lease, task, Outcome.FETCHED, 200, outlinks=outlinks)
 
     def outlinks(self, url: str) -> tuple[str, ...]:
         """Return where a page links to."""
@@ -177,6 +183,20 @@ class Site:
                 return _report(lease, task, Outcome.REDIRECTED, 302, location=target)
             case Robots.BROKEN | Robots.DEADLY:
                 return _report(lease, task, Outcome.HTTP_ERROR, 500)
+
+
+def _is_here(task: Task) -> bool:
+    return parts(task.url).host in HOSTS
+
+
+def refuses_head(task: Task) -> bool:
+    """Say whether the server of a check knows no HEAD."""
+    return task.ref[0] % 3 == 0
+
+
+def is_gone(task: Task) -> bool:
+    """Say whether a check finds nothing, though a page may be there later."""
+    return task.ref[1] % 4 == 0
 
 
 def _host(url: str) -> int:

@@ -22,6 +22,7 @@ NUMBERS = (0, 0, 0, 0, 0, 0, 1, 1, 2)
 OUT_FOR_THEM = 0.5
 #: Aims that can give seeds away to those of `ASKING`, and those that programs would be in the way of.
 COMMON = ("anything", "process")
+CHECKING = 0.5
 SHY = ("deadly robots", "late robots")
 
 
@@ -34,6 +35,8 @@ class AskingDraw:
         self.name = self.random.choice(list(ASKING)) if is_out else name
         self.aim = ASKING[self.name] if is_out else drawn
         self.number = 0 if name in SHY else self.random.choice((1, 2) if is_out else NUMBERS)
+        #: Links that lead out of the scope are checked: in some of the seeds without programs.
+        self.checks_links = not self.number and name not in SHY and self.random.random() < CHECKING
 
 
 class Askers:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
-from crawlfleet.coordinator.core.policy import Budget, HostLimits, Policy, Unit
+import msgspec
+
+from crawlfleet.coordinator.core.policy import Budget, HostLimits, LinkRules, Policy, Unit
+from crawlfleet.shared.brief import ScopeSpec
 from tests.policies import make_policy, policy_with
-from tests.property.crawl_site import Robots, Site, SitePage
+from tests.property.crawl_site import HOSTS, Robots, Site, SitePage
 from tests.simulation.aims import Aim
 from tests.simulation.machine import Settings
 
@@ -46,6 +50,29 @@ def draw_site(random: Random, aim: Aim) -> Site:
 def _rungs(random: Random, number: int, numbers: int) -> tuple[int, ...]:
     """Return links of a ladder, that the second seed finds late, and finds nearer."""
     return tuple(range(3, numbers)) if number == 1 else (number + 1 + (number == 0), random.randrange(numbers))
+
+
+def draw_external(seed: int, site: Site, policy: Policy) -> tuple[Site, Policy]:
+    """Return a site and a policy by which the last host is out of the scope at first, and links to it are checked.
+
+    In most of these seeds it joins the scope late, since the second seed redirects to it. The draw has a chance of its
+    own, so that other seeds are what they would be without it.
+    """
+    random = Random(f"external links of seed {seed}")
+    pages = list(site.pages)
+    for number, page in enumerate(pages):
+        if number < 2:
+            pages[number] = replace(page, host=number)
+        elif random.random() < 0.4:
+            pages[number] = replace(page, host=2, private=random.random() < 0.3)
+    away = [number for number, page in enumerate(pages) if page.host == 2]
+    if away and random.random() < 0.8:
+        pages[1] = replace(pages[1], moved_to=random.choice(away), links=())
+    scope = ScopeSpec(hosts=HOSTS[:2])
+    extent = msgspec.structs.replace(policy.extent, grows=True)
+    checking = {"scope": scope, "extent": extent, "links": LinkRules(check_external=True), "limits": HostLimits()}
+    robots = (*site.robots[:2], random.choice([site.robots[2], Robots.RULES]))
+    return replace(site, pages=tuple(pages), robots=robots), msgspec.structs.replace(policy, **checking)
 
 
 def draw_policy(random: Random, aim: Aim) -> Policy:

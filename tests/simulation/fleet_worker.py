@@ -45,6 +45,8 @@ MAX_REPORT_BYTES = 1_000_000
 # Of pages that are to be too large for one message.
 PART_BYTES = 2_000
 LINKS_PER_RUN = 2
+# What goes wrong with the request, not with what a page has.
+OF_CHECKS = ("refused", "missing", "busy", "too many", "unasked 304")
 DEMAND = FetchDemand(base=2 * THREADS, most=2 * THREADS, low_mark=2 * THREADS)
 PATIENCE_S = (1.0, 4.0)
 LAG_S = (0.0, 0.8)
@@ -102,7 +104,7 @@ class FleetWorker:
     @property
     def heavy(self) -> list[Attempt]:
         """The running attempts whose page may reach a limit."""
-        return [attempt for attempt in self.running if attempt.task.kind is not Kind.ROBOTS]
+        return [attempt for attempt in self.running if attempt.task.kind not in (Kind.ROBOTS, Kind.CHECK)]
 
     @property
     def has_left(self) -> bool:
@@ -187,6 +189,8 @@ class FleetWorker:
     def _report(self, attempt: Attempt) -> Report:
         report = self._machine.site.answer(attempt.lease_id, attempt.task)
         kind = self._random.choice(self.kinds)
+        if attempt.task.kind is Kind.CHECK and kind not in OF_CHECKS:
+            kind = "missing"
         is_safe = attempt.task.url.endswith(LATE_PAGE)
         if not is_safe and self._random.random() < self.mishaps and report.outcome is not Outcome.REDIRECTED:
             return misfortune(kind, report)

@@ -8,6 +8,7 @@ PARTS = "coordinator/core/parts.py"
 LEASES = "coordinator/core/leases.py"
 OUTSTANDING = "worker/talk/outstanding.py"
 ADMISSION = "coordinator/core/admission.py"
+CREATION = "coordinator/core/creation.py"
 LEADS = "coordinator/core/leads.py"
 SETTLE = "coordinator/core/settle.py"
 POLITENESS = "coordinator/core/politeness.py"
@@ -54,9 +55,9 @@ FLOOD_MUTANTS: tuple[tuple[str, ...], ...] = (
     (LEADING_ON, "(has_depths and row.order == task.order)", "True"),
     (LEADING_ON, "        admission.awaken_host(turn, host.key)\n", "        pass\n"),
     (LEADING_ON, 'outlinks = b"".join([*admitted,', 'outlinks = b"".join([*(link.ref for link in portion.links),'),
-    (ADMISSION, "host.known < turn.policy.limits.known_per_host", "True"),
-    (ADMISSION, "known=row.known + 1", "known=row.known"),
-    (ADMISSION, "if row is None or not (row.origins or row.unit):", "if row is None:", JOINS),
+    (CREATION, "host.known < turn.policy.limits.known_per_host", "True"),
+    (CREATION, "known=row.known + 1", "known=row.known"),
+    (CREATION, "if row is None or not (row.origins or row.unit):", "if row is None:", JOINS),
     (COSTS, "if len(others) < len(ledger.costliest):", "if False:", FEW),
     (COSTS, "_largest(hosts, kind)[-1][1] for kind", "_largest(hosts, kind)[0][1] for kind", FEW),
     (ADMISSION, "                let_lead_on(turn, existing(turn.tasks[ref]))\n", "                pass\n"),

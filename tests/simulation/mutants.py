@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.simulation.check_mutants import CHECK_MUTANTS
 from tests.simulation.flood_mutants import FLOOD_MUTANTS
 from tests.simulation.pool_mutants import POOL_MUTANTS
 from tests.simulation.unit_mutants import UNIT_MUTANTS
@@ -158,7 +159,7 @@ MUTANTS = (
     Mutant(OUTSTANDING, "self._unacked.pop(key, None)", "self._unacked.get(key)"),
     Mutant(OUTSTANDING, "if ack.state is AckState.OK and delivery.report.outcome", "if delivery.report.outcome"),
     Mutant(OUTSTANDING, "replace(delivery, sent=delivery.sent + 1)", "replace(delivery, ahead=())"),
-    *(Mutant(*line) for line in (*POOL_MUTANTS, *FLOOD_MUTANTS, *UNIT_MUTANTS)),
+    *(Mutant(*line) for line in (*POOL_MUTANTS, *FLOOD_MUTANTS, *UNIT_MUTANTS, *CHECK_MUTANTS)),
 )
 
 

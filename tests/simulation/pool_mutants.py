@@ -4,6 +4,7 @@ from __future__ import annotations
 
 ASKING = "coordinator/core/asking.py"
 ADMISSION = "coordinator/core/admission.py"
+CREATION = "coordinator/core/creation.py"
 SETTLE = "coordinator/core/settle.py"
 LEASES = "coordinator/core/leases.py"
 LEADS = "coordinator/core/leads.py"
@@ -26,7 +27,7 @@ PACKED = (
 POOL_MUTANTS: tuple[tuple[str, ...], ...] = (
     (ASKING, "        admission.revive(turn, task)\n", "        pass\n"),
     (ASKING, "asked=True, priority=rank", "priority=rank"),
-    (ASKING, "if task.state is TaskState.DONE and task.outcome is Outcome.REDIRECTED and task.outlinks:", "if False:"),
+    (ASKING, "if is_sent_on and task.outlinks:", "if False:"),
     (ASKING, "            drop_if_unwanted(turn, task)\n", ""),
     (ASKING, "            _recall_if_unwanted(turn, task)\n", "", RECALLED),
     (ASKING, "        budget.give_back(turn, task)\n", "        pass\n"),
@@ -44,7 +45,7 @@ POOL_MUTANTS: tuple[tuple[str, ...], ...] = (
     (ADMISSION, "if rules is not None and rules.state is TaskState.DROPPED:", "if True:"),
     (ADMISSION, "if is_beyond(link.depth, policy) and not link.asked:", "if is_beyond(link.depth, policy):"),
     (ADMISSION, "_OUT_OF_REACH = _RECORDED | {Reason.CANCELLED}", "_OUT_OF_REACH = _RECORDED"),
-    (ADMISSION, "        asked=link.asked,\n", ""),
+    (CREATION, "        asked=link.asked,\n", ""),
     (SETTLE, "        asking.want_page(turn, links[0].ref)\n", "        pass\n"),
     (SETTLE, "policy.extent.depth is not None or is_sent_on", "policy.extent.depth is not None"),
     (SETTLE, "    asking.drop_if_unwanted(turn, task)\n", "    pass\n", TAKEN_BACK),
@@ -57,7 +58,7 @@ POOL_MUTANTS: tuple[tuple[str, ...], ...] = (
     (LEASES, "    )\n    asking.drop_if_unwanted(turn, after)\n", "    )\n"),
     (LEADS, "outlinks=tuple(unpack(report.kept, most))", "outlinks=()"),
     (LEADS, "        asked=task.asked,\n", "", ASKED_AT_ONCE),
-    (ASKS, "        if task.state in FINAL:\n", "        if False:\n"),
+    (ASKS, "if task.state in FINAL or is_out_of_scope(task):", "if False:"),
     (
         ASKS,
         "        if waits.get(ticket) != task.ref:\n            self._forget(session, ticket)\n",

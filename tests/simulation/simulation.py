@@ -28,7 +28,7 @@ from tests.property.crawl_site import HOSTS, Site
 from tests.simulation.aims import draw_aim
 from tests.simulation.askers import Askers, AskingDraw
 from tests.simulation.chronicle import Chronicle, Fault
-from tests.simulation.drawing import LEASE_S, draw_policy, draw_settings, draw_site, draw_unit
+from tests.simulation.drawing import LEASE_S, draw_external, draw_policy, draw_settings, draw_site, draw_unit
 from tests.simulation.fleet_worker import LATE_PAGE, FleetWorker, report_of_end
 from tests.simulation.lines import Lines
 from tests.simulation.machine import Machine
@@ -53,6 +53,8 @@ class Simulation:
         self._timeline = Timeline()
         site, policy = draw_site(random, self._aim), draw_policy(random, self._aim)
         policy = draw_unit(seed, policy)
+        if asking.checks_links:
+            site, policy = draw_external(seed, site, policy)
         chronicle.tell(0.0, f"{site}\n{policy}")
         self._machine = Machine(folder, site, policy, draw_settings(random, self._aim), self._timeline, chronicle)
         self._network = Network(random, self._timeline, chronicle, trouble=random.choice([0.0, 0.02, 0.1]))

@@ -6,8 +6,7 @@ A host answers HEAD as GET, without the body, unless an answer is given for HEAD
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
@@ -22,15 +21,17 @@ class Answer(NamedTuple):
 
 
 class LinkedHost(ThreadingHTTPServer):
-    """One host. `answers` are by path, or by method and path; `asked` is what it was asked for, `at` when."""
+    """One host. `answers` are by path, or by method and path, and so is what gives an answer when it is asked for
+    (`answering`). `asked` is what it was asked for, `headers` the fields of each request."""
 
     daemon_threads = True
     request_queue_size = 64
 
     def __init__(self, address: str) -> None:
         self.answers: dict[str, Answer] = {}
+        self.answering: dict[str, Callable[[], Answer]] = {}
         self.asked: list[str] = []
-        self.at: list[float] = []
+        self.headers: list[str] = []
         super().__init__((address, 0), _Handler)
         self.base = f"http://{address}:{self.server_port}"
 
@@ -66,9 +67,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         asked = f"{self.command} {self.path}"
         self.server.asked.append(asked)
-        self.server.at.append(time.monotonic())
-        answers = self.server.answers
-        status, text, fields = answers.get(asked, answers.get(self.path, Answer(404)))
+        self.server.headers.append(str(self.headers))
+        answers, answering = self.server.answers, self.server.answering.get(self.path)
+        given = answering() if answering is not None else answers.get(asked, answers.get(self.path, Answer(404)))
+        status, text, fields = given
         body = text.encode()
         self.send_response(status)
         for name, value in (*fields, ("Content-Length", str(len(body)))):

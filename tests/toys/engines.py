@@ -12,7 +12,7 @@ from xml.parsers.expat import ExpatError
 from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.engines import FetchEntry, ParseEntry
 from crawlfleet.worker.extract.port import ParseFault, Source
-from crawlfleet.worker.fetch.port import Fetched, Headers
+from crawlfleet.worker.fetch.port import WHOLE, Fetched, Headers, Wanted
 
 FETCH = FetchEntry(name="toy", place="tests.toys.engines:ToyFetcher")
 FETCH_MANY = FetchEntry(name="toy", place="tests.toys.engines:ToyFetcher", many_at_once=True, fetches=3)
@@ -34,12 +34,13 @@ class ToyFetcher:
         self._ended: list[tuple[Any, Fetched]] = []
         self._bell = threading.Event()
 
-    def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:
+    def fetch(self, url: str, wanted: Wanted = WHOLE) -> Fetched:
         body = PAGES.get(urlsplit(url).path, b"")
-        return Fetched(url=url, status=200 if body else 404, headers=HEADERS, body=body[:keep_bytes])
+        kept = b"" if wanted.by_head else body[: wanted.keep_bytes]
+        return Fetched(url=url, status=200 if body else 404, headers=HEADERS, body=kept)
 
-    def start(self, url: str, keep_bytes: int | None, mark: Any, /) -> None:
-        self._ended.append((mark, self.fetch(url, keep_bytes)))
+    def start(self, url: str, wanted: Wanted, mark: Any, /) -> None:
+        self._ended.append((mark, self.fetch(url, wanted)))
 
     def wait(self, timeout_s: float | None, /) -> list[tuple[Any, Fetched]]:
         if not self._ended:

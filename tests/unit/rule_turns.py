@@ -32,7 +32,7 @@ from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.messages import Kind, Outcome, Report
-from crawlfleet.shared.web.urls import fingerprint, host_key
+from crawlfleet.shared.web.urls import fingerprint, host_key, page_fingerprint
 from crawlfleet.shared.web.urls import origin as origin_of
 from tests.policies import make_policy, policy_with
 from tests.unit.rule_laws import Rows, broken
@@ -56,6 +56,11 @@ def robots(at: str = ORIGIN, url: str = "", **values: Any) -> TaskRow:
 def sitemap(url: str = f"{ORIGIN}/map.xml", serves: str = ORIGIN, **values: Any) -> TaskRow:
     """Return the task of a sitemap; PENDING by default."""
     return _task(Kind.SITEMAP, url, serves, **{"priority": 1_000, **values})
+
+
+def check(name: str, at: str, **values: Any) -> TaskRow:
+    """Return the task of a check, found on a page of the crawl; PENDING by default."""
+    return _task(Kind.CHECK, f"{at}/{name}", at, **{"depth": 1, **values})
 
 
 def leased(task: TaskRow, number: int, **values: Any) -> TaskRow:
@@ -195,7 +200,8 @@ _FETCHED: dict[str, Any] = {"outcome": Outcome.FETCHED, "status": 200}
 
 def _task(kind: Kind, url: str, serves: str, **values: Any) -> TaskRow:
     common: dict[str, Any] = {"kind": kind, "url": url, "origin": serves, "host": host_key(url), "depth": 0, "order": 1}
-    common["ref"] = fingerprint(kind, "" if kind is Kind.PAGE else serves, url)
+    is_page = kind in (Kind.PAGE, Kind.CHECK)
+    common["ref"] = page_fingerprint(url) if is_page else fingerprint(kind, serves, url)
     common["queue"] = common["host"] if kind is Kind.ROBOTS else origin_of(url)
     return TaskRow(**{**common, "state": PENDING, **values})
 

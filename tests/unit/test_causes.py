@@ -129,11 +129,11 @@ def test_a_sitemap_that_is_to_be_read_after_all_is_no_cause_any_more() -> None:
     lost = [move.task for move in moves if move.task.state is TaskState.DROPPED]
     causes = Causes(crawl.store)
     causes.note(crawl.changes)
-    assert [(each.ended, each.number) for each in causes.tell({}, LedgerRow())] == [("sitemap", 2)]
+    assert [(each.ended, each.number) for each in causes.tell({}, {}, LedgerRow())] == [("sitemap", 2)]
     for task_row, told in zip(lost, ([("sitemap", 1)], []), strict=True):
         again = msgspec.structs.replace(task_row, state=TaskState.PENDING, reason="")
         causes.note([TaskMoved(event=TaskEvent.REVIVED, before=TaskState.DROPPED, task=again)])
-        assert [(each.ended, each.number) for each in causes.tell({}, LedgerRow())] == told
+        assert [(each.ended, each.number) for each in causes.tell({}, {}, LedgerRow())] == told
 
 
 def test_a_sitemap_that_was_read_in_part_is_named_and_is_no_cause() -> None:
@@ -164,7 +164,7 @@ def test_a_later_command_tells_the_same_and_so_does_verify(tmp_path: Path) -> No
     crawl.store.keep("job", b'{"sinks": []}')
     crawl.store.close()
     store = SqliteStore(tmp_path / FRONTIER)
-    (cause,) = Causes(store).tell(store.verdicts(), store.ledger())
+    (cause,) = Causes(store).tell(store.verdicts(), {}, store.ledger())
     store.close()
     assert heard
     assert (cause.url, cause.detail) == (SEED, HOOK)

@@ -17,6 +17,7 @@ from crawlfleet.worker.fetch import curl_handle, curl_multi
 from crawlfleet.worker.fetch.curl_answer import first_status
 from crawlfleet.worker.fetch.curl_handle import Handle
 from crawlfleet.worker.fetch.curl_multi import CurlFetcher
+from crawlfleet.worker.fetch.port import WHOLE, Wanted
 from tests.site.hostile_site import HostileSite
 
 PATIENCE_S = 10.0
@@ -58,7 +59,7 @@ def test_exchanges_are_under_way_at_the_same_time_and_come_back_with_their_marks
 ) -> None:
     paths = {f"/{number}": 200 for number in range(40)} | {"/not-found": 404, "/redirect": 301, "/end": 0}
     for path in paths:
-        fetcher.start(site.origin + path, None, path)
+        fetcher.start(site.origin + path, WHOLE, path)
     statuses: dict[object, int] = {}
     while len(statuses) < len(paths):
         statuses |= {path: fetched.status for path, fetched in fetcher.wait(PATIENCE_S)}
@@ -67,7 +68,7 @@ def test_exchanges_are_under_way_at_the_same_time_and_come_back_with_their_marks
 
 def test_a_host_is_not_blamed_for_what_the_thread_needed_for_others(fetcher: CurlFetcher, site: HostileSite) -> None:
     assert fetcher.fetch(site.origin + "/ok").status == 200
-    fetcher.start(site.origin + "/ok", None, "answers")
+    fetcher.start(site.origin + "/ok", WHOLE, "answers")
     time.sleep(0.5)  # the thread unpacks bodies
     began_at = time.monotonic()
     ((_, fetched),) = fetcher.wait(PATIENCE_S)
@@ -86,7 +87,7 @@ def test_a_wait_ends_when_another_thread_says_so_or_its_time_is_over(fetcher: Cu
 def test_waiting_costs_nothing_with_1500_descriptors_open(site: HostileSite) -> None:
     with closing(CurlFetcher(FetchSpec(timeout_s=PATIENCE_S))) as fetcher:
         assert fetcher.fetch(site.origin + "/ok").status == 200
-        fetcher.start(site.origin + "/silent", None, "silent")
+        fetcher.start(site.origin + "/silent", WHOLE, "silent")
         fetcher.wait(0.05)
         spent_s = time.thread_time()
         assert fetcher.wait(IDLE_S) == []
@@ -97,7 +98,7 @@ def test_a_fetcher_is_closed_in_the_middle_of_its_work(site: HostileSite) -> Non
     before = len(os.listdir("/proc/self/fd"))
     fetcher = CurlFetcher(FetchSpec(timeout_s=PATIENCE_S))
     for _ in range(5):
-        fetcher.start(site.origin + "/silent", None, None)
+        fetcher.start(site.origin + "/silent", WHOLE, None)
     fetcher.wait(0.05)
     fetcher.close()
     fetcher.wake()
@@ -146,7 +147,7 @@ def test_no_python_runs_for_a_block_of_a_page(site: HostileSite, monkeypatch: py
         assert len(fetcher.fetch(site.origin + "/interim-long").body) == 90_000
         assert blocks == []
         # Of a robots.txt the beginning is enough, and libcurl would keep nothing of what is longer.
-        fetcher.fetch(site.origin + "/interim-long", 1_000)
+        fetcher.fetch(site.origin + "/interim-long", Wanted(1_000))
         assert blocks
         assert len(fetcher.fetch(site.origin + "/interim-long").body) == 90_000
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
-from crawlfleet.shared.brief import Brief, LimitSpec, LinkSpec, ScopeSpec
+from crawlfleet.shared.brief import Brief, LimitSpec, LinkSpec, ScopeSpec, UrlSpec
 from crawlfleet.shared.engines import PARSE_ENGINES
 from crawlfleet.shared.web.urls import canonicalize, parts
 from crawlfleet.worker.extract import registry
 from crawlfleet.worker.extract.extractor import Extractor
+from crawlfleet.worker.extract.page import Page
 from crawlfleet.worker.fetch.port import Fetched, Headers
 
 URL = "http://h.example/dir/page?x=1"
@@ -49,6 +51,32 @@ def test_links_to_any_host_are_in_scope_if_the_job_says_so() -> None:
         <a href="mailto:a@b">m</a><a href="ftp://f.example/">f</a><a href="http://OTHER.example:81/no">p</a>"""
     scope = ScopeSpec(hosts=("h.example",), any_host=True, exclude=("/no",))
     assert links(body, scope=scope) == ["http://other.example/a", "http://third.example/", "http://127.0.0.1/"]
+
+
+def test_links_that_lead_out_are_given_only_if_the_job_asks_for_checks() -> None:
+    body = """<a href="in">i</a><a href="http://other.example/a?ref=1">o</a><a href="//third.example">t</a>
+        <a href="http://other.example/no/x">x</a><a href="/no/y">y</a><a href="/beside">b</a>
+        <a href="http://other.example/n" rel=nofollow>n</a><a href="mailto:a@b">m</a><img src="//pics.example/p.png">"""
+    scope = ScopeSpec(hosts=("h.example",), include=("/dir/",), exclude=("/no/",))
+    rules: dict[str, Any] = {"scope": scope, "urls": UrlSpec(drop_query=("ref",))}
+    assert links(body, **rules) == ["http://h.example/dir/in"]
+    out = ["http://h.example/dir/in", "http://other.example/a", "http://third.example/", "http://h.example/beside"]
+    assert links(body, **rules, links=LinkSpec(check_external=True)) == out
+    more = LinkSpec(check_external=True, obey_nofollow=False, assets=True)
+    assert links(body, **rules, links=more) == [*out, "http://other.example/n", "http://pics.example/p.png"]
+    assert links(body, **rules, links=LinkSpec(check_external=True), follow=()) == []
+
+
+def test_what_a_hook_follows_is_in_scope_though_links_that_lead_out_are_checked() -> None:
+    fetched = Fetched(url=URL, status=200, headers=HTML, body=b"")
+    found: list[str | None] = []
+
+    def parse(page: Page) -> None:
+        found.extend(map(page.follow, ("/in", "http://other.example/")))
+
+    extracted = Extractor(brief(links=LinkSpec(check_external=True)), parse).extract(fetched)
+    assert found == ["http://h.example/in", None]
+    assert extracted.outlinks == ("http://h.example/in",)
 
 
 @pytest.mark.parametrize(

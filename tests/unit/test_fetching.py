@@ -17,7 +17,7 @@ from crawlfleet.shared.messages import Kind, Lease, Outcome, Task
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker import fetching
 from crawlfleet.worker.agenda import Agenda
-from crawlfleet.worker.fetch.port import Fetched, Name
+from crawlfleet.worker.fetch.port import WHOLE, Fetched, Name, Wanted
 from crawlfleet.worker.fetch.registry import engine_for
 from crawlfleet.worker.fetching import FetchLoop, FetchThreads
 from crawlfleet.worker.lanes import Attempt
@@ -38,10 +38,10 @@ class GivenFetcher:
         self.has_descriptors = True
         self._ends: queue.SimpleQueue[tuple[Attempt, ...]] = queue.SimpleQueue()
 
-    def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:
+    def fetch(self, url: str, wanted: Wanted = WHOLE) -> Fetched:
         raise NotImplementedError
 
-    def start(self, url: str, _keep_bytes: int | None, mark: Attempt) -> None:
+    def start(self, url: str, _wanted: Wanted, mark: Attempt) -> None:
         if url.endswith("bug"):
             raise LookupError("a bug in the engine")
         self.begun.put(mark)
@@ -242,7 +242,7 @@ class SilentFetcher:
         SilentFetcher.opened += 1
         self._answers = answers
 
-    def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:  # noqa: ARG002  # of the port
+    def fetch(self, url: str, wanted: Wanted = WHOLE) -> Fetched:  # noqa: ARG002  # of the port
         if "/slow" in url:
             self._answers.wait(PATIENCE_S)
         return Fetched(url=url, status=200, elapsed_s=0.01)

@@ -18,8 +18,8 @@ from crawlfleet.coordinator.conduct.counting import count
 from crawlfleet.coordinator.conduct.journal import Journal
 from crawlfleet.coordinator.conduct.led_hosts import HOSTS_PER_TURN
 from crawlfleet.coordinator.conduct.since_commit import BUSY_S
-from crawlfleet.coordinator.core.admission import FULL_HOSTS_NAMED
 from crawlfleet.coordinator.core.changes import Accepted, LedOn
+from crawlfleet.coordinator.core.creation import FULL_HOSTS_NAMED
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
 from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Extent, HostLimits

@@ -14,6 +14,7 @@ from crawlfleet.coordinator.core.figures import Costs, FullHosts, HostCosts, Lef
 from crawlfleet.coordinator.core.rows import LedgerRow, TaskState
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.summary import Summary, is_left, write
+from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.status import CostlyHost, Numbers, Status
 
 VERDICTS = {
@@ -25,6 +26,15 @@ VERDICTS = {
     (TaskState.FAILED, "http_404"): 32,
     (TaskState.DROPPED, "robots"): 64,
     (TaskState.DROPPED, "http_404"): 128,
+}
+CHECKS = {
+    (TaskState.PENDING, ""): 1,
+    (TaskState.LEASED, ""): 2,
+    (TaskState.DONE, "fetched"): 4,
+    (TaskState.DONE, "redirected"): 8,
+    (TaskState.FAILED, "http_410"): 16,
+    (TaskState.DROPPED, "dns_failed"): 32,
+    (TaskState.DROPPED, "robots"): 64,
 }
 LEDGER = LedgerRow(
     pages_fetched=20,
@@ -58,8 +68,8 @@ END: dict[str, Any] = {
 class StoreWithNumbers(MemoryStore):
     """A store in which everything that is counted has happened."""
 
-    def verdicts(self) -> dict[tuple[TaskState, str], int]:
-        return VERDICTS
+    def verdicts(self, kind: Kind = Kind.PAGE) -> dict[tuple[TaskState, str], int]:
+        return VERDICTS if kind is Kind.PAGE else CHECKS
 
     def ledger(self) -> LedgerRow:
         return LEDGER

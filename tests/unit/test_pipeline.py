@@ -12,14 +12,15 @@ from crawlfleet.shared.messages import MAX_REPORT_BYTES, Kind, Outcome, Report, 
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.extract.extractor import Extracted
 from crawlfleet.worker.extract.sitemap import Sitemap
-from crawlfleet.worker.fetch.port import Fetched, Headers
+from crawlfleet.worker.fetch.port import Fetched, Headers, Wanted
 from crawlfleet.worker.fitting import internal_error
 from crawlfleet.worker.lanes import Attempt
-from crawlfleet.worker.pipeline import MAX_ROBOTS_BYTES, Pipeline, enough_bytes
+from crawlfleet.worker.pipeline import MAX_ROBOTS_BYTES, Pipeline, wanted_of
 from crawlfleet.worker.talk.outbox import Delivery
 
 PAGE = Task(ref=b"r", kind=Kind.PAGE, url="http://a/dir/page", depth=3)
 ROBOTS = Task(ref=b"r", kind=Kind.ROBOTS, url="http://a/robots.txt", depth=0)
+CHECK = Task(ref=b"r", kind=Kind.CHECK, url="http://a/dir/page", depth=3)
 ROW = Row(item="i", index=0, fields={"x": "y"})
 LINKS = ("http://a/1", "http://a/2")
 NOW = 1_000_000_000.0
@@ -262,8 +263,28 @@ def test_how_long_robots_txt_may_be_kept_is_what_its_cache_control_says(
 
 
 def test_only_of_robots_txt_a_beginning_is_enough() -> None:
-    assert enough_bytes(PAGE) is None
-    assert enough_bytes(ROBOTS) == MAX_ROBOTS_BYTES
+    assert wanted_of(PAGE) == Wanted()
+    assert wanted_of(ROBOTS) == Wanted(MAX_ROBOTS_BYTES)
+
+
+@pytest.mark.parametrize("task", [CHECK, replace(CHECK, by_get=True)], ids=["head", "get"])
+def test_of_a_check_the_head_is_enough_whatever_its_body_is(task: Task) -> None:
+    cut = replace(answer(200), failure=Outcome.NETWORK_ERROR, reason="bad_encoding")
+    for fetched in (answer(200, Content_Type="image/png"), cut, answer(204)):
+        report = settle(fetched, task, types=("text/html",))
+        assert (report.outcome, report.reason, report.size_bytes) == (Outcome.FETCHED, "", 0)
+    unheard = Fetched(url=PAGE.url, failure=Outcome.NETWORK_ERROR, reason="reset", detail="it was reset")
+    report = settle(unheard, task)
+    assert (report.outcome, report.reason, report.detail) == (Outcome.NETWORK_ERROR, "reset", "it was reset")
+    assert settle(answer(404), task).reason == "http_404"
+    moved = settle(answer(302, Location="/there"), task)
+    assert (moved.outcome, moved.location) == (Outcome.REDIRECTED, "http://a/there")
+
+
+def test_a_check_asks_by_head_or_by_get_and_wants_no_body() -> None:
+    assert wanted_of(CHECK) == Wanted(0, by_head=True)
+    assert wanted_of(replace(CHECK, by_get=True, bare=True)) == Wanted(0, bare=True)
+    assert wanted_of(replace(ROBOTS, bare=True)) == Wanted(MAX_ROBOTS_BYTES, bare=True)
 
 
 def test_a_report_that_is_too_large_is_left_bare() -> None:
@@ -369,4 +390,4 @@ def test_a_sitemap_that_gives_nothing_or_not_all_tells_why(sitemap: Sitemap, tol
 
 
 def test_a_sitemap_is_read_as_far_as_its_protocol_allows_whatever_the_limit_of_pages() -> None:
-    assert enough_bytes(SITEMAP) == 50 * 1024 * 1024
+    assert wanted_of(SITEMAP) == Wanted(50 * 1024 * 1024)

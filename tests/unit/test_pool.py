@@ -16,7 +16,7 @@ import pytest
 from crawlfleet.shared.messages import Hello, Kind, Lease, Outcome, Task, TaskKey
 from crawlfleet.worker.extract.extractor import Extracted
 from crawlfleet.worker.extract.sitemap import Sitemap
-from crawlfleet.worker.fetch.port import Fetched, FetchEngine
+from crawlfleet.worker.fetch.port import WHOLE, Fetched, FetchEngine, Wanted
 from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.pool import PARSE_THREADS, Pool, PoolSize
 from crawlfleet.worker.process.current_pages import CurrentPages, PageLimits
@@ -35,8 +35,8 @@ class GivenFetcher:
     closed: list[bool] = field(default_factory=list)
     kept: list[tuple[str, int | None]] = field(default_factory=list)
 
-    def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:
-        self.kept.append((url, keep_bytes))
+    def fetch(self, url: str, wanted: Wanted = WHOLE) -> Fetched:
+        self.kept.append((url, wanted.keep_bytes))
         if url.endswith("/fetch-bug"):
             raise LookupError("a bug in the fetcher")
         return Fetched(url=url, status=200)

@@ -104,5 +104,23 @@ def test_any_host_is_let_in_if_the_job_says_so(url: str) -> None:
     assert refuses(url, any_host=True, exclude=("/",)) == "exclude"
 
 
+@pytest.mark.parametrize(
+    ("url", "is_external"),
+    [
+        ("https://example.org/in/1", False),
+        ("https://example.org/out", True),
+        ("https://other.test/in/1", True),
+        ("https://other.test/out", True),
+        ("https://example.org/in/no", False),
+        ("https://other.test/no", False),
+        (f"https://other.test/{'b' * 9_000}", False),
+    ],
+)
+def test_what_is_out_of_scope_and_not_excluded_is_external(url: str, is_external: bool) -> None:
+    scope = Scope(ScopeSpec(hosts=("example.org",), include=("/in/",), exclude=("/no",)))
+    assert scope.is_external(url) == is_external
+    assert not Scope(ScopeSpec(any_host=True)).is_external(url)
+
+
 def test_no_host_lets_nothing_in() -> None:
     assert refuses("https://example.org/", hosts=()) == "host"

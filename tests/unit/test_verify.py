@@ -198,7 +198,10 @@ def test_a_folder_without_a_crawl_is_reported(tmp_path: Path) -> None:
         verify(tmp_path)
 
 
-@pytest.mark.parametrize("ended", [(TaskEvent.POISONED, TaskEvent.RECHECKED), (TaskEvent.RELEASED,)])
+@pytest.mark.parametrize(
+    "ended",
+    [(TaskEvent.POISONED, TaskEvent.RECHECKED), (TaskEvent.RELEASED,), (TaskEvent.LOST, TaskEvent.ADOPTED)],
+)
 def test_a_report_of_a_life_before_is_none_of_a_current_lease(ended: tuple[TaskEvent, ...]) -> None:
     replay = Replay(str)
     for event in (TaskEvent.ADMITTED, TaskEvent.GRANTED, *ended, TaskEvent.JUDGED):

@@ -32,11 +32,11 @@ URL_OVERHEAD = 5  # the bytes that msgpack adds to a text
 class Extracted(msgspec.Struct, frozen=True, kw_only=True):
     """The contents of a page.
 
-    `outlinks` are canonical, in scope, in the order of `survey`, without repeats or the page itself. `links_left_out`
-    and `rows_left_out` are how many were left out because of the brief's limits, as far as they were looked at;
-    `noindex` says that there are no rows because the page asks for that. `error` is empty, or one sentence about a
-    failed hook or parser, with its `reason`; then there are no rows. If that is `hook_waited` there are no outlinks
-    either, since the page is tried again. `unconverted` are the fields of which values could not be converted.
+    `outlinks` are canonical, in scope or to be checked, in the order of `survey`, without repeats or the page itself.
+    `links_left_out` and `rows_left_out` are how many were left out because of the brief's limits, as far as they were
+    looked at; `noindex` says that there are no rows because the page asks for that. `error` is empty, or one sentence
+    about a failed hook or parser, with its `reason`; then there are no rows. If that is `hook_waited` there are no
+    outlinks either, since the page is tried again. `unconverted` are the fields of which values could not be converted.
     """
 
     rows: tuple[Row, ...] = ()
@@ -62,11 +62,12 @@ class Extractor:
         for selector in brief.follow or ():
             rules.check(selector, "follow")
         self._reading = _reading(brief)
-        self._links = LinkReader(brief.scope, brief.follow, brief.urls, self._reading)
+        self.set_scope(brief.scope)
 
     def set_scope(self, scope: ScopeSpec) -> None:
         """Use another scope for the next pages."""
-        self._links = LinkReader(scope, self._brief.follow, self._brief.urls, self._reading)
+        brief, external = self._brief, self._brief.links.check_external
+        self._links = LinkReader(scope, brief.follow, brief.urls, self._reading, external=external)
 
     def extract(self, fetched: Fetched) -> Extracted:
         """Extract one complete page. Its bytes never make this raise anything but `MemoryError`."""

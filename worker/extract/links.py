@@ -1,5 +1,7 @@
 """The links of a page: canonical URLs in scope, in the order of `survey`. Pure.
 
+If links that lead out of the scope are checked, external ones count as well.
+
 Most links of a site repeat from page to page, so results for (base, href) are cached.
 """
 
@@ -59,11 +61,14 @@ class LinkReader:
         follow: tuple[str, ...] | None,
         urls: UrlSpec,
         reading: survey.Reading = survey.DEFAULT_READING,
+        *,
+        external: bool = False,
     ) -> None:
         self._scope = Scope(scope)
         self._urls = policy_of(urls)
         self._follow = follow
         self._reading = reading
+        self._external = external
         self._folders: dict[str, _Folder] = {}
         self._remembered = 0
         self._refuses_host = lru_cache(HOSTS_REMEMBERED)(self._judge_host)
@@ -145,7 +150,11 @@ class LinkReader:
 
     def _judge_host(self, host: str) -> bool:
         url = canonicalize(f"http://{host}/")
-        return url is None or self._scope.refuses(url) == "host"
+        return url is None or (not self._external and self._scope.refuses(url) == "host")
 
     def _in_scope(self, url: str | None) -> str | None:
-        return None if url is None else self.keep(url)
+        if url is None:
+            return None
+        url = self._urls.apply(url)
+        is_kept = not self._scope.refuses(url) or (self._external and self._scope.is_external(url))
+        return url if is_kept else None

@@ -11,7 +11,7 @@ import pycurl
 
 from crawlfleet.shared import descriptors
 from crawlfleet.worker.fetch.curl_answer import first_status
-from crawlfleet.worker.fetch.port import SPARE_BYTES, host_of, is_address
+from crawlfleet.worker.fetch.port import SPARE_BYTES, Wanted, host_of, is_address
 
 # libcurl forgets the addresses that it was given after a while; a handle gives them again when they are this old.
 ADDRESSES_KEPT_S = 300
@@ -28,8 +28,10 @@ class Handle:
         "addresses",
         "blocks",
         "bounded",
+        "by_head",
         "curl",
         "given_at",
+        "is_bare",
         "keep",
         "lacked_descriptor",
         "late_before_s",
@@ -53,13 +55,23 @@ class Handle:
         self.given_at = 0.0
         self.late_before_s = 0.0
         self.bounded: bool | None = None
+        self.by_head = self.is_bare = False
         self.mark: object = None
 
-    def begin(self, url: str, keep: int | None, limit: int, mark: object) -> None:
-        """Begin an exchange. libcurl bounds the size of the body approximately; where it cannot, `write` does."""
+    def begin(self, url: str, wanted: Wanted, most: int, mark: object) -> None:
+        """Begin an exchange. libcurl bounds the size of the body approximately; where it cannot, `write` does.
+
+        The whole of a body has `most` bytes.
+        """
+        keep = 0 if wanted.by_head else wanted.keep_bytes
+        limit = most if keep is None else keep
         self.url = url
         self.keep = keep
         self.left = limit
+        if wanted.by_head is not self.by_head:
+            self.by_head = wanted.by_head
+            self.curl.setopt(pycurl.NOBODY if wanted.by_head else pycurl.HTTPGET, 1)
+            self.curl.setopt(pycurl.FORBID_REUSE, int(wanted.by_head))
         self.mark = mark
         self.lacked_descriptor = False
         self.started_at = time.monotonic()

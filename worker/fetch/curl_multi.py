@@ -15,6 +15,7 @@ import select
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -39,8 +40,10 @@ from crawlfleet.worker.fetch.curl_handle import ADDRESSES_KEPT_S, Handle
 from crawlfleet.worker.fetch.head import BrokenAnswer
 from crawlfleet.worker.fetch.names import of_process
 from crawlfleet.worker.fetch.port import (
+    WHOLE,
     Fetched,
     Headers,
+    Wanted,
     host_of,
     request_headers,
     unresolved,
@@ -75,7 +78,8 @@ class CurlFetcher:
         self._spec = spec
         self._names = of_process(spec.dns_timeout_s)
         self._first_byte_s = spec.first_byte_timeout_s if spec.first_byte_timeout_s < spec.timeout_s else None
-        self._fields = [f"{name}: {value}" if value else f"{name};" for name, value in request_headers(spec).items()]
+        self._fields = _lines(request_headers(spec))
+        self._bare_fields = _lines(request_headers(spec, bare=True))
         self._authorities = AuthoritiesFile(spec.ca_pem)
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
@@ -96,28 +100,30 @@ class CurlFetcher:
         self._unheard: deque[_Deadline] = deque()
         self._ended: list[tuple[Any, Fetched]] = []
 
-    def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:
-        """GET one canonical URL and wait for it; see the port."""
+    def fetch(self, url: str, wanted: Wanted = WHOLE) -> Fetched:
+        """Ask for one canonical URL and wait for it; see the port."""
         name = self._names.resolve(host_of(url))
         if name.reason:
             return unresolved(url, name)
         mark = object()
-        self.start(url, keep_bytes, mark)
+        self.start(url, wanted, mark)
         while True:
             for ended, fetched in self.wait(None):
                 if ended is mark:
                     return fetched
 
-    def start(self, url: str, keep_bytes: int | None, mark: Any) -> None:
-        """Begin to GET a canonical URL; see the port."""
+    def start(self, url: str, wanted: Wanted, mark: Any) -> None:
+        """Begin to ask for a canonical URL; see the port."""
         name = self._names.usable(host_of(url))
         if name.reason:
             self._ended.append((mark, unresolved(url, name)))
             self.wake()
             return
         handle = self._idle.pop() if self._idle else self._new_handle()
-        limit = self._spec.max_size_bytes if keep_bytes is None else keep_bytes
-        handle.begin(url, keep_bytes, limit, mark)
+        handle.begin(url, wanted, self._spec.max_size_bytes, mark)
+        if handle.is_bare is not wanted.bare:
+            handle.is_bare = wanted.bare
+            handle.curl.setopt(pycurl.HTTPHEADER, self._bare_fields if wanted.bare else self._fields)
         handle.late_before_s = self._late_until_now_s()
         slash = url.index("/", 8)
         handle.go_to(url[: slash + 1], name.addresses)
@@ -296,6 +302,11 @@ class CurlFetcher:
             self._most_idle = max(self._least_idle, self._most_idle // 2)
             self._multi.setopt(pycurl.M_MAXCONNECTS, self._most_idle)
         return _failure(handle, head or _NO_HEAD, reason, text, elapsed_s, address)
+
+
+def _lines(fields: Mapping[str, str]) -> list[str]:
+    """Return header fields as libcurl takes them."""
+    return [f"{name}: {value}" if value else f"{name};" for name, value in fields.items()]
 
 
 def _failure(

@@ -84,6 +84,23 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     truncated: bool = False
 
 
+class Wanted(NamedTuple):
+    """What is wanted of an answer, and how it is asked for.
+
+    With `keep_bytes` the beginning of a body is enough: at most that many decoded bytes are read, instead of the limit
+    of size. The rest is not read, and may be broken. `by_head`: the request is a HEAD, no body is read, and the
+    connection serves no other request, since a server may send one all the same. `bare`: without the job's header
+    fields.
+    """
+
+    keep_bytes: int | None = None
+    by_head: bool = False
+    bare: bool = False
+
+
+WHOLE = Wanted()
+
+
 class Name(NamedTuple):
     """What is known about a host name: its addresses, the best one first, or a reason why there are none.
 
@@ -109,12 +126,8 @@ class Resolver(Protocol):
 class Fetcher(Protocol):
     """An engine with its connections, used by one thread."""
 
-    def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:
-        """GET a canonical URL within the limits; follow no redirect; raise no exception for errors of the web.
-
-        With `keep_bytes` the beginning of a body is enough: at most that many decoded bytes are read, instead of the
-        limit of size. The rest is not read, and may be broken.
-        """
+    def fetch(self, url: str, wanted: Wanted = WHOLE) -> Fetched:
+        """Ask for a canonical URL within the limits; follow no redirect; raise no exception for errors of the web."""
 
     def close(self) -> None:
         """Close every connection."""
@@ -123,7 +136,7 @@ class Fetcher(Protocol):
 class ManyFetcher(Fetcher, Protocol):
     """An engine that runs many exchanges at once in one thread."""
 
-    def start(self, url: str, keep_bytes: int | None, mark: Any, /) -> None:
+    def start(self, url: str, wanted: Wanted, mark: Any, /) -> None:
         """Begin a `fetch`; `wait` returns its answer with the mark."""
 
     def wait(self, timeout_s: float | None, /) -> list[tuple[Any, Fetched]]:
@@ -154,11 +167,11 @@ class FetchEngine:
 Prepare = Callable[[Any], None]
 
 
-def request_headers(spec: FetchSpec) -> dict[str, str]:
-    """Return the header fields of every request, except those that engines set themselves."""
+def request_headers(spec: FetchSpec, *, bare: bool = False) -> dict[str, str]:
+    """Return the header fields of every request, except those that engines set themselves, or those of a bare one."""
     headers = {"User-Agent": spec.user_agent or DEFAULT_USER_AGENT, "Accept": ACCEPT}
     own = {name.lower() for name in headers}
-    for name, value in spec.headers:
+    for name, value in () if bare else spec.headers:
         if name.lower() in own:
             headers = {key: kept for key, kept in headers.items() if key.lower() != name.lower()}
         headers[name] = value

@@ -32,9 +32,11 @@ from crawlfleet.worker.fetch.head import BrokenAnswer, codings
 from crawlfleet.worker.fetch.names import of_process
 from crawlfleet.worker.fetch.port import (
     SPARE_BYTES,
+    WHOLE,
     Fetched,
     Headers,
     Prepare,
+    Wanted,
     host_of,
     refusal_of,
     request_headers,
@@ -118,7 +120,10 @@ class WatchedAdapter(HTTPAdapter):
         self._open_ones.add(id(self))
 
     def exchange(self, request: _Request, keep_bytes: int | None = None) -> _Answer:
-        """Send one request and read its answer, or its first `keep_bytes`; raise `_Failed`."""
+        """Send one request and read its answer, or its first `keep_bytes`; raise `_Failed`.
+
+        After a HEAD the connection is closed: a server may send a body that nobody has asked for.
+        """
         origin = origin_of(request.url)
         watch = Watch(self._limits)
         connection = self._idle.pop(origin, None)
@@ -154,7 +159,7 @@ class WatchedAdapter(HTTPAdapter):
         try:
             raw = self._ask(connection, request)
             try:
-                answer = self._receive(raw, keep_bytes)
+                answer = self._receive(raw, keep_bytes, is_bodiless=request.method == "HEAD")
             finally:
                 ended = raw.isclosed()
                 raw.close()
@@ -163,7 +168,7 @@ class WatchedAdapter(HTTPAdapter):
             if isinstance(error, _Failed):
                 error.remote_address = connection.remote_address
             raise
-        if ended and not connection.is_closed:
+        if ended and request.method != "HEAD" and not connection.is_closed:
             self._idle[origin] = connection
             while len(self._idle) > max(1, self._all_idle // max(THREADS, len(self._open_ones))):
                 _, oldest = self._idle.popitem(last=False)
@@ -192,12 +197,14 @@ class WatchedAdapter(HTTPAdapter):
             raise failed from error
         return raw
 
-    def _receive(self, raw: HTTPResponse, keep_bytes: int | None) -> _Answer:
+    def _receive(self, raw: HTTPResponse, keep_bytes: int | None, *, is_bodiless: bool) -> _Answer:
         headers = Headers(raw.headers.iteritems())
         wanted = 200 <= raw.status <= 299
         body, truncated = b"", False
         try:
-            if wanted and keep_bytes is not None:
+            if is_bodiless:
+                pass
+            elif wanted and keep_bytes is not None:
                 body, truncated = _read_body(raw, headers, keep_bytes, is_enough=True)
             else:
                 body, _ = _read_body(raw, headers, self._max_size_bytes if wanted else SPARE_BYTES)
@@ -261,19 +268,22 @@ class RequestsFetcher:
         self.session.mount("http://", self._adapter)
         self.session.mount("https://", self._adapter)
         self._headers = {**request_headers(spec), "Accept-Encoding": _ACCEPT_ENCODING}
+        self._bare_headers = {**request_headers(spec, bare=True), "Accept-Encoding": _ACCEPT_ENCODING}
         self._prepared = prepare is not None
         if prepare is not None:
             self.session.headers.clear()
             prepare(self.session)
 
-    def fetch(self, url: str, keep_bytes: int | None = None) -> Fetched:
-        """GET a canonical URL; see the port."""
+    def fetch(self, url: str, wanted: Wanted = WHOLE) -> Fetched:
+        """Ask for a canonical URL; see the port."""
         name = self._names.resolve(host_of(url))
         if name.reason:
             return unresolved(url, name)
         started = time.monotonic()
         try:
-            answer = self._adapter.exchange(_Request("GET", url, self._headers_for(url)), keep_bytes)
+            method = "HEAD" if wanted.by_head else "GET"
+            headers = self._bare_headers if wanted.bare else self._headers_for(method, url)
+            answer = self._adapter.exchange(_Request(method, url, headers), wanted.keep_bytes)
         except _Failed as error:
             failed = error
             if failed.reason is Reason.DESCRIPTORS:
@@ -301,10 +311,10 @@ class RequestsFetcher:
             remote_address=failed.remote_address,
         )
 
-    def _headers_for(self, url: str) -> Mapping[str, str]:
+    def _headers_for(self, method: str, url: str) -> Mapping[str, str]:
         if not self._prepared:
             return self._headers
-        asked = self.session.prepare_request(requests.Request("GET", url)).headers
+        asked = self.session.prepare_request(requests.Request(method, url)).headers
         given = {name.lower() for name in asked}
         return {**{name: value for name, value in self._headers.items() if name.lower() not in given}, **asked}
 

@@ -28,7 +28,7 @@ from crawlfleet.coordinator.core.rows import (
 from crawlfleet.coordinator.core.turn import F, Ready
 from crawlfleet.coordinator.frontier.due_hosts import DueHosts
 from crawlfleet.coordinator.frontier.families import Families
-from crawlfleet.coordinator.frontier.port import Mark
+from crawlfleet.coordinator.frontier.port import WITH_VERDICTS, Mark
 from crawlfleet.coordinator.frontier.versions import Key, check_versions
 from crawlfleet.shared.messages import Kind
 
@@ -46,7 +46,7 @@ class MemoryStore:
         }
         self._born: list[bytes] = []
         self._counts: Counter[tuple[Kind, TaskState]] = Counter()
-        self._verdicts: Counter[tuple[TaskState, str]] = Counter()
+        self._verdicts: dict[Kind, Counter[tuple[TaskState, str]]] = {kind: Counter() for kind in WITH_VERDICTS}
         self._queues: defaultdict[str, _Queue] = defaultdict(_Queue)
         self._queued: Counter[str] = Counter()
         self._pending: dict[bytes, None] = {}
@@ -106,8 +106,8 @@ class MemoryStore:
     def counts(self) -> dict[tuple[Kind, TaskState], int]:
         return dict(self._counts)
 
-    def verdicts(self) -> dict[tuple[TaskState, str], int]:
-        return {key: number for key, number in self._verdicts.items() if number}
+    def verdicts(self, kind: Kind = Kind.PAGE) -> dict[tuple[TaskState, str], int]:
+        return {key: number for key, number in self._verdicts[kind].items() if number}
 
     def apply(self, changes: Sequence[Change]) -> None:
         check_versions(changes, self._stored)
@@ -170,8 +170,8 @@ class MemoryStore:
                     del self._queued[row.queue]
             if row is not None:
                 self._counts[row.kind, row.state] += step
-            if row is not None and row.kind is Kind.PAGE:
-                self._verdicts[row.state, row.verdict] += step
+            if row is not None and row.kind in WITH_VERDICTS:
+                self._verdicts[row.kind][row.state, row.verdict] += step
         if task.state is TaskState.PENDING:
             self._pending[task.ref] = None
             self._queues[task.queue].push(task)

@@ -44,6 +44,7 @@ from crawlfleet.coordinator.core.rows import (
 )
 from crawlfleet.coordinator.core.turn import F, Ready
 from crawlfleet.coordinator.frontier.crawl_clock import ClockReading, elapsed_s, read_clocks
+from crawlfleet.coordinator.frontier.port import WITH_VERDICTS
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.checkpointer import Checkpointer
 from crawlfleet.coordinator.frontier.sqlite.file_format import open_file
@@ -62,6 +63,7 @@ _NEXT_QUEUE = (
     "SELECT min(queue) FROM (SELECT min(queue) AS queue FROM ready WHERE queue > ? "
     "UNION ALL SELECT min(queue) FROM later WHERE queue > ?)"
 )
+_VERDICTS = {kind: "verdicts" if kind is Kind.PAGE else f"verdicts of {kind}" for kind in WITH_VERDICTS}
 _IN = (1, 4, 16, 64, 256)
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -187,8 +189,8 @@ class SqliteStore:
     def counts(self) -> dict[tuple[Kind, TaskState], int]:
         return dict(self._counts)
 
-    def verdicts(self) -> dict[tuple[TaskState, str], int]:
-        return {key: number for key, number in self._verdicts.items() if number}
+    def verdicts(self, kind: Kind = Kind.PAGE) -> dict[tuple[TaskState, str], int]:
+        return {key: number for key, number in self._verdicts[kind].items() if number}
 
     def apply(self, changes: Sequence[Change]) -> None:
         check_versions(changes, self._rows.stored)
@@ -225,7 +227,8 @@ class SqliteStore:
             meta.append(("ledger", _encode(self._rows.ledger)))
         if self._log.has_story:  # no task moves without a line of the story
             meta.append(("counts", _encode([(*key, number) for key, number in self._counts.items()])))
-            meta.append(("verdicts", _encode([(*key, number) for key, number in self._verdicts.items()])))
+            for kind, verdicts in self._verdicts.items():
+                meta.append((_VERDICTS[kind], _encode([(*key, number) for key, number in verdicts.items()])))
         return meta
 
     def results(self, cursor: int, limit: int) -> Sequence[Result]:
@@ -242,8 +245,7 @@ class SqliteStore:
         self._rows.ledger = _ledger(meta["ledger"]) if "ledger" in meta else LedgerRow()
         counts = msgspec.msgpack.decode(meta["counts"]) if "counts" in meta else []
         self._counts = Counter({(Kind(kind), TaskState(state)): number for kind, state, number in counts})
-        verdicts = msgspec.msgpack.decode(meta["verdicts"]) if "verdicts" in meta else []
-        self._verdicts = Counter({(TaskState(state), verdict): number for state, verdict, number in verdicts})
+        self._verdicts = {kind: _verdicts_in(meta.get(key)) for kind, key in _VERDICTS.items()}
         reading = self._clocks()
         kept_at, *before = msgspec.msgpack.decode(meta["clock"]) if "clock" in meta else (0.0, *reading)
         self._opened_at = kept_at + elapsed_s(ClockReading(*before), reading)
@@ -351,13 +353,18 @@ class SqliteStore:
 
     def _count(self, task: TaskRow, step: int) -> None:
         self._counts[task.kind, task.state] += step
-        if task.kind is Kind.PAGE:
-            self._verdicts[task.state, task.verdict] += step
+        if task.kind in WITH_VERDICTS:
+            self._verdicts[task.kind][task.state, task.verdict] += step
 
 
 def open_store(folder: Path, *, power: bool) -> SqliteStore:
     """Open the store in a crawl's folder, or create it."""
     return SqliteStore(folder / FRONTIER, power=power)
+
+
+def _verdicts_in(data: bytes | None) -> Counter[tuple[TaskState, str]]:
+    verdicts = msgspec.msgpack.decode(data) if data is not None else []
+    return Counter({(TaskState(state), verdict): number for state, verdict, number in verdicts})
 
 
 def _runs(values: Iterable[V]) -> Iterator[list[V]]:
