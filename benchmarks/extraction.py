@@ -4,7 +4,8 @@
 
 Takes pages of a folder by a fixed chance, and has one thread read them as a parse thread does: `parse` is the tree
 alone, `links` a job that follows every link and takes nothing, `default` a job without `items`, `rules` one with title,
-h1 and the address of every link, `settle` the same up to the encoded report. Prints the best of the runs: what is above
+h1 and the address of every link, `settle` the same up to the encoded report, `listed` that with the
+table of links. Prints the best of the runs: what is above
 it is the machine's noise.
 """
 
@@ -20,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from crawlfleet.shared.brief import Brief, FieldRule, ItemRule, ParseSpec, ScopeSpec
+from crawlfleet.shared.brief import Brief, FieldRule, ItemRule, LinkSpec, ParseSpec, ScopeSpec
 from crawlfleet.shared.engines import PARSE_ENGINES
 from crawlfleet.shared.messages import Kind, Task
 from crawlfleet.worker.extract.extractor import Extractor
@@ -65,16 +66,19 @@ def stages(engine: str) -> dict[str, Stage]:
     """Make what is measured, each ready to read one page."""
     tree = open_engine(engine)
 
-    def extractor(*items: ItemRule) -> Extractor:
-        return Extractor(Brief(job="j", scope=ScopeSpec(hosts=(HOST,)), items=items, parse=ParseSpec(engine=engine)))
+    def extractor(*items: ItemRule, listed: bool = False) -> Extractor:
+        scope, links, parse = ScopeSpec(hosts=(HOST,)), LinkSpec(listed=listed), ParseSpec(engine=engine)
+        return Extractor(Brief(job="j", scope=scope, items=items, links=links, parse=parse))
 
     whole = Pipeline(extractor=extractor(RULES), max_report_bytes=2**30)
+    listing = Pipeline(extractor=extractor(RULES, listed=True), max_report_bytes=2**30)
     return {
         "parse": lambda fetched: tree.root(Source(fetched.body, fetched.headers.get("content-type", ""))),
         "links": extractor(NOTHING).extract,
         "default": extractor().extract,
         "rules": extractor(RULES).extract,
         "settle": partial(whole.settle, ATTEMPT),
+        "listed": partial(listing.settle, ATTEMPT),
     }
 
 

@@ -1,7 +1,7 @@
 """One crawl while it is served, from its seeds to its summary.
 
 Shutdown order: the crawl is finished or a signal came, workers hear of it and say goodbye, the server closes, the loop
-ends, the sinks are written to the end, the summary is written.
+ends, the sinks are written to the end, the tables are written, the summary is written.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.outputs import Output
 from crawlfleet.coordinator.sinks.rejected_sink import REJECTED
 from crawlfleet.coordinator.summary import Summary, is_left, write
+from crawlfleet.coordinator.table_files import TableFiles
 from crawlfleet.shared.errors import CrawlfleetError
 from crawlfleet.shared.exits import INTERRUPTED
 from crawlfleet.shared.paths import shown
@@ -86,6 +87,7 @@ class Crawl:
         self._over = threading.Event()
         self._store = parts.store
         self._results_seen = 0
+        self._tables = TableFiles(folder.path, job.tables.files)
         self._changed_job = parts.changed_job
         self._outputs = parts.outputs
         self._sink_notices = parts.notices
@@ -157,6 +159,7 @@ class Crawl:
         self._server.stop()
         self._loop.stop()
         self._follower.stop()
+        finished = self._write_tables(finished)
         summary = self._summary(finished, elapsed_s)
         if not (self._was_idle(finished) and is_left(summary, self.folder.summary)):
             self._leave(summary)
@@ -276,6 +279,12 @@ class Crawl:
             seeds_added=self._service.seeding.added,
         )
 
+    def _write_tables(self, finished: bool) -> bool:
+        """Write the job's tables if the crawl is finished; return False if that was stopped."""
+        if not finished or self._follower.failure is not None or self._loop.failure is not None:
+            return finished
+        return self._tables.write(self._stop.is_set)
+
     def _summary(self, finished: bool, elapsed_s: float) -> Summary:
         numbers = self._numbers(elapsed_s)
         ended, detail, exit_code = self._verdict(finished)
@@ -289,6 +298,7 @@ class Crawl:
             started_at=self._started_at.isoformat(timespec="seconds"),
             fetched_before=self._fetched_before,
             sinks=tuple(shown(each.path) for each in self._outputs if not each.is_late or each.path.exists()),
+            tables=tuple(map(shown, self._tables.paths)) if ended == "finished" else (),
             resumable=self._job.durability != "none",
             notices=(
                 *self.notices,
@@ -323,7 +333,7 @@ class Crawl:
 
     def _verdict(self, finished: bool) -> tuple[str, str, int]:
         """Return how the crawl ended: a word, a sentence, and an exit code."""
-        failure = self._follower.failure or self._loop.failure
+        failure = self._follower.failure or self._loop.failure or self._tables.failure
         if failure is not None:
             return "failed", str(failure), FAILED
         if not finished:

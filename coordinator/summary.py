@@ -13,7 +13,8 @@ class Summary(Numbers, frozen=True, kw_only=True):
     """How a crawl ended. `ended` is `finished`, `interrupted` or `failed`; `detail` says why it failed.
 
     `fetched_before` of the `fetched` pages were fetched by earlier runs. `warnings` say why there are no rows, or which
-    rules and fields gave nothing. `fresh` says that the run was started with `--fresh`.
+    rules and fields gave nothing. `fresh` says that the run was started with `--fresh`. `tables` are the files with the
+    job's tables.
     """
 
     ended: str
@@ -26,6 +27,7 @@ class Summary(Numbers, frozen=True, kw_only=True):
     notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     fresh: bool = False
+    tables: tuple[str, ...] = ()
 
     @property
     def pages_per_s(self) -> float:

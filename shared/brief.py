@@ -110,12 +110,16 @@ class UrlSpec(Message, frozen=True, kw_only=True):
 
 class LinkSpec(Message, frozen=True, kw_only=True):
     """Which links count in addition to those to other pages in scope (`assets`; with `check_external` those that lead
-    out of it), and whether a page's directives are obeyed."""
+    out of it), and whether a page's directives are obeyed.
+
+    With `listed` each report has all links of its page: see `shared.web.link_records`.
+    """
 
     assets: bool = False
     obey_nofollow: bool = True
     obey_noindex: bool = True
     check_external: bool = False
+    listed: bool = False
 
 
 class ParseSpec(Message, frozen=True, kw_only=True):

@@ -175,7 +175,8 @@ class Report(Message, frozen=True, kw_only=True):
     A page's report that is larger than a message comes in parts, too (`shared.parts`): each has a piece of its rows and
     outlinks in `part`, and its `place`, from 0; the last one has everything else.
 
-    `kept` has the outlinks of a page that does not lead on, in the place of `outlinks`: see `shared.web.links`.
+    `kept` has the outlinks of a page that does not lead on, in the place of `outlinks`: see `shared.web.links`. `links`
+    has all links of the page, if the job asks for them: see `shared.web.link_records`.
     `links_left_out` and `rows_left_out` count what was left out because of a limit, as far as it was looked at.
     `cpu_s` is the CPU time that reading the page took, hook and all; `lookup_s` is how long its host's name took to
     resolve (0: it was known). `unconverted` tells of values of a page's fields that could not be converted.
@@ -211,6 +212,7 @@ class Report(Message, frozen=True, kw_only=True):
     part: bytes = b""
     place: Count = 0
     unconverted: tuple[Unconverted, ...] = ()
+    links: bytes = b""
 
     @property
     def key(self) -> TaskKey:

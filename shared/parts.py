@@ -14,10 +14,14 @@ PART_BYTES = 1024 * 1024
 
 
 class Bulk(Message, frozen=True, kw_only=True):
-    """The rows of a page, and its outlinks, packed: see `shared.web.links`."""
+    """The rows of a page, and its outlinks, packed: see `shared.web.links`.
+
+    `listed` are all its links, if the job asks for them: see `shared.web.link_records`.
+    """
 
     rows: tuple[Row, ...] = ()
     links: bytes = b""
+    listed: bytes = b""
 
 
 def split(bulk: Bulk, part_bytes: int = PART_BYTES) -> list[bytes]:

@@ -58,7 +58,8 @@ def fit(attempt: Attempt, report: Report, max_bytes: int) -> Delivery:
 
 def in_pieces(attempt: Attempt, report: Report, part_bytes: int = PART_BYTES) -> Delivery:
     """Split the report of a page into parts, each with a piece of its rows and links."""
-    pieces = split(Bulk(rows=report.rows, links=report.kept or pack(report.outlinks, SHORT_RUN)), part_bytes)
+    outlinks = report.kept or pack(report.outlinks, SHORT_RUN)
+    pieces = split(Bulk(rows=report.rows, links=outlinks, listed=report.links), part_bytes)
     bare = Report(lease=report.lease, ref=report.ref, outcome=report.outcome, more=True)
     ahead = tuple(replace(bare, part=piece, place=place) for place, piece in enumerate(pieces[:-1]))
     last = replace(_without_bulk(report), part=pieces[-1], place=len(ahead))
@@ -67,7 +68,7 @@ def in_pieces(attempt: Attempt, report: Report, part_bytes: int = PART_BYTES) ->
 
 
 def _without_bulk(report: Report) -> Report:
-    return replace(report, rows=(), outlinks=(), kept=b"")
+    return replace(report, rows=(), outlinks=(), kept=b"", links=b"")
 
 
 def in_parts(attempt: Attempt, report: Report, max_bytes: int = MAX_REPORT_BYTES) -> Delivery:

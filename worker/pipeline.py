@@ -100,7 +100,7 @@ class Pipeline:
         if page.reason is Reason.HOOK_WAITED:
             detail = detail_of(page.error)
             return replace(outline, outcome=Outcome.HOOK_WAITED, reason=Reason.HOOK_WAITED, detail=detail)
-        found = replace(outline, outlinks=page.outlinks, links_left_out=page.links_left_out)
+        found = replace(outline, outlinks=page.outlinks, links_left_out=page.links_left_out, links=page.links)
         if page.error:
             return extract_error(found, page.error, page.reason)
         reason = Reason.NOINDEX if page.noindex else ""

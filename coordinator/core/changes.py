@@ -79,11 +79,15 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
-    """How an attempt ended, as the log keeps it; `reason` is that of the task after it, empty if there is none."""
+    """How an attempt ended, as the log keeps it; `reason` is that of the task after it, empty if there is none.
+
+    `links_bytes` is the size of the page's links, if they were recorded with it.
+    """
 
     outcome: Outcome
     status: int = 0
     reason: str = ""
+    links_bytes: int = 0
 
 
 class Leased(Change, frozen=True, kw_only=True):
@@ -105,6 +109,13 @@ class Accepted(Change, frozen=True, kw_only=True):
     outlinks: bytes
     start: Start | None = None
     answer: Answer | None = None
+
+
+class Linked(Change, frozen=True, kw_only=True):
+    """All links of a page, packed as its report had them (`shared.web.link_records`), are recorded."""
+
+    ref: bytes
+    links: bytes
 
 
 class LedOn(Change, frozen=True, kw_only=True):

@@ -47,7 +47,7 @@ def gathered(turn: Turn, report: Report) -> Report | Ack:
         bulk = join([*(existing(rows[order]).data for order in kept.orders[: report.place]), report.part])
     except WireError:
         return judging.refused(report, "its parts are damaged")
-    return replace(report, rows=bulk.rows, kept=bulk.links, outlinks=(), part=b"", place=0)
+    return replace(report, rows=bulk.rows, kept=bulk.links, links=bulk.listed, outlinks=(), part=b"", place=0)
 
 
 def without(turn: Turn, lease: LeaseRow, refs: Collection[bytes]) -> tuple[KeptParts, ...]:

@@ -151,7 +151,8 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of the rules. `scope` and `urls` apply to workers too: see `Brief`.
 
-    Of one report `max_outlinks` links count, unless it came in parts: as many as workers may send.
+    Of one report `max_outlinks` links count, unless it came in parts: as many as workers may send. With `keeps_links`
+    all links of each page are recorded, for the table of links.
     """
 
     scope: ScopeSpec
@@ -165,4 +166,5 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     limits: HostLimits = HostLimits()
     lease_s: float = 15.0
     max_outlinks: int = MAX_OUTLINKS
+    keeps_links: bool = False
     tuning: Tuning = Tuning()

@@ -32,7 +32,7 @@ from crawlfleet.coordinator.core import (
     words,
 )
 from crawlfleet.coordinator.core.admission import awaken_host
-from crawlfleet.coordinator.core.changes import Accepted, Answer, Recorded, Start, TaskEvent
+from crawlfleet.coordinator.core.changes import Accepted, Answer, Linked, Recorded, Start, TaskEvent
 from crawlfleet.coordinator.core.leases import settle_some
 from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Unit
@@ -156,8 +156,17 @@ def settle(
         leading_on.keep(turn, existing(turn.tasks[task.ref]), later)
     admitted = b"".join([link.ref for link in links if turn.depths[link.ref] is not None])
     start = _logged(turn.host(task.host), report, lease, began_at)
-    answer = Answer(report.outcome, report.status, existing(turn.tasks[task.ref]).reason)
+    answer = _answer(turn, existing(turn.tasks[task.ref]), report)
     turn.note(Accepted(ref=task.ref, lease=report.lease, outlinks=admitted + known, start=start, answer=answer))
+
+
+def _answer(turn: Turn, task: TaskRow, report: Report) -> Answer:
+    """Record the links of a page that was read, if the job asks for them; return what the log keeps of its report."""
+    is_read = task.kind is Kind.PAGE and task.state in FINAL and report.outcome in leads.WITH_OUTLINKS
+    links = report.links if is_read and turn.policy.keeps_links else b""
+    if links:
+        turn.note(Linked(ref=task.ref, links=links))
+    return Answer(report.outcome, report.status, task.reason, len(links))
 
 
 def is_part(task: TaskRow, report: Report) -> bool:

@@ -32,6 +32,7 @@ from crawlfleet.coordinator.core.changes import (
     Gone,
     Leased,
     LedOn,
+    Linked,
     Put,
     Recorded,
     TaskEvent,
@@ -300,7 +301,7 @@ class Turn:
         """Create a task, as ADMITTED or REFUSED, next in the order of admission."""
         return self._happen(created(event, order=self.next_order(), **values))
 
-    def note(self, event: Accepted | Leased | Recorded | LedOn | Flooded | Full | Capped) -> None:
+    def note(self, event: Accepted | Leased | Recorded | Linked | LedOn | Flooded | Full | Capped) -> None:
         """Add an event other than the move of a task."""
         self._events.append(event)
 

@@ -198,6 +198,10 @@ class StoreReader(Protocol):
         """Yield each result with the number of its task, in the order of commit."""
         ...
 
+    def links(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the links of each page that has some, packed, with the number of its task, in the order of commit."""
+        ...
+
     def hosts(self) -> Iterator[HostRow]:
         """Yield each host, or unit of hosts."""
         ...

@@ -48,7 +48,7 @@ from crawlfleet.coordinator.job.section import (
 )
 from crawlfleet.coordinator.job.seed_ranges import host_name
 from crawlfleet.coordinator.job.seeds import Seeds, pages_of, read_seeds, sitemaps_of
-from crawlfleet.coordinator.job.sinks import Columns, Sink, check_sinks
+from crawlfleet.coordinator.job.sinks import Columns, Sink, TableFiles, check_sinks
 from crawlfleet.coordinator.job.yaml_source import KeyPath
 from crawlfleet.shared.brief import Brief, FetchSpec, HookSpec, LimitSpec, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES, names, that_prepare_sessions
@@ -226,6 +226,7 @@ class Job(Section):
     limits: LimitRules = LimitRules()
     columns: Columns = {}
     sinks: Annotated[tuple[Sink, ...], AfterValidator(check_sinks)] = ("items.jsonl",)
+    tables: TableFiles = TableFiles()
     lease_s: Annotated[float, duration("1s", "1h")] = _POLICY.lease_s
     durability: Literal["process", "power", "none"] = "process"
     _hook_source: str = PrivateAttr("")
@@ -245,6 +246,13 @@ class Job(Section):
             for host in dict.fromkeys(map(host_key, pages_of(self.seeds))):
                 if host not in self.scope.hosts:
                     raise fault(("scope", "hosts"), f"{host!r} is the host of a seed and not among them: add it")
+        return self
+
+    @model_validator(mode="after")
+    def _tables_have_files(self) -> Job:
+        self.tables.check(self.sinks)
+        if self.tables.files and self.durability == "none":
+            raise fault(("tables",), "are made from a stored crawl: choose another `durability` than none")
         return self
 
     @model_validator(mode="after")
@@ -292,6 +300,7 @@ def brief(job: Job) -> Brief:
         fetch=job.fetch.spec(FetchSpec, user_agent=job.politeness.user_agent),
         items=tuple(item.rule() for item in job.items),
         urls=job.urls.spec(UrlSpec, drop_query=job.urls.dropped),
+        links=job.links.spec(LinkSpec, listed=job.tables.has_links),
     )
 
 
@@ -304,6 +313,7 @@ def policy(job: Job, work: Brief) -> Policy:
         urls=work.urls,
         extent=job.scope,
         politeness=job.politeness.spec(Politeness, ignore_robots=ignored),
+        keeps_links=job.tables.has_links,
     )
 
 

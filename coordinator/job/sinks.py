@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, ValidationInfo, model_validator
 
 from crawlfleet.coordinator.job import values as job_values
-from crawlfleet.coordinator.job.section import Section, fault, repeated
+from crawlfleet.coordinator.job.section import Section, fault, given, repeated
 from crawlfleet.coordinator.sinks.registry import SINKS, entry_for
 from crawlfleet.shared.field_types import FIELD_TYPES
 
@@ -60,6 +60,35 @@ def check_sinks(sinks: tuple[Sink, ...]) -> tuple[Sink, ...]:
     if index is not None:
         raise fault((index,), f"{name_of(sinks[index])!r} is listed twice: keep one")
     return sinks
+
+
+TableFile = Annotated[str, AfterValidator(job_values.sink)]
+
+
+class TableFiles(Section):
+    """The files that tables of the crawl are written to when it is finished: see `offline.tables`."""
+
+    urls: Annotated[TableFile | None, BeforeValidator(given)] = None
+    links: Annotated[TableFile | None, BeforeValidator(given)] = None
+    broken: Annotated[TableFile | None, BeforeValidator(given)] = None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files by the names of the tables."""
+        return {name: file for name, file in self if file is not None}
+
+    @property
+    def has_links(self) -> bool:
+        """Whether the links of pages are recorded."""
+        return self.links is not None or self.broken is not None
+
+    def check(self, sinks: tuple[Sink, ...]) -> None:
+        """Refuse a file that is a sink, or of two tables."""
+        taken = {name_of(sink).casefold(): f"the sink {name_of(sink)!r}" for sink in sinks}
+        for table, file in self.files.items():
+            if file.casefold() in taken:
+                raise fault(("tables", table), f"{file!r} is {taken[file.casefold()]} already: name another file")
+            taken[file.casefold()] = f"the file of the table {table}"
 
 
 def _column_type(value: str) -> str:

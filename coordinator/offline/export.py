@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from itertools import islice, product
 from pathlib import Path
@@ -12,12 +12,12 @@ from typing import NamedTuple
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import StoreReader
 from crawlfleet.coordinator.frontier.registry import open_reader
-from crawlfleet.coordinator.offline.tables import TABLES
+from crawlfleet.coordinator.offline.tables import source_of
 from crawlfleet.coordinator.results.columns import Layout, layout_of
 from crawlfleet.coordinator.results.rows import as_results
 from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
 from crawlfleet.coordinator.sinks.outputs import Output, outputs_in
-from crawlfleet.coordinator.sinks.port import ESCAPE, Shape
+from crawlfleet.coordinator.sinks.port import ESCAPE, Shape, Sink
 from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.streams import Output as Stream
@@ -55,16 +55,31 @@ def export_table(
     folder: Path, name: str, target: Path | None, *, overwrite: bool = False, formulas: str = ESCAPE
 ) -> Exported:
     """Write one of a crawl's tables (`tables.TABLES`) as `export` writes the rows of its pages."""
-    table, rows = TABLES[name]
     with closing(open_reader(folder)) as reader:
+        table, rows = source_of(reader, name)
         results = as_results(table, rows(reader))
         return _export(results, Layout((table,)), target, overwrite=overwrite, formulas=formulas)
 
 
-def write_table(reader: StoreReader, name: str, target: Path) -> Exported:
-    """Write one of a crawl's tables in the place of a file, completely or not at all."""
-    table, rows = TABLES[name]
-    return _export(as_results(table, rows(reader)), Layout((table,)), target, overwrite=True, formulas=ESCAPE)
+def write_table(reader: StoreReader, name: str, target: Path, is_stopped: Callable[[], bool]) -> Exported | None:
+    """Write one of a crawl's tables in the place of a file, completely or not at all; None if that was stopped."""
+    table, rows = source_of(reader, name)
+    results = _until(as_results(table, rows(reader)), is_stopped)
+    try:
+        return _export(results, Layout((table,)), target, overwrite=True, formulas=ESCAPE)
+    except _Stopped:
+        return None
+
+
+class _Stopped(Exception):
+    """The rows of a table are not wanted any more."""
+
+
+def _until(results: Iterable[Result], is_stopped: Callable[[], bool]) -> Iterator[Result]:
+    for result in results:
+        if is_stopped():
+            raise _Stopped
+        yield result
 
 
 def _export(
@@ -98,28 +113,37 @@ def _print(results: Iterator[Result], kind: JsonLines) -> Exported:
 def _write(results: Iterator[Result], outputs: Sequence[Output]) -> Exported:
     """Write drafts beside the files, then put them in their places."""
     drafts = {output: output.path.with_name(f"{output.path.name}.tmp") for output in outputs}
-    count = rows = rejected = 0
-    why = ""
     try:
         with ExitStack() as opened:
             sinks = []
             for output, draft in drafts.items():
                 output.kind.remove(draft)
                 sinks.append(opened.enter_context(closing(output.open(None, power=False, path=draft))))
-            while batch := list(islice(results, BATCH)):
-                for sink in sinks:
-                    sink.write(batch)
-                count += len(batch)
-                rows += sum(len(result.rows) for result in batch)
-                for result, output in product(batch, outputs):
-                    for each in output.kind.rejects_of(result):
-                        rejected += 1
-                        why = why or f"of {result.url}: {each.reason}"
-            for sink in sinks:
-                sink.finish()
+            exported = _fill(sinks, results, outputs)
         written = [output for output, draft in drafts.items() if draft.exists()]
         for output in written:
             drafts[output].replace(output.path)
     except OSError as error:
         raise CrawlFailed(f"cannot write {outputs[0].path}: {error.strerror}") from error
-    return Exported(count, rows - rejected, rejected, why, tuple(output.path for output in written))
+    except _Stopped:
+        for output, draft in drafts.items():
+            output.kind.remove(draft)
+        raise
+    return exported._replace(files=tuple(output.path for output in written))
+
+
+def _fill(sinks: Sequence[Sink], results: Iterator[Result], outputs: Sequence[Output]) -> Exported:
+    count = rows = rejected = 0
+    why = ""
+    while batch := list(islice(results, BATCH)):
+        for sink in sinks:
+            sink.write(batch)
+        count += len(batch)
+        rows += sum(len(result.rows) for result in batch)
+        for result, output in product(batch, outputs):
+            for each in output.kind.rejects_of(result):
+                rejected += 1
+                why = why or f"of {result.url}: {each.reason}"
+    for sink in sinks:
+        sink.finish()
+    return Exported(count, rows - rejected, rejected, why)

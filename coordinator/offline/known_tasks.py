@@ -21,6 +21,7 @@ class Known(NamedTuple):
     state: TaskState
     status: int
     reason: str
+    outcome: Outcome | None
     target: bytes
 
 
@@ -60,4 +61,4 @@ class KnownTasks:
 def known(task: TaskRow) -> Known:
     """Return what a table says of a task."""
     target = task.outlinks[0] if task.outcome is Outcome.REDIRECTED and task.outlinks else b""
-    return Known(task.url, task.state, task.status, task.reason, target)
+    return Known(task.url, task.state, task.status, task.reason, task.outcome, target)

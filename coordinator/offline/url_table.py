@@ -12,28 +12,29 @@ from crawlfleet.coordinator.frontier.port import StoreReader
 from crawlfleet.coordinator.offline.histories import History, with_histories
 from crawlfleet.coordinator.offline.known_tasks import KnownTasks, known
 from crawlfleet.coordinator.results.columns import Column, Table
+from crawlfleet.shared.field_types import BOOL, DATETIME, INT, URL
 
 AT_ONCE = 500
 
 URLS = Table(
     "urls",
     (
-        Column("url", "url"),
+        Column("url", URL),
         Column("kind"),
         Column("state"),
         Column("outcome"),
-        Column("status", "int"),
+        Column("status", INT),
         Column("reason"),
         Column("detail"),
-        Column("depth", "int"),
-        Column("seed", "bool"),
-        Column("found_on", "url"),
-        Column("redirected_from", "url", many=True),
-        Column("redirects", "url", many=True),
-        Column("final_url", "url"),
-        Column("attempts", "int"),
-        Column("found_at", "datetime"),
-        Column("fetched_at", "datetime"),
+        Column("depth", INT),
+        Column("seed", BOOL),
+        Column("found_on", URL),
+        Column("redirected_from", URL, many=True),
+        Column("redirects", URL, many=True),
+        Column("final_url", URL),
+        Column("attempts", INT),
+        Column("found_at", DATETIME),
+        Column("fetched_at", DATETIME),
         Column("worker"),
     ),
 )

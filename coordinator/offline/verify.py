@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,18 +18,24 @@ import msgspec
 from crawlfleet.coordinator.conduct.causes import SITEMAP, cause, end_of_check, in_order, sample_of
 from crawlfleet.coordinator.conduct.tallies import TALLIES, told
 from crawlfleet.coordinator.core.changes import TaskEvent
-from crawlfleet.coordinator.core.rows import FINAL, TaskRow, TaskState
+from crawlfleet.coordinator.core.rows import FINAL, Result, TaskRow, TaskState
 from crawlfleet.coordinator.core.transitions import SETTLING, TRANSITIONS
 from crawlfleet.coordinator.crawl_folder import refuse_if_running
 from crawlfleet.coordinator.frontier.port import StoreReader
 from crawlfleet.coordinator.frontier.registry import open_reader
 from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENTS, LEASED, LED_ON, StoryLine
-from crawlfleet.coordinator.sinks.outputs import outputs_of
+from crawlfleet.coordinator.offline.tables import TABLES, TableSource
+from crawlfleet.coordinator.results.columns import Layout
+from crawlfleet.coordinator.results.rows import as_results
+from crawlfleet.coordinator.sinks.outputs import outputs_in, outputs_of
 from crawlfleet.coordinator.sinks.port import SinkKind
+from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.coordinator.sinks.rejected_sink import REJECTED, RejectedRows
 from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.status import Cause, ItemCount
 from crawlfleet.shared.web.urls import split_fingerprints
+
+Results = Callable[[], Iterator[Result]]
 
 SHOWN = 10
 SHOWN_BYTES = 200
@@ -111,6 +118,8 @@ class Replay:
         self.states: dict[int, TaskState | None] = {}
         self._lease: dict[int, int] = {}
         self._settling: dict[int, int] = {}
+        #: How many bytes of links were recorded of each page.
+        self.links_bytes: dict[int, int] = {}
         self.legal = Invariant(name="every change is one that the rules allow")
         self.current = Invariant(name="every accepted report came from a lease that was current")
 
@@ -121,6 +130,8 @@ class Replay:
         if line.event == ACCEPTED:
             held = self._settling.pop(line.task, 0)
             self._check(self.current, line.lease == held != 0, line.task, f"lease {line.lease}, not {held}")
+            if line.answer is not None and line.answer.links_bytes:
+                self.links_bytes[line.task] = line.answer.links_bytes
             return
         event = TaskEvent(EVENTS[line.event])
         before = self.states.get(line.task)
@@ -153,8 +164,10 @@ def verify(folder: Path) -> Proof:
         known = _check_known(reader, seen.known)
         budget = Invariant(name="pages counted as fetched are the pages that were")
         budget.check(reader.ledger.pages_fetched == seen.fetched.total(), f"counted {reader.ledger.pages_fetched}")
+        links = _check_links(reader, replay.links_bytes)
         sinks = tuple(_check_sinks(reader, folder, whole=not unfinished))
-        invariants = (states, replay.legal, replay.current, outlinks, results, budget, known, *sinks)
+        tables = tuple(_check_tables(reader, folder)) if not unfinished else ()
+        invariants = (states, replay.legal, replay.current, outlinks, results, budget, known, *links, *sinks, *tables)
         full, left_out = reader.ledger.full, reader.ledger.left_out
         return Proof(
             invariants=invariants,
@@ -225,43 +238,79 @@ def _check_results(reader: StoreReader, urls: dict[int, str], fetched: Counter[i
     return invariant
 
 
+def _check_links(reader: StoreReader, links_bytes: dict[int, int]) -> Iterator[Invariant]:
+    """Compare the recorded links of pages with what the log says of them, if there are any."""
+    invariant = Invariant(name="the links of each page are recorded as its report had them, once")
+    for number, packed in reader.links():
+        size = links_bytes.pop(number, 0)
+        invariant.check(len(packed) == size, f"{reader.name_of(number)}: {len(packed)} bytes of links, not {size}")
+    for number in links_bytes:
+        invariant.check(False, f"{reader.name_of(number)}: its links are missing")
+    if invariant.checked:
+        yield invariant
+
+
+def _check_tables(reader: StoreReader, folder: Path) -> Iterator[Invariant]:
+    """Compare the files of the job's tables with what the tables have now."""
+    for name, file in (reader.job.get("tables") or {}).items():
+        if not file:
+            continue
+        source = TABLES[name]
+        (output,) = outputs_in(folder / file, entry_for(file), Layout((source.table,)), {})
+        if output.entry.reads_back and output.path.exists():
+            invariant = Invariant(name=f"{file} has the rows of the table {name}, each once")
+            results = partial(_results_of, source, reader)
+            yield _check_sink(results, output.kind, output.path, invariant, whole=True)
+        else:
+            yield Invariant(name=f"{file} is not there, or cannot be read back, and was not looked at")
+
+
+def _results_of(source: TableSource, reader: StoreReader) -> Iterator[Result]:
+    return as_results(source.table, source.rows(reader))
+
+
 def _check_sinks(reader: StoreReader, folder: Path, *, whole: bool) -> Iterator[Invariant]:
     """Compare the rows in each sink, and those that are rejected, with the rows of the results."""
     outputs = outputs_of(reader.job, folder)
+    results = partial(_all_results, reader)
     kinds = {output.name: output.kind for output in outputs}
     for output in outputs:
         name = output.name
         if output.entry.reads_back:
             invariant = Invariant(name=f"{name} has the rows of the results, each once")
-            yield _check_sink(reader, output.kind, output.path, invariant, whole=whole)
+            yield _check_sink(results, output.kind, output.path, invariant, whole=whole)
         else:
             yield Invariant(name=f"{name} cannot be read back, and was not looked at")
     invariant = Invariant(name=f"{REJECTED} has the rows that are rejected, each once")
-    checked = _check_sink(reader, RejectedRows(kinds), folder / REJECTED, invariant, whole=whole)
+    checked = _check_sink(results, RejectedRows(kinds), folder / REJECTED, invariant, whole=whole)
     if checked.checked:
         yield checked
 
 
-def _check_sink(reader: StoreReader, kind: SinkKind, path: Path, invariant: Invariant, *, whole: bool) -> Invariant:
-    """Compare the rows in a sink with the rows of the results; each must be there equally often.
+def _check_sink(results: Results, kind: SinkKind, path: Path, invariant: Invariant, *, whole: bool) -> Invariant:
+    """Compare the rows in a file with the rows of some results; each must be there equally often.
 
     Unless the crawl is finished, the sink may be behind the log and its last row torn: a resumed crawl repairs both.
     """
-    missing: Counter[int] = Counter(hash(row) for _, row in _rows(reader, kind))
+    missing: Counter[int] = Counter(hash(row) for _, row in _rows(results, kind))
     for place, row in enumerate(kind.read(path, whole=whole), 1):
         missing[hash(row)] -= 1
         holds = missing[hash(row)] >= 0
         invariant.check(holds, "" if holds else f"row {place} is of no result, or there twice: {_shown(row)}")
     missing = +missing
-    for url, row in _rows(reader, kind) if whole and missing else ():
+    for url, row in _rows(results, kind) if whole and missing else ():
         if missing[hash(row)] > 0:
             missing[hash(row)] -= 1
-            invariant.check(False, f"a row of {url} is missing")
+            invariant.check(False, f"a row of {url or path.name} is missing")
     return invariant
 
 
-def _rows(reader: StoreReader, kind: SinkKind) -> Iterator[tuple[str, bytes]]:
-    for _, result in reader.results():
+def _all_results(reader: StoreReader) -> Iterator[Result]:
+    return (result for _, result in reader.results())
+
+
+def _rows(results: Results, kind: SinkKind) -> Iterator[tuple[str, bytes]]:
+    for result in results():
         yield from ((result.url, row) for row in kind.rows_of(result))
 
 

@@ -1,4 +1,4 @@
-"""`crawlfleet export`: write a crawl's rows, or a table of its URLs, during the crawl too."""
+"""`crawlfleet export`: write a crawl's rows, or a table of its URLs or links, during the crawl too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from crawlfleet.commands.arguments import add_crawl
 
 #: `offline.tables` has them; importing that takes long.
-TABLES = ("urls",)
+TABLES = ("urls", "links", "broken")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -298,6 +298,12 @@ class TestValues:
             ("sinks: [/x.jsonl]", "leaves the crawl's folder"),
             ("sinks: [log.jsonl]", "is the crawl's own file"),
             ("sinks: [a.jsonl, A.jsonl]", "sinks[1]: 'A.jsonl' is listed twice"),
+            ("tables: {urls: ../x.jsonl}", "tables.urls: '../x.jsonl' leaves the crawl's folder"),
+            ("tables: {urls: x.zip}", "tables.urls: 'x.zip' is no known kind of sink"),
+            ("tables: {urls: }", "tables.urls: is empty"),
+            ("tables: {pages: x.jsonl}", "pages: is not a known key"),
+            ("tables: {urls: Items.jsonl}", "tables.urls: 'Items.jsonl' is the sink 'items.jsonl' already"),
+            ("tables: {urls: a.jsonl, links: A.jsonl}", "'A.jsonl' is the file of the table urls already"),
             ("lease: 500ms", "lease: 500ms is out of range: write from 1s to 1h"),
         ],
     )

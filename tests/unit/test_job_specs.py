@@ -23,9 +23,11 @@ JOB = load(Path(__file__).parents[2] / "config/reference.yaml")
 # Keys that whoever puts a crawl together reads: they are no worker's business, and no rule's.
 READ_AT_THE_START = {"durability", "politeness.ignore_robots.*.reason", "columns", "columns.*", "columns.*.*"}
 READ_AT_THE_START |= {"sinks.*", "sinks.*.file", "sinks.*.formulas"}
+READ_AT_THE_START |= {"tables.urls", "tables.links", "tables.broken"}  # but for whether one of the last two is there
 # What the specs hold beside a job's keys: the text of a file, and limits and numbers that are the same for all jobs.
 OF_NO_KEY = {"brief.hook.source"}
 OF_NO_KEY |= {f"policy.tuning.{name}" for name in Tuning.__struct_fields__} | {"policy.max_outlinks"}
+OF_NO_KEY |= {"brief.links.listed", "policy.keeps_links"}
 
 
 def others(value: Any, kind: Any = None) -> Iterator[tuple[str, Any]]:
@@ -100,6 +102,16 @@ def test_every_key_reaches_the_worker_or_the_rules() -> None:
 
 def test_every_field_of_a_spec_comes_from_a_key() -> None:
     assert set(map(generic, specs(JOB))) - {place for _, changed in CHANGES for place in changed} == OF_NO_KEY
+
+
+@pytest.mark.parametrize(
+    ("tables", "has_links"),
+    [({}, False), ({"urls": "a.jsonl"}, False), ({"links": "a.jsonl"}, True), ({"broken": "a.jsonl"}, True)],
+)
+def test_links_are_recorded_if_a_table_of_them_is_wanted(tables: dict[str, str], has_links: bool) -> None:
+    job = Job.model_validate({"name": "new", "seeds": ("http://a.test/",), "tables": tables})
+    work = brief(job)
+    assert (work.links.listed, policy(job, work).keeps_links) == (has_links, has_links)
 
 
 class JitterSpec(FetchSpec, frozen=True, kw_only=True):

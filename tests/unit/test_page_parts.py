@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 
 from crawlfleet.coordinator.core.later_rows import KeptPartRow
-from crawlfleet.coordinator.frontier.registry import FRONTIER
+from crawlfleet.coordinator.frontier.registry import FRONTIER, open_reader
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.coordinator.offline.verify import verify
 from crawlfleet.shared.messages import Ack, AckState, Lease, Outcome, Report, Row, Task
+from crawlfleet.shared.web.link_records import LinkRecord, pack
 from crawlfleet.worker.fitting import in_pieces
 from crawlfleet.worker.lanes import Attempt
 from tests.unit.core_crawl import SEED, CoreCrawl
 
 ROWS = tuple(Row(item="i", index=index, fields={"t": str(index)}) for index in range(500))
 LINKS = tuple(f"{SEED}{number}" for number in range(400))
+LISTED, _ = pack([LinkRecord(url, "a", "", "a text") for url in LINKS])
 OLD, NEW = "s", "t"
 
 
@@ -29,7 +31,7 @@ class Crawl:
         self.folder = folder
         self.store = SqliteStore(folder / FRONTIER)
         self.store.keep("job", b'{"sinks": []}')
-        self.core = CoreCrawl(store=self.store)
+        self.core = CoreCrawl(store=self.store, keeps_links=True)
         self.core.hello(OLD, NEW)
         self.core.open_gates()
 
@@ -59,13 +61,22 @@ class Crawl:
         assert all(map(self.core.knows, LINKS))
         assert self.kept == 0
         self.store.close()
+        with closing(open_reader(self.folder)) as reader:
+            assert [links for _, links in reader.links()] == [LISTED]
         assert verify(self.folder).holds
 
 
 def parts_of(lease: Lease, task: Task) -> list[Report]:
     attempt = Attempt(lease_id=lease.id, host="a.test", task=task, started_at=0.0)
     report = Report(
-        lease=lease.id, ref=task.ref, outcome=Outcome.FETCHED, status=200, age_s=0.0, rows=ROWS, outlinks=LINKS
+        lease=lease.id,
+        ref=task.ref,
+        outcome=Outcome.FETCHED,
+        status=200,
+        age_s=0.0,
+        rows=ROWS,
+        outlinks=LINKS,
+        links=LISTED,
     )
     delivery = in_pieces(attempt, report, 3_000)
     assert len(delivery.ahead) > 2

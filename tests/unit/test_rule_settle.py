@@ -9,7 +9,7 @@ from zlib import crc32
 import pytest
 
 from crawlfleet.coordinator.core import retry, settle
-from crawlfleet.coordinator.core.changes import Accepted, Answer, Recorded, Start, TaskEvent
+from crawlfleet.coordinator.core.changes import Accepted, Answer, Linked, Recorded, Start, TaskEvent
 from crawlfleet.coordinator.core.figures import ShortMaps
 from crawlfleet.coordinator.core.leads import BadRefs, outlink_refs
 from crawlfleet.coordinator.core.policy import Budget, Unit
@@ -136,6 +136,39 @@ def test_the_story_has_how_each_attempt_ended(turns: Turns, said: dict[str, Any]
     settle.take(turn, "s", [report(ONE, **said)])
     (found,) = (change for change in turn.whole_batch() if isinstance(change, Accepted))
     assert found.answer == answer
+
+
+@pytest.mark.parametrize(
+    ("said", "keeps", "is_kept"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"outcome": Outcome.EXTRACT_ERROR, "reason": "extract_error"}, True, True),
+        (GONE, True, False),
+        (DOWN, True, False),
+        ({"links": b""}, True, False),
+    ],
+    ids=["fetched", "nobody asked", "the hook failed", "gone", "retried", "none"],
+)
+def test_the_links_of_a_page_that_was_read_are_recorded_with_its_report_if_the_job_asks(
+    turns: Turns, said: dict[str, Any], keeps: bool, is_kept: bool
+) -> None:
+    turn = turns(ONE, lease(3, ONE), HELD, origin(), NUMBERS, keeps_links=keeps)
+    settle.take(turn, "s", [report(ONE, **{"links": b"packed", **said})])
+    batch = turn.whole_batch()
+    (found,) = (change for change in batch if isinstance(change, Accepted))
+    assert found.answer is not None
+    assert found.answer.links_bytes == (6 if is_kept else 0)
+    assert [each for each in batch if isinstance(each, Linked)] == [Linked(ref=ONE.ref, links=b"packed")][
+        : int(is_kept)
+    ]
+
+
+def test_links_of_what_is_no_page_are_not_recorded(turns: Turns) -> None:
+    rules = leased(robots(order=9), 3)
+    turn = turns(rules, lease(3, rules), HELD, origin(), NUMBERS, keeps_links=True)
+    settle.take(turn, "s", [report(rules, links=b"packed")])
+    assert not [each for each in turn.whole_batch() if isinstance(each, Linked)]
 
 
 def test_a_fetched_page_is_recorded_its_links_admitted_and_its_lease_over(turns: Turns) -> None:

@@ -16,6 +16,7 @@ from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.user_agent import product_token
 from crawlfleet.worker.extract.basket import Basket
 from crawlfleet.worker.extract.harvest import HookFault, Parse, harvest
+from crawlfleet.worker.extract.link_list import LinkList, list_links
 from crawlfleet.worker.extract.links import LinkReader
 from crawlfleet.worker.extract.page import Page
 from crawlfleet.worker.extract.port import ParseFault
@@ -37,6 +38,7 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
     looked at; `noindex` says that there are no rows because the page asks for that. `error` is empty, or one sentence
     about a failed hook or parser, with its `reason`; then there are no rows. If that is `hook_waited` there are no
     outlinks either, since the page is tried again. `unconverted` are the fields of which values could not be converted.
+    `links` are all links, packed (`shared.web.link_records`), if the job asks for them.
     """
 
     rows: tuple[Row, ...] = ()
@@ -47,6 +49,7 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
     noindex: bool = False
     reason: Reason = Reason.EXTRACT_ERROR
     unconverted: tuple[Unconverted, ...] = ()
+    links: bytes = b""
 
 
 class Extractor:
@@ -95,12 +98,14 @@ class Extractor:
         if noindex:
             basket = Basket(self._brief.limits)
         outlinks, links_left_out, links_bytes = self._outlinks(links, page)
-        basket.fit(self._brief.limits.report_bytes * 15 // 16 - links_bytes)
+        listed = self._listed(links, page, outlinks)
+        basket.fit(self._brief.limits.report_bytes * 15 // 16 - links_bytes - len(listed.packed))
         return Extracted(
             rows=tuple(basket.rows),
             rows_left_out=basket.left_out,
             outlinks=outlinks,
-            links_left_out=links_left_out,
+            links_left_out=max(links_left_out, listed.left_out),
+            links=listed.packed,
             error=error,
             reason=reason,
             noindex=noindex,
@@ -137,6 +142,13 @@ class Extractor:
         del kept[None], kept[page.url]
         return self._within_limits([url for url in kept if url is not None])
 
+    def _listed(self, links: LinkReader, page: Page, outlinks: tuple[str, ...]) -> LinkList:
+        """List all links, if the job asks for that: they take a quarter of a report at most."""
+        if not self._brief.links.listed:
+            return LinkList()
+        limits = self._brief.limits
+        return list_links(page, outlinks, links, limits.links, limits.report_bytes // 4)
+
     def _within_limits(self, urls: list[str]) -> tuple[tuple[str, ...], int, int]:
         limits, found = self._brief.limits, len(urls)
         del urls[limits.links :]
@@ -149,4 +161,4 @@ class Extractor:
 def _reading(brief: Brief) -> Reading:
     agent = brief.fetch.user_agent
     names = {product_token(agent), agent.partition("/")[0].strip().lower()} - {""}
-    return Reading(brief.links.assets, brief.links.obey_nofollow, frozenset(names))
+    return Reading(brief.links.assets, brief.links.obey_nofollow, frozenset(names), brief.links.listed)

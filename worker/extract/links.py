@@ -8,12 +8,13 @@ Most links of a site repeat from page to page, so results for (base, href) are c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
 from crawlfleet.shared.brief import ScopeSpec, UrlSpec
+from crawlfleet.shared.reasons import Reason, Refusal
 from crawlfleet.shared.web.scope import Scope
 from crawlfleet.shared.web.url_policy import policy_of
 from crawlfleet.shared.web.urls import (
@@ -44,12 +45,13 @@ class _Folder(NamedTuple):
     """The cached results for addresses, as written, on the pages of one folder.
 
     `url` ends in a slash. With `keeps_all` every URL of its host is in scope, and the standard's canonical form is also
-    the job's.
+    the job's. `judged` is what `judge_all` found.
     """
 
     url: str
     keeps_all: bool
     known: dict[str, str | None]
+    judged: dict[str, tuple[str, Refusal]]
 
 
 class LinkReader:
@@ -67,7 +69,7 @@ class LinkReader:
         self._scope = Scope(scope)
         self._urls = policy_of(urls)
         self._follow = follow
-        self._reading = reading
+        self.reading = self._reading = reading
         self._external = external
         self._folders: dict[str, _Folder] = {}
         self._remembered = 0
@@ -77,6 +79,37 @@ class LinkReader:
         """Return the job's form of a URL that is canonical by the standard; None if it is out of scope."""
         url = self._urls.apply(url)
         return None if self._scope.refuses(url) else url
+
+    @property
+    def is_selective(self) -> bool:
+        """Whether only links in some elements count."""
+        return self._follow is not None
+
+    def judge_all(self, hrefs: Iterable[str], base: str) -> dict[str, tuple[str, Refusal]]:
+        """Return for each address its URL, or the address if it gives none, and which rule of the scope refuses it."""
+        folder = self._folder_of(base)
+        return {href: self._judge(folder, href, base) for href in hrefs}
+
+    def _judge(self, folder: _Folder, href: str, base: str) -> tuple[str, Refusal]:
+        url = folder.known.get(href)
+        if url is not None:
+            return url, ""
+        judged = folder.judged.get(href)
+        if judged is None:
+            judged = self._judge_anew(href, base)
+            if len(href) <= MEMO_CHARS and not _NEEDS_WHOLE_BASE.match(href):
+                folder.judged[href] = judged
+                self._remembered += 1
+        return judged
+
+    def _judge_anew(self, href: str, base: str) -> tuple[str, Refusal]:
+        if len(href) > MAX_HREF_CHARS:
+            return href, Reason.LENGTH
+        url = canonicalize(href, base) if href else base
+        if url is None:
+            return href, Reason.NOT_HTTP
+        url = self._urls.apply(url)
+        return url, self._scope.refuses(url)
 
     def read(self, page: Page) -> Iterator[list[str | None]]:
         """Yield the page's links in batches; they may hold repeats, the page itself and None."""
@@ -121,7 +154,7 @@ class LinkReader:
         folder = self._folders.get(url)
         if folder is None:
             keeps_all = self._urls.is_plain and self._scope.is_of_hosts_alone and not self._scope.refuses(url)
-            folder = self._folders[url] = _Folder(url, keeps_all, {})
+            folder = self._folders[url] = _Folder(url, keeps_all, {}, {})
             self._remembered += 1
         return folder
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
+from crawlfleet.shared.web.link_records import MAX_TEXT_CHARS
 from crawlfleet.worker.extract.directives import EVERYONE
 from crawlfleet.worker.extract.embedded import refresh_address, srcset_addresses
 from crawlfleet.worker.extract.port import Element, ParseEngine
@@ -20,7 +21,7 @@ _PAGE_MEDIA = frozenset({"", "text/html", "application/xhtml+xml"})
 _UNTRUSTED = frozenset({"nofollow", "ugc", "sponsored"})
 # Tag: attributes with the address of a page.
 _PLACES = dict.fromkeys(("a", "area", "link"), ("href",)) | dict.fromkeys(("iframe", "frame"), ("src",))
-_ASSETS = {  # tag: attributes with the address of an asset
+ASSETS = {  # tag: attributes with the address of an asset
     "img": ("src", "srcset"),
     "source": ("src", "srcset"),
     "script": ("src",),
@@ -32,14 +33,27 @@ _ASSETS = {  # tag: attributes with the address of an asset
 
 
 class Reading(NamedTuple):
-    """What to collect. `names` are the crawler's names in directives, in lower case."""
+    """What to collect. `names` are the crawler's names in directives, in lower case.
+
+    `listed` asks for `Survey.found`.
+    """
 
     assets: bool = False
     obey_nofollow: bool = True
     names: frozenset[str] = frozenset()
+    listed: bool = False
 
 
 DEFAULT_READING = Reading()
+
+
+class FoundLink(NamedTuple):
+    """A link as a page has it: its address without the fragment, its element, and what that says."""
+
+    address: str
+    element: str
+    rel: str = ""
+    text: str = ""
 
 
 class Survey:
@@ -49,10 +63,22 @@ class Survey:
     head, and by document order within a kind. Fragments are removed in `links` and `assets`: on some pages most links
     differ only in these. `base` is the first `base[href]`. `links` lead to other pages, `assets` are parts of the page,
     `canonicals` the pages that it says it is a copy of. `refresh` is the target of its refresh. `robots` are the
-    contents of `<meta>` tags for us.
+    contents of `<meta>` tags for us. `found` has every link with its texts, but for those to a place in the
+    page itself.
     """
 
-    __slots__ = ("_engine", "_reading", "_refreshes", "assets", "base", "canonicals", "links", "refresh", "robots")
+    __slots__ = (
+        "_engine",
+        "_reading",
+        "_refreshes",
+        "assets",
+        "base",
+        "canonicals",
+        "found",
+        "links",
+        "refresh",
+        "robots",
+    )
 
     def __init__(self, engine: ParseEngine, root: Element, reading: Reading) -> None:
         self._engine = engine
@@ -64,6 +90,7 @@ class Survey:
         self.refresh: str | None = None
         self._refreshes = 0
         self.robots: list[str] = []
+        self.found: list[FoundLink] = []
         if root is not None:
             self._walk(root)
 
@@ -75,9 +102,12 @@ class Survey:
         for element in engine.named(root, *_IN_HEAD, "area", *late):
             rare.setdefault(engine.tag(element), []).append(element)
         self._read(rare, _IN_HEAD)
-        self._read_anchors(engine.named(root, "a"))
+        anchors = engine.named(root, "a")
+        self._read_anchors(anchors)
         self._read_anchors(rare.get("area", []))
         self._read(rare, late)
+        if self._reading.listed:
+            self._list(anchors, rare)
 
     def _read(self, found: dict[str, list[Element]], readers: _Readers) -> None:
         for tag, read in readers.items():
@@ -112,7 +142,7 @@ class Survey:
         if leads_on(rel, attributes.get("type") or ""):
             if not (self._reading.obey_nofollow and is_untrusted(rel)):
                 self.links.append(without_fragment(href))
-        elif not _ASSET_TYPES.isdisjoint(types):
+        elif is_asset(rel):
             self.assets.append(without_fragment(href))
 
     def _read_meta(self, element: Element) -> None:
@@ -131,8 +161,32 @@ class Survey:
                 self.links.append(without_fragment(address))
 
     def _read_asset(self, element: Element) -> None:
-        found = addresses(self._engine, element, _ASSETS[self._engine.tag(element)])
+        found = addresses(self._engine, element, ASSETS[self._engine.tag(element)])
         self.assets.extend(map(without_fragment, found))
+
+    def _list(self, anchors: list[Element], rare: dict[str, list[Element]]) -> None:
+        """List the links at once: a hook may remove their elements."""
+        engine, add = self._engine, self.found.append
+        if self.refresh is not None:
+            add(FoundLink(without_fragment(self.refresh), "meta"))
+        for element in rare.get("link", ()):
+            attributes = engine.attributes(element)
+            href, rel = attributes.get("href"), (attributes.get("rel") or "").lower()
+            is_listed = leads_on(rel, attributes.get("type") or "") or (self._reading.assets and is_asset(rel))
+            if href and is_listed:
+                add(FoundLink(without_fragment(href), "link", rel))
+        for tag, elements in (("a", anchors), ("area", rare.get("area", ()))):
+            for element in elements:
+                attributes = engine.attributes(element)
+                href = attributes.get("href", "#") or ""
+                if not href.startswith("#"):
+                    text = engine.text(element) if tag == "a" else attributes.get("alt") or ""
+                    add(FoundLink(without_fragment(href), tag, attributes.get("rel") or "", _folded(text)))
+        for tag in _WITH_ASSETS:
+            for element in rare.get(tag, ()):
+                text = _folded(engine.attributes(element).get("alt") or "")
+                for address in own_addresses(engine, element):
+                    add(FoundLink(without_fragment(address), tag, "", text))
 
     def _lies_in_noscript(self, element: Element) -> bool:
         parent = self._engine.parent(element)
@@ -146,12 +200,17 @@ class Survey:
 _Readers: TypeAlias = dict[str, Callable[[Survey, Element], None]]
 _IN_HEAD: _Readers = {"base": Survey._read_base, "link": Survey._read_link, "meta": Survey._read_meta}
 _IN_BODY: _Readers = dict.fromkeys(("iframe", "frame"), Survey._read_frame)
-_WITH_ASSETS: _Readers = _IN_BODY | dict.fromkeys(_ASSETS, Survey._read_asset)
+_WITH_ASSETS: _Readers = _IN_BODY | dict.fromkeys(ASSETS, Survey._read_asset)
 
 
 def without_fragment(address: str) -> str:
     """Return an address up to its `#`."""
     return address.partition("#")[0]
+
+
+def _folded(text: str) -> str:
+    """Return a text with whitespace folded, its beginning if it is long."""
+    return " ".join(text[: 4 * MAX_TEXT_CHARS].split())[:MAX_TEXT_CHARS]
 
 
 def is_untrusted(rel: str | None) -> bool:
@@ -170,10 +229,15 @@ def leads_on(rel: str, media_type: str) -> bool:
     return media_type.partition(";")[0].strip().lower() in _PAGE_MEDIA
 
 
+def is_asset(rel: str) -> bool:
+    """Say whether a `<link>` with these relation types (in lower case) leads to a part of the page."""
+    return not _ASSET_TYPES.isdisjoint(rel.split())
+
+
 def own_addresses(engine: ParseEngine, element: Element) -> list[str]:
     """Return the addresses in an element's own attributes, for any kind of element."""
     tag = engine.tag(element)
-    return list(addresses(engine, element, (*_PLACES.get(tag, ()), *_ASSETS.get(tag, ()))))
+    return list(addresses(engine, element, (*_PLACES.get(tag, ()), *ASSETS.get(tag, ()))))
 
 
 def addresses(engine: ParseEngine, element: Element, names: tuple[str, ...]) -> Iterator[str]:

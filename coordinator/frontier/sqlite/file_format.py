@@ -7,6 +7,7 @@
     leases, hosts, origins, traps, ...                   key, row; a table for each of the other `KINDS`
     results  seq, task, row                              the committed log
     story    seq, lines, at                              every change of every task, a block for each commit
+    links    seq, task, row                              all links of each page, if the job asks for them
     meta     the ledger, the counts, crawl time
 
 `user_version` is the format of a file. An older one is migrated when the file is opened for writing, in one
@@ -45,6 +46,7 @@ _TASKS = "CREATE TABLE tasks (id INTEGER PRIMARY KEY, ref BLOB NOT NULL, depth I
 _TASKS_BY_REF = "CREATE UNIQUE INDEX tasks_by_ref ON tasks (ref, depth)"
 # Up to format 5.
 _STORY = "CREATE TABLE story (seq INTEGER PRIMARY KEY, lines BLOB NOT NULL)"
+_LINKS = "CREATE TABLE IF NOT EXISTS links (seq INTEGER PRIMARY KEY, task INTEGER NOT NULL UNIQUE, row BLOB NOT NULL)"
 _STORY_WITH_TIMES = "ALTER TABLE story ADD COLUMN at REAL"
 _SCHEMA = f"""
 {_TASKS};
@@ -97,6 +99,7 @@ def open_file(path: Path, *, power: bool) -> sqlite3.Connection:
         elif found != FORMAT:
             _migrate(db, path, found)
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # all of the file may have been rewritten
+        db.execute(_LINKS)
         for table in KINDS.values():
             db.execute(f"CREATE TABLE IF NOT EXISTS {table} (key PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID")
     except BaseException:

@@ -29,7 +29,7 @@ _ADVICE = "read it as its owner, or copy the crawl's folder to where you may wri
 _IN = 500
 _PORTION = 200
 # Tables that are appended to, each with the column by which it grows.
-_APPENDED = {"tasks": "id", "story": "seq", "results": "seq"}
+_APPENDED = {"tasks": "id", "story": "seq", "results": "seq", "links": "seq"}
 
 _lease = msgspec.msgpack.Decoder(LeaseRow).decode
 _task = msgspec.msgpack.Decoder(TaskRow).decode
@@ -50,7 +50,10 @@ class SqliteReader:
                 refuse_other_format(self._path, found, READABLE)
                 self._has_times = found >= TIMES_SINCE
                 self._db.execute("BEGIN")
-                self._lasts = {table: self._last(table, column) for table, column in _APPENDED.items()}
+                there = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+                self._lasts = {
+                    table: self._last(table, column) if table in there else 0 for table, column in _APPENDED.items()
+                }
                 self._meta: dict[str, bytes] = dict(self._db.execute("SELECT key, value FROM meta"))
                 self._db.execute("COMMIT")
         except BaseException:
@@ -113,6 +116,12 @@ class SqliteReader:
             for _, task, row in self._portions("results", "seq, task, row"):
                 yield task, _result(row)
 
+    def links(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the links of each page that has some, packed, with the number of its task, in the order of commit."""
+        with self._mapped_errors():
+            for _, task, row in self._portions("links", "seq, task, row"):
+                yield task, row
+
     def hosts(self) -> Iterator[HostRow]:
         """Yield each host, or unit of hosts."""
         with self._mapped_errors():
@@ -145,6 +154,8 @@ class SqliteReader:
     def _portions(self, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
         """Yield rows of a table that is appended to, in order. The first column is that order."""
         column, last = _APPENDED[table], self._lasts[table]
+        if not last:
+            return
         query = f"SELECT {columns} FROM {table} WHERE {column} > ? AND {column} <= ? ORDER BY {column} LIMIT {_PORTION}"
         after = 0
         while rows := up_to(READ_BYTES, self._db.execute(query, (after, last))):

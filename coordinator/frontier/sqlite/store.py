@@ -24,6 +24,7 @@ from crawlfleet.coordinator.core.changes import (
     Gone,
     Leased,
     LedOn,
+    Linked,
     Put,
     Recorded,
     TaskEvent,
@@ -336,7 +337,7 @@ class SqliteStore:
                 self._rows.put(row)
             case Gone(row=row):
                 self._rows.remove(row)
-            case Recorded() | Accepted() | Leased() | LedOn():
+            case Recorded() | Accepted() | Leased() | Linked() | LedOn():
                 self._log.take(change, self._rows.tasks, self._results.count)
 
     def _move(self, change: TaskMoved, queued: QueueEdits) -> None:
