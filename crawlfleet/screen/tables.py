@@ -47,6 +47,8 @@ def show_summary(summary: Summary, console: Console) -> None:
         console.say(line)
     for sink in summary.sinks:
         console.say(f"items: {sink}")
+    for file in summary.tables:
+        console.say(f"table: {file}")
     for line in (
         *summary.notices,
         *_robots_lines(summary),

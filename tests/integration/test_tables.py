@@ -43,9 +43,11 @@ def write(folder: Path, site: SmallSite, more: str) -> Path:
     return path
 
 
-def run(folder: Path, job: Path, *options: str) -> None:
-    done = crawls.run(folder, "run", job, "--workers", "1", *options, timeout_s=110)
+def run(folder: Path, job: Path) -> str:
+    """Run a job to its end; return what is printed."""
+    done = crawls.run(folder, "run", job, "--workers", "1", timeout_s=110)
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def rows(folder: Path, file: str) -> list[dict[str, Any]]:
@@ -73,7 +75,8 @@ def test_broken_links_are_found_as_the_document_says(site: SmallSite, tmp_path: 
 def test_tables_are_written_at_the_end_and_verified(site: SmallSite, tmp_path: Path) -> None:
     (tmp_path / "hook.py").write_text(HOOK)
     job = write(tmp_path, site, f"{TABLES}hooks: hook.py\n")
-    run(tmp_path, job)
+    printed = run(tmp_path, job)
+    assert "table: crawls/links/links.jsonl" in printed
     base = site.base
     told = {row["url"]: row for row in rows(tmp_path, "about/urls.jsonl")}
     assert {url.removeprefix(base): (row["state"], row["status"]) for url, row in told.items()} == {

@@ -312,6 +312,10 @@ class TestValues:
         assert found.startswith("3:")
         assert said in found
 
+    def test_a_crawl_that_is_not_stored_has_no_tables(self) -> None:
+        found = problem(f"{HEAD}tables: {{urls: urls.jsonl}}\ndurability: none\n")
+        assert "tables: are made from a stored crawl: choose another `durability` than none" in found
+
     @pytest.mark.parametrize("name", ["Quotes", "-a", "a b", "", "a" * 65, "ü", "../x"])
     def test_name_must_fit_a_folder(self, name: str) -> None:
         assert "name: wants 1 to 64 of" in problem(f"name: '{name}'\nseeds: [https://e.org/]\n")

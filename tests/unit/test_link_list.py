@@ -6,6 +6,7 @@ import pytest
 
 from crawlfleet.shared.brief import Brief, LimitSpec, LinkSpec, ScopeSpec
 from crawlfleet.shared.engines import PARSE_ENGINES
+from crawlfleet.shared.web import link_records
 from crawlfleet.shared.web.link_records import MAX_ADDRESS_CHARS, MAX_TEXT_CHARS, LinkRecord, pack, unpack
 from crawlfleet.worker.extract import registry
 from crawlfleet.worker.extract.extractor import Extracted, Extractor
@@ -156,6 +157,13 @@ def test_what_is_packed_is_unpacked(number: int) -> None:
     records = [LinkRecord(f"http://h.example/{each}", "a", "", "ü", "host") for each in range(number)]
     packed, kept = pack(records)
     assert (unpack(packed), kept) == (records, number)
+
+
+def test_no_more_is_unpacked_than_an_honest_worker_packs(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed, _ = pack([LinkRecord("http://h.example/", "a", "", "x" * 3_000)])
+    assert len(unpack(packed)) == 1
+    monkeypatch.setattr(link_records, "MAX_BYTES", 2_000)
+    assert unpack(packed) == []
 
 
 def test_what_is_damaged_or_no_text_gives_no_error() -> None:

@@ -199,6 +199,20 @@ def test_verify_compares_the_files_of_the_tables(tmp_path: Path) -> None:
     assert verify(tmp_path).invariants[-2].broken == 2
 
 
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".sqlite"])
+def test_tables_are_written_in_every_format_of_sinks_and_verified(ending: str, tmp_path: Path) -> None:
+    files = {"urls": f"urls{ending}", "links": f"links{ending}", "broken": f"broken{ending}"}
+    crawled(tmp_path, tables=files)
+    for name, file in files.items():
+        assert main(["export", str(tmp_path), "--table", name, "--to", str(tmp_path / file)]) == 0
+    found = {each.name: (each.checked, each.broken) for each in verify(tmp_path).invariants[-3:]}
+    assert found == {
+        f"urls{ending} has the rows of the table urls, each once": (7, 0),
+        f"links{ending} has the rows of the table links, each once": (11, 0),
+        f"broken{ending} has the rows of the table broken, each once": (6, 0),
+    }
+
+
 def test_a_page_that_is_read_again_has_its_links_once(tmp_path: Path) -> None:
     crawled(tmp_path)
     with closing(sqlite3.connect(tmp_path / FRONTIER)) as db:
