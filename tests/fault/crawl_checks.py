@@ -16,6 +16,8 @@ from crawlfleet.coordinator.frontier.sqlite.reader import SqliteReader
 from tests.fault.fleet_processes import python
 from tests.site.generated_site import GeneratedSite, Hit
 
+LINKS = "links.jsonl"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
@@ -57,7 +59,12 @@ def check(
         unproved=_verify(crawl),
         refetched=len(again),
         worst_recovery_s=max((_recovery_s(before, after, kills_at) for before, after in again), default=0.0),
-        problems=(*_wrong_rows(rows, expected), *_unfinished(tasks), *_strangers(site)),
+        problems=(
+            *_wrong_rows(rows, expected),
+            *_wrong_links(crawl / LINKS, site, poison),
+            *_unfinished(tasks),
+            *_strangers(site),
+        ),
     )
 
 
@@ -92,6 +99,17 @@ def _wrong_rows(rows: Sequence[dict[str, str]], expected: frozenset[str]) -> lis
     wrong = [row["url"] for row in rows if urlsplit(row["url"]).path != row["title"]]
     strange = [row["url"] for row in rows if urlsplit(row["url"]).path not in expected]
     return [f"{url} has a row that is not its own" for url in (*wrong, *strange)]
+
+
+def _wrong_links(table: Path, site: GeneratedSite, poison: frozenset[str]) -> list[str]:
+    """Compare the table of links, if the crawl has one, with the links of each page."""
+    if not table.exists():
+        return []
+    found = Counter((urlsplit(row["source"]).path, urlsplit(row["target"]).path) for row in read_items(table))
+    links = site.graph.links.items()
+    wanted = Counter((page, link) for page, some in links if page not in poison for link in some)
+    wrong = [pair for pair in found.keys() | wanted.keys() if found[pair] != wanted[pair]]
+    return [f"{page} has {found[page, link]} links to {link}, not {wanted[page, link]}" for page, link in sorted(wrong)]
 
 
 def _strangers(site: GeneratedSite) -> list[str]:

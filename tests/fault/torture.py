@@ -20,7 +20,7 @@ from random import Random
 from typing import Any
 
 from tests.fault import seeded_runs
-from tests.fault.crawl_checks import check
+from tests.fault.crawl_checks import LINKS, check
 from tests.fault.fleet_processes import FleetProcesses, await_that, end_group, kill, signal_one
 from tests.fault.seeded_runs import Torture
 from tests.site.generated_site import GeneratedSite, make_graph, serving_graph
@@ -157,7 +157,7 @@ def run_seed(seed: int, folder: Path) -> Run:
     rng = Random(f"victims {seed}")
     began_at = time.monotonic()
     with serving_graph(graph, PAUSE_S) as site:
-        job = write_job(folder, site.base)
+        job = write_job(folder, site.base, f"tables: {{links: {LINKS}}}")
         with FleetProcesses(folder, job, start_method=rng.choice(START_METHODS)) as fleet:
             fleet.start_coordinator()
             fleet.start_node()
@@ -168,6 +168,8 @@ def run_seed(seed: int, folder: Path) -> Run:
         if any("did not end" in problem for problem in problems):
             return _broken(seed, torturer, problems, ended_at - began_at)
         findings = check(fleet.crawl, site, torturer.kills_at)
+        if not (fleet.crawl / LINKS).exists():
+            problems.append("the table of links is missing")
     kills_at = torturer.kills_at
     return Run(
         seed=seed,
