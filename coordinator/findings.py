@@ -62,12 +62,12 @@ def _why_none(job: Job, numbers: Numbers, seeds_fetched: int) -> str:
 
 
 def _useless(job: Job, numbers: Numbers) -> Iterator[str]:
-    each_of = {rule.name: rule.each for rule in job.items}
+    selectors = {rule.name: f"its selector, {str(rule.each)!r}" for rule in job.items if rule.each}
     for item in numbers.items:
         if not item.pages:
             yield (
                 f"The rule {item.name!r} matched on none of {_pages(numbers.fetched)}: "
-                f"check its selector, {each_of.get(item.name, '')!r}."
+                f"check {selectors.get(item.name, 'its urls, when and fields')}."
             )
         elif item.name != PAGE_ITEM:
             never = [field for field, number in item.empty.items() if number == item.rows]

@@ -122,7 +122,7 @@ class Lease(Message, frozen=True, kw_only=True):
     page_cost_s: Seconds = 0.0
 
 
-class Row(Message, frozen=True, kw_only=True):
+class Row(Message, frozen=True, kw_only=True, omit_defaults=True):
     """One extracted item: the rule's name, its place among that rule's items on the page, and the fields.
 
     The item `VALUE_ITEM` is not extracted by a rule: its one field of that name is what a user's own worker recorded.

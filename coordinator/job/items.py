@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, model_validator
 
 from crawlfleet.coordinator.job import values as job_values
 from crawlfleet.coordinator.job.css import parse_selector
 from crawlfleet.coordinator.job.fields import Field
+from crawlfleet.coordinator.job.scope import Patterns
 from crawlfleet.coordinator.job.section import Plain, Section, fault, given, repeated, tag_of
-from crawlfleet.shared.brief import FieldRule, ItemRule
-
-Selector = Annotated[str, AfterValidator(job_values.plain_selector)]
+from crawlfleet.coordinator.job.where import Where, in_words_of_data
+from crawlfleet.coordinator.job.yaml_source import KeyPath
+from crawlfleet.shared.brief import CSS, ELEMENTS, JMESPATH, FieldRule, ItemRule
 
 
 class Pick(Plain):
@@ -33,6 +34,11 @@ class Pick(Plain):
             return {**parse_selector(text)._asdict(), "many": many}
         raise ValueError("is no field: write a selector, [selector] for a list, or a mapping such as {css: h1}")
 
+    @property
+    def by(self) -> str:
+        """How it is found."""
+        return CSS
+
     def rule(self, name: str) -> FieldRule:
         """Return the same for a worker."""
         return self.spec(FieldRule, name=name, selector=self.css)
@@ -41,16 +47,25 @@ class Pick(Plain):
 class Nest(Section):
     """A field that is a list of objects, one for each match of `each`; without `list`, the object of the first."""
 
-    each: Selector
+    each: Where
     fields: Annotated[dict[FieldName, Form], AfterValidator(_some_fields)]
     list: bool | None = None
     required: bool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_data(cls, value: Any) -> Any:
+        return in_words_of_data(value)
+
+    @property
+    def by(self) -> str:
+        """How its objects are found."""
+        return self.each.by
+
     def rule(self, name: str) -> FieldRule:
         """Return the same for a worker."""
-        return self.spec(
-            FieldRule, name=name, selector=self.each, many=self.list is not False, fields=_field_rules(self.fields)
-        )
+        many, fields = self.list is not False, _field_rules(self.fields)
+        return self.spec(FieldRule, name=name, by=self.by, selector=self.each.selector, many=many, fields=fields)
 
 
 def _form(value: object) -> str:
@@ -79,16 +94,60 @@ Form: TypeAlias = Annotated[
 Nest.model_rebuild()  # it stands before what its fields are
 
 
+_OF_DATA = "selects elements of pages, but what is found here is data: write jmespath"
+_OF_PAGES = "reads JSON answers, but this item is found in pages: write css, xpath, jsonld or microdata"
+_OF_ANSWERS = "looks into pages, but this item is found in JSON answers: write jmespath"
+
+
 class Item(Section):
-    """One kind of item: one for each match of `each`, or one of the whole page without it."""
+    """One kind of item: one for each match of `each`, or one of the whole page without it.
+
+    It is looked for in pages whose address one of `urls` matches, and in which `when` finds something.
+    """
 
     name: Annotated[str, AfterValidator(job_values.item_name)]
-    each: Annotated[Selector | None, BeforeValidator(given)] = None
+    urls: Patterns = ()
+    when: Annotated[Where | None, BeforeValidator(given)] = None
+    each: Annotated[Where | None, BeforeValidator(given)] = None
     fields: Annotated[dict[ItemFieldName, Form], AfterValidator(_some_fields)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_data(cls, value: Any) -> Any:
+        return in_words_of_data(value)
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Item:
+        of_fields = self.each is None and any(form.by == JMESPATH for form in self.fields.values())
+        reads_json = of_fields or (self.each is not None and self.each.by == JMESPATH)
+        is_of_data = reads_json or (self.each is not None and self.each.by not in ELEMENTS)
+        for path, text in _strange(self.fields, is_of_data=is_of_data):
+            raise fault(("fields", *path), text)
+        if self.when is not None and (self.when.by == JMESPATH) != reads_json:
+            raise fault(("when",), _OF_ANSWERS if reads_json else _OF_PAGES)
+        return self
 
     def rule(self) -> ItemRule:
         """Return the same for a worker."""
-        return self.spec(ItemRule, each=self.each or "", fields=_field_rules(self.fields))
+        return self.spec(
+            ItemRule,
+            each=self.each.selector if self.each else "",
+            by=self.each.by if self.each else CSS,
+            when=self.when.selector if self.when else "",
+            when_by=self.when.by if self.when else CSS,
+            fields=_field_rules(self.fields),
+        )
+
+
+def _strange(fields: Mapping[str, Form], *, is_of_data: bool) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the places of fields that cannot be found where they stand, and what is wrong: elements in data, or the
+    other way round."""
+    for name, form in fields.items():
+        if form.by in ELEMENTS if is_of_data else form.by == JMESPATH:
+            yield (name,), _OF_DATA if is_of_data else _OF_PAGES
+        elif isinstance(form, Nest):
+            below = _strange(form.fields, is_of_data=form.by not in ELEMENTS)
+            yield from (((name, "fields", *path), text) for path, text in below)
 
 
 def check_items(items: tuple[Item, ...]) -> tuple[Item, ...]:

@@ -28,7 +28,7 @@ from pydantic import (
 from crawlfleet.coordinator.core.policy import FetchLimits, HostLimits, Policy, Politeness
 from crawlfleet.coordinator.job import problems, yaml_source
 from crawlfleet.coordinator.job import values as job_values
-from crawlfleet.coordinator.job.items import Item, Selector, check_items
+from crawlfleet.coordinator.job.items import Item, check_items
 from crawlfleet.coordinator.job.named_files import prepares_sessions, read_ca_file, read_hook
 from crawlfleet.coordinator.job.scope import PriorityRule, ScopeRules, TrapRules, UrlRules
 from crawlfleet.coordinator.job.section import (
@@ -49,6 +49,7 @@ from crawlfleet.coordinator.job.section import (
 from crawlfleet.coordinator.job.seed_ranges import host_name
 from crawlfleet.coordinator.job.seeds import Seeds, pages_of, read_seeds, sitemaps_of
 from crawlfleet.coordinator.job.sinks import Columns, Sink, TableFiles, check_sinks
+from crawlfleet.coordinator.job.where import Selector
 from crawlfleet.coordinator.job.yaml_source import KeyPath
 from crawlfleet.shared.brief import Brief, FetchSpec, HookSpec, LimitSpec, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES, names, that_prepare_sessions

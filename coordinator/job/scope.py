@@ -11,7 +11,7 @@ from crawlfleet.coordinator.job import values as job_values
 from crawlfleet.coordinator.job.section import STRICT, Section, defaults, duration, fault, given, size, within
 from crawlfleet.coordinator.job.seed_ranges import host_name
 from crawlfleet.shared.brief import ScopeSpec, UrlSpec
-from crawlfleet.shared.web.patterns import Patterns
+from crawlfleet.shared.web import patterns as compiled
 from crawlfleet.shared.web.url_policy import TRACKING
 from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, MAX_URL_CHARS
 
@@ -40,8 +40,12 @@ _HOST_NAMES: TypeAdapter[tuple[str, ...]] = TypeAdapter(
 
 
 def _together(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    Patterns(patterns)
+    compiled.Patterns(patterns)
     return patterns
+
+
+#: Patterns of which a URL has to match one; none of them means all.
+Patterns = Annotated[tuple[Pattern, ...], AfterValidator(_together)]
 
 
 class HostBudget(Section):
@@ -56,8 +60,8 @@ class ScopeRules(Section):
     """Which addresses belong to the crawl. None means no limit."""
 
     hosts: Annotated[Literal["same", "subdomains", "any"] | tuple[str, ...], BeforeValidator(_hosts)] = "same"
-    include: Annotated[tuple[Pattern, ...], AfterValidator(_together)] = _SCOPE.include
-    exclude: Annotated[tuple[Pattern, ...], AfterValidator(_together)] = _SCOPE.exclude
+    include: Patterns = _SCOPE.include
+    exclude: Patterns = _SCOPE.exclude
     depth: Annotated[Annotated[int, within(0, 10_000)] | None, BeforeValidator(given)] = _EXTENT.depth
     pages: Annotated[Pages | None, BeforeValidator(given)] = _EXTENT.pages
     size_bytes: Annotated[Size | None, BeforeValidator(given)] = Field(default=_EXTENT.size_bytes, alias="bytes")

@@ -66,11 +66,13 @@ JOB_MODELS = ("items", "job", "scope", "section", "seeds", "sinks")
 IMPORTERS: dict[str, set[str]] = {  # libraries that more than one module may import, and why
     # The console, the tables, and the line that renews itself while a crawl goes on: one room.
     "rich": {"crawlfleet.screen.console", "crawlfleet.screen.progress", "crawlfleet.screen.tables"},
-    # The sections of a job are its models; what they share, items, scope and seeds are modules of their own.
+    # The sections of a job are its models; what they share, and the larger ones, are modules of their own.
     "pydantic": {
         f"crawlfleet.coordinator.job.{module}"
-        for module in ("fields", "items", "job", "scope", "section", "seeds", "sinks")
+        for module in ("fields", "items", "job", "scope", "section", "seeds", "sinks", "where")
     },
+    # An expression is compiled, and so checked, in one place; what it searches in a worker is a tree of the library.
+    "lxml": {"crawlfleet.shared.xpaths", "crawlfleet.worker.extract.xpath_tree"},
     # A selector is checked, when the job is loaded, by the engine that will run it.
     # A page names the type of its soup, and of its tree.
     "bs4": {"crawlfleet.worker.extract.bs4_tree", "crawlfleet.worker.extract.page"},

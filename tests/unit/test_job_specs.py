@@ -9,12 +9,15 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
-from pydantic import Field
+from pydantic import Field as Key
+from pydantic.fields import FieldInfo
 
 from crawlfleet.coordinator.core.policy import Policy, Politeness, Tuning
 from crawlfleet.coordinator.job import job as job_module
+from crawlfleet.coordinator.job.fields import Field
 from crawlfleet.coordinator.job.job import FetchRules, Job, PolitenessRules, brief, load, policy
 from crawlfleet.coordinator.job.section import Plain, defaults
+from crawlfleet.coordinator.job.where import Where
 from crawlfleet.shared.brief import Brief, FetchSpec
 
 ANY = "*"
@@ -26,6 +29,8 @@ READ_AT_THE_START |= {"sinks.*", "sinks.*.file", "sinks.*.formulas"}
 READ_AT_THE_START |= {"tables.urls", "tables.links", "tables.broken"}  # but for whether one of the last two is there
 # What the specs hold beside a job's keys: the text of a file, and limits and numbers that are the same for all jobs.
 OF_NO_KEY = {"brief.hook.source"}
+# Which of several keys is written.
+OF_NO_KEY |= {"brief.items.*.by", "brief.items.*.when_by", "brief.items.*.fields.*.by"}
 OF_NO_KEY |= {f"policy.tuning.{name}" for name in Tuning.__struct_fields__} | {"policy.max_outlinks"}
 OF_NO_KEY |= {"brief.links.listed", "policy.keeps_links"}
 
@@ -33,7 +38,7 @@ OF_NO_KEY |= {"brief.links.listed", "policy.keeps_links"}
 def others(value: Any, kind: Any = None) -> Iterator[tuple[str, Any]]:
     """Yield a value once for each key within it, with something else there; what the rules accept is not asked."""
     if isinstance(value, Plain):
-        for name, field in type(value).model_fields.items():
+        for name, field in written(value):
             for place, other in others(getattr(value, name), field.annotation):
                 yield f".{field.alias}{place}", value.model_copy(update={name: other})
     elif isinstance(value, tuple) and value:
@@ -53,6 +58,13 @@ def words(kind: Any, value: Any) -> list[str]:
     """Return the words that a `Literal` allows in the place of a value."""
     names = [name for each in (kind, *get_args(kind)) for name in get_args(each) if isinstance(name, str)]
     return [name for name in names if name != value]
+
+
+def written(section: Plain) -> list[tuple[str, FieldInfo]]:
+    """Return the keys of a section; of one in which keys exclude each other, those that are written."""
+    fields = type(section).model_fields.items()
+    is_choice = isinstance(section, Field | Where)
+    return [(name, field) for name, field in fields if not is_choice or getattr(section, name) not in (None, ())]
 
 
 def another(value: Any, kind: Any) -> Any:
@@ -90,7 +102,8 @@ def differences(job: Job) -> set[str]:
 
 
 def generic(place: str) -> str:
-    return re.sub(r"\.\d+", f".{ANY}", place)
+    """Return a place with `ANY` in the place of numbers; fields within fields have the keys of fields."""
+    return re.sub(r"(\.fields\.\*)+", ".fields.*", re.sub(r"\.\d+", f".{ANY}", place))
 
 
 CHANGES = [(place.removeprefix("."), differences(job)) for place, job in others(JOB)]
@@ -139,8 +152,8 @@ class NightRules(PolitenessRules):
 
 
 class NewJob(Job):
-    politeness: NightRules = Field(default_factory=NightRules)
-    fetch: JitterRules = Field(default_factory=JitterRules)
+    politeness: NightRules = Key(default_factory=NightRules)
+    fetch: JitterRules = Key(default_factory=JitterRules)
 
 
 def jobs(section: str, **keys: object) -> tuple[NewJob, NewJob]:

@@ -24,15 +24,16 @@ ANY = "*"  # a member of a list, or a name of the user's own
 OF_NOTHING = ("no", "all", "every")  # how a default begins that is no value: none, no limit, nothing, everything, ...
 
 
-def places(section: type[Section], at: KeyPath = (), outer: tuple[type[Section], ...] = ()) -> Iterator[KeyPath]:
-    """Yield the place of each key, `ANY` for what has no name of its own; a section within itself is walked once."""
+def places(section: type[Section], at: KeyPath = (), walked: set[type[Section]] | None = None) -> Iterator[KeyPath]:
+    """Yield the place of each key, `ANY` for what has no name of its own; a section is walked where it stands first."""
+    walked = set() if walked is None else walked
     for key in keys_of(section):
         yield (*at, key)
         for steps in ((), (0,), ("x",)):
-            below = sections_at(section, (key, *steps))
+            below = [each for each in sections_at(section, (key, *steps)) if each not in walked]
+            walked.update(below)
             for each in below:
-                if each not in (*outer, section):
-                    yield from places(each, (*at, key, *(ANY for _ in steps)), (*outer, section, *below))
+                yield from places(each, (*at, key, *(ANY for _ in steps)), walked)
 
 
 PLACES = tuple(dict.fromkeys(places(Job)))

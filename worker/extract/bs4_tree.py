@@ -11,13 +11,17 @@ from operator import attrgetter
 from typing import Any, cast
 
 import soupsieve
-from bs4 import BeautifulSoup, CData, Tag
+from bs4 import BeautifulSoup, CData, Comment, Tag
 from bs4.element import NavigableString, RubyParenthesisString, RubyTextString, Script, Stylesheet, TemplateString
 
 from crawlfleet.worker.extract.port import BLOCKS, UNSEEN, Source
 
 # Comments and the like are not text; scripts and styles are, as in a browser's `textContent`.
 _TEXTS = (NavigableString, CData, RubyParenthesisString, RubyTextString, Script, Stylesheet, TemplateString)
+_VOID_NAMES = "area base basefont bgsound br col embed frame hr img input keygen link meta param source track wbr"
+_VOID = frozenset(_VOID_NAMES.split())
+# Their text is not escaped.
+_RAW = frozenset({"style", "script", "xmp", "iframe", "noembed", "noframes", "plaintext"})
 
 
 def parse(text: str, **options: Any) -> BeautifulSoup:
@@ -70,6 +74,20 @@ class Bs4Engine:
         # The document itself is not an element.
         return None if above is None or above.parent is None else above
 
+    key = staticmethod(id)
+
+    @staticmethod
+    def children(element: Tag) -> Iterator[Tag | str]:
+        yield from (
+            node if isinstance(node, Tag) else str(node)
+            for node in element.contents
+            if isinstance(node, Tag) or type(node) in _TEXTS
+        )
+
+    @staticmethod
+    def html(element: Tag) -> str:
+        return "".join(_markup(element))
+
     @staticmethod
     def check(css: str) -> bool:
         try:
@@ -97,6 +115,37 @@ def _texts(element: Tag) -> Iterator[str]:
             if blocks[-1]:
                 yield " "
             above.append(iter(node.contents))
+
+
+def _markup(element: Tag) -> Iterator[str]:
+    """Yield the parts of an element as the standard serialises it (HTML, 13.3)."""
+    yield _start(element)
+    above = [(element, iter(element.contents))]
+    while above:
+        tag, nodes = above[-1]
+        node = next(nodes, None)
+        if node is None:
+            above.pop()
+            if tag.name not in _VOID:
+                yield f"</{tag.name}>"
+        elif isinstance(node, Tag):
+            yield _start(node)
+            above.append((node, iter(node.contents)))
+        elif type(node) in _TEXTS:
+            yield str(node) if tag.name in _RAW else _escaped(str(node))
+        elif isinstance(node, Comment):
+            yield f"<!--{node}-->"
+
+
+def _start(tag: Tag) -> str:
+    attributes = (
+        f' {name}="{_escaped(str(value or "")).replace(chr(34), "&quot;")}"' for name, value in tag.attrs.items()
+    )
+    return f"<{tag.name}{''.join(attributes)}>"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("\xa0", "&nbsp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _one_root(soup: BeautifulSoup) -> Tag:

@@ -59,15 +59,19 @@ def _short(value: Any, limit: int = MAX_TEXT_CHARS) -> str:
     return value.strip()
 
 
+def as_text(value: Any) -> str | None:
+    """Return a scalar as a text; None for any other value."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int | float) else None
+
+
 def _to_text(_rule: FieldRule) -> Convert:
     def convert(value: Any, _page: Page) -> str:
-        if isinstance(value, str):
-            return value
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        if isinstance(value, int | float):
-            return str(value)
-        raise Unconvertible
+        text = as_text(value)
+        if text is None:
+            raise Unconvertible
+        return text
 
     return convert
 

@@ -131,8 +131,7 @@ class Extractor:
         if not self._rules and self._parse is None:
             values = (page.status, page.content_type, page.title, len(page.body), page.copy_of)
             yield PAGE_ITEM, Found(dict(zip(PAGE_FIELDS, values, strict=True)))
-        if self._rules and page.root is not None:
-            yield from ((name, found) for name, items in self._rules for found in items(sheet))
+        yield from ((name, found) for name, items in self._rules for found in items(sheet))
 
     def _outlinks(self, links: LinkReader, page: Page) -> tuple[tuple[str, ...], int, int]:
         """Return the outlinks, how many were left out, and their size: at most half a report."""

@@ -19,6 +19,8 @@ _OPTIONS = int(LexborDocumentOptions.WO_EVENTS)
 LARGE_BYTES = 32 * 1024
 
 _TEXT = "-text"
+# With what names of comments and the like begin.
+_NO_ELEMENT = ("-", "!")
 
 
 def parse(source: Source) -> LexborHTMLParser:
@@ -43,6 +45,7 @@ class LexborEngine:
     tag = staticmethod(attrgetter("tag"))
     attributes = staticmethod(attrgetter("attributes"))
     parent = staticmethod(attrgetter("parent"))
+    key = staticmethod(attrgetter("mem_id"))
 
     @staticmethod
     def root(source: Source) -> LexborNode:
@@ -67,6 +70,20 @@ class LexborEngine:
     @staticmethod
     def named(root: LexborNode, *tags: str) -> list[LexborNode]:
         return root.parser.tags(*tags) if len(tags) == 1 else root.parser.css(",".join(tags))
+
+    @staticmethod
+    def children(element: LexborNode) -> Iterator[LexborNode | str]:
+        node = element.first_child
+        while node is not None:
+            if node.tag == _TEXT:
+                yield node.text_content or ""
+            elif not (node.tag or "-").startswith(_NO_ELEMENT):
+                yield node
+            node = node.next
+
+    @staticmethod
+    def html(element: LexborNode) -> str:
+        return element.html or ""
 
     @staticmethod
     def check(css: str) -> bool:

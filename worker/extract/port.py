@@ -5,7 +5,7 @@ Elements are opaque: only their engine inspects them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from crawlfleet.shared.errors import CrawlfleetError
@@ -69,6 +69,15 @@ class ParseEngine(Protocol):
 
     def parent(self, element: Element, /) -> Element | None:
         """Return the parent of an element."""
+
+    def children(self, element: Element, /) -> Iterator[Element | str]:
+        """Yield the elements and the texts directly below an element."""
+
+    def key(self, element: Element, /) -> int:
+        """Return a number that only this element of its page has."""
+
+    def html(self, element: Element, /) -> str:
+        """Return an element as the standard serialises it (HTML, 13.3)."""
 
     def check(self, css: str, /) -> bool:
         """Say whether a selector is valid."""

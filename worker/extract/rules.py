@@ -1,4 +1,4 @@
-"""Items by rules: the fields that `ItemRule` describes, read from a parsed page. Pure.
+"""Items by rules: the fields that `ItemRule` describes, read from a parsed page, or from data. Pure.
 
 A missing single value is None, a missing list is empty. Text is that of the whole element as a reader
 sees it: words of different blocks stay apart, and it has no script or style. Whitespace is folded; attributes are
@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from crawlfleet.shared.brief import CSS, FieldRule, ItemRule
-from crawlfleet.shared.errors import UsageError
-from crawlfleet.shared.field_types import TEXT
-from crawlfleet.shared.web.patterns import finder
-from crawlfleet.worker.extract.conversion import Unconvertible, converter
+from crawlfleet.shared.brief import CSS, ELEMENTS, JMESPATH, FieldRule, ItemRule
+from crawlfleet.shared.field_types import JSON, TEXT
+from crawlfleet.shared.web.patterns import Patterns, finder
+from crawlfleet.shared.web.urls import parts
+from crawlfleet.worker.extract.conversion import Unconvertible, as_text, converter
 from crawlfleet.worker.extract.port import Element, ParseEngine
+from crawlfleet.worker.extract.selecting import Node, as_list, check, finding, first, matching, selection
 from crawlfleet.worker.extract.sheet import Sheet, sample_of
 from crawlfleet.worker.extract.taking import Take, taking
 
-#: From an element, and the sheet of its page.
-Read = Callable[[Sheet, Element], Any]
-Select = Callable[[Sheet, Element], list[Any]]
+#: From the sheet of a page, and the element, or the part of data, at hand.
+Read = Callable[[Sheet, Node], Any]
 
 
 class Found(NamedTuple):
@@ -53,22 +53,37 @@ class RuleCompiler:
 
     def item(self, rule: ItemRule) -> Callable[[Sheet], Iterator[Found]]:
         """Return a function from a page's sheet to its items."""
-        place = _Place(rule.name, "", f"items.{rule.name}.fields")
-        select = self._selection(rule.each, f"items.{rule.name}.each")
-        readers = self._readers(rule.fields, place)
+        key = f"items.{rule.name}"
+        select = selection(self._engine, rule.by, rule.each, f"{key}.each")
+        readers = self._readers(rule.fields, _Place(rule.name, "", f"{key}.fields"))
+        is_for, reads_json = self._is_for(rule, key), _reads_json(rule)
 
         def items(sheet: Sheet) -> Iterator[Found]:
-            for element in select(sheet, sheet.page.root):
+            node = sheet.document if reads_json else sheet.page.root
+            if node is None or not is_for(sheet, node):
+                return
+            for found in select(sheet, node):
                 sheet.lacking.clear()
-                fields = {name: read(sheet, element) for name, read in readers}
+                fields = {name: read(sheet, found) for name, read in readers}
                 yield Found(fields, "; ".join(sheet.lacking)) if sheet.lacking else Found(fields)
 
         return items
 
     def check(self, selector: str, where: str) -> None:
         """Raise `UsageError` for an invalid selector; `where` is its key in the job."""
-        if not self._engine.check(selector):
-            raise UsageError(f"{where}: {selector!r} is no CSS selector that can be used; correct it")
+        check(self._engine, selector, where)
+
+    def _is_for(self, rule: ItemRule, key: str) -> Callable[[Sheet, Node], bool]:
+        """Return what says whether an item is looked for in a page: by its address, and by what must be there."""
+        patterns = Patterns(rule.urls)
+        when = matching(self._engine, rule.when_by, rule.when, f"{key}.when") if rule.when else None
+
+        def is_for(sheet: Sheet, node: Node) -> bool:
+            if patterns and not patterns.match(parts(sheet.page.url).path):
+                return False
+            return when is None or when(sheet, node)
+
+        return is_for
 
     def _readers(self, rules: tuple[FieldRule, ...], place: _Place) -> list[tuple[str, Read]]:
         return [(rule.name, self._reader(rule, place.below(rule.name))) for rule in rules]
@@ -78,48 +93,63 @@ class RuleCompiler:
         return _demanding(values, rule, place) if rule.required or rule.default is not None else values
 
     def _nest(self, rule: FieldRule, place: _Place) -> Read:
-        select, readers = self._selection(rule.selector, place.key), self._readers(rule.fields, place)
+        select = selection(self._engine, rule.by, rule.selector, place.key)
+        readers = self._readers(rule.fields, place)
         if rule.many:
-            return lambda sheet, element: [
-                {name: read(sheet, found) for name, read in readers} for found in select(sheet, element)
+            return lambda sheet, node: [
+                {name: read(sheet, found) for name, read in readers} for found in select(sheet, node)
             ]
 
-        def first(sheet: Sheet, element: Element) -> Any:
-            found = select(sheet, element)[:1]
+        def first_of(sheet: Sheet, node: Node) -> Any:
+            found = select(sheet, node)[:1]
             return {name: read(sheet, found[0]) for name, read in readers} if found else None
 
-        return first
+        return first_of
 
     def _values(self, rule: FieldRule, place: _Place) -> Read:
+        if rule.by not in ELEMENTS:
+            return self._of_data(rule, place)
         take = taking(self._engine, rule)
         is_plain = rule.type == TEXT and not rule.pattern and rule.join is None
         if rule.by == CSS and is_plain:
             return self._plain(rule, take, place)
-        select = self._selection(rule.selector, place.key)
-        finish = _finishing(rule, place)
-        return lambda sheet, element: finish(sheet, [take(sheet, found) for found in select(sheet, element)])
+        select, finish = selection(self._engine, rule.by, rule.selector, place.key), _finishing(rule, place)
+        return lambda sheet, node: finish(sheet, [take(sheet, found) for found in select(sheet, node)])
+
+    def _of_data(self, rule: FieldRule, place: _Place) -> Read:
+        find, finish = finding(rule.by, rule.selector, place.key), _finishing(rule, place)
+        # A list is a value of JSON like any other.
+        is_one = rule.type == JSON and not rule.many and rule.join is None
+
+        def read(sheet: Sheet, node: Node) -> Any:
+            found = find(sheet, node)
+            return finish(sheet, [found] if is_one and found is not None else as_list(found))
+
+        return read
 
     def _plain(self, rule: FieldRule, take: Take, place: _Place) -> Read:
         """Return what most fields are, texts and attributes as they are, on a shorter way."""
-        select = self._selection(rule.selector, place.key)
         if rule.many:
+            select = selection(self._engine, rule.by, rule.selector, place.key)
             return lambda sheet, element: [take(sheet, found) for found in select(sheet, element)]
         if not rule.selector:
             return take
-        find, selector = self._engine.first, rule.selector
+        find = first(self._engine, rule.selector, place.key)
 
-        def first(sheet: Sheet, element: Element) -> Any:
-            found = find(element, selector)
+        def first_text(sheet: Sheet, element: Element) -> Any:
+            found = find(element)
             return take(sheet, found) if found is not None else None
 
-        return first
+        return first_text
 
-    def _selection(self, selector: str, where: str) -> Select:
-        if not selector:
-            return lambda _, element: [element]
-        self.check(selector, where)
-        select = self._engine.select
-        return lambda _, element: select(element, selector)
+
+def _reads_json(rule: ItemRule) -> bool:
+    """Say whether an item is of JSON answers: its `each` is JMESPath, or a field of it if it has none."""
+    return rule.by == JMESPATH or (not rule.each and any(_asks_json(field) for field in rule.fields))
+
+
+def _asks_json(rule: FieldRule) -> bool:
+    return rule.by == JMESPATH
 
 
 def is_empty(value: Any) -> bool:
@@ -133,7 +163,7 @@ def _finishing(rule: FieldRule, place: _Place) -> Callable[[Sheet, list[Any]], A
     convert, is_text = converter(rule), rule.type == TEXT
 
     def converted(sheet: Sheet, value: Any) -> Any:
-        if value is None or (value == "" and not is_text):
+        if value is None or (isinstance(value, str) and not value and not is_text):
             return None
         try:
             return convert(value, sheet.page)
@@ -145,10 +175,10 @@ def _finishing(rule: FieldRule, place: _Place) -> Callable[[Sheet, list[Any]], A
 
     def finish(sheet: Sheet, values: list[Any]) -> Any:
         if find is not None:
-            found = (find(value) for value in values if isinstance(value, str))
+            found = (find(value) for value in map(as_text, values) if value is not None)
             values = [value for value in found if value is not None]
         if rule.join is not None:
-            values = [rule.join.join(value for value in values if value)] if values else []
+            values = [rule.join.join(filter(None, map(as_text, values)))] if values else []
         if rule.many:
             return [converted(sheet, value) for value in values]
         return converted(sheet, values[0]) if values else None
