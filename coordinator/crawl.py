@@ -28,6 +28,7 @@ from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.conduct.shortages import taken_up
 from crawlfleet.coordinator.core.rows import TaskState
 from crawlfleet.coordinator.crawl_folder import CrawlFolder
+from crawlfleet.coordinator.expecting import unmet
 from crawlfleet.coordinator.findings import ALREADY_FINISHED, findings, since_last_run
 from crawlfleet.coordinator.frontier.port import WITH_VERDICTS, Store
 from crawlfleet.coordinator.job.change import ChangedJob
@@ -42,7 +43,7 @@ from crawlfleet.coordinator.sinks.rejected_sink import REJECTED
 from crawlfleet.coordinator.summary import Summary, is_left, write
 from crawlfleet.coordinator.table_files import TableFiles
 from crawlfleet.shared.errors import CrawlfleetError
-from crawlfleet.shared.exits import INTERRUPTED
+from crawlfleet.shared.exits import INTERRUPTED, UNMET
 from crawlfleet.shared.paths import shown
 from crawlfleet.shared.status import Numbers, Status
 from crawlfleet.shared.wire.control_port import FleetServer
@@ -289,7 +290,9 @@ class Crawl:
         numbers = self._numbers(elapsed_s)
         ended, detail, exit_code = self._verdict(finished)
         warnings = findings(self._job, numbers, self._store.ledger().seeds_fetched) if ended == "finished" else ()
-        for warning in warnings:
+        missed = unmet(self._job.expect, numbers) if ended == "finished" else ()
+        exit_code = exit_code or (UNMET if missed else 0)
+        for warning in (*warnings, *missed):
             structlog.get_logger().warning(warning)
         return Summary(
             **asdict(numbers),
@@ -307,6 +310,7 @@ class Crawl:
             ),
             fresh=self.folder.is_fresh,
             warnings=warnings,
+            unmet=missed,
             exit_code=exit_code,
         )
 

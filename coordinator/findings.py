@@ -13,6 +13,8 @@ from crawlfleet.shared.messages import PAGE_ITEM
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.status import Numbers
 
+# What is judged at the end of each run.
+EXPECT = "expect"
 ALREADY_FINISHED = (
     "Nothing was done: this crawl had finished before. To crawl again, start with --fresh, which keeps this run aside."
 )
@@ -20,6 +22,7 @@ ALREADY_FINISHED = (
 
 def since_last_run(keys: Sequence[str], ended: int) -> tuple[str, ...]:
     """Return that these keys of the job have changed, if any pages have `ended` before, as they did."""
+    keys = [key for key in keys if key != EXPECT]
     if not keys or not ended:
         return ()
     they_are = "it is" if ended == 1 else "they are"

@@ -14,7 +14,7 @@ class Summary(Numbers, frozen=True, kw_only=True):
 
     `fetched_before` of the `fetched` pages were fetched by earlier runs. `warnings` say why there are no rows, or which
     rules and fields gave nothing. `fresh` says that the run was started with `--fresh`. `tables` are the files with the
-    job's tables.
+    job's tables, and `unmet` is a sentence for each expectation of the job that does not hold.
     """
 
     ended: str
@@ -26,6 +26,7 @@ class Summary(Numbers, frozen=True, kw_only=True):
     exit_code: int
     notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    unmet: tuple[str, ...] = ()
     fresh: bool = False
     tables: tuple[str, ...] = ()
 

@@ -10,6 +10,8 @@ from typing import NoReturn
 from crawlfleet.shared.errors import CrawlfleetError, JobError
 from crawlfleet.shared.streams import Output, lead_nowhere, make_ready
 
+#: A crawl has finished, and is not what its job expects.
+UNMET = 3
 INTERRUPTED = 130
 
 

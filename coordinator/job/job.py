@@ -28,6 +28,7 @@ from pydantic import (
 from crawlfleet.coordinator.core.policy import FetchLimits, HostLimits, Policy, Politeness
 from crawlfleet.coordinator.job import problems, yaml_source
 from crawlfleet.coordinator.job import values as job_values
+from crawlfleet.coordinator.job.expect import Expectations, check_names
 from crawlfleet.coordinator.job.items import Item, check_items
 from crawlfleet.coordinator.job.named_files import prepares_sessions, read_ca_file, read_hook
 from crawlfleet.coordinator.job.scope import PriorityRule, ScopeRules, TrapRules, UrlRules
@@ -54,6 +55,7 @@ from crawlfleet.coordinator.job.yaml_source import KeyPath
 from crawlfleet.shared.brief import Brief, FetchSpec, HookSpec, LimitSpec, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES, names, that_prepare_sessions
 from crawlfleet.shared.errors import JobError
+from crawlfleet.shared.messages import PAGE_FIELDS, PAGE_ITEM
 from crawlfleet.shared.paths import shown
 from crawlfleet.shared.web.urls import host_key
 
@@ -226,6 +228,7 @@ class Job(Section):
     hooks: Annotated[Path | None, BeforeValidator(_hook)] = None
     limits: LimitRules = LimitRules()
     columns: Columns = {}
+    expect: Expectations = Expectations()
     sinks: Annotated[tuple[Sink, ...], AfterValidator(check_sinks)] = ("items.jsonl",)
     tables: TableFiles = TableFiles()
     lease_s: Annotated[float, duration("1s", "1h")] = _POLICY.lease_s
@@ -254,6 +257,13 @@ class Job(Section):
         self.tables.check(self.sinks)
         if self.tables.files and self.durability == "none":
             raise fault(("tables",), "are made from a stored crawl: choose another `durability` than none")
+        return self
+
+    @model_validator(mode="after")
+    def _expects_what_there_is(self) -> Job:
+        if self.hooks is None:  # which names items and fields as it likes
+            fields = {item.name: tuple(item.fields) for item in self.items} or {PAGE_ITEM: PAGE_FIELDS}
+            check_names(self.expect, fields)
         return self
 
     @model_validator(mode="after")

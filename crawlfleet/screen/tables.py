@@ -25,12 +25,13 @@ SHOWN_CHARS = 60
 
 
 def show_end(summary: Summary, console: Console, *, as_json: bool) -> None:
-    """Print a summary as tables and lines, or as one JSON object; to a quiet console, only why the crawl failed."""
+    """Print a summary as tables and lines, or as one JSON object; to a quiet console, only what is wrong: why the crawl
+    failed, and what is not as its job expects."""
     if as_json:
         print(msgspec.json.encode(summary).decode(), flush=True)
     elif console.quiet:
-        if summary.detail:
-            print(f"crawlfleet: {summary.detail}", file=sys.stderr, flush=True)
+        for line in (*([summary.detail] if summary.detail else []), *summary.unmet):
+            print(f"crawlfleet: {line}", file=sys.stderr, flush=True)
     else:
         show_summary(summary, console)
 
@@ -60,6 +61,8 @@ def show_summary(summary: Summary, console: Console) -> None:
         console.say(line)
     for warning in summary.warnings:
         console.say(warning, style="yellow")
+    for sentence in summary.unmet:
+        console.say(sentence, style="bold red")
     if summary.detail:
         console.say(summary.detail, style="bold red")
     if summary.ended == "interrupted" and summary.resumable:

@@ -92,3 +92,22 @@ def test_values_rows_counts_and_proof_of_a_typed_crawl(tmp_path: Path, seed: str
     assert "\n".join(told) in proof.stdout
     again = run(tmp_path, "run", job(tmp_path, seed), "--workers", "1")
     assert "\n".join(told) in again.stdout
+
+
+def test_a_crawl_that_is_not_as_expected_ends_with_a_code_of_its_own(tmp_path: Path, seed: str) -> None:
+    missed = "expect: {rows: {thing: 4}, filled: {thing.price: 95%, thing.name: 100%}, failed: 1%}\n"
+    ended = run(tmp_path, "run", job(tmp_path, seed, missed), "--workers", "1")
+    sentences = [
+        "Expected at least 4 rows of 'thing': there are 3.",
+        "Expected thing.price to be filled in at least 95% of rows: it is in 66.67%, 2 of 3.",
+    ]
+    assert ended.returncode == 3
+    assert "\n".join(sentences) in ended.stdout
+    summary = json.loads((tmp_path / "crawls" / "typed" / "summary.json").read_text())
+    assert (summary["ended"], summary["unmet"], summary["exit_code"]) == ("finished", sentences, 3)
+    quiet = run(tmp_path, "run", job(tmp_path, seed, missed), "--workers", "1", "--quiet")
+    assert (quiet.returncode, quiet.stdout) == (3, "")
+    assert quiet.stderr.splitlines() == [f"crawlfleet: {sentence}" for sentence in sentences]
+    met = run(tmp_path, "run", job(tmp_path, seed, "expect: {rows: 3, failed: 0%}\n"), "--workers", "1")
+    assert met.returncode == 0
+    assert "Expected" not in met.stdout
