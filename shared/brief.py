@@ -39,6 +39,7 @@ JSONLD = "jsonld"
 MICRODATA = "microdata"
 OPENGRAPH = "opengraph"
 ELEMENTS = frozenset({CSS, XPATH})
+DATA = frozenset({JMESPATH, JSONLD, MICRODATA})
 
 
 class FieldRule(Message, frozen=True, kw_only=True):

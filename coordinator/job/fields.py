@@ -10,7 +10,7 @@ from crawlfleet.coordinator.job.css import Selector as Taking
 from crawlfleet.coordinator.job.css import parse_selector
 from crawlfleet.coordinator.job.section import Section, fault, given, one_of
 from crawlfleet.coordinator.job.where import WAYS, JmesPath, XPath, refuse_several
-from crawlfleet.shared.brief import CSS, ELEMENTS, OPENGRAPH, FieldRule
+from crawlfleet.shared.brief import CSS, DATA, ELEMENTS, OPENGRAPH, FieldRule
 from crawlfleet.shared.dates import reader
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.field_types import (
@@ -124,7 +124,7 @@ class Field(Section):
     @property
     def kind(self) -> str:
         """Its type. A part of data is kept as it is unless the job says otherwise."""
-        return self.type or (TEXT if self.by in (*ELEMENTS, OPENGRAPH) else JSON)
+        return self.type or (JSON if self.by in DATA else TEXT)
 
     def _check_source(self) -> None:
         refuse_several(self, (*WAYS, OPENGRAPH))

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 from crawlfleet.coordinator.job import values as job_values
 from crawlfleet.coordinator.job.section import Section, fault, given
 from crawlfleet.shared import json_paths, xpaths
-from crawlfleet.shared.brief import CSS, JMESPATH, JSONLD, MICRODATA, OPENGRAPH, XPATH
+from crawlfleet.shared.brief import CSS, DATA, JMESPATH, JSONLD, MICRODATA, OPENGRAPH, XPATH
 
 #: The ways to find elements or data, by their keys.
 WAYS = (CSS, XPATH, JMESPATH, JSONLD, MICRODATA)
@@ -78,7 +78,7 @@ class Where(Section):
 def in_words_of_data(value: Any) -> Any:
     """Return an item, or a nested field, whose `each` finds data: there a short form is JMESPath, not CSS."""
     each, fields = (value.get("each"), value.get("fields")) if isinstance(value, dict) else (None, None)
-    if not isinstance(each, dict) or not isinstance(fields, dict) or not {JMESPATH, JSONLD, MICRODATA} & each.keys():
+    if not isinstance(each, dict) or not isinstance(fields, dict) or not DATA & each.keys():
         return value
     return {**value, "fields": {name: _of_data(field) for name, field in fields.items()}}
 

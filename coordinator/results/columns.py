@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from crawlfleet.shared.brief import DATA
 from crawlfleet.shared.field_types import INT, JSON, TEXT, URL
 from crawlfleet.shared.messages import PAGE_FIELDS, PAGE_ITEM
 
@@ -87,7 +88,9 @@ def _of_form(name: str, form: Mapping[str, Any]) -> Column:
     fields = form.get("fields") or {}
     below = tuple(_of_form(each, nested) for each, nested in fields.items())
     many = form["many"] if "many" in form else form.get("list") is not False if fields else bool(form.get("list"))
-    return Column(name, form.get("type") or TEXT, many, below)
+    # A part of data is kept as it is, unless the job says otherwise.
+    usual = JSON if any(form.get(way) is not None for way in DATA) else TEXT
+    return Column(name, form.get("type") or usual, many, below)
 
 
 def _declared(name: str, kind: str) -> Column:

@@ -80,3 +80,15 @@ def test_types_and_lists_are_those_of_the_fields(tmp_path: Path) -> None:
         Column("tags"),
         Column("first", fields=(Column("n", INT),)),
     )
+
+
+def test_what_is_found_in_data_is_json_unless_it_has_a_type(tmp_path: Path) -> None:
+    fields = "{a: {jsonld: A.b}, b: {microdata: A.b, type: text}, c: {opengraph: title}, d: {xpath: //h1}}"
+    nested = "{a: b, c: {jmespath: d, type: int}, e: ['f[]'], g: {each: h, list: false, fields: {i: j}}}"
+    found = layout(
+        f"items: [{{name: a, fields: {fields}}}, {{name: b, each: {{jmespath: x}}, fields: {nested}}}]\n", tmp_path
+    )
+    assert [table.columns[1:] for table in found] == [
+        (Column("a", JSON), Column("b"), Column("c"), Column("d")),
+        (Column("a", JSON), Column("c", INT), Column("e", JSON, many=True), Column("g", fields=(Column("i", JSON),))),
+    ]
