@@ -1,4 +1,4 @@
-"""A site of a few pages, from a dict, that notes when it was asked for what."""
+"""A site of a few pages, of HTML or JSON, from a dict, that notes when it was asked for what."""
 
 from __future__ import annotations
 
@@ -85,7 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(200 if page is not None else 404)
         given = page if page is not None else "nothing here"
         body = given if isinstance(given, bytes) else given.encode()
-        self.send_header("Content-Type", "text/html; charset=utf-8")
+        is_json = body.startswith((b"{", b"["))
+        self.send_header("Content-Type", "application/json" if is_json else "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
