@@ -30,8 +30,9 @@ Read = Callable[[str], datetime]
 def reader(form: str = "", languages: tuple[str, ...] = ()) -> Read:
     """Return a function that reads a text, with an offset if the text has one. It raises for what is no date.
 
-    `form` is a format of `strptime`, or `iso`; `languages` are codes such as `de`, for dateparser. Raise `UsageError`
-    if that is not installed, `ValueError` with a sentence for a format or a language that cannot be used.
+    `form` is a format of `strptime`, or `iso`; `languages` are codes such as `de`, for dateparser, which tries them in
+    their order. Raise `UsageError` if that is not installed, `ValueError` with a sentence for a format or a language
+    that cannot be used.
     """
     if form == ISO:
         return datetime.fromisoformat
@@ -99,7 +100,7 @@ def _in_languages(languages: tuple[str, ...]) -> Read:
         text = "dates in other languages than English are read by dateparser, which is not installed"
         raise UsageError(f"{text}: pip install 'crawlfleet[dates]'") from error
     try:
-        found: Any = DateDataParser(languages=list(languages), settings=_SETTINGS)
+        found: Any = DateDataParser(languages=list(languages), settings=_SETTINGS, use_given_order=True)
         found.get_date_data("1")  # it loads the languages
     except ValueError as error:
         raise ValueError(f"{error}: write codes of languages that dateparser knows, such as [de, fr]") from error

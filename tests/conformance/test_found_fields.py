@@ -12,6 +12,7 @@ from crawlfleet.shared.engines import PARSE_ENGINES
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.worker.extract.extractor import Extractor
 from crawlfleet.worker.fetch.port import Fetched, Headers
+from tests.conformance.test_extract_engines import MALFORMED
 
 PAGE = """<!doctype html><html><head><base href="/b/"><title>T</title>
 <meta property="og:title" content=" One "><meta property="OG:image" content="/1.png">
@@ -306,3 +307,29 @@ def test_json_answers_may_have_a_condition(engine: str) -> None:
     for when, number in (("items", 1), ("none", 0), ("length(items) > `5`", 0)):
         item = ItemRule(name="i", when=when, when_by="jmespath", fields=fields)
         assert len(rows(engine, item, json.dumps(ANSWER), "application/json")) == number
+
+
+@pytest.mark.parametrize("name", sorted(MALFORMED))
+def test_malformed_pages_give_something_of_every_kind(engine: str, name: str) -> None:
+    fields = (
+        FieldRule(name="html", selector="html", take="html", required=True),
+        FieldRule(name="markdown", selector="html", take="markdown"),
+        FieldRule(name="css", selector="*", many=True),
+        FieldRule(name="xpath", by="xpath", selector="//*", many=True),
+        FieldRule(name="attributes", by="xpath", selector="//@*", many=True),
+        FieldRule(name="microdata", by="microdata", selector="@", type="json"),
+        FieldRule(name="jsonld", by="jsonld", selector="@", type="json"),
+        FieldRule(name="opengraph", by="opengraph", selector="title"),
+    )
+    (found,) = rows(engine, ItemRule(name="i", fields=fields), MALFORMED[name])
+    assert found["html"].startswith("<html")
+    assert found["xpath"] == found["css"]
+
+
+def test_deep_and_wide_pages_are_read(engine: str) -> None:
+    deep = "<div>" * 3_900 + "x"
+    found = value(engine, deep, by="xpath", selector="count(//div)", type="int")
+    assert found == (3_900 if engine == "lexbor" else found) > 200
+    assert value(engine, deep, selector="body", take="html").count("<div>") == found
+    assert value(engine, deep, selector="body", take="markdown") == "x"
+    assert value(engine, "<p>a" * 20_000, by="xpath", selector="count(//p)", type="int") == 20_000

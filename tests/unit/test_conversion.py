@@ -205,6 +205,8 @@ def test_a_date_may_be_in_other_languages() -> None:
     assert convert("date", "03.04.2024", languages=("de",)) == "2024-04-03"
     assert convert("date", "le 3 ao\u00fbt 2024", languages=("de", "fr")) == "2024-08-03"
     assert convert("date", "2024-05-06", languages=("de",)) == "2024-05-06"
+    assert convert("date", "03.04.2024", languages=("de", "en")) == "2024-04-03"
+    assert convert("date", "03/04/2024", languages=("en", "de")) == "2024-03-04"
     for vague in ("gestern", "M\u00e4rz 2024", "10:00", "Unsinn"):
         assert convert("date", vague, languages=("de",)) is REFUSED
 

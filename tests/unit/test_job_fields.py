@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,15 @@ def test_what_is_wrong_is_told_at_its_place_with_a_remedy(field: str, column: in
     found = problem(f"f: {field}", tmp_path)
     assert said in found
     assert found.startswith(f"6:{column}: items[0].fields.f"), found
+
+
+def test_a_library_that_is_missing_is_told_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "dateparser.date", None)
+    said = problem("f: {type: date, languages: [de]}", tmp_path)
+    assert said.startswith("6:34: items[0].fields.f.languages: ")
+    assert said.endswith("pip install 'crawlfleet[dates]'")
 
 
 def test_known_keys_are_those_of_the_kind_of_field(tmp_path: Path) -> None:

@@ -29,8 +29,11 @@ class XPathTree:
 
     def select(self, element: Element, expression: Any) -> list[Any]:
         """Return what a compiled expression selects from an element: elements, or texts, numbers and truths."""
+        start = self._own.get(self._engine.key(element))
+        if start is None:  # it is no part of the page, as the content of a template
+            return []
         try:
-            found = expression(self._own[self._engine.key(element)])
+            found = expression(start)
         except (etree.XPathError, ValueError):  # of a function that meets what it does not take
             return []
         if isinstance(found, list):
