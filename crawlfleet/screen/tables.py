@@ -46,11 +46,9 @@ def show_summary(summary: Summary, console: Console) -> None:
     console.print(table)
     for line in (*_item_lines(summary), *cause_lines(summary.causes)):
         console.say(line)
-    for sink in summary.sinks:
-        console.say(f"items: {sink}")
-    for file in summary.tables:
-        console.say(f"table: {file}")
     for line in (
+        *(f"items: {sink}" for sink in summary.sinks),
+        *(f"table: {file}" for file in summary.tables),
         *summary.notices,
         *_robots_lines(summary),
         *_sitemap_lines(summary),
