@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, ValidationInfo, model_validator
 
 from crawlfleet.coordinator.job import values as job_values
-from crawlfleet.coordinator.job.section import Section, fault, given, repeated
+from crawlfleet.coordinator.job.section import Section, fault, given, repeated, within
 from crawlfleet.coordinator.sinks.registry import SINKS, entry_for
 from crawlfleet.shared.field_types import FIELD_TYPES
 
@@ -27,6 +27,7 @@ class FileSink(Section):
 
     file: Annotated[str, AfterValidator(_file)]
     formulas: Literal["escape", "keep"] = "escape"
+    rotate: Annotated[Annotated[int, within(1, 10**9)] | None, BeforeValidator(given)] = None
 
     @model_validator(mode="after")
     def _options_fit(self) -> FileSink:

@@ -73,7 +73,7 @@ def outputs_of(job: Mapping[str, Any], folder: Path) -> tuple[Output, ...]:
 def _outputs(sink: str | Mapping[str, Any], layout: Layout, folder: Path) -> Iterator[Output]:
     options: Mapping[str, Any] = {"file": sink} if isinstance(sink, str) else sink
     name = options["file"]
-    own = {key: value for key, value in options.items() if key != "file"}
+    own = {key: value for key, value in options.items() if key != "file" and value is not None}
     for output in outputs_in(folder / name, entry_for(name), layout, own):
         yield replace(output, name=str(Path(name).with_name(output.path.name)))
 

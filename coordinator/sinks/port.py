@@ -18,12 +18,14 @@ ESCAPE, KEEP = "escape", "keep"
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """What a sink is to hold: a job's tables, or the `table` of this name; and the options that the job gives it.
 
-    `formulas` says what becomes of texts that a spreadsheet would take for a formula: `escape` or `keep`.
+    `formulas` says what becomes of texts that a spreadsheet would take for a formula: `escape` or `keep`. With
+    `rotate` the output is a folder of files of at least so many rows each (0: one file).
     """
 
     layout: Layout
     table: str = ""
     formulas: str = ESCAPE
+    rotate: int = 0
 
 
 class RowRejected(Exception):

@@ -51,6 +51,16 @@ SINKS = table(
         options=("formulas",),
     ),
     SinkEntry(
+        name=".parquet",
+        place="crawlfleet.coordinator.sinks.parquet_sink:ParquetFiles",
+        package="pyarrow",
+        extra="parquet",
+        has_columns=True,
+        per_table=True,
+        transactional=True,
+        options=("rotate",),
+    ),
+    SinkEntry(
         name=".sqlite",
         place="crawlfleet.coordinator.sinks.sqlite_sink:SqliteFiles",
         has_columns=True,

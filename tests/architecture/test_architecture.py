@@ -84,6 +84,8 @@ IMPORTERS: dict[str, set[str]] = {  # libraries that more than one module may im
     },
     # A handle of libcurl sets its own options; the engine drives many of them.
     "pycurl": {"crawlfleet.worker.fetch.curl_handle", "crawlfleet.worker.fetch.curl_multi"},
+    # What the types of two formats have in common is in one module; each format has its own way to take tables.
+    "pyarrow": {f"crawlfleet.coordinator.sinks.{module}" for module in ("arrow_cells", "duckdb_sink", "parquet_sink")},
     # urllib3 waits for ever and hides cut heads; what it must not do is changed in its connection classes.
     "urllib3": {"crawlfleet.worker.fetch.connection", "crawlfleet.worker.fetch.requests_pool"},
 }

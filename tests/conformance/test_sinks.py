@@ -91,7 +91,10 @@ def written(kind: SinkKind, path: Path, log: Sequence[Result] = LOG, mark: Mark 
     """Write results to a sink, half of them first; return its mark."""
     with closing(kind.open(path, mark, power=False)) as sink:
         sink.write(log[:HALF])
-        return sink.write(log[HALF:]) if log[HALF:] else sink.mark
+        if log[HALF:]:
+            sink.write(log[HALF:])
+        sink.finish()
+        return sink.mark
 
 
 def followed(

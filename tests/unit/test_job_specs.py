@@ -26,7 +26,7 @@ JOB = load(Path(__file__).parents[2] / "config/reference.yaml")
 # Keys that whoever puts a crawl together reads: they are no worker's business, and no rule's.
 READ_AT_THE_START = {"expect.rows", "expect.rows.*", "expect.filled", "expect.filled.*", "expect.failed"}
 READ_AT_THE_START |= {"durability", "politeness.ignore_robots.*.reason", "columns", "columns.*", "columns.*.*"}
-READ_AT_THE_START |= {"sinks.*", "sinks.*.file", "sinks.*.formulas"}
+READ_AT_THE_START |= {"sinks.*", "sinks.*.file", "sinks.*.formulas", "sinks.*.rotate"}
 READ_AT_THE_START |= {"tables.urls", "tables.links", "tables.broken"}  # but for whether one of the last two is there
 # What the specs hold beside a job's keys: the text of a file, and limits and numbers that are the same for all jobs.
 OF_NO_KEY = {"brief.hook.source"}
