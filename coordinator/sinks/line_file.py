@@ -68,7 +68,10 @@ class LineFile:
                 os.fsync(self._file.fileno())
         size = self.mark.size_bytes
         self.mark = Mark(
-            results=self.mark.results + results, size_bytes=size + len(lines), block_at=size, block_hash=_hash(lines)
+            results=self.mark.results + results,
+            size_bytes=size + len(lines),
+            block_at=size,
+            block_hash=hash_of_block(lines),
         )
         return self.mark
 
@@ -92,7 +95,7 @@ class LineFile:
 
     def _agreeing(self, file: IO[bytes], log: Iterable[bytes]) -> Mark:
         """Return the mark of the longest run of whole results that file and log share."""
-        kept = Mark(block_hash=_hash(b""))
+        kept = Mark(block_hash=hash_of_block(b""))
         for lines in log:
             found = file.read(len(lines))
             if not lines.startswith(found):
@@ -109,7 +112,7 @@ class LineFile:
         with self._mapped_errors(), self._path.open("rb") as file:
             file.seek(self.mark.block_at)
             block = file.read(self.mark.size_bytes - self.mark.block_at)
-            if self.mark.block_hash and _hash(block) != self.mark.block_hash:
+            if self.mark.block_hash and hash_of_block(block) != self.mark.block_hash:
                 raise UsageError(self._foreign())
             self._file.truncate(self.mark.size_bytes)
 
@@ -145,5 +148,6 @@ class LineFile:
             ) from error
 
 
-def _hash(block: bytes) -> bytes:
+def hash_of_block(block: bytes) -> bytes:
+    """Return what a mark keeps of the last block."""
     return blake2b(block, digest_size=16).digest()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.registry import Entry, table
 
@@ -17,7 +19,7 @@ class SinkEntry(Entry, frozen=True, kw_only=True):
     It is a `LineKind` unless it is `transactional`: then a sink takes results whole or not at all, and stores how many
     it has with them. `reads_back` says whether `verify` can read the rows back, `has_columns` whether its sinks depend
     on the columns of the job's tables, `per_table` whether each table gets a sink of its own, `options` which keys of
-    `Shape` a job may set.
+    `Shape` a job may set. A file of lines that `is_compressed` consists of members, one for each write.
     """
 
     kind = "sink"
@@ -27,6 +29,7 @@ class SinkEntry(Entry, frozen=True, kw_only=True):
     has_columns: bool = False
     per_table: bool = False
     options: tuple[str, ...] = ()
+    is_compressed: bool = False
 
     def made_for(self, shape: Shape) -> SinkKind:
         """Load the kind, for what its sinks are to hold."""
@@ -34,25 +37,34 @@ class SinkEntry(Entry, frozen=True, kw_only=True):
         return made
 
 
+ROOM = "crawlfleet.coordinator.sinks."
+# The kinds of files of lines, each also compressed: the ending of the name, and its module and attribute.
+_JSON = SinkEntry(name=".jsonl", place=f"{ROOM}jsonl_sink:JsonLines", package="msgspec")
+_OF_TABLES = SinkEntry(name="", place="", has_columns=True, per_table=True, options=("formulas",))
+_COMMAS = replace(_OF_TABLES, name=".csv", place=f"{ROOM}csv_sink:CommaLines")
+_TABS = replace(_OF_TABLES, name=".tsv", place=f"{ROOM}csv_sink:TabLines")
+_LINES = {"json_lines": _JSON, "comma_lines": _COMMAS, "tab_lines": _TABS}
+
 SINKS = table(
-    SinkEntry(name=".jsonl", place="crawlfleet.coordinator.sinks.jsonl_sink:JsonLines", package="msgspec"),
-    SinkEntry(
-        name=".csv",
-        place="crawlfleet.coordinator.sinks.csv_sink:CommaLines",
-        has_columns=True,
-        per_table=True,
-        options=("formulas",),
+    *_LINES.values(),
+    *(
+        replace(entry, name=f"{entry.name}.gz", place=f"{ROOM}gzip_sink:{made}", package="", is_compressed=True)
+        for made, entry in _LINES.items()
     ),
-    SinkEntry(
-        name=".tsv",
-        place="crawlfleet.coordinator.sinks.csv_sink:TabLines",
-        has_columns=True,
-        per_table=True,
-        options=("formulas",),
+    *(
+        replace(
+            entry,
+            name=f"{entry.name}.zst",
+            place=f"{ROOM}zstd_sink:{made}",
+            package="zstandard",
+            extra="zstd",
+            is_compressed=True,
+        )
+        for made, entry in _LINES.items()
     ),
     SinkEntry(
         name=".parquet",
-        place="crawlfleet.coordinator.sinks.parquet_sink:ParquetFiles",
+        place=f"{ROOM}parquet_sink:ParquetFiles",
         package="pyarrow",
         extra="parquet",
         has_columns=True,
@@ -60,15 +72,10 @@ SINKS = table(
         transactional=True,
         options=("rotate",),
     ),
-    SinkEntry(
-        name=".sqlite",
-        place="crawlfleet.coordinator.sinks.sqlite_sink:SqliteFiles",
-        has_columns=True,
-        transactional=True,
-    ),
+    SinkEntry(name=".sqlite", place=f"{ROOM}sqlite_sink:SqliteFiles", has_columns=True, transactional=True),
     SinkEntry(
         name=".duckdb",
-        place="crawlfleet.coordinator.sinks.duckdb_sink:DuckdbFiles",
+        place=f"{ROOM}duckdb_sink:DuckdbFiles",
         package="duckdb",
         extra="duckdb",
         has_columns=True,

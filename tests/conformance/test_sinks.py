@@ -31,7 +31,8 @@ from tests.shapes import QUOTES
 from tests.toys.sinks import LINES, REJECTED_LINES, TABLE
 
 ENTRIES = (*SINKS.values(), LINES, REJECTED_LINES, TABLE)
-OF_LINES = [entry for entry in ENTRIES if not entry.transactional]
+OF_LINES = [entry for entry in ENTRIES if not entry.transactional and not entry.is_compressed]
+COMPRESSED = [entry for entry in ENTRIES if entry.is_compressed]
 TRANSACTIONAL = [entry for entry in ENTRIES if entry.transactional]
 NAME = "items"
 MARKS = "sinks.db"
@@ -344,6 +345,56 @@ def test_a_torn_line_is_left_out_unless_the_file_is_to_be_whole(lines: LineKind,
 def test_the_head_stands_once_before_the_first_line(lines: LineKind, path: Path) -> None:
     written(lines, path)
     assert path.read_bytes() == lines.head + b"".join(map(lines.lines_of, LOG))
+
+
+# Compressed lines: the same, by members.
+
+
+@pytest.fixture(params=COMPRESSED, ids=lambda entry: entry.name)
+def compressed(request: pytest.FixtureRequest) -> SinkKind:
+    made: SinkKind = request.param.made_for(QUOTES)
+    return made
+
+
+@pytest.mark.parametrize("has_mark", [True, False])
+def test_a_compressed_file_that_is_cut_at_any_byte_is_written_again(
+    compressed: SinkKind, path: Path, has_mark: bool
+) -> None:
+    mark = written(compressed, path)
+    whole, all_rows = path.read_bytes(), rows(compressed, LOG)
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        assert followed(compressed, path, mark if has_mark else None) == all_rows, f"cut at {size}"
+
+
+def test_what_is_beyond_the_mark_of_a_compressed_file_is_cut_off(compressed: SinkKind, path: Path) -> None:
+    mark = written(compressed, path)
+    whole = path.read_bytes()
+    for tail in (*TAILS, whole, whole[: len(whole) // 3]):
+        path.write_bytes(whole + tail)
+        followed(compressed, path, mark)
+        assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("tail", [*TAILS, AGAIN])
+def test_a_compressed_file_without_a_mark_that_has_more_than_the_log_is_refused(
+    compressed: SinkKind, path: Path, tail: bytes
+) -> None:
+    written(compressed, path)
+    content = path.read_bytes() + (path.read_bytes() if tail is AGAIN else tail)
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=rf"{NAME} exists already and is not this crawl's"):
+        followed(compressed, path, None)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"\x1f\x8c", b"x", b"mine\n"])
+def test_a_small_file_that_is_not_compressed_is_refused(compressed: SinkKind, path: Path, content: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=rf"{NAME} exists already and is not this crawl's"):
+        followed(compressed, path, None)
+    assert path.read_bytes() == content
 
 
 # Transactions: a death leaves what was there before, or all of what came.
