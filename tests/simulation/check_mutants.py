@@ -28,7 +28,12 @@ CHECK_MUTANTS: tuple[tuple[str, ...], ...] = (
     (ADMISSION, "_AFRESH, **page, hops", "{}, **page, hops"),
     (BUDGET, "tasks = [task for task in tasks if task.kind in (Kind.PAGE, Kind.SITEMAP)]", "tasks = []"),
     (BUDGET, "tasks = [task for task in tasks if task.kind in (Kind.PAGE, Kind.SITEMAP)]", "pass"),
-    (GRANTING, "refuse_by_robots(turn, _as_they_are_now(turn, tasks))", "refuse_by_robots(turn, tasks)", FEWER),
+    (
+        GRANTING,
+        "refuse_by_robots(turn, admission.as_they_are_now(turn, tasks))",
+        "refuse_by_robots(turn, tasks)",
+        FEWER,
+    ),
     (LEADS, "task.depth if task.kind is not Kind.CHECK else NOT_REACHED", "task.depth"),
     (
         SETTLE,

@@ -51,11 +51,15 @@ POOL_MUTANTS: tuple[tuple[str, ...], ...] = (
     (SETTLE, "    asking.drop_if_unwanted(turn, task)\n", "    pass\n", TAKEN_BACK),
     (
         LEASES,
-        "queue=queue_of(task))\n    asking.drop_if_unwanted(turn, after)\n",
-        "queue=queue_of(task))\n",
+        "queue=queue_of(task))\n    note_waiting(turn, task.host)\n    asking.drop_if_unwanted(turn, after)\n",
+        "queue=queue_of(task))\n    note_waiting(turn, task.host)\n",
         TAKEN_BACK,
     ),
-    (LEASES, "    )\n    asking.drop_if_unwanted(turn, after)\n", "    )\n"),
+    (
+        LEASES,
+        "    )\n    note_waiting(turn, task.host)\n    asking.drop_if_unwanted(turn, after)\n",
+        "    )\n    note_waiting(turn, task.host)\n",
+    ),
     (LEADS, "outlinks=tuple(unpack(report.kept, most))", "outlinks=()"),
     (LEADS, "        asked=task.asked,\n", "", ASKED_AT_ONCE),
     (ASKS, "if task.state in FINAL or is_out_of_scope(task):", "if False:"),

@@ -341,6 +341,15 @@ def test_a_check_becomes_a_page_before_it_is_granted(turns: Turns) -> None:
     assert turn.ledger.pages_reserved == 1
 
 
+def test_what_waits_is_taken_as_it_is_now(turns: Turns) -> None:
+    mine, deep, still = check("1", FAR), check("2", FAR, depth=3, order=2), check("3", OTHER, order=3)
+    rows = (mine, deep, still, FREE, GATE, host(OTHER_HOST, origins=(OTHER,), ready_at=0.0), origin(OTHER))
+    turn = turns(*rows, scope=ALL, links=ON, extent=Extent(depth=2))
+    now = admission.as_they_are_now(turn, [mine, deep, still])
+    assert [(task.url, task.kind) for task in now] == [(mine.url, Kind.PAGE), (still.url, Kind.CHECK)]
+    assert admission.as_they_are_now(turns(*rows, scope=ALL), [mine, deep, still]) == [mine, deep, still]
+
+
 def test_a_check_becomes_a_page_when_it_is_settled(turns: Turns) -> None:
     turn = settled(turns, check("1", FAR), scope=ALL)
     assert events(turn) == [(TaskEvent.JUDGED, Kind.CHECK), (TaskEvent.ADOPTED, Kind.PAGE)]
