@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance import crawls
+from tests.site.linked_hosts import linked_hosts
 from tests.site.small_site import Moved, Page, SmallSite, page, serving
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "find-broken-links.md"
@@ -105,6 +106,23 @@ def test_tables_are_written_at_the_end_and_verified(site: SmallSite, tmp_path: P
     run(tmp_path, job)
     assert len(rows(tmp_path, "links.jsonl")) == 5
     assert crawls.run(tmp_path, "verify", "crawls/links").returncode == 0
+
+
+def test_broken_links_to_other_sites_are_in_the_table_if_they_are_checked(tmp_path: Path) -> None:
+    with linked_hosts(2) as (home, other):
+        home.has("/", f"{other.base}/good", f"{other.base}/gone", f"{other.base}/moved")
+        other.has("/good")
+        other.moves("/moved", f"{other.base}/gone")
+        for more, broken in (("", ()), ("links: {check_external: true}\n", ("/gone", "/moved"))):
+            folder = tmp_path / str(len(broken))
+            folder.mkdir()
+            job = folder / "links.yaml"
+            job.write_text(f"name: links\nseeds: [{home.base}/]\n{FAST}{TABLES}{more}")
+            run(folder, job)
+            found = [(row["target"], row["final_url"], row["source"]) for row in rows(folder, "broken.jsonl")]
+            assert found == [(f"{other.base}{path}", f"{other.base}/gone", f"{home.base}/") for path in broken]
+            assert {(row["followed"], row["why"]) for row in rows(folder, "links.jsonl")} == {(False, "host")}
+            assert crawls.run(folder, "verify", "crawls/links").returncode == 0
 
 
 def test_a_crawl_that_is_stopped_writes_no_table_and_its_end_does(site: SmallSite, tmp_path: Path) -> None:

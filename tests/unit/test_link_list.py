@@ -98,6 +98,13 @@ def test_what_asks_not_to_be_followed_is_told_only_if_the_job_obeys() -> None:
     assert reasons("<a href=/a rel=nofollow>1</a>", links=ignoring) == {"http://h.example/a": ""}
 
 
+def test_links_out_of_scope_that_are_only_checked_are_not_followed() -> None:
+    body = "<a href=/yes>1</a><a href=http://other.example/>2</a>"
+    checking = LinkSpec(listed=True, check_external=True)
+    assert extract(body, links=checking).outlinks == ("http://h.example/yes", "http://other.example/")
+    assert reasons(body, links=checking) == {"http://h.example/yes": "", "http://other.example/": "host"}
+
+
 def test_links_that_no_selector_of_follow_matches_are_listed_as_such() -> None:
     body = "<nav><a href=/in>1</a></nav><a href=/out>2</a>"
     assert reasons(body, follow=("nav",)) == {"http://h.example/in": "", "http://h.example/out": "not_selected"}

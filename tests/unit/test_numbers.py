@@ -115,7 +115,7 @@ def test_status_and_summary_have_every_number(numbers: Numbers, tmp_path: Path) 
     write(summary, tmp_path / "summary.json")
     left = json.loads((tmp_path / "summary.json").read_text())
     assert msgspec.convert(left, Summary) == summary
-    assert values.keys() | END.keys() == left.keys() - {"detail", "fresh", "notices", "warnings"}
+    assert values.keys() | END.keys() == left.keys() - {"detail", "fresh", "notices", "tables", "unmet", "warnings"}
 
 
 def test_what_limits_left_out_is_counted(numbers: Numbers) -> None:

@@ -289,7 +289,7 @@ def test_a_check_asks_by_head_or_by_get_and_wants_no_body() -> None:
 
 def test_a_report_that_is_too_large_is_left_bare() -> None:
     page = Extracted(rows=(ROW,) * 100, outlinks=LINKS)
-    report = settle(answer(200, b"12345"), page=page, max_report_bytes=420)
+    report = settle(answer(200, b"12345"), page=page, max_report_bytes=450)
     assert (report.outcome, report.reason) == (Outcome.REPORT_TOO_LARGE, "report_too_large")
     assert (report.rows, report.outlinks, report.size_bytes) == ((), (), 5)
 

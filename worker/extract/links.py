@@ -92,7 +92,7 @@ class LinkReader:
 
     def _judge(self, folder: _Folder, href: str, base: str) -> tuple[str, Refusal]:
         url = folder.known.get(href)
-        if url is not None:
+        if url is not None and not self._external:  # else it may be one that is only checked
             return url, ""
         judged = folder.judged.get(href)
         if judged is None:
