@@ -185,6 +185,13 @@ def test_json_ld_is_found_by_type_and_what_is_broken_is_not_there(
     assert value(engine, SCRIPTS, by="jsonld", **{"type": "json", **rule}) == expected
 
 
+def test_half_a_surrogate_pair_fails_no_page(engine: str) -> None:
+    body = '<script type="application/ld+json">{"@type": "A", "n": "x\\ud800", "m": "a\nb"}</script>'
+    assert value(engine, body, by="jsonld", selector="A.n") == "x?"
+    assert value(engine, body, by="jsonld", selector="A.n", type="json") is None
+    assert value(engine, body, by="jsonld", selector="A.n", pattern="x") is None
+
+
 def test_objects_of_json_ld_become_items(engine: str) -> None:
     fields = (FieldRule(name="n", by="jmespath", selector="name", required=True),)
     each = '"@graph"[?offers || "@type"==\'Product\']'

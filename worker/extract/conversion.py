@@ -71,7 +71,8 @@ def _to_text(_rule: FieldRule) -> Convert:
         text = as_text(value)
         if text is None:
             raise Unconvertible
-        return text
+        # A document may have half a surrogate pair, which cannot be sent.
+        return text if text.isascii() else text.encode(errors="replace").decode()
 
     return convert
 
