@@ -69,7 +69,7 @@ IMPORTERS: dict[str, set[str]] = {  # libraries that more than one module may im
     # The sections of a job are its models; what they share, and the larger ones, are modules of their own.
     "pydantic": {
         f"crawlfleet.coordinator.job.{module}"
-        for module in ("fields", "items", "job", "scope", "section", "seeds", "sinks", "where")
+        for module in ("expect", "fields", "items", "job", "scope", "section", "seeds", "sinks", "where")
     },
     # An expression is compiled, and so checked, in one place; what it searches in a worker is a tree of the library.
     "lxml": {"crawlfleet.shared.xpaths", "crawlfleet.worker.extract.xpath_tree"},

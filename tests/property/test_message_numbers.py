@@ -28,6 +28,7 @@ from crawlfleet.shared.messages import (
     Row,
     SitemapEntry,
     TaskKey,
+    Unconverted,
     Welcome,
     decode,
     encode,
@@ -119,6 +120,7 @@ def a_report(lease: int, ref: bytes, outcome: Outcome) -> Report:
         fresh_s=1.0,
         entries=(SitemapEntry(f"{SEED}listed", 1, 1),),
         rows=(Row(item="page", index=0, fields={}),),
+        unconverted=(Unconverted("page", "title", 1),),
     )
 
 
