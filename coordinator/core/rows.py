@@ -377,10 +377,7 @@ class LedgerRow(StoreRow, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """The record of a fetched page. There is exactly one a page.
-
-    `rejected` are rows that its rules made, and rejected; they are no rows of the page.
-    """
+    """The record of a fetched page: exactly one a page. Rows that its rules made, but rejected, stand apart."""
 
     ref: bytes
     url: str
