@@ -300,7 +300,7 @@ class Crawl:
             detail=detail,
             started_at=self._started_at.isoformat(timespec="seconds"),
             fetched_before=self._fetched_before,
-            sinks=tuple(shown(each.path) for each in self._outputs if not each.is_late or each.path.exists()),
+            sinks=tuple(shown(each.place) for each in self._outputs if not each.is_late or each.path.exists()),
             tables=tuple(map(shown, self._tables.paths)) if ended == "finished" else (),
             resumable=self._job.durability != "none",
             notices=(

@@ -109,7 +109,11 @@ def _known_to(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def _member(name: str, value: Any) -> Any:
-    return f"{value[0]} (its value is not shown)" if name == _HEADERS else value
+    if name == _HEADERS:
+        return f"{value[0]} (its value is not shown)"
+    if isinstance(value, dict) and value.get("headers"):
+        return {**value, "headers": f"{', '.join(each[0] for each in value['headers'])} (values are not shown)"}
+    return value
 
 
 def _shown(value: Any) -> str:

@@ -49,9 +49,10 @@ from crawlfleet.coordinator.job.section import (
 )
 from crawlfleet.coordinator.job.seed_ranges import host_name
 from crawlfleet.coordinator.job.seeds import Seeds, pages_of, read_seeds, sitemaps_of
-from crawlfleet.coordinator.job.sinks import Columns, Sink, TableFiles, check_sinks
+from crawlfleet.coordinator.job.sinks import Columns, Sink, TableFiles, check_name_lengths, check_sinks
 from crawlfleet.coordinator.job.where import Selector
 from crawlfleet.coordinator.job.yaml_source import KeyPath
+from crawlfleet.coordinator.results.columns import layout_of
 from crawlfleet.shared.brief import Brief, FetchSpec, HookSpec, LimitSpec, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES, names, that_prepare_sessions
 from crawlfleet.shared.errors import JobError
@@ -257,6 +258,13 @@ class Job(Section):
         self.tables.check(self.sinks)
         if self.tables.files and self.durability == "none":
             raise fault(("tables",), "are made from a stored crawl: choose another `durability` than none")
+        return self
+
+    @model_validator(mode="after")
+    def _names_fit_sinks(self) -> Job:
+        check_name_lengths(
+            self.sinks, lambda: layout_of(self.model_dump(mode="json", include={"items", "columns", "hooks"}))
+        )
         return self
 
     @model_validator(mode="after")

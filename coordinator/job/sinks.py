@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
 
 from crawlfleet.coordinator.job import values as job_values
-from crawlfleet.coordinator.job.section import Section, fault, given, repeated, within
-from crawlfleet.coordinator.sinks.registry import SINKS, entry_for
+from crawlfleet.coordinator.job.section import Section, fault, given, keys_of, repeated, tag_of, within
+from crawlfleet.coordinator.results.columns import Layout
+from crawlfleet.coordinator.sinks.addresses import check_address
+from crawlfleet.coordinator.sinks.cells import flat
+from crawlfleet.coordinator.sinks.registry import SERVICES, SINKS, entry_for, service_for
 from crawlfleet.shared.field_types import FIELD_TYPES
+
+Formulas: TypeAlias = Literal["escape", "keep"]
 
 
 def _file(value: str, info: ValidationInfo) -> str:
@@ -26,7 +32,7 @@ class FileSink(Section):
     """A file anywhere: its path, relative to the job file, and how it is written."""
 
     file: Annotated[str, AfterValidator(_file)]
-    formulas: Literal["escape", "keep"] = "escape"
+    formulas: Formulas = "escape"
     rotate: Annotated[Annotated[int, within(1, 10**9)] | None, BeforeValidator(given)] = None
 
     @model_validator(mode="after")
@@ -38,20 +44,58 @@ class FileSink(Section):
         return self
 
 
+class AddressSink(Section):
+    """A sink that is no file of this machine: its address, and how it is written."""
+
+    to: Annotated[str, AfterValidator(check_address)]
+    formulas: Formulas = "escape"
+    schema_name: Annotated[str, AfterValidator(job_values.schema_name)] = Field(default="public", alias="schema")
+    prefix: Annotated[str, AfterValidator(job_values.table_prefix)] = ""
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> AddressSink:
+        entry = service_for(self.to) or entry_for(self.to)
+        keys = dict(zip(AddressSink.model_fields, keys_of(AddressSink), strict=True))
+        for name in sorted(self.model_fields_set - {"to"} - set(entry.options)):
+            fitting = ", ".join(each.name for each in (*SERVICES.values(), *SINKS.values()) if name in each.options)
+            raise fault((keys[name],), f"is for {fitting}: leave it out")
+        return self
+
+
 def _form(value: object) -> str:
-    return "(file)" if isinstance(value, dict | FileSink) else "(name)"
+    if not isinstance(value, dict | Section):
+        return "(name)"
+    is_address = isinstance(value, AddressSink) or (isinstance(value, dict) and "to" in value)
+    return tag_of(AddressSink if is_address else FileSink)
 
 
 # The tags show up in the paths of complaints and are left out of them by `problems`.
 Sink: TypeAlias = Annotated[
-    Annotated[Annotated[str, AfterValidator(job_values.sink)], Tag("(name)")] | Annotated[FileSink, Tag("(file)")],
+    Annotated[Annotated[str, AfterValidator(job_values.sink)], Tag("(name)")]
+    | Annotated[FileSink, Tag(tag_of(FileSink))]
+    | Annotated[AddressSink, Tag(tag_of(AddressSink))],
     Discriminator(_form),
 ]
 
 
-def name_of(sink: str | FileSink) -> str:
-    """Return the name of a sink: as it stands in the job, or its path."""
-    return sink if isinstance(sink, str) else sink.file
+def name_of(sink: Sink) -> str:
+    """Return the name of a sink: as it stands in the job, or its path, or its address."""
+    return sink if isinstance(sink, str) else sink.to if isinstance(sink, AddressSink) else sink.file
+
+
+def check_name_lengths(sinks: tuple[Sink, ...], layout_of_job: Callable[[], Layout]) -> None:
+    """Refuse a sink whose database has no room for the name of a table or column."""
+    for index, sink in enumerate(sinks):
+        entry = service_for(name_of(sink))
+        if entry is None or not entry.longest_name_bytes:
+            continue
+        layout = layout_of_job()
+        prefix = sink.prefix if isinstance(sink, AddressSink) else ""
+        columns = (column.name for table in layout for column in flat(table))
+        for name in (*(prefix + table.name for table in layout), *columns):
+            if len(name.encode()) > entry.longest_name_bytes:
+                most = entry.longest_name_bytes
+                raise fault(("sinks", index), f"{entry.name} has names of {most} bytes at most: shorten {name!r}")
 
 
 def check_sinks(sinks: tuple[Sink, ...]) -> tuple[Sink, ...]:
@@ -63,7 +107,7 @@ def check_sinks(sinks: tuple[Sink, ...]) -> tuple[Sink, ...]:
     return sinks
 
 
-TableFile = Annotated[str, AfterValidator(job_values.sink)]
+TableFile = Annotated[str, AfterValidator(job_values.sink_file)]
 
 
 class TableFiles(Section):

@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from crawlfleet.coordinator.job.css import check_css
-from crawlfleet.coordinator.sinks.registry import SINKS
+from crawlfleet.coordinator.sinks.addresses import check_address
+from crawlfleet.coordinator.sinks.registry import SINKS, scheme_of
 from crawlfleet.coordinator.sinks.rejected_sink import REJECTED
 from crawlfleet.shared.web.patterns import REGEX, check_regex
 from crawlfleet.shared.web.urls import MAX_URL_CHARS
@@ -18,6 +19,7 @@ from crawlfleet.shared.web.urls import MAX_URL_CHARS
 MAX_NAME_CHARS = 64
 MAX_USER_AGENT_CHARS = 256
 MAX_REASON_CHARS = 200
+MAX_DATABASE_NAME_BYTES = 63
 
 _JOB_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 _ITEM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
@@ -166,8 +168,31 @@ def sink_ending(value: str) -> None:
         raise ValueError(f"{value[:60]!r} is no known kind of sink: name a file that ends in {', '.join(endings)}")
 
 
+def schema_name(value: str) -> str:
+    """Check the name of a schema in a database."""
+    if not value:
+        raise ValueError("is empty: write the name of a schema, or leave the key out")
+    return _database_name(value)
+
+
+def table_prefix(value: str) -> str:
+    """Check what the names of tables begin with."""
+    return _database_name(value) if value else value
+
+
+def _database_name(value: str) -> str:
+    if not value.isprintable() or len(value.encode()) > MAX_DATABASE_NAME_BYTES:
+        raise ValueError(f"wants printable characters, {MAX_DATABASE_NAME_BYTES} bytes at most")
+    return value
+
+
 def sink(value: str) -> str:
-    """Check a sink: a file inside the crawl's folder, of a kind that exists. Returns its normal form."""
+    """Check a sink: an address, or a file inside the crawl's folder, of a kind that exists. Returns its normal form."""
+    return check_address(value) if scheme_of(value) else sink_file(value)
+
+
+def sink_file(value: str) -> str:
+    """Check the name of a file inside the crawl's folder. Returns its normal form."""
     path = PurePosixPath(value)
     sink_ending(value)
     if path.is_absolute() or ".." in path.parts or "\\" in value or ":" in value or not value.isprintable():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from itertools import islice, product
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import StoreReader
@@ -15,9 +15,10 @@ from crawlfleet.coordinator.frontier.registry import open_reader
 from crawlfleet.coordinator.offline.tables import source_of
 from crawlfleet.coordinator.results.columns import Layout, layout_of
 from crawlfleet.coordinator.results.rows import as_results
+from crawlfleet.coordinator.sinks.addresses import check_address
 from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
-from crawlfleet.coordinator.sinks.outputs import Output, outputs_in
-from crawlfleet.coordinator.sinks.port import ESCAPE, Shape, Sink
+from crawlfleet.coordinator.sinks.outputs import Output, outputs_at, outputs_in
+from crawlfleet.coordinator.sinks.port import ESCAPE, ServiceKind, Shape, Sink
 from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.streams import Output as Stream
@@ -29,18 +30,18 @@ USUAL = ".jsonl"
 class Exported(NamedTuple):
     """How many pages and rows were written, how many rows the format cannot hold, and why the first one is not.
 
-    `files` are the names of what was written.
+    `files` are the names of what was written, or its address.
     """
 
     results: int
     rows: int
     rejected: int
     why: str
-    files: tuple[Path, ...] = ()
+    files: tuple[Path | str, ...] = ()
 
 
-def export(folder: Path, target: Path | None, *, overwrite: bool = False, formulas: str = ESCAPE) -> Exported:
-    """Write all committed rows to a file (standard output if None); return how many.
+def export(folder: Path, target: Path | str | None, *, overwrite: bool = False, formulas: str = ESCAPE) -> Exported:
+    """Write all committed rows to a file, or to an address (standard output if None); return how many.
 
     The ending of the file's name selects the format, as for a sink; none means JSON Lines. A format with a file for
     each table makes several. Each is written completely or not at all. Raises `UsageError` if one exists already or
@@ -48,16 +49,21 @@ def export(folder: Path, target: Path | None, *, overwrite: bool = False, formul
     """
     with closing(open_reader(folder)) as reader:
         results = (result for _, result in reader.results())
+        if isinstance(target, str):
+            return _send(results, layout_of(reader.job), target, reader.job.get("name", ""), overwrite=overwrite)
         return _export(results, layout_of(reader.job), target, overwrite=overwrite, formulas=formulas)
 
 
 def export_table(
-    folder: Path, name: str, target: Path | None, *, overwrite: bool = False, formulas: str = ESCAPE
+    folder: Path, name: str, target: Path | str | None, *, overwrite: bool = False, formulas: str = ESCAPE
 ) -> Exported:
     """Write one of a crawl's tables (`tables.TABLES`) as `export` writes the rows of its pages."""
     with closing(open_reader(folder)) as reader:
         table, rows = source_of(reader, name)
         results = as_results(table, rows(reader))
+        if isinstance(target, str):
+            crawl = f"{reader.job.get('name', '')} {name}"
+            return _send(results, Layout((table,)), target, crawl, overwrite=overwrite)
         return _export(results, Layout((table,)), target, overwrite=overwrite, formulas=formulas)
 
 
@@ -132,7 +138,19 @@ def _write(results: Iterator[Result], outputs: Sequence[Output]) -> Exported:
     return exported._replace(files=tuple(output.path for output in written))
 
 
+def _send(results: Iterator[Result], layout: Layout, address: str, crawl: str, *, overwrite: bool) -> Exported:
+    """Write to a service."""
+    try:
+        check_address(address)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    (output,) = outputs_at(address, Path(), layout, {"crawl": crawl})
+    with closing(cast("ServiceKind", output.kind).open_for_export(overwrite=overwrite)) as sink:
+        return _fill([sink], results, [output])._replace(files=(address,))
+
+
 def _fill(sinks: Sequence[Sink], results: Iterator[Result], outputs: Sequence[Output]) -> Exported:
+    """Write all results to sinks, and make these whole."""
     count = rows = rejected = 0
     why = ""
     while batch := list(islice(results, BATCH)):

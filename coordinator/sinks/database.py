@@ -17,15 +17,17 @@ import msgspec
 
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import Mark
-from crawlfleet.coordinator.results.columns import Column, Layout, Table
+from crawlfleet.coordinator.results.columns import Column, Table
 from crawlfleet.coordinator.sinks.cells import CellReader, Cells, flat
-from crawlfleet.coordinator.sinks.port import Rejected, RowRejected, Shape
+from crawlfleet.coordinator.sinks.port import Rejected, RowRejected, Shape, SinkUnreachable
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.paths import shown
 
 ROW_ID = "row_id"
 # The one row of this table is a `State`.
 STATE = "crawlfleet_state"
+# So often a batch is tried if the connection is lost again and again.
+ATTEMPTS = 5
 
 Store = Callable[[Any], Any]
 
@@ -65,8 +67,13 @@ class StoredTable(NamedTuple):
     columns: tuple[StoredColumn, ...]
 
 
+class ConnectionLost(SinkUnreachable):
+    """The connection to a database was lost. What was being committed may be there or not."""
+
+
 class Database(Protocol):
-    """An open database. It raises `CrawlFailed`, which names the place, if it cannot be used."""
+    """An open database. It raises `CrawlFailed`, which names the place, if it cannot be used; `ConnectionLost` if it is
+    to be connected to again."""
 
     def state(self) -> State | None:
         """Return how far it is; None if nothing of a crawl is there. `UsageError` if something else is in the way."""
@@ -89,6 +96,9 @@ class Database(Protocol):
     def rows(self) -> Generator[tuple[str, tuple[Any, ...]], None, None]:
         """Yield all rows in the order of `row_id`: the name of the table, and the values as they were given."""
 
+    def reconnect(self) -> None:
+        """Connect again, after a `ConnectionLost`. Raise `CrawlFailed` if that does not succeed for a while."""
+
     def close(self) -> None:
         """Close it."""
 
@@ -98,10 +108,12 @@ class DatabaseKind:
 
     # Whether `a` and `A` are the same name.
     folds_case = True
+    # Names that no column may have, beside `ROW_ID`.
+    reserved: frozenset[str] = frozenset()
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        self.tables = stored_tables(shape.layout, folds_case=self.folds_case)
+        self.tables = stored_tables(shape, folds_case=self.folds_case, reserved=self.reserved)
         self._reader = CellReader(shape.layout)
         self._stores = {
             name: tuple(self.store_for(each.column) for each in table.columns) for name, table in self.tables.items()
@@ -115,6 +127,10 @@ class DatabaseKind:
         """See the port."""
         raise NotImplementedError
 
+    def place_of(self, path: Path) -> Path | str:
+        """Return what people know a database as."""
+        return path
+
     def store_for(self, column: Column) -> Store:
         """Return the function from the cells of a column to the values that are stored and read back.
 
@@ -127,7 +143,7 @@ class DatabaseKind:
         database = self.connect(path, power=power)
         assert database is not None
         try:
-            return DatabaseSink(self, database, path, mark)
+            return DatabaseSink(self, database, self.place_of(path), mark)
         except BaseException:
             database.close()
             raise
@@ -176,10 +192,10 @@ class DatabaseKind:
 class DatabaseSink:
     """A database that follows the log. The mark's hash tells whether it is the crawl's."""
 
-    def __init__(self, kind: DatabaseKind, database: Database, path: Path, mark: Mark | None) -> None:
+    def __init__(self, kind: DatabaseKind, database: Database, place: Path | str, mark: Mark | None) -> None:
         self._kind = kind
         self._database = database
-        self._path = path
+        self._place = place
         found = database.state()
         self._is_new = found is None
         self._state = found or State()
@@ -208,13 +224,7 @@ class DatabaseSink:
             for number, each in enumerate(found, before):
                 rows[each.table.name].append((number, *each.values))
             state = state.after(result, len(found))
-        with self._database.transaction():
-            if self._is_new:
-                self._database.create()
-            for name, some in rows.items():
-                if some:
-                    self._database.insert(self._kind.tables[name], some)
-            self._database.save(state)
+        self._commit({self._kind.tables[name]: some for name, some in rows.items() if some}, state)
         self._is_new, self._state = False, state
         return self.mark
 
@@ -224,6 +234,39 @@ class DatabaseSink:
     def close(self) -> None:
         """See the port."""
         self._database.close()
+
+    def _commit(self, rows: Mapping[StoredTable, Sequence[tuple[Any, ...]]], state: State) -> None:
+        """Commit rows and state together. A database that went away is asked afterwards whether it has them."""
+        is_lost = False
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                if is_lost:
+                    self._database.reconnect()
+                    if self._is_committed(state):
+                        return
+                self._insert(rows, state)
+                return
+            except ConnectionLost:
+                is_lost = True
+                if not left:
+                    raise
+
+    def _insert(self, rows: Mapping[StoredTable, Sequence[tuple[Any, ...]]], state: State) -> None:
+        with self._database.transaction():
+            if self._is_new:
+                self._database.create()
+            for table, some in rows.items():
+                self._database.insert(table, some)
+            self._database.save(state)
+
+    def _is_committed(self, state: State) -> bool:
+        found = self._database.state()
+        if found == state:
+            return True
+        if (found or State()) != self._state:
+            raise UsageError(self._foreign())
+        self._is_new = found is None
+        return False
 
     def _agree(self, log: Iterator[Result]) -> None:
         """Compare the rows with the log, and remove those of results that it does not have."""
@@ -249,9 +292,9 @@ class DatabaseSink:
 
     def _foreign(self) -> str:
         if self._is_unclaimed:
-            return foreign(self._path)
+            return foreign(self._place)
         return (
-            f"{shown(self._path)} was changed by somebody else: move it away, "
+            f"{shown(self._place)} was changed by somebody else: move it away, "
             "then write it again with `crawlfleet export`, or start again with --fresh"
         )
 
@@ -271,15 +314,15 @@ def canonical(table: str, values: Sequence[Any]) -> bytes:
     return _canonical((table, *values))
 
 
-def stored_tables(layout: Layout, *, folds_case: bool) -> Mapping[str, StoredTable]:
+def stored_tables(shape: Shape, *, folds_case: bool, reserved: frozenset[str]) -> Mapping[str, StoredTable]:
     """Return the tables of a database by those of a layout; names that the database takes for one get a `_`."""
     taken: set[str] = {STATE}
-    return {table.name: _stored_table(table, taken, folds_case) for table in layout}
+    found = ((table, _free(shape.prefix + table.name, taken, folds_case)) for table in shape.layout)
+    return {table.name: _stored_table(table, name, folds_case, reserved) for table, name in found}
 
 
-def _stored_table(table: Table, taken: set[str], folds_case: bool) -> StoredTable:
-    name = _free(table.name, taken, folds_case)
-    names = {ROW_ID}
+def _stored_table(table: Table, name: str, folds_case: bool, reserved: frozenset[str]) -> StoredTable:
+    names = {ROW_ID, *reserved}
     columns = tuple(StoredColumn(_free(column.name, names, folds_case), column) for column in flat(table))
     return StoredTable(name, columns)
 

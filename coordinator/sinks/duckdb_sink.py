@@ -119,6 +119,9 @@ class DuckdbFile:
             for _, name, values in heapq.merge(*found, key=lambda row: row[0]):
                 yield name, values
 
+    def reconnect(self) -> None:
+        """Do nothing: a file does not go away."""
+
     def close(self) -> None:
         """See the port."""
         self._db.close()

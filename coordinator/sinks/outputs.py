@@ -18,7 +18,8 @@ from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.results.columns import Layout, Table, layout_of
 from crawlfleet.coordinator.sinks.late_sink import LateSink
 from crawlfleet.coordinator.sinks.port import Shape, Sink, SinkKind
-from crawlfleet.coordinator.sinks.registry import SinkEntry, entry_for
+from crawlfleet.coordinator.sinks.registry import SinkEntry, entry_for, no_service, scheme_of, service_for
+from crawlfleet.shared.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Output:
     entry: SinkEntry
     shape: Shape
     is_late: bool = False
+
+    @property
+    def place(self) -> Path | str:
+        """Where the rows are, for people: an address, or a path."""
+        return self.shape.address or self.path
 
     @cached_property
     def kind(self) -> SinkKind:
@@ -67,15 +73,28 @@ def narrowed(shape: Shape) -> Shape:
 def outputs_of(job: Mapping[str, Any], folder: Path) -> tuple[Output, ...]:
     """Return the sinks of a job, which is plain data, in its order. Plain names are files in the crawl's folder."""
     layout = layout_of(job)
-    return tuple(output for sink in job["sinks"] for output in _outputs(sink, layout, folder))
+    crawl = job.get("name", "")
+    return tuple(output for sink in job["sinks"] for output in _outputs(sink, layout, folder, crawl))
 
 
-def _outputs(sink: str | Mapping[str, Any], layout: Layout, folder: Path) -> Iterator[Output]:
-    options: Mapping[str, Any] = {"file": sink} if isinstance(sink, str) else sink
+def _outputs(sink: str | Mapping[str, Any], layout: Layout, folder: Path, crawl: str) -> Iterator[Output]:
+    options: Mapping[str, Any] = {"to" if scheme_of(sink) else "file": sink} if isinstance(sink, str) else sink
+    own = {key: value for key, value in options.items() if key not in ("file", "to") and value is not None}
+    if "to" in options:
+        yield from outputs_at(options["to"], folder, layout, {**own, "crawl": crawl})
+        return
     name = options["file"]
-    own = {key: value for key, value in options.items() if key != "file" and value is not None}
     for output in outputs_in(folder / name, entry_for(name), layout, own):
         yield replace(output, name=str(Path(name).with_name(output.path.name)))
+
+
+def outputs_at(address: str, folder: Path, layout: Layout, options: Mapping[str, Any]) -> Iterator[Output]:
+    """Yield the sinks at an address. Each has the name of its address."""
+    entry = service_for(address)
+    if entry is None:
+        raise UsageError(no_service(address))
+    given = {**options, "headers": tuple((name, value) for name, value in options.get("headers", ()))}
+    yield Output(address, folder, entry, Shape(layout=layout, address=address, **given))
 
 
 def outputs_in(path: Path, entry: SinkEntry, layout: Layout, options: Mapping[str, Any]) -> Iterator[Output]:

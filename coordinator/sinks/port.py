@@ -11,6 +11,7 @@ import msgspec
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.results.columns import Layout
+from crawlfleet.shared.errors import CrawlFailed
 
 ESCAPE, KEEP = "escape", "keep"
 
@@ -20,16 +21,28 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
     `formulas` says what becomes of texts that a spreadsheet would take for a formula: `escape` or `keep`. With
     `rotate` the output is a folder of files of at least so many rows each (0: one file).
+    A kind that
+    writes to a service gets its `address` and the name of the `crawl`; `schema_name` and `prefix` say where in a
+    database its tables are, `headers` are pairs of name and value.
     """
 
     layout: Layout
     table: str = ""
     formulas: str = ESCAPE
     rotate: int = 0
+    crawl: str = ""
+    address: str = ""
+    schema_name: str = "public"
+    prefix: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class RowRejected(Exception):
     """A kind of sinks cannot write this row, and never will. The text says why, in a sentence."""
+
+
+class SinkUnreachable(CrawlFailed):
+    """The service that a sink writes to does not answer. The text is a sentence, which names its address."""
 
 
 class Rejected(NamedTuple):
@@ -87,6 +100,14 @@ class SinkKind(Protocol):
 
     def read(self, path: Path, *, whole: bool) -> Iterator[bytes]:
         """Yield the rows of a sink that nobody is writing. Unless it must be `whole`, skip a row torn by a crash."""
+
+
+class ServiceKind(SinkKind, Protocol):
+    """A kind that writes to a service, at the `address` of its `Shape`: paths say nothing to it."""
+
+    def open_for_export(self, *, overwrite: bool) -> Sink:
+        """Open a sink for all rows of a crawl, whole once `finish` has returned. Unless it may `overwrite` what is
+        there, raise `UsageError`."""
 
 
 class LineKind(SinkKind, Protocol):

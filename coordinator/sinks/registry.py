@@ -1,7 +1,11 @@
-"""The table of the kinds of sinks, by the endings of their files. A kind is loaded only when a job asks for it."""
+"""The tables of the kinds of sinks, of files by their endings, of services by the schemes of their addresses.
+
+A kind is loaded only when a job asks for it.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -14,12 +18,14 @@ if TYPE_CHECKING:
 
 
 class SinkEntry(Entry, frozen=True, kw_only=True):
-    """A kind of sinks. Its name is the ending of their files; its place is a function of a `Shape`.
+    """A kind of sinks. Its name is the ending of their files, or the scheme of its addresses; its place is a function
+    of a `Shape`.
 
     It is a `LineKind` unless it is `transactional`: then a sink takes results whole or not at all, and stores how many
     it has with them. `reads_back` says whether `verify` can read the rows back, `has_columns` whether its sinks depend
     on the columns of the job's tables, `per_table` whether each table gets a sink of its own, `options` which keys of
-    `Shape` a job may set. A file of lines that `is_compressed` consists of members, one for each write.
+    `Shape` a job may set, `longest_name_bytes` how long a name of a table or column may be (0: any). A file of lines
+    that `is_compressed` consists of members, one for each write.
     """
 
     kind = "sink"
@@ -30,6 +36,7 @@ class SinkEntry(Entry, frozen=True, kw_only=True):
     per_table: bool = False
     options: tuple[str, ...] = ()
     is_compressed: bool = False
+    longest_name_bytes: int = 0
 
     def made_for(self, shape: Shape) -> SinkKind:
         """Load the kind, for what its sinks are to hold."""
@@ -44,6 +51,7 @@ _OF_TABLES = SinkEntry(name="", place="", has_columns=True, per_table=True, opti
 _COMMAS = replace(_OF_TABLES, name=".csv", place=f"{ROOM}csv_sink:CommaLines")
 _TABS = replace(_OF_TABLES, name=".tsv", place=f"{ROOM}csv_sink:TabLines")
 _LINES = {"json_lines": _JSON, "comma_lines": _COMMAS, "tab_lines": _TABS}
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 SINKS = table(
     *_LINES.values(),
@@ -82,6 +90,38 @@ SINKS = table(
         transactional=True,
     ),
 )
+
+SERVICES = table(
+    SinkEntry(
+        name="postgresql",
+        place="crawlfleet.coordinator.sinks.postgresql_sink:PostgresqlTables",
+        package="psycopg",
+        extra="postgresql",
+        has_columns=True,
+        transactional=True,
+        options=("schema_name", "prefix"),
+        longest_name_bytes=63,
+    ),
+)
+# Other names of schemes.
+ALIASES = {"postgres": "postgresql"}
+
+
+def service_for(address: str) -> SinkEntry | None:
+    """Return the entry of the service at an address; None if its scheme is no service's."""
+    scheme = scheme_of(address)
+    return SERVICES.get(ALIASES.get(scheme, scheme))
+
+
+def no_service(address: str) -> str:
+    """Return the sentence about an address of no known scheme."""
+    return f"no sink writes to {scheme_of(address)}://: the schemes that exist are {', '.join((*SERVICES, *ALIASES))}"
+
+
+def scheme_of(name: str) -> str:
+    """Return the scheme of an address, in lower case; empty if it is none, but the name of a file."""
+    found = _ADDRESS.match(name)
+    return found[1].lower() if found else ""
 
 
 def entry_for(name: str) -> SinkEntry:

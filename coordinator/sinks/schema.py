@@ -32,15 +32,16 @@ def take_schema(store: Keeping, output: Output, mark: Mark | None, *, power: boo
         return ""
     key = f"schema of {output.name}"
     kept = store.kept(key)
-    if kept == output.schema:
+    was = msgspec.json.decode(kept, type=Shape) if kept is not None else None
+    if was is not None and was == msgspec.json.decode(output.schema, type=Shape):
         return ""
     sentence = ""
-    if kept is not None and mark is not None:
-        before = replace(output, shape=msgspec.json.decode(kept, type=Shape))
+    if was is not None and mark is not None:
+        before = replace(output, shape=was)
         before.open(mark, power=power).close()
         before.kind.remove(output.path)
         changes = ", ".join(_changes(before.shape, output.shape)) or "its options"
-        sentence = f"The columns of {shown(output.path)} have changed ({changes}): it is written again from the log."
+        sentence = f"The columns of {shown(output.place)} have changed ({changes}): it is written again from the log."
         structlog.get_logger().info("sink written again", sink=output.name, detail=changes)
     store.keep(key, output.schema)
     return sentence

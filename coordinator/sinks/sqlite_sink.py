@@ -123,6 +123,9 @@ class SqliteFile:
             for _, name, values in heapq.merge(*found, key=lambda row: row[0]):
                 yield name, values
 
+    def reconnect(self) -> None:
+        """Do nothing: a file does not go away."""
+
     def close(self) -> None:
         """See the port. What is left is one file."""
         try:

@@ -15,13 +15,17 @@ TABLES = ("urls", "links", "broken")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the arguments of an export."""
     add_crawl(parser)
-    text = "where to; the ending says the format, as that of a sink (default: JSON Lines on standard output)"
-    parser.add_argument("--to", metavar="FILE", type=Path, help=text)
+    text = "where to: a file, whose ending says the format, or an address (default: JSON Lines on standard output)"
+    parser.add_argument("--to", metavar="FILE", type=_target, help=text)
     text = f"write this table in the place of the rows of pages: {', '.join(TABLES)}"
     parser.add_argument("--table", metavar="TABLE", choices=TABLES, help=text)
-    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there, if it exists")
     text = "do not mark texts that a spreadsheet would take for a formula (.csv, .tsv)"
     parser.add_argument("--keep-formulas", action="store_true", help=text)
+
+
+def _target(value: str) -> Path | str:
+    return value if "://" in value else Path(value)
 
 
 def execute(args: argparse.Namespace) -> int:

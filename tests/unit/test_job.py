@@ -296,6 +296,29 @@ class TestValues:
             ("sinks: [.jsonl]", "is no known kind of sink"),
             ("sinks: [../x.jsonl]", "leaves the crawl's folder"),
             ("sinks: [/x.jsonl]", "leaves the crawl's folder"),
+            (
+                "sinks: ['mongo://db/shop']",
+                "sinks[0]: no sink writes to mongo://: the schemes that",
+            ),
+            (
+                "sinks: ['postgresql://me:secret@db/shop']",
+                "has a password, which the crawl's folder would",
+            ),
+            ("sinks: [{to: 'postgresql://db/shop?password=x'}]", "sinks[0].to: the address has a password"),
+            ("sinks: [{to: items.jsonl}]", "sinks[0].to: 'items.jsonl' is no address"),
+            ("sinks: [{to: 'postgresql://db/a b'}]", "sinks[0].to: is no address: write"),
+            (
+                "sinks: [{to: 'postgresql://db/shop', formulas: keep}]",
+                "sinks[0].formulas: is for .csv, .tsv: leave",
+            ),
+            ("sinks: [{to: 'postgresql://db/shop', schema: ''}]", "sinks[0].schema: is empty"),
+            ('sinks: [{to: "postgresql://db/shop", prefix: "a\\tb"}]', "sinks[0].prefix: wants printable characters"),
+            (
+                "sinks: [{to: 'postgresql://db/shop', shema: x}]",
+                "sinks[0].shema: is not a known key: did you",
+            ),
+            ("sinks: [{file: a.csv, schema: x}]", "sinks[0].schema: is not a known key"),
+            ("sinks: ['postgres://db/shop', 'postgres://db/shop']", "sinks[1]: 'postgres://db/shop' is listed twice"),
             ("sinks: [log.jsonl]", "is the crawl's own file"),
             ("sinks: [a.jsonl, A.jsonl]", "sinks[1]: 'A.jsonl' is listed twice"),
             ("tables: {urls: ../x.jsonl}", "tables.urls: '../x.jsonl' leaves the crawl's folder"),
@@ -315,6 +338,11 @@ class TestValues:
     def test_a_crawl_that_is_not_stored_has_no_tables(self) -> None:
         found = problem(f"{HEAD}tables: {{urls: urls.jsonl}}\ndurability: none\n")
         assert "tables: are made from a stored crawl: choose another `durability` than none" in found
+
+    def test_a_name_must_fit_the_database_that_it_goes_to(self) -> None:
+        found = problem(HEAD + f"columns: {{{'a' * 64}: {{x: text}}}}\nsinks: ['postgres://db/shop']\n")
+        assert found.startswith("4:")
+        assert "sinks[0]: postgresql has names of 63 bytes at most: shorten 'aaa" in found
 
     @pytest.mark.parametrize("name", ["Quotes", "-a", "a b", "", "a" * 65, "ü", "../x"])
     def test_name_must_fit_a_folder(self, name: str) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from crawlfleet.coordinator.frontier.registry import STORES
-from crawlfleet.coordinator.sinks.registry import SINKS
+from crawlfleet.coordinator.sinks.registry import SERVICES, SINKS
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.registry import Entry, table
 
 ROOT = Path(__file__).parents[2]
 TABLES: dict[str, dict[str, Any]] = {
-    "sinks": SINKS,
+    "sinks": {**SINKS, **SERVICES},
     "fetch": FETCH_ENGINES,
     "parse": PARSE_ENGINES,
     "durability": STORES,
