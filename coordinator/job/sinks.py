@@ -7,10 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    TypeAdapter,
+    ValidationInfo,
+    model_validator,
+)
 
 from crawlfleet.coordinator.job import values as job_values
-from crawlfleet.coordinator.job.section import Section, fault, given, keys_of, repeated, tag_of, within
+from crawlfleet.coordinator.job.section import STRICT, Section, fault, given, keys_of, repeated, tag_of, within
 from crawlfleet.coordinator.results.columns import Layout
 from crawlfleet.coordinator.sinks.addresses import check_address
 from crawlfleet.coordinator.sinks.cells import flat
@@ -44,6 +54,19 @@ class FileSink(Section):
         return self
 
 
+_HEADERS: TypeAdapter[dict[str, str]] = TypeAdapter(
+    dict[
+        Annotated[str, AfterValidator(job_values.sent_header_name)],
+        Annotated[str, AfterValidator(job_values.header_value)],
+    ],
+    config=STRICT,
+)
+
+
+def _headers(value: object) -> tuple[tuple[str, str], ...]:
+    return tuple(_HEADERS.validate_python(value).items())
+
+
 class AddressSink(Section):
     """A sink that is no file of this machine: its address, and how it is written."""
 
@@ -51,6 +74,7 @@ class AddressSink(Section):
     formulas: Formulas = "escape"
     schema_name: Annotated[str, AfterValidator(job_values.schema_name)] = Field(default="public", alias="schema")
     prefix: Annotated[str, AfterValidator(job_values.table_prefix)] = ""
+    headers: Annotated[tuple[tuple[str, str], ...], PlainValidator(_headers)] = Field(default=(), repr=False)
 
     @model_validator(mode="after")
     def _options_fit(self) -> AddressSink:

@@ -147,6 +147,15 @@ def header_name(value: str) -> str:
     return value
 
 
+def sent_header_name(value: str) -> str:
+    """Check the name of a header that a sink sends."""
+    if not _TOKEN.match(value):
+        raise ValueError("is no header name: write letters, digits and '-' (RFC 9110)")
+    if value.lower() in _OWN_HEADERS or value.lower() == "content-type":
+        raise ValueError("is set by crawlfleet itself: take it away")
+    return value
+
+
 def header_value(value: str) -> str:
     """Check a header's value. It may be a secret, so the error does not repeat it."""
     if not _HEADER_VALUE.match(value):

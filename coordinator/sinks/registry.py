@@ -102,9 +102,17 @@ SERVICES = table(
         options=("schema_name", "prefix"),
         longest_name_bytes=63,
     ),
+    SinkEntry(
+        name="https",
+        place="crawlfleet.coordinator.sinks.webhook_sink:Webhook",
+        package="requests",
+        transactional=True,
+        reads_back=False,
+        options=("headers",),
+    ),
 )
 # Other names of schemes.
-ALIASES = {"postgres": "postgresql"}
+ALIASES = {"postgres": "postgresql", "http": "https"}
 
 
 def service_for(address: str) -> SinkEntry | None:

@@ -82,6 +82,8 @@ IMPORTERS: dict[str, set[str]] = {  # libraries that more than one module may im
         "crawlfleet.worker.extract.lexbor_tree",
         "crawlfleet.worker.extract.page",
     },
+    # The one fetches pages, the other posts rows: other time limits, and no rules of the web's.
+    "requests": {"crawlfleet.coordinator.sinks.webhook_sink", "crawlfleet.worker.fetch.requests_pool"},
     # A handle of libcurl sets its own options; the engine drives many of them.
     "pycurl": {"crawlfleet.worker.fetch.curl_handle", "crawlfleet.worker.fetch.curl_multi"},
     # What the types of two formats have in common is in one module; each format has its own way to take tables.
