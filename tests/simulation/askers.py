@@ -23,6 +23,8 @@ OUT_FOR_THEM = 0.5
 #: Aims that can give seeds away to those of `ASKING`, and those that programs would be in the way of.
 COMMON = ("anything", "process")
 CHECKING = 0.5
+#: Aims whose faults need many results, of which there are fewer while a host is out of the scope.
+LONG = ("sink", "full disk")
 SHY = ("deadly robots", "late robots")
 
 
@@ -36,7 +38,7 @@ class AskingDraw:
         self.aim = ASKING[self.name] if is_out else drawn
         self.number = 0 if name in SHY else self.random.choice((1, 2) if is_out else NUMBERS)
         #: Links that lead out of the scope are checked: in some of the seeds without programs.
-        self.checks_links = not self.number and name not in SHY and self.random.random() < CHECKING
+        self.checks_links = not self.number and name not in (*SHY, *LONG) and self.random.random() < CHECKING
 
 
 class Askers:

@@ -13,7 +13,7 @@ SERVICE = "coordinator/conduct/service.py"
 VERIFY = "coordinator/offline/verify.py"
 
 FEWER = "pages then wait as checks until they are settled, and are fetched all the same; test_rule_checks.py finds it"
-NO_PROGRAMS = "no seed has both programs and checks; test_checks.py finds it"
+LATER = "equivalent but for the time of the answer: what is asked for becomes a page when all is judged again"
 
 CHECK_MUTANTS: tuple[tuple[str, ...], ...] = (
     (CHECKS, "if not turn.policy.links.check_external or refusal not in _OUTSIDE", "if refusal not in _OUTSIDE"),
@@ -44,5 +44,5 @@ CHECK_MUTANTS: tuple[tuple[str, ...], ...] = (
     (SETTLE, "by_get=task.by_get or by_get", "by_get=by_get"),
     (SERVICE, "kinds=frozenset({Kind.CHECK})", "kinds=frozenset()"),
     (VERIFY, "TaskEvent.RECHECKED, TaskEvent.ADOPTED}", "TaskEvent.RECHECKED}"),
-    ("coordinator/conduct/asks.py", " and task.ref in adopted", "", NO_PROGRAMS),
+    ("coordinator/conduct/asks.py", " and task.ref in adopted", "", LATER),
 )

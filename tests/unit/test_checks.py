@@ -260,3 +260,16 @@ def test_an_ask_for_a_check_that_is_under_way_when_its_host_joins_gets_the_page(
     crawl.settle(*crawl.open()[f"page {FAR}there"])
     (answer,) = program.told()
     assert (answer.failed, answer.url, answer.status) == (False, f"{FAR}there", 200)
+
+
+def test_an_ask_for_a_check_that_never_becomes_a_page_is_answered_all_the_same() -> None:
+    crawl = late(f"{FAR}there", time_s=15.0)
+    assert f"check {FAR}there" in crawl.open()
+    join(crawl)
+    program = Asked(crawl)
+    program.ask(f"{FAR}there")
+    for _ in range(4):
+        crawl.pass_time(5.0)  # the session with the check is lost, and the time of the crawl is over
+        crawl.turn("p")
+    (answer,) = program.told()
+    assert (answer.failed, answer.refused, answer.reason) == (True, True, "budget_time")

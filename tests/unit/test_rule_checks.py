@@ -240,6 +240,12 @@ def test_the_get_after_a_head_uses_up_no_retry_and_is_counted_as_none(turns: Tur
     assert (only(turn).state, only(turn).reason) == (FAILED, "http_404")
 
 
+def test_a_check_that_asks_by_get_goes_on_to_do_so(turns: Turns) -> None:
+    busy: dict[str, Any] = {"outcome": Outcome.HTTP_ERROR, "status": 429, "reason": "http_429"}
+    turn = settled(turns, check("1", FAR, by_get=True), **busy)
+    assert (only(turn).state, only(turn).by_get) == (PENDING, True)
+
+
 def test_a_busy_host_is_asked_by_head_again_and_held(turns: Turns) -> None:
     turn = settled(turns, check("1", FAR), outcome=Outcome.HTTP_ERROR, status=429, reason="http_429")
     assert (only(turn).state, only(turn).by_get, only(turn).refusals) == (PENDING, False, 1)
