@@ -18,6 +18,7 @@ from crawlfleet.coordinator.frontier.registry import FRONTIER, open_reader
 from crawlfleet.coordinator.offline import link_table
 from crawlfleet.coordinator.offline.link_table import BROKEN, LINKS, broken_rows, link_rows
 from crawlfleet.coordinator.offline.verify import verify
+from crawlfleet.coordinator.sinks.registry import SINKS
 from crawlfleet.shared.messages import Kind, Lease, Outcome, Report, Task
 from crawlfleet.shared.web.link_records import LinkRecord, pack
 from tests.policies import policy_with
@@ -199,7 +200,7 @@ def test_verify_compares_the_files_of_the_tables(tmp_path: Path) -> None:
     assert verify(tmp_path).invariants[-2].broken == 2
 
 
-@pytest.mark.parametrize("ending", [".csv", ".tsv", ".sqlite"])
+@pytest.mark.parametrize("ending", SINKS)
 def test_tables_are_written_in_every_format_of_sinks_and_verified(ending: str, tmp_path: Path) -> None:
     files = {"urls": f"urls{ending}", "links": f"links{ending}", "broken": f"broken{ending}"}
     crawled(tmp_path, tables=files)
