@@ -137,7 +137,8 @@ class SqliteFile:
 
     def _rows_of(self, table: StoredTable) -> Generator[tuple[int, str, tuple[Any, ...]], None, None]:
         with closing(self._db.cursor()) as cursor:
-            for row_id, *values in cursor.execute(f"SELECT * FROM {quoted(table.name)} ORDER BY {ROW_ID}"):  # noqa: S608
+            select = f"SELECT * FROM {quoted(table.name)} ORDER BY {ROW_ID}"  # noqa: S608  quoted
+            for row_id, *values in cursor.execute(select):
                 yield row_id, table.name, tuple(values)
 
     @contextmanager

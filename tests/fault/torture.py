@@ -19,6 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from crawlfleet.coordinator.sinks.registry import SINKS
 from tests.fault import seeded_runs
 from tests.fault.crawl_checks import LINKS, check
 from tests.fault.fleet_processes import FleetProcesses, await_that, end_group, kill, signal_one
@@ -32,6 +33,8 @@ NODE_END_S = 15.0
 # A node gives up after three deaths in a row before hello, so not all kills may hit workers that are still starting.
 MOST_EARLY_KILLS = 2
 START_METHODS = ("spawn", "fork")
+# Each seed also writes one of the other kinds of files, which `verify` compares with the log.
+ENDINGS = tuple(name for name in SINKS if name.startswith(".") and name != ".jsonl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +160,8 @@ def run_seed(seed: int, folder: Path) -> Run:
     rng = Random(f"victims {seed}")
     began_at = time.monotonic()
     with serving_graph(graph, PAUSE_S) as site:
-        job = write_job(folder, site.base, f"tables: {{links: {LINKS}}}")
+        sinks = f"sinks: [items.jsonl, more{ENDINGS[seed % len(ENDINGS)]}]"
+        job = write_job(folder, site.base, f"tables: {{links: {LINKS}}}", sinks)
         with FleetProcesses(folder, job, start_method=rng.choice(START_METHODS)) as fleet:
             fleet.start_coordinator()
             fleet.start_node()
@@ -211,12 +215,13 @@ def write_job(folder: Path, base: str, *lines: str, name: str = "torture") -> Pa
     own = "".join(f"{line}\n" for line in lines)
     delay = "" if "politeness" in own else "politeness: {delay: 0s, per_host: 4, adaptive: false}\n"
     lease = "" if "lease" in own else "lease: 1s\n"
+    sinks = "" if "sinks" in own else "sinks: [items.jsonl]\n"
     path.write_text(
         f"name: {name}\n"
         f"seeds:\n  - {base}/\n"
         f"{delay}"
         'items:\n  - name: page\n    fields: {title: "title::text"}\n'
-        "sinks: [items.jsonl]\n"
+        f"{sinks}"
         f"{lease}"
         "durability: process\n"
         f"{own}"
