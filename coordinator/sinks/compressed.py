@@ -99,8 +99,8 @@ class CompressedFile(LineFile):
         super().__init__(path, mark, power=power)
 
     def append(self, lines: bytes, results: int) -> Mark:
-        """Append the lines of `results` more results as a member; nothing if there are none."""
-        return super().append(self._compression.compress(lines) if lines else b"", results)
+        """Append the lines of `results` more results as a member. Results without rows are none, the end is one."""
+        return super().append(self._compression.compress(lines) if lines or not results else b"", results)
 
     def _agreeing(self, file: IO[bytes], log: Iterable[bytes]) -> Mark:
         """Return the mark of the longest run of whole members that file and log share.

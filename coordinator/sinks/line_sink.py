@@ -90,11 +90,13 @@ class LineSink:
         return self.mark
 
     def write(self, results: Sequence[Result]) -> Mark:
-        head = b"" if self.mark.results else self._kind.head
+        head = b"" if self.mark.size_bytes else self._kind.head
         return self._file.append(b"".join(self._blocks(results, head)), len(results))
 
     def finish(self) -> None:
-        """Do nothing: a file of lines is whole after each write."""
+        """Write the head of a file that has got no row."""
+        if not self.mark.size_bytes:
+            self._file.append(self._kind.head, 0)
 
     def close(self) -> None:
         self._file.close()

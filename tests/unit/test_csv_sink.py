@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import re
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,6 +19,7 @@ from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.results.columns import Column, Layout, Table
 from crawlfleet.coordinator.sinks.csv_sink import CommaLines, TabLines
 from crawlfleet.coordinator.sinks.port import KEEP, Shape
+from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.shared.field_types import BOOL, DATE, DATETIME, DECIMAL, FIELD_TYPES, FLOAT, INT, JSON, PRICE, URL
 from crawlfleet.shared.messages import Row
 from tests.results import result
@@ -144,3 +148,22 @@ def test_numbers_and_other_texts_are_not_marked(text: str) -> None:
 def test_any_text_is_read_back(one: str, other: str, kind: type[CommaLines]) -> None:
     shape = msgspec.structs.replace(shape_of("thing", Column("x"), Column("y")), formulas=KEEP)
     assert read(kind(shape), page("thing", x=one, y=other))[1:] == [["http://a.test/1", one, other]]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.jsonl.gz"])
+def test_a_crawl_without_rows_leaves_what_a_reader_can_read(name: str, tmp_path: Path) -> None:
+    kind = entry_for(name).made_for(shape_of("thing", Column("x")))
+    path = tmp_path / name
+    with closing(kind.open(path, None, power=False)) as sink:
+        sink.write([result(1, rows=0)])
+        sink.finish()
+        head = b"" if name == "a.jsonl.gz" else b"url,x\n"
+        content = path.read_bytes()
+        assert (gzip.decompress(content) if name.endswith(".gz") else content) == head
+        mark = sink.write([page("thing", x="1")])
+        sink.finish()
+    assert list(kind.read(path, whole=True)) == kind.rows_of(page("thing", x="1"))
+    assert mark.results == 2
+    log = [result(1, rows=0), page("thing", x="1")]
+    with closing(kind.open(path, None, power=False)) as sink:
+        assert sink.restore(iter(log), 2).results == 2
