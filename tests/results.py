@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.shared.messages import Row
 
@@ -20,3 +22,9 @@ def result(number: int, rows: int = 1) -> Result:
         hops=(),
         rows=tuple(Row(item="quote", index=place, fields={"n": number, "text": "ü"}) for place in range(rows)),
     )
+
+
+def rejecting(made: Result) -> Result:
+    """Return a result of which a rule has also made a row that it rejected."""
+    bad = Row(item="quote", index=0, fields={"n": None, "text": "bad"}, rejected="n is required, and empty")
+    return msgspec.structs.replace(made, rejected=(bad,))

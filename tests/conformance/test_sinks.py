@@ -26,7 +26,7 @@ from crawlfleet.coordinator.frontier.sqlite.marks import SqliteMarks
 from crawlfleet.coordinator.sinks.port import LineKind, SinkKind
 from crawlfleet.coordinator.sinks.registry import SINKS, SinkEntry, entry_for
 from crawlfleet.shared.errors import CrawlFailed, UsageError
-from tests.results import result
+from tests.results import rejecting, result
 from tests.shapes import QUOTES
 from tests.toys.sinks import LINES, REJECTED_LINES, TABLE
 
@@ -38,7 +38,7 @@ NAME = "items"
 MARKS = "sinks.db"
 
 
-LOG = (result(1), result(2, rows=0), result(3, rows=2), result(4))
+LOG = (result(1), result(2, rows=0), rejecting(result(3, rows=2)), result(4))
 HALF = 2
 # Kinds that need a library of their own take long to load it: they are killed at so many of the calls.
 MAX_DEATHS = 40
