@@ -309,7 +309,7 @@ class TestValues:
             ("sinks: [{to: 'postgresql://db/a b'}]", "sinks[0].to: is no address: write"),
             (
                 "sinks: [{to: 'postgresql://db/shop', formulas: keep}]",
-                "sinks[0].formulas: is for .csv, .tsv: leave",
+                "sinks[0].formulas: is for .csv, .tsv, ",
             ),
             ("sinks: [{to: 'postgresql://db/shop', schema: ''}]", "sinks[0].schema: is empty"),
             ('sinks: [{to: "postgresql://db/shop", prefix: "a\\tb"}]', "sinks[0].prefix: wants printable characters"),
