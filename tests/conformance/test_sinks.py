@@ -26,8 +26,8 @@ from crawlfleet.coordinator.frontier.sqlite.marks import SqliteMarks
 from crawlfleet.coordinator.sinks.port import LineKind, SinkKind
 from crawlfleet.coordinator.sinks.registry import SINKS, SinkEntry, entry_for
 from crawlfleet.shared.errors import CrawlFailed, UsageError
-from tests.results import rejecting, result
-from tests.shapes import QUOTES
+from tests.results import rejecting, result, typed_result
+from tests.shapes import EVERY_TYPE, QUOTES
 from tests.toys.sinks import LINES, REJECTED_LINES, TABLE
 
 ENTRIES = (*SINKS.values(), LINES, REJECTED_LINES, TABLE)
@@ -259,6 +259,18 @@ def check_deaths(entry: SinkEntry, folder: Path) -> int:
         assert followed_rows == rows(kind, LOG), f"killed at call {deaths}: {followed_rows}"
         deaths += 1
     return deaths
+
+
+# Rows of every type, and of none
+
+
+def test_rows_of_every_type_and_of_none_are_written_and_known_again(entry: SinkEntry, path: Path) -> None:
+    kind = entry.made_for(EVERY_TYPE)
+    log = tuple(map(typed_result, range(1, 5)))
+    written(kind, path, log)
+    assert found(kind, path) == rows(kind, log)
+    assert len(rows(kind, log)) >= sum(len(each.rows) for each in log) or kind.rejects_of(log[0])
+    assert followed(kind, path, None, (*log, typed_result(5))) == rows(kind, (*log, typed_result(5)))
 
 
 # Lines: a file may be cut at any byte, and have anything behind its mark.

@@ -27,6 +27,7 @@ JOB = load(Path(__file__).parents[2] / "config/reference.yaml")
 READ_AT_THE_START = {"expect.rows", "expect.rows.*", "expect.filled", "expect.filled.*", "expect.failed"}
 READ_AT_THE_START |= {"durability", "politeness.ignore_robots.*.reason", "columns", "columns.*", "columns.*.*"}
 READ_AT_THE_START |= {"sinks.*", "sinks.*.file", "sinks.*.formulas", "sinks.*.rotate"}
+READ_AT_THE_START |= {"sinks.*.to", "sinks.*.schema", "sinks.*.prefix", "sinks.*.headers", "sinks.*.headers.*.*"}
 READ_AT_THE_START |= {"tables.urls", "tables.links", "tables.broken"}  # but for whether one of the last two is there
 # What the specs hold beside a job's keys: the text of a file, and limits and numbers that are the same for all jobs.
 OF_NO_KEY = {"brief.hook.source"}
