@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from itertools import islice, product
 from pathlib import Path
-from typing import NamedTuple, cast
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, cast
 
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import StoreReader
@@ -50,7 +51,8 @@ def export(folder: Path, target: Path | str | None, *, overwrite: bool = False, 
     with closing(open_reader(folder)) as reader:
         results = (result for _, result in reader.results())
         if isinstance(target, str):
-            return _send(results, layout_of(reader.job), target, reader.job.get("name", ""), overwrite=overwrite)
+            options = {"crawl": reader.job.get("name", ""), "formulas": formulas}
+            return _send(results, layout_of(reader.job), target, options, overwrite=overwrite)
         return _export(results, layout_of(reader.job), target, overwrite=overwrite, formulas=formulas)
 
 
@@ -62,8 +64,8 @@ def export_table(
         table, rows = source_of(reader, name)
         results = as_results(table, rows(reader))
         if isinstance(target, str):
-            crawl = f"{reader.job.get('name', '')} {name}"
-            return _send(results, Layout((table,)), target, crawl, overwrite=overwrite)
+            options = {"crawl": f"{reader.job.get('name', '')} {name}", "formulas": formulas}
+            return _send(results, Layout((table,)), target, options, overwrite=overwrite)
         return _export(results, Layout((table,)), target, overwrite=overwrite, formulas=formulas)
 
 
@@ -138,15 +140,34 @@ def _write(results: Iterator[Result], outputs: Sequence[Output]) -> Exported:
     return exported._replace(files=tuple(output.path for output in written))
 
 
-def _send(results: Iterator[Result], layout: Layout, address: str, crawl: str, *, overwrite: bool) -> Exported:
-    """Write to a service."""
+def _send(
+    results: Iterator[Result], layout: Layout, address: str, options: Mapping[str, Any], *, overwrite: bool
+) -> Exported:
+    """Write to a service, or to files that are put at addresses when all are whole."""
     try:
         check_address(address)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    (output,) = outputs_at(address, Path(), layout, {"crawl": crawl})
-    with closing(cast("ServiceKind", output.kind).open_for_export(overwrite=overwrite)) as sink:
-        return _fill([sink], results, [output])._replace(files=(address,))
+    with TemporaryDirectory(prefix="crawlfleet-export-") as folder:
+        outputs = tuple(outputs_at(address, Path(folder), layout, options))
+        if outputs[0].is_put:
+            return _put(results, outputs, overwrite=overwrite)
+    with closing(cast("ServiceKind", outputs[0].kind).open_for_export(overwrite=overwrite)) as sink:
+        return _fill([sink], results, outputs)._replace(files=(address,))
+
+
+def _put(results: Iterator[Result], outputs: Sequence[Output], *, overwrite: bool) -> Exported:
+    from crawlfleet.coordinator.sinks.object_sink import put, size_at
+
+    for output in outputs:
+        if not overwrite and size_at(output.shape.address) is not None:
+            raise UsageError(f"{output.place} exists already: name another address, or replace it by --overwrite")
+    outputs[0].path.parent.mkdir(parents=True, exist_ok=True)
+    exported = _write(results, outputs)
+    written = [output for output in outputs if output.path in exported.files]
+    for output in written:
+        put(output.path, output.shape.address)
+    return exported._replace(files=tuple(output.shape.address for output in written))
 
 
 def _fill(sinks: Sequence[Sink], results: Iterator[Result], outputs: Sequence[Output]) -> Exported:

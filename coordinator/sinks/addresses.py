@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 
-from crawlfleet.coordinator.sinks.registry import no_service, scheme_of, service_for
+from crawlfleet.coordinator.sinks.registry import OBJECTS, entry_for, no_service, scheme_of, service_for
+from crawlfleet.shared.errors import UsageError
 
 MAX_ADDRESS_CHARS = 2_000
 # Where passwords may be kept.
 _OF_LIBPQ = "keep it in ~/.pgpass, PGPASSWORD or a service"
 _OF_HEADERS = "write it into headers"
 _ELSEWHERE = {"postgresql": _OF_LIBPQ, "postgres": _OF_LIBPQ, "http": _OF_HEADERS, "https": _OF_HEADERS}
+_FILE = re.compile(r"://.+[^/.]\.[^/]+$")
 _PASSWORD = re.compile(r"[?&](?:ssl)?password=")
 
 
@@ -27,5 +29,19 @@ def check_address(value: str) -> str:
         elsewhere = _ELSEWHERE.get(scheme, "keep it where the library of this scheme looks for it")
         raise ValueError(f"the address has a password, which the crawl's folder would keep: {elsewhere}")
     if service_for(value) is None:
-        raise ValueError(no_service(value))
+        _check_file(value)
     return value
+
+
+def _check_file(address: str) -> None:
+    try:
+        OBJECTS.load()
+        from crawlfleet.coordinator.sinks.object_sink import knows
+
+        if not knows(scheme_of(address)):
+            raise ValueError(no_service(address))
+        entry_for(address)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    if not _FILE.search(address):
+        raise ValueError(f"{address[:60]!r} names no file: write one such as s3://bucket/items.csv")

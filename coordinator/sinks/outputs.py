@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,23 @@ from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.results.columns import Layout, Table, layout_of
 from crawlfleet.coordinator.sinks.late_sink import LateSink
 from crawlfleet.coordinator.sinks.port import Shape, Sink, SinkKind
-from crawlfleet.coordinator.sinks.registry import SinkEntry, entry_for, no_service, scheme_of, service_for
-from crawlfleet.shared.errors import UsageError
+from crawlfleet.coordinator.sinks.registry import OBJECTS, SinkEntry, entry_for, scheme_of, service_for
+
+# The folder of the files that are put elsewhere.
+OUTBOX = "outbox"
 
 
 @dataclass(frozen=True)
 class Output:
-    """One sink of a job. `name` is that of its mark; `is_late` says that it is created by its first row."""
+    """One sink of a job. `name` is that of its mark; `is_late` says that it is created by its first row,
+    `is_put` that its file is put at an address."""
 
     name: str
     path: Path
     entry: SinkEntry
     shape: Shape
     is_late: bool = False
+    is_put: bool = False
 
     @property
     def place(self) -> Path | str:
@@ -50,6 +55,13 @@ class Output:
     def open(self, mark: Mark | None, *, power: bool, path: Path | None = None) -> Sink:
         """Open the sink at its mark (see `SinkKind.open`), or one like it at another path."""
         place = path or self.path
+        if self.is_put and path is None:
+            put_sink = OBJECTS.load()
+            sink: Sink = put_sink(partial(self._open, place, mark, power=power), place, self.shape.address, self.schema)
+            return sink
+        return self._open(place, mark, power=power)
+
+    def _open(self, place: Path, mark: Mark | None, *, power: bool) -> Sink:
         if not self.is_late:
             return self.kind.open(place, mark, power=power)
         return LateSink(
@@ -89,12 +101,17 @@ def _outputs(sink: str | Mapping[str, Any], layout: Layout, folder: Path, crawl:
 
 
 def outputs_at(address: str, folder: Path, layout: Layout, options: Mapping[str, Any]) -> Iterator[Output]:
-    """Yield the sinks at an address. Each has the name of its address."""
+    """Yield the sinks at an address. Each has the name of its address; files are written in a folder of the crawl's."""
     entry = service_for(address)
-    if entry is None:
-        raise UsageError(no_service(address))
     given = {**options, "headers": tuple((name, value) for name, value in options.get("headers", ()))}
-    yield Output(address, folder, entry, Shape(layout=layout, address=address, **given))
+    if entry is not None:
+        yield Output(address, folder, entry, Shape(layout=layout, address=address, **given))
+        return
+    parent, _, name = address.rpartition("/")
+    path = folder / OUTBOX / blake2b(address.encode(), digest_size=8).hexdigest() / name
+    for output in outputs_in(path, entry_for(address), layout, given):
+        own = f"{parent}/{output.path.name}"
+        yield replace(output, name=own, shape=msgspec.structs.replace(output.shape, address=own), is_put=True)
 
 
 def outputs_in(path: Path, entry: SinkEntry, layout: Layout, options: Mapping[str, Any]) -> Iterator[Output]:

@@ -111,6 +111,8 @@ SERVICES = table(
         options=("headers",),
     ),
 )
+# What puts files of any kind at an address that is no service's.
+OBJECTS = SinkEntry(name="of files", place=f"{ROOM}object_sink:ObjectSink", package="fsspec", extra="objects")
 # Other names of schemes.
 ALIASES = {"postgres": "postgresql", "http": "https"}
 
@@ -123,7 +125,8 @@ def service_for(address: str) -> SinkEntry | None:
 
 def no_service(address: str) -> str:
     """Return the sentence about an address of no known scheme."""
-    return f"no sink writes to {scheme_of(address)}://: the schemes that exist are {', '.join((*SERVICES, *ALIASES))}"
+    some = ", ".join((*SERVICES, *ALIASES))
+    return f"no sink writes to {scheme_of(address)}://: there are {some}, and for files s3 and those of fsspec"
 
 
 def scheme_of(name: str) -> str:

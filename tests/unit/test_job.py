@@ -298,7 +298,7 @@ class TestValues:
             ("sinks: [/x.jsonl]", "leaves the crawl's folder"),
             (
                 "sinks: ['mongo://db/shop']",
-                "sinks[0]: no sink writes to mongo://: the schemes that",
+                "sinks[0]: no sink writes to mongo://: there are",
             ),
             (
                 "sinks: ['postgresql://me:secret@db/shop']",
