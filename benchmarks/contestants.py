@@ -92,12 +92,12 @@ def choose(words: Sequence[str] = ()) -> list[Contestant]:
     chosen = [each for each in everyone if not words or any(word.lower() in each.name.lower() for word in words)]
     if not chosen:
         raise SystemExit("there is none of that name: " + "; ".join(each.name for each in everyone))
-    if any("crapy" in each.name or "Crawlee" in each.name for each in chosen) and (why := _make_venv()):
+    if any("crapy" in each.name or "Crawlee" in each.name for each in chosen) and (why := make_venv()):
         print(f"peers could not be installed: {why}", file=sys.stderr)
     return chosen
 
 
-def _make_venv() -> str:
+def make_venv() -> str:
     """Install the peers into a venv of their own, unless they are there; return what went wrong, if anything."""
     wanted = (PEERS / "requirements.txt").read_text()
     stamp = VENV / "installed.txt"
