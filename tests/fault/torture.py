@@ -154,13 +154,13 @@ class Torturer:
             self._early += victim in early
 
 
-def run_seed(seed: int, folder: Path) -> Run:
-    """Crawl the seed's site under the seed's kills; say what came of it."""
+def run_seed(seed: int, folder: Path, more_sinks: str = "") -> Run:
+    """Crawl the seed's site under the seed's kills, with a kind of files or `more_sinks`; say what came of it."""
     graph = make_graph(seed)
     rng = Random(f"victims {seed}")
     began_at = time.monotonic()
     with serving_graph(graph, PAUSE_S) as site:
-        sinks = f"sinks: [items.jsonl, more{ENDINGS[seed % len(ENDINGS)]}]"
+        sinks = f"sinks: [items.jsonl, {more_sinks or f'more{ENDINGS[seed % len(ENDINGS)]}'}]"
         job = write_job(folder, site.base, f"tables: {{links: {LINKS}}}", sinks)
         with FleetProcesses(folder, job, start_method=rng.choice(START_METHODS)) as fleet:
             fleet.start_coordinator()
