@@ -74,7 +74,7 @@ test-pythons: $(INSTALLED) ## run the tests, without the simulator, on every oth
 		'import sys; print(*(f"3.{minor}" for minor in range(11, 15) if minor != sys.version_info[1]))')
 
 .PHONY: test-all
-test-all: $(INSTALLED) ## run every test; needs nginx, wget2, their documentation sites and Docker
+test-all: $(INSTALLED) ## run every test; needs nginx, wget2, PostgreSQL, the documentation sites and Docker
 	CRAWLFLEET_SEEDS=2200 $(BIN)/python -m pytest
 
 .PHONY: test-rest
@@ -83,7 +83,7 @@ test-rest: $(INSTALLED) ## run what `make test` leaves out
 	$(BIN)/python -m pytest $(REST) $(ALONE)
 
 .PHONY: test-server
-test-server: $(INSTALLED) ## run the tests against nginx and wget2
+test-server: $(INSTALLED) ## run the tests against nginx, wget2 and PostgreSQL
 	$(BIN)/python -m pytest -m server
 
 .PHONY: test-compose

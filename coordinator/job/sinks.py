@@ -24,13 +24,15 @@ from crawlfleet.coordinator.job.section import STRICT, Section, fault, given, ke
 from crawlfleet.coordinator.results.columns import Layout
 from crawlfleet.coordinator.sinks.addresses import check_address
 from crawlfleet.coordinator.sinks.cells import flat
-from crawlfleet.coordinator.sinks.registry import SERVICES, SINKS, entry_for, service_for
+from crawlfleet.coordinator.sinks.registry import SERVICES, SINKS, entry_for, scheme_of, service_for
 from crawlfleet.shared.field_types import FIELD_TYPES
 
 Formulas: TypeAlias = Literal["escape", "keep"]
 
 
 def _file(value: str, info: ValidationInfo) -> str:
+    if scheme_of(value):
+        raise ValueError("is an address, not a file: write it under `to`")
     job_values.sink_ending(value)
     if not value.isprintable():
         raise ValueError(f"{value[:60]!r} is no file name: write printable characters")

@@ -8,13 +8,14 @@ from contextlib import closing
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import psycopg
 import pytest
 
 from crawlfleet.coordinator.core.rows import Result
+from crawlfleet.coordinator.frontier.port import Keeping
 from crawlfleet.coordinator.offline.export import export
 from crawlfleet.coordinator.offline.verify import verify
 from crawlfleet.coordinator.results.columns import Column, Layout, Table
@@ -22,6 +23,7 @@ from crawlfleet.coordinator.sinks import patience, postgresql_sink
 from crawlfleet.coordinator.sinks.outputs import outputs_of
 from crawlfleet.coordinator.sinks.port import Shape
 from crawlfleet.coordinator.sinks.postgresql_sink import PostgresqlTables
+from crawlfleet.coordinator.sinks.schema import take_schema
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.messages import Row
 from tests.results import result
@@ -189,6 +191,37 @@ def test_a_server_that_restarts_is_waited_for_and_one_that_does_not_ends_the_cra
             server.stop()
             with pytest.raises(CrawlFailed, match=r"does not come back: .* the next run writes what is missing"):
                 sink.write([result(41)])
+
+
+class Kept(dict[str, bytes]):
+    """What a store keeps, by its keys."""
+
+    def kept(self, key: str) -> bytes | None:
+        return self.get(key)
+
+    def keep(self, key: str, value: bytes) -> None:
+        self[key] = value
+
+
+def test_tables_whose_columns_change_are_written_again_and_those_that_do_not_are_left_alone(address: str) -> None:
+    store, marks = Kept(), None
+    log = [result(number) for number in range(1, 4)]
+    for columns, said in (
+        ({"n": "int"}, ""),
+        ({"n": "int"}, ""),
+        ({"n": "text", "text": "text"}, "(- quote.n: int, + quote.n: text, + quote.text: text): it is written again"),
+    ):
+        sink = {"to": address, "schema_name": "public", "prefix": "", "headers": []}
+        job = {"name": "shop", "sinks": [sink], "columns": {"quote": columns, "none": {}}, "hooks": "x.py"}
+        (output,) = outputs_of(job, NOWHERE)
+        sentence = take_schema(cast("Keeping", store), output, marks, power=False)
+        assert said in sentence if said else not sentence
+        with closing(output.open(marks, power=False)) as opened:
+            opened.restore(iter(log), len(log))
+            assert opened.mark.results == (0 if marks is None or said else 3)
+            marks = opened.write(log) if opened.mark.results == 0 else opened.mark
+    assert ask(address, "SELECT n, text FROM quote ORDER BY row_id") == [("1", "ü"), ("2", "ü"), ("3", "ü")]
+    assert ask(address, "SELECT array_length(tables, 1) FROM crawlfleet_state") == [(3,)]
 
 
 def finished_crawl(folder: Path, sink: Any) -> DurableCrawl:

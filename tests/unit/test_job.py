@@ -323,6 +323,7 @@ class TestValues:
             ("sinks: [{to: 'https://e.org/', headers: {Host: b}}]", "is set by crawlfleet itself: take it away"),
             ("sinks: [{to: 'https://e.org/', headers: {a b: c}}]", "is no header name: write letters"),
             ('sinks: [{to: "https://e.org/", headers: {A: "s3cr\\tet\\n"}}]', "is no header value: write one line"),
+            ("sinks: [{file: 's3://b/a.csv'}]", "sinks[0].file: is an address, not a file: write it under `to`"),
             ("sinks: [{file: a.csv, schema: x}]", "sinks[0].schema: is not a known key"),
             ("sinks: ['postgres://db/shop', 'postgres://db/shop']", "sinks[1]: 'postgres://db/shop' is listed twice"),
             ("sinks: [log.jsonl]", "is the crawl's own file"),
