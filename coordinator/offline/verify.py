@@ -27,7 +27,7 @@ from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENTS, LEASED, LED_
 from crawlfleet.coordinator.offline.tables import TABLES, TableSource
 from crawlfleet.coordinator.results.columns import Layout
 from crawlfleet.coordinator.results.rows import as_results
-from crawlfleet.coordinator.sinks.outputs import outputs_in, outputs_of
+from crawlfleet.coordinator.sinks.outputs import Output, outputs_in, outputs_of
 from crawlfleet.coordinator.sinks.port import SinkKind, SinkUnreachable
 from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.coordinator.sinks.rejected_sink import REJECTED, RejectedRows
@@ -280,6 +280,8 @@ def _check_sinks(reader: StoreReader, folder: Path, *, whole: bool) -> Iterator[
             invariant = Invariant(name=f"{name} has the rows of the results, each once")
             try:
                 yield _check_sink(results, output.kind, output.path, invariant, whole=whole)
+                if output.is_put:
+                    yield _check_put(output)
             except SinkUnreachable as error:
                 yield Invariant(name=f"{name} was not looked at: {error}")
         else:
@@ -288,6 +290,18 @@ def _check_sinks(reader: StoreReader, folder: Path, *, whole: bool) -> Iterator[
     checked = _check_sink(results, RejectedRows(kinds), folder / REJECTED, invariant, whole=whole)
     if checked.checked:
         yield checked
+
+
+def _check_put(output: Output) -> Invariant:
+    """Compare what is at an address with what was put there last, by its size."""
+    from crawlfleet.coordinator.sinks.object_sink import noted_at, size_at
+
+    invariant = Invariant(name=f"{output.name} is there as it was put last")
+    noted = noted_at(output.path)
+    if noted.said:
+        size = size_at(output.name)
+        invariant.check(size == noted.size_bytes, f"{output.name} has {size} bytes, put were {noted.size_bytes}")
+    return invariant
 
 
 def _check_sink(results: Results, kind: SinkKind, path: Path, invariant: Invariant, *, whole: bool) -> Invariant:

@@ -19,7 +19,7 @@ from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.sinks.database import foreign
 from crawlfleet.coordinator.sinks.patience import Patience
-from crawlfleet.coordinator.sinks.port import Sink
+from crawlfleet.coordinator.sinks.port import Sink, SinkUnreachable
 from crawlfleet.coordinator.sinks.registry import scheme_of
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 
@@ -48,8 +48,7 @@ class ObjectSink:
         self._path = path
         self._columns = columns
         self._address = address
-        self._note = path.with_name(path.name + NOTE)
-        if self._noted().address != address:
+        if noted_at(self._path).address != address:
             if size_at(address) is not None:
                 raise UsageError(foreign(address))
             self._write_note(Note(address))
@@ -76,7 +75,7 @@ class ObjectSink:
         if not self._path.exists():
             return
         said = blake2b(self._columns + msgspec.json.encode(self.mark), digest_size=16).hexdigest()
-        noted = self._noted()
+        noted = noted_at(self._path)
         if noted.said != said or size_at(self._address) != noted.size_bytes:
             put(self._path, self._address)
             self._write_note(Note(self._address, said, self._path.stat().st_size))
@@ -87,20 +86,26 @@ class ObjectSink:
             self._is_open = False
             self._sink.close()
 
-    def _noted(self) -> Note:
-        try:
-            return msgspec.json.decode(self._note.read_bytes(), type=Note)
-        except (FileNotFoundError, msgspec.DecodeError):
-            return Note("")
-
     def _write_note(self, note: Note) -> None:
         try:
-            self._note.parent.mkdir(parents=True, exist_ok=True)
-            draft = self._note.with_name(self._note.name + ".tmp")
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            draft = self._path.with_name(f"{self._path.name}{NOTE}.tmp")
             draft.write_bytes(msgspec.json.encode(note))
-            draft.replace(self._note)
+            draft.replace(_note_of(self._path))
         except OSError as error:
-            raise CrawlFailed(f"cannot write {self._note}: {error.strerror}") from error
+            raise CrawlFailed(f"cannot write {_note_of(self._path)}: {error.strerror}") from error
+
+
+def noted_at(path: Path) -> Note:
+    """Return what is noted beside a file."""
+    try:
+        return msgspec.json.decode(_note_of(path).read_bytes(), type=Note)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return Note("")
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_name(path.name + NOTE)
 
 
 def knows(scheme: str) -> bool:
@@ -109,7 +114,7 @@ def knows(scheme: str) -> bool:
 
 
 def size_at(address: str) -> int | None:
-    """Return the size of what is at an address; None if nothing is there."""
+    """Return the size of what is at an address; None if nothing is there. It may raise `SinkUnreachable`."""
     with _mapped_errors(address):
         try:
             system, key = _system_at(address)
@@ -162,4 +167,4 @@ def _mapped_errors(address: str) -> Iterator[None]:
         raise UsageError(f"cannot write {address}: {error}{advice}") from error
     except Exception as error:  # every file system has errors of its own
         text = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_SHOWN_CHARS]
-        raise CrawlFailed(f"cannot write {address}: {text}") from error
+        raise SinkUnreachable(f"cannot reach {address}: {text}") from error

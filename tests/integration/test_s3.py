@@ -95,7 +95,7 @@ def test_a_process_that_is_killed_leaves_no_half_object(bucket: str, tmp_path: P
 
 @pytest.mark.usefixtures("bucket")
 def test_a_bucket_that_is_not_there_is_told_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(CrawlFailed, match=r"cannot write s3://no-such-bucket/items.jsonl: "):
+    with pytest.raises(CrawlFailed, match=r"cannot reach s3://no-such-bucket/items.jsonl: "):
         run(output_at("s3://no-such-bucket/items.jsonl", tmp_path), LOG)
 
 

@@ -136,7 +136,7 @@ def test_a_store_that_fails_is_tried_again_and_then_told_with_where_the_file_is(
     fails = itertools.repeat(True)
     monkeypatch.setattr(patience, "IN_ALL_S", 0.01)
     said = (
-        r"cannot write memory://.*: RuntimeError: slow down; the file is .*items.jsonl, and the next run puts it there"
+        r"cannot reach memory://.*: RuntimeError: slow down; the file is .*items.jsonl, and the next run puts it there"
     )
     with pytest.raises(CrawlFailed, match=said):
         run(output, [*LOG, result(99)])
@@ -172,9 +172,12 @@ def test_a_crawl_and_an_export_put_files_for_each_table(tmp_path: Path) -> None:
     crawl.finish()
     crawl.close()
     assert content(address).count(b"\n") == 5
-    assert [(each.name, each.checked, each.broken) for each in verify(tmp_path).invariants[-1:]] == [
-        (f"{address} has the rows of the results, each once", 4, 0)
+    assert [(each.name, each.checked, each.broken) for each in verify(tmp_path).invariants[-2:]] == [
+        (f"{address} has the rows of the results, each once", 4, 0),
+        (f"{address} is there as it was put last", 1, 0),
     ]
+    fsspec.filesystem("memory").pipe(address, b"mine")
+    assert "has 4 bytes, put were" in verify(tmp_path).invariants[-1].where[0]
     other = "memory://bucket/other.jsonl"
     assert export(tmp_path, other) == (4, 4, 0, "", (other,))
     assert content(other).count(b"\n") == 4
