@@ -210,6 +210,9 @@ class PostgresqlDatabase:
     def reconnect(self) -> None:
         """See the port."""
         self._db.close()
+        if self._is_whole:
+            text = f"the connection to {self._shape.address} was lost, and nothing was written: run the command again"
+            raise CrawlFailed(text)
         patience = Patience()
         while True:
             try:

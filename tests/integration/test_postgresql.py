@@ -253,6 +253,14 @@ def test_an_export_is_there_whole_or_not_at_all(address: str, tmp_path: Path, mo
         with pytest.raises(ZeroDivisionError):
             export(tmp_path, address)
     assert ask(address, "SELECT relname FROM pg_class WHERE relname = 'page'") == []
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            postgresql_sink.PostgresqlDatabase,
+            "save",
+            lambda self, _: ask(address, "SELECT pg_terminate_backend(%s)", self._db.info.backend_pid),
+        )
+        with pytest.raises(CrawlFailed, match="was lost, and nothing was written: run the command again"):
+            export(tmp_path, address)
     assert export(tmp_path, address)[:3] == (4, 4, 0)
     with pytest.raises(UsageError, match="has the rows of this crawl already: replace them by --overwrite"):
         export(tmp_path, address)
