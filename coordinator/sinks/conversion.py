@@ -16,6 +16,8 @@ from crawlfleet.coordinator.results.columns import Column
 from crawlfleet.shared import field_types
 
 MAX_INT = 2**63
+# Of a decimal: it is written without one.
+MAX_EXPONENT = 10_000
 
 Convert = Callable[[Any], Any]
 
@@ -82,6 +84,8 @@ def _decimal(value: Any) -> Decimal:
         raise ValueError("is no number") from None
     if not number.is_finite():
         raise ValueError("is no finite number")
+    if abs(number.adjusted()) > MAX_EXPONENT:
+        raise ValueError(f"has an exponent beyond {MAX_EXPONENT}")
     return number
 
 

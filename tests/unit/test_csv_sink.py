@@ -85,6 +85,7 @@ def test_nested_values_are_json_and_keep_their_types() -> None:
         (DECIMAL, "1 EUR", "x is '1 EUR', which is no number"),
         (DECIMAL, "NaN", "x is 'NaN', which is no finite number"),
         (DECIMAL, False, "x is False, which is no number"),
+        (DECIMAL, "1e999999999", "x is '1e999999999', which has an exponent beyond 10000"),
         (BOOL, 1, "x is 1, which is neither true nor false"),
         (DATE, "31.1.2026", "x is '31.1.2026', which is no date"),
         (DATETIME, 5, "x is 5, which is no date and time"),
