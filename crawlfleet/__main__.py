@@ -13,7 +13,8 @@ from crawlfleet.shared import exits
 
 EXIT_CODES = """\
 exit codes: 0 finished, even if some URLs failed; 1 no seed gave a page, a sink or the store failed, or verify or
-            audit-politeness found something; 2 usage, job, address, key or version; 130 interrupted"""
+            audit-politeness found something; 2 usage, job, address, key or version; 3 the crawl finished, but
+            is not what its job expects; 130 interrupted"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
