@@ -46,7 +46,7 @@ def _why_none(job: Job, numbers: Numbers, seeds_fetched: int) -> str:
     pages = _pages(numbers.fetched)
     refused = numbers.reasons.get(Reason.ROBOTS, 0) + numbers.reasons.get(Reason.ROBOTS_UNREACHABLE, 0)
     if numbers.reasons.get(Reason.NOINDEX) == numbers.fetched:
-        return f"{pages} fetched, and all ask not to be indexed; links: {{obey_noindex: false}} would not obey that."
+        return f"{pages} fetched, and all ask not to be indexed; links: {{noindex: ignore}} would not obey that."
     if numbers.fetched == seeds_fetched and refused:
         return f"only seeds were fetched; robots.txt refused {_pages(refused)} to which they lead."
     if numbers.fetched == seeds_fetched and not numbers.failed and job.scope.depth != 0:
@@ -66,6 +66,8 @@ def _why_none(job: Job, numbers: Numbers, seeds_fetched: int) -> str:
 
 def _useless(job: Job, numbers: Numbers) -> Iterator[str]:
     selectors = {rule.name: f"its selector, {str(rule.each)!r}" for rule in job.items if rule.each}
+    # An earlier version of a rule may have had other fields.
+    fields_of = {rule.name: set(rule.fields) for rule in job.items if job.hooks is None}
     for item in numbers.items:
         if not item.pages:
             yield (
@@ -73,7 +75,8 @@ def _useless(job: Job, numbers: Numbers) -> Iterator[str]:
                 f"check {selectors.get(item.name, 'its urls, when and fields')}."
             )
         elif item.name != PAGE_ITEM:
-            never = [field for field, number in item.empty.items() if number == item.rows]
+            known = fields_of.get(item.name, item.empty)
+            never = [field for field, number in item.empty.items() if number == item.rows and field in known]
             for field in [field for field in never if item.unconverted.get(field) == item.rows]:
                 never.remove(field)
                 yield (

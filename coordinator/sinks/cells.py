@@ -100,15 +100,12 @@ def _rejected(result: Result, place: int, reason: str) -> Rejected:
 
 
 def _reader(table: Table) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
-    """Return a function from a row to its cells."""
+    """Return a function from a row to its cells. A field without a column is in the column `rest`, if there is one."""
     columns = table.columns[:-1] if table.rest else table.columns
     own = [(column.name, converter(column), _is_price(column)) for column in columns]
     named = {"url", "item", *(name for name, _, _ in own)}
 
     def read(fields: dict[str, Any]) -> tuple[Any, ...]:
-        rest = {key: value for key, value in fields.items() if key not in named}
-        if rest and not table.rest:
-            raise RowRejected(f"{shown(next(iter(rest)))} is no column of {table.name}")
         cells: list[Any] = []
         for name, convert, is_price in own:
             value = fields.get(name)
@@ -118,7 +115,7 @@ def _reader(table: Table) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
             else:
                 cells.append(cell)
         if table.rest:
-            cells.append(rest or None)
+            cells.append({key: value for key, value in fields.items() if key not in named} or None)
         return tuple(cells)
 
     return read

@@ -76,6 +76,11 @@ def test_each_rule_has_a_file_and_one_whose_columns_change_is_written_again(tmp_
     assert "items.review.csv have changed" not in said
     assert table(folder / "items.thing.csv", "title", "stock", "colour")[0] == ["Tea", "-5", ""]
 
+    said = crawl(tmp_path, shop, BOTH.replace("stock: b", "colour: i") + sinks)
+    assert "items.thing.csv have changed (- stock: text): it is written again from the log." in said
+    assert table(folder / "items.thing.csv", "title", "colour")[0] == ["Tea", ""]
+    assert "rejected" not in said
+
     with (folder / "items.thing.csv").open("a") as file:
         file.write("mine\n")
     (folder / "items.review.csv").write_text("x" * (folder / "items.review.csv").stat().st_size)
@@ -115,6 +120,6 @@ def test_a_hooks_items_have_declared_columns_and_the_rest_is_json(tmp_path: Path
     folder = tmp_path / "crawls" / "shop"
     assert table(folder / "items.csv", "title", "price", "tags", "rest")[0] == ["shop", "1.20", "", '{"shelf":3}']
     assert table(folder / "items.other.csv", "item", "rest")[0] == ["note", '{"x":1}']
-    assert "2 rows were rejected by a sink" in said
+    assert "2 rows were rejected, and set aside" in said
     assert "price is 'dear', which is no number" in (folder / "rejected.jsonl").read_text()
     assert f"items: {Path('crawls/shop/items.other.csv')}" in said

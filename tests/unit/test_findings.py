@@ -37,7 +37,10 @@ def numbers(**values: Any) -> Numbers:
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"reasons": {"noindex": 9}, "fetched": 9}, "all ask not to be indexed"),
+        (
+            {"reasons": {"noindex": 9}, "fetched": 9},
+            "all ask not to be indexed; links: {noindex: ignore} would not obey that.",
+        ),
         ({"reasons": {"robots": 3}, "fetched": 1}, "robots.txt refused 3 pages"),
         ({"fetched": 1}, "scope lets none of their links through, or they have none"),
         ({"fetched": 1, "failed": 5}, "1 page fetched, but no rule matched: 'quote' (div.quote), 'other' (div.other)."),
@@ -55,7 +58,7 @@ def test_what_no_seed_answered_is_told_elsewhere(job: Job) -> None:
 
 
 def test_rules_and_fields_that_gave_nothing_are_named(job: Job) -> None:
-    items = (ItemCount(name="quote", rows=4, pages=2, empty={"by": 4, "text": 1}), ItemCount(name="other"))
+    items = (ItemCount(name="quote", rows=4, pages=2, empty={"by": 4, "gone": 4, "text": 1}), ItemCount(name="other"))
     assert findings(job, numbers(fetched=7, rows=4, items=items), 1) == (
         "The field 'by' of 'quote' was empty in all 4 rows: check the selector.",
         "The rule 'other' matched on none of 7 pages: check its selector, 'div.other'.",
