@@ -9,6 +9,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 py
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 VENV := .venv
 BIN := $(VENV)/bin
+CORE := .make/installed-core
 INSTALLED := .make/installed
 BENCH_INSTALLED := .make/installed-bench
 DEMO_PORT ?= 8765
@@ -35,10 +36,15 @@ help: ## list the targets
 .PHONY: install
 install: $(INSTALLED) ## install the project and its tools into .venv
 
-$(INSTALLED): pyproject.toml Makefile
+$(CORE): pyproject.toml Makefile
 	@test -n "$(PYTHON)" || { echo "make: no Python >= 3.11 with venv found; install one or say PYTHON=..." >&2; exit 2; }
-	@echo "make: installing crawlfleet and its tools from the package index into $(VENV): about two minutes, once"
+	@echo "make: installing crawlfleet from the package index into $(VENV): about a minute, once"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@mkdir -p $(@D) && touch $@
+
+$(INSTALLED): $(CORE)
+	@echo "make: installing the tools, all extras and what tests need into $(VENV): about four minutes, once"
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@mkdir -p $(@D) && touch $@
 
@@ -47,7 +53,7 @@ $(BENCH_INSTALLED): $(INSTALLED)
 	@touch $@
 
 .PHONY: run
-run: $(INSTALLED) $(DEMO_JOB) ## serve the demo site on DEMO_PORT (8765) and crawl it with one coordinator and two workers
+run: $(CORE) $(DEMO_JOB) ## serve the demo site on DEMO_PORT (8765) and crawl it with one coordinator and two workers
 	@echo "make: serving the demo site at http://127.0.0.1:$(DEMO_PORT)/ and crawling it with $(WORKERS) workers: some seconds"
 	@$(BIN)/python -m crawlfleet.demo --port $(DEMO_PORT) --show crawls/demo/items.jsonl -- \
 		$(BIN)/crawlfleet run $(DEMO_JOB) --fresh --workers $(WORKERS)
