@@ -10,6 +10,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 VENV := .venv
 BIN := $(VENV)/bin
 CORE := .make/installed-core
+# The many releases of what the extras need keep pip busy for minutes, and uv for seconds; pip does it where uv cannot.
 INSTALLED := .make/installed
 BENCH_INSTALLED := .make/installed-bench
 DEMO_PORT ?= 8765
@@ -44,8 +45,10 @@ $(CORE): pyproject.toml Makefile
 	@mkdir -p $(@D) && touch $@
 
 $(INSTALLED): $(CORE)
-	@echo "make: installing the tools, all extras and what tests need into $(VENV): about four minutes, once"
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo "make: installing the tools, all extras and what tests need into $(VENV): about a minute, once"
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]' \
+		|| PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@mkdir -p $(@D) && touch $@
 
 $(BENCH_INSTALLED): $(INSTALLED)

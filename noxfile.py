@@ -23,6 +23,8 @@ TESTS = (
 nox.needs_version = ">=2026.10.20"
 nox.options.download_python = "never"
 nox.options.reuse_venv = "yes"
+# uv finds in seconds what fits together, pip in minutes.
+nox.options.default_venv_backend = "uv|virtualenv"
 
 
 def _ask_pyenv_for_all_versions() -> None:
