@@ -27,6 +27,7 @@ from crawlfleet.coordinator.sinks.cells import flat
 from crawlfleet.coordinator.sinks.registry import SERVICES, SINKS, entry_for, scheme_of, service_for
 from crawlfleet.shared.field_types import FIELD_TYPES
 
+Rows: TypeAlias = Annotated[Annotated[int, within(1, 10**9)] | None, BeforeValidator(given)]
 Formulas: TypeAlias = Literal["escape", "keep"]
 
 
@@ -45,7 +46,7 @@ class FileSink(Section):
 
     file: Annotated[str, AfterValidator(_file)]
     formulas: Formulas = "escape"
-    rotate: Annotated[Annotated[int, within(1, 10**9)] | None, BeforeValidator(given)] = None
+    rotate: Rows = None
 
     @model_validator(mode="after")
     def _options_fit(self) -> FileSink:
@@ -74,6 +75,7 @@ class AddressSink(Section):
 
     to: Annotated[str, AfterValidator(check_address)]
     formulas: Formulas = "escape"
+    rotate: Rows = None
     schema_name: Annotated[str, AfterValidator(job_values.schema_name)] = Field(default="public", alias="schema")
     prefix: Annotated[str, AfterValidator(job_values.table_prefix)] = ""
     headers: Annotated[tuple[tuple[str, str], ...], PlainValidator(_headers)] = Field(default=(), repr=False)

@@ -293,14 +293,13 @@ def _check_sinks(reader: StoreReader, folder: Path, *, whole: bool) -> Iterator[
 
 
 def _check_put(output: Output) -> Invariant:
-    """Compare what is at an address with what was put there last, by its size."""
+    """Compare what is at an address, or below it, with what was put there last, by its size."""
     from crawlfleet.coordinator.sinks.object_sink import noted_at, size_at
 
     invariant = Invariant(name=f"{output.name} is there as it was put last")
-    noted = noted_at(output.path)
-    if noted.said:
-        size = size_at(output.name)
-        invariant.check(size == noted.size_bytes, f"{output.name} has {size} bytes, put were {noted.size_bytes}")
+    for address, put in noted_at(output.path).sizes.items():
+        size = size_at(address)
+        invariant.check(size == put, f"{address} has {size} bytes, put were {put}")
     return invariant
 
 

@@ -2,6 +2,7 @@
 
 The file is written in the crawl's folder, as any sink is, and put there at the end of a run. Beside it a note says what
 was put last: the address is the crawl's own as soon as the note is there, and what it has already is not put again.
+With `rotate` the file is a folder of parts: each is put below the address as soon as it is there.
 """
 
 from __future__ import annotations
@@ -34,11 +35,19 @@ class Note(msgspec.Struct, frozen=True):
     """What was put at an address last, and of what size; `said` is empty if nothing was.
 
     `said` is a digest of the mark and the columns, on which the file depends: its bytes may change with each opening.
+    `parts` are the sizes of the parts below the address, by their names.
     """
 
     address: str
     said: str = ""
     size_bytes: int = 0
+    parts: dict[str, int] = {}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes of what was put, by address."""
+        below = {f"{self.address}/{name}": size for name, size in self.parts.items()}
+        return {self.address: self.size_bytes} if self.said else below
 
 
 class ObjectSink:
@@ -52,6 +61,7 @@ class ObjectSink:
             if size_at(address) is not None:
                 raise UsageError(foreign(address))
             self._write_note(Note(address))
+        self._parts = noted_at(self._path).parts
         self._sink = open_sink()
         self._is_open = True
 
@@ -66,13 +76,16 @@ class ObjectSink:
 
     def write(self, results: Sequence[Result]) -> Mark:
         """See the port."""
-        return self._sink.write(results)
+        mark = self._sink.write(results)
+        self._put_parts()
+        return mark
 
     def finish(self) -> None:
         """Close the file, since some are whole only then, and put it at its address unless that has it."""
         self._sink.finish()
         self.close()
-        if not self._path.exists():
+        self._put_parts()
+        if not self._path.is_file():
             return
         said = blake2b(self._columns + msgspec.json.encode(self.mark), digest_size=16).hexdigest()
         noted = noted_at(self._path)
@@ -85,6 +98,20 @@ class ObjectSink:
         if self._is_open:
             self._is_open = False
             self._sink.close()
+
+    def _put_parts(self) -> None:
+        """Put the parts that are new, and remove those that the log no longer has."""
+        if not self._path.is_dir():
+            return
+        parts = {part.name: part.stat().st_size for part in sorted(self._path.iterdir()) if part.suffix != ".tmp"}
+        if parts == self._parts:
+            return
+        for name in [name for name, size in parts.items() if self._parts.get(name) != size]:
+            put(self._path / name, f"{self._address}/{name}")
+        for name in self._parts.keys() - parts.keys():
+            remove_at(f"{self._address}/{name}")
+        self._parts = parts
+        self._write_note(Note(self._address, parts=parts))
 
     def _write_note(self, note: Note) -> None:
         try:
@@ -121,6 +148,14 @@ def size_at(address: str) -> int | None:
             return int(system.info(key)["size"] or 0)
         except FileNotFoundError:
             return None
+
+
+def remove_at(address: str) -> None:
+    """Remove what is at an address, if anything is."""
+    with _mapped_errors(address):
+        system, key = _system_at(address)
+        if system.exists(key):
+            system.rm_file(key)
 
 
 def put(path: Path, address: str) -> None:

@@ -94,6 +94,30 @@ def test_every_kind_of_files_is_put_whole_at_the_end_of_each_run_and_once(
     assert [path.name for path in (tmp_path / "out").rglob("*.part")] == []
 
 
+def test_with_rotate_each_part_is_put_when_it_is_there_and_goes_with_the_log(tmp_path: Path, puts: list[str]) -> None:
+    address = f"{MEMORY}.parquet"
+    (output,) = outputs_at(address, tmp_path, QUOTES.layout, {"crawl": "shop", "rotate": 2})
+    with closing(output.open(None, power=False)) as sink:
+        sink.write(LOG[:3])
+        first = f"{address}/000000000000-000000000002.parquet"
+        assert puts == [first]
+        sink.write(LOG[3:])
+        sink.finish()
+        mark = sink.mark
+    parts = sorted(output.path.iterdir())
+    assert puts == [f"{address}/{part.name}" for part in parts]
+    assert [content(f"{address}/{part.name}") for part in parts] == [part.read_bytes() for part in parts]
+    assert run(output, LOG, mark) == mark
+    assert len(puts) == len(parts)
+    run(output, LOG[:4], mark)
+    left = [info["name"] for info in fsspec.filesystem("memory").ls(address, detail=True)]
+    assert left == [f"/bucket/deep/items.parquet/{part.name}" for part in sorted(output.path.iterdir())]
+    assert len(left) < len(parts)
+    other = outputs_at(address, tmp_path / "other", QUOTES.layout, {"crawl": "shop", "rotate": 2})
+    with pytest.raises(UsageError, match=r"items.parquet exists already and is not this crawl's"):
+        next(other).open(None, power=False)
+
+
 def test_what_is_somebody_elses_is_refused_and_left_alone(tmp_path: Path) -> None:
     address = f"{MEMORY}.jsonl"
     with fsspec.open(address, "wb") as file:
