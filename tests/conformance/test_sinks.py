@@ -241,6 +241,7 @@ def test_a_place_that_cannot_be_written_is_told_in_one_sentence(kind: SinkKind, 
         kind.open(tmp_path / "file" / NAME, None, power=False).write(LOG)  # some are created by their first row
 
 
+@pytest.mark.long
 def test_a_death_at_any_call_loses_tears_and_doubles_nothing(entry: SinkEntry, path: Path) -> None:
     assert in_small_process(check_deaths, entry, path.parent) > 10
 
@@ -412,6 +413,7 @@ def test_a_small_file_that_is_not_compressed_is_refused(compressed: SinkKind, pa
 # Transactions: a death leaves what was there before, or all of what came.
 
 
+@pytest.mark.long
 def test_a_death_leaves_a_whole_number_of_transactions(
     transactional: SinkKind, transactional_entry: SinkEntry, path: Path
 ) -> None:

@@ -166,6 +166,7 @@ def test_a_store_that_fails_is_tried_again_and_then_told_with_where_the_file_is(
         run(output, [*LOG, result(99)])
 
 
+@pytest.mark.long
 def test_a_death_at_any_call_leaves_an_object_that_is_whole(tmp_path: Path) -> None:
     deaths, seen = 0, set()
     for call in range(0, 100_000, 60):
