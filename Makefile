@@ -78,7 +78,7 @@ coverage: $(INSTALLED) ## run the tests of the core and of shared, and fail if a
 
 # On the Python of .venv `make test` runs them all.
 .PHONY: test-pythons
-test-pythons: $(INSTALLED) ## run the tests, without the simulator, on every other Python from 3.11 to 3.14 that is found
+test-pythons: $(INSTALLED) ## run the tests of the parts on every other Python from 3.11 to 3.14 that is found
 	$(BIN)/nox --no-error-on-missing-interpreters --session tests --pythons $$($(BIN)/python -c \
 		'import sys; print(*(f"3.{minor}" for minor in range(11, 15) if minor != sys.version_info[1]))')
 
