@@ -6,6 +6,7 @@ complete (`May 2024`, `yesterday`), or may mean two days (`03/04/2024`), is refu
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -52,7 +53,8 @@ def reader(form: str = "", languages: tuple[str, ...] = ()) -> Read:
 
 def _check_format(form: str) -> None:
     try:
-        said = datetime.strptime(_EXAMPLE.strftime(form), form)
+        with warnings.catch_warnings(action="ignore"):  # of a format without a year, which is refused below
+            said = datetime.strptime(_EXAMPLE.strftime(form), form)
     except ValueError as error:
         raise ValueError(f"{form!r} is no format of dates ({error}): write one such as %d.%m.%Y, or iso") from error
     if said.date() != _EXAMPLE.date():
