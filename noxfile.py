@@ -12,8 +12,8 @@ import nox
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 # The simulator and the random histories take half of the time, and go by our own rules alone, as the rules of the code
-# do; what a person meets is looked at through commands, mostly by waiting for them, whose parts the other tests run: one
-# Python is enough. One process more than there are cores, as in the Makefile.
+# do; the tests of commands mostly wait for them, and the other tests run their parts: for these one Python is enough.
+# One process more than there are cores, as in the Makefile.
 TESTS = (
     *("--numprocesses", str((os.cpu_count() or 1) + 1), "--maxprocesses", "4"),
     *("--dist", "loadfile", "--no-loadscope-reorder"),
