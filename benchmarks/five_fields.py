@@ -53,6 +53,8 @@ def main() -> int:
         return 1
     runs: dict[str, list[Run]] = {}
     with tempfile.TemporaryDirectory(prefix="crawlfleet-") as folder:
+        # Started by root, nginx reads as a user of its own.
+        Path(folder).chmod(0o755)
         root = args.site or Path(folder) / "site"
         if args.site is None:
             doc_site.compose(root)
