@@ -123,6 +123,7 @@ def outputs_in(path: Path, entry: SinkEntry, layout: Layout, options: Mapping[st
     stem = path.name.removesuffix(entry.name)
     for table in layout:
         name = path.name if table is plain else f"{stem}.{table.name}{entry.name}"
-        is_late = table is layout.other and table is not plain
+        # A late sink goes by its mark alone until it is there; that of a transactional one may be ahead of its files.
+        is_late = table is layout.other and table is not plain and not entry.transactional
         shape = Shape(layout=layout, table=table.name, **options)
         yield Output(name, path.with_name(name), entry, shape, is_late)

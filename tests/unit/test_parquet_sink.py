@@ -16,6 +16,7 @@ import pytest
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.results.columns import Column
 from crawlfleet.coordinator.sinks import parquet_sink
+from crawlfleet.coordinator.sinks.outputs import Output, outputs_of
 from crawlfleet.coordinator.sinks.parquet_sink import ParquetFiles
 from crawlfleet.coordinator.sinks.port import Shape
 from crawlfleet.shared.errors import UsageError
@@ -187,3 +188,18 @@ def test_a_part_is_written_when_rows_have_many_bytes(tmp_path: Path, monkeypatch
     with closing(ParquetFiles(SHAPE).open(tmp_path / "a.parquet", None, power=False)) as sink:
         sink.write([thing(any="x" * 200), thing(any="y")])
         assert len(list(tmp_path.glob("a.parquet.parts/*"))) == 1
+
+
+def test_rows_of_other_items_that_a_killed_crawl_had_not_written_are_written_by_the_next(tmp_path: Path) -> None:
+    job = {"sinks": ["a.parquet"], "columns": {"book": {"n": "int"}}, "hooks": "hook.py"}
+    log = [result(number, rows=1) for number in range(1, 4)]
+
+    def other() -> Output:
+        return next(output for output in outputs_of(job, tmp_path) if output.shape.table == "other")
+
+    mark = other().open(None, power=False).write(log[:2])  # and it is killed: nothing is closed
+    with closing(other().open(mark, power=False)) as sink:
+        sink.restore(iter(log), len(log))
+        sink.write(log[sink.mark.results :])
+        sink.finish()
+    assert pq.read_table(tmp_path / "a.other.parquet").column("url").to_pylist() == [each.url for each in log]
