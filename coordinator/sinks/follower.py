@@ -68,7 +68,10 @@ class Follower:
         if self._rejected is not None and self.failure is None:
             self._marks.set(REJECTED, self._rejected.mark)
         for _, sink in self._all():
-            sink.close()
+            try:
+                sink.close()  # some write what they have gathered
+            except CrawlFailed as error:
+                self._fail(error)
         self._marks.close()
 
     def _run(self) -> None:
@@ -84,11 +87,15 @@ class Follower:
                 if name != REJECTED:
                     self._marks.set(name, sink.mark)
         except CrawlFailed as error:
-            self.failure = error
-            structlog.get_logger().error("sink failed", detail=str(error))
+            self._fail(error)
         except Exception as error:  # noqa: BLE001  # the top of a thread: its end must not go unnoticed
             self.failure = CrawlFailed(f"writing the items ended by a bug in crawlfleet: {error!r}")
             structlog.get_logger().error("sink failed", detail=str(self.failure), exc_info=error)
+
+    def _fail(self, error: CrawlFailed) -> None:
+        """Keep the first failure: those after it mostly follow from it."""
+        structlog.get_logger().error("sink failed", detail=str(error))
+        self.failure = self.failure or error
 
     def catch_up(self) -> None:
         """Write new committed results to each sink, and then its mark."""

@@ -113,6 +113,20 @@ def test_a_sink_that_fails_is_told_and_never_called_done(tmp_path: Path, error: 
     assert sink.closed
 
 
+def test_a_sink_that_fails_when_it_is_closed_is_told_and_the_others_are_closed(tmp_path: Path) -> None:
+    store, (first, second) = MemoryStore(), (FailingSink(CrawlFailed("")), FailingSink(CrawlFailed("")))
+
+    def fail() -> None:
+        raise CrawlFailed("cannot write what was gathered")
+
+    first.close = fail  # type: ignore[method-assign]  # of this one alone
+    following = follower(store, tmp_path, first, second)
+    following.start()
+    following.stop()
+    assert str(following.failure) == "cannot write what was gathered"
+    assert second.closed
+
+
 def test_a_full_disk_is_told_with_the_file_and_what_to_do() -> None:
     sink = JsonLines(QUOTES).open(Path("/dev/full"), None, power=False)
     with pytest.raises(CrawlFailed, match=r"/dev/full: No space left on device; make room"):
