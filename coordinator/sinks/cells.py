@@ -42,14 +42,6 @@ class CellReader:
         self._readers = {table.name: _reader(table) for table in layout if only in ("", table.name)}
         self._is_first = next(iter(layout)).name in self._readers
 
-    def cells_of(self, result: Result) -> Iterator[Cells]:
-        """Yield the rows of a result that fit their tables."""
-        return (each for each in self.sorted(result) if isinstance(each, Cells))
-
-    def rejects_of(self, result: Result) -> list[Rejected]:
-        """Return the rows of a result that do not."""
-        return [each for each in self.sorted(result) if isinstance(each, Rejected)]
-
     def sorted(self, result: Result) -> Iterator[Cells | Rejected]:
         """Yield the cells of each row, or why it is rejected."""
         for place, row in enumerate(result.rows):

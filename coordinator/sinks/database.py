@@ -20,6 +20,7 @@ from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.results.columns import Column, Table
 from crawlfleet.coordinator.sinks.cells import CellReader, Cells, flat
 from crawlfleet.coordinator.sinks.port import Rejected, RowRejected, Shape, SinkUnreachable
+from crawlfleet.coordinator.sinks.sorter import Sorter
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.paths import shown
 
@@ -103,7 +104,7 @@ class Database(Protocol):
         """Close it."""
 
 
-class DatabaseKind:
+class DatabaseKind(Sorter[Cells]):
     """Base of the kinds of databases. A kind defines `connect`, `remove` and `store_for`."""
 
     # Whether `a` and `A` are the same name.
@@ -112,6 +113,7 @@ class DatabaseKind:
     reserved: frozenset[str] = frozenset()
 
     def __init__(self, shape: Shape) -> None:
+        super().__init__()
         self.shape = shape
         self.tables = stored_tables(shape, folds_case=self.folds_case, reserved=self.reserved)
         self._reader = CellReader(shape.layout)
@@ -160,14 +162,9 @@ class DatabaseKind:
                 row = result.rows[each.place]
                 yield Rejected(each.place, {"url": result.url, "item": row.item, **row.fields}, str(rejected))
 
-    def rejects_of(self, result: Result) -> list[Rejected]:
-        """See the port."""
-        return [each for each in self.sorted(result) if isinstance(each, Rejected)]
-
     def rows_of(self, result: Result) -> list[bytes]:
         """See the port."""
-        found = (each for each in self.sorted(result) if isinstance(each, Cells))
-        return [canonical(self.tables[each.table.name].name, each.values) for each in found]
+        return [canonical(self.tables[each.table.name].name, each.values) for each in self.taken(result)]
 
     def read(self, path: Path, *, whole: bool) -> Iterator[bytes]:  # noqa: ARG002  a transaction tears nothing
         """See the port."""
@@ -216,12 +213,12 @@ class DatabaseSink:
 
     def write(self, results: Sequence[Result]) -> Mark:
         """See the port."""
+        self._kind.remember()
         state = self._state
         rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in self._kind.tables}
         for result in results:
-            before = state.rows
-            found = [each for each in self._kind.sorted(result) if isinstance(each, Cells)]
-            for number, each in enumerate(found, before):
+            found = self._kind.taken(result)
+            for number, each in enumerate(found, state.rows):
                 rows[each.table.name].append((number, *each.values))
             state = state.after(result, len(found))
         self._commit({self._kind.tables[name]: some for name, some in rows.items() if some}, state)

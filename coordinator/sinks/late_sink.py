@@ -43,8 +43,10 @@ class LateSink:
         """See the port."""
         if self.sink is None and self._is_wanted(results):
             self.sink = self._create(self._mark)
-        if self.sink is not None:
-            return self.sink.write(results)
+        return self.skip(results) if self.sink is None else self.sink.write(results)
+
+    def skip(self, results: Sequence[Result]) -> Mark:
+        """Pass over results that have no row for a sink that is not there."""
         self._mark = msgspec.structs.replace(self._mark, results=self._mark.results + len(results))
         return self._mark
 

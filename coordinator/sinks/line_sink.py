@@ -15,14 +15,16 @@ from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.results.rows import flat_rows
 from crawlfleet.coordinator.sinks.line_file import LineFile
 from crawlfleet.coordinator.sinks.port import LineKind, Rejected, RowRejected, Shape, Sink
+from crawlfleet.coordinator.sinks.sorter import Sorter
 
 
-class Lines:
+class Lines(Sorter[bytes]):
     """Base of the kinds of files. A kind defines `line_of`, and `head` if its files have one."""
 
     head = b""
 
     def __init__(self, shape: Shape) -> None:
+        super().__init__()
         self.shape = shape
 
     def line_of(self, row: dict[str, Any]) -> bytes:
@@ -32,13 +34,11 @@ class Lines:
     def lines_of(self, result: Result) -> bytes:
         """Return the lines of one result, without the rows that are rejected."""
         try:
-            return b"".join(map(self.line_of, flat_rows(result)))
+            lines = b"".join(map(self.line_of, flat_rows(result)))
         except Exception:  # noqa: BLE001  `sorted` finds the row
-            return b"".join(line for line in self.sorted(result) if isinstance(line, bytes))
-
-    def rejects_of(self, result: Result) -> list[Rejected]:
-        """Return the rows of a result that are left out."""
-        return [line for line in self.sorted(result) if isinstance(line, Rejected)]
+            return b"".join(self.taken(result))
+        self.note_whole(result)
+        return lines
 
     def open(self, path: Path, mark: Mark | None, *, power: bool) -> Sink:
         """Open a file at its mark."""
@@ -90,6 +90,7 @@ class LineSink:
         return self.mark
 
     def write(self, results: Sequence[Result]) -> Mark:
+        self._kind.remember()
         head = b"" if self.mark.size_bytes else self._kind.head
         return self._file.append(b"".join(self._blocks(results, head)), len(results))
 

@@ -25,6 +25,7 @@ from crawlfleet.coordinator.sinks.arrow_cells import arrow_type, store_for, tabl
 from crawlfleet.coordinator.sinks.cells import CellReader, Cells, flat
 from crawlfleet.coordinator.sinks.database import State, canonical, foreign
 from crawlfleet.coordinator.sinks.port import Rejected, RowRejected, Shape
+from crawlfleet.coordinator.sinks.sorter import Sorter
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.paths import shown
 
@@ -39,10 +40,11 @@ BATCH = 10_000
 _size = msgspec.msgpack.Encoder().encode
 
 
-class ParquetFiles:
+class ParquetFiles(Sorter["_Row"]):
     """Parquet files."""
 
     def __init__(self, shape: Shape) -> None:
+        super().__init__()
         self.shape = shape
         self.table = next(table for table in shape.layout if table.name == shape.table)
         columns = flat(self.table)
@@ -61,11 +63,7 @@ class ParquetFiles:
 
     def rows_of(self, result: Result) -> list[bytes]:
         """See the port."""
-        return [canonical(self.table.name, each) for each in self.sorted(result) if isinstance(each, tuple)]
-
-    def rejects_of(self, result: Result) -> list[Rejected]:
-        """See the port."""
-        return [each for each in self.sorted(result) if isinstance(each, Rejected)]
+        return [canonical(self.table.name, each) for each in self.taken(result)]
 
     def read(self, path: Path, *, whole: bool) -> Iterator[bytes]:  # noqa: ARG002  a part is whole
         """See the port."""
@@ -225,8 +223,9 @@ class ParquetSink:
 
     def write(self, results: Sequence[Result]) -> Mark:
         """Take results; write a part if there are enough."""
+        self._kind.remember()
         for result in results:
-            rows = [each for each in self._kind.sorted(result) if isinstance(each, _Row)]
+            rows = self._kind.taken(result)
             self._rows += rows
             self._bytes += sum(len(_size(row.fields)) for row in result.rows) if rows else 0
             self._taken = self._taken.after(result, len(rows))

@@ -122,3 +122,6 @@ class LineKind(SinkKind, Protocol):
 
     def lines_of(self, result: Result) -> bytes:
         """Return the lines of one result, each with its end."""
+
+    def remember(self) -> None:
+        """Called before a write: `rejects_of` is asked about the same results next."""

@@ -78,11 +78,11 @@ class RejectedSink(LateSink):
 
     def write(self, results: Sequence[Result]) -> Mark:
         """See the port."""
-        for result in results:
-            for name, each in self._kind.all_of(result):
-                self.rows += 1
-                self._say(result, name, each)
-        return super().write(results)
+        found = [(result, name, each) for result in results for name, each in self._kind.all_of(result)]
+        self.rows += len(found)
+        for result, name, each in found:
+            self._say(result, name, each)
+        return super().write(results) if found or self.sink is not None else self.skip(results)
 
     def _say(self, result: Result, name: str | None, rejected: Rejected) -> None:
         said = (name, _cut(rejected.reason))

@@ -28,7 +28,7 @@ class TableLines(Lines):
 
     def lines_of(self, result: Result) -> bytes:
         """Return the lines of those rows of a result that belong to the table, without the rejected ones."""
-        return b"".join(line for line in self.sorted(result) if isinstance(line, bytes))
+        return b"".join(self.taken(result))
 
     def sorted(self, result: Result) -> Iterator[bytes | Rejected]:
         """Yield the lines of each row of the table, or why it is rejected."""

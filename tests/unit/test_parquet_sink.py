@@ -203,3 +203,15 @@ def test_rows_of_other_items_that_a_killed_crawl_had_not_written_are_written_by_
         sink.write(log[sink.mark.results :])
         sink.finish()
     assert pq.read_table(tmp_path / "a.other.parquet").column("url").to_pylist() == [each.url for each in log]
+
+
+def test_a_row_that_does_not_fit_is_no_row_of_the_file(tmp_path: Path) -> None:
+    kind, odd = ParquetFiles(SHAPE), thing(n="many")
+    with closing(kind.open(tmp_path / "a.parquet", None, power=False)) as sink:
+        sink.write([odd, thing(n=1)])
+        sink.finish()
+    assert (kind.rows_of(odd), [each.reason for each in kind.rejects_of(odd)]) == (
+        [],
+        ["n is 'many', which is no whole number"],
+    )
+    assert list(kind.read(tmp_path / "a.parquet", whole=True)) == kind.rows_of(thing(n=1))

@@ -20,6 +20,7 @@ from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.marks import SqliteMarks
 from crawlfleet.coordinator.offline.export import export
 from crawlfleet.coordinator.offline.verify import verify
+from crawlfleet.coordinator.sinks.csv_sink import CommaLines
 from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
 from crawlfleet.coordinator.sinks.registry import SINKS
@@ -216,3 +217,27 @@ def test_a_row_that_an_earlier_version_had_accepted_ends_nothing(tmp_path: Path)
     assert [each["url"] for each in rejected(tmp_path)] == [SEED]
     assert len((tmp_path / ITEMS).read_bytes().splitlines()) == 3
     assert main(["export", str(tmp_path), "--to", str(tmp_path / "out.jsonl")]) == 0
+
+
+def test_rows_are_converted_once_to_be_written_and_to_know_that_none_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted: list[Any] = []
+    line_of = CommaLines.line_of_cells
+
+    def counted(kind: CommaLines, cells: tuple[Any, ...]) -> bytes:
+        converted.append(cells)
+        return line_of(kind, cells)
+
+    monkeypatch.setattr(CommaLines, "line_of_cells", counted)
+    log = [result(number) for number in range(5)]
+    kind = CommaLines(QUOTES)
+    sink = kind.open(tmp_path / "a.csv", None, power=False)
+    aside = RejectedRows({"a.csv": kind}).open(tmp_path / REJECTED, None, power=False)
+    for some in (log[:3], log[3:]):
+        sink.write(some)
+        aside.write(some)
+    sink.close()
+    aside.close()
+    assert len(converted) == len(log)
+    assert [kind.rejects_of(each) for each in log] == [[]] * 5
