@@ -6,7 +6,7 @@ how far it is. `row_id`, the first column of each table, numbers the rows of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from hashlib import blake2b
 from itertools import islice
@@ -43,10 +43,17 @@ class State(NamedTuple):
     rows: int = 0
     digest: str = ""
 
-    def after(self, result: Result, rows: int) -> State:
+    def after(self, result: Result, rows: int = 0) -> State:
         """Return the state with one more result, of which so many rows were taken."""
         said = self.digest.encode() + _fields((result.ref, result.url, result.at, len(result.rows)))
         return State(self.results + 1, self.rows + rows, blake2b(said, digest_size=16).hexdigest())
+
+    def leads_to(self, later: State, results: Iterable[Result]) -> bool:
+        """Say whether the results that follow make it a later state, but for the number of rows."""
+        state = self
+        for result in islice(results, later.results - self.results):
+            state = state.after(result)
+        return (state.results, state.digest) == (later.results, later.digest)
 
     @property
     def mark(self) -> Mark:
@@ -197,6 +204,9 @@ class DatabaseSink:
         self._is_new = found is None
         self._state = found or State()
         self._is_unclaimed = mark is None and self._state.results > 0
+        self._before = (
+            State(mark.results, digest=mark.block_hash.decode(errors="replace")) if mark is not None else None
+        )
         self._is_certain = self._state.results == 0 or (mark is not None and mark == self._state.mark)
 
     @property
@@ -205,10 +215,18 @@ class DatabaseSink:
         return self._state.mark
 
     def restore(self, log: Iterator[Result], length: int) -> Mark:
-        """See the port. Unless the mark says that it is the crawl's, every row is compared with the log."""
-        if not self._is_certain or self._state.results > length:
+        """See the port.
+
+        A database that is ahead of its mark, as a death between the two commits leaves it, is the crawl's if the
+        results in between are those of the log. Otherwise every row is compared with the log.
+        """
+        before = self._before
+        if before is not None and before.results < self._state.results <= length:
+            if not before.leads_to(self._state, islice(log, before.results, None)):
+                raise UsageError(self._foreign())
+        elif not self._is_certain or self._state.results > length:
             self._agree(log)
-            self._is_certain = True
+        self._is_certain, self._before = True, None
         return self.mark
 
     def write(self, results: Sequence[Result]) -> Mark:

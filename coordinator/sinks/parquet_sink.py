@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -257,9 +258,9 @@ class ParquetSink:
         """Compare the states of the files with the log, and remove those that hold more."""
         states = {file.state.results: file.state for file in self._folder.files()}
         state = State()
-        for result in log:
-            state = state.after(result, sum(isinstance(each, _Row) for each in self._kind.sorted(result)))
-            if states.get(state.results, state) != state:
+        for result in islice(log, self._written.results):
+            state = state.after(result)
+            if state.results in states and states[state.results].digest != state.digest:
                 raise UsageError(self._foreign())
         if self._written.results > length:
             if self._is_unclaimed or not (self._is_certain or any(each <= length for each in states)):

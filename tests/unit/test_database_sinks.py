@@ -115,6 +115,24 @@ def test_a_row_that_somebody_has_changed_is_found_when_the_mark_does_not_say_all
         sink.restore(iter(LOG), len(LOG))
 
 
+def test_a_database_ahead_of_its_mark_is_known_by_the_results_in_between_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, path = SqliteFiles(Shape(layout=TWO)), tmp_path / "a.sqlite"
+    with closing(kind.open(path, None, power=False)) as sink:
+        mark = sink.write(LOG[:1])
+        sink.write(LOG[1:])
+    monkeypatch.setattr(SqliteFiles, "sorted", None)
+    with closing(kind.open(path, mark, power=False)) as sink:
+        assert sink.restore(iter(LOG), len(LOG)).results == len(LOG)
+    others = (LOG[0], page(2, ("thing", {})), LOG[2])
+    with (
+        closing(kind.open(path, mark, power=False)) as sink,
+        pytest.raises(UsageError, match=r"a.sqlite was changed by somebody else"),
+    ):
+        sink.restore(iter(others), len(others))
+
+
 def test_a_database_that_is_open_elsewhere_is_told(tmp_path: Path) -> None:
     kind = SqliteFiles(Shape(layout=TWO))
     with (
