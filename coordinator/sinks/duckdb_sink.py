@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,11 @@ import pyarrow as pa
 
 from crawlfleet.coordinator.results.columns import Column
 from crawlfleet.coordinator.sinks.arrow_cells import arrow_type, store_for, table_of
-from crawlfleet.coordinator.sinks.database import (
-    ROW_ID,
-    STATE,
-    DatabaseKind,
-    State,
-    Store,
-    StoredTable,
-    foreign,
-    quoted,
-)
+from crawlfleet.coordinator.sinks.database import ROW_ID, DatabaseKind, Store, StoredTable, foreign, quoted
+from crawlfleet.coordinator.sinks.database_file import Cursor, DatabaseFile
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.paths import shown
 
-BATCH = 1_000
 MEMORY = "512MB"
 
 
@@ -49,102 +39,62 @@ class DuckdbFiles(DatabaseKind):
         return store_for(column)
 
 
-class DuckdbFile:
+class DuckdbFile(DatabaseFile):
     """An open DuckDB file."""
 
     def __init__(self, path: Path, tables: tuple[StoredTable, ...], *, only_reads: bool) -> None:
-        self._path = path
-        self._tables = tables
+        super().__init__(path, tables)
         self._types = {
             table.name: (pa.int64(), *(arrow_type(each.column) for each in table.columns)) for table in tables
         }
-        with self._mapped_errors():
+        with self.mapped_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = duckdb.connect(path, read_only=only_reads, config={"threads": 1, "memory_limit": MEMORY})
             self._db.execute("SET TimeZone = 'UTC'")
 
-    def state(self) -> State | None:
-        """See the port."""
-        with self._mapped_errors():
-            names = [name for (name,) in self._db.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
-            if STATE not in names:
-                if names:
-                    raise UsageError(foreign(self._path))
-                return None
-            found = self._db.execute(f"SELECT results, rows, digest FROM {STATE}").fetchone()  # noqa: S608  no value
-        assert found is not None
-        return State(*found)
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> Cursor:
+        """See the base."""
+        return self._db.execute(statement, list(values))
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """See the port."""
-        with self._mapped_errors():
-            self._db.execute("BEGIN")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+    def cursor(self, query: str) -> Cursor:
+        """See the base."""
+        return self._db.cursor().execute(query)
+
+    def names(self) -> Iterable[str]:
+        """See the base."""
+        return [name for (name,) in self._db.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
 
     def create(self) -> None:
         """See the port."""
-        self._db.execute(f"CREATE TABLE {STATE} (results BIGINT, rows BIGINT, digest VARCHAR)")
-        self._db.execute(f"INSERT INTO {STATE} VALUES (0, 0, '')")  # noqa: S608  no value
-        for table in self._tables:
-            empty = table_of(self._names(table), self._types[table.name], ())
-            self._db.register("empty", empty)
-            self._db.execute(f"CREATE TABLE {quoted(table.name)} AS SELECT * FROM empty")  # noqa: S608  quoted
-            self._db.unregister("empty")
+        self.create_state()
+        for table in self.tables:
+            self._with_rows("CREATE TABLE {} AS SELECT * FROM batch", table, ())
 
     def insert(self, table: StoredTable, rows: Sequence[tuple[Any, ...]]) -> None:
         """See the port."""
-        self._db.register("batch", table_of(self._names(table), self._types[table.name], rows))
-        self._db.execute(f"INSERT INTO {quoted(table.name)} SELECT * FROM batch")  # noqa: S608  quoted
-        self._db.unregister("batch")
-
-    def save(self, state: State) -> None:
-        """See the port."""
-        self._db.execute(f"UPDATE {STATE} SET results = ?, rows = ?, digest = ?", list(state))  # noqa: S608  no value
-
-    def cut(self, rows: int) -> None:
-        """See the port."""
-        for table in self._tables:
-            self._db.execute(f"DELETE FROM {quoted(table.name)} WHERE {ROW_ID} >= ?", [rows])  # noqa: S608  quoted
-
-    def rows(self) -> Generator[tuple[str, tuple[Any, ...]], None, None]:
-        """See the port."""
-        with self._mapped_errors(), ExitStack() as opened:
-            found = [opened.enter_context(closing(self._rows_of(table))) for table in self._tables]
-            for _, name, values in heapq.merge(*found, key=lambda row: row[0]):
-                yield name, values
-
-    def reconnect(self) -> None:
-        """Do nothing: a file does not go away."""
+        self._with_rows("INSERT INTO {} SELECT * FROM batch", table, rows)
 
     def close(self) -> None:
         """See the port."""
         self._db.close()
 
-    def _names(self, table: StoredTable) -> tuple[str, ...]:
-        return (ROW_ID, *(each.name for each in table.columns))
-
-    def _rows_of(self, table: StoredTable) -> Generator[tuple[int, str, tuple[Any, ...]], None, None]:
-        with closing(self._db.cursor()) as cursor:
-            cursor.execute(f"SELECT * FROM {quoted(table.name)} ORDER BY {ROW_ID}")  # noqa: S608  quoted
-            while rows := cursor.fetchmany(BATCH):
-                for row_id, *values in rows:
-                    yield row_id, table.name, tuple(values)
+    def _with_rows(self, statement: str, table: StoredTable, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Execute a statement about a table, in which `batch` are rows."""
+        names = (ROW_ID, *(each.name for each in table.columns))
+        self._db.register("batch", table_of(names, self._types[table.name], rows))
+        self._db.execute(statement.format(quoted(table.name)))
+        self._db.unregister("batch")
 
     @contextmanager
-    def _mapped_errors(self) -> Iterator[None]:
+    def mapped_errors(self) -> Iterator[None]:
+        """See the base."""
         try:
             yield
         except duckdb.Error as error:
             said = " ".join(str(error).split())
             if "not a valid DuckDB" in said:
-                raise UsageError(foreign(self._path)) from error
+                raise UsageError(foreign(self.path)) from error
             text = "it is open elsewhere" if "lock" in said else said
-            raise CrawlFailed(f"cannot write {shown(self._path)}: {text}") from error
+            raise CrawlFailed(f"cannot write {shown(self.path)}: {text}") from error
         except OSError as error:
-            raise CrawlFailed(f"cannot write {shown(self._path)}: {error.strerror}") from error
+            raise CrawlFailed(f"cannot write {shown(self.path)}: {error.strerror}") from error

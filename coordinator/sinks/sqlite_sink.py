@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import heapq
 import sqlite3
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from crawlfleet.coordinator.results.columns import Column
 from crawlfleet.coordinator.sinks.cells import json_text
-from crawlfleet.coordinator.sinks.database import (
-    ROW_ID,
-    STATE,
-    DatabaseKind,
-    State,
-    Store,
-    StoredTable,
-    foreign,
-    quoted,
-)
+from crawlfleet.coordinator.sinks.database import ROW_ID, DatabaseKind, Store, StoredTable, foreign, quoted
+from crawlfleet.coordinator.sinks.database_file import Cursor, DatabaseFile
 from crawlfleet.shared import field_types
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.paths import shown
@@ -51,13 +42,15 @@ class SqliteFiles(DatabaseKind):
         return _STORES.get(column.type, lambda cell: cell)
 
 
-class SqliteFile:
+class SqliteFile(DatabaseFile):
     """An open SQLite file."""
 
+    begin = "BEGIN IMMEDIATE"
+
     def __init__(self, path: Path, tables: tuple[StoredTable, ...], *, power: bool, only_reads: bool) -> None:
-        self._path = path
-        self._tables = tables
-        with self._mapped_errors():
+        super().__init__(path, tables)
+        self._only_reads = only_reads
+        with self.mapped_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             if not only_reads:
@@ -69,89 +62,52 @@ class SqliteFile:
                 except BaseException:
                     self._db.close()
                     raise
-        self._only_reads = only_reads
 
-    def state(self) -> State | None:
-        """See the port."""
-        with self._mapped_errors():
-            names = [name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            if STATE not in names:
-                if names:
-                    raise UsageError(foreign(self._path))
-                return None
-            found = self._db.execute(f"SELECT results, rows, digest FROM {STATE}").fetchone()  # noqa: S608  no value
-        return State(*found)
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> Cursor:
+        """See the base."""
+        return self._db.execute(statement, values)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """See the port."""
-        with self._mapped_errors():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+    def cursor(self, query: str) -> Cursor:
+        """See the base."""
+        return self._db.execute(query)
+
+    def names(self) -> Iterable[str]:
+        """See the base."""
+        return [name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
 
     def create(self) -> None:
         """See the port."""
-        self._db.execute(f"CREATE TABLE {STATE} (results INTEGER, rows INTEGER, digest TEXT)")
-        self._db.execute(f"INSERT INTO {STATE} VALUES (0, 0, '')")  # noqa: S608  no value
-        for table in self._tables:
+        self.create_state()
+        for table in self.tables:
             columns = [f"{quoted(each.name)} {_type(each.column)}" for each in table.columns]
-            self._db.execute(f"CREATE TABLE {quoted(table.name)} ({ROW_ID} INTEGER PRIMARY KEY, {', '.join(columns)})")
+            self.execute(f"CREATE TABLE {quoted(table.name)} ({ROW_ID} INTEGER PRIMARY KEY, {', '.join(columns)})")
 
     def insert(self, table: StoredTable, rows: Sequence[tuple[Any, ...]]) -> None:
         """See the port."""
         places = ", ".join("?" * len(rows[0]))
         self._db.executemany(f"INSERT INTO {quoted(table.name)} VALUES ({places})", rows)  # noqa: S608  quoted
 
-    def save(self, state: State) -> None:
-        """See the port."""
-        self._db.execute(f"UPDATE {STATE} SET results = ?, rows = ?, digest = ?", state)  # noqa: S608  no value
-
-    def cut(self, rows: int) -> None:
-        """See the port."""
-        for table in self._tables:
-            self._db.execute(f"DELETE FROM {quoted(table.name)} WHERE {ROW_ID} >= ?", (rows,))  # noqa: S608  quoted
-
-    def rows(self) -> Generator[tuple[str, tuple[Any, ...]], None, None]:
-        """See the port."""
-        with self._mapped_errors(), ExitStack() as opened:
-            found = [opened.enter_context(closing(self._rows_of(table))) for table in self._tables]
-            for _, name, values in heapq.merge(*found, key=lambda row: row[0]):
-                yield name, values
-
-    def reconnect(self) -> None:
-        """Do nothing: a file does not go away."""
-
     def close(self) -> None:
         """See the port. What is left is one file."""
         try:
             if not self._only_reads:
-                with self._mapped_errors():
+                with self.mapped_errors():
                     self._db.execute("PRAGMA journal_mode = DELETE")
         finally:
             self._db.close()
 
-    def _rows_of(self, table: StoredTable) -> Generator[tuple[int, str, tuple[Any, ...]], None, None]:
-        with closing(self._db.cursor()) as cursor:
-            select = f"SELECT * FROM {quoted(table.name)} ORDER BY {ROW_ID}"  # noqa: S608  quoted
-            for row_id, *values in cursor.execute(select):
-                yield row_id, table.name, tuple(values)
-
     @contextmanager
-    def _mapped_errors(self) -> Iterator[None]:
+    def mapped_errors(self) -> Iterator[None]:
+        """See the base."""
         try:
             yield
         except sqlite3.OperationalError as error:
             text = "it is being written by another crawl, or open elsewhere" if "locked" in str(error) else str(error)
-            raise CrawlFailed(f"cannot write {shown(self._path)}: {text}") from error
+            raise CrawlFailed(f"cannot write {shown(self.path)}: {text}") from error
         except OSError as error:
-            raise CrawlFailed(f"cannot write {shown(self._path)}: {error.strerror}") from error
+            raise CrawlFailed(f"cannot write {shown(self.path)}: {error.strerror}") from error
         except sqlite3.DatabaseError as error:
-            raise UsageError(foreign(self._path)) from error
+            raise UsageError(foreign(self.path)) from error
 
 
 def _type(column: Column) -> str:
