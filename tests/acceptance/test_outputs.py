@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import csv
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.crawls import assert_refused, run
+from tests.site.small_site import serving
 
-PAGE = b"""<title>shop</title><a href="/2">next</a>
+PAGE = """<title>shop</title><a href="/2">next</a>
 <article><h3>Tea</h3><b>-5</b><p>good</p><p>bad</p></article><article><h3>=1+1</h3><b>7</b></article>"""
 BOTH = """items:
   - {name: thing, each: article, fields: {title: h3, stock: b}}
@@ -20,27 +19,10 @@ BOTH = """items:
 """
 
 
-class _Shop(BaseHTTPRequestHandler):
-    """Two pages with things and reviews."""
-
-    def do_GET(self) -> None:
-        self.send_response(404 if self.path == "/robots.txt" else 200)
-        self.send_header("Content-Type", "text/html")
-        self.send_header("Content-Length", str(len(PAGE)))
-        self.end_headers()
-        self.wfile.write(PAGE)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def shop() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Shop)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+    with serving({"/": PAGE, "/2": PAGE}) as site:
+        yield f"{site.base}/"
 
 
 def crawl(folder: Path, seed: str, more: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.crawls import run
+from tests.site.small_site import serving
 
 HOME = """<a href="/2">2</a><article><h2>A</h2><p class=price>12.50 EUR</p><time>2024-05-06</time></article>
 <article><h2>B</h2><p class=price>sold out</p><time>soon</time></article>"""
@@ -29,28 +28,10 @@ items:
 {more}"""
 
 
-class _Site(BaseHTTPRequestHandler):
-    """Two pages."""
-
-    def do_GET(self) -> None:
-        body = PAGES.get(self.path, "").encode()
-        self.send_response(200 if body else 404)
-        self.send_header("Content-Type", "text/html")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def seed() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Site)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+    with serving(PAGES) as site:
+        yield f"{site.base}/"
 
 
 def job(folder: Path, seed: str, more: str = "") -> Path:

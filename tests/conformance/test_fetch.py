@@ -6,7 +6,7 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -18,39 +18,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from crawlfleet.shared.brief import FetchSpec
-from crawlfleet.shared.engines import FETCH_ENGINES
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Outcome
 from crawlfleet.worker.fetch.port import Fetched, Fetcher, Headers, Wanted
 from crawlfleet.worker.fetch.registry import open_fetcher
+from tests.conformance.fetch_limits import LIMIT, SHORT_S
 from tests.site.hostile_site import HostileSite
-
-LIMIT = 100_000
-SHORT_S = 0.3
-
-
-@pytest.fixture(params=sorted(FETCH_ENGINES))
-def engine(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
-
-
-@pytest.fixture
-def site() -> Iterator[HostileSite]:
-    with HostileSite() as running:
-        yield running
-
-
-@pytest.fixture
-def fetcher(engine: str) -> Iterator[Fetcher]:
-    with closing(open_fetcher(FetchSpec(engine=engine, timeout_s=10, max_size_bytes=LIMIT))) as opened:
-        yield opened
-
-
-@pytest.fixture
-def hasty(engine: str) -> Iterator[Fetcher]:
-    with closing(open_fetcher(FetchSpec(engine=engine, timeout_s=SHORT_S, max_size_bytes=LIMIT))) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 
 import pytest
 
 from crawlfleet.shared.brief import FetchSpec
-from crawlfleet.shared.engines import FETCH_ENGINES
 from crawlfleet.shared.messages import Outcome
 from crawlfleet.worker.fetch.port import Fetched, Fetcher, Wanted
 from crawlfleet.worker.fetch.registry import engine_for, open_fetcher
 from tests.site.hostile_site import HostileSite
 
-LIMIT = 100_000
-SHORT_S = 0.3
 BY_HEAD, UNREAD = Wanted(0, by_head=True), Wanted(0)
-
-
-@pytest.fixture(params=sorted(FETCH_ENGINES))
-def engine(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
-
-
-@pytest.fixture
-def site() -> Iterator[HostileSite]:
-    with HostileSite() as running:
-        yield running
-
-
-@pytest.fixture
-def fetcher(engine: str) -> Iterator[Fetcher]:
-    with closing(open_fetcher(FetchSpec(engine=engine, timeout_s=10, max_size_bytes=LIMIT))) as opened:
-        yield opened
-
-
-@pytest.fixture
-def hasty(engine: str) -> Iterator[Fetcher]:
-    with closing(open_fetcher(FetchSpec(engine=engine, timeout_s=SHORT_S, max_size_bytes=LIMIT))) as opened:
-        yield opened
 
 
 @pytest.fixture
