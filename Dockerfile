@@ -6,10 +6,16 @@ LABEL crawlfleet.stage=build
 WORKDIR /src
 RUN python3 -m venv /opt/crawlfleet
 COPY . .
-# `make wheels` fills .wheels on the host; without it everything comes from the package index.
-RUN if ls .wheels/crawlfleet-*.whl >/dev/null 2>&1; \
-    then /opt/crawlfleet/bin/pip install --no-cache-dir --no-index --find-links .wheels crawlfleet; \
-    else /opt/crawlfleet/bin/pip install --no-cache-dir .; fi
+# `make wheels` fills .wheels on the host; without it everything comes from the package index. Either way the locks say which
+# files are taken, by their hashes.
+RUN set -e; pip=/opt/crawlfleet/bin/pip; from="--no-index --find-links .wheels"; \
+    if ! ls .wheels/crawlfleet-*.whl >/dev/null 2>&1; then \
+        from=; python3 -m venv /opt/build; \
+        /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement requirements-build.lock; \
+        /opt/build/bin/pip wheel --no-build-isolation --no-index --no-deps --wheel-dir .wheels .; \
+    fi; \
+    $pip install --no-cache-dir $from --require-hashes --requirement requirements.lock; \
+    $pip install --no-cache-dir --no-index --no-deps .wheels/crawlfleet-*.whl
 
 FROM ${BASE_IMAGE}
 # The coordinator's secret is the one that compose mounts, or one of its own where none is mounted.

@@ -13,6 +13,7 @@ CORE := .make/installed-core
 # The many releases of what the extras need keep pip busy for minutes, and uv for seconds; pip does it where uv cannot.
 INSTALLED := .make/installed
 BENCH_INSTALLED := .make/installed-bench
+FUZZ_INSTALLED := .make/installed-fuzz
 DEMO_PORT ?= 8765
 DEMO_JOB := $(if $(filter 8765,$(DEMO_PORT)),config/demo.yaml,.make/demo-$(DEMO_PORT).yaml)
 WORKERS ?= 2
@@ -55,6 +56,10 @@ $(BENCH_INSTALLED): $(INSTALLED)
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
+$(FUZZ_INSTALLED): $(INSTALLED)
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@touch $@
+
 .PHONY: run
 run: $(CORE) $(DEMO_JOB) ## serve the demo site on DEMO_PORT (8765) and crawl it with one coordinator and two workers
 	@echo "make: serving the demo site at http://127.0.0.1:$(DEMO_PORT)/ and crawling it with $(WORKERS) workers: some seconds"
@@ -82,6 +87,10 @@ test-pythons: $(INSTALLED) ## run the tests of the parts on every other Python f
 	$(BIN)/nox --no-error-on-missing-interpreters --session tests --pythons $$($(BIN)/python -c \
 		'import sys; print(*(f"3.{minor}" for minor in range(11, 15) if minor != sys.version_info[1]))')
 
+.PHONY: test-minimums
+test-minimums: $(INSTALLED) ## run tests with exactly the oldest libraries that pyproject.toml allows
+	$(BIN)/nox --session minimums
+
 .PHONY: test-all
 test-all: $(INSTALLED) ## run every test; needs nginx, wget2, PostgreSQL, the documentation sites and Docker
 	CRAWLFLEET_SEEDS=2200 $(BIN)/python -m pytest
@@ -107,6 +116,10 @@ torture: $(INSTALLED) ## kill coordinator and workers at random in N runs (each 
 torture-objects: $(INSTALLED) ## kill programs that share named objects, and their coordinator, in N runs (resumes, too)
 	$(BIN)/python -m tests.fault.object_torture --runs $(or $(N),50) --out .make/object-torture.jsonl
 
+.PHONY: fuzz
+fuzz: $(FUZZ_INSTALLED) ## fuzz what reads text and bytes of strangers, for N minutes (60; goes on where it stopped)
+	$(BIN)/python -m tests.hostile.fuzz --minutes $(or $(N),60)
+
 .PHONY: simulate
 simulate: $(INSTALLED) ## run SEEDS seeds of the simulated crawl (resumes where it stopped)
 	$(BIN)/python -m tests.simulation --seeds 0:$(or $(SEEDS),2200) --least 100 --processes $$(nproc) \
@@ -117,6 +130,10 @@ check: $(INSTALLED) ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+.PHONY: schema
+schema: $(INSTALLED) ## write the schema of jobs, after a change of their keys or of config/reference.yaml
+	$(BIN)/crawlfleet schema >config/job.schema.json
 
 .PHONY: docs
 docs: $(INSTALLED) ## build the documents as a site, with search and the Python reference, into .make/site
@@ -137,13 +154,26 @@ bench: $(BENCH_INSTALLED) ## compare crawlers on a real site, ARGS="--rounds 1";
 bench-concurrency: $(BENCH_INSTALLED) ## crawl 50 slow pages by a loop, threads, processes, asyncio and the fleet
 	$(BIN)/python -m benchmarks.concurrency --write-docs $(ARGS)
 
-# For the oldest Python that an image may have, whatever the one here is.
+# For every Python 3.11 that an image may have, whatever the one here is: some releases need a newer one than 3.11.0.
 .PHONY: wheels
 wheels: $(INSTALLED) ## put all wheels into .wheels, for an image built without a package index
 	rm -rf .wheels build
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir .wheels .
-	$(BIN)/python -m pip download --quiet --disable-pip-version-check --only-binary=:all: --python-version 3.11.0 \
-		--dest .wheels .wheels/crawlfleet-*.whl
+	for python in 3.11.0 3.11.99; do \
+		$(BIN)/uv pip compile --quiet --generate-hashes --python-version $$python --output-file .make/wheels.lock \
+			requirements.lock && \
+		$(BIN)/python -m pip download --quiet --disable-pip-version-check --only-binary=:all: --python-version $$python \
+			--dest .wheels --no-deps --require-hashes --requirement .make/wheels.lock || exit 1; \
+	done
+
+# For every Python and system that may build the container: which releases, and the hashes of their files.
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-annotate \
+	--custom-compile-command 'make lock'
+.PHONY: lock
+lock: $(INSTALLED) ## write the locks of the container's wheels, with the newest releases that pyproject.toml allows
+	$(LOCK) --output-file requirements.lock pyproject.toml
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])' \
+		| $(LOCK) --output-file requirements-build.lock -
 
 .PHONY: compose-secret
 compose-secret: .secrets/fleet_secret ## create the secret that the containers share

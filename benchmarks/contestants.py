@@ -30,6 +30,12 @@ sinks: [items.jsonl]
 durability: {durability}
 """
 _HOOKS = {
+    "turbohtml": """\
+def parse(page):
+    h1 = page.dom.select_one("h1")
+    links = len(page.dom.select("a[href]"))
+    return {"title": page.title, "h1": h1 and h1.text, "links": links}
+""",
     "lexbor": """\
 def parse(page):
     h1 = page.tree.css_first("h1")
@@ -47,6 +53,9 @@ def parse(page):
     }
 """,
 }
+
+
+_ENGINES = (("curl", "turbohtml"), ("curl", "lexbor"), ("requests", "lexbor"), ("requests", "bs4"))
 
 
 class Site(NamedTuple):
@@ -72,11 +81,7 @@ def all_contestants() -> list[Contestant]:
     cores = os.cpu_count() or 1
     return [
         Contestant("wget2", _wget2, lambda: "" if shutil.which("wget2") else "wget2 is not installed"),
-        *(
-            _crawlfleet(fetch, parse, durability)
-            for fetch, parse in (("curl", "lexbor"), ("requests", "lexbor"), ("requests", "bs4"))
-            for durability in ("process", "none")
-        ),
+        *(_crawlfleet(fetch, parse, durability) for fetch, parse in _ENGINES for durability in ("process", "none")),
         Contestant("Scrapy", _scrapy(1), _no_venv),
         Contestant(f"Scrapy x{cores}", _scrapy(cores), _no_venv),
         Contestant("scrapy-redis x2", _scrapy_redis, _no_redis, endless=True),

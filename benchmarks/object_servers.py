@@ -26,7 +26,7 @@ PEERS = {"multiprocessing": MANAGER, "dask": DASK}
 CONTESTANTS = (*FLEETS, *PEERS)
 PATIENCE_S = 30.0
 
-JOB = "name: objects\nseeds: []\ndurability: {durability}\n"
+JOB = "name: objects\nseeds: {seeds}\ndurability: {durability}\n"
 
 
 class Caller:
@@ -124,12 +124,25 @@ def choose(without: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def coordinator(durability: str, more: str = "") -> Iterator[tuple[int, Path]]:
-    """Run a coordinator that only serves programs; yield its pid and its join file. `more` are lines of its job."""
+def coordinator(
+    durability: str, more: str = "", seeds: Sequence[str] = (), options: Sequence[str] = ()
+) -> Iterator[tuple[int, Path]]:
+    """Run a coordinator that serves programs; yield its pid and its join file. `more` are lines of its job."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crawlfleet-")))
-        (folder / "job.yaml").write_text(JOB.format(durability=durability) + more, encoding="ascii")
-        command = [sys.executable, "-m", "crawlfleet", "coordinator", "job.yaml", "--wait", "--join-file", "join"]
+        job = JOB.format(durability=durability, seeds=json.dumps(list(seeds))) + more
+        (folder / "job.yaml").write_text(job, encoding="ascii")
+        command = [
+            sys.executable,
+            "-m",
+            "crawlfleet",
+            "coordinator",
+            "job.yaml",
+            "--wait",
+            "--join-file",
+            "join",
+            *options,
+        ]
         out = stack.enter_context((folder / "said.txt").open("w"))
         process = stack.enter_context(_running(command, cwd=folder, stdout=out, stderr=out))
         until = time.monotonic() + PATIENCE_S

@@ -32,6 +32,7 @@ name: million
 seeds: []
 scope: {hosts: [127.0.0.1]}
 politeness: {delay: 0s, per_host: 64}
+fetch: {allow_private: [127.0.0.1]}
 items:
   - name: page
     fields: {title: "title::text", price: ".price::text"}

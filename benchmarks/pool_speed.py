@@ -100,7 +100,8 @@ def run(way: str, setting: Setting, site: Path, folder: Path) -> Run:
             return f"seeds: [{base}]\n"
         if way == "seeds":
             return "follow: []\nseeds:\n" + "".join(f"  - {base}{path}\n" for path in paths)
-        return f"seeds: []\nscope: {{hosts: [{base.split(':')[1].strip('/')}]}}\n"
+        host = base.split(":")[1].strip("/")
+        return f"seeds: []\nscope: {{hosts: [{host}]}}\nfetch: {{allow_private: [{host}]}}\n"
 
     beside = partial(asking, way, listed, said) if way in ("imap", "submit") else None
     cost = crawl(setting, site, folder, beside, seeds)

@@ -1,11 +1,13 @@
 """What the frontier's stores cost, at any number of known URLs.
 
-    python -m benchmarks.stores [--known 1e5 1e6 1e7] [--stores memory sqlite] [--folder FOLDER] [--pages N]
+    python -m benchmarks.stores [--known 1e5 1e6 1e7] [--stores memory sqlite postgresql] [--folder FOLDER] [--pages N]
 
 Each store and size has a process of its own: it fills the store, looks up, grants, crawls for a while (see
 `simulated_site`), tells its figures and crawls on until it is killed with -9; then the store is opened again, closed
 and opened once more. Prints a line of JSON for each, and a table at the end. A store that is in the folder already, of
-the size or larger, is not filled again. `memory` is left out where it would not fit.
+the size or larger, is not filled again. `memory` is left out where it would not fit. For `postgresql` a server of its
+own is started, which syncs, and filled anew; of it CPU time and log are told, and how many calls an exchange made. Its
+commits are awaited one by one, as those of SQLite are.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.awaited_postgresql import CountedStore, ServerMeter
 from benchmarks.simulated_crawl import SimulatedCrawl, Stopwatch
 from benchmarks.simulated_site import address
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
@@ -28,6 +31,7 @@ from crawlfleet.coordinator.frontier.port import Store
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.web.urls import page_fingerprint
+from tests.site.postgresql_server import PostgresqlServer
 
 MEMORY_HOLDS = 2_000_000
 PER_LOOKUP = 1_280
@@ -36,9 +40,13 @@ KILLED_AFTER_S = 2.0
 Figures = dict[str, Any]
 
 
-def measure(name: str, folder: Path, known: int, pages: int) -> None:
+# A server of a small machine: a quarter of its memory, and no checkpoint while little is written.
+SERVER = ("shared_buffers=512MB", "max_wal_size=8GB")
+
+
+def measure(name: str, folder: Path, known: int, pages: int, address: str) -> None:
     """Fill a store, drive it, print its figures, and crawl on without end."""
-    store, at = _open(name, folder)
+    store, at = _open(name, folder, address)
     crawl = SimulatedCrawl(store, _pages(store), at)
     filled = crawl.fill(known)
     figures: Figures = {"store": name, "known": _pages(store)}
@@ -48,7 +56,10 @@ def measure(name: str, folder: Path, known: int, pages: int) -> None:
     crawl.open()
     granted = crawl.grant()
     crawl.crawl(pages // 5)
+    meter = ServerMeter(store, address) if isinstance(store, CountedStore) else None
     crawled = crawl.crawl(pages)
+    if meter is not None:
+        figures |= meter.figures(crawled)
     figures |= {
         "grants_per_s": granted.per_s,
         "pages_per_s": crawled.per_s,
@@ -64,10 +75,10 @@ def measure(name: str, folder: Path, known: int, pages: int) -> None:
         crawl.crawl(pages)
 
 
-def reopen(name: str, folder: Path) -> None:
+def reopen(name: str, folder: Path, address: str) -> None:
     """Open a store, take the first look at it, and print how long that took."""
     began = time.perf_counter()
-    store, at = _open(name, folder)
+    store, at = _open(name, folder, address)
     store.due(at, 64)
     store.waiting(1)
     opened_s = time.perf_counter() - began
@@ -88,9 +99,12 @@ def _looked_up(store: Store, known: int) -> Figures:
     return {"known_per_s": watch.per_s, "known_cpu_us": watch.cpu_us}
 
 
-def _open(name: str, folder: Path) -> tuple[Store, float]:
+def _open(name: str, folder: Path, address: str) -> tuple[Store, float]:
     if name == "memory":
         return MemoryStore(), 0.0
+    if name == "postgresql":
+        awaited = CountedStore(address)
+        return awaited, awaited.opened_at
     store = SqliteStore(folder / f"{name}.db", power=name == "sqlite-power")
     return store, store.opened_at
 
@@ -110,8 +124,16 @@ def _peak_mb() -> int:
 
 def run(name: str, folder: Path, known: int, pages: int) -> Figures:
     """Measure one store at one size, in processes of its own; return its figures."""
+    if name == "postgresql":
+        with PostgresqlServer(*SERVER, syncs=True) as server:
+            return _run(name, folder, known, pages, server.address())
+    return _run(name, folder, known, pages, "")
+
+
+def _run(name: str, folder: Path, known: int, pages: int, address: str) -> Figures:
     folder.mkdir(parents=True, exist_ok=True)
     inside = [sys.executable, "-m", "benchmarks.stores", "--folder", str(folder), "--stores", name]
+    inside += ["--address", address]
     crawl = [*inside, "--inside", "measure", "--known", str(known), "--pages", str(pages)]
     with subprocess.Popen(crawl, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -142,15 +164,18 @@ def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description="What the frontier's stores cost.")
     parser.add_argument("--known", type=float, nargs="+", default=[1e5, 1e6, 1e7], help="sizes, in URLs")
-    parser.add_argument("--stores", nargs="+", default=["memory", "sqlite"], help="memory, sqlite, sqlite-power")
+    parser.add_argument(
+        "--stores", nargs="+", default=["memory", "sqlite"], help="memory, sqlite, sqlite-power, postgresql"
+    )
     parser.add_argument("--folder", type=Path, default=Path("/tmp/crawlfleet-stores"), help="where the files go")
     parser.add_argument("--pages", type=int, default=20_000, help="how many pages are measured")
     parser.add_argument("--inside", choices=("measure", "reopen"), help=argparse.SUPPRESS)
+    parser.add_argument("--address", default="", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.inside == "measure":
-        measure(asked.stores[0], asked.folder, int(asked.known[0]), asked.pages)
+        measure(asked.stores[0], asked.folder, int(asked.known[0]), asked.pages, asked.address)
     elif asked.inside == "reopen":
-        reopen(asked.stores[0], asked.folder)
+        reopen(asked.stores[0], asked.folder, asked.address)
     else:
         wanted = [(name, int(known)) for known in asked.known for name in asked.stores]
         fitting = [(name, known) for name, known in wanted if name != "memory" or known <= MEMORY_HOLDS]

@@ -29,6 +29,7 @@ from benchmarks.object_servers import IN_MEMORY, Contestant, contestants
 from benchmarks.report import machine
 from crawlfleet.commands.arguments import count
 from crawlfleet.shared.wire import frames
+from crawlfleet.shared.wire.contexts import server_context
 from crawlfleet.shared.wire.identity import Identity, load_or_create
 
 REQUEST, ANSWER = bytes(150), bytes(40)
@@ -115,7 +116,7 @@ def encrypted(identity: Identity, folder: Path) -> Iterator[Echo]:
 def framed(identity: Identity) -> Iterator[Echo]:
     """Frames of the wire."""
     frames.register_server(identity)
-    listener = frames.WireListener(frames._server_context(identity), ("127.0.0.1", 0))
+    listener = frames.WireListener(server_context(identity), ("127.0.0.1", 0))
 
     def serve(_listener: object) -> None:
         connection = listener.accept()

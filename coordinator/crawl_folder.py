@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
+from crawlfleet.coordinator.frontier.kept_address import ADDRESS_FILE
 from crawlfleet.coordinator.frontier.registry import FRONTIER, stored_in
+from crawlfleet.coordinator.known_commits import COMMITS, KnownCommits
 from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.paths import shown
 from crawlfleet.shared.wire.identity import IDENTITY_FILES
 
 LOG = "log.jsonl"
@@ -16,7 +22,7 @@ SUMMARY = "summary.json"
 JOIN = "join-token"
 LOCK = "lock"
 ABOUT = "README.txt"
-_KEEPS_NOTHING = frozenset({LOCK, JOIN, LOG, ABOUT, *IDENTITY_FILES})
+_KEEPS_NOTHING = frozenset({LOCK, JOIN, LOG, ABOUT, COMMITS, ADDRESS_FILE, *IDENTITY_FILES})
 _ABOUT = f"""\
 This folder holds one crawl of crawlfleet.
 
@@ -24,11 +30,14 @@ Private: give these files to nobody, and put them into no repository. Only their
   {", ".join((JOIN, *IDENTITY_FILES))}
       passwords: who has them can join the crawl, read its results and stop it
   {FRONTIER}, and files whose names begin so
-      the state of the crawl, and the job with its headers, which may hold passwords
+      the state of the crawl, with all rows, and the job without its secrets
+  {ADDRESS_FILE}, in place of those
+      the address, without a password, of the database that has all that
 
 Not private, unless the pages are:
   {SUMMARY}   how the crawl ended, and why pages failed
   {LOG}      what happened, with the address of each page that failed
+  {COMMITS}   the number of the last commit, by which a store that lost some is noticed
   items.jsonl    the rows; or the files that the job names as its sinks
 
 The same command resumes the crawl; with --fresh it moves this folder aside, and crawls again.
@@ -36,13 +45,36 @@ Before you give rows away, copy them: crawlfleet export THIS_FOLDER --to rows.js
 """
 
 
+#: Takes files into the folder of an earlier run, which gets a new name; returns what they were called.
+Along: TypeAlias = Callable[[Path, str], tuple[str, ...]]
+
+
 class CrawlFolder:
     """One crawl's folder, held by this process until it ends. Raises `UsageError` if it cannot be used."""
 
-    def __init__(self, root: Path, job: str, *, fresh: bool) -> None:
+    def __init__(
+        self,
+        root: Path,
+        job: str,
+        *,
+        fresh: bool,
+        anew: bool = False,
+        along: Along | None = None,
+        is_resumable: bool | None = None,
+    ) -> None:
+        """With `fresh` or `anew` an earlier run is moved aside; `along` takes into its folder what goes with it.
+
+        `is_resumable` says whether there is a store to go on with; without it, the folder does.
+        """
         self.path = root / job
+        self.commits = KnownCommits(self.path)
         self.is_fresh = fresh
-        self.moved_to = _move_aside(self.path) if fresh and self.path.exists() else None
+        self.moved_to: Path | None = None
+        self.moved_along: tuple[str, ...] = ()
+        # The addresses that stores of the earlier run have now.
+        self.moved_stores: tuple[str, ...] = ()
+        if (fresh or anew) and self.path.exists():
+            self.moved_to, self.moved_along = _move_aside(self.path, along)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self.path)
@@ -52,12 +84,21 @@ class CrawlFolder:
             raise UsageError(
                 f"cannot write to the crawl's folder {self.path}: {error.strerror}; choose another with --crawls"
             ) from error
-        self.is_resumable = stored_in(self.path) is not None
+        self.is_resumable = stored_in(self.path) is not None if is_resumable is None else is_resumable
         if not self.is_resumable and _holds_results(self.path):
+            os.close(self._lock)
             raise UsageError(
                 f"{self.path} holds the results of a run that cannot be resumed: "
                 "move it away, or start again with --fresh, which moves it aside"
             )
+
+    @property
+    def told(self) -> str:
+        """Where the earlier run is now, as a sentence; empty if there was none."""
+        files = f"; moved into it: {', '.join(self.moved_along)}" if self.moved_along else ""
+        places = [shown(self.moved_to)] if self.moved_to is not None else []
+        now = " and ".join([*places, *map(shown, self.moved_stores)])
+        return f"the earlier run is now in {now}{files}" if now else ""
 
     @property
     def log(self) -> Path:
@@ -96,16 +137,38 @@ def refuse_if_running(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _move_aside(folder: Path) -> Path:
-    """Rename a folder to an unused name beside it, after checking that no coordinator is using it."""
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-    target = folder.with_name(f"{folder.name}.{stamp}")
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a crawl's folder, so that no coordinator uses it. Raise `UsageError` if one does."""
     try:
-        os.close(_lock(folder))
+        lock = _lock(folder)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}; run the command as its owner") from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def name_aside(name: str) -> str:
+    """Return the name that a crawl gets when it is moved aside."""
+    return f"{name}.{datetime.now(UTC).strftime('%Y%m%d-%H%M%S-%f')}"
+
+
+def _move_aside(folder: Path, along: Along | None) -> tuple[Path, tuple[str, ...]]:
+    """Rename a folder to an unused name beside it, after checking that no coordinator is using it, and letting `along`
+    take files into it; return the name, and those of the files."""
+    target = folder.with_name(name_aside(folder.name))
+    try:
+        lock = _lock(folder)
+        try:
+            moved = along(folder, target.name) if along is not None else ()
+        finally:
+            os.close(lock)
         folder.rename(target)
     except OSError as error:
         raise UsageError(f"cannot move {folder} aside: {error.strerror}; move it yourself") from error
-    return target
+    return target, moved
 
 
 def _lock(folder: Path) -> int:

@@ -6,18 +6,17 @@ Zero rows look like success in numbers alone, and so does a rule that never matc
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from crawlfleet.coordinator.job.job import Job
 from crawlfleet.coordinator.sinks.rejected_sink import REJECTED
 from crawlfleet.shared.messages import PAGE_ITEM
+from crawlfleet.shared.paths import shown
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.status import Numbers
 
 # What is judged at the end of each run.
 EXPECT = "expect"
-ALREADY_FINISHED = (
-    "Nothing was done: this crawl had finished before. To crawl again, start with --fresh, which keeps this run aside."
-)
 
 
 def since_last_run(keys: Sequence[str], ended: int) -> tuple[str, ...]:
@@ -40,6 +39,14 @@ def findings(job: Job, numbers: Numbers, seeds_fetched: int) -> tuple[str, ...]:
     if not numbers.rows:
         return (f"No rows: {_why_none(job, numbers, seeds_fetched)}",)
     return tuple(_useless(job, numbers))
+
+
+def rejected(rows: int, folder: Path) -> tuple[str, ...]:
+    """Return a sentence if rows of the crawl in a folder were rejected."""
+    if not rows:
+        return ()
+    were = "row was" if rows == 1 else "rows were"
+    return (f"{rows:,} {were} rejected, and set aside with the reason: {shown(folder / REJECTED)}",)
 
 
 def _why_none(job: Job, numbers: Numbers, seeds_fetched: int) -> str:

@@ -6,20 +6,24 @@ Each method takes and returns plain values, checks its arguments, and calls the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from msgspec import convert
+from msgspec.structs import replace
 
 from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.coordinator.conduct.post import Post
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.results.results_dict import ResultsDict
-from crawlfleet.shared.messages import ExchangeRequest, Hello, decode, encode
+from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Welcome, decode, encode
 from crawlfleet.shared.objects import ObjectCall
 from crawlfleet.shared.pools import AskRequest, CancelRequest
 from crawlfleet.shared.ranges import Number, Seconds, SessionId
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.status import Status
+
+A = TypeVar("A", Welcome, ExchangeAnswer)
 
 
 class TaskQueue:
@@ -32,12 +36,16 @@ class TaskQueue:
     def hello(self, message: bytes) -> bytes:
         """Open a session."""
         hello = decode(message, Hello)
-        return encode(self._loop.call(lambda now: self._service.hello(hello, now)))
+        return encode(self._loop.call(lambda now: self._named(hello.session, self._service.hello(hello, now))))
 
     def exchange(self, message: bytes) -> bytes:
         """Serve one exchange of a session."""
         request = decode(message, ExchangeRequest)
-        return encode(self._loop.call(lambda now: self._service.exchange(request, now, len(message))))
+        size_bytes = len(message)
+        answer = self._loop.call(
+            lambda now: self._named(request.session, self._service.exchange(request, now, size_bytes))
+        )
+        return encode(answer)
 
     def goodbye(self, session: str) -> None:
         """Close a session."""
@@ -54,6 +62,11 @@ class TaskQueue:
         """Return how many tasks are not final."""
         return self._loop.read(lambda _now: self._service.open_tasks())
 
+    def _named(self, session: str, answer: A) -> A:
+        """Return an answer that names the addresses of the crawl to a member which does not know them yet."""
+        addresses = self._service.members.news_of_addresses(session)
+        return answer if addresses is None else replace(answer, addresses=addresses)
+
 
 class Objects:
     """`Objects`: the named objects of all kinds."""
@@ -67,7 +80,7 @@ class Objects:
         """Serve one call of an object. A call that waits is answered at once, too."""
         call = decode(message, ObjectCall)
         if call.number:
-            reply = self._loop.call(lambda now: self._service.call_object(call, now))
+            reply = self._loop.call(lambda now: self._service.call_object(call, now, len(message)))
         else:
             reply = self._loop.read(lambda now: self._service.read_object(call, now))
         return encode(reply)

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import msgspec
 
+from crawlfleet.shared.inert import inert_json
 from crawlfleet.shared.status import Numbers
+
+ALREADY_FINISHED = (
+    "Nothing was done: this crawl had finished before. To crawl again, start with --fresh, which keeps this run aside."
+)
 
 
 class Summary(Numbers, frozen=True, kw_only=True):
@@ -53,5 +58,6 @@ def _state(summary: Summary) -> tuple[object, ...]:
 def write(summary: Summary, path: Path) -> None:
     """Write a summary as JSON, whole or not at all; raise `OSError` if it cannot be written."""
     draft = path.with_suffix(".tmp")
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
+    text = msgspec.json.format(msgspec.json.encode(summary), indent=2).decode()
+    draft.write_text(f"{inert_json(text)}\n", encoding="utf-8")
     draft.replace(path)

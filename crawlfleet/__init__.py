@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crawlfleet.embedded.crawl import Crawl
+    from crawlfleet.embedded.start import crawl
     from crawlfleet.fleet.fleet import Fleet, connect
     from crawlfleet.fleet.pool.async_result import AsyncResult
     from crawlfleet.fleet.pool.iterators import PageIterator
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncResult",
+    "Crawl",
     "Fleet",
     "JobFinished",
     "Page",
@@ -33,10 +36,12 @@ __all__ = [
     "Status",
     "__version__",
     "connect",
+    "crawl",
 ]
 
 _HOMES = {
     "AsyncResult": "crawlfleet.fleet.pool.async_result",
+    "Crawl": "crawlfleet.embedded.crawl",
     "Fleet": "crawlfleet.fleet.fleet",
     "JobFinished": "crawlfleet.worker.talk.finished",
     "Page": "crawlfleet.worker.extract.page",
@@ -48,6 +53,7 @@ _HOMES = {
     "SharedObjects": "crawlfleet.worker.talk.objects.shared_objects",
     "Status": "crawlfleet.shared.status",
     "connect": "crawlfleet.fleet.fleet",
+    "crawl": "crawlfleet.embedded.start",
 }
 
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
-from crawlfleet.commands.registry import add_commands
+from crawlfleet.commands.command_line import command_line
 from crawlfleet.shared import exits
-
-EXIT_CODES = """\
-exit codes: 0 finished, even if some URLs failed; 1 no seed gave a page, a sink or the store failed, or verify or
-            audit-politeness found something; 2 usage, job, address, key or version; 3 the crawl finished, but
-            is not what its job expects; 130 interrupted"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,32 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exits.exit_code_of(lambda: args.execute(args))
 
 
-def command_line(named: Collection[str]) -> argparse.ArgumentParser:
-    """Return the parser of the whole command line, with the arguments of the commands that are named."""
-    parser = argparse.ArgumentParser(
-        prog="crawlfleet",
-        description="A distributed crawler: one coordinator, any number of workers.",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    add_commands(parser, named)
-    return parser
-
-
 def run_and_exit() -> NoReturn:
     """Run the command that the command line names, and end the process."""
     exits.run_and_exit(main)
-
-
-class _Version(argparse.Action):
-    """Prints the version, which it reads from the installed metadata."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from crawlfleet import __version__
-
-        print(f"crawlfleet {__version__}")
-        parser.exit()
 
 
 if __name__ == "__main__":

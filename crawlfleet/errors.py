@@ -3,8 +3,11 @@
 from crawlfleet.shared.errors import (
     CrawlFailed,
     CrawlfleetError,
+    CrawlLost,
+    CrawlWarning,
     JobError,
     JoinError,
+    NotOwner,
     PageFailed,
     PageRefused,
     RemoteError,
@@ -16,9 +19,12 @@ from crawlfleet.shared.errors import (
 
 __all__ = [
     "CrawlFailed",
+    "CrawlLost",
+    "CrawlWarning",
     "CrawlfleetError",
     "JobError",
     "JoinError",
+    "NotOwner",
     "PageFailed",
     "PageRefused",
     "RemoteError",

@@ -1,7 +1,7 @@
 """Count the pages of a crawl, and show the count while it grows.
 
 A job names this file as its hook: `hooks: examples/live_counter.py`. To look at the count, from any machine:
-python examples/live_counter.py cf1:...
+python examples/live_counter.py cf2:...
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""A user's own worker: python examples/own_worker.py cf1:..."""
+"""A user's own worker: python examples/own_worker.py cf2:..."""
 
 import sys
 from contextlib import suppress

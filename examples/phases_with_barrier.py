@@ -1,6 +1,6 @@
 """Two phases with a barrier between them.
 
-Start as many as the number says, on any machine: python examples/phases_with_barrier.py cf1:... 3
+Start as many as the number says, on any machine: python examples/phases_with_barrier.py cf2:... 3
 None begins with the second phase before all have ended the first.
 """
 

@@ -1,4 +1,4 @@
-"""Print the results of a running crawl once it has ended: python examples/print_results.py cf1:..."""
+"""Print the results of a running crawl once it has ended: python examples/print_results.py cf2:..."""
 
 import sys
 

@@ -1,7 +1,7 @@
 """A queue of work of one's own.
 
-Ask for squares:          python examples/work_queue.py cf1:... 1 2 3
-Work, on any machine:     python examples/work_queue.py cf1:...
+Ask for squares:          python examples/work_queue.py cf2:... 1 2 3
+Work, on any machine:     python examples/work_queue.py cf2:...
 If a worker dies, the number that it had taken comes back.
 """
 

@@ -10,12 +10,25 @@ from crawlfleet.shared.message import Message
 from crawlfleet.shared.ranges import Count, Seconds, Size
 
 
+class SiteSpec(Message, frozen=True, kw_only=True):
+    """Header fields, whose values are secrets, for some origins alone: see `shared.web.origins`."""
+
+    origins: tuple[str, ...]
+    headers: tuple[tuple[str, str], ...]
+
+    def __repr__(self) -> str:
+        return f"SiteSpec(origins={self.origins!r}, headers={[name for name, _ in self.headers]!r})"
+
+
 class FetchSpec(Message, frozen=True, kw_only=True):
     """How to fetch: engine, time and size limits, what to send.
 
     `dns_timeout_s` is for the name of the host; the other times count from when it is resolved. `types` are the content
     types of the pages that are read, None for all. `ca_pem` contains certificates of authorities that are trusted in
-    addition to the usual ones.
+    addition to the usual ones. `keep_truncated`: a page counts even if its body does not come whole. `allow_private`
+    are networks and hosts that may be connected to although they are not public: see `shared.web.addresses`. Of several
+    `sites` that an origin fits, a later one's header field replaces an earlier one's. An answer has `head_bytes` of
+    status lines and header fields at most, with those of interim answers.
     """
 
     engine: str = AUTO
@@ -28,6 +41,10 @@ class FetchSpec(Message, frozen=True, kw_only=True):
     first_byte_timeout_s: Seconds = 20.0
     ca_pem: str = ""
     dns_timeout_s: Seconds = 10.0
+    keep_truncated: bool = False
+    sites: tuple[SiteSpec, ...] = ()
+    allow_private: tuple[str, ...] = ()
+    head_bytes: Size = 256 * 1024
 
 
 #: How a rule finds things: elements by CSS or XPath; values by JMESPath, in a JSON answer, or in a page's JSON-LD or
@@ -45,12 +62,12 @@ DATA = frozenset({JMESPATH, JSONLD, MICRODATA})
 class FieldRule(Message, frozen=True, kw_only=True):
     """One field of an item: what is selected, what is taken of it, and whether of one match or of all.
 
-    `selector` is read as `by` says; empty, it means the element or value at hand. `take` is `text`, `markdown`, `html`,
-    or `attr`; then `attr` names the attribute. `pattern` is what of that is kept: a regular expression of RE2, its
-    first group. `many` asks for a list; `join` puts all matches together, into one text. `type` is what each value
-    becomes, one of `shared.field_types`, by the hints `format` and `languages` (of dates), `decimal_separator` and
-    `currency` (if the page names none). `default` takes the place of an empty value: None, `""`, or a list without
-    any. A row is rejected if a `required` field is empty.
+    `selector` is read as `by` says; empty, it means the element or value at hand. `take` is `text`, `own-text`,
+    `markdown`, `html`, or `attr`; then `attr` names the attribute. `pattern` is what of that is kept: a regular
+    expression of RE2, its first group. `many` asks for a list; `join` puts all matches together, into one text. `type`
+    is what each value becomes, one of `shared.field_types`, by the hints `format` and `languages` (of dates),
+    `decimal_separator` and `currency` (if the page names none). `default` takes the place of an empty value: None,
+    `""`, or a list without any. A row is rejected if a `required` field is empty.
 
     A nested field has `fields` (and `selector` as its `each`).
     """
@@ -131,7 +148,10 @@ class ParseSpec(Message, frozen=True, kw_only=True):
 
 class LimitSpec(Message, frozen=True, kw_only=True):
     """What a page may use: waits of a call of its hook for the fleet's objects, CPU time, time without such waits; and
-    what it may give: `links`, `rows`, the bytes of one row, and those of all its rows and links."""
+    what it may give: `links`, `rows`, the bytes of one row, and those of all its rows and links.
+
+    `bodies_bytes` is how large all bodies of pages together may be that one worker has in memory.
+    """
 
     hook_wait_s: Seconds = 60.0
     cpu_s: Seconds = 30.0
@@ -140,17 +160,23 @@ class LimitSpec(Message, frozen=True, kw_only=True):
     rows: Count = 1_000_000
     row_bytes: Size = 16 * 1024 * 1024
     report_bytes: Size = 64 * 1024 * 1024
+    bodies_bytes: Size = 256 * 1024 * 1024
 
 
 class HookSpec(Message, frozen=True, kw_only=True):
-    """A job's Python hook: the path of its file at the coordinator, and its text for workers without the file."""
+    """A job's Python hook: the path of its file at the coordinator, its text for workers without the file, and the name
+    of the function that makes rows of a page."""
 
     path: str
     source: str
+    function: str = "parse"
 
 
 class Brief(Message, frozen=True, kw_only=True):
-    """Everything that a worker needs to know about a job. `follow` None means every link to another page."""
+    """Everything that a worker needs to know about a job.
+
+    `follow` None means every link to another page. No row of the hook may have a `reserved` field.
+    """
 
     job: str
     scope: ScopeSpec
@@ -162,3 +188,4 @@ class Brief(Message, frozen=True, kw_only=True):
     links: LinkSpec = LinkSpec()
     parse: ParseSpec = ParseSpec()
     limits: LimitSpec = LimitSpec()
+    reserved: tuple[str, ...] = ()

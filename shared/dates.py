@@ -1,4 +1,4 @@
-"""Dates and times as pages write them. Pure: nothing depends on today, or on the zone of the machine.
+"""Dates and times as pages and servers write them. Pure: nothing depends on today, or on the zone of the machine.
 
 A text is read as ISO 8601; else by a given format, as English, or in other languages by dateparser. What is not
 complete (`May 2024`, `yesterday`), or may mean two days (`03/04/2024`), is refused.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from crawlfleet.shared.errors import UsageError
@@ -26,6 +27,19 @@ _ZONES |= {"PST": -8}
 _SETTINGS = {"PARSERS": ["absolute-time"], "REQUIRE_PARTS": ["day", "month", "year"]}
 
 Read = Callable[[str], datetime]
+
+
+def timestamp_of(date: datetime) -> float:
+    """Return a date as seconds since 1970; one without an offset is in UTC. Raise `OverflowError` or `ValueError`."""
+    return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
+
+
+def timestamp_in_field(text: str) -> float | None:
+    """Read the date of a header field (RFC 9110, 5.6.7, or RFC 5322) as seconds since 1970; None if it is none."""
+    try:
+        return timestamp_of(parsedate_to_datetime(text))
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
 
 
 def reader(form: str = "", languages: tuple[str, ...] = ()) -> Read:

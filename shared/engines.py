@@ -38,6 +38,9 @@ class ParseEntry(Entry, frozen=True, kw_only=True):
     kind = "parse engine"
 
 
+#: What `auto` meant in crawls that do not say which parse engine they began with.
+FIRST_PARSE_ENGINE = "lexbor"
+
 FETCH_ENGINES = table(
     FetchEntry(
         name="curl",
@@ -57,6 +60,7 @@ FETCH_ENGINES = table(
     ),
 )
 PARSE_ENGINES = table(
+    ParseEntry(name="turbohtml", place="crawlfleet.worker.extract.turbohtml_tree:TurbohtmlEngine", package="turbohtml"),
     ParseEntry(name="lexbor", place="crawlfleet.worker.extract.lexbor_tree:LexborEngine", package="selectolax"),
     ParseEntry(name="bs4", place="crawlfleet.worker.extract.bs4_tree:Bs4Engine", package="beautifulsoup4 lxml"),
 )

@@ -6,11 +6,15 @@
     │   ├── JoinError              exit 2: the token is malformed, or the coordinator refuses it
     │   └── VersionError           exit 2: the two sides speak different protocol versions
     ├── CrawlFailed                exit 1: no seed gave a page, or a sink or the store failed
+    │   └── CrawlLost              the coordinator has lost its crawl for now: it goes on when it is its turn
     ├── PageFailed                 a page that a program asked for could not be fetched, or gave no rows
     │   └── PageRefused            a rule kept it from being fetched or read
     ├── WireError                  the other process violated the protocol; its connection ends
     ├── Unreachable                no coordinator answers at the moment; a worker tries again
+    │   └── NotOwner               the coordinator there waits for its turn: another one owns the crawl
     └── RemoteError                the coordinator refused one call, by name; the connection stays open
+
+`CrawlWarning` is a warning of Python: a loop over a crawl has rows, but not all that its caller may think.
 
 Misbehaviour of the web is not an error here but an `Outcome` in a report, except to a program that asked for that page.
 Bugs in crawlfleet raise other exceptions.
@@ -53,6 +57,14 @@ class CrawlFailed(CrawlfleetError):
     """The crawl ended without completing its work."""
 
 
+class CrawlLost(CrawlFailed):
+    """A coordinator has lost its crawl to another one, or the connection to its database. Callers hear `NotOwner`."""
+
+
+class CrawlWarning(UserWarning):
+    """Something in a crawl that goes on, or has finished, is not as its caller may think: pages failed, say."""
+
+
 class PageFailed(CrawlfleetError):
     """A page that was asked for as `url` gives no rows.
 
@@ -90,6 +102,18 @@ class WireError(CrawlfleetError):
 
 class Unreachable(CrawlfleetError):
     """No coordinator answers at that address now."""
+
+
+class NotOwner(Unreachable):
+    """A coordinator waits for its turn. `owner` is the address of the one that owns the crawl, empty if not known."""
+
+    def __init__(self, owner: str = "") -> None:
+        super().__init__(owner)
+        self.owner = owner
+
+    def __str__(self) -> str:
+        where = f" at {self.owner}" if self.owner else ""
+        return f"this coordinator waits for its turn: another one{where} owns the crawl"
 
 
 class RemoteError(CrawlfleetError):

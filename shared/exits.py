@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from crawlfleet.shared import core_files
 from crawlfleet.shared.errors import CrawlfleetError, JobError
+from crawlfleet.shared.inert import inert_lines
 from crawlfleet.shared.streams import Output, lead_nowhere, make_ready
 
 #: A crawl has finished, and is not what its job expects.
@@ -43,6 +45,7 @@ def exit_code_of(command: Callable[[], int]) -> int:
 def run_and_exit(command: Callable[[], int]) -> NoReturn:
     """Run a command and end the process at once, because an orderly interpreter shutdown takes time."""
     make_ready()
+    core_files.forbid()
     try:
         code = exit_code_of(command)
     except SystemExit as end:  # of the parser of a command line, which has printed something
@@ -56,10 +59,10 @@ def _code_of(command: Callable[[], int]) -> int:
     try:
         return command()
     except JobError as error:
-        print(error, file=sys.stderr)
+        print(inert_lines(str(error)), file=sys.stderr)
         return error.exit_code
     except CrawlfleetError as error:
-        print(f"crawlfleet: {error}", file=sys.stderr)
+        print(inert_lines(f"crawlfleet: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED

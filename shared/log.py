@@ -6,7 +6,6 @@ Fixed keys: `event` (what happened, a constant), `level`, `at` (UTC), and if the
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import MutableMapping
 from contextlib import suppress
@@ -16,7 +15,7 @@ from typing import Any, NoReturn
 import structlog
 from structlog.typing import Processor
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+from crawlfleet.shared.inert import inert, inert_lines
 
 Event = MutableMapping[str, Any]
 
@@ -53,10 +52,10 @@ def _drop(_logger: object, _method: str, _event: Event) -> NoReturn:
 
 
 def _escape(_logger: object, _method: str, event: Event) -> Event:
-    """Make control characters visible: text from the web must not control a terminal."""
+    """Make what is not printable visible: text of the web must not control a terminal. Tracebacks keep their lines."""
     for key, value in event.items():
-        if isinstance(value, str) and key != "exception" and _CONTROL.search(value):
-            event[key] = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", value)
+        if isinstance(value, str):
+            event[key] = inert_lines(value) if key == "exception" else inert(value)
     return event
 
 

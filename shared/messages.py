@@ -17,6 +17,7 @@ from crawlfleet.shared.brief import Brief, ScopeSpec
 from crawlfleet.shared.errors import WireError
 from crawlfleet.shared.message import Message
 from crawlfleet.shared.ranges import (
+    Addresses,
     Count,
     Depth,
     Moment,
@@ -44,7 +45,17 @@ MAX_SAMPLE_CHARS = 200
 VALUE_ITEM = "value"
 # The name and the fields of a page's row in a job that has neither rules nor a hook.
 PAGE_ITEM = "page"
-PAGE_FIELDS = ("status", "content_type", "title", "size", "canonical")
+PAGE_FIELDS = (
+    "status",
+    "content_type",
+    "title",
+    "size",
+    "canonical",
+    "description",
+    "h1",
+    "language",
+    "depth",
+)
 
 
 class TaskKey(NamedTuple):
@@ -92,7 +103,9 @@ class Task(Message, frozen=True, kw_only=True):
     """One URL to fetch. `ref` is the task's fingerprint; `start_after_s` counts from the receipt of the lease.
 
     Unless it `leads_on`, its outlinks are kept, not admitted: they are sent packed (`Report.kept`). A check asks by
-    HEAD, or `by_get`. A `bare` request has no header fields of the job: its host is none of the crawl's.
+    HEAD, or `by_get`. A `bare` request has no header fields of the job: its host is none of the crawl's. It may connect
+    to the addresses `inside`, though they are private. With `first` the coordinator does not know the first answer for
+    the host's name: if all addresses are private, it may connect to them.
     """
 
     ref: bytes
@@ -104,6 +117,8 @@ class Task(Message, frozen=True, kw_only=True):
     leads_on: bool = True
     by_get: bool = False
     bare: bool = False
+    inside: tuple[str, ...] = ()
+    first: bool = False
 
 
 class Lease(Message, frozen=True, kw_only=True):
@@ -180,6 +195,8 @@ class Report(Message, frozen=True, kw_only=True):
     `links_left_out` and `rows_left_out` count what was left out because of a limit, as far as it was looked at.
     `cpu_s` is the CPU time that reading the page took, hook and all; `lookup_s` is how long its host's name took to
     resolve (0: it was known). `unconverted` tells of values of a page's fields that could not be converted.
+    `notes` say what was unusual (`shared.notes`). `first_addresses` are the addresses of the host of a `first` task
+    if all of them are private, else none; None if they are not known.
     """
 
     lease: Number
@@ -213,6 +230,8 @@ class Report(Message, frozen=True, kw_only=True):
     place: Count = 0
     unconverted: tuple[Unconverted, ...] = ()
     links: bytes = b""
+    notes: tuple[str, ...] = ()
+    first_addresses: tuple[str, ...] | None = None
 
     @property
     def key(self) -> TaskKey:
@@ -256,11 +275,15 @@ class Hello(Message, frozen=True, kw_only=True):
 
 
 class Welcome(Message, frozen=True, kw_only=True):
-    """The answer to `Hello`. `epoch` identifies this run of the coordinator."""
+    """The answer to `Hello`. `epoch` identifies this run of the coordinator.
+
+    `addresses` are those at which coordinators of the crawl answer, if there are several.
+    """
 
     epoch: Number
     lease_s: Seconds
     brief: Brief
+    addresses: Addresses = ()
     protocol_major: Version = PROTOCOL_MAJOR
     protocol_minor: Version = PROTOCOL_MINOR
 
@@ -269,7 +292,8 @@ class ExchangeRequest(Message, frozen=True, kw_only=True):
     """The session's half of an exchange; it also renews every lease in `holding`.
 
     `started` names the tasks whose fetch began since the last exchange; `released` names the leases that are
-    returned: their unsettled tasks were not started. `want` is the number of further tasks that the session asks for.
+    returned: their unsettled tasks were not started, or were broken off. Of these, `alone` names those that found no
+    room beside others: they are to be granted alone. `want` is the number of further tasks that the session asks for.
     """
 
     session: SessionId
@@ -278,15 +302,17 @@ class ExchangeRequest(Message, frozen=True, kw_only=True):
     started: tuple[TaskKey, ...] = ()
     released: tuple[Number, ...] = ()
     want: Share = 0
+    alone: tuple[TaskKey, ...] = ()
 
 
-class ExchangeAnswer(Message, frozen=True, kw_only=True):
+class ExchangeAnswer(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Acks in the order of the reports; new leases; when to ask again at the latest.
 
     `lost` names leases in `holding` that no longer belong to this session: tasks that have not started under them must
     not start. `recalled` names leases whose tasks that have not started are to be returned, because their host needs a
     longer pause. `scope` is sent again after it has grown. After `finished` there will be no more leases. `known` False
-    means that the coordinator does not have this session: say hello again.
+    means that the coordinator does not have this session: say hello again. `addresses` are those of `Welcome`, after
+    they have changed.
     """
 
     acks: tuple[Ack, ...] = ()
@@ -297,6 +323,7 @@ class ExchangeAnswer(Message, frozen=True, kw_only=True):
     scope: ScopeSpec | None = None
     known: bool = True
     recalled: tuple[Number, ...] = ()
+    addresses: Addresses | None = None
 
 
 class ResultPage(Message, frozen=True, kw_only=True):

@@ -10,7 +10,12 @@ from collections.abc import Iterable, Mapping
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
-_QUANTITY = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([A-Za-z]+)\Z")
+_AMOUNT = r"[0-9]{1,12}(?:\.[0-9]{1,9})?"
+_QUANTITY = re.compile(rf"({_AMOUNT})([A-Za-z]+)\Z")
+
+#: Patterns of what is read here, for the schema of jobs (ECMA 262): any duration, any size.
+DURATION = rf"^{_AMOUNT}({'|'.join(_SECONDS)})$"
+SIZE = rf"^{_AMOUNT}({'|'.join(_BYTES)})$"
 
 
 def seconds(value: object, low: str, high: str) -> float:
@@ -28,6 +33,12 @@ def duration_text(duration_s: float) -> str:
 def size_bytes(value: object, low: str, high: str) -> int:
     """Return a size in bytes. Raise `ValueError` if it is invalid, or not from low to high."""
     return int(_within(value, low, high, _BYTES, "a size such as 500KB or 10MiB"))
+
+
+def size_text(size: int) -> str:
+    """Return a size in bytes as it is written in a job: `256MiB`, `1500B`."""
+    unit = next((unit for unit in ("GiB", "MiB", "KiB") if size % _BYTES[unit] == 0), "B")
+    return f"{size // int(_BYTES[unit])}{unit}"
 
 
 def _within(value: object, low: str, high: str, units: Mapping[str, float], wanted: str) -> float:

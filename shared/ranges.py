@@ -40,6 +40,8 @@ Moment = Annotated[int, Meta(ge=-(10**12), le=10**12)]
 Amount = Annotated[float, Meta(ge=0, le=MOST_AMOUNT)]
 #: A part of a whole.
 Part = Annotated[float, Meta(ge=0, le=1)]
+#: A port that something listens at.
+Port = Annotated[int, Meta(ge=1, le=65_535)]
 #: How early a page is fetched.
 Priority = Annotated[int, Meta(ge=-(2**31), le=2**31)]
 
@@ -47,6 +49,8 @@ Priority = Annotated[int, Meta(ge=-(2**31), le=2**31)]
 MAX_SESSION_CHARS = 64
 MAX_WORKER_CHARS = 400
 MAX_NAME_CHARS = 1_000
+#: So many addresses the coordinators of one crawl may have.
+MOST_ADDRESSES = 64
 
 #: The id of a session.
 SessionId = Annotated[str, Meta(min_length=1, max_length=MAX_SESSION_CHARS)]
@@ -56,6 +60,10 @@ OtherSession = Annotated[str, Meta(max_length=MAX_SESSION_CHARS)]
 WorkerName = Annotated[str, Meta(max_length=MAX_WORKER_CHARS)]
 #: The name of an object.
 ObjectName = Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
+#: The host of a coordinator: a name, or an IP address without brackets.
+HostName = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"\A[^\s\x00-\x1f\x7f-\x9f]+\Z")]
+#: Where coordinators of one crawl answer: hosts and ports.
+Addresses = Annotated[tuple[tuple[HostName, Port], ...], Meta(max_length=MOST_ADDRESSES)]
 #: A kind of objects, or a method.
 Word = Annotated[str, Meta(max_length=64)]
 
@@ -65,6 +73,7 @@ def shown(name: str) -> str:
     return repr(name if len(name) <= 60 else f"{name[:57]}...")
 
 
-def total(*parts: int) -> int:
+def total(one: int, other: int) -> int:
     """Return a sum, or `MOST` if it is larger: a store keeps it in any case."""
-    return min(MOST, sum(parts))
+    both = one + other
+    return both if both <= MOST else MOST

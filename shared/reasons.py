@@ -7,20 +7,13 @@ words that a user's own worker passes to `task_failed`.
 from __future__ import annotations
 
 import re
-from enum import StrEnum
-from typing import Literal, Self
+from typing import Literal
+
+from crawlfleet.shared.meant import Meant
 
 
-class Reason(StrEnum):
-    """A reason. Its value is its name, `meaning` the sentence that stands beside the name wherever users read it."""
-
-    meaning: str
-
-    def __new__(cls, name: str, meaning: str = "") -> Self:
-        reason = str.__new__(cls, name)
-        reason._value_ = name
-        reason.meaning = meaning
-        return reason
+class Reason(Meant):
+    """A reason."""
 
     DESCRIPTORS = "no_descriptors", "The worker had no file descriptor left; the attempt does not count."
     DNS_FAILED = "dns_failed", "The host name has no address."
@@ -42,7 +35,7 @@ class Reason(StrEnum):
     BAD_HEADER = "bad_header", "The head of the answer is malformed."
     BAD_FRAMING = "bad_framing", "The answer does not tell properly where its body ends."
     BAD_ENCODING = "bad_encoding", "The body cannot be decompressed."
-    HEAD_TOO_LARGE = "head_too_large", "The head of the answer is too large."
+    HEAD_TOO_LARGE = "head_too_large", "The header of the answer is larger than `limits.head`, or has too many fields."
     BODY_TOO_LARGE = "body_too_large", "The decompressed body is larger than `fetch.max_size`."
 
     REDIRECT_INVALID = "redirect_invalid", "The target of the redirect is not a valid address."
@@ -74,6 +67,12 @@ class Reason(StrEnum):
     CONTENT_TYPE = "content_type", "`fetch.types` does not list the content type of the page."
     ROBOTS = "robots", "The robots.txt of the site forbids it."
     ROBOTS_UNREACHABLE = "robots_unreachable", "Its robots.txt was not available in time: see `politeness.robots_wait`."
+
+    PRIVATE_ADDRESS = (
+        "private_address",
+        "Its address is not public; no seed opens it, nor `fetch.allow_private`.",
+    )
+    BAD_PORT = "bad_port", "Browsers block its port, since it is that of another protocol, and no seed has it."
 
     CANCELLED = "cancelled", "Whoever asked for the page took that back, and nothing else led to it."
 
@@ -111,6 +110,8 @@ UNSERVED = frozenset({Reason.DNS_FAILED, Reason.CONNECT, Reason.BAD_STATUS_LINE}
 UNSERVED |= {Reason.TLS, Reason.TLS_EXPIRED, Reason.TLS_UNTRUSTED, Reason.TLS_WRONG_HOST}
 # Nobody has answered: if nobody else answers either, our own network is to blame.
 SILENT = frozenset({Reason.DNS_UNAVAILABLE, Reason.DNS_TIMEOUT, Reason.NO_ROUTE, Reason.TIMEOUT_CONNECT})
+# Where the crawl must not go.
+KEPT_OUT = frozenset({Reason.PRIVATE_ADDRESS, Reason.BAD_PORT})
 TRAPS = frozenset(reason for reason in Reason if reason.startswith("trap_"))
 
 

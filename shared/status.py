@@ -61,6 +61,7 @@ class Numbers(Message, frozen=True, kw_only=True):
     `causes` are these reasons with all that is known of them, the most frequent first.
     `sitemaps_short` is of how many sitemaps not all was used; `sitemaps_short_named` names some, and says why.
     `capped_pages` is of how many pages something was left out because of a limit: `links_left_out`, `rows_left_out`.
+    `noted` is how many fetched pages have each note: what was unusual about them.
     `costly_hosts` are hosts that took an outstanding part of the crawl, if any did.
     `external_checked` is how many external links were asked for (links that redirect to each other count as several),
     `external_broken` of them lead nowhere; `external_unchecked` could not or may not be asked for, `external_waiting`
@@ -91,6 +92,7 @@ class Numbers(Message, frozen=True, kw_only=True):
     capped_pages: Number = 0
     links_left_out: Number = 0
     rows_left_out: Number = 0
+    noted: dict[str, Number] = {}
     costly_hosts: tuple[CostlyHost, ...] = ()
     external_checked: Number = 0
     external_broken: Number = 0
@@ -113,8 +115,11 @@ class Status(Numbers, frozen=True, kw_only=True):
 
     `workers` are the sessions that ask for tasks. `awaits_programs` says that it is kept open for programs: by
     `--wait`, or because they hold pools open. Once only hosts are left that wait for a robots.txt, they are given up in
-    `robots_last_s`; `unanswered` says that nothing has answered so far, neither name server nor host. Nothing is
-    granted until `seeds_added` of its `seeds` are all of them.
+    `robots_last_s`; `unanswered` says that nothing has answered so far, neither name server nor host. `seeds_added` of
+    its `seeds` are known so far; their number may be `seeds_estimated`. Pages that lead to others wait for all of them.
+    `strangers_refused` is how many connections this run of the coordinator has refused that did not know the secret.
+    `address` is that of this coordinator, `HOST:PORT`; `addresses` are those at which coordinators of the crawl answer,
+    if there are several. `standing_by` are the addresses of coordinators that wait for their turn to own the crawl.
     """
 
     sessions: Number = 0
@@ -125,3 +130,8 @@ class Status(Numbers, frozen=True, kw_only=True):
     unanswered: bool = False
     seeds: Number = 0
     seeds_added: Number = 0
+    seeds_estimated: bool = False
+    strangers_refused: Number = 0
+    address: str = ""
+    addresses: tuple[str, ...] = ()
+    standing_by: tuple[str, ...] = ()

@@ -35,7 +35,7 @@ from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.pool import PARSE_THREADS, Pool, PoolSize
 from crawlfleet.worker.process.current_pages import CurrentPages, PageLimits
 from crawlfleet.worker.process.memory import collect_less_often, keep_freed_memory, limit_memory, limit_text
-from crawlfleet.worker.process.messages import FROM_NODE, Drain, Failed, Finished, Joined, Said, Worked
+from crawlfleet.worker.process.messages import FROM_NODE, Drain, Failed, Finished, Joined, Named, Said, Worked
 from crawlfleet.worker.process.node_line import NodeLine
 from crawlfleet.worker.process.printing import print_to_stderr
 from crawlfleet.worker.process.wakeup import Signals
@@ -112,7 +112,8 @@ def serve(
     log.configure(
         arguments.options.log_file, level=arguments.options.log_level, console=arguments.options.log_to_console
     )
-    manager = FleetManager.joining(arguments.token)
+    manager, node = FleetManager.joining(arguments.token), NodeLine(pipe)
+    manager.endpoints.on_named = lambda addresses: node.tell(Named(addresses=addresses))
     quiet_s = STILL_TRYING_EVERY_S if arguments.index else 0.0
     hello = Hello(
         session=arguments.session,
@@ -128,7 +129,7 @@ def serve(
         listener.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
         run = partial(run_worker, arguments, current_pages, manager, session)
-        code = _run_and_report(arguments, NodeLine(pipe), run)
+        code = _run_and_report(arguments, node, run)
         # Exit without cleanup: the listener must not see the descriptors close.
         sys.stdout.flush()
         sys.stderr.flush()
@@ -172,7 +173,7 @@ def run_worker(
     engine = _open_engine(brief)
     if engine.names is not None:
         session.agenda.resolve_by(engine.names)
-    size = _size_of(engine, options, arguments.index)
+    size = _size_of(engine, options, arguments.index, brief.limits.bodies_bytes)
     pool = Pool(
         session=session,
         engine=engine,
@@ -244,7 +245,7 @@ def _open_engine(brief: Brief) -> FetchEngine:
     return engine
 
 
-def _size_of(engine: FetchEngine, options: WorkerOptions, index: int) -> PoolSize:
+def _size_of(engine: FetchEngine, options: WorkerOptions, index: int, bodies_bytes: int) -> PoolSize:
     """Return how much a worker has. A user who says how many pages are fetched at once means no more than that."""
     fetches = _affordable(options.fetches or engine.fetches, index)
     return PoolSize(
@@ -252,6 +253,7 @@ def _size_of(engine: FetchEngine, options: WorkerOptions, index: int) -> PoolSiz
         most_fetches=fetches if options.fetches else descriptors.fetches_within(engine.most_fetches),
         parse_threads=options.parse_threads,
         pages_between=min(2 * fetches, PAGES_BETWEEN),
+        bodies_bytes=bodies_bytes,
     )
 
 

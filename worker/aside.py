@@ -37,22 +37,25 @@ def lower(thread_id: int) -> None:
     os.setpriority(os.PRIO_PROCESS, thread_id, LOW)
 
 
-class _Taken(NamedTuple):
+class Taken(NamedTuple):
     """What calls aside took: CPU time, and time in which those of low priority were kept from running."""
 
     cpu_s: float = 0.0
     kept_s: float = 0.0
 
-    def plus(self, other: _Taken) -> _Taken:
-        return _Taken(self.cpu_s + other.cpu_s, self.kept_s + other.kept_s)
+    def plus(self, other: Taken) -> Taken:
+        return Taken(self.cpu_s + other.cpu_s, self.kept_s + other.kept_s)
 
 
 @dataclass(frozen=True, slots=True)
 class _Account:
     """What the calls of one thread have taken that ended, and the thread aside that makes one for it now."""
 
-    taken: _Taken = _Taken()  # noqa: RUF009  # a frozen value
+    taken: Taken = Taken()  # noqa: RUF009  # a frozen value
     runner: _Runner | None = None
+
+
+_NOTHING = _Account()
 
 
 class _Runner:
@@ -76,7 +79,7 @@ class _Runner:
         # Since when its priority is low, and its CPU time then.
         self._low_since: tuple[float, float] | None = None
         self._has_ended = False
-        self._last = _Taken()
+        self._last = Taken()
         start_new_thread(self._run, ())
 
     @property
@@ -111,18 +114,18 @@ class _Runner:
         self._low.remove(self)
         self._done.release()
 
-    def taken(self) -> _Taken:
+    def taken(self) -> Taken:
         """Return what the call that is under way has taken until now, or what the last one took."""
         if self._cpu is None:
-            return _Taken()
+            return Taken()
         try:
             cpu_s = self._cpu.seconds() - self._before_s
         except ThreadGone:
             return self._last
         if self._low_since is None:
-            return _Taken(cpu_s)
+            return Taken(cpu_s)
         since, cpu_then_s = self._low_since
-        return _Taken(cpu_s, max(0.0, self._now() - since - (cpu_s - cpu_then_s)))
+        return Taken(cpu_s, max(0.0, self._now() - since - (cpu_s - cpu_then_s)))
 
     def _run(self) -> None:
         self._thread_id, self._cpu = threading.get_native_id(), ThreadClock()
@@ -151,7 +154,12 @@ class Aside:
     def watch(self) -> None:
         """Let calls of this thread be made aside from now on, and count what they take."""
         if sys.platform == "linux":
-            self._accounts[threading.get_ident()] = _Account()
+            self._accounts[threading.get_ident()] = _NOTHING
+
+    def begin(self, thread: int) -> None:
+        """Count what calls of a watched thread take from now on, without what they have taken."""
+        if self._accounts.get(thread, _NOTHING) is not _NOTHING:
+            self._accounts[thread] = _NOTHING
 
     def run(self, work: Callable[[], Result]) -> Result:
         """Make a call that runs without the interpreter, in this thread if it is not watched."""
@@ -172,16 +180,9 @@ class Aside:
             raise error
         return cast("Result", result)
 
-    def cpu_s(self, thread: int) -> float:
-        """Return the CPU time that the calls of a thread have taken until now; 0 for one that is not watched."""
-        return self._taken(thread).cpu_s
-
-    def kept_s(self, thread: int) -> float:
-        """Return how long the calls of a thread were kept from running because their priority was low."""
-        return self._taken(thread).kept_s
-
-    def _taken(self, thread: int) -> _Taken:
-        account = self._accounts.get(thread, _Account())
+    def taken(self, thread: int) -> Taken:
+        """Return what the calls of a thread have taken since its `begin`; nothing for one that is not watched."""
+        account = self._accounts.get(thread, _NOTHING)
         return account.taken if account.runner is None else account.taken.plus(account.runner.taken())
 
 

@@ -3,7 +3,8 @@
 There is one way for each kind of engine: many threads with one exchange each (`FetchThreads`), or one thread with many
 exchanges (`FetchLoop`). For each thread that is held up by its exchange there is one more, up to a limit. The agenda
 starts nothing more of a host of which too many pages wait for the parse threads. An attempt for which no file
-descriptor was left goes back to the coordinator, as if it had not been granted, and no other begins for a moment.
+descriptor was left goes back to the coordinator, as if it had not been granted, and no other begins for a moment. So
+does one whose body was broken off since the bodies here are too large together (`worker.bodies`).
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from crawlfleet.shared.messages import TaskKey
+from crawlfleet.shared.messages import Task, TaskKey
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.agenda import Agenda
-from crawlfleet.worker.fetch.port import Fetched, Fetcher, ManyFetcher, unresolved
+from crawlfleet.worker.fetch.port import Fetched, Fetcher, ManyFetcher, Wanted, unresolved
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.page_queue import FetchedPage, PageQueue
 from crawlfleet.worker.pipeline import wanted_of
@@ -32,12 +33,17 @@ OnDeath = Callable[[Exception], None]
 
 
 class Fetching:
-    """Threads that fetch, and the queue that they put pages into."""
+    """Threads that fetch, and the queue that they put pages into.
+
+    `wanted_of`, which may be set before `start`, says how much of a task's body is wanted.
+    """
 
     def __init__(self, agenda: Agenda, threads: int, run: Callable[[], None], on_bug: OnBug, on_death: OnDeath) -> None:
         self._agenda = agenda
+        self._bodies = agenda.bodies
         self._on_bug = on_bug
         self._on_death = on_death
+        self.wanted_of: Callable[[Task], Wanted] = wanted_of
         self.pages = PageQueue(lambda page: agenda.page_taken(page.attempt, len(page.fetched.body)))
         self._threads = start_later("fetch", range(threads), lambda _: run(), on_death)
 
@@ -53,11 +59,32 @@ class Fetching:
         """Wait for every thread to end, once the agenda is closed; False if one still runs at `give_up_at`."""
         return join_all(self._threads, give_up_at)
 
+    def _begin(self, attempt: Attempt) -> Wanted:
+        """Begin to count the body of an attempt; return what is wanted of it."""
+        return self.wanted_of(attempt.task)._replace(body=self._bodies.begin(attempt.key))
+
     def _pass_on(self, *pages: FetchedPage) -> None:
-        """Free the slots of pages that were fetched, and put them into the queue."""
-        self._agenda.landed(*pages)
+        """Free the slots of pages that were fetched, and put them into the queue; those broken off go back."""
+        whole = []
         for page in pages:
-            self.pages.put(page)
+            broken_off_at = self._bodies.keep(page.attempt.key, len(page.fetched.body))
+            if broken_off_at:
+                self._agenda.give_back(page.attempt, broken_off_at)
+            else:
+                whole.append(page)
+        self._agenda.landed(*whole)
+        self.pages.put(*whole)
+
+    def _give_back(self, attempt: Attempt) -> None:
+        """Return an attempt for which no descriptor was left."""
+        self._bodies.end(attempt.key)
+        self._agenda.give_back(attempt)
+
+    def _break(self, attempt: Attempt, error: Exception) -> None:
+        """Report an attempt that a bug has ended."""
+        self._bodies.end(attempt.key)
+        self._agenda.done(attempt)
+        self._on_bug(attempt, error)
 
 
 class FetchThreads(Fetching):
@@ -161,13 +188,12 @@ class FetchThreads(Fetching):
 
     def _fetch(self, fetcher: Fetcher, attempt: Attempt) -> None:
         try:
-            fetched = without_address(attempt) or fetcher.fetch(attempt.task.url, wanted_of(attempt.task))
+            fetched = without_address(attempt) or fetcher.fetch(attempt.task.url, self._begin(attempt))
         except Exception as error:  # noqa: BLE001  top of a thread: a bug costs one attempt
-            self._agenda.done(attempt)
-            self._on_bug(attempt, error)
+            self._break(attempt, error)
             return
         if fetched.reason == Reason.DESCRIPTORS:
-            self._agenda.give_back(attempt)
+            self._give_back(attempt)
             time.sleep(EXHAUSTED_PAUSE_S)
             return
         self._pass_on(FetchedPage(attempt, fetched))
@@ -201,7 +227,7 @@ class FetchLoop(Fetching):
                 for attempt in attempts:
                     failed = without_address(attempt)
                     if failed is None:
-                        self._begin(attempt)
+                        self._ask(attempt)
                     else:
                         nowhere.append((attempt, failed))
                 if self._agenda.closed and not (self._running or nowhere):
@@ -214,12 +240,11 @@ class FetchLoop(Fetching):
         finally:
             self._fetcher.close()
 
-    def _begin(self, attempt: Attempt) -> None:
+    def _ask(self, attempt: Attempt) -> None:
         try:
-            self._fetcher.start(attempt.task.url, wanted_of(attempt.task), attempt)
+            self._fetcher.start(attempt.task.url, self._begin(attempt), attempt)
         except Exception as error:  # noqa: BLE001  top of a thread: a bug costs one attempt
-            self._agenda.done(attempt)
-            self._on_bug(attempt, error)
+            self._break(attempt, error)
             return
         self._running += 1
 
@@ -233,7 +258,7 @@ class FetchLoop(Fetching):
             self._paused_until = time.monotonic() + EXHAUSTED_PAUSE_S
             for attempt, fetched in ended:
                 if fetched.reason == Reason.DESCRIPTORS:
-                    self._agenda.give_back(attempt)
+                    self._give_back(attempt)
         self._pass_on(*(FetchedPage(attempt, fetched) for attempt, fetched in made))
 
 

@@ -17,6 +17,10 @@ class HookWaited(BaseException):
     """
 
 
+# No call has waited.
+NONE = (0.0, 0.0)
+
+
 class HookWaits:
     """How long the calls of some threads have waited: what `limits.parse_time` leaves out."""
 
@@ -27,7 +31,12 @@ class HookWaits:
 
     def watch(self) -> None:
         """Count the waits of this thread from now on."""
-        self._threads[get_ident()] = (0.0, 0.0)
+        self._threads[get_ident()] = NONE
+
+    def begin(self, thread: int) -> None:
+        """Count the waits of a watched thread from now on, without those that it had."""
+        if self._threads[thread] is not NONE:
+            self._threads[thread] = NONE
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -45,7 +54,7 @@ class HookWaits:
             self._threads[thread] = (waited_s + self._clock() - since, 0.0)
 
     def seconds(self, thread: int) -> float:
-        """Return how long the calls of a watched thread have waited until now."""
+        """Return how long the calls of a watched thread have waited since its `begin`."""
         waited_s, since = self._threads[thread]
         return waited_s + (self._clock() - since if since else 0.0)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from crawlfleet.shared.brief import HookSpec
 from crawlfleet.shared.errors import UsageError
+from crawlfleet.shared.hook_loading import loading_hook
 from crawlfleet.worker.extract.harvest import Parse, describe
 from crawlfleet.worker.fetch.port import Prepare
 
@@ -19,7 +20,7 @@ MODULE_NAME = "crawlfleet_hook"
 
 
 def load_hook(spec: HookSpec) -> Parse:
-    """Return the hook's `parse`; raise `UsageError`, with file and line, if the hook does not import or has none.
+    """Return the hook's function; raise `UsageError`, with file and line, if the hook does not import or has none.
 
     If the same file is at the same place here, its folder is appended to `sys.path`: last, so that it can import its
     neighbours but hide nothing. Otherwise the text that was sent is used, under its path at the coordinator.
@@ -32,9 +33,12 @@ def load_hook(spec: HookSpec) -> Parse:
         # For tracebacks. Without a modification time it is never checked against a file.
         linecache.cache[spec.path] = (len(spec.source), None, spec.source.splitlines(True), spec.path)
     module = _execute(spec)
-    parse = getattr(module, "parse", None)
+    parse = getattr(module, spec.function, None)
     if not callable(parse):
-        raise UsageError(f"{spec.path}: the hook has no function parse(page); define one")
+        raise UsageError(
+            f"{spec.path}: the hook has no function {spec.function}(page); define it"
+            + (" above the first call of crawl()" if spec.function in spec.source else "")
+        )
     found: Parse = parse
     return found
 
@@ -68,7 +72,8 @@ def _execute(spec: HookSpec) -> ModuleType:
     # Dataclasses, for example, look up their module by name.
     sys.modules[MODULE_NAME] = module
     try:
-        exec(compile(spec.source, spec.path, "exec", dont_inherit=True), module.__dict__)
+        with loading_hook():
+            exec(compile(spec.source, spec.path, "exec", dont_inherit=True), module.__dict__)
     except SyntaxError as error:
         place = f"{error.filename or spec.path}:{error.lineno or 1}"
         raise UsageError(f"{place}: the hook is not Python: {error.msg}; correct it") from error

@@ -6,8 +6,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import IntEnum
 from math import inf
+from typing import NamedTuple
 
-from crawlfleet.shared.messages import Task
+from crawlfleet.shared.messages import Task, TaskKey
 from crawlfleet.worker.fetch.port import Name
 from crawlfleet.worker.shares import Load
 
@@ -22,6 +23,17 @@ class Counted(IntEnum):
     NEW = 1
     SLOW = 2
     TIME = 3
+
+
+class News(NamedTuple):
+    """What happened since the last call: tasks that started, and tasks to return; some of these are granted `alone`.
+
+    Those to return are dropped because their lease had ended, or attempts that could not be made.
+    """
+
+    started: tuple[TaskKey, ...]
+    overdue: tuple[TaskKey, ...]
+    alone: tuple[TaskKey, ...]
 
 
 @dataclass(slots=True, eq=False)

@@ -13,14 +13,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 from itertools import count
-from math import inf
-from typing import NamedTuple, TypeAlias
+from math import inf, nan
+from typing import TypeAlias
 
 import msgspec
 
 from crawlfleet.shared.messages import Lease, Task, TaskKey
 from crawlfleet.worker.fetch.port import Name, host_of
-from crawlfleet.worker.lane import Counted, Holding, Lane, Waiting
+from crawlfleet.worker.lane import Counted, Holding, Lane, News, Waiting
 from crawlfleet.worker.shares import Load, Shares, Speed
 
 # A spaced host is remembered for longer than starts are granted ahead, so that its gap is known.
@@ -58,16 +58,6 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
         return TaskKey(self.lease_id, self.task.ref)
 
 
-class News(NamedTuple):
-    """What happened since the last call: tasks that started, and tasks to return.
-
-    Those are dropped because their lease had ended, or attempts that could not be made.
-    """
-
-    started: tuple[TaskKey, ...]
-    overdue: tuple[TaskKey, ...]
-
-
 _Heap: TypeAlias = list[tuple[float, int, Lane]]
 
 
@@ -86,11 +76,14 @@ class Lanes:
         self._leases: dict[int, Holding] = {}
         self._heaps: dict[Speed, _Heap] = {speed: [] for speed in Speed}
         self._held: tuple[Speed, ...] = ()
+        # When that was decided; no time if it may have changed since.
+        self._held_at = nan
         self._without_room: dict[Lane, None] = {}
         self._roomless = 0
         self._tickets = count(1)
         self._started: list[TaskKey] = []
         self._overdue: list[TaskKey] = []
+        self._alone: list[TaskKey] = []
         self._unnamed: dict[str, list[Lane]] = {}
         self._to_look_up: list[str] = []
 
@@ -112,6 +105,7 @@ class Lanes:
         if lane is None:
             lane = self._lanes[lease.host] = Lane(Load(lease.host))
         self.shares.set_slots(lane.load, lease.slots)
+        self._held_at = nan
         lane.page_cost_s = lease.page_cost_s
         holding = self._leases.setdefault(lease.id, Holding(until))
         counted = lane.counted(lease.spacing_s)
@@ -126,7 +120,10 @@ class Lanes:
 
     def pop_ready(self, now: float) -> Attempt | None:
         """Start the first task that may start now, if any."""
-        self.hold(now)
+        if self.shares.are_bodies_many():
+            return None
+        if now != self._held_at:
+            self.hold(now)
         while (heap := self._first_heap()) and heap[0][0] <= now:
             _, ticket, lane = heapq.heappop(heap)
             if ticket != lane.ticket:
@@ -158,10 +155,11 @@ class Lanes:
         while new and new[0][1] != new[0][2].ticket:
             heapq.heappop(new)
         self._held = self.shares.held(new_ones_wait=bool(new) and new[0][0] <= now)
+        self._held_at = now
 
     def next_at(self) -> float | None:
-        """When to call `pop_ready` again at the latest; None if nothing waits for a time."""
-        heap = self._first_heap()
+        """When to call `pop_ready` again at the latest; None if nothing waits for a time, but maybe for room."""
+        heap = self._first_heap() if not self.shares.are_bodies_many() else None
         return heap[0][0] if heap else None
 
     def _first_heap(self) -> _Heap | None:
@@ -197,6 +195,7 @@ class Lanes:
         elif took_s is None:
             took_s = now - attempt.started_at
         self.shares.end(attempt.key, load, took_s)
+        self._held_at = nan
         if size is not None:
             self.shares.land(load, size)
         if now is not None and (load.speed is Speed.SLOW or load.quick_exchanges >= QUICK_KEPT_AFTER):
@@ -204,20 +203,28 @@ class Lanes:
         if load.speed is not speed:
             self._change_speed(lane)
         self._give_room(lane)
-        self._schedule(lane)
+        if not lane.ticket:
+            self._schedule(lane)
 
     def page_taken(self, host: str, size: int) -> bool:
         """Record that a parse thread took a page of a host; say whether a lane may have room for a start now."""
         lane = self._lanes[host]
         self.shares.take(lane.load, size)
         may_start = self._give_room(lane)
-        self._schedule(lane)
+        if not lane.waiting:
+            self._schedule(lane)
         return may_start
 
-    def give_back(self, attempt: Attempt) -> None:
-        """Free the slot of an attempt that could not be made here; its task is returned."""
+    def give_back(self, attempt: Attempt, broken_off_at: int = 0) -> None:
+        """Free the slot of an attempt that could not be made here; its task is returned.
+
+        If its body was broken off after so many bytes, for want of room, the task is to be granted alone.
+        """
         self.done(attempt)
         self._overdue.append(attempt.key)
+        if broken_off_at:
+            self.shares.learn(self._lanes[attempt.host].load, broken_off_at)
+            self._alone.append(attempt.key)
 
     def drop(self, lease_ids: Iterable[int]) -> tuple[TaskKey, ...]:
         """Forget leases; return those of their tasks that had not started, and never will."""
@@ -227,7 +234,7 @@ class Lanes:
             if holding is not None:
                 dropped.extend(TaskKey(lease_id, ref) for ref in holding.waiting)
                 for waiting in holding.waiting.values():
-                    self._uncount(waiting)
+                    self._counts[waiting.counted] -= 1
         return tuple(dropped)
 
     def renew(self, lease_ids: Iterable[int], until: float) -> None:
@@ -247,8 +254,8 @@ class Lanes:
 
     def take_news(self) -> News:
         """Return and forget the tasks that started, or were dropped, since the last call."""
-        news = News(tuple(self._started), tuple(self._overdue))
-        self._started, self._overdue = [], []
+        news = News(tuple(self._started), tuple(self._overdue), tuple(self._alone))
+        self._started, self._overdue, self._alone = [], [], []
         return news
 
     def take_unnamed(self) -> list[str]:
@@ -280,11 +287,14 @@ class Lanes:
         self._retire(head)
         lookup_s, lane.lookup_s = lane.lookup_s, 0.0
         self.running += 1
-        self.shares.begin(TaskKey(head.lease_id, head.task.ref), lane.load, now)
+        key = TaskKey(head.lease_id, head.task.ref)
+        self.shares.begin(key, lane.load, now)
+        if lane.load.speed is not Speed.QUICK:
+            self._held_at = nan
         gap_s = now - lane.last_start_at if head.spacing_s and lane.last_start_at > -inf else None
         lane.last_start_at = now
         lane.kept_until = now + head.spacing_s + KEPT_S if head.spacing_s else now
-        self._started.append(TaskKey(head.lease_id, head.task.ref))
+        self._started.append(key)
         return Attempt(
             lease_id=head.lease_id,
             host=lane.host,
@@ -314,13 +324,17 @@ class Lanes:
         if not self._without_room:
             return False
         tried = [lane, *self._without_room] if self.shares.is_relaxed else [lane, next(iter(self._without_room))]
+        may_start = False
         for other in tried:
             if other.lacks_room:
-                other.lacks_room = False
                 del self._without_room[other]
-                self._count_roomless(other)
-                self._schedule(other)
-        return True
+                if self.shares.may_try_again(other.load):
+                    other.lacks_room, may_start = False, True
+                    self._count_roomless(other)
+                    self._schedule(other)
+                else:  # others are tried first next time
+                    self._without_room[other] = None
+        return may_start
 
     def _recount(self, lane: Lane) -> None:
         """Count a lane's tasks again: it waits for a name, or no more, or the speed of its host has changed."""
@@ -342,6 +356,7 @@ class Lanes:
         """Count a lane's tasks again, and move it to the heap of its new speed."""
         self._recount(lane)
         lane.ticket = 0
+        self._held_at = nan
         self._schedule(lane)
 
     def _is_known(self, waiting: Waiting) -> bool:
@@ -367,9 +382,6 @@ class Lanes:
         del holding.waiting[waiting.task.ref]
         if not holding.waiting:
             del self._leases[waiting.lease_id]
-        self._uncount(waiting)
-
-    def _uncount(self, waiting: Waiting) -> None:
         self._counts[waiting.counted] -= 1
 
     def _schedule(self, lane: Lane) -> None:
@@ -381,4 +393,6 @@ class Lanes:
         if lane.ticket and lane.due_at == due_at:
             return
         lane.ticket, lane.due_at = next(self._tickets), due_at
+        if lane.load.speed is Speed.NEW:
+            self._held_at = nan
         heapq.heappush(self._heaps[lane.load.speed], (due_at, lane.ticket, lane))

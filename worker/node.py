@@ -24,10 +24,9 @@ import os
 import secrets
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
@@ -41,10 +40,20 @@ from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.worker.app import ORPHANED, WorkerArguments, WorkerOptions, serve
 from crawlfleet.worker.process.current_pages import CurrentPages, PageRecord
 from crawlfleet.worker.process.memory import share_of
-from crawlfleet.worker.process.messages import FROM_WORKER, Drain, Failed, Finished, FromWorker, Joined, Said, Worked
+from crawlfleet.worker.process.messages import (
+    FROM_WORKER,
+    Drain,
+    Failed,
+    Finished,
+    FromWorker,
+    Joined,
+    Named,
+    Said,
+    Worked,
+)
 from crawlfleet.worker.process.narrator import Narrator
 from crawlfleet.worker.process.overdue import Overdue, PageWatch
-from crawlfleet.worker.process.printing import OVER_PROGRESS
+from crawlfleet.worker.process.printing import print_sentence
 from crawlfleet.worker.process.wakeup import Signals, signals_blocked
 
 FIRST_PAUSE_S = 0.1
@@ -60,13 +69,17 @@ _logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions:
-    """How many worker processes, how they start, and the options of each; `say` is given lines for the user."""
+    """How many worker processes, how they start, and the options of each.
+
+    `say` is given lines of progress for the user, `complain` sentences that say what went wrong.
+    """
 
     token: JoinToken
     processes: int
     start_method: str = "fork"
     worker: WorkerOptions = field(default_factory=WorkerOptions)
     say: Callable[[str], None] = lambda _: None
+    complain: Callable[[str], None] = print_sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +136,7 @@ class Node:
         self._parent_sentinel = () if parent is None else (parent.sentinel,)
         self._exit_code: int | None = None
         self._looked_at = 0.0
+        self._token = options.token
         self._narrator = Narrator(options.say, options.processes)
 
     def run(self) -> int:
@@ -169,7 +183,7 @@ class Node:
 
     def _arguments(self, slot: _Slot) -> WorkerArguments:
         return WorkerArguments(
-            token=self._options.token,
+            token=self._token,
             options=self._options.worker,
             index=slot.index,
             session=secrets.token_hex(8),
@@ -258,12 +272,13 @@ class Node:
                 self._narrator.joined(job)
                 slot.joined, slot.last_joined, slot.early_deaths = True, child.session, 0
                 slot.began, slot.ended = (), ()
+            case Named(addresses=addresses):
+                known = dict.fromkeys((*addresses, *self._options.token.addresses))
+                self._token = replace(self._options.token, addresses=tuple(known))
             case Said(text=text):
                 # Where the log is on the screen, it says the same.
                 if not self._options.worker.log_to_console:
-                    # On a terminal, over the line of progress, which comes back.
-                    start = OVER_PROGRESS if sys.stderr.isatty() else ""
-                    print(f"{start}crawlfleet: {text}", file=sys.stderr, flush=True)
+                    self._options.complain(text)
             case Finished():
                 slot.finished = message
             case Failed():
@@ -322,7 +337,7 @@ class Node:
     def _give_up(self, failure: Failed) -> None:
         """End the node with the failure of the first worker for which a restart is pointless."""
         if self._exit_code is None:
-            print(f"crawlfleet: {failure.text}", file=sys.stderr, flush=True)
+            self._options.complain(failure.text)
             self._exit_code = failure.exit_code
 
     def _kill_all(self) -> None:

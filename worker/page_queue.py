@@ -49,7 +49,9 @@ class PageQueue:
         """Call `on_take`, without the lock, for each page that a thread takes, in that thread."""
         self._on_take = on_take
         self._clock = clock
-        self._changed = threading.Condition()
+        # Entered without the condition, whose own methods are no C.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._turns = Turns()
         self.typical_s = self._turns.typical_s
         self._pauses = Pauses(self.typical_s, clock)
@@ -57,16 +59,19 @@ class PageQueue:
         self._hosts: dict[str, deque[FetchedPage]] = {}
         self._end_marks = 0
 
-    def put(self, page: FetchedPage | None) -> None:
-        """Add a page behind those of its host, or an end mark behind all."""
-        with self._changed:
-            if page is None:
-                self._end_marks += 1
-            else:
-                if page.attempt.host not in self._hosts:
-                    self._hosts[page.attempt.host] = deque()
-                    self._turns.come(page.attempt.host, page.attempt.page_cost_s)
-                self._hosts[page.attempt.host].append(page)
+    def put(self, *pages: FetchedPage | None) -> None:
+        """Add pages, each behind those of its host, or end marks behind all."""
+        with self._lock:
+            for page in pages:
+                if page is None:
+                    self._end_marks += 1
+                    continue
+                host = page.attempt.host
+                waiting = self._hosts.get(host)
+                if waiting is None:
+                    waiting = self._hosts[host] = deque()
+                    self._turns.come(host, page.attempt.page_cost_s)
+                waiting.append(page)
             # Each of those who wait takes pages of other hosts.
             self._changed.notify_all()
 
@@ -76,8 +81,8 @@ class PageQueue:
         Raise `queue.Empty` if there is neither within `timeout` seconds.
         """
         give_up_at = None if timeout is None else self._clock() + timeout
-        with self._changed:
-            while (host := self._next_host(self._unless_paused(may_take))) is None and (
+        with self._lock:
+            while (host := self._next_host(may_take, heeds_pauses=not self._end_marks)) is None and (
                 self._hosts or not self._end_marks
             ):
                 left_s = None if give_up_at is None else give_up_at - self._clock()
@@ -94,18 +99,18 @@ class PageQueue:
 
     def note_cost(self, attempt: Attempt, cost_s: float, took_s: float) -> None:
         """Note what a page cost that was taken from here (see `shared.page_cost`), and how long it took to read."""
-        with self._changed:
+        with self._lock:
             self._turns.note(attempt.host, cost_s)
             self._pauses.note(attempt.host, cost_s, took_s, attempt.is_spaced)
 
     def has_any(self, may_take: MayTake) -> bool:
         """Say whether a page waits that may be taken."""
-        with self._changed:
-            return self._next_host(may_take) is not None
+        with self._lock:
+            return self._next_host(may_take, heeds_pauses=False) is not None
 
     def qsize(self) -> int:
         """Return how many pages wait."""
-        with self._changed:
+        with self._lock:
             return sum(map(len, self._hosts.values()))
 
     def empty(self) -> bool:
@@ -114,14 +119,12 @@ class PageQueue:
 
     def waiting(self, host: str) -> tuple[int, int]:
         """Return how many pages of a host wait, and the bytes of their bodies."""
-        with self._changed:
+        with self._lock:
             pages = self._hosts.get(host, ())
             return len(pages), sum(len(page.fetched.body) for page in pages)
 
     def _unless_paused(self, may_take: MayTake) -> MayTake:
-        """Return `may_take`, but for hosts that pause; at the end none does."""
-        if self._end_marks:
-            return may_take
+        """Return `may_take`, but for hosts that pause."""
         return lambda host, others_wait: not self._pauses.left_s(host) and may_take(host, others_wait)
 
     def _asked_s(self) -> float:
@@ -129,10 +132,12 @@ class PageQueue:
         pauses = filter(None, map(self._pauses.left_s, self._hosts))
         return min((ASKED_EVERY_S, *pauses))
 
-    def _next_host(self, may_take: MayTake) -> str | None:
-        if not self._hosts:
-            return None
+    def _next_host(self, may_take: MayTake, heeds_pauses: bool) -> str | None:
         others_wait = len(self._hosts) > 1
+        if heeds_pauses and self._pauses.are_on:
+            may_take = self._unless_paused(may_take)
+        if not others_wait:
+            return next((host for host in self._hosts if may_take(host, False)), None)
         first = min(self._hosts, key=self._turns.clock)
         if may_take(first, others_wait):
             return first

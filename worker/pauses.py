@@ -60,6 +60,11 @@ class Pauses:
             took_s = max(cost_s, min(took_s, BUSY_TIMES * cost_s))
             self._pause(max(LONG_S, cost_s / TIMES), took_s, now)
 
+    @property
+    def are_on(self) -> bool:
+        """Whether pages of any host wait now."""
+        return self._until > 0 and self._until > self._clock()
+
     def left_s(self, host: str) -> float:
         """Return how long pages of a host wait from now on; 0 if they don't."""
         left_s = self._until - self._clock()

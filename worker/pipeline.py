@@ -10,19 +10,20 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 from msgspec.structs import replace
 
 from crawlfleet.shared.brief import Brief, UrlSpec
+from crawlfleet.shared.dates import timestamp_in_field
 from crawlfleet.shared.messages import Kind, Outcome, Report, Task
 from crawlfleet.shared.reasons import Reason, of_status
 from crawlfleet.shared.web.url_policy import UrlPolicy, policy_of
+from crawlfleet.worker.extract import media_type
 from crawlfleet.worker.extract.extractor import Extracted
 from crawlfleet.worker.extract.sitemap import MAX_BYTES as MAX_SITEMAP_BYTES
 from crawlfleet.worker.extract.sitemap import Sitemap
-from crawlfleet.worker.fetch.port import Fetched, Wanted
+from crawlfleet.worker.fetch.port import Fetched, Headers, Wanted
 from crawlfleet.worker.fitting import detail_of, extract_error, fit, in_parts, printable
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.talk.outbox import Delivery
@@ -42,7 +43,7 @@ _MAX_AGE = re.compile(r'max-age="?([0-9]{1,10})"?')
 class PageExtractor(Protocol):
     """Turns a page into rows and outlinks, and a sitemap into entries: see `worker.extract.extractor`."""
 
-    def extract(self, fetched: Fetched) -> Extracted: ...
+    def extract(self, fetched: Fetched, depth: int, /) -> Extracted: ...
     def read_sitemap(self, fetched: Fetched) -> Sitemap: ...
 
 
@@ -65,10 +66,21 @@ class Pipeline:
         urls = policy_of(brief.urls)
         return cls(extractor=extractor, max_report_bytes=brief.limits.report_bytes, types=brief.fetch.types, urls=urls)
 
-    def settle(self, attempt: Attempt, fetched: Fetched) -> Delivery:
-        """Turn one attempt into its report. An exception is a bug of ours: see `fitting.internal_error`."""
+    def wanted_of(self, task: Task) -> Wanted:
+        """Return how much of a body a task needs, as `wanted_of` does; of a page only if the job reads its type."""
+        wanted = wanted_of(task)
+        return wanted._replace(reads=self._reads) if task.kind is Kind.PAGE and self.types is not None else wanted
+
+    def _reads(self, headers: Headers) -> bool:
+        return _is_wanted(_content_type(headers), self.types)
+
+    def settle(self, attempt: Attempt, fetched: Fetched, known: Report | None = None) -> Delivery:
+        """Turn one attempt into its report; `known` is its outline, if there is one already.
+
+        An exception is a bug of ours: see `fitting.internal_error`.
+        """
         task = attempt.task
-        report = self._judge(task, replace(outline(attempt, fetched), outcome=Outcome.HTTP_ERROR), fetched)
+        report = self._judge(task, known or outline(attempt, fetched), fetched)
         if task.kind is Kind.ROBOTS and fetched.failure is None:
             report = replace(report, fresh_s=fresh_s(fetched))
         if task.kind is Kind.SITEMAP:
@@ -84,7 +96,7 @@ class Pipeline:
         wait_s = retry_after_s(fetched, self.wall_clock)
         if fetched.status in _REDIRECTS:
             return replace(_redirect(outline, fetched, self.urls), retry_after_s=wait_s)
-        return replace(outline, reason=of_status(fetched.status), retry_after_s=wait_s)
+        return replace(outline, outcome=Outcome.HTTP_ERROR, reason=of_status(fetched.status), retry_after_s=wait_s)
 
     def _read(self, task: Task, outline: Report, fetched: Fetched) -> Report:
         if task.kind is Kind.ROBOTS:
@@ -96,25 +108,35 @@ class Pipeline:
         if not _is_wanted(outline.content_type, self.types):
             detail = f"{outline.content_type} is none of {', '.join(self.types or ())}"
             return replace(outline, outcome=Outcome.DENIED, reason=Reason.CONTENT_TYPE, detail=detail_of(detail))
-        page = self.extractor.extract(fetched)
+        page = self.extractor.extract(fetched, task.depth)
         if page.reason is Reason.HOOK_WAITED:
             detail = detail_of(page.error)
             return replace(outline, outcome=Outcome.HOOK_WAITED, reason=Reason.HOOK_WAITED, detail=detail)
-        found = replace(outline, outlinks=page.outlinks, links_left_out=page.links_left_out, links=page.links)
+        if page.notes:
+            outline = replace(outline, notes=(*outline.notes, *page.notes))
         if page.error:
+            found = replace(outline, outlinks=page.outlinks, links_left_out=page.links_left_out, links=page.links)
             return extract_error(found, page.error, page.reason)
-        reason = Reason.NOINDEX if page.noindex else ""
-        found = replace(found, rows=page.rows, rows_left_out=page.rows_left_out, unconverted=page.unconverted)
-        return replace(found, outcome=Outcome.FETCHED, reason=reason)
+        return replace(
+            outline,
+            outcome=Outcome.FETCHED,
+            reason=Reason.NOINDEX if page.noindex else "",
+            rows=page.rows,
+            rows_left_out=page.rows_left_out,
+            unconverted=page.unconverted,
+            outlinks=page.outlinks,
+            links_left_out=page.links_left_out,
+            links=page.links,
+        )
 
 
 def wanted_of(task: Task) -> Wanted:
-    """Return how much of a body a task needs, and how it is asked for.
+    """Return how much of a body a task needs, how it is asked for, and where that may lead.
 
     A robots.txt is cut (RFC 9309, 2.5), and so is a sitemap larger than its protocol allows. A check needs no body.
     """
     by_head = task.kind is Kind.CHECK and not task.by_get
-    return Wanted(_ENOUGH_BYTES.get(task.kind), by_head=by_head, bare=task.bare)
+    return Wanted(_ENOUGH_BYTES.get(task.kind), by_head, task.bare, task.inside, task.first)
 
 
 def _is_wanted(content_type: str, types: tuple[str, ...] | None) -> bool:
@@ -137,11 +159,11 @@ def retry_after_s(fetched: Fetched, wall_clock: Callable[[], float]) -> float | 
     value = fetched.headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(value):
         return float(value)
-    until = _timestamp(value)
+    until = timestamp_in_field(value)
     if until is None:
         return None
     # The server's own clock is the best reference for its date.
-    now = _timestamp(fetched.headers.get("date", ""))
+    now = timestamp_in_field(fetched.headers.get("date", ""))
     return max(0.0, until - (now if now is not None else wall_clock()))
 
 
@@ -157,7 +179,6 @@ def fresh_s(fetched: Fetched) -> float | None:
 
 def outline(attempt: Attempt, fetched: Fetched) -> Report:
     """Return the fields that every report of an answer has, as if reading its page had been ended for some reason."""
-    content_type = fetched.headers.get("content-type", "").partition(";")[0].strip().lower()
     return Report(
         lease=attempt.lease_id,
         ref=attempt.task.ref,
@@ -168,8 +189,14 @@ def outline(attempt: Attempt, fetched: Fetched) -> Report:
         lookup_s=attempt.lookup_s,
         size_bytes=len(fetched.body),
         address=fetched.remote_address,
-        content_type=printable(content_type[:MAX_CONTENT_TYPE_CHARS]),
+        notes=fetched.notes,
+        first_addresses=fetched.first_addresses,
+        content_type=_content_type(fetched.headers),
     )
+
+
+def _content_type(headers: Headers) -> str:
+    return printable(media_type.essence_of(media_type.field_of(headers))[:MAX_CONTENT_TYPE_CHARS])
 
 
 def _redirect(outline: Report, fetched: Fetched, urls: UrlPolicy) -> Report:
@@ -178,6 +205,7 @@ def _redirect(outline: Report, fetched: Fetched, urls: UrlPolicy) -> Report:
     target = urls.canonicalize(location, fetched.url) if location else None
     if target is not None:
         return replace(outline, outcome=Outcome.REDIRECTED, location=target)
+    outline = replace(outline, outcome=Outcome.HTTP_ERROR)
     blocked = _SCHEME.match(location) and not location.lower().startswith(("http:", "https:"))
     invalid = Reason.REDIRECT_INVALID if location else Reason.REDIRECT_WITHOUT_LOCATION
     reason = Reason.REDIRECT_SCHEME_BLOCKED if blocked else invalid
@@ -218,10 +246,3 @@ def _shortfall(sitemap: Sitemap) -> str:
     if sitemap.entries == 1:
         return "its only entry is no page of the crawl"
     return f"none of its {sitemap.entries:,} entries is a page of the crawl" if sitemap.entries else "it has no entries"
-
-
-def _timestamp(value: str) -> float | None:
-    try:
-        return parsedate_to_datetime(value).timestamp()
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return None

@@ -21,6 +21,7 @@ parse thread goes through the queue behind the last page; the parse threads end.
 from __future__ import annotations
 
 import gc
+import math
 import queue
 import threading
 import time
@@ -34,15 +35,17 @@ from msgspec.structs import replace
 from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.page_cost import page_cost_s
 from crawlfleet.shared.reasons import Reason
+from crawlfleet.worker.bodies import NO_LIMIT
 from crawlfleet.worker.extract.shortage import shortage_of
 from crawlfleet.worker.fetch.port import FetchEngine
 from crawlfleet.worker.fetching import Fetching, FetchLoop, FetchThreads, join_all, start_later
 from crawlfleet.worker.fitting import detail_of, fit, internal_error
 from crawlfleet.worker.lanes import Attempt
-from crawlfleet.worker.page_queue import FetchedPage
+from crawlfleet.worker.page_queue import FetchedPage, MayTake
 from crawlfleet.worker.pipeline import Pipeline, outline
 from crawlfleet.worker.process import memory
 from crawlfleet.worker.process.current_pages import WorkerPages
+from crawlfleet.worker.process.freed_memory import FreedMemory
 from crawlfleet.worker.readers import HELD_UP_S, USUAL_THREADS, Readers, Reading
 from crawlfleet.worker.shares import Limits
 from crawlfleet.worker.talk.outbox import Delivery
@@ -60,6 +63,8 @@ LAST_S = 30.0
 NEAR = 0.8
 TIMES_NEAR = 2
 
+# So often the memory of the process is looked at, after a page, unless it was nearly used up the last time.
+MEMORY_EVERY_S = 0.02
 # How often a thread that is seldom needed looks whether it is.
 SELDOM_S = 1.0
 
@@ -71,13 +76,14 @@ class PoolSize:
     """How many pages are fetched at once, how many threads parse, how many fetched pages may wait between them.
 
     A single host may have half of those between. `most_fetches` is how many may be under way if most of them are with
-    hosts that do not answer, for engines with a thread for each.
+    hosts that do not answer, for engines with a thread for each. All bodies in memory may take `bodies_bytes`.
     """
 
     fetches: int = 16
     most_fetches: int = 0
     parse_threads: int = PARSE_THREADS
     pages_between: int = 16
+    bodies_bytes: int = NO_LIMIT
 
 
 class Pool:
@@ -100,6 +106,7 @@ class Pool:
         self._orders = session.orders
         self._pipeline = pipeline
         self._fetching = self._fetch_by(engine, size)
+        self._fetching.wanted_of = pipeline.wanted_of
         self._pages = self._fetching.pages
         self._max_report_bytes = pipeline.max_report_bytes
         self._readers = Readers(size.parse_threads, current_pages, self._pages.typical_s)
@@ -109,10 +116,12 @@ class Pool:
         watch = watch or WatchOptions()
         self._die, self._say = watch.die, watch.say
         self._times_near = 0
+        self._memory_looked_at = -math.inf
         self._delivered_at = self._draining_since = time.monotonic()
         self._stopped = threading.Event()
         self._adding = threading.Lock()
         self._watch = Watch(self._readers, current_pages, watch, self._end_page, self._thread_gone)
+        self._freed_memory = FreedMemory()
         self._watching = start_later("watch", range(1), self._watch_all, self._orders.abort)
 
     def start(self) -> None:
@@ -139,44 +148,51 @@ class Pool:
             self._outbox.put(_internal_error(attempt, error))
 
         most, on_death = size.fetches, self._orders.abort
-        self._agenda.share(Limits(slots=most, pages=size.pages_between, bytes_between=engine.bytes_between))
+        between = min(engine.bytes_between, size.bodies_bytes // 2)
+        self._agenda.share(
+            Limits(slots=most, pages=size.pages_between, bytes_between=between, bodies=size.bodies_bytes)
+        )
         if engine.many_at_once:
             return FetchLoop(self._agenda, engine.open(), most, on_bug, on_death)
         return FetchThreads(self._agenda, engine.open, (most, size.most_fetches), on_bug, on_death)
 
     def _parse_all(self, thread: int) -> None:
         self._readers.enter(thread)
-        while not self._orders.leaving and (page := self._next_page(thread)) is not None:
-            reading = self._readers.begin(thread, page.attempt, outline(page.attempt, page.fetched))
+        may_take = partial(self._readers.may_take, thread)
+        while not self._orders.leaving and (page := self._next_page(thread, may_take)) is not None:
+            attempt = page.attempt
+            reading = self._readers.begin(thread, attempt, outline(attempt, page.fetched))
             try:
                 delivery = self._parse(page, reading)
             except BaseException:
                 self._readers.claim(reading)  # this thread ends, and its worker with it
                 raise
-            if page.attempt.task.kind not in (Kind.ROBOTS, Kind.CHECK):  # they tell nothing of the host's pages
+            del page  # and with it its body
+            if attempt.task.kind not in (Kind.ROBOTS, Kind.CHECK):  # they tell nothing of the host's pages
                 report = delivery.report
                 cost_s, took_s = page_cost_s(report.cpu_s, report.size_bytes), time.monotonic() - reading.began_at
-                self._pages.note_cost(page.attempt, cost_s, took_s)
+                self._pages.note_cost(attempt, cost_s, took_s)
             if not self._readers.end(reading):
                 return  # it was ended, and another process takes the place of this one
             self._deliver(delivery)
-            self._mind_memory(page.attempt)
+            self._agenda.bodies.end(attempt.key)
+            self._mind_memory(attempt)
 
-    def _next_page(self, thread: int) -> FetchedPage | None:
+    def _next_page(self, thread: int, may_take: MayTake) -> FetchedPage | None:
         """Wait for a page, and, except in the first thread, until this thread is needed; None at the end."""
         while thread and not self._ending.is_set():
             if self._readers.are_held_up(thread):
                 with suppress(queue.Empty):
-                    return self._pages.get(HELD_UP_S, partial(self._readers.may_take, thread))
+                    return self._pages.get(HELD_UP_S, may_take)
             elif thread == 1:
                 self._readers.wait_for_slow_page(HELD_UP_S)
             else:
                 self._ending.wait(HELD_UP_S if thread < USUAL_THREADS else SELDOM_S)
-        return self._pages.get() if thread else self._pages.get(None, partial(self._readers.may_take, thread))
+        return self._pages.get() if thread else self._pages.get(None, may_take)
 
     def _parse(self, page: FetchedPage, reading: Reading) -> Delivery:
         try:
-            delivery = self._pipeline.settle(page.attempt, page.fetched)
+            delivery = self._pipeline.settle(page.attempt, page.fetched, reading.outline)
         except Exception as error:  # noqa: BLE001  top of a thread: a bug costs one attempt
             if shortage_of(error) is Reason.OUT_OF_MEMORY:
                 self._out_of_memory(reading, error)
@@ -189,7 +205,7 @@ class Pool:
 
     def _watch_all(self, _: int) -> None:
         while not self._stopped.wait(TICK_S):
-            self._watch.look()
+            self._freed_memory.look(time.monotonic(), self._watch.look())
             self._add_threads()
             if not self._orders.draining:
                 self._draining_since = time.monotonic()
@@ -243,6 +259,9 @@ class Pool:
 
         It leaves at once: pages that it read meanwhile might fail.
         """
+        if self._delivered_at < self._memory_looked_at + MEMORY_EVERY_S and not self._times_near:
+            return
+        self._memory_looked_at = self._delivered_at
         self._times_near = self._times_near + 1 if memory.share_in_use() > NEAR else 0
         if self._times_near == 1:
             gc.collect()

@@ -12,7 +12,6 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from crawlfleet.shared.messages import Report
 from crawlfleet.worker.aside import ASIDE
@@ -29,40 +28,84 @@ HELD_UP_S = 0.25
 NAMED_AFTER_S = 30.0
 # A host that had a page in the last seconds may soon have another.
 LATELY_S = 10.0
+# A thread that begins another page so soon has not been idle.
+AT_ONCE_S = 0.05
+# When a host had its last page is known so precisely.
+PRECISELY_S = 0.5
 # The pages of a host are costly if they typically cost more.
 COSTLY_S = 0.5
 # They are slow if they typically cost more than this. While the first thread reads one, the second reads others.
 SLOW_S = 0.02
 
 
-@dataclass(slots=True, eq=False)
+class _Thread:
+    """A parse thread: its numbers here, for Python and for the system, and its CPU time as it was read last."""
+
+    __slots__ = ("_clock", "_cpu_s", "ended_at", "ident", "native_id", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.ident = threading.get_ident()
+        self.native_id = threading.get_native_id()
+        self._clock = ThreadClock()
+        self._cpu_s = 0.0
+        self.ended_at = -math.inf
+
+    def begin(self, now: float) -> float:
+        """Begin a page: return the CPU time until now. What the thread does between two pages is the second one's."""
+        ASIDE.begin(self.ident)
+        WAITS.begin(self.ident)
+        return self._cpu_s if now < self.ended_at + AT_ONCE_S else self.cpu_s()
+
+    def cpu_s(self) -> float:
+        """Return the CPU time until now."""
+        self._cpu_s = self._clock.seconds()
+        return self._cpu_s
+
+
 class Reading:
     """One page in one parse thread. `is_claimed`: its thread, or whoever ended it, has said what became of it.
 
     `name_after_s` is the time after which the page is named to the user.
     """
 
-    thread: int
-    thread_ident: int
-    attempt: Attempt
-    outline: Report
-    clock: ThreadClock
-    began_at: float
-    cpu_before_s: float
-    aside_before_s: float
-    waited_before_s: float
-    name_after_s: float
-    is_claimed: bool = False
+    __slots__ = ("_cpu_before_s", "_thread", "attempt", "began_at", "is_claimed", "name_after_s", "outline")
+
+    def __init__(self, thread: _Thread, attempt: Attempt, outline: Report, began_at: float) -> None:
+        self.attempt = attempt
+        self.outline = outline
+        self.began_at = began_at
+        self.name_after_s = NAMED_AFTER_S
+        self.is_claimed = False
+        self._thread = thread
+        self._cpu_before_s = thread.begin(began_at)
+
+    @property
+    def thread(self) -> int:
+        """The number of the thread."""
+        return self._thread.number
+
+    @property
+    def thread_ident(self) -> int:
+        """The thread's number for Python."""
+        return self._thread.ident
 
     def cpu_s(self) -> float:
         """Return the CPU time that the page has taken until now."""
-        aside_s = ASIDE.cpu_s(self.thread_ident) - self.aside_before_s
         # A clock may be set back by whoever controls it.
-        return max(0.0, self.clock.seconds() - self.cpu_before_s) + max(0.0, aside_s)
+        own_s = max(0.0, self._thread.cpu_s() - self._cpu_before_s)
+        return own_s + max(0.0, ASIDE.taken(self._thread.ident).cpu_s)
 
     def waited_s(self) -> float:
         """Return how long its hook has waited for objects of the fleet, and its parser for a processor, until now."""
-        return _waited_s(self.thread_ident) - self.waited_before_s
+        ident = self._thread.ident
+        return WAITS.seconds(ident) + ASIDE.taken(ident).kept_s
+
+    def record(self) -> PageRecord:
+        """Return it as its node is to see it."""
+        thread, attempt = self._thread, self.attempt
+        times = (self.began_at, self._cpu_before_s, attempt.started_at, 0.0)
+        return PageRecord(0, attempt.key, thread.native_id, *times, self.outline, attempt.task.url)
 
 
 class Readers:
@@ -81,7 +124,7 @@ class Readers:
         self._pages = pages
         self._clock = clock
         self._lock = threading.Lock()
-        self._clocks: dict[int, ThreadClock] = {}
+        self._threads: dict[int, _Thread] = {}
         self._readings: list[Reading | None] = [None] * threads
         # The last page that was begun, and the last one of another host: their hosts, and when that was.
         self._last: tuple[tuple[str, float], tuple[str, float]] = (("", -math.inf), ("", -math.inf))
@@ -95,46 +138,42 @@ class Readers:
 
     def enter(self, thread: int) -> None:
         """Make the calling thread the one of this number."""
-        with self._lock:
-            self._clocks[thread] = ThreadClock()
-            self._entered = max(self._entered, thread + 1)
         WAITS.watch()
         ASIDE.watch()
+        with self._lock:
+            self._threads[thread] = _Thread(thread)
+            self._entered = max(self._entered, thread + 1)
 
     def begin(self, thread: int, attempt: Attempt, outline: Report) -> Reading:
         """Record the page that the calling thread is about to read; to its `outline` only a reason is missing."""
-        clock, ident, now = self._clocks[thread], threading.get_ident(), self._clock()
-        reading = Reading(
-            thread=thread,
-            thread_ident=ident,
-            attempt=attempt,
-            outline=outline,
-            clock=clock,
-            began_at=now,
-            cpu_before_s=clock.seconds(),
-            aside_before_s=ASIDE.cpu_s(ident),
-            waited_before_s=_waited_s(ident),
-            name_after_s=NAMED_AFTER_S,
-        )
-        with self._lock:
-            last, other = self._last
-            self._last = ((attempt.host, now), other if last[0] == attempt.host else last)
-        self._pages.begin(thread, _record(reading))
+        now, host = self._clock(), attempt.host
+        reading = Reading(self._threads[thread], attempt, outline, now)
+        (last_host, last_at), _ = self._last
+        if host != last_host or now > last_at + PRECISELY_S:
+            self._note_host(host, now)
+        self._pages.begin(thread, reading.record())
         self._readings[thread] = reading
         self._began_at[thread] = now
-        if thread == 0 and self._is_over(attempt.host, SLOW_S):
+        if thread == 0 and self._is_over(host, SLOW_S):
             self._first_is_slow.set()
         return reading
+
+    def _note_host(self, host: str, now: float) -> None:
+        with self._lock:
+            last, other = self._last
+            self._last = ((host, now), other if last[0] == host else last)
 
     def end(self, reading: Reading) -> bool:
         """Record that a thread has read its page; False if the page was ended meanwhile, and the thread with it."""
         if not self.claim(reading):
             return False
-        if reading.thread == 0:
+        thread = reading.thread
+        self._threads[thread].ended_at = self._clock()
+        if thread == 0 and self._first_is_slow.is_set():
             self._first_is_slow.clear()
-        self._began_at[reading.thread] = math.inf
-        self._readings[reading.thread] = None
-        self._pages.end(reading.thread)
+        self._began_at[thread] = math.inf
+        self._readings[thread] = None
+        self._pages.end(thread)
         return True
 
     def claim(self, reading: Reading) -> bool:
@@ -150,6 +189,8 @@ class Readers:
         if thread == 1 and not self._are_late(thread) and self._is_over(host, SLOW_S):
             return False
         readings = [reading for reading in self._readings[: self._entered] if reading is not None]
+        if not (readings or thread):
+            return True  # as nearly always: one thread reads nearly all pages
         mine = [reading for reading in readings if reading.attempt.host == host]
         is_costly = self._is_over(host, COSTLY_S)
         if 2 * thread >= self._usual:
@@ -190,21 +231,3 @@ class Readers:
 
     def _are_late(self, threads: int) -> bool:
         return max(self._began_at[:threads]) < self._clock() - HELD_UP_S
-
-
-def _waited_s(thread: int) -> float:
-    return WAITS.seconds(thread) + ASIDE.kept_s(thread)
-
-
-def _record(reading: Reading) -> PageRecord:
-    return PageRecord(
-        serial=0,
-        key=reading.attempt.key,
-        thread_id=threading.get_native_id(),
-        began_at=reading.began_at,
-        cpu_before_s=reading.cpu_before_s,
-        started_at=reading.attempt.started_at,
-        waited_s=0.0,
-        outline=reading.outline,
-        url=reading.attempt.task.url,
-    )

@@ -12,11 +12,13 @@ How large a page will be is not known before it is fetched: it counts as what th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
 from crawlfleet.shared.messages import TaskKey
+from crawlfleet.worker.bodies import NO_LIMIT
 
 # An exchange that takes less is quick.
 QUICK_S = 1.0
@@ -24,17 +26,24 @@ QUICK_S = 1.0
 SMALL_BYTES = 64 * 1024
 # What any page takes in addition to its body.
 PAGE_BYTES = 4096
+# A host that lacked room tries again when there is room for this part more of pages than it has. So the thread that
+# fetches is not woken for each page that is taken.
+ROOM_PART = 4
 # How many times the room that is left a host may have of large pages.
 LARGE_SHARE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How many fetches run at once, how many fetched pages may wait, and the bytes of all pages from fetch to parse."""
+    """How many fetches run at once, how many fetched pages may wait, and the bytes of all pages from fetch to parse.
+
+    All `bodies` that are in memory may take so many bytes: see `worker.bodies`.
+    """
 
     slots: int
     pages: int
     bytes_between: int
+    bodies: int = NO_LIMIT
 
 
 class Speed(IntEnum):
@@ -73,10 +82,11 @@ class _Young(NamedTuple):
 
 
 class Shares:
-    """The sums over all hosts, and what may begin. Without limits all may."""
+    """The sums over all hosts, and what may begin. Without limits all may, unless there are many bodies."""
 
     def __init__(self) -> None:
         self.limits: Limits | None = None
+        self.are_bodies_many: Callable[[], bool] = lambda: False
         self._pages = 0
         self._bytes = 0
         # Exchanges with hosts that are not quick, and of them those with slow hosts; both with what has taken long.
@@ -122,6 +132,11 @@ class Shares:
         room = self.limits.bytes_between * 3 // 4 - self._bytes
         return load.typical_bytes <= room and load.bytes < LARGE_SHARE * room
 
+    def may_try_again(self, load: Load) -> bool:
+        """Say whether a host that lacked room may have it again: for several fetches, if many of its pages wait."""
+        waiting = load.pages + load.pages // ROOM_PART
+        return self.limits is None or not load.pages or waiting < self.limits.pages - self._pages
+
     @property
     def slow_running(self) -> int:
         """How many exchanges are under way that have taken long, or whose hosts are slow."""
@@ -158,11 +173,14 @@ class Shares:
             else:
                 self._regard(load, Speed.SLOW, 0)
 
+    def learn(self, load: Load, size: int) -> None:
+        """Record that a page of a host has more bytes than so many."""
+        self._regard_as(load, max(size, load.typical_bytes))
+
     def land(self, load: Load, size: int) -> None:
         """Record that a fetched page waits for a parse thread."""
-        typical = max(size, (3 * load.typical_bytes + size) // 4)
-        self._bytes += load.running * (typical - load.typical_bytes) + size + PAGE_BYTES
-        load.typical_bytes = typical
+        self._regard_as(load, max(size, (3 * load.typical_bytes + size) // 4))
+        self._bytes += size + PAGE_BYTES
         load.pages += 1
         load.bytes_waiting += size + PAGE_BYTES
         self._pages += 1
@@ -183,6 +201,10 @@ class Shares:
     def forget(self, load: Load) -> None:
         """Forget a host with nothing here."""
         self._regard(load, Speed.NEW, 0)
+
+    def _regard_as(self, load: Load, typical_bytes: int) -> None:
+        self._bytes += load.running * (typical_bytes - load.typical_bytes)
+        load.typical_bytes = typical_bytes
 
     def _regard(self, load: Load, speed: Speed, quick_exchanges: int) -> None:
         load.quick_exchanges = quick_exchanges

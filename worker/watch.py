@@ -68,22 +68,27 @@ class Watch:
         self._clock = clock
         self._pages.set_limits(self._limits, clock())
 
-    def look(self) -> None:
-        """Look once: show that this process can run Python, name pages that take long, end those beyond a limit."""
+    def look(self) -> float:
+        """Look once: show that this process can run Python, name pages that take long, end those beyond a limit.
+
+        Return the most CPU time that a page has taken which is being read; 0 if there is none.
+        """
         now = self._clock()
         self._pages.beat(now)
+        most_s = 0.0
         for reading in self._readers.current():
             try:
-                self._look_at(reading, now)
+                most_s = max(most_s, self._look_at(reading, now))
             except ThreadGone:
                 if self._readers.claim(reading):
                     self._on_gone(reading)
+        return most_s
 
-    def _look_at(self, reading: Reading, now: float) -> None:
+    def _look_at(self, reading: Reading, now: float) -> float:
         took_s, waited_s = now - reading.began_at, reading.waited_s()
         self._pages.note_waits(reading.thread, waited_s)
-        limits = self._limits
-        if reading.cpu_s() > limits.cpu_s:
+        limits, cpu_s = self._limits, reading.cpu_s()
+        if cpu_s > limits.cpu_s:
             detail = f"took more than {duration_text(limits.cpu_s)} of CPU time (limits.cpu)"
             self._end(reading, Reason.CPU_LIMIT, detail)
         elif took_s - waited_s > limits.parse_time_s:
@@ -92,6 +97,7 @@ class Watch:
         elif took_s >= reading.name_after_s:
             reading.name_after_s *= 2
             self._name(reading, took_s)
+        return cpu_s
 
     def _end(self, reading: Reading, reason: Reason, what: str) -> None:
         place = self._place(reading)
@@ -110,9 +116,13 @@ class Watch:
 
     def _place(self, reading: Reading) -> str:
         """Return where in the job's hook a thread is; empty if it is not in there."""
-        frame = sys._current_frames().get(reading.thread_ident) if self._hook else None
-        line = _line_in(self._hook, frame)
+        line = line_in_hook(self._hook, reading.thread_ident)
         return f"the hook at {self._hook}:{line}" if line else ""
+
+
+def line_in_hook(hook: str, thread: int) -> int:
+    """Return the line of a job's hook, a path, that a thread is at; 0 if it is not in there, or there is no hook."""
+    return _line_in(hook, sys._current_frames().get(thread)) if hook else 0
 
 
 def _line_in(file: str, frame: FrameType | None) -> int:

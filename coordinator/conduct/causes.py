@@ -28,7 +28,9 @@ MOST_OF_SITEMAPS = 100
 
 _OUTCOMES = frozenset(outcome.value for outcome in Outcome)
 # What moves a task without ending an attempt.
-_ENDS_NOTHING = frozenset({TaskEvent.GRANTED, TaskEvent.LOWERED, TaskEvent.ASKED, TaskEvent.UNASKED, TaskEvent.PART})
+_ENDS_NOTHING = frozenset(
+    {TaskEvent.GRANTED, TaskEvent.LOWERED, TaskEvent.ASKED, TaskEvent.UNASKED, TaskEvent.PART, TaskEvent.LISTED}
+)
 _WITHOUT_PAGE = frozenset({TaskState.FAILED, TaskState.DROPPED})
 _SEEDS = "causes of seeds"
 _SITEMAPS = "causes of sitemaps"

@@ -74,6 +74,7 @@ def _of_ledger(ledger: LedgerRow) -> dict[str, Any]:
         "capped_pages": ledger.left_out.pages,
         "links_left_out": ledger.left_out.links,
         "rows_left_out": ledger.left_out.rows,
+        "noted": ledger.noted,
         "costly_hosts": tuple(_as_message(each) for each in costs.outstanding(ledger)),
         "retries": ledger.retries,
         "retried": ledger.retried,

@@ -6,7 +6,21 @@ from collections.abc import Sequence
 
 import structlog
 
-from crawlfleet.coordinator.core.changes import Capped, Change, Flooded, Full, Gone, Put, TaskEvent, TaskMoved
+from crawlfleet.coordinator.core.changes import (
+    Accepted,
+    Capped,
+    Change,
+    Flooded,
+    Full,
+    Gone,
+    Leased,
+    LedOn,
+    Linked,
+    Put,
+    Recorded,
+    TaskEvent,
+    TaskMoved,
+)
 from crawlfleet.coordinator.core.robots import url_of
 from crawlfleet.coordinator.core.rows import Gate, LeaseRow, LedgerRow, OriginRow, RemovableRow, TaskRow
 from crawlfleet.shared.left_out import capped
@@ -18,6 +32,7 @@ MAX_LIMITS_LOGGED = 10_000
 _LIMITS = BUDGETS | TRAPS
 _HOST_LIMITS = HOST_BUDGETS | TRAPS
 _GIVEN_UP = frozenset({TaskEvent.GAVE_UP, TaskEvent.POISONED})
+_NEVER_TOLD = frozenset({Accepted, Leased, Linked, LedOn, Recorded})
 _UNUSUAL = _GIVEN_UP | {TaskEvent.REFUSED, TaskEvent.RETRIED}
 
 
@@ -30,29 +45,39 @@ class Journal:
         self._last_until: float | None = None
 
     def __call__(self, changes: Sequence[Change]) -> None:
-        self._note_lost([change.row for change in changes if type(change) is Gone and change.why == "lost"])
+        lost = []
         for change in changes:
-            match change:
-                case TaskMoved():
-                    if change.event in _UNUSUAL:
-                        self._note_task(change)
-                case Full() if self._is_new(("known_per_host", change.host)):
-                    self._log.warning("limit reached", reason="known_per_host", url=change.url)
-                case Capped():
-                    detail = capped(change.links, change.rows)
-                    self._log.warning(f"{change.kind} capped", url=change.url, detail=detail)
-                case Flooded():
-                    self._note_flood(change)
-                case Put(row=OriginRow() as origin) if origin.why and not origin.rechecking:
-                    self._note_origin(origin)
-                case Put(row=LedgerRow() as ledger):
-                    self._note_last_wait(ledger)
-                case Put(row=LeaseRow(version=1) as lease):
-                    self._log.debug("lease granted", lease=lease.id, host=lease.host, tasks=len(lease.refs))
+            # Not by `match` alone, which takes long for such classes: nearly all changes are usual.
+            if type(change) is TaskMoved:
+                if change.event in _UNUSUAL:
+                    self._note_task(change)
+            elif type(change) is Gone:
+                if change.why == "lost":
+                    lost.append(change.row)
+            elif type(change) not in _NEVER_TOLD:
+                self._note(change)
+        if lost:
+            self._note_lost(lost)
+
+    def _note(self, change: Change) -> None:
+        match change:
+            case Full() if self._is_new(("known_per_host", change.host)):
+                self._log.warning("limit reached", reason="known_per_host", url=change.url)
+            case Capped():
+                detail = capped(change.links, change.rows)
+                self._log.warning(f"{change.kind} capped", url=change.url, detail=detail)
+            case Flooded():
+                self._note_flood(change)
+            case Put(row=OriginRow() as origin) if origin.why and not origin.rechecking:
+                self._note_origin(origin)
+            case Put(row=LedgerRow() as ledger):
+                self._note_last_wait(ledger)
+            case Put(row=LeaseRow(version=1) as lease):
+                self._log.debug("lease granted", lease=lease.id, host=lease.host, tasks=len(lease.refs))
 
     def _note_task(self, change: TaskMoved) -> None:
         task = change.task
-        is_final = change.event in _GIVEN_UP or (change.event == TaskEvent.REFUSED and task.seed)
+        is_final = change.event in _GIVEN_UP or (change.event == TaskEvent.REFUSED and self._is_of_job(task))
         if change.event == TaskEvent.RETRIED:
             self._log.debug(
                 "tried again later", url=task.url, reason=task.reason, status=task.status, detail=task.detail
@@ -62,6 +87,10 @@ class Journal:
             self._log.warning(f"{task.kind} {task.state}", url=task.url, reason=task.reason, status=task.status, **more)
         elif change.event == TaskEvent.REFUSED and task.reason in _LIMITS:
             self._note_limit(task)
+
+    def _is_of_job(self, task: TaskRow) -> bool:
+        """Say whether a task is a seed whose end is told: of the lines of seeds files, the first for each reason."""
+        return task.seed and (not task.seed_line or self._is_new(("seed line", task.reason)))
 
     def _note_lost(self, rows: Sequence[RemovableRow]) -> None:
         """Log what was taken back from each lost session: one turn ends all that it has."""

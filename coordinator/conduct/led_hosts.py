@@ -27,9 +27,9 @@ class LedHosts:
 
     def note(self, changes: Sequence[Change]) -> None:
         """Find hosts in the changes that the store has taken."""
-        for change in changes:
-            if type(change) is Put and type(change.row) is LeadOnRow:
-                self._hosts.setdefault(change.row.host)
+        for row in [change.row for change in changes if type(change) is Put]:
+            if type(row) is LeadOnRow:
+                self._hosts.setdefault(row.host)
 
     def lead_on(self, turns: Turns, most: int, now: float) -> None:
         """Admit some of the links of the hosts that are next. They go last then, or, if no more of theirs wait, go."""

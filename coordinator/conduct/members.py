@@ -7,17 +7,20 @@ from collections.abc import Collection, Iterable
 
 from crawlfleet.coordinator.core.rows import LeaseRow
 from crawlfleet.shared.brief import ScopeSpec
+from crawlfleet.shared.ranges import Addresses
 
 #: So many sessions are members at once. A member that is silent for a lease time makes room for another one.
 MAX_MEMBERS = 10_000
 #: So many sentences about who came and went are kept until somebody reads them.
 MOST_NEWS = 100
+#: So many are lost at once: thousands that fall silent together must not keep all others waiting.
+LOST_AT_ONCE = 100
 
 
 class Member:
     """One session: until when it counts as alive, and which of its tasks are known to have started."""
 
-    __slots__ = ("_scope", "alive_until", "cleared_for_suspect", "fetches", "id", "started", "worker")
+    __slots__ = ("_addresses", "_scope", "alive_until", "cleared_for_suspect", "fetches", "id", "started", "worker")
 
     def __init__(self, id_: str, worker: str, alive_until: float) -> None:
         self.id = id_
@@ -28,11 +31,19 @@ class Member:
         #: It asks for tasks, or will: programs that wait for pages or share objects do not.
         self.fetches = False
         self._scope: ScopeSpec | None = None
+        self._addresses: Addresses = ()
 
     def news_of(self, scope: ScopeSpec) -> ScopeSpec | None:
         """Return the scope if this session has not got it yet, else None."""
         known, self._scope = self._scope, scope
         return None if known == scope else scope
+
+    def news_of_addresses(self, addresses: Addresses) -> Addresses | None:
+        """Return the addresses of the crawl's coordinators if this session has not got them yet, else None."""
+        if addresses is self._addresses:
+            return None
+        known, self._addresses = self._addresses, addresses
+        return None if known == addresses else addresses
 
     def forget_ended(self, open_leases: Collection[int]) -> None:
         """Forget the tasks that started under ended leases."""
@@ -43,10 +54,12 @@ class Member:
         """Return the tasks of a lease that are known to have begun."""
         return self.started.get(lease.id, ())
 
-    def note_started(self, started: Iterable[tuple[int, bytes]]) -> None:
-        """Remember that tasks have begun."""
-        for lease, ref in started:
-            self.started.setdefault(lease, set()).add(ref)
+    def note_started(self, started: Iterable[tuple[int, bytes]], leases: Iterable[LeaseRow]) -> None:
+        """Remember that tasks of its open leases have begun; whatever else is named is forgotten at once."""
+        refs = {lease.id: lease.refs for lease in leases}
+        for lease_id, ref in started:
+            if ref in refs.get(lease_id, ()):
+                self.started.setdefault(lease_id, set()).add(ref)
 
 
 class Members:
@@ -57,6 +70,10 @@ class Members:
         self._news: deque[str] = deque(maxlen=MOST_NEWS)
         #: How many of them fetch.
         self.fetching = 0
+        #: Where coordinators of the crawl answer, if there are several.
+        self.addresses: Addresses = ()
+        #: More did not renew themselves in time than were lost at once.
+        self.has_overdue = False
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -64,6 +81,11 @@ class Members:
     def get(self, session: str) -> Member | None:
         """Return a member, or None."""
         return self._by_id.get(session)
+
+    def news_of_addresses(self, session: str) -> Addresses | None:
+        """Return the addresses of the crawl's coordinators if a member has not got them yet, else None."""
+        member = self._by_id.get(session)
+        return member.news_of_addresses(self.addresses) if member is not None else None
 
     def has_room_for(self, session: str) -> bool:
         """Say whether a session is a member, or may become one."""
@@ -107,8 +129,10 @@ class Members:
         member.fetches = True
 
     def overdue(self, now: float) -> list[Member]:
-        """Return the members that did not renew themselves in time."""
-        return [member for member in self._by_id.values() if member.alive_until <= now]
+        """Return the members that did not renew themselves in time; if they are many, the first of them."""
+        found = [member for member in self._by_id.values() if member.alive_until <= now]
+        self.has_overdue = len(found) > LOST_AT_ONCE
+        return found[:LOST_AT_ONCE]
 
     def suspect_bearer(self) -> Member | None:
         """Return the member that is being cleared for a suspect, if any: it takes nothing new until it is empty."""

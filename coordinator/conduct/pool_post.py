@@ -83,4 +83,6 @@ class PoolPost:
     def _whole(self, answered: Answered) -> Settled:
         """Return an answer with its rows."""
         result = self._log.result(answered.ref) if answered.ref else None
-        return answered.settled if result is None else replace(answered.settled, rows=as_list(result.rows))
+        if result is None:
+            return answered.settled
+        return replace(answered.settled, rows=as_list(result.rows, result.seed_line))

@@ -13,7 +13,8 @@ from crawlfleet.coordinator.core import asking
 from crawlfleet.coordinator.core.asking import Wish
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.policy import Policy
-from crawlfleet.coordinator.core.rows import PoolRow, TaskRow, TaskState, succeed
+from crawlfleet.coordinator.core.pool_rows import PoolRow
+from crawlfleet.coordinator.core.rows import TaskRow, TaskState, succeed
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.coordinator.frontier.port import Frontier
 from crawlfleet.shared.errors import UsageError

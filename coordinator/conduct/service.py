@@ -1,29 +1,31 @@
 """The coordinator's service: who is a member, what an exchange does, when the crawl is over.
 
 It has no thread and no clock: every call gets `now` in crawl time, never waits, and is made by one thread at a time. So
-a simulator can drive the same code that serves a crawl. The changes of a call become durable with the next `flush`; its
-answer must not be sent before.
+a simulator can drive the same code that serves a crawl. The changes of a call become durable with the commit that the
+next `flush` begins; its answer must not be sent before that is done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 
 import msgspec
 
 from crawlfleet.coordinator.conduct.again import Again, Judge
+from crawlfleet.coordinator.conduct.idling import idle_s
 from crawlfleet.coordinator.conduct.last_waits import LastWaits
 from crawlfleet.coordinator.conduct.lease_messages import as_messages
 from crawlfleet.coordinator.conduct.led_hosts import LedHosts
 from crawlfleet.coordinator.conduct.members import MAX_MEMBERS, Member, Members
+from crawlfleet.coordinator.conduct.outgoing import Outgoing
 from crawlfleet.coordinator.conduct.pools import Pools
 from crawlfleet.coordinator.conduct.programs import Programs
-from crawlfleet.coordinator.conduct.seeding import Seeding
+from crawlfleet.coordinator.conduct.seeding import Lines, Portion, Seeding
 from crawlfleet.coordinator.conduct.since_commit import SinceCommit
 from crawlfleet.coordinator.conduct.turns import OnChanges, Turns
 from crawlfleet.coordinator.conduct.waits import Waits
-from crawlfleet.coordinator.core import admission, budget, judging, leases, settle
+from crawlfleet.coordinator.core import admission, budget, judging, leases, reach, settle
 from crawlfleet.coordinator.core.changes import Change
 from crawlfleet.coordinator.core.granting import Asker, Grant, grant
 from crawlfleet.coordinator.core.latest_scope import scope_of
@@ -33,8 +35,8 @@ from crawlfleet.coordinator.core.objects.rows import SessionRow
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import LeaseRow, TaskState
 from crawlfleet.coordinator.core.turn import Turn
-from crawlfleet.coordinator.frontier.port import Frontier
-from crawlfleet.shared.brief import Brief, ScopeSpec
+from crawlfleet.coordinator.frontier.port import Conclusion, Frontier
+from crawlfleet.shared.brief import Brief
 from crawlfleet.shared.errors import Unreachable, VersionError
 from crawlfleet.shared.messages import (
     PROTOCOL_MAJOR,
@@ -44,19 +46,15 @@ from crawlfleet.shared.messages import (
     Hello,
     Kind,
     Report,
+    TaskKey,
     Welcome,
 )
-from crawlfleet.shared.objects import ObjectCall, ObjectReply, Woken
+from crawlfleet.shared.objects import ObjectCall, ObjectReply
 from crawlfleet.shared.reasons import Reason
+from crawlfleet.shared.web.scope import Scope
 from crawlfleet.shared.web.url_policy import policy_of
 
 DROPPED_PER_FLUSH = 1_000
-BUSY_IDLE_S = 0.05
-LONGEST_IDLE_S = 1.0
-# While programs ask, workers without work look in so often: so many times a second together, and no more than 100 times
-# each.
-LOOKS_PER_S = 200
-HURRIED_IDLE_S = 0.01
 
 
 class CallFailed(Exception):
@@ -82,12 +80,13 @@ class Service:
         self._since_commit = SinceCommit(policy.tuning)
         self._turns = Turns(store, policy, self._note)
         self.pools = Pools(store, self._turns, policy, epoch, self._programs, self._check_member)
+        self._waits = Waits(store)
+        self._object_turns = Turns(store, policy, self._waits.note)
+        self.outgoing = Outgoing(self._waits, self.pools)
         self._last_waits = LastWaits(store, self._turns, policy.politeness.robots_wait_last_s)
         self._last_waits.call_off(now)
         self._has_to_rejudge = bool(store.ledger().scope_hosts)
         self._rejudging: Again | None = None
-        self._waits = Waits(store)
-        self._object_turns = Turns(store, policy, self._waits.note)
         self._reopen(now)
 
     @property
@@ -125,13 +124,16 @@ class Service:
         self._check_member(session)
         self._programs.opened(session)
 
-    def expect_seeds(self, pages: Sequence[str], maps: Sequence[str] = ()) -> None:
-        """Grant nothing, and be not finished, until these URLs of pages and of sitemaps have been added."""
-        self.seeding = Seeding.of(pages, maps, self.urls)
+    def expect_seeds(
+        self, pages: Sequence[str], maps: Sequence[str] = (), lines: Lines | None = None, *, is_open: bool = False
+    ) -> None:
+        """Be not finished until these URLs of pages and of sitemaps, and lines, are added; see `Seeding`."""
+        self.seeding = Seeding.of(pages, maps, self.urls, lines, is_open=is_open)
 
-    def add_some_seeds(self, now: float) -> bool:
-        """Admit the next portion of the expected seeds, at depth 0; say whether more are left."""
-        self.admit(self.seeding.take(), now)
+    def add_some_seeds(self, now: float, portion: Portion | None = None) -> bool:
+        """Admit the next portion of the expected seeds, or one that was taken; say whether more are left."""
+        portion = portion or self.seeding.take()
+        self.seeding.note(portion, self._turns.run(portion.admit, now))
         return not self.seeding.is_over
 
     def add_seeds(self, urls: Iterable[str], now: float, maps: Iterable[str] = ()) -> None:
@@ -140,14 +142,9 @@ class Service:
         while self.add_some_seeds(now):
             pass
 
-    def admit(self, links: Sequence[Link], now: float) -> None:
-        """Admit links in one turn."""
-
-        def decide(turn: Turn) -> None:
-            admission.want(turn, links)
-            admission.admit(turn, links)
-
-        self._turns.run(decide, now)
+    def admit(self, links: Sequence[Link], now: float, named: Sequence[Link] = ()) -> None:
+        """Admit links in one turn; trust the hosts of links that the job itself names."""
+        self._turns.run(Portion(links, named=named).admit, now)
 
     def judging_again(
         self, judge: Judge = admission.reconsider, reasons: Collection[str] = (), kinds: Collection[Kind] = ()
@@ -157,8 +154,8 @@ class Service:
 
     def put(self, url: str, now: float) -> str:
         """Admit a canonical URL at depth 0; return the name of the rule that refuses it, if any."""
-        scope = scope_of(self._policy.scope, self._store.ledger().scope_hosts)
-        refusal = scope.refuses(url) if self.urls.is_canonical(url) else Reason.NOT_HTTP
+        refusal = self._scope().refuses(url) if self.urls.is_canonical(url) else Reason.NOT_HTTP
+        refusal = refusal or reach.refusal_of(Turn(self._store, self._policy, now), url)
         if not refusal:
             self.admit([Link(url=url, depth=0, always=True)], now)
         return refusal
@@ -180,7 +177,7 @@ class Service:
         self._members.welcome(hello.session, hello.worker, now + self._policy.lease_s, fetches=hello.fetches)
         if any(row.is_program for row in self._store.rows(SessionRow, (hello.session,)).values()):
             self._programs.opened(hello.session)  # it was lost, and is back
-        brief = msgspec.structs.replace(self._brief, scope=self._scope())
+        brief = msgspec.structs.replace(self._brief, scope=self._scope().spec)
         return Welcome(epoch=self._epoch, lease_s=self._policy.lease_s, brief=brief)
 
     def goodbye(self, session: str, now: float) -> None:
@@ -188,7 +185,7 @@ class Service:
         member = self._members.part(session)
         if member is not None:
             held = self._store.leases_of(session)
-            member.note_started((lease.id, ref) for lease in held for ref in lease.refs)
+            member.note_started(((lease.id, ref) for lease in held for ref in lease.refs), held)
             self._release({lease.id for lease in held}, member, now)
         self._end_program(session, now)
         self._lose_objects(session, now, calls.End.GOODBYE)
@@ -200,28 +197,32 @@ class Service:
             return ExchangeAnswer(known=False, idle_s=0.0)
         self._since_commit.note_exchange(size_bytes, now)
         member.alive_until = now + self._policy.lease_s
-        member.note_started(request.started)
+        member.note_started(request.started, self._store.leases_of(member.id))
         acks = self._settle(request.session, request.reports, now)
-        self._release(request.released, member, now)
+        self._release(request.released, member, now, request.alone)
         mine = self._store.leases_of(member.id)
         member.forget_ended({lease.id for lease in mine})
         holding = frozenset(request.holding)
         again = [lease for lease in mine if lease.id not in holding]
-        granted = self._grant(member, request.want if self.seeding.is_over else 0, now)
+        granted = self._grant(member, request.want if self.seeding.may_grant else 0, now)
         # Who is told leaves: nothing may be asked for any more, even if the end has not been noticed elsewhere.
         finished = self.end()
         return ExchangeAnswer(
             acks=acks,
             leases=as_messages(self._store, [*again, *granted.leases], now, self._policy),
             lost=tuple(holding - {lease.id for lease in mine}),
-            idle_s=0.0 if finished else self._idle_s(now),
+            idle_s=0.0 if finished else idle_s(self._store, self.fetching, self._programs, self.pools, now),
             finished=finished,
-            scope=member.news_of(self._scope()),
+            scope=member.news_of(self._scope().spec),
             recalled=granted.recalled,
         )
 
-    def flush(self, now: float) -> None:
-        """Take back what overdue sessions hold, drop what is beyond a spent budget, lead on, and commit."""
+    def flush(self, now: float, ended: Callable[[], None] = lambda: None) -> Conclusion | None:
+        """Take back what overdue sessions hold, drop what is beyond a spent budget, lead on, and begin to commit.
+
+        Call it only when no commit is under way. Return how the commit has ended; if it has not, None: then `ended` is
+        called when it has, by any thread, and `conclude` tells.
+        """
         for member in self._members.overdue(now):
             self._lose_session(member.id, now)
         reason = budget.spent(self._store.ledger(), self._policy, now)
@@ -232,28 +233,34 @@ class Service:
         self._last_waits.look(now, is_idle=self.seeding.is_over and not self._led and self.fetching > 0)
         for ticket in self._waits.take_due(now):
             self._object_turns.run(partial(calls.expire, ticket=ticket), now)
-        self._store.commit(now)
-        self._since_commit.committed()
+        self.outgoing.begin()
+        self._since_commit.begin()
+        self._store.commit(now, ended)
+        return self.conclude()
+
+    def conclude(self) -> Conclusion | None:
+        """Return how the commit under way has ended, None if it has not; once it is done, its answers may be sent."""
+        conclusion = self._store.conclude()
+        if conclusion is Conclusion.DONE:
+            self.outgoing.done()
+        return conclusion
 
     def read_object(self, call: ObjectCall, now: float) -> ObjectReply:
         """Carry out a call that has no number: its method only reads. Raise as `call_object`."""
         self._check_member(call.session)
         return _carry_out(Turn(self._store, self._policy, now), call)
 
-    def call_object(self, call: ObjectCall, now: float) -> ObjectReply:
-        """Carry out a call of a named object's method.
+    def call_object(self, call: ObjectCall, now: float, size_bytes: int = 0) -> ObjectReply:
+        """Carry out a call of a named object's method. `size_bytes` is the size of its message.
 
         Raise `Unreachable` if its session is no member, `CallFailed` if a rule fails: then nothing has changed.
         """
         self._check_member(call.session)
+        self._since_commit.note(size_bytes)
         reply = self._object_turns.run(partial(_carry_out, call=call), now)
         if not call.hook and not reply.error:
             self.program_opened(call.session)
         return msgspec.structs.replace(reply, value=self._epoch) if reply.waits else reply
-
-    def take_woken(self) -> list[tuple[str, Woken | None]]:
-        """Return the committed answers since the last time to calls that had waited, for `Post.deliver`."""
-        return self._waits.take_woken()
 
     def end(self) -> bool:
         """Take no asks any more if the crawl is finished; say whether it is."""
@@ -267,8 +274,8 @@ class Service:
 
     @property
     def is_behind(self) -> bool:
-        """Whether the next flush has something to do even if nobody calls: links or tasks wait to be judged."""
-        return bool(self._led) or self._rejudging is not None
+        """Whether the next flush has something to do even if nobody calls: for links, tasks, or lost sessions."""
+        return bool(self._led) or self._rejudging is not None or self._members.has_overdue
 
     def next_deadline(self) -> float | None:
         """Return when the next call that waits gives up, in crawl time."""
@@ -280,6 +287,7 @@ class Service:
 
     def _note(self, changes: Sequence[Change]) -> None:
         self._journal(changes)
+        self.outgoing.note(changes)
         self._led.note(changes)
         self.pools.note(changes)
 
@@ -332,16 +340,16 @@ class Service:
         member.cleared_for_suspect = granted.is_cleared
         return granted
 
-    def _release(self, ids: Collection[int], member: Member, now: float) -> None:
-        """Take back leases that a session gives up."""
+    def _release(self, ids: Collection[int], member: Member, now: float, alone: Collection[TaskKey] = ()) -> None:
+        """Take back leases that a session gives up; those tasks that it names are granted `alone` from now on."""
         if ids:
-            self._end(leases.release, member.id, member, now, ids)
+            self._end(partial(leases.release, alone=frozenset(alone)), member.id, member, now, ids)
 
     def _bury(self, hello: Hello, now: float) -> None:
         """Take back what a dead worker had. If a limit ended it, that page is settled, and no other is suspected."""
         dead = self._members.get(hello.replaces)
         if dead is not None:
-            dead.note_started(hello.began)
+            dead.note_started(hello.began, self._store.leases_of(dead.id))
         self._settle(hello.replaces, [report for report in hello.ended if judging.is_of_limit(report)], now)
         self._lose_session(hello.replaces, now, leases.end_by(hello), calls.End.DEATH)
 
@@ -374,20 +382,8 @@ class Service:
     def _count(self, state: TaskState) -> int:
         return sum(count for (_, each), count in self._store.counts().items() if each is state)
 
-    def _scope(self) -> ScopeSpec:
-        return scope_of(self._policy.scope, self._store.ledger().scope_hosts).spec
-
-    def _idle_s(self, now: float) -> float:
-        """Return how long a worker without reports may wait until something may be due."""
-        shortest_s, longest_s = BUSY_IDLE_S, LONGEST_IDLE_S
-        if self._programs.hold_pools:
-            longest_s = min(LONGEST_IDLE_S, max(BUSY_IDLE_S, self._members.fetching / LOOKS_PER_S))
-        if self.pools.were_asked(now):
-            shortest_s = longest_s = max(HURRIED_IDLE_S, self._members.fetching / LOOKS_PER_S)
-        if self._count(TaskState.LEASED):
-            return min(shortest_s, BUSY_IDLE_S)
-        due_at = self._store.next_due_at()
-        return longest_s if due_at is None else min(longest_s, max(shortest_s, due_at - now))
+    def _scope(self) -> Scope:
+        return scope_of(self._policy.scope, self._store.ledger().scope_hosts)
 
 
 def _carry_out(turn: Turn, call: ObjectCall) -> ObjectReply:

@@ -20,18 +20,18 @@ from typing import Any
 
 import msgspec
 
-from crawlfleet.coordinator.core import budget, checks, politeness, robots, traps
+from crawlfleet.coordinator.core import budget, checks, politeness, reach, robots, traps
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.creation import create_task, ensure_host, has_place, priority_of
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
-from crawlfleet.coordinator.core.latest_scope import scope_of
+from crawlfleet.coordinator.core.latest_scope import refusal_in
 from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Policy, TrapLimits
 from crawlfleet.coordinator.core.rows import FINAL, NOT_REACHED, Gate, OriginRow, TaskRow, TaskState, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.coordinator.core.units import key_of_name
 from crawlfleet.shared.messages import Kind, Outcome
-from crawlfleet.shared.reasons import BUDGETS, TRAPS, Reason, Refusal
+from crawlfleet.shared.reasons import BUDGETS, KEPT_OUT, TRAPS, Reason, Refusal
 from crawlfleet.shared.web.urls import parts
 
 RECONSIDERED = frozenset({Reason.DEPTH, Reason.HOST, Reason.INCLUDE, Reason.EXCLUDE}) | BUDGETS | TRAPS
@@ -123,7 +123,7 @@ def take_up(turn: Turn, tasks: Sequence[TaskRow]) -> None:
         if task.state is TaskState.FAILED:
             budget.take_back(turn, task)
             turn.move(task, TaskEvent.REVIVED, **_AFRESH, detail="", queue=task.gate)
-            _let_in(turn, task.url)
+            let_in(turn, task.url)
             _revive_dropped_robots(turn, parts(task.url).origin)
 
 
@@ -139,13 +139,15 @@ def adopt(turn: Turn, task: TaskRow, depth: int | None = None, *, asked: bool = 
     refusal = task.reason if task.reason in TRAPS and depth and not asked else ""
     if is_beyond(depth, turn.policy) and not asked:
         refusal = Reason.DEPTH
+    want_places(turn, [task.url])
+    refusal = reach.refusal_of(turn, task.url) or refusal
     priority = priority_of(Link(url=task.url, depth=depth, priority=task.priority), turn.policy)
     page: dict[str, Any] = {"kind": Kind.PAGE, "depth": depth, "priority": priority, "queue": task.gate, "asked": asked}
     task = turn.move(task, TaskEvent.ADOPTED, **_AFRESH, **page, hops=(), outlinks=(), detail="", by_get=False)
     if refusal:
-        return turn.move(task, TaskEvent.REFUSED, reason=refusal)
-    want_places(turn, [task.url])
-    _let_in(turn, task.url)
+        detail = reach.keep_out(turn, task) if refusal in KEPT_OUT else ""
+        return turn.move(task, TaskEvent.REFUSED, reason=refusal, detail=detail)
+    let_in(turn, task.url)
     _revive_dropped_robots(turn, task.origin)
     return task
 
@@ -174,11 +176,11 @@ def revive(turn: Turn, task: TaskRow) -> None:
     It stays beyond the crawl: a trap counts as never reached.
     """
     is_revivable = task.state is TaskState.DROPPED and task.reason in _OUT_OF_REACH | _OUT_OF_SCOPE
-    if not is_revivable or scope_of(turn.policy.scope, turn.ledger.scope_hosts).refuses(task.url):
+    if not is_revivable or refusal_in(turn, task.url, task.seed_line) or reach.refusal_of(turn, task.url):
         return
     depth = NOT_REACHED if task.reason in TRAPS else task.depth
     turn.move(task, TaskEvent.REVIVED, depth=depth, reason="", detail="", asked=True)
-    _let_in(turn, task.url)
+    let_in(turn, task.url)
     _revive_dropped_robots(turn, parts(task.url).origin)
 
 
@@ -211,33 +213,36 @@ def note_waiting(turn: Turn, key: str, not_before: float = 0.0) -> None:
 
 
 def _reconsider(turn: Turn, task: TaskRow) -> None:
-    link = Link(url=task.url, depth=task.depth, asked=task.asked)
+    link = Link(url=task.url, depth=task.depth, asked=task.asked, seed_line=task.seed_line)
     # A seed that waits stays, whatever the scope has become; one that was dropped comes back only if it is let in.
     refusal = "" if task.seed and task.state is TaskState.PENDING else _out_of_scope(turn, link)
+    refusal = _kept_out(turn, task.url, refusal)
     if not refusal and task.depth and not task.asked:
         # A pending page has been counted for the traps already.
         pending = task.state is TaskState.PENDING
         refusal = traps.shape(task.url, turn.policy) if pending else traps.refusal(turn, task.url)
     if task.state is TaskState.PENDING and refusal:
         budget.give_back(turn, task)
-        turn.move(task, TaskEvent.REFUSED, reason=refusal, lease=0, reserved=False)
+        detail = reach.keep_out(turn, task) if refusal in KEPT_OUT else task.detail
+        turn.move(task, TaskEvent.REFUSED, reason=refusal, detail=detail, lease=0, reserved=False)
     elif task.state is TaskState.DROPPED and task.reason in RECONSIDERED and not refusal:
         turn.move(task, TaskEvent.REVIVED, reason="")
-        _let_in(turn, task.url, 0 if task.asked else task.depth)
+        let_in(turn, task.url, 0 if task.asked else task.depth)
         _revive_robots(turn, parts(task.url).origin)
 
 
 def _reconsider_check(turn: Turn, task: TaskRow) -> None:
     if adopt(turn, task) is not task:
         return
-    refusal = checks.refusal_of(turn, task.url)
+    refusal = _kept_out(turn, task.url, checks.refusal_of(turn, task.url))
     if task.state is TaskState.PENDING and refusal:
-        turn.move(task, TaskEvent.REFUSED, reason=refusal, lease=0)
+        detail = reach.keep_out(turn, task) if refusal in KEPT_OUT else task.detail
+        turn.move(task, TaskEvent.REFUSED, reason=refusal, detail=detail, lease=0)
     elif task.state is TaskState.DROPPED and task.reason in RECONSIDERED | {Reason.CANCELLED} and not refusal:
         refusal = traps.refusal(turn, task.url)
         if not refusal:
             turn.move(task, TaskEvent.REVIVED, reason="")
-            _let_in(turn, task.url, task.depth)
+            let_in(turn, task.url, task.depth)
             _revive_robots(turn, task.origin)
 
 
@@ -258,7 +263,7 @@ def _lower(turn: Turn, task: TaskRow | None, depth: int) -> list[tuple[bytes, in
             turn.move(task, TaskEvent.LOWERED, depth=depth, reason=refusal)
             return []
         turn.move(task, TaskEvent.REVIVED, depth=depth, reason="")
-        _let_in(turn, task.url, depth)
+        let_in(turn, task.url, depth)
         return []
     if not too_deep and is_beyond(task.depth, turn.policy) and not _reach(turn, task, depth):
         return []
@@ -304,24 +309,24 @@ def _admit_new(turn: Turn, link: Link) -> None:
     if checks.takes(turn, link, refusal):
         link = msgspec.structs.replace(link, kind=Kind.CHECK)
         refusal = refusal_of(turn, link)
-    if refusal and not (link.always or refusal in _RECORDED):
+    if refusal and not (link.always or refusal in _RECORDED | KEPT_OUT):
         return
     if not (link.always or link.asked or has_place(turn, link.url)):
         return
-    create_task(turn, link, refusal)
+    create_task(turn, link, refusal, reach.keep_out(turn, link) if refusal in KEPT_OUT else "")
     if refusal:
         return
     if link.kind in _OF_A_PAGE:
-        _let_in(turn, link.url, 0 if link.asked else link.depth)
+        let_in(turn, link.url, 0 if link.asked else link.depth)
     elif link.kind is Kind.SITEMAP:
-        _let_in(turn, link.url)
+        let_in(turn, link.url)
     else:
         address = parts(link.url)
         ensure_host(turn, address)
         awaken_host(turn, address.host)
 
 
-def _let_in(turn: Turn, url: str, depth: int = 0) -> None:
+def let_in(turn: Turn, url: str, depth: int = 0) -> None:
     """Make sure that a URL's host exists and its robots.txt is requested, once; schedule a check of the host.
 
     A page deeper than a seed counts for the traps. That comes first: they count origins that are not known yet.
@@ -367,11 +372,16 @@ def _recheck(turn: Turn, task: TaskRow, hops: tuple[str, ...]) -> TaskRow:
 
 def refusal_of(turn: Turn, link: Link) -> Refusal:
     """Return the rule that refuses an unknown link, if any. What somebody listed or asked for is never a trap."""
-    refusal = _out_of_scope(turn, link)
+    refusal = _kept_out(turn, link.url, _out_of_scope(turn, link))
     is_listed = not link.depth or link.asked
     if refusal or is_listed or link.kind not in _OF_A_PAGE or turn.policy.traps == _NO_TRAPS:
         return refusal
     return traps.refusal(turn, link.url)
+
+
+def _kept_out(turn: Turn, url: str, refusal: Refusal) -> Refusal:
+    """Return the rule that refuses a URL: what is in scope, at whatever depth, may lead where the crawl must not go."""
+    return refusal if refusal in _OUT_OF_SCOPE else reach.refusal_of(turn, url) or refusal
 
 
 def _out_of_scope(turn: Turn, link: Link) -> Refusal:
@@ -379,11 +389,10 @@ def _out_of_scope(turn: Turn, link: Link) -> Refusal:
         return ""
     if link.kind is Kind.CHECK:
         return checks.refusal_of(turn, link.url)
-    policy = turn.policy
-    scope = scope_of(policy.scope, turn.ledger.scope_hosts)
     if link.kind is Kind.SITEMAP:
         # A sitemap may be on any host, but the origin that it serves must be in scope.
-        return Reason.HOST if scope.refuses(f"{link.serves}/") == Reason.HOST and not link.always else ""
-    if is_beyond(link.depth, policy) and not link.asked:
-        return scope.refuses(link.url) or (Reason.CANCELLED if link.depth == NOT_REACHED else Reason.DEPTH)
-    return scope.refuses(link.url)
+        return Reason.HOST if refusal_in(turn, f"{link.serves}/") == Reason.HOST and not link.always else ""
+    refusal = refusal_in(turn, link.url, link.seed_line)
+    if is_beyond(link.depth, turn.policy) and not link.asked:
+        return refusal or (Reason.CANCELLED if link.depth == NOT_REACHED else Reason.DEPTH)
+    return refusal

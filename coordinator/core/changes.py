@@ -36,6 +36,7 @@ class TaskEvent(StrEnum):
     ASKED = "asked"
     UNASKED = "unasked"
     ADOPTED = "adopted"
+    LISTED = "listed"
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):

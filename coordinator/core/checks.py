@@ -12,7 +12,7 @@ known URLs are judged again.
 
 from __future__ import annotations
 
-from crawlfleet.coordinator.core.latest_scope import scope_of
+from crawlfleet.coordinator.core.latest_scope import refusal_in, scope_of
 from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.retry import is_refusal
 from crawlfleet.coordinator.core.rows import TaskRow
@@ -49,7 +49,7 @@ def refusal_of(turn: Turn, url: str) -> Refusal:
 
 def is_in_scope(turn: Turn, task: TaskRow) -> bool:
     """Say whether the URL of a check is in scope by now."""
-    return not _scope(turn).refuses(task.url)
+    return not refusal_in(turn, task.url, task.seed_line)
 
 
 def asks_by_get(task: TaskRow, report: Report) -> bool:

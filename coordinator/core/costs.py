@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from crawlfleet.coordinator.core.figures import Costs, HostCosts
-from crawlfleet.coordinator.core.rows import LedgerRow, TaskRow, succeed
+from crawlfleet.coordinator.core.rows import HostRow, LedgerRow, TaskRow, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.shared.messages import Kind, Outcome, Report
 from crawlfleet.shared.page_cost import page_cost_s
@@ -25,6 +25,7 @@ KINDS = Costs.__struct_fields__
 LEAST = Costs(pages=1_000, size_bytes=100_000_000, links=10_000, cpu_s=10.0, lookup_s=10.0)
 LEAST_PART = 0.1
 TIMES_OTHERS = 10
+_NOTHING = Costs()
 _MOST_NAMED = MOST_KEPT * len(KINDS)
 
 
@@ -37,17 +38,38 @@ class Outstanding(msgspec.Struct, frozen=True):
     part: float
 
 
-def charge(turn: Turn, task: TaskRow, report: Report, links: int) -> None:
-    """Count what a report says that its task took, and the links that it has."""
-    host, ledger = existing(turn.hosts[task.host]), turn.ledger
-    is_fetched = task.kind is Kind.PAGE and report.outcome is Outcome.FETCHED
-    more = Costs(is_fetched, report.size_bytes, links, report.cpu_s, report.lookup_s)
-    costs = _sum(host.costs, more)
+class Bill:
+    """What the reports of a turn took. Their hosts are charged once for all of them: the rows are large."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[str, Costs] = {}
+
+    def add(self, task: TaskRow, report: Report, links: int) -> None:
+        """Count what a report says that its task took, and the links that it has."""
+        is_fetched = task.kind is Kind.PAGE and report.outcome is Outcome.FETCHED
+        before = self._hosts.get(task.host, _NOTHING)
+        self._hosts[task.host] = Costs(
+            before.pages + is_fetched,
+            before.size_bytes + report.size_bytes,
+            before.links + links,
+            before.cpu_s + report.cpu_s,
+            before.lookup_s + report.lookup_s,
+        )
+
+    def charge(self, turn: Turn) -> None:
+        """Charge all hosts, and begin a new bill."""
+        for host, more in self._hosts.items():
+            _charge(turn, existing(turn.hosts[host]), more)
+        self._hosts.clear()
+
+
+def _charge(turn: Turn, host: HostRow, more: Costs) -> None:
+    ledger, costs = turn.ledger, _sum(host.costs, more)
     if costs == host.costs:
         return
-    hosts = ledger.hosts_with_costs + (host.costs == Costs())
+    hosts = ledger.hosts_with_costs + (host.costs == _NOTHING)
     turn.put(succeed(host, costs=costs))
-    largest = _largest_with(ledger, HostCosts(task.host, costs))
+    largest = _largest_with(ledger, HostCosts(host.key, costs))
     turn.put(succeed(ledger, costs=_sum(ledger.costs, more), hosts_with_costs=hosts, **largest))
 
 

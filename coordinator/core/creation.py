@@ -34,8 +34,8 @@ def has_place(turn: Turn, url: str) -> bool:
     return False
 
 
-def create_task(turn: Turn, link: Link, refusal: str = "") -> TaskRow:
-    """Create the task of a link."""
+def create_task(turn: Turn, link: Link, refusal: str = "", detail: str = "") -> TaskRow:
+    """Create the task of a link; `detail` is what is known about the refusal."""
     origin, host, _ = parts(link.url)
     if link.kind is not Kind.ROBOTS:
         row = turn.hosts[host]
@@ -50,12 +50,14 @@ def create_task(turn: Turn, link: Link, refusal: str = "") -> TaskRow:
         queue=host if link.kind is Kind.ROBOTS else origin,
         depth=link.depth,
         reason=refusal,
+        detail=detail,
         found_on=link.found_on,
         hops=link.hops,
         seed=link.seed,
         priority=priority_of(link, turn.policy),
         lastmod=link.lastmod,
         asked=link.asked,
+        seed_line=link.seed_line,
     )
 
 

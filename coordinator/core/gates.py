@@ -11,21 +11,22 @@ In WAITING the robots task itself waits for the next look. Later, the next page 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from crawlfleet.coordinator.core import politeness, retry, robots, sitemaps, units
+from crawlfleet.coordinator.core import admission, budget, politeness, reach, retry, robots, sitemaps, units
 from crawlfleet.coordinator.core.admission import awaken_host, is_wanted, reopen_robots, want_places
 from crawlfleet.coordinator.core.awaited_rows import AwaitedRow
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.figures import RobotsWaits
+from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import Gate, OriginRow, TaskRow, TaskState, queue_of, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.shared.messages import Kind, Report
-from crawlfleet.shared.reasons import UNSERVED, Reason
+from crawlfleet.shared.reasons import KEPT_OUT, UNSERVED, Reason, bare
 
 # Why what waits behind a gate is dropped if its robots.txt is not had.
 NOT_HAD = UNSERVED | {Reason.ROBOTS_UNREACHABLE}
@@ -56,7 +57,8 @@ def recheck(turn: Turn, origin: OriginRow) -> tuple[OriginRow, TaskRow]:
 def again_at(turn: Turn, task: TaskRow, report: Report) -> float | None:
     """Return when the task must request an unavailable robots.txt again; None if this look is over."""
     policy, now, origin = turn.policy, turn.now, _origin(turn, task)
-    if robots.gate_of(report) is not Gate.DISALLOW or robots.is_ignored(origin.origin, policy):
+    is_judged = report.reason in KEPT_OUT or robots.gate_of(report) is not Gate.DISALLOW
+    if is_judged or robots.is_ignored(origin.origin, policy):
         return None
     soon = now + retry.pause_s(policy, task) if _is_tried_soon(origin, task, report, policy) else None
     if origin.gate is not Gate.WAITING or report.reason in UNSERVED:
@@ -130,6 +132,23 @@ def cannot_be_had(turn: Turn, task: TaskRow, why: str, detail: str = "") -> None
     _decided(turn, origin, succeed(origin, rechecking=False, expires_at=expires_at, **verdict))
 
 
+def refuse_by_robots(turn: Turn, tasks: Iterable[TaskRow]) -> list[TaskRow]:
+    """Drop the pages and sitemaps that the robots.txt of their origin refuses; return the others."""
+    allowed = []
+    for task in tasks:
+        origin = turn.origins[task.gate] if task.kind is not Kind.ROBOTS else None
+        reason = robots.refuses(origin, task.url, turn.policy) if origin is not None else ""
+        if origin is not None and reason:
+            budget.give_back(turn, task)
+            detail = robots.about(origin, reason)
+            turn.move(task, TaskEvent.REFUSED, reason=reason, detail=detail, lease=0, reserved=False)
+            if task.kind is Kind.SITEMAP:
+                sitemaps.tell_short(turn, task, reason)
+        else:
+            allowed.append(task)
+    return allowed
+
+
 def look_again(turn: Turn, tasks: Sequence[TaskRow]) -> None:
     """Request a robots.txt again that could not be had; what was dropped for that waits for it, if still wanted."""
     tasks = [task for task in tasks if task.state is TaskState.DROPPED and task.kind is not Kind.ROBOTS]
@@ -137,16 +156,55 @@ def look_again(turn: Turn, tasks: Sequence[TaskRow]) -> None:
     want_places(turn, [task.url for task in tasks])
     turn.tasks.read(robots.task_ref(task.gate) for task in tasks)
     for task in tasks:
-        origin = existing(turn.origins[task.gate])
-        is_ignored = robots.is_ignored(origin.origin, turn.policy)
-        if origin.gate is Gate.DISALLOW and not origin.rechecking and not is_ignored:
-            _given_up_no_more(turn, origin)
-            turn.put(succeed(origin, gate=Gate.WAITING, why=""))
-            reopen_robots(turn, origin.origin)
+        _look_again(turn, existing(turn.origins[task.gate]))
         turn.move(task, TaskEvent.REVIVED, reason="", detail="", queue=queue_of(task))
         if task.kind is Kind.SITEMAP:
             sitemaps.tell_no_more(turn, task)
         awaken_host(turn, task.host)
+
+
+def go_by_new_job(turn: Turn, tasks: Sequence[TaskRow]) -> None:
+    """Judge known tasks again after the job has changed: it may open what the crawl was kept out of."""
+    kept_out = [task for task in tasks if task.reason in KEPT_OUT]
+    admission.reconsider(turn, [task for task in tasks if task.reason not in KEPT_OUT])
+    admission.want_places(turn, [task.url for task in kept_out])
+    turn.tasks.read(robots.task_ref(task.gate) for task in kept_out)
+    for task in kept_out:
+        if task.state is TaskState.DROPPED and task.kind is not Kind.ROBOTS:
+            _try_again(turn, task)
+
+
+def _try_again(turn: Turn, task: TaskRow) -> None:
+    """Let a URL in of which only a connection will tell whether the crawl is still kept out."""
+    link = Link(
+        url=task.url,
+        depth=task.depth,
+        always=task.seed,
+        kind=task.kind,
+        serves=task.origin,
+        ref=task.ref,
+        asked=task.asked,
+        seed_line=task.seed_line,
+    )
+    if admission.refusal_of(turn, link):
+        return
+    reach.let_in(turn, task)
+    turn.move(task, TaskEvent.REVIVED, reason="", detail="", queue=queue_of(task))
+    if task.kind is Kind.SITEMAP:
+        sitemaps.tell_no_more(turn, task)
+    admission.let_in(turn, task.url, 0 if task.asked else task.depth)
+    origin = existing(turn.origins[task.gate])
+    if _is_kept_out(origin):
+        _look_again(turn, origin)
+
+
+def _look_again(turn: Turn, origin: OriginRow) -> None:
+    """Request a robots.txt again that could not be had, unless nobody needs it."""
+    if origin.gate is Gate.DISALLOW and not origin.rechecking and not robots.is_ignored(origin.origin, turn.policy):
+        if not _is_kept_out(origin):
+            _given_up_no_more(turn, origin)
+        turn.put(succeed(origin, gate=Gate.WAITING, why=""))
+        reopen_robots(turn, origin.origin)
 
 
 def _decided(turn: Turn, before: OriginRow, after: OriginRow) -> None:
@@ -155,13 +213,13 @@ def _decided(turn: Turn, before: OriginRow, after: OriginRow) -> None:
         waits = turn.ledger.robots_waits
         others = tuple(name for name in waits.waiting_for if name[0] != after.origin)
         _set_waits(turn, waiting=waits.waiting - 1, waiting_for=others)
-    if after.gate is Gate.DISALLOW and before.gate is Gate.WAITING:
+    if after.gate is Gate.DISALLOW and before.gate is Gate.WAITING and not _is_kept_out(after):
         waits = turn.ledger.robots_waits
         _set_waits(turn, given_up=waits.given_up + 1, given_up_on=_named(waits.given_up_on, after, after.why))
     awaited = _awaited(turn, after.origin) if before.gate is Gate.WAITING and before.failed_looks else None
     if awaited is not None:
         turn.remove(awaited)
-    if before.gate is Gate.DISALLOW and after.gate is not Gate.DISALLOW:
+    if before.gate is Gate.DISALLOW and after.gate is not Gate.DISALLOW and not _is_kept_out(before):
         _given_up_no_more(turn, after)
     turn.put(after)
     if after.gate is Gate.DISALLOW:
@@ -233,6 +291,11 @@ def _fresh_s(report: Report, policy: Policy) -> float:
 def _kept_s(turn: Turn, origin: OriginRow, seconds: float) -> float:
     """Return how long an answer is kept. On a host with a long delay it must last for several pages."""
     return max(seconds, LEAST_STARTS * turn.host(origin.host).delay_s)
+
+
+def _is_kept_out(origin: OriginRow) -> bool:
+    """Say whether a robots.txt was not asked for since the crawl is kept out: that is no failure of its server."""
+    return bare(origin.why) in KEPT_OUT
 
 
 def _named(names: tuple[tuple[str, str], ...], origin: OriginRow, why: str) -> tuple[tuple[str, str], ...]:

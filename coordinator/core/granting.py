@@ -9,12 +9,12 @@ waited longest. If others wait, those go last then, so that all get their turn, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil
 
 import msgspec
 
-from crawlfleet.coordinator.core import admission, budget, costs, gates, judging, leases, politeness, robots, sitemaps
+from crawlfleet.coordinator.core import admission, budget, costs, gates, judging, leases, politeness, reach, robots
 from crawlfleet.coordinator.core.admission import awaken_host
 from crawlfleet.coordinator.core.changes import Leased, TaskEvent
 from crawlfleet.coordinator.core.rows import (
@@ -36,7 +36,7 @@ HOSTS_PER_TURN = 64
 SUSPECTS_PER_TURN = 64
 DROPPED_PER_TURN = 1_000
 HOPELESS_PER_QUEUE = 1_000
-BUDGET_PAUSE_S = 0.1
+PAUSE_S = 0.1
 WIDER = 4
 
 
@@ -137,23 +137,6 @@ def share(turn: Turn, host: HostRow, asker: Asker, open_tasks: int, waiting: int
     return max(slots - open_tasks, ceil(waiting / asker.sessions))
 
 
-def refuse_by_robots(turn: Turn, tasks: Iterable[TaskRow]) -> list[TaskRow]:
-    """Drop the pages and sitemaps that the robots.txt of their origin refuses; return the others."""
-    allowed = []
-    for task in tasks:
-        origin = turn.origins[task.gate] if task.kind is not Kind.ROBOTS else None
-        reason = robots.refuses(origin, task.url, turn.policy) if origin is not None else ""
-        if origin is not None and reason:
-            budget.give_back(turn, task)
-            detail = robots.about(origin, reason)
-            turn.move(task, TaskEvent.REFUSED, reason=reason, detail=detail, lease=0, reserved=False)
-            if task.kind is Kind.SITEMAP:
-                sitemaps.tell_short(turn, task, reason)
-        else:
-            allowed.append(task)
-    return allowed
-
-
 def lease_out(
     turn: Turn, tasks: Sequence[TaskRow], starts: Sequence[float], asker: Asker, open_tasks: int = 0
 ) -> LeaseRow | None:
@@ -161,7 +144,8 @@ def lease_out(
     if not tasks:
         return None
     host = turn.host(tasks[0].host)
-    chosen = budget.affordable(tasks, host, turn.ledger, turn.policy, turn.now)[: len(starts)]
+    affordable = budget.affordable(tasks, host, turn.ledger, turn.policy, turn.now)
+    chosen = reach.one_at_first(turn, affordable)[: len(starts)]
     if not chosen:
         return None
     slots = politeness.slots_for(host, asker.session, asker.sessions, turn.policy)
@@ -184,6 +168,7 @@ def lease_out(
         turn.move(task, TaskEvent.GRANTED, **leases.under(task, lease))
     turn.put(lease)
     turn.put(politeness.granted(host, lease, list(starts[: len(chosen)])))
+    reach.note_first(turn, chosen, lease.id)
     return lease
 
 
@@ -271,13 +256,13 @@ def _lease_on(turn: Turn, asker: Asker, offer: _Offer, starts: Sequence[float]) 
         _note_waiting(turn, offer, waiting)
         _postpone(turn, host)
         return None
-    allowed = refuse_by_robots(turn, admission.as_they_are_now(turn, tasks))
+    allowed = gates.refuse_by_robots(turn, admission.as_they_are_now(turn, tasks))
     is_all = len(tasks) < len(starts)
     chosen = allowed[: share(turn, host, asker, offer.open_tasks, len(allowed))] if is_all else allowed
     lease = lease_out(turn, chosen, starts, asker, offer.open_tasks)
     if len(lease.refs if lease is not None else ()) < len(chosen):
-        # The budget holds some of them back, until a place is given back or the budget is spent.
-        next_at = turn.now + BUDGET_PAUSE_S
+        # The budget holds some of them back, until a place is given back or the budget is spent; or its first answer.
+        next_at = turn.now + PAUSE_S
     elif len(chosen) < len(allowed):
         next_at = turn.now
     _note_waiting(turn, offer, waiting)
@@ -325,7 +310,7 @@ def _behind_gate(turn: Turn, origin: OriginRow, limit: int) -> Ready:
         after, task = gates.recheck(turn, origin)
         return Ready((task, *(() if gates.holds_back(after) else queue.tasks)), turn.now)
     if is_hopeless:
-        refuse_by_robots(turn, queue.tasks)
+        gates.refuse_by_robots(turn, queue.tasks)
         return Ready((), queue.next_at)
     return queue
 
@@ -368,7 +353,7 @@ def _lease_suspect(turn: Turn, asker: Asker, suspect: TaskRow) -> list[LeaseRow]
     one = msgspec.structs.replace(asker, want=1)
     turn.origins.read([suspect.gate])
     starts = room(turn, _paced(turn, turn.host(suspect.host)), one)
-    allowed = refuse_by_robots(turn, [suspect] if starts else [])
+    allowed = gates.refuse_by_robots(turn, [suspect] if starts else [])
     lease = lease_out(turn, allowed, starts, one)
     return [lease] if lease is not None else []
 

@@ -27,6 +27,7 @@ from crawlfleet.shared.messages import (
     Report,
     Unconverted,
 )
+from crawlfleet.shared.notes import known
 from crawlfleet.shared.plain_values import FIELD_DEPTH, VALUE_DEPTH, refuse_odd_parts
 from crawlfleet.shared.reasons import LIMITS, Reason
 from crawlfleet.shared.web.urls import LONGEST_URL_CHARS
@@ -42,6 +43,7 @@ _WORD = re.compile(r"[A-Za-z0-9_]{1,64}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _OF_ALL = frozenset(
     {
+        Outcome.DENIED,
         Outcome.FETCHED,
         Outcome.REDIRECTED,
         Outcome.HTTP_ERROR,
@@ -53,7 +55,7 @@ _OF_ALL = frozenset(
 )
 # NOT_MODIFIED is missing, since nothing is requested conditionally.
 _FITTING = {
-    Kind.PAGE: _OF_ALL | {Outcome.DENIED, Outcome.EXTRACT_ERROR, Outcome.HOOK_WAITED},
+    Kind.PAGE: _OF_ALL | {Outcome.EXTRACT_ERROR, Outcome.HOOK_WAITED},
     Kind.ROBOTS: _OF_ALL,
     Kind.SITEMAP: _OF_ALL | {Outcome.EXTRACT_ERROR},
     Kind.CHECK: _OF_ALL,
@@ -75,6 +77,8 @@ def judged(report: Report, kind: Kind, policy: Policy) -> Report:
         detail = f"a row cannot be kept: {oddity}"
         report = replace(report, outcome=Outcome.EXTRACT_ERROR, reason=Reason.EXTRACT_ERROR, detail=detail, rows=())
     report = _with_short_words(report)
+    if report.notes:
+        report = replace(report, notes=known(report.notes))
     reason = _reason_of(report)
     detail = line(report.detail, MAX_DETAIL_CHARS)
     if reason == Reason.ODD_REASON and not detail:
@@ -98,7 +102,7 @@ def _with_short_words(report: Report) -> Report:
             for each in told[:MOST_UNCONVERTED]
         )
         report = replace(report, unconverted=told)
-    if any(row.rejected for row in report.rows):
+    if [row for row in report.rows if row.rejected]:
         rows = (replace(row, rejected=line(row.rejected, MAX_DETAIL_CHARS)) for row in report.rows)
         report = replace(report, rows=tuple(rows))
     return report
@@ -131,11 +135,11 @@ def _refusal(report: Report, kind: Kind, policy: Policy) -> str:
     """Return why a report does not fit its task, empty if it does."""
     if report.outcome not in _FITTING[kind]:
         return f"no {kind} ends as {report.outcome}"
-    if report.outcome is Outcome.DENIED and policy.fetch.types is None:
-        return "the job reads pages of all content types"
-    if report.outcome is Outcome.DENIED and report.reason != Reason.CONTENT_TYPE:
-        return "a page is denied for its content type only"
-    return ""
+    if report.outcome is not Outcome.DENIED or report.reason == Reason.PRIVATE_ADDRESS:
+        return ""
+    if kind is not Kind.PAGE or report.reason != Reason.CONTENT_TYPE:
+        return f"no {kind} is denied for {report.reason!r:.80}"
+    return "the job reads pages of all content types" if policy.fetch.types is None else ""
 
 
 def refused(report: Report, why: str) -> Report:
@@ -164,5 +168,7 @@ def _reason_of(report: Report) -> str:
 
 def line(text: str, limit: int) -> str:
     """Return the beginning of a text, with blanks in the place of control characters."""
+    if not text:
+        return text
     text = text[:limit]
     return text if text.isascii() and text.isprintable() else _CONTROL.sub(" ", text)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from crawlfleet.coordinator.core.awaited_rows import AwaitedRow
-from crawlfleet.coordinator.core.later_rows import KeptLinksRow, KeptPartRow, LeadOnRow
+from crawlfleet.coordinator.core.later_rows import KeptLinksRow, KeptPartRow, LeadOnRow, SeedLineRow
 from crawlfleet.coordinator.core.objects.queues import TakenRow
 from crawlfleet.coordinator.core.objects.registry import OBJECTS
 from crawlfleet.coordinator.core.objects.rows import CallerRow, ObjectsRow, PartRow, SessionRow, UseRow, WaitRow
-from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, OriginRow, PoolRow, StoreRow, TaskRow, TrapRow
+from crawlfleet.coordinator.core.pool_rows import PoolRow
+from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, OriginRow, StoreRow, TaskRow, TrapRow
 from crawlfleet.coordinator.core.unit_rows import AskedDelayRow
 
 # The kinds of rows that are looked up by key, with the name of each one's table. The ledger is a single row, without
@@ -20,6 +21,7 @@ KINDS: dict[type[StoreRow], str] = {
     TrapRow: "traps",
     KeptLinksRow: "kept_links",
     KeptPartRow: "kept_parts",
+    SeedLineRow: "seed_lines",
     LeadOnRow: "leading_on",
     AwaitedRow: "awaited",
     AskedDelayRow: "asked_delays",

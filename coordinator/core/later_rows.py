@@ -1,8 +1,10 @@
-"""The rows of what waits: links that are admitted later (see `leading_on`), parts of reports (see `parts`)."""
+"""The rows of what waits: links that are admitted later (see `leading_on`), parts of reports (see `parts`), lines of
+seeds files until their pages are recorded (see `seed_lines`)."""
 
 from __future__ import annotations
 
-from crawlfleet.coordinator.core.rows import RemovableRow, ResidentRow
+from crawlfleet.coordinator.core.rows import RemovableRow, ResidentRow, StoreRow
+from crawlfleet.coordinator.core.seed_line import SeedLine
 
 
 class KeptLinksRow(RemovableRow, frozen=True, kw_only=True):
@@ -59,3 +61,16 @@ class LeadOnRow(ResidentRow, frozen=True, kw_only=True):
     @property
     def place(self) -> int:
         return self.order
+
+
+class SeedLineRow(StoreRow, frozen=True, kw_only=True):
+    """A line of a seeds file. Tasks name it by its number, which is a place in the order of admission of its own."""
+
+    number: int
+    line: SeedLine
+    #: The page had ended before the line was read: its rows do not have what the line says.
+    is_late: bool = False
+
+    @property
+    def key(self) -> int:
+        return self.number

@@ -1,10 +1,12 @@
-"""The scope of a crawl: that of its job, and the hosts that joined it by redirects."""
+"""The scope of a crawl: that of its job, and the hosts that joined it."""
 
 from __future__ import annotations
 
 import msgspec
 
+from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.brief import ScopeSpec
+from crawlfleet.shared.reasons import Refusal
 from crawlfleet.shared.web.scope import Scope
 
 
@@ -26,3 +28,9 @@ class _LatestScope:
 
 
 scope_of = _LatestScope().of
+
+
+def refusal_in(turn: Turn, url: str, seed_line: int = 0) -> Refusal:
+    """Return the rule of the latest scope that refuses a canonical URL, to which a line of a seeds file may lead."""
+    any_host = bool(seed_line) and turn.policy.extent.listed_hosts
+    return scope_of(turn.policy.scope, turn.ledger.scope_hosts).refuses(url, any_host=any_host)

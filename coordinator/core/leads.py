@@ -92,14 +92,13 @@ def within_reach(turn: Turn, report: Report, room: Room) -> tuple[Report, Later]
         return report, NOTHING if not listed or room.has(listed) else Later(number=listed, is_all=True)
     if report.outcome not in WITH_OUTLINKS or not (report.outlinks or report.known or report.kept):
         return report, NOTHING
-    bare = msgspec.structs.replace(report, outlinks=(), known=b"", kept=b"")
     most = turn.policy.max_outlinks
     if is_beyond(task.depth, turn.policy):
         # They are named if the page was granted under a deeper limit than the job has now.
-        return bare, Later(links=report.kept or pack(report.outlinks[:most]))
+        return _bare(report), Later(links=report.kept or pack(report.outlinks[:most]))
     if in_runs(report.kept):  # they came in parts, and are too many to be looked at
         number = Packed(report.kept, turn.policy.limits.links).number
-        return bare, Later(links=report.kept, known=report.known, number=number)
+        return _bare(report), Later(links=report.kept, known=report.known, number=number)
     if report.kept:
         report = msgspec.structs.replace(report, outlinks=tuple(unpack(report.kept, most)), kept=b"")
     if room.has_look_ups(len(report.outlinks) + len(report.known) // FINGERPRINT_BYTES):
@@ -114,7 +113,7 @@ def that_fit(turn: Turn, report: Report, refs: Sequence[bytes], room: Room) -> t
     is_page = task is not None and task.kind is Kind.PAGE and report.outcome in WITH_OUTLINKS
     if not is_page or not (refs or report.known):
         return report, NOTHING
-    fresh = sum(turn.depths[ref] is None for ref in refs)
+    fresh = list(map(turn.depths.__getitem__, refs)).count(None)
     others = len(refs) - fresh + len(report.known) // FINGERPRINT_BYTES
     if room.has(fresh + others // turn.policy.tuning.known_per_link):
         return report, NOTHING
@@ -124,8 +123,11 @@ def that_fit(turn: Turn, report: Report, refs: Sequence[bytes], room: Room) -> t
 def _put_off(report: Report, most: int) -> tuple[Report, Later]:
     outlinks, known = report.outlinks[:most], report.known[: most * FINGERPRINT_BYTES]
     number = len(outlinks) + len(known) // FINGERPRINT_BYTES
-    bare = msgspec.structs.replace(report, outlinks=(), known=b"", kept=b"")
-    return bare, Later(links=pack(outlinks, SHORT_RUN), known=known, number=number)
+    return _bare(report), Later(links=pack(outlinks, SHORT_RUN), known=known, number=number)
+
+
+def _bare(report: Report) -> Report:
+    return msgspec.structs.replace(report, outlinks=(), known=b"", kept=b"")
 
 
 def known_refs(report: Report) -> Sequence[bytes]:
@@ -161,6 +163,14 @@ def other_leads(task: TaskRow, report: Report, policy: Policy, limit: int) -> li
     if task.kind is Kind.ROBOTS:
         return sitemaps.named_by(task, report, policy)[:limit]
     return sitemaps.listed_in(task, report)[:limit] if report.outcome in WITH_OUTLINKS else []
+
+
+def with_listed(later: Later, task: TaskRow, report: Report, policy: Policy) -> Later:
+    """Return the leads that are admitted later, with all that the report lists if it is to hold these."""
+    if not later.is_all:
+        return later
+    listed = other_leads(task, report, policy, policy.max_outlinks)
+    return msgspec.structs.replace(later, listed=listed, number=len(listed))
 
 
 def number_of_links(report: Report, later: Later) -> int:
@@ -211,6 +221,7 @@ def _redirect_target(task: TaskRow, location: str) -> Link:
         found_on=task.ref,
         hops=(*task.hops, task.url),
         seed=task.seed,
+        seed_line=task.seed_line,
         asked=task.asked,
         always=True,
         kind=task.kind,

@@ -2,7 +2,8 @@
 
 A lease is the right of one session to fetch some tasks of one host. It lasts as long as its session renews itself. When
 the session is lost, the tasks that had started become suspects. A suspect is granted alone, to a session with nothing
-else in flight, and ends as poison after three deaths alone. So an innocent task is never quarantined.
+else in flight, and ends as poison after three deaths alone. So an innocent task is never quarantined. A page whose body
+found no room beside others is granted alone, too.
 """
 
 from __future__ import annotations
@@ -101,11 +102,14 @@ def lose_to(turn: Turn, lease: LeaseRow, _started: Collection[bytes], blamed: Ma
     _end(turn, succeed(lease), "lost")
 
 
-def release(turn: Turn, lease: LeaseRow, started: Collection[bytes]) -> None:
-    """Take back the tasks of a lease that its worker gives up. If one of them had started, its host was asked."""
+def release(turn: Turn, lease: LeaseRow, started: Collection[bytes], alone: Collection[TaskKey] = ()) -> None:
+    """Take back the tasks of a lease that its worker gives up. If one of them had started, its host was asked.
+
+    Those that are named in `alone` are granted alone from now on.
+    """
     tasks = open_tasks(turn, lease)
     for task in tasks:
-        _give_back(turn, task)
+        _give_back(turn, task, alone=TaskKey(lease.id, task.ref) in alone)
     if any(task.ref in started for task in tasks):
         turn.put(politeness.started(turn.host(lease.host), turn.now))
     _end(turn, succeed(lease), "released")
@@ -147,10 +151,11 @@ def _end(turn: Turn, lease: LeaseRow, why: str) -> None:
     awaken_host(turn, lease.host)
 
 
-def _give_back(turn: Turn, task: TaskRow) -> None:
-    """Put a task back into its queue as if it had never been granted."""
+def _give_back(turn: Turn, task: TaskRow, *, alone: bool = False) -> None:
+    """Put a task back into its queue as if it had never been granted; it may have to be granted `alone`."""
     budget.give_back(turn, task)
-    after = turn.move(task, TaskEvent.RELEASED, lease=0, reserved=False, queue=queue_of(task))
+    changed: dict[str, Any] = {"alone": True, "queue": ALONE_QUEUE} if alone else {"queue": queue_of(task)}
+    after = turn.move(task, TaskEvent.RELEASED, lease=0, reserved=False, **changed)
     note_waiting(turn, task.host)
     asking.drop_if_unwanted(turn, after)
 

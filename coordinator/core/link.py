@@ -13,7 +13,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
     `always` requests a row even if the scope refuses the URL: seeds and redirect targets must be explainable.
     `ref` is the fingerprint of the task, for a check that of the page; it is computed unless given. `asked`: a program
-    asked for the page. `has_own_priority`: the job's rules do not change its priority.
+    asked for the page. `has_own_priority`: the job's rules do not change its priority. `seed_line` is that of its task.
     """
 
     url: str
@@ -29,6 +29,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     ref: bytes = b""
     asked: bool = False
     has_own_priority: bool = False
+    seed_line: int = 0
 
     def __post_init__(self) -> None:
         if not self.ref:

@@ -11,8 +11,9 @@ from collections.abc import Collection
 from msgspec.structs import replace
 
 from crawlfleet.coordinator.core import judging
+from crawlfleet.coordinator.core.kept_parts import KeptParts
 from crawlfleet.coordinator.core.later_rows import KeptPartRow
-from crawlfleet.coordinator.core.rows import KeptParts, LeaseRow, succeed
+from crawlfleet.coordinator.core.rows import LeaseRow, succeed
 from crawlfleet.coordinator.core.turn import Turn, existing
 from crawlfleet.shared.errors import WireError
 from crawlfleet.shared.messages import Ack, AckState, Kind, Report

@@ -33,12 +33,16 @@ class Extent(Budget, frozen=True, kw_only=True):
     """How far the crawl goes within its scope: its own budget, that of each host, and the `depth` (None: no limit).
 
     With `grows` a host that a seed redirects to joins the scope; with `sitemaps` those named in robots.txt are read.
+    With `listed_hosts` the lines of seeds files are let in whatever their hosts, and so is what they redirect to. As
+    long as fewer than `joining_hosts` hosts have joined the scope, theirs do.
     """
 
     depth: int | None = None
     per_host: Budget = Budget()
     grows: bool = True
     sitemaps: bool = False
+    listed_hosts: bool = False
+    joining_hosts: int = 0
 
 
 class Unit(StrEnum):
@@ -72,10 +76,14 @@ class Politeness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FetchLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How many more attempts a page gets after one that failed temporarily; which content types are read, None: all."""
+    """How many more attempts a page gets after one that failed temporarily; which content types are read, None: all.
+
+    `allow_private` opens what is not public: see `core.reach`.
+    """
 
     retries: int = 3
     types: tuple[str, ...] | None = None
+    allow_private: tuple[str, ...] = ()
 
 
 class LinkRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,7 +160,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of the rules. `scope` and `urls` apply to workers too: see `Brief`.
 
     Of one report `max_outlinks` links count, unless it came in parts: as many as workers may send. With `keeps_links`
-    all links of each page are recorded, for the table of links.
+    all links of each page are recorded, for the table of links. `taken_over_at` is when the crawl was opened, if
+    how long it was closed is not known for certain.
     """
 
     scope: ScopeSpec
@@ -167,4 +176,5 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     lease_s: float = 15.0
     max_outlinks: int = MAX_OUTLINKS
     keeps_links: bool = False
+    taken_over_at: float | None = None
     tuning: Tuning = Tuning()

@@ -54,12 +54,20 @@ def slots_taken(host: HostRow, slots: int, open_tasks: int) -> int:
 
 def planned_starts(host: HostRow, now: float, policy: Policy, limit: int) -> list[float]:
     """Return the earliest starts that may be granted now on a host, at most `limit`, in crawl time."""
-    first = max(now, host.next_start_at, host.hold_until)
+    first = max(now, host.next_start_at, host.hold_until, rested_at(host, policy))
     if host.delay_s <= 0:
         return [first] * limit if first <= now and limit > 0 else []
     horizon = now + _ahead_s(policy)
     count = int((horizon - first) / host.delay_s) + 1 if first <= horizon else 0
     return [first + place * host.delay_s for place in range(min(limit, count))]
+
+
+def rested_at(host: HostRow, policy: Policy) -> float:
+    """Return until when a delayed host rests after a take-over: its last start may have been just before that."""
+    was_asked = host.last_start_at is not None or host.next_start_at > 0
+    if policy.taken_over_at is None or host.delay_s <= 0 or not was_asked:
+        return 0.0
+    return policy.taken_over_at + host.delay_s
 
 
 def open_at_once(host: HostRow, slots: int, policy: Policy) -> int:
@@ -127,7 +135,8 @@ def awaken(host: HostRow, now: float, policy: Policy, not_before: float = 0.0) -
     """Return a host with a scheduled check, since something may wait there from `not_before` on."""
     if is_full(host, policy):
         return host if host.ready_at is None else succeed(host, ready_at=None)
-    at = max(now, host.next_start_at if host.delay_s > 0 else 0.0, host.hold_until, not_before)
+    next_start_at = max(host.next_start_at, rested_at(host, policy)) if host.delay_s > 0 else 0.0
+    at = max(now, next_start_at, host.hold_until, not_before)
     if host.ready_at is not None and host.ready_at <= at:
         return host
     return succeed(host, ready_at=at)

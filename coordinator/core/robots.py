@@ -1,7 +1,8 @@
 """robots.txt (RFC 9309): what an answer means for its origin, and whether a URL may be fetched.
 
-4xx other than 429, or too many redirects, means that there are no rules. An unavailable file (5xx, 429, no answer)
-means that nothing is allowed.
+4xx other than 429, too many redirects, or any 3xx that leads nowhere means that there are no rules, as Google documents
+it. All else that is no file (5xx, 429, no answer, a part of it, a status that HTTP does not know) means that nothing is
+allowed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.robots_file import RobotsFile
 from crawlfleet.coordinator.core.rows import MAX_DETAIL_CHARS, Gate, OriginRow
 from crawlfleet.shared.messages import Kind, Outcome, Report
-from crawlfleet.shared.reasons import UNSERVED, Reason, Refusal, bare, meaning_of
+from crawlfleet.shared.reasons import KEPT_OUT, UNSERVED, Reason, Refusal, bare, meaning_of
 from crawlfleet.shared.web.urls import fingerprint, parts
 from crawlfleet.shared.web.user_agent import product_token
 
@@ -41,7 +42,7 @@ def gate_of(report: Report) -> Gate:
     """Return the gate that follows from the last answer for a robots.txt."""
     if report.outcome is Outcome.FETCHED:
         return Gate.RULES
-    has_none = 400 <= report.status < 500 and report.status != 429
+    has_none = 300 <= report.status < 500 and report.status != 429
     return Gate.ALLOW if has_none or report.outcome is Outcome.REDIRECTED else Gate.DISALLOW
 
 
@@ -53,6 +54,8 @@ def refuses(origin: OriginRow, url: str, policy: Policy) -> Refusal:
         return "" if _read(origin.robots, policy.politeness.user_agent).allows(url) else Reason.ROBOTS
     if origin.gate is Gate.ALLOW:
         return ""
+    if bare(origin.why) in KEPT_OUT:
+        return Reason(bare(origin.why))
     return Reason(origin.why) if origin.why in UNSERVED else Reason.ROBOTS_UNREACHABLE
 
 
@@ -72,7 +75,7 @@ def asked_delay_s(origin: OriginRow, user_agent: str) -> float:
     if origin.gate is not Gate.RULES:
         return 0.0
     rules = _read(origin.robots, user_agent)
-    return max(rules.crawl_delay_s(), rules.request_interval_s())
+    return max(rules.crawl_delay_s, rules.request_interval_s)
 
 
 def _read(text: bytes, user_agent: str) -> RobotsFile:

@@ -1,16 +1,21 @@
 """The text of a robots.txt as the rules for one crawler (RFC 9309, section 2.2).
 
-protego parses values, compares patterns and picks the longest match. Its errors are corrected before it sees the text,
-without a second matcher. Lines and groups are split here, and protego gets one group only, ours: by itself it compares
-names by substring, lets unknown lines end a group, and copies every rule once for each name in a group, so that half a
-megabyte of text can take gigabytes. Octets are spelled so that its quoting keeps them distinct. Nothing here raises for
-any text.
+protego compares patterns and picks the longest match. Its errors are corrected before it sees the text, without a
+second matcher. Lines and groups are split here, and protego gets the rules of one group only, ours: by itself it
+compares names by substring, lets unknown lines end a group, and copies every rule once for each name in a group, so
+that half a megabyte of text can take gigabytes. Octets are spelled so that its quoting keeps them distinct. Nothing
+here raises for any text.
+
+The RFC knows no delays. The names at the head of a group may each have one below them, and no crawler must get the
+delay of another: a delay holds for the names directly above it, and the longest counts.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from protego import Protego
 
@@ -19,21 +24,25 @@ from crawlfleet.shared.web.urls import parts
 MAX_BYTES = 512 * 1024
 MAX_LINE_BYTES = 16_663  # as Google's parser: eight times the longest URL
 _MAX_RATE_SECONDS = 86_400
+_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _ANYONE = "*"
 
 _LINE_END = re.compile(rb"\r\n?|\n")
 _MARK = re.compile(rb"\A(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)")
 _AGENT = "User-agent"
 _RULES = ("Allow", "Disallow")
+_DELAY = "Crawl-delay"
 _FIELDS = {  # with the misspellings that Google's parser and protego accept
     **dict.fromkeys((b"user-agent", b"useragent", b"user agent"), _AGENT),
     b"allow": "Allow",
     **dict.fromkeys((b"disallow", b"dissallow", b"dissalow", b"disalow", b"diasllow", b"disallaw"), "Disallow"),
-    **dict.fromkeys((b"crawl-delay", b"crawl delay"), "Crawl-delay"),
+    **dict.fromkeys((b"crawl-delay", b"crawl delay"), _DELAY),
     **dict.fromkeys((b"request-rate", b"request rate"), "Request-rate"),
 }
 _RECORD = re.compile(rb"(%b)(?:\s*:|\s)\s*(.*)" % b"|".join(_FIELDS), re.IGNORECASE | re.DOTALL)
 
+_SECONDS = re.compile(rb"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_RATE = re.compile(rb"([0-9]+)/([0-9]+)([smhd]?)(?:\s.*)?", re.IGNORECASE | re.DOTALL)
 _SITEMAP = re.compile(rb"site-?map\s*:\s*(\S+)", re.IGNORECASE)
 _NAME = re.compile(rb"\*(?=\s|\Z)|[A-Za-z_-]+")
 
@@ -43,28 +52,32 @@ _ODD = re.compile(r"%([01][0-9A-Fa-f]|7[Ff]|24|[89A-Fa-f][0-9A-Fa-f])|([\x00-\x1
 _ODD_LETTERS = 0x100
 
 
+class Group(NamedTuple):
+    """What a text says to one crawler: its rules, one a line, and the longest delays in seconds, 0 for none."""
+
+    rules: list[str]
+    crawl_delay_s: float = 0.0
+    request_interval_s: float = 0.0
+
+
 class RobotsFile:
-    """The rules of a robots.txt for one product token (see `shared.web.user_agent`)."""
+    """The rules of a robots.txt for one product token (see `shared.web.user_agent`).
+
+    `crawl_delay_s` is the time between two requests that `Crawl-delay` asks for, `request_interval_s` that which
+    follows from `Request-rate`, at most a day; 0 if none. A rate for certain hours of the day counts for the whole day:
+    the core does not know the server's time zone.
+    """
 
     def __init__(self, text: bytes, token: str) -> None:
-        self._rules = Protego.parse("\n".join(["User-agent: *", *lines_for(text, token)]))
+        group = group_for(text, token)
+        self._rules = Protego.parse("\n".join(["User-agent: *", *group.rules]))
+        self.crawl_delay_s = group.crawl_delay_s
+        self.request_interval_s = group.request_interval_s
 
     def allows(self, url: str) -> bool:
         """Say whether a canonical URL may be fetched. Of matches of equal length, Allow wins."""
         path = _spelled(parts(url).path.encode())
         return self._rules.can_fetch(f"http://h{path}", _ANYONE)
-
-    def crawl_delay_s(self) -> float:
-        """Return the seconds between two requests that `Crawl-delay` asks for, 0 if none."""
-        return float(self._rules.crawl_delay(_ANYONE) or 0.0)
-
-    def request_interval_s(self) -> float:
-        """Return the seconds between two requests that `Request-rate` asks for, 0 if none, at most a day.
-
-        A rate for certain hours of the day counts for the whole day: the core does not know the server's time zone.
-        """
-        rate = self._rules.request_rate(_ANYONE)
-        return min(rate.seconds, _MAX_RATE_SECONDS) / rate.requests if rate else 0.0
 
 
 def sitemaps_of(text: bytes) -> list[str]:
@@ -74,31 +87,52 @@ def sitemaps_of(text: bytes) -> list[str]:
     return [match[1].decode("utf-8", "replace") for match in matches if match]
 
 
-def lines_for(text: bytes, token: str) -> list[str]:
-    """Return the records for a product token, one a line: of all groups that name it, else of all for `*`.
+def group_for(text: bytes, token: str) -> Group:
+    """Return what all groups say that name a product token, else all for `*`.
 
     Only Allow and Disallow end the list of names at the head of a group: no other record may (RFC 9309, 2.2.4).
     """
     token = token.lower()
-    groups: dict[str, list[str]] = {}
-    current: dict[str, list[str]] = {}
-    in_head = False
+    groups: dict[str, Group] = {}
+    in_group: set[str] = set()
+    directly_above: set[str] = set()
+    in_head, last = False, ""
     for field, value in _records(text):
         if field == _AGENT:
-            current = current if in_head else {}
-            in_head = True
             name = _name(value)
+            in_group = in_group if in_head else set()
+            directly_above = directly_above if last == _AGENT else set()
+            in_head = True
             if name in (token, _ANYONE):
-                current[name] = groups.setdefault(name, [])
+                groups.setdefault(name, Group([]))
+                in_group.add(name)
+                directly_above.add(name)
+        elif field in _RULES:
+            in_head = False
+            for name in in_group:
+                groups[name].rules.append(_line(field, value))
         else:
-            in_head = in_head and field not in _RULES
-            for lines in current.values():
-                lines.append(_line(field, value))
-    return groups[token] if token in groups else groups.get(_ANYONE, [])
+            for name in directly_above:
+                groups[name] = _delayed(groups[name], field, value)
+        last = field
+    return groups[token] if token in groups else groups.get(_ANYONE, Group([]))
+
+
+def _delayed(group: Group, field: str, value: bytes) -> Group:
+    """Return a group with one more delay, of which the longest counts; an invalid one changes nothing."""
+    if field == _DELAY:
+        seconds = float(value) if _SECONDS.fullmatch(value) else 0.0
+        return group._replace(crawl_delay_s=max(group.crawl_delay_s, seconds)) if math.isfinite(seconds) else group
+    rate = _RATE.fullmatch(value)
+    requests = float(rate[1]) if rate else 0.0
+    if rate is None or not requests:
+        return group
+    seconds = min(float(rate[2]) * _UNIT_SECONDS[rate[3].decode().lower()], _MAX_RATE_SECONDS)
+    return group._replace(request_interval_s=max(group.request_interval_s, seconds / requests))
 
 
 def _records(text: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the records with a known field: the field as protego writes it, and the value."""
+    """Yield the records with a known field: the field in one spelling, and the value."""
     for line in _LINE_END.split(_readable(text)):
         match = _RECORD.fullmatch(line[:MAX_LINE_BYTES].partition(b"#")[0].strip())
         if match:

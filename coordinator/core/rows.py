@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from crawlfleet.coordinator.core.figures import Costs, FullHosts, HostCosts, LeftOut, RobotsWaits, ShortMaps
+from crawlfleet.coordinator.core.kept_parts import KeptParts
+from crawlfleet.coordinator.core.seed_line import SeedLine
 from crawlfleet.shared.messages import Kind, Outcome, Row
 from crawlfleet.shared.web.urls import origin
 
@@ -124,14 +126,12 @@ class TaskRow(StoreRow, frozen=True, kw_only=True):
     lease: int = 0
     #: The leases whose report was accepted: a report that is sent again gets the same ack.
     settled: tuple[int, ...] = ()
-    #: A place of the page budget is reserved for it: from the grant until a report counts, also if the lease is lost.
-    #: The ledger's `pages_reserved` is the number of tasks with this flag.
+    #: A place of the page budget is reserved for it, from the grant until a report counts: see `pages_reserved`.
     reserved: bool = False
-    #: A suspect: granted only by itself, to a session without other tasks. It stays one until it is final.
+    #: Until it is final it is granted only by itself, to a session without other tasks: a suspect, or a page too large.
     alone: bool = False
     seed: bool = False
-    #: The target of a redirect. Of a page, others are kept only in a crawl with a depth limit, to pass on a smaller
-    #: depth; if they are many, they are in a row of their own (`KeptLinksRow`).
+    #: The target of a redirect. With a depth limit also others, to pass on a smaller depth, unless in `KeptLinksRow`.
     outlinks: tuple[bytes, ...] = ()
     #: Higher is granted earlier.
     priority: int = 0
@@ -144,6 +144,10 @@ class TaskRow(StoreRow, frozen=True, kw_only=True):
     detail: str = ""
     #: A check whose HEAD was not answered as it should be: from then on it asks by GET.
     by_get: bool = False
+    #: The number of the `SeedLineRow` because of which it is fetched, 0 if none: of a page, or of what led there.
+    seed_line: int = 0
+    #: What was unusual about the last answer: see `shared.notes`.
+    notes: tuple[str, ...] = ()
 
     @property
     def key(self) -> bytes:
@@ -172,14 +176,6 @@ def queue_of(task: TaskRow) -> str:
     return task.host if task.kind is Kind.ROBOTS else task.gate
 
 
-class KeptParts(msgspec.Struct, frozen=True, array_like=True):
-    """What has come so far of a task's report: the keys of its `KeptPartRow`s, in order, and the size of all."""
-
-    ref: bytes
-    orders: tuple[int, ...] = ()
-    size_bytes: int = 0
-
-
 class LeaseRow(ResidentRow, frozen=True, kw_only=True):
     """A grant. It lasts until its last task is settled, or its session gives it back or is lost."""
 
@@ -195,7 +191,7 @@ class LeaseRow(ResidentRow, frozen=True, kw_only=True):
     spacing_s: float = 0.0
     #: How many simultaneous fetches on its host the lease allows.
     slots: int = 1
-    #: Its only task is a suspect.
+    #: Its only task is granted alone.
     alone: bool = False
     #: Nobody wants one of its tasks any more: what has not started comes back.
     recalled: bool = False
@@ -215,16 +211,6 @@ class LeaseRow(ResidentRow, frozen=True, kw_only=True):
     @property
     def place(self) -> int:
         return self.id
-
-
-class PoolRow(ResidentRow, frozen=True, kw_only=True):
-    """A session whose program holds pools open: it keeps the crawl open, also over a restart."""
-
-    session: str
-
-    @property
-    def key(self) -> str:
-        return self.session
 
 
 class Holder(msgspec.Struct, frozen=True, array_like=True):
@@ -294,6 +280,13 @@ class HostRow(StoreRow, frozen=True, kw_only=True):
     costs: Costs = Costs()
     #: Other hosts have joined it.
     is_unit: bool = False
+    #: The ports of the seeds at this host that the job itself names: see `reach`. With any the host is trusted. The
+    #: row of a host that joined a unit keeps this, too.
+    seed_ports: tuple[int, ...] = ()
+    #: Of a trusted host that is a name, its addresses by the first answer, if they were all private: see `reach`. Once
+    #: known (None: not yet) they stay. Until then one task at a time is granted; the lease of the last one.
+    first_addresses: tuple[str, ...] | None = None
+    first_lease: int = 0
 
 
 class OriginRow(StoreRow, frozen=True, kw_only=True):
@@ -368,8 +361,11 @@ class LedgerRow(StoreRow, frozen=True, kw_only=True):
     #: Pages whose body came, and that FAILED: see `budget.had_body`.
     pages_unused: int = 0
     short_maps: ShortMaps = ShortMaps()
-    #: What was left out of pages.
+    #: What was left out of pages, and how many of the FETCHED have each note.
     left_out: LeftOut = LeftOut()
+    noted: dict[str, int] = {}
+    #: Some hosts that somebody meant to reach, and that are not public: see `reach`.
+    kept_out: tuple[str, ...] = ()
 
     @property
     def key(self) -> int:
@@ -390,6 +386,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     hops: tuple[str, ...]
     rows: tuple[Row, ...]
     rejected: tuple[Row, ...] = ()
+    #: The line of a seeds file because of which it was fetched.
+    seed_line: SeedLine | None = None
+    notes: tuple[str, ...] = ()
 
 
 R = TypeVar("R", bound=StoreRow)

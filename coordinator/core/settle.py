@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
-from zlib import crc32
 
 import msgspec
 
 from crawlfleet.coordinator.core import (
     admission,
     asking,
+    attempts,
     budget,
     capping,
     checks,
@@ -24,23 +24,22 @@ from crawlfleet.coordinator.core import (
     leading_on,
     leads,
     parts,
-    politeness,
-    pressure,
+    reach,
     retry,
     robots,
+    seed_lines,
     sitemaps,
     words,
 )
 from crawlfleet.coordinator.core.admission import awaken_host
-from crawlfleet.coordinator.core.changes import Accepted, Answer, Linked, Recorded, Start, TaskEvent
+from crawlfleet.coordinator.core.changes import Accepted, Answer, Linked, Recorded, TaskEvent
+from crawlfleet.coordinator.core.later_rows import SeedLineRow
 from crawlfleet.coordinator.core.leases import settle_some
 from crawlfleet.coordinator.core.link import Link
 from crawlfleet.coordinator.core.policy import Unit
 from crawlfleet.coordinator.core.rows import (
     FINAL,
     MAX_DETAIL_CHARS,
-    HostRow,
-    LeaseRow,
     Result,
     TaskRow,
     queue_of,
@@ -79,16 +78,20 @@ def _take_whole(turn: Turn, session: str, reports: Sequence[Report], room: leads
             sorted_out[place] = leads.that_fit(turn, report, outlinks[place], room)
     bad = _want(turn, [report for report, _ in sorted_out], outlinks)
     acks = []
+    bill = costs.Bill()
     settled: dict[int, set[bytes]] = {}
     for (report, later), refs in zip(sorted_out, outlinks, strict=True):
         state = ack_if_ignored(turn, session, report)
         if state is None:
             state = AckState.OK
-            settle(turn, report, refs, bad, later)
-            task = admission.adopt(turn, existing(turn.tasks[report.ref]))
+            settle(turn, report, refs, bad, bill, later)
+            task = existing(turn.tasks[report.ref])
+            if task.kind is Kind.CHECK:
+                admission.adopt(turn, task)
             if not is_part(task, report):
                 settled.setdefault(report.lease, set()).add(report.ref)
         acks.append(Ack(lease=report.lease, ref=report.ref, state=state))
+    bill.charge(turn)
     for number, done in settled.items():
         lease = turn.leases[number]
         if lease is not None:
@@ -114,9 +117,14 @@ def ack_if_ignored(turn: Turn, session: str, report: Report) -> AckState | None:
 
 
 def settle(
-    turn: Turn, report: Report, refs: Sequence[bytes], bad: leads.BadRefs, later: leads.Later = leads.NOTHING
+    turn: Turn,
+    report: Report,
+    refs: Sequence[bytes],
+    bad: leads.BadRefs,
+    bill: costs.Bill,
+    later: leads.Later = leads.NOTHING,
 ) -> None:
-    """Apply an accepted report to everything but its lease.
+    """Apply an accepted report to everything but its lease, and put what it took on the bill.
 
     `refs` are the outlinks that it names by URL, `later` the leads that are not admitted with it.
     """
@@ -126,19 +134,14 @@ def settle(
     unit = key_of_address(report.address, policy)
     if unit:
         join(turn, task.host, unit)
-    began_at = start_at(report, lease, turn.now)
+    began_at = attempts.start_at(report, lease, turn.now)
     if is_part(task, report):
         # The attempt is described by the last part.
         began_at = None
         turn.move(task, TaskEvent.PART)
     else:
-        if began_at is not None:
-            host = politeness.started(turn.host(task.host), began_at)
-            host = pressure.heard(host, report, began_at, policy, turn.now)
-            turn.put(politeness.delayed(host, policy, turn.now))
-        hold_s = retry.hold_s(policy, task, report)
-        if hold_s > 0:
-            turn.put(politeness.held(turn.host(task.host), turn.now + hold_s))
+        attempts.hear(turn, task, report, began_at)
+        reach.hear(turn, task, report)
         is_sent_on = task.kind in (Kind.PAGE, Kind.CHECK) and report.outcome is Outcome.REDIRECTED
         keeps = policy.extent.depth is not None or is_sent_on
         kept = (*(link.ref for link in links), *split_fingerprints(known)) if keeps else ()
@@ -146,18 +149,24 @@ def settle(
         capping.note(turn, task, report)
     nearer = _nearer(turn, split_fingerprints(known), task.depth + 1) if policy.extent.depth is not None else ()
     admission.admit(turn, links, nearer)
-    if task.asked and report.outcome is Outcome.REDIRECTED and links:
-        asking.want_page(turn, links[0].ref)
-    if later.is_all:
-        listed = leads.other_leads(task, report, policy, policy.max_outlinks)
-        later = msgspec.structs.replace(later, listed=listed, number=len(listed))
-    costs.charge(turn, task, report, leads.number_of_links(report, later))
+    if report.outcome is Outcome.REDIRECTED and links:
+        _lead_to(turn, task, links[0].ref)
+    later = leads.with_listed(later, task, report, policy)
+    bill.add(task, report, leads.number_of_links(report, later))
     if later.links or later.known or later.listed:
+        bill.charge(turn)  # it may be told now what the host took
         leading_on.keep(turn, existing(turn.tasks[task.ref]), later)
     admitted = b"".join([link.ref for link in links if turn.depths[link.ref] is not None])
-    start = _logged(turn.host(task.host), report, lease, began_at)
+    start = attempts.logged(turn.host(task.host), report, lease, began_at)
     answer = _answer(turn, existing(turn.tasks[task.ref]), report)
     turn.note(Accepted(ref=task.ref, lease=report.lease, outlinks=admitted + known, start=start, answer=answer))
+
+
+def _lead_to(turn: Turn, task: TaskRow, target: bytes) -> None:
+    """Let who wanted a page that redirects want what it leads to."""
+    seed_lines.pass_on(turn, task, target)
+    if task.asked:
+        asking.want_page(turn, target)
 
 
 def _answer(turn: Turn, task: TaskRow, report: Report) -> Answer:
@@ -172,21 +181,6 @@ def _answer(turn: Turn, task: TaskRow, report: Report) -> Answer:
 def is_part(task: TaskRow, report: Report) -> bool:
     """Say whether a report holds a part of a sitemap and its task continues."""
     return task.kind is Kind.SITEMAP and report.more
-
-
-def start_at(report: Report, lease: LeaseRow | None, now: float) -> float | None:
-    """Return the latest time at which an attempt can have started; None if it never did. `lease` is None if it ended.
-
-    Never before its planned start, even if its age says so: crawl time may stand still over a restart.
-    """
-    if report.age_s is None:
-        return None
-    at = now - max(0.0, report.age_s)
-    if lease is None:
-        return at
-    if not lease.spacing_s:  # all of them may start at once
-        return max([at, *(start for _, start in lease.starts[:1])])
-    return max([at, *(start for ref, start in lease.starts if ref == report.ref)])
 
 
 def _want(turn: Turn, reports: Sequence[Report], outlinks: Sequence[Sequence[bytes]]) -> leads.BadRefs:
@@ -208,6 +202,7 @@ def _want(turn: Turn, reports: Sequence[Report], outlinks: Sequence[Sequence[byt
 def _want_hosts(turn: Turn, reports: Sequence[Report]) -> None:
     """Read the hosts that were asked, the units that they may join, and the origins of both that ask for delays."""
     tasks = [task for task in (turn.tasks[report.ref] for report in reports) if task is not None]
+    turn.table(SeedLineRow).read(task.seed_line for task in tasks if task.seed_line)
     served = {task.origin: host_key(robots.url_of(task.origin)) for task in tasks if task.kind is Kind.ROBOTS}
     hosts = {task.host for task in tasks}
     joining = hosts if turn.policy.politeness.unit is Unit.ADDRESS else set()
@@ -242,21 +237,12 @@ def _nearer(turn: Turn, refs: Sequence[bytes], depth: int) -> Sequence[tuple[byt
     return [(ref, depth) for ref, known in depths if known is not None and known > depth]
 
 
-def _logged(host: HostRow, report: Report, lease: LeaseRow | None, at: float | None) -> Start | None:
-    """Return what the log keeps of a start on a host; None if the host has no delay."""
-    spacing_s = lease.spacing_s if lease is not None else 0.0
-    if at is None or not (host.delay_s or spacing_s):
-        return None
-    sender = crc32(lease.session.encode()) if lease is not None else 0
-    # A lease from before its host joined a unit kept the delay to the starts on that host only.
-    return Start(
-        host=host.key if lease is None else lease.host, at=at, spacing_s=spacing_s, gap_s=report.gap_s, sender=sender
-    )
-
-
 def _decide(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ...]) -> None:
     """Move the task to the state that its outcome leads to; `outlinks` are those that its row keeps."""
     policy = turn.policy
+    if report.outcome is Outcome.DENIED and report.reason == Reason.PRIVATE_ADDRESS:
+        detail = reach.keep_out(turn, task, report.detail)[:MAX_DETAIL_CHARS]
+        report = msgspec.structs.replace(report, detail=detail)
     is_excused = retry.is_excused(report, task, turn.host(task.host), policy)
     if task.kind is Kind.ROBOTS:
         _settle_robots(turn, task, report)
@@ -281,7 +267,7 @@ def _event_of(report: Report) -> TaskEvent:
     """Return the final event of a page that is neither fetched nor retried."""
     if report.outcome is Outcome.NOT_MODIFIED:
         return TaskEvent.NOT_MODIFIED
-    is_unwanted = report.outcome is Outcome.DENIED and report.reason == Reason.CONTENT_TYPE
+    is_unwanted = report.outcome is Outcome.DENIED and report.reason in (Reason.CONTENT_TYPE, Reason.PRIVATE_ADDRESS)
     return TaskEvent.UNWANTED if is_unwanted else TaskEvent.GAVE_UP
 
 
@@ -302,6 +288,7 @@ def _answered(task: TaskRow, report: Report) -> dict[str, Any]:
         "settled": settled,
         "reserved": False,
         "detail": capping.detail_of(report),
+        "notes": report.notes,
     }
 
 
@@ -321,10 +308,13 @@ def _record(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, ..
         hops=task.hops,
         rows=rows,
         rejected=rejected,
+        notes=report.notes,
+        seed_line=seed_lines.line_of(turn, task),
     )
     _end(turn, task, TaskEvent.FETCHED, report, outlinks, report.reason)
     turn.note(Recorded(result=result, unconverted=report.unconverted))
     budget.spend(turn, task, len(rows), report.size_bytes)
+    capping.count_notes(turn, report.notes)
 
 
 def _retry(
@@ -351,7 +341,10 @@ def _retry(
 
 
 def _settle_robots(turn: Turn, task: TaskRow, report: Report) -> None:
-    """Request a robots.txt again, follow its redirect, or judge its origin."""
+    """Request a robots.txt again, follow its redirect, or judge its origin.
+
+    One that redirects to where the crawl must not go is judged as if it were there itself.
+    """
     again_at = gates.again_at(turn, task, report)
     if again_at is not None:
         gates.look_failed(turn, task, report)
@@ -359,7 +352,11 @@ def _settle_robots(turn: Turn, task: TaskRow, report: Report) -> None:
         return
     _end(turn, task, TaskEvent.JUDGED, report, (), report.reason)
     follows = report.outcome is Outcome.REDIRECTED and not leads.redirect_error(task, report.location, turn.policy)
-    if not follows:
+    refusal = reach.refusal_of(turn, report.location) if follows else ""
+    if refusal:
+        detail = f"it redirects to {report.location}"[:MAX_DETAIL_CHARS]
+        report = msgspec.structs.replace(report, outcome=Outcome.DENIED, status=0, reason=refusal, detail=detail)
+    if refusal or not follows:
         gates.judge(turn, task, report)
 
 
@@ -373,5 +370,5 @@ def _redirect(turn: Turn, task: TaskRow, report: Report, outlinks: tuple[bytes, 
         return
     _end(turn, task, TaskEvent.REDIRECTED, report, outlinks)
     target = host_key(report.location)
-    if task.seed and turn.policy.extent.grows and target not in turn.ledger.scope_hosts:
+    if seed_lines.may_join(turn, task, target):
         turn.put(succeed(turn.ledger, scope_hosts=(*turn.ledger.scope_hosts, target)))

@@ -9,6 +9,8 @@ A page that FAILED because a machine lacked something is REVIVED when the crawl 
 
 Only a robots.txt is requested again: RECHECKED takes its task from any final state back to PENDING.
 
+A task is LISTED, and stays what it is, when a line of a seeds file names it after it has become known.
+
 A check whose URL has come into the scope is ADOPTED: from any state but LEASED it becomes a page that is PENDING.
 
 An expired lease stays current until its task is granted again, so a late report may still settle a PENDING task.
@@ -62,6 +64,7 @@ TRANSITIONS: dict[tuple[TaskState | None, TaskEvent], TaskState] = {
     (FAILED, TaskEvent.ADOPTED): PENDING,
     (DROPPED, TaskEvent.ADOPTED): PENDING,
 } | {(state, event): final for state in (LEASED, PENDING) for event, final in SETTLING.items()}
+TRANSITIONS |= {(state, TaskEvent.LISTED): state for state in TaskState}
 
 
 class ImpossibleTransition(Exception):

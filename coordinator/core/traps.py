@@ -21,6 +21,7 @@ from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.core.rows import TrapRow, succeed
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.reasons import Reason, Refusal
+from crawlfleet.shared.remembered import remembered
 from crawlfleet.shared.web.domains import registrable_domain
 from crawlfleet.shared.web.url_policy import holds_session_id
 from crawlfleet.shared.web.urls import parts
@@ -103,7 +104,7 @@ def count(turn: Turn, url: str) -> None:
         turn.put(succeed(row, origins=row.origins + 1))
 
 
-@lru_cache(maxsize=8192)
+@remembered(2048)
 def patterns_of(url: str) -> TrapPatterns | None:
     """Return the trap patterns that a URL matches; None for most URLs."""
     origin, _, path = parts(url)

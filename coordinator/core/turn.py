@@ -142,6 +142,7 @@ class Turn:
     __slots__ = (
         "_events",
         "_gone",
+        "_orders",
         "_queue_reads",
         "_queues",
         "_read_ledger",
@@ -175,6 +176,8 @@ class Turn:
         self._queues: dict[str, Ready] = {}
         self._queue_reads = 0
         self._events: list[Change] = []
+        # How many places in the order of admission were taken: the ledger is told at the end.
+        self._orders = 0
         self._gone: dict[tuple[type[StoreRow], Any], Gone] = {}
 
     @property
@@ -293,9 +296,8 @@ class Turn:
 
     def next_order(self) -> int:
         """Return the next place in the order of admission, which nothing else has then."""
-        order = self.ledger.next_order
-        self.put(succeed(self.ledger, next_order=order + 1))
-        return order
+        self._orders += 1
+        return self.ledger.next_order + self._orders - 1
 
     def create(self, event: TaskEvent, **values: Any) -> TaskRow:
         """Create a task, as ADMITTED or REFUSED, next in the order of admission."""
@@ -307,6 +309,9 @@ class Turn:
 
     def batch(self) -> list[Change]:
         """Return the decided changes: every event in order, then the last row of each kind and key."""
+        if self._orders:
+            self.put(succeed(self.ledger, next_order=self.next_order()))
+            self._orders = 0
         changes = self._events.copy()
         for kind, table in self._tables.items():
             for key, before in table.first.items():

@@ -1,7 +1,11 @@
 """The port to the frontier's store. A store stores and orders rows atomically; it decides nothing.
 
-All changes that were applied since the last `commit` become durable together. Reads see applied changes. One thread
-owns a store, except for `results` and `result`: any thread may call these, and they see committed changes only.
+All changes that were applied since the last `commit` become durable together. Reads see applied changes, committed or
+not. One thread owns a store, except for `results` and `result`: any thread may call these, and they see committed
+changes only.
+
+A commit begins with `commit` and ends with `conclude`. At most one is under way; what is applied meanwhile belongs to
+the next. `apply` never waits for a database.
 
 A store may be across a network. Calls that are answered from memory say so; any other may cost a round trip, so those
 that the crawl waits for take many keys.
@@ -9,16 +13,19 @@ that the crawl waits for take many keys.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from crawlfleet.coordinator.core.changes import Change
-from crawlfleet.coordinator.core.later_rows import LeadOnRow
+from crawlfleet.coordinator.core.later_rows import LeadOnRow, SeedLineRow
 from crawlfleet.coordinator.core.rows import HostRow, LedgerRow, Result, TaskRow, TaskState
 from crawlfleet.coordinator.core.turn import F, Reader
 from crawlfleet.coordinator.frontier.story import Block, StoryLine
+from crawlfleet.shared.errors import CrawlLost
 from crawlfleet.shared.messages import Kind
 
 #: The kinds of tasks whose verdicts are counted.
@@ -27,6 +34,64 @@ WITH_VERDICTS = (Kind.PAGE, Kind.CHECK)
 
 class Conflict(Exception):
     """A batch was decided on rows that have changed in the meantime; none of it was applied."""
+
+
+class StoreUnreachable(CrawlLost):
+    """The database of a store does not answer, or the connection to it was lost. The store may only be closed."""
+
+
+class CrawlTaken(CrawlLost):
+    """Another owner has the crawl. The store may only be closed."""
+
+
+class Owner(NamedTuple):
+    """Who had a crawl last, as its database knows: the number of its opening, how long its heartbeat has stood still by
+    the database's clock, how it names itself, since when it has the crawl, and where it serves that (or empty)."""
+
+    epoch: int
+    silent_s: float
+    name: str
+    since: datetime
+    address: str = ""
+
+
+class Claim(Protocol):
+    """A process that waits for a crawl in a database. Raises `StoreUnreachable` if the connection is lost."""
+
+    def owner(self) -> Owner | None:
+        """Return who had the crawl last; None if nobody ever had."""
+        ...
+
+    def say_waiting(self, address: str) -> None:
+        """Let the owner know for some seconds that a coordinator waits, which is at this address."""
+        ...
+
+    def terminate_owner(self) -> bool:
+        """End the session of who has the crawl; say whether there is one."""
+        ...
+
+
+class Candidate(NamedTuple):
+    """A coordinator that wants to own a crawl: where it serves it, its lease time, and what it does while another one
+    has the crawl: it is called again and again, pauses, and raises to give up. Without that, it does not wait."""
+
+    address: str = ""
+    lease_s: float = 15.0
+    while_owned: Callable[[Claim], None] | None = None
+
+
+#: Who does not wait, and serves nothing.
+ANYBODY = Candidate()
+
+
+class Conclusion(StrEnum):
+    """How a commit has ended."""
+
+    DONE = "done"
+    #: Another owner has the crawl. Nothing was written. The store may only be closed.
+    FENCED = "fenced"
+    #: The connection was lost: the commit is in or not, as a whole. The store may only be closed.
+    UNKNOWN = "unknown"
 
 
 class Frontier(Reader, Protocol):
@@ -68,8 +133,25 @@ class Frontier(Reader, Protocol):
         """Apply changes in order, all or none; raise `Conflict` if a row does not precede its change."""
         ...
 
-    def commit(self, now: float) -> None:
-        """Make applied changes and the crawl time `now` durable; acks may be sent afterwards."""
+    def commit(self, now: float, ended: Callable[[], None]) -> None:
+        """Begin to make applied changes and the crawl time `now` durable. Called only when no commit is under way.
+
+        `ended` is called once when the commit is over, by any thread, maybe before this returns; at once if nothing was
+        applied. Then the owner calls `conclude`. Raises `CrawlFailed` if the store cannot be written.
+        """
+        ...
+
+    def conclude(self) -> Conclusion | None:
+        """Conclude the commit that was begun; return how it has ended, None while it is under way.
+
+        After DONE acks may be sent, and the results that it had are seen. Raises `CrawlFailed` if the store cannot be
+        written.
+        """
+        ...
+
+    @property
+    def commit_number(self) -> int:
+        """The number of the last commit that is DONE, from memory. It grows by one with each that wrote something."""
         ...
 
     def close(self) -> None:
@@ -140,7 +222,7 @@ class Keeping(Protocol):
         ...
 
     def keep(self, key: str, value: bytes) -> None:
-        """Keep a value: durable with the next commit if changes were applied since the last one, else at once."""
+        """Keep a value: durable at once, or with the next commit if one is under way or changes wait for it."""
         ...
 
     def open_marks(self) -> Marks:
@@ -148,7 +230,18 @@ class Keeping(Protocol):
         ...
 
 
-class Store(Frontier, ResultLog, Keeping, Protocol):
+class Company(Protocol):
+    """The coordinators around a crawl's owner."""
+
+    def standing_by(self) -> tuple[str, ...]:
+        """Return the addresses of the coordinators that wait for the crawl. Any thread may call this.
+
+        Raises `CrawlTaken` if another owner has the crawl, `StoreUnreachable` if the database does not answer.
+        """
+        ...
+
+
+class Store(Frontier, ResultLog, Keeping, Company, Protocol):
     """What a backend implements and the conformance suite checks."""
 
 
@@ -170,8 +263,22 @@ class StoreReader(Protocol):
         """The crawl's own numbers."""
         ...
 
+    @property
+    def commit_number(self) -> int:
+        """The number of the last commit."""
+        ...
+
+    @property
+    def result_count(self) -> int:
+        """How many results there are."""
+        ...
+
     def kept(self, key: str) -> bytes | None:
         """Return a kept value; None if there is none."""
+        ...
+
+    def mark(self, sink: str) -> Mark | None:
+        """Return how far a sink is; None if it never wrote."""
         ...
 
     def tasks(self) -> Iterator[tuple[int, bytes, TaskRow]]:
@@ -214,6 +321,33 @@ class StoreReader(Protocol):
         """Return the fingerprints that are tasks of the crawl."""
         ...
 
+    def seed_lines(self, numbers: Collection[int]) -> dict[int, SeedLineRow]:
+        """Return the lines of seeds files with these numbers."""
+        ...
+
     def close(self) -> None:
         """Close the snapshot."""
+        ...
+
+
+class Schemas(Protocol):
+    """The schemas of crawls in a database, for whoever has none of them open.
+
+    Each call connects on its own. Raises `StoreUnreachable` if that fails, `UsageError` if the database is unfit.
+    """
+
+    def has(self, schema: str) -> bool:
+        """Say whether a schema holds a crawl. Raises `UsageError` if it holds something else."""
+        ...
+
+    def owner_of(self, schema: str) -> str:
+        """Return what is known of the coordinator that has a crawl open; empty if none has."""
+        ...
+
+    def replication(self, schema: str) -> str:
+        """Return what a user must know of how the database is replicated, as a sentence; empty if that is nothing."""
+        ...
+
+    def rename(self, schema: str, to: str) -> None:
+        """Give a schema another name. Raises `UsageError` if a coordinator has it open, or the name is taken."""
         ...

@@ -7,7 +7,7 @@ Everything else is accepted. A key that an earlier version did not know has not 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,15 +17,20 @@ import structlog
 from crawlfleet.coordinator.frontier.port import Keeping
 from crawlfleet.shared.errors import UsageError
 
+#: The key under which a store keeps the job of its crawl.
+JOB = "job"
 MAX_LINE_CHARS = 500
+MAX_LINES = 20
 # The key at the beginning of a line of `difference`, and the names of keys that stand in no job.
 _KEY = re.compile(r"[-+] (\w+).*", re.DOTALL)
-_NAMES = {"hook_text": "the text of the hook"}
+_NAMES = {"hook_text": "the text of the hook", "seed_columns": "the columns of seeds files"}
 # What is kept, under this key, while known URLs are being judged by a new job.
 _BEGUN = "job is changing"
-# Pairs of name and value; the values may be passwords, and others may read the log.
-_HEADERS = "fetch.headers"
+# The end of a key of pairs of name and value; an earlier version has kept values that are passwords.
+_HEADERS = "headers"
 SERIOUS = ("seeds", "scope", "traps", "urls")
+# What a crawl is, is the same wherever it is stored: a database may get another address.
+_PLACE = "frontier"
 
 
 def difference(old: dict[str, Any], new: dict[str, Any], at: str = "") -> Iterator[str]:
@@ -49,12 +54,23 @@ def check_change(old: dict[str, Any], new: dict[str, Any], *, accept: bool) -> t
     """Return the lines in which a job changed; raise `UsageError` with those of `SERIOUS` unless accepted."""
     serious = tuple(difference(_only(old, SERIOUS), _only(_known_to(old, new), SERIOUS)))
     if serious and not accept:
-        shown = "\n  ".join(serious[:20]) + (f"\n  and {len(serious) - 20} more" if len(serious) > 20 else "")
+        shown = "\n  ".join(_some(serious))
         raise UsageError(
             f"the job's seeds, scope, traps or urls have changed since this crawl began:\n  {shown}\n"
             "go on with the new ones by --accept-changes, or start again by --fresh"
         )
     return tuple(difference(old, _known_to(old, new)))
+
+
+def change_lines(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the lines in which a job differs from an older one, some of them if they are many."""
+    lines = tuple(difference(dict(old), _known_to(dict(old), dict(new))))
+    return _some(lines)
+
+
+def _some(lines: tuple[str, ...]) -> tuple[str, ...]:
+    more = len(lines) - MAX_LINES
+    return lines if more <= 0 else (*lines[:MAX_LINES], f"and {more} more")
 
 
 class ChangedJob(NamedTuple):
@@ -71,11 +87,12 @@ class ChangedJob(NamedTuple):
 def take_job(store: Keeping, job: dict[str, Any], *, accept: bool) -> ChangedJob | None:
     """Compare a job with the one that is kept with its crawl. If none is kept yet, keep this one.
 
-    Raise `UsageError` as `check_change` does.
+    Where the crawl is stored is neither compared nor kept. Raise `UsageError` as `check_change` does.
     """
-    kept, new = store.kept("job"), msgspec.json.encode(job)
+    job = {key: value for key, value in job.items() if key != _PLACE}
+    kept, new = store.kept(JOB), msgspec.json.encode(job)
     if kept is None:
-        store.keep("job", new)
+        store.keep(JOB, new)
         return None
     old = msgspec.json.decode(kept)
     changed = check_change(old, job, accept=accept)
@@ -86,12 +103,12 @@ def take_job(store: Keeping, job: dict[str, Any], *, accept: bool) -> ChangedJob
         named = tuple(sorted(_NAMES.get(key, key) for key in keys))
         return ChangedJob(named, partial(store.keep, _BEGUN, b"1"), partial(_end, store, new))
     if old.keys() != job.keys():
-        store.keep("job", new)
+        store.keep(JOB, new)
     return None
 
 
 def _end(store: Keeping, job: bytes) -> None:
-    store.keep("job", job)
+    store.keep(JOB, job)
     store.keep(_BEGUN, b"")
 
 
@@ -109,7 +126,7 @@ def _known_to(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def _member(name: str, value: Any) -> Any:
-    if name == _HEADERS:
+    if name.endswith(_HEADERS):
         return f"{value[0]} (its value is not shown)"
     if isinstance(value, dict) and value.get("headers"):
         return {**value, "headers": f"{', '.join(each[0] for each in value['headers'])} (values are not shown)"}

@@ -10,12 +10,12 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, TypeAdapter
 
 from crawlfleet.coordinator.job import values as job_values
-from crawlfleet.coordinator.job.section import STRICT, Section, fault, given, within
+from crawlfleet.coordinator.job.section import STRICT, Section, fault, given, within, written
 
 #: Stands for all items together.
 ALL = ""
 
-_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%\Z")
+_PERCENT = re.compile(r"^([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%\Z")
 
 Rows = Annotated[int, within(0, 10**12)]
 ItemName = Annotated[str, AfterValidator(job_values.item_name)]
@@ -44,7 +44,8 @@ def _item_and_field(value: str) -> str:
 _ROWS: TypeAdapter[int] = TypeAdapter(Rows, config=STRICT)
 _ROWS_OF_ITEMS: TypeAdapter[dict[str, int]] = TypeAdapter(dict[ItemName, Rows], config=STRICT)
 
-Share = Annotated[float, BeforeValidator(_share)]
+_PERCENTAGE = written(type="string", pattern=_PERCENT.pattern.replace(r"\Z", "$"))
+Share = Annotated[float, BeforeValidator(_share, json_schema_input_type=_PERCENTAGE)]
 
 
 class Expectations(Section):
@@ -54,7 +55,7 @@ class Expectations(Section):
     most.
     """
 
-    rows: Annotated[dict[str, int], BeforeValidator(_rows)] = {}
+    rows: Annotated[dict[str, int], BeforeValidator(_rows, json_schema_input_type=Rows | dict[ItemName, Rows])] = {}
     filled: dict[Annotated[str, AfterValidator(_item_and_field)], Share] = {}
     failed: Annotated[Share | None, BeforeValidator(given)] = None
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from crawlfleet.coordinator.job.css import Selector as Taking
 from crawlfleet.coordinator.job.css import parse_selector
-from crawlfleet.coordinator.job.section import Section, fault, given, one_of
+from crawlfleet.coordinator.job.section import Section, fault, given, one_of, written
 from crawlfleet.coordinator.job.where import WAYS, JmesPath, XPath, refuse_several
 from crawlfleet.shared.brief import CSS, DATA, ELEMENTS, OPENGRAPH, FieldRule
 from crawlfleet.shared.dates import reader
@@ -80,10 +80,11 @@ def _default(value: object) -> object:
 
 
 Hint = Annotated[str, AfterValidator(_hint)]
+_ANYTHING = written(**{"not": {"type": "null"}})
 
 
 class Field(Section):
-    """A field with keys of its own. `css` may end in ::text or ::attr(name), as the short form does."""
+    """A field with keys of its own. `css` may end in ::text, ::own-text or ::attr(name), as the short form."""
 
     css: Annotated[Annotated[str, AfterValidator(_selector)] | None, BeforeValidator(given)] = None
     xpath: Annotated[XPath | None, BeforeValidator(given)] = None
@@ -91,7 +92,7 @@ class Field(Section):
     jsonld: Annotated[JmesPath | None, BeforeValidator(given)] = None
     microdata: Annotated[JmesPath | None, BeforeValidator(given)] = None
     opengraph: Annotated[Hint | None, BeforeValidator(given)] = None
-    take: Annotated[Literal["text", "markdown", "html"] | None, BeforeValidator(given)] = None
+    take: Annotated[Literal["text", "own-text", "markdown", "html"] | None, BeforeValidator(given)] = None
     attr: Annotated[Annotated[str, AfterValidator(_attribute)] | None, BeforeValidator(given)] = None
     re: Annotated[Annotated[str, AfterValidator(_regex)] | None, BeforeValidator(given)] = None
     type: Annotated[Annotated[str, one_of(lambda: FIELD_TYPES)] | None, BeforeValidator(given)] = None
@@ -99,9 +100,9 @@ class Field(Section):
     languages: tuple[Hint, ...] = ()
     decimal_separator: Annotated[Literal[".", ","] | None, BeforeValidator(given)] = None
     currency: Annotated[Hint | None, BeforeValidator(given)] = None
-    list: bool | None = None
+    list: Annotated[bool | None, BeforeValidator(given)] = None
     join: Annotated[str | None, BeforeValidator(given)] = None
-    default: Annotated[Any, BeforeValidator(_default)] = None
+    default: Annotated[Any, BeforeValidator(_default, json_schema_input_type=_ANYTHING)] = None
     required: bool = False
 
     @model_validator(mode="after")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, GetJsonSchemaHandler, Tag, model_validator
 
 from crawlfleet.coordinator.job import values as job_values
 from crawlfleet.coordinator.job.css import parse_selector
 from crawlfleet.coordinator.job.fields import Field
 from crawlfleet.coordinator.job.scope import Patterns
-from crawlfleet.coordinator.job.section import Plain, Section, fault, given, repeated, tag_of
+from crawlfleet.coordinator.job.section import Plain, Section, Written, fault, given, repeated, tag_of
 from crawlfleet.coordinator.job.where import Where, in_words_of_data
 from crawlfleet.coordinator.job.yaml_source import KeyPath
 from crawlfleet.shared.brief import CSS, ELEMENTS, JMESPATH, FieldRule, ItemRule
@@ -34,6 +34,11 @@ class Pick(Plain):
             return {**parse_selector(text)._asdict(), "many": many}
         raise ValueError("is no field: write a selector, [selector] for a list, or a mapping such as {css: h1}")
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler, /) -> dict[str, Any]:
+        text = {"type": "string"}
+        return {"anyOf": [text, {"type": "array", "items": text, "minItems": 1, "maxItems": 1}]}
+
     @property
     def by(self) -> str:
         """How it is found."""
@@ -49,7 +54,7 @@ class Nest(Section):
 
     each: Where
     fields: Annotated[dict[FieldName, Form], AfterValidator(_some_fields)]
-    list: bool | None = None
+    list: Annotated[bool | None, BeforeValidator(given)] = None
     required: bool = False
 
     @model_validator(mode="before")
@@ -84,6 +89,8 @@ def _field_rules(fields: Mapping[str, Form]) -> tuple[FieldRule, ...]:
     return tuple(form.rule(name) for name, form in fields.items())
 
 
+_NAME = {"pattern": job_values.ITEM_NAME, "maxLength": job_values.MAX_NAME_CHARS}
+ItemName: TypeAlias = Annotated[str, AfterValidator(job_values.item_name), Written(lambda: _NAME)]
 FieldName: TypeAlias = Annotated[str, AfterValidator(job_values.field_name)]
 ItemFieldName: TypeAlias = Annotated[str, AfterValidator(job_values.item_field_name)]
 # The tags show up in the paths of complaints and are left out of them by `problems`.
@@ -105,7 +112,7 @@ class Item(Section):
     It is looked for in pages whose address one of `urls` matches, and in which `when` finds something.
     """
 
-    name: Annotated[str, AfterValidator(job_values.item_name)]
+    name: ItemName
     urls: Patterns = ()
     when: Annotated[Where | None, BeforeValidator(given)] = None
     each: Annotated[Where | None, BeforeValidator(given)] = None
@@ -156,3 +163,14 @@ def check_items(items: tuple[Item, ...]) -> tuple[Item, ...]:
     if index is not None:
         raise fault((index, "name"), f"{items[index].name!r} is the name of an earlier rule: give each its own")
     return items
+
+
+def leave_names(names: Collection[str], items: Sequence[Item], columns: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuse fields and columns with names that rows have of a line of a seeds file."""
+    of_rules: list[KeyPath] = [
+        ("items", place, "fields", name) for place, item in enumerate(items) for name in item.fields
+    ]
+    declared: list[KeyPath] = [("columns", item, name) for item, fields in columns.items() for name in fields]
+    for path in (*of_rules, *declared):
+        if path[-1] in names:
+            raise fault(path, "is a name that rows have of their line of a seeds file: give the field another")

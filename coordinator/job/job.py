@@ -13,28 +13,31 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from msgspec.structs import replace
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
     PlainValidator,
     PrivateAttr,
-    TypeAdapter,
     ValidationError,
     ValidationInfo,
     model_validator,
 )
 
-from crawlfleet.coordinator.core.policy import FetchLimits, HostLimits, Policy, Politeness
-from crawlfleet.coordinator.job import problems, yaml_source
+from crawlfleet.coordinator.core.policy import Extent, FetchLimits, Policy, Politeness
+from crawlfleet.coordinator.core.seed_line import RESERVED
+from crawlfleet.coordinator.job import problems
 from crawlfleet.coordinator.job import values as job_values
 from crawlfleet.coordinator.job.expect import Expectations, check_names
-from crawlfleet.coordinator.job.items import Item, check_items
-from crawlfleet.coordinator.job.named_files import prepares_sessions, read_ca_file, read_hook
+from crawlfleet.coordinator.job.headers import Headers, harmless
+from crawlfleet.coordinator.job.items import Item, check_items, leave_names
+from crawlfleet.coordinator.job.limits import LimitRules
+from crawlfleet.coordinator.job.named_files import PARSE, hook_named, prepares_sessions, read_ca_file, read_hook
 from crawlfleet.coordinator.job.scope import PriorityRule, ScopeRules, TrapRules, UrlRules
 from crawlfleet.coordinator.job.section import (
-    STRICT,
     Section,
+    Written,
     defaults,
     duration,
     fault,
@@ -44,33 +47,43 @@ from crawlfleet.coordinator.job.section import (
     repeated,
     section_at,
     size,
-    size_in_bytes,
     within,
 )
 from crawlfleet.coordinator.job.seed_ranges import host_name
-from crawlfleet.coordinator.job.seeds import Seeds, pages_of, read_seeds, sitemaps_of
+from crawlfleet.coordinator.job.seeds import (
+    Seeds,
+    WrittenSeeds,
+    columns_of,
+    files_of,
+    pages_of,
+    read_seeds,
+    sitemaps_of,
+)
 from crawlfleet.coordinator.job.sinks import Columns, Sink, TableFiles, check_name_lengths, check_sinks
+from crawlfleet.coordinator.job.sites import Sites, origins_of, site_specs
+from crawlfleet.coordinator.job.source import JobSource, read
 from crawlfleet.coordinator.job.where import Selector
 from crawlfleet.coordinator.job.yaml_source import KeyPath
 from crawlfleet.coordinator.results.columns import layout_of
-from crawlfleet.shared.brief import Brief, FetchSpec, HookSpec, LimitSpec, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
+from crawlfleet.shared.brief import Brief, FetchSpec, HookSpec, LinkSpec, ParseSpec, ScopeSpec, UrlSpec
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES, names, that_prepare_sessions
 from crawlfleet.shared.errors import JobError
 from crawlfleet.shared.messages import PAGE_FIELDS, PAGE_ITEM
 from crawlfleet.shared.paths import shown
 from crawlfleet.shared.web.urls import host_key
 
+_NAME = {"pattern": job_values.JOB_NAME, "maxLength": job_values.MAX_NAME_CHARS}
+JobName = Annotated[str, AfterValidator(job_values.job_name), Written(lambda: _NAME)]
 Timeout = Annotated[float, duration("100ms", "10m")]
 ContentType = Annotated[str, AfterValidator(job_values.content_type)]
-HeaderName = Annotated[str, AfterValidator(job_values.header_name)]
-HeaderValue = Annotated[str, AfterValidator(job_values.header_value)]
+
+# Of lines of seeds files: a scope of more would be a burden to workers, who get all of it.
+MAX_JOINING_HOSTS = 1_000
 
 _POLICY = defaults(Policy)
 _POLITENESS = defaults(Politeness)
 _FETCH = defaults(FetchSpec, FetchLimits)
 _LINKS = defaults(LinkSpec)
-_PARSE = defaults(ParseSpec)
-_LIMITS = defaults(LimitSpec, HostLimits)
 
 
 def default_user_agent() -> str:
@@ -116,17 +129,6 @@ class PolitenessRules(Section):
     ignore_robots: Annotated[tuple[IgnoredRobots, ...], AfterValidator(_ignored)] = _POLITENESS.ignore_robots
 
 
-_HEADERS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[HeaderName, HeaderValue], config=STRICT)
-
-
-def _headers(value: object) -> tuple[tuple[str, str], ...]:
-    headers = _HEADERS.validate_python(value)
-    index = repeated(name.lower() for name in headers)
-    if index is not None:
-        raise fault((list(headers)[index], "[key]"), "is written twice, with other capitals: keep one")
-    return tuple(headers.items())
-
-
 def _ca_file(value: object, info: ValidationInfo) -> str:
     if not isinstance(value, str):
         raise ValueError("wants the name of a file: write one, or leave the key out")  # noqa: TRY004  pydantic's way
@@ -140,8 +142,11 @@ def _some_types(types: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return types
 
 
+CaFile = Annotated[str, PlainValidator(_ca_file, json_schema_input_type=str)]
+
+
 class FetchRules(Section):
-    """How pages are fetched. `headers` are pairs of name and value; `ca_pem` is the text of the file `ca_file`."""
+    """How pages are fetched. `headers` are pairs of name and value, or `Secret`; `ca_pem` is the text of `ca_file`."""
 
     engine: Annotated[str, one_of(lambda: names(FETCH_ENGINES.values()))] = _FETCH.engine
     timeout_s: Timeout = _FETCH.timeout_s
@@ -150,11 +155,11 @@ class FetchRules(Section):
     first_byte_timeout_s: Timeout = _FETCH.first_byte_timeout_s
     retries: Annotated[int, within(0, 20)] = _FETCH.retries
     max_size_bytes: Annotated[int, size("1KiB", "1GiB")] = _FETCH.max_size_bytes
-    headers: Annotated[tuple[tuple[str, str], ...], PlainValidator(_headers)] = Field(
-        default=_FETCH.headers, repr=False
-    )
+    headers: Headers = Field(default=_FETCH.headers, repr=False)
     types: Annotated[tuple[ContentType, ...] | None, AfterValidator(_some_types), BeforeValidator(given)] = _FETCH.types
-    ca_pem: Annotated[str, PlainValidator(_ca_file)] = Field(default=_FETCH.ca_pem, alias="ca_file", repr=False)
+    ca_pem: CaFile = Field(default=_FETCH.ca_pem, alias="ca_file", repr=False)
+    keep_truncated: bool = _FETCH.keep_truncated
+    allow_private: tuple[Annotated[str, AfterValidator(job_values.opened_host)], ...] = _FETCH.allow_private
 
 
 class LinkRules(Section):
@@ -179,28 +184,16 @@ class LinkRules(Section):
 class ParseRules(Section):
     """How pages are parsed."""
 
-    engine: Annotated[str, one_of(lambda: names(PARSE_ENGINES.values()))] = _PARSE.engine
-
-
-class LimitRules(Section):
-    """What a page and its hook may use and give, and how many URLs of a host are remembered."""
-
-    hook_wait_s: Annotated[float, duration("100ms", "1h")] = _LIMITS.hook_wait_s
-    cpu_s: Annotated[float, duration("100ms", "1h")] = _LIMITS.cpu_s
-    parse_time_s: Annotated[float, duration("100ms", "7d")] = _LIMITS.parse_time_s
-    known_per_host: Annotated[int, within(1, 10**12)] = _LIMITS.known_per_host
-    links: Annotated[int, within(0, 10**7)] = _LIMITS.links
-    rows: Annotated[int, within(0, 10**7)] = _LIMITS.rows
-    row_bytes: Annotated[int, size_in_bytes("1B", "256MiB"), Field(alias="row_bytes")] = _LIMITS.row_bytes
-    report_bytes: Annotated[int, size_in_bytes("1B", "256MiB"), Field(alias="report_bytes")] = _LIMITS.report_bytes
+    engine: Annotated[str, one_of(lambda: names(PARSE_ENGINES.values()))] = defaults(ParseSpec).engine
 
 
 def _hook(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str):
         return given(value)
     assert info.context is not None
-    path = Path(os.path.realpath(info.context["folder"] / value))
-    info.context["hook"] = read_hook(path)
+    name, function = hook_named(value)
+    path = Path(os.path.realpath(info.context["folder"] / name))
+    info.context["hook"] = HookSpec(path=shown(path), source=read_hook(path, function), function=function)
     return path
 
 
@@ -214,19 +207,22 @@ def _enough_seeds(seeds: Seeds, info: ValidationInfo) -> Seeds:
 class Job(Section):
     """A whole job. `seeds` are canonical URLs and sitemaps, ranges expanded; `hooks` is the hook's resolved path."""
 
-    name: Annotated[str, AfterValidator(job_values.job_name)]
-    seeds: Annotated[Seeds, PlainValidator(read_seeds), AfterValidator(_enough_seeds)]
+    name: JobName
+    seeds: Annotated[
+        Seeds, PlainValidator(read_seeds, json_schema_input_type=WrittenSeeds), AfterValidator(_enough_seeds)
+    ]
     scope: ScopeRules = ScopeRules()
     traps: TrapRules = TrapRules()
     urls: UrlRules = UrlRules()
     priorities: tuple[PriorityRule, ...] = _POLICY.priorities
     politeness: PolitenessRules = Field(default_factory=PolitenessRules)
     fetch: FetchRules = FetchRules()
+    sites: Sites = {}
     items: Annotated[tuple[Item, ...], AfterValidator(check_items)] = ()
     follow: Annotated[tuple[Selector, ...] | None, BeforeValidator(given)] = None
     links: LinkRules = LinkRules()
     parse: ParseRules = ParseRules()
-    hooks: Annotated[Path | None, BeforeValidator(_hook)] = None
+    hooks: Annotated[Path | None, BeforeValidator(_hook, json_schema_input_type=str)] = None
     limits: LimitRules = LimitRules()
     columns: Columns = {}
     expect: Expectations = Expectations()
@@ -234,16 +230,29 @@ class Job(Section):
     tables: TableFiles = TableFiles()
     lease_s: Annotated[float, duration("1s", "1h")] = _POLICY.lease_s
     durability: Literal["process", "power", "none"] = "process"
-    _hook_source: str = PrivateAttr("")
+    frontier: Annotated[Annotated[str, AfterValidator(job_values.frontier)] | None, BeforeValidator(given)] = None
+    _checked_hook: HookSpec = PrivateAttr(HookSpec(path="", source=""))
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep the text of the hook that was checked: the file may change."""
-        self._hook_source = (context or {}).get("hook", "")
+        self._checked_hook = (context or {}).get("hook") or self._checked_hook
 
     @property
     def hook(self) -> HookSpec | None:
         """The hook, with the text that was checked."""
-        return None if self.hooks is None else HookSpec(path=shown(self.hooks), source=self._hook_source)
+        return None if self.hooks is None else replace(self._checked_hook, path=shown(self.hooks))
+
+    @property
+    def follows(self) -> bool:
+        """Whether pages lead to others, but by redirects."""
+        finds_more = self.scope.sitemaps or self.links.check_external or bool(sitemaps_of(self.seeds))
+        return self.follow != () or self.hooks is not None or finds_more
+
+    @model_validator(mode="after")
+    def _names_left_to_seeds(self) -> Job:
+        if files_of(self.seeds):
+            leave_names(RESERVED, self.items, self.columns)
+        return self
 
     @model_validator(mode="after")
     def _seeds_in_scope(self) -> Job:
@@ -261,6 +270,12 @@ class Job(Section):
         return self
 
     @model_validator(mode="after")
+    def _frontier_is_kept(self) -> Job:
+        if self.frontier is not None and self.durability == "none":
+            raise fault(("durability",), "keeps nothing, and `frontier` says where to: choose process or power")
+        return self
+
+    @model_validator(mode="after")
     def _names_fit_sinks(self) -> Job:
         check_name_lengths(
             self.sinks, lambda: layout_of(self.model_dump(mode="json", include={"items", "columns", "hooks"}))
@@ -275,9 +290,14 @@ class Job(Section):
         return self
 
     @model_validator(mode="after")
+    def _largest_page_has_room(self) -> Job:
+        self.limits.check_bodies(self.fetch.max_size_bytes)
+        return self
+
+    @model_validator(mode="after")
     def _hook_fits_engine(self) -> Job:
         fitting = names(that_prepare_sessions())
-        if self.fetch.engine not in fitting and self._hook_source and prepares_sessions(self._hook_source):
+        if self.fetch.engine not in fitting and self.hook is not None and prepares_sessions(self.hook.source):
             text = f"{self.fetch.engine!r} has no session for the hook's session() to prepare: write "
             raise fault(("fetch", "engine"), text + " or ".join(fitting))
         return self
@@ -285,30 +305,49 @@ class Job(Section):
 
 def load(path: Path, *, needs_seeds: bool = True) -> Job:
     """Read and validate a job file; raise `JobError` with every problem found."""
-    document = yaml_source.read(path)
+    return load_from(JobSource(path=path), needs_seeds=needs_seeds)
+
+
+def load_from(source: JobSource, *, needs_seeds: bool = True) -> Job:
+    """Read and validate a job, wherever it comes from; raise `JobError` with every problem found."""
+    document = read(source)
     found = list(document.problems)
     if document.complete:
         try:
-            context = {"folder": path.parent, "hook": "", "needs_seeds": needs_seeds}
+            context = {"folder": source.base, "hook": None, "needs_seeds": needs_seeds}
             job = Job.model_validate(document.value, context=context)
         except ValidationError as error:
             found += problems.judge(document, error.errors(include_url=False), _advise, _known)
         else:
             if not found:
                 return job
-    raise JobError(problems.lines(str(path), found))
+    raise JobError(problems.lines(source.name, found))
 
 
 def as_data(job: Job) -> dict[str, Any]:
-    """Return a job as plain data, to be kept and compared; `hook_text` is a hash of the hook's text."""
+    """Return a job as plain data, to be kept and compared.
+
+    `hook_text` is a hash of the hook's text, `seed_columns` are the columns of seeds files, if there are such files.
+    """
     text = job.hook.source if job.hook is not None else ""
     data = {**job.model_dump(mode="json", warnings=False), "hook_text": sha256(text.encode()).hexdigest()[:16]}
-    return data if job.hooks is None else {**data, "hooks": shown(job.hooks)}
+    columns = columns_of(job.seeds)
+    data |= {} if columns is None else {"seed_columns": list(columns)}
+    if job.hook is None:
+        return data
+    function = "" if job.hook.function == PARSE else f":{job.hook.function}"
+    return {**data, "hooks": f"{job.hook.path}{function}"}
+
+
+def listed_origins(job: Job) -> tuple[str, ...]:
+    """Return the origins of the seeds that a job lists, without those of seeds files."""
+    return origins_of((*pages_of(job.seeds), *sitemaps_of(job.seeds)))
 
 
 def brief(job: Job) -> Brief:
     """Return what workers need to know of a job: its sections, and what is made of several."""
     seeds = (*pages_of(job.seeds), *sitemaps_of(job.seeds))
+    sites = site_specs(job.fetch.headers, job.sites, listed_origins(job))
     hosts = job.scope.hosts if isinstance(job.scope.hosts, tuple) else tuple(dict.fromkeys(map(host_key, seeds)))
     return job.spec(
         Brief,
@@ -316,21 +355,30 @@ def brief(job: Job) -> Brief:
         scope=job.scope.spec(
             ScopeSpec, hosts=hosts, subdomains=job.scope.hosts == "subdomains", any_host=job.scope.hosts == "any"
         ),
-        fetch=job.fetch.spec(FetchSpec, user_agent=job.politeness.user_agent),
+        fetch=job.fetch.spec(
+            FetchSpec,
+            user_agent=job.politeness.user_agent,
+            headers=harmless(job.fetch.headers),
+            sites=sites,
+            head_bytes=job.limits.head_bytes,
+        ),
         items=tuple(item.rule() for item in job.items),
         urls=job.urls.spec(UrlSpec, drop_query=job.urls.dropped),
         links=job.links.spec(LinkSpec, listed=job.tables.has_links),
+        reserved=RESERVED if files_of(job.seeds) else (),
     )
 
 
 def policy(job: Job, work: Brief) -> Policy:
     """Return what the coordinator's rules go by: a job's sections, and what the brief has made of some."""
     ignored = tuple(entry.host for entry in job.politeness.ignore_robots)
+    lists = bool(files_of(job.seeds)) and job.scope.hosts in ("same", "subdomains")
+    joining = MAX_JOINING_HOSTS if lists and job.follows else 0
     return job.spec(
         Policy,
         scope=work.scope,
         urls=work.urls,
-        extent=job.scope,
+        extent=job.scope.spec(Extent, listed_hosts=lists, joining_hosts=joining),
         politeness=job.politeness.spec(Politeness, ignore_robots=ignored),
         keeps_links=job.tables.has_links,
     )

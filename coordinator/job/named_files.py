@@ -1,4 +1,4 @@
-"""The files that a job names: its hook, which is compiled but never run here, and certificates that it trusts.
+"""The files that a job names: its hook, which is compiled but never run here, certificates that it trusts, secrets.
 
 Must not import the hook: that happens in workers. Every refusal is a `ValueError` with one sentence.
 """
@@ -7,29 +7,38 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import ssl
 import tokenize
 import warnings
 from pathlib import Path
 
 MAX_BYTES = 1024 * 1024
+#: The function of a hook that makes rows, unless the job names another.
+PARSE = "parse"
 
-# What `from x import *` brings is not known before it runs.
-_PARSE = frozenset(("parse", "*"))
+_HOOK = re.compile(r"(?P<path>.+\.py):(?P<function>[^\W\d]\w*)", re.DOTALL)
 
 
-def read_hook(path: Path) -> str:
-    """Return the text of a hook that defines `parse`; raise `ValueError` naming file and line at fault."""
+def hook_named(value: str) -> tuple[str, str]:
+    """Return the path and the function of a hook that is named `FILE.py` or `FILE.py:FUNCTION`."""
+    named = _HOOK.fullmatch(value)
+    return (named["path"], named["function"]) if named is not None else (value, PARSE)
+
+
+def read_hook(path: Path, function: str = PARSE) -> str:
+    """Return the text of a hook that defines a function; raise `ValueError` naming file and line at fault."""
     if path.suffix != ".py":
         raise ValueError(f"{path.name!r} is no Python file: its name must end in .py")
     source = _decode(path, _read(path, "move data out of it"))
     tree = _compile(path, source)
-    parse = next((node for node in tree.body if not _PARSE.isdisjoint(_defined(node))), None)
+    # What `from x import *` brings is not known before it runs.
+    parse = next((node for node in tree.body if not {function, "*"}.isdisjoint(_defined(node))), None)
     if parse is None:
-        raise ValueError(f"{path} defines no parse: write def parse(page) at its top level")
-    fault = _parse_fault(parse)
+        raise ValueError(f"{path} defines no {function}: write def {function}(page) at its top level")
+    fault = _fault_of(parse)
     if fault:
-        raise ValueError(f"{path}:{parse.lineno}: {fault}: write def parse(page)")
+        raise ValueError(f"{path}:{parse.lineno}: {function} {fault}: write def {function}(page)")
     return source
 
 
@@ -51,6 +60,11 @@ def read_ca_file(path: Path) -> str:
     except (ssl.SSLError, ValueError) as error:
         raise ValueError(f"{path} holds no certificates in PEM: check it with openssl x509 -in {path.name}") from error
     return text
+
+
+def read_secret(path: Path) -> str:
+    """Return the text of a file that holds a secret; raise `ValueError` if it is unreadable."""
+    return _read(path, "write the secret alone into it").decode("ascii", "replace")
 
 
 def _read(path: Path, make_smaller: str) -> bytes:
@@ -104,11 +118,11 @@ def _defined(node: ast.AST) -> set[str]:
     return {name for child in inner for name in _defined(child)}
 
 
-def _parse_fault(node: ast.stmt) -> str:
+def _fault_of(node: ast.stmt) -> str:
     if isinstance(node, ast.AsyncFunctionDef):
-        return "parse is async"
+        return "is async"
     if isinstance(node, ast.FunctionDef) and not _takes_one(node.args):
-        return "parse must take the page and nothing else"
+        return "must take the page and nothing else"
     return ""
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from crawlfleet.coordinator.job.section import is_tag
 from crawlfleet.coordinator.job.yaml_source import RANGE, RANGE_ADVICE, Document, KeyPath, Place, Problem
+from crawlfleet.shared.inert import inert
 
 Complaint: TypeAlias = Mapping[str, Any]
 Advise: TypeAlias = Callable[[KeyPath, str], str]
@@ -30,8 +31,8 @@ _LINE_CHARS = 1_500
 
 
 def lines(file: str, problems: Iterable[Problem]) -> tuple[str, ...]:
-    """Return one line a problem, in the order of the file."""
-    ordered = sorted(problems, key=lambda problem: problem.place or Place(0, 0))
+    """Return one line a problem, in the order of the file, and then of what was given beside it."""
+    ordered = sorted(problems, key=lambda problem: _order(problem.place or Place(0, 0)))
     return tuple(dict.fromkeys(_line(file, problem) for problem in ordered))
 
 
@@ -47,7 +48,8 @@ def judge(document: Document, complaints: Iterable[Complaint], advise: Advise, k
 
 def unknown_key(key: str, known: Collection[str], elsewhere: Mapping[str, Collection[str]]) -> str:
     """Say what to do about an unknown key: where it belongs (the keys of `elsewhere`), or the nearest known one."""
-    if nearly := difflib.get_close_matches(key, known, n=1, cutoff=0.9):
+    swapped = [each for each in known if sorted(each) == sorted(key)]
+    if nearly := swapped or difflib.get_close_matches(key, known, n=1, cutoff=0.9):
         return f"is not a known key: did you mean {nearly[0]!r}?"
     for place, keys in elsewhere.items():
         if key in keys:
@@ -130,13 +132,18 @@ def _is_broken(document: Document, path: KeyPath) -> bool:
     return any(path[:length] in document.broken for length in range(len(path) + 1))
 
 
+def _order(place: Place) -> tuple[bool, int, int]:
+    return bool(place.origin), place.line, place.column
+
+
 def _line(file: str, problem: Problem) -> str:
-    at = f"{file}:{problem.place.line}:{problem.place.column}" if problem.place is not None else file
+    place = problem.place
+    at = file if place is None else place.origin or f"{file}:{place.line}:{place.column}"
     key = _key(problem.path)
     text = f"{at}: {key}: {problem.text}" if key else f"{at}: {problem.text}"
     text = text if len(text) <= _LINE_CHARS else text[:_LINE_CHARS] + "..."
     # No key, value or path may write control codes to a terminal.
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return inert(text)
 
 
 def _key(path: KeyPath) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from crawlfleet.coordinator.job.yaml_source import KeyPath
-from crawlfleet.shared.quantities import seconds, size_bytes
+from crawlfleet.shared.quantities import DURATION, SIZE, seconds, size_bytes
 
 STRICT = ConfigDict(strict=True)
 
@@ -107,6 +108,21 @@ def _is_section(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Section)
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a validator wants beyond a type, in words of JSON Schema."""
+
+    schema: Callable[[], dict[str, Any]]
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: GetJsonSchemaHandler, /) -> dict[str, Any]:
+        return {**handler(core), **self.schema()}
+
+
+def written(**schema: Any) -> Any:
+    """Return the type of what a validator takes, if its result is of another: what JSON Schema says about it."""
+    return Annotated[Any, Written(lambda: schema)]
+
+
 def one_of(known: Callable[[], tuple[str, ...]]) -> BeforeValidator:
     """Accept the known names, looked up when a value is checked. The complaint is that of a `Literal`."""
 
@@ -117,7 +133,8 @@ def one_of(known: Callable[[], tuple[str, ...]]) -> BeforeValidator:
         expected = f"{', '.join(map(repr, names[:-1]))} or {names[-1]!r}"
         raise PydanticCustomError("literal_error", "wants {expected}", {"expected": expected})
 
-    return BeforeValidator(check)
+    names_of = Annotated[Any, Written(lambda: {"enum": list(known())})]
+    return BeforeValidator(check, json_schema_input_type=names_of)
 
 
 def given(value: object) -> object:
@@ -125,6 +142,17 @@ def given(value: object) -> object:
     if value is None:
         raise ValueError("is empty")
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Within(AfterValidator):
+    """A validator of numbers that tells the bounds."""
+
+    low: int
+    high: int
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: GetJsonSchemaHandler, /) -> dict[str, Any]:
+        return {**handler(core), "minimum": self.low, "maximum": self.high}
 
 
 def within(low: int, high: int) -> AfterValidator:
@@ -135,17 +163,20 @@ def within(low: int, high: int) -> AfterValidator:
             raise ValueError(f"{value} is out of range: write a whole number from {low} to {high}")
         return value
 
-    return AfterValidator(check)
+    return _Within(check, low, high)
 
 
 def duration(low: str, high: str) -> BeforeValidator:
     """Read a duration, in seconds."""
-    return BeforeValidator(partial(seconds, low=low, high=high))
+    text = {"type": "string", "pattern": DURATION}
+    wanted = written(anyOf=[text, {"const": 0}]) if low == "0s" else written(**text)
+    return BeforeValidator(partial(seconds, low=low, high=high), json_schema_input_type=wanted)
 
 
 def size(low: str, high: str) -> BeforeValidator:
     """Read a size, in bytes."""
-    return BeforeValidator(partial(size_bytes, low=low, high=high))
+    wanted = written(type="string", pattern=SIZE)
+    return BeforeValidator(partial(size_bytes, low=low, high=high), json_schema_input_type=wanted)
 
 
 def size_in_bytes(low: str, high: str) -> BeforeValidator:
@@ -154,7 +185,8 @@ def size_in_bytes(low: str, high: str) -> BeforeValidator:
     def read(value: object) -> int:
         return size_bytes(f"{value}B" if type(value) is int else value, low, high)
 
-    return BeforeValidator(read)
+    texts_and_numbers = written(anyOf=[{"type": "string", "pattern": SIZE}, {"type": "integer", "minimum": 0}])
+    return BeforeValidator(read, json_schema_input_type=texts_and_numbers)
 
 
 def repeated(names: Iterable[str]) -> int | None:

@@ -9,7 +9,7 @@ import re
 from itertools import product
 from math import prod
 
-from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, canonicalize, parts
+from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, canonicalize, is_canonical, parts
 
 MAX_SEEDS = 100_000
 
@@ -26,6 +26,8 @@ _BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
 def expand(text: str) -> tuple[str, ...]:
     """Return the canonical URLs that a seed stands for, in order; several ranges multiply."""
     _check_form(text)
+    if _BRACES.search(text.partition("#")[2]):
+        raise ValueError(f"the range of {_show(text)} follows '#', which no server is sent: put it before")
     fixed_and_ranges = _BRACES.split(text)
     for inside in fixed_and_ranges[1::2]:
         _check_range(text, inside)
@@ -33,6 +35,14 @@ def expand(text: str) -> tuple[str, ...]:
         raise ValueError(f"the ranges of {_show(text)} make too many seeds: {MAX_SEEDS} at most are accepted")
     ranges = [_numbers(inside) for inside in fixed_and_ranges[1::2]]
     return tuple(_canonical(fixed_and_ranges[::2], chosen) for chosen in product(*ranges))
+
+
+def address(text: str) -> str:
+    """Return the canonical URL of an address that is one: braces in it mean nothing."""
+    if len(text) <= LONGEST_URL_CHARS and is_canonical(text):
+        return text
+    _check_form(text)
+    return _canonical([text], ())
 
 
 def count(text: str) -> int:
@@ -59,13 +69,13 @@ def _check_form(text: str) -> None:
         raise ValueError("the seed is empty: write an address such as https://example.org/")
     if _USER.match(text):
         bare = _USER.sub(r"\1", text)
-        raise ValueError(f"the seed holds a user name or password: write {_show(bare)}, and log in by fetch.headers")
+        raise ValueError(
+            f"the seed holds a user name or password: write {_show(bare)}, and log in by headers below sites"
+        )
     if _BLANK.search(text):
         raise ValueError(f"{_show(text)} holds a space or a line end: write %20, or one address in each line")
     if not text.lower().startswith(("http://", "https://")):
         raise ValueError(_scheme_fault(text))
-    if _BRACES.search(text.partition("#")[2]):
-        raise ValueError(f"the range of {_show(text)} follows '#', which no server is sent: put it before")
 
 
 def _scheme_fault(text: str) -> str:

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Discriminator,
     Field,
-    PlainValidator,
     Tag,
-    TypeAdapter,
     ValidationInfo,
     model_validator,
 )
 
 from crawlfleet.coordinator.job import values as job_values
-from crawlfleet.coordinator.job.section import STRICT, Section, fault, given, keys_of, repeated, tag_of, within
+from crawlfleet.coordinator.job.headers import RowHeaders, secret
+from crawlfleet.coordinator.job.section import Section, Written, fault, given, keys_of, repeated, tag_of, within
 from crawlfleet.coordinator.results.columns import Layout
 from crawlfleet.coordinator.sinks.addresses import check_address
 from crawlfleet.coordinator.sinks.cells import flat
 from crawlfleet.coordinator.sinks.registry import SERVICES, SINKS, entry_for, scheme_of, service_for
 from crawlfleet.shared.field_types import FIELD_TYPES
+from crawlfleet.shared.paths import shown
 
 Rows: TypeAlias = Annotated[Annotated[int, within(1, 10**9)] | None, BeforeValidator(given)]
 Formulas: TypeAlias = Literal["escape", "keep"]
@@ -38,7 +38,10 @@ def _file(value: str, info: ValidationInfo) -> str:
     if not value.isprintable():
         raise ValueError(f"{value[:60]!r} is no file name: write printable characters")
     assert info.context is not None
-    return os.path.realpath(Path(info.context["folder"]) / value)
+    path = os.path.realpath(Path(info.context["folder"]) / value)
+    if path != shown(path):
+        raise ValueError(f"{shown(path)} has bytes that are no UTF-8 in its name: choose a file elsewhere")
+    return path
 
 
 class FileSink(Section):
@@ -57,19 +60,6 @@ class FileSink(Section):
         return self
 
 
-_HEADERS: TypeAdapter[dict[str, str]] = TypeAdapter(
-    dict[
-        Annotated[str, AfterValidator(job_values.sent_header_name)],
-        Annotated[str, AfterValidator(job_values.header_value)],
-    ],
-    config=STRICT,
-)
-
-
-def _headers(value: object) -> tuple[tuple[str, str], ...]:
-    return tuple(_HEADERS.validate_python(value).items())
-
-
 class AddressSink(Section):
     """A sink that is no file of this machine: its address, and how it is written."""
 
@@ -78,7 +68,7 @@ class AddressSink(Section):
     rotate: Rows = None
     schema_name: Annotated[str, AfterValidator(job_values.schema_name)] = Field(default="public", alias="schema")
     prefix: Annotated[str, AfterValidator(job_values.table_prefix)] = ""
-    headers: Annotated[tuple[tuple[str, str], ...], PlainValidator(_headers)] = Field(default=(), repr=False)
+    headers: RowHeaders = Field(default=(), repr=False)
 
     @model_validator(mode="after")
     def _options_fit(self) -> AddressSink:
@@ -109,6 +99,11 @@ Sink: TypeAlias = Annotated[
 def name_of(sink: Sink) -> str:
     """Return the name of a sink: as it stands in the job, or its path, or its address."""
     return sink if isinstance(sink, str) else sink.to if isinstance(sink, AddressSink) else sink.file
+
+
+def headers_of(sinks: Iterable[Sink]) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Return the header fields, with their values, that are sent with the rows of sinks, by their addresses."""
+    return {sink.to: secret(sink.headers) for sink in sinks if isinstance(sink, AddressSink) and sink.headers}
 
 
 def check_name_lengths(sinks: tuple[Sink, ...], layout_of_job: Callable[[], Layout]) -> None:
@@ -176,7 +171,17 @@ def _written_type(value: object) -> object:
     return f"[{value[0]}]" if isinstance(value, tuple) and len(value) == 1 else value
 
 
-ColumnType = Annotated[str, AfterValidator(_column_type), BeforeValidator(_written_type)]
+def _column_types() -> dict[str, Any]:
+    names = list(FIELD_TYPES)
+    several = {"type": "array", "items": {"enum": names}, "minItems": 1, "maxItems": 1}
+    return {"anyOf": [{"enum": [*names, *(f"[{name}]" for name in names)]}, several]}
+
+
+ColumnType = Annotated[
+    str,
+    AfterValidator(_column_type),
+    BeforeValidator(_written_type, json_schema_input_type=Annotated[Any, Written(_column_types)]),
+]
 ItemName = Annotated[str, AfterValidator(job_values.item_name)]
 ColumnName = Annotated[str, AfterValidator(job_values.item_field_name)]
 Columns: TypeAlias = dict[ItemName, dict[ColumnName, ColumnType]]

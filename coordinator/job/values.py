@@ -9,10 +9,13 @@ import re
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
+from crawlfleet.coordinator.frontier.crawl_address import check_database
+from crawlfleet.coordinator.frontier.registry import STORES, database_for
 from crawlfleet.coordinator.job.css import check_css
 from crawlfleet.coordinator.sinks.addresses import check_address
 from crawlfleet.coordinator.sinks.registry import SINKS, scheme_of
 from crawlfleet.coordinator.sinks.rejected_sink import REJECTED
+from crawlfleet.shared.web.addresses import Nets
 from crawlfleet.shared.web.patterns import REGEX, check_regex
 from crawlfleet.shared.web.urls import MAX_URL_CHARS
 
@@ -21,8 +24,9 @@ MAX_USER_AGENT_CHARS = 256
 MAX_REASON_CHARS = 200
 MAX_DATABASE_NAME_BYTES = 63
 
-_JOB_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
-_ITEM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+#: For `re.fullmatch`, and for the schema of jobs (ECMA 262).
+JOB_NAME = r"^[a-z0-9][a-z0-9_-]*$"
+ITEM_NAME = r"^[A-Za-z_][A-Za-z0-9_-]*$"
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?\Z")
 _USER_AGENT = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+(?:[/ ][\x20-\x7e]*[\x21-\x7e])?\Z")
@@ -39,14 +43,25 @@ _OWN_HEADERS = frozenset(
 
 def job_name(value: str) -> str:
     """Check a job's name: it becomes a folder's name."""
-    if not _JOB_NAME.match(value) or len(value) > MAX_NAME_CHARS:
+    if not re.fullmatch(JOB_NAME, value) or len(value) > MAX_NAME_CHARS:
         raise ValueError(f"wants 1 to {MAX_NAME_CHARS} of a-z, 0-9, '-' and '_', beginning with a letter or digit")
+    return value
+
+
+def frontier(value: str) -> str:
+    """Check where a crawl's store is to be: the name of a store of files, or the address of a database."""
+    if "://" in value:
+        database_for(value)
+        return check_database(value)
+    names = [entry.name for entry in STORES.values() if entry.file]
+    if value not in names:
+        raise ValueError(f"is no store: write {' or '.join(names)}, or an address such as postgresql://host/database")
     return value
 
 
 def item_name(value: str) -> str:
     """Check the name of an item rule."""
-    if not _ITEM_NAME.match(value) or len(value) > MAX_NAME_CHARS:
+    if not re.fullmatch(ITEM_NAME, value) or len(value) > MAX_NAME_CHARS:
         raise ValueError(f"wants 1 to {MAX_NAME_CHARS} letters, digits, '-' and '_', beginning with a letter or '_'")
     return value
 
@@ -170,11 +185,18 @@ def content_type(value: str) -> str:
     return value.lower()
 
 
+def opened_host(value: str) -> str:
+    """Accept a network, an address or a host name that the crawl may reach although it is private."""
+    Nets([value])
+    return value
+
+
 def sink_ending(value: str) -> None:
     """Check that there is a kind of sink for a file."""
     endings = tuple(SINKS)
     if not value.endswith(endings) or PurePosixPath(value).name in endings:
-        raise ValueError(f"{value[:60]!r} is no known kind of sink: name a file that ends in {', '.join(endings)}")
+        shown = value if len(value) <= 60 else f"...{value[-60:]}"
+        raise ValueError(f"{shown!r} is no known kind of sink: name a file that ends in {', '.join(endings)}")
 
 
 def schema_name(value: str) -> str:

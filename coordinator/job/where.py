@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, GetJsonSchemaHandler, model_validator
 
 from crawlfleet.coordinator.job import values as job_values
 from crawlfleet.coordinator.job.section import Section, fault, given
@@ -53,6 +53,10 @@ class Where(Section):
             text = "wants a selector such as div.product, or a mapping such as {xpath: //article}"
             raise ValueError(text)  # noqa: TRY004  pydantic's way
         return {CSS: value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler, /) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, {**handler(core), "minProperties": 1, "maxProperties": 1}]}
 
     @model_validator(mode="after")
     def _one_way(self) -> Where:

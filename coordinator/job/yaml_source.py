@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import yaml
 
@@ -38,10 +38,14 @@ _WORDS: dict[str, bool | None] = {
 
 
 class Place(NamedTuple):
-    """A line and a column, both counted from 1, the column in characters."""
+    """A line and a column, both counted from 1, the column in characters.
+
+    `origin` is empty in the job file; else it is what a person gave beside it, such as `--set scope.pages=x`.
+    """
 
     line: int
     column: int
+    origin: str = ""
 
 
 class Problem(NamedTuple):
@@ -77,7 +81,7 @@ def read(path: Path) -> Document:
         reason = getattr(error, "strerror", None) or str(error)
         return _refused(f"cannot be read ({reason}): check the path and its permissions")
     if len(data) > MAX_BYTES:
-        text = "write addresses as ranges, or put them into a text file that a server serves, one a line, as a sitemap"
+        text = "write addresses as ranges, or put them into a file, one a line: seeds: [{file: urls.txt}]"
         return _refused(f"is larger than {MAX_BYTES // 1024**2} MiB: {text}")
     try:
         return parse(data.decode("utf-8-sig"))
@@ -107,6 +111,24 @@ def parse(text: str) -> Document:
         problems=tuple(builder.problems),
         complete=True,
     )
+
+
+def is_none(text: str) -> bool:
+    """Say whether a plain scalar means that there is no value."""
+    return _WORDS.get(text, False) is None
+
+
+def as_yaml(value: Value) -> str:
+    """Return a value as YAML, which is read as the same value."""
+    text: str = yaml.safe_dump(loose(value), sort_keys=False, allow_unicode=True, width=120)
+    return text
+
+
+def loose(value: Value) -> Any:
+    """Return a copy of a value whose lists can be changed."""
+    if isinstance(value, dict):
+        return {key: loose(below) for key, below in value.items()}
+    return [loose(below) for below in value] if isinstance(value, tuple) else value
 
 
 class _StopReading(Exception):

@@ -48,10 +48,11 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
         return not any(host.too_soon for host in self.hosts)
 
 
-def audit(folder: Path) -> Audit:
-    """Audit a crawl's log, also while the crawl runs; raise `UsageError` if there is no readable one."""
+def audit(crawl: Path | str) -> Audit:
+    """Audit the log of a crawl, named by its folder or its address, also while it runs; raise `UsageError` if there is
+    no readable one."""
     hosts: dict[str, list[Start]] = {}
-    with closing(open_reader(folder)) as reader:
+    with closing(open_reader(crawl)) as reader:
         for line in reader.story():
             if line.start is not None:
                 hosts.setdefault(line.start.host, []).append(line.start)

@@ -22,6 +22,7 @@ from crawlfleet.coordinator.sinks.outputs import Output, outputs_at, outputs_in
 from crawlfleet.coordinator.sinks.port import ESCAPE, ServiceKind, Shape, Sink
 from crawlfleet.coordinator.sinks.registry import entry_for
 from crawlfleet.shared.errors import CrawlFailed, UsageError
+from crawlfleet.shared.inert import inert_json
 from crawlfleet.shared.streams import Output as Stream
 
 BATCH = 500
@@ -41,14 +42,17 @@ class Exported(NamedTuple):
     files: tuple[Path | str, ...] = ()
 
 
-def export(folder: Path, target: Path | str | None, *, overwrite: bool = False, formulas: str = ESCAPE) -> Exported:
-    """Write all committed rows to a file, or to an address (standard output if None); return how many.
+def export(
+    crawl: Path | str, target: Path | str | None, *, overwrite: bool = False, formulas: str = ESCAPE
+) -> Exported:
+    """Write all committed rows of a crawl, named by its folder or its address, to a file, or to an address (standard
+    output if None); return how many.
 
     The ending of the file's name selects the format, as for a sink; none means JSON Lines. A format with a file for
     each table makes several. Each is written completely or not at all. Raises `UsageError` if one exists already or
     the ending is unknown, or if there is no standard output, `CrawlFailed` if it cannot be written.
     """
-    with closing(open_reader(folder)) as reader:
+    with closing(open_reader(crawl)) as reader:
         results = (result for _, result in reader.results())
         if isinstance(target, str):
             options = {"crawl": reader.job.get("name", ""), "formulas": formulas}
@@ -57,10 +61,10 @@ def export(folder: Path, target: Path | str | None, *, overwrite: bool = False, 
 
 
 def export_table(
-    folder: Path, name: str, target: Path | str | None, *, overwrite: bool = False, formulas: str = ESCAPE
+    crawl: Path | str, name: str, target: Path | str | None, *, overwrite: bool = False, formulas: str = ESCAPE
 ) -> Exported:
     """Write one of a crawl's tables (`tables.TABLES`) as `export` writes the rows of its pages."""
-    with closing(open_reader(folder)) as reader:
+    with closing(open_reader(crawl)) as reader:
         table, rows = source_of(reader, name)
         results = as_results(table, rows(reader))
         if isinstance(target, str):
@@ -107,9 +111,11 @@ def _print(results: Iterator[Result], kind: JsonLines) -> Exported:
     if isinstance(sys.stdout, Stream) and sys.stdout.was_closed:
         raise UsageError("the standard output is closed: name a file by --to")
     count = rows = 0
+    is_terminal = sys.stdout.isatty()
     try:
         for result in results:
-            sys.stdout.buffer.write(kind.lines_of(result))
+            lines = kind.lines_of(result)
+            sys.stdout.buffer.write(inert_json(lines.decode()).encode() if is_terminal else lines)
             count += 1
             rows += len(result.rows)
         sys.stdout.buffer.flush()

@@ -70,7 +70,7 @@ def link_rows(reader: StoreReader) -> Iterator[dict[str, Any]]:
     """Yield a row for each link, in the order in which pages were read, and of the page."""
     for link, target, end in _ended(reader):
         record = link.record
-        why = record.why or _why_not(target)
+        why = record.why or why_not(target)
         yield {
             "source": link.source,
             "target": record.target,
@@ -118,7 +118,7 @@ def _all(reader: StoreReader) -> Iterator[_Link]:
         yield from (_Link(source, record, page_fingerprint(record.target)) for record in unpack(packed))
 
 
-def _why_not(target: Known | None) -> str:
+def why_not(target: Known | None) -> str:
     """Return why the crawl did not go where a link leads that a worker reported, empty if it did."""
     if target is None:
         return NOT_ADMITTED

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from crawlfleet.coordinator.core.later_rows import SeedLineRow
 from crawlfleet.coordinator.core.rows import NOT_REACHED, TaskRow
 from crawlfleet.coordinator.frontier.port import StoreReader
 from crawlfleet.coordinator.offline.histories import History, with_histories
@@ -28,6 +29,7 @@ URLS = Table(
         Column("detail"),
         Column("depth", INT),
         Column("seed", BOOL),
+        Column("requested"),
         Column("found_on", URL),
         Column("redirected_from", URL, many=True),
         Column("redirects", URL, many=True),
@@ -36,6 +38,7 @@ URLS = Table(
         Column("found_at", DATETIME),
         Column("fetched_at", DATETIME),
         Column("worker"),
+        Column("notes", many=True),
     ),
 )
 
@@ -47,10 +50,11 @@ def url_rows(reader: StoreReader) -> Iterator[dict[str, Any]]:
     while some := list(islice(found, AT_ONCE)):
         wanted = {ref for task, _ in some for ref in (task.found_on, known(task).target) if ref}
         others.want(wanted)
-        yield from (_row(task, history, others) for task, history in some)
+        lines = reader.seed_lines({task.seed_line for task, _ in some if task.seed_line})
+        yield from (_row(task, history, others, lines.get(task.seed_line)) for task, history in some)
 
 
-def _row(task: TaskRow, history: History, others: KnownTasks) -> dict[str, Any]:
+def _row(task: TaskRow, history: History, others: KnownTasks, line: SeedLineRow | None) -> dict[str, Any]:
     found_on = others.get(task.found_on)
     redirects = [each.url for each in others.chain(known(task).target)]
     return {
@@ -63,6 +67,7 @@ def _row(task: TaskRow, history: History, others: KnownTasks) -> dict[str, Any]:
         "detail": task.detail or None,
         "depth": task.depth if task.depth != NOT_REACHED else None,
         "seed": task.seed,
+        "requested": line.line.requested if line is not None else None,
         "found_on": found_on.url if found_on is not None else None,
         "redirected_from": list(task.hops),
         "redirects": redirects,
@@ -71,6 +76,7 @@ def _row(task: TaskRow, history: History, others: KnownTasks) -> dict[str, Any]:
         "found_at": _text(history.found_at),
         "fetched_at": _text(history.answered_at),
         "worker": history.worker or None,
+        "notes": list(task.notes),
     }
 
 

@@ -5,18 +5,19 @@ Rows have plain values whatever the types (`shared.field_types`); `sinks.cells` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from crawlfleet.coordinator.core.seed_line import REQUESTED, SEED
 from crawlfleet.shared.brief import DATA
 from crawlfleet.shared.field_types import INT, JSON, TEXT, URL
 from crawlfleet.shared.messages import PAGE_FIELDS, PAGE_ITEM
 
 OTHER = "other"
 REST = "rest"
-_PAGE_TYPES = {"status": INT, "size": INT, "canonical": URL}
+_PAGE_TYPES = {"status": INT, "size": INT, "canonical": URL, "depth": INT}
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -56,7 +57,9 @@ def layout_of(job: Mapping[str, Any]) -> Layout:
     """Return the tables of a job, as plain data: one for each rule, and each item that `columns` defines.
 
     The rows of a hook may have other fields and be of other items; those of a job without rules or a hook are pages.
+    With seeds of files, tables have columns for what a line says.
     """
+    head = _head(job.get("seed_columns"))
     items, declared = job.get("items", ()), job.get("columns") or {}
     fields = {item["name"]: tuple(_of_form(name, form) for name, form in item["fields"].items()) for item in items}
     for name, columns in declared.items():
@@ -64,9 +67,17 @@ def layout_of(job: Mapping[str, Any]) -> Layout:
         fields[name] = (*known, *(_declared(column, kind) for column, kind in columns.items()))
     if job.get("hooks") is None:
         fields = fields or {PAGE_ITEM: tuple(Column(name, _PAGE_TYPES.get(name, TEXT)) for name in PAGE_FIELDS)}
-        return Layout(tuple(_table(name, columns, is_open=False) for name, columns in fields.items()))
-    tables = tuple(_table(name, columns, is_open=True) for name, columns in fields.items())
-    return Layout(tables, _table(_free(OTHER, fields), (Column("item"),), is_open=True))
+        return Layout(tuple(_table(name, (*head, *columns), is_open=False) for name, columns in fields.items()))
+    tables = tuple(_table(name, (*head, *columns), is_open=True) for name, columns in fields.items())
+    return Layout(tables, _table(_free(OTHER, fields), (Column("item"), *head), is_open=True))
+
+
+def _head(columns: Sequence[str] | None) -> tuple[Column, ...]:
+    """Return the columns of rows that lines of seeds files lead to: those lines have these, None if there are none."""
+    if columns is None:
+        return ()
+    seed = (Column(SEED, fields=tuple(map(Column, columns))),) if columns else ()
+    return (Column(REQUESTED), *seed)
 
 
 def _table(name: str, columns: tuple[Column, ...], *, is_open: bool) -> Table:

@@ -33,7 +33,7 @@ class ResultsDict:
         """Return `[value]`, or None if there is no result for the URL."""
         self.last_read_at = time.monotonic()
         result = self._log.result(self._ref(url))
-        return None if result is None else [as_value(result.rows)]
+        return None if result is None else [as_value(result.rows, result.seed_line)]
 
     def contains(self, url: str) -> bool:
         """Say whether there is a result for the URL."""
@@ -51,7 +51,7 @@ class ResultsDict:
         results: list[tuple[str, msgspec.Raw]] = []
         room = MAX_PAGE_BYTES
         for result in found:
-            value = msgspec.Raw(_encode(as_value(result.rows)))
+            value = msgspec.Raw(_encode(as_value(result.rows, result.seed_line)))
             room -= len(bytes(value))
             if results and room < 0:
                 break

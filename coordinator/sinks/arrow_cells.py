@@ -61,6 +61,21 @@ def table_of(names: Sequence[str], types: Sequence[pa.DataType], rows: Sequence[
     return pa.Table.from_arrays(arrays, schema=pa.schema(list(zip(names, types, strict=True))))
 
 
+def inferred(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Return rows as a table of Arrow, with a column for each field that one has, of the type of its values.
+
+    Raise `ValueError` if the values of a field have several.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {}
+    for name in names:
+        try:
+            columns[name] = pa.array([row.get(name) for row in rows])
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            raise ValueError(f"the values of {name!r} have several types ({error})") from error
+    return pa.table(columns)
+
+
 def _fields_of(column: Column) -> tuple[Column, ...]:
     return _PRICE if column.type == field_types.PRICE and not column.fields else column.fields
 

@@ -13,6 +13,7 @@ import msgspec
 
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.results.columns import Column, Layout, Table
+from crawlfleet.coordinator.results.rows import flat as flat_row
 from crawlfleet.coordinator.sinks.conversion import Convert, converter
 from crawlfleet.coordinator.sinks.port import Rejected, RowRejected
 from crawlfleet.shared import field_types
@@ -51,7 +52,7 @@ class CellReader:
                     yield _rejected(result, place, f"there is no table for the item {shown(row.item)}")
             elif table.name in self._readers:
                 try:
-                    values = self._readers[table.name]({"url": result.url, "item": row.item, **row.fields})
+                    values = self._readers[table.name](flat_row(result, row))
                 except RowRejected as rejected:
                     yield _rejected(result, place, str(rejected))
                 else:
@@ -88,7 +89,7 @@ def _is_price(column: Column) -> bool:
 
 def _rejected(result: Result, place: int, reason: str) -> Rejected:
     row = result.rows[place]
-    return Rejected(place, {"url": result.url, "item": row.item, **row.fields}, reason)
+    return Rejected(place, flat_row(result, row), reason)
 
 
 def _reader(table: Table) -> Callable[[dict[str, Any]], tuple[Any, ...]]:

@@ -18,8 +18,9 @@ from crawlfleet.coordinator.sinks.port import KEEP, Shape
 from crawlfleet.coordinator.sinks.table_lines import TableLines
 from crawlfleet.shared import field_types
 
-# Spreadsheets take a cell that begins like this for a formula, which may call programs.
-_FORMULA = re.compile(r"[=@\t\r]|[+-](?!(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z)")
+# Spreadsheets take a cell that begins like this for a formula, which may call programs: some skip control characters,
+# and take full-width signs for the others (U+FF0B, FF0D, FF1D, FF20).
+_FORMULA = re.compile(r"[=@\t\r\n\0\uff0b\uff0d\uff1d\uff20]|[+-](?!(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z)")
 
 
 class CommaLines(TableLines):

@@ -316,7 +316,10 @@ class DatabaseSink:
 
 def foreign(path: Path | str) -> str:
     """Return the sentence about a place that something else has taken."""
-    return f"{shown(path)} exists already and is not this crawl's: move it away, or name another sink"
+    ways = "move it away, name another sink, or replace it by --overwrite"
+    if isinstance(path, str):
+        ways = "move it away, or name another sink"
+    return f"{shown(path)} exists already and is not this crawl's: {ways}"
 
 
 def quoted(name: str) -> str:

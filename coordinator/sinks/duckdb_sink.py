@@ -14,6 +14,7 @@ from crawlfleet.coordinator.results.columns import Column
 from crawlfleet.coordinator.sinks.arrow_cells import arrow_type, store_for, table_of
 from crawlfleet.coordinator.sinks.database import ROW_ID, DatabaseKind, Store, StoredTable, foreign, quoted
 from crawlfleet.coordinator.sinks.database_file import Cursor, DatabaseFile
+from crawlfleet.coordinator.sinks.registry import SINKS
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.paths import shown
 
@@ -31,7 +32,7 @@ class DuckdbFiles(DatabaseKind):
 
     def remove(self, path: Path) -> None:
         """Remove a file, and what DuckDB has beside it."""
-        for end in ("", ".wal"):
+        for end in ("", *SINKS[".duckdb"].beside):
             path.with_name(path.name + end).unlink(missing_ok=True)
 
     def store_for(self, column: Column) -> Store:

@@ -11,7 +11,7 @@ from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.frontier.port import Marks, ResultLog
 from crawlfleet.coordinator.sinks.port import Sink
 from crawlfleet.coordinator.sinks.rejected_sink import REJECTED, RejectedSink
-from crawlfleet.shared.errors import CrawlFailed
+from crawlfleet.shared.errors import CrawlFailed, CrawlLost
 
 BATCH = 500
 GATHER_S = 0.05
@@ -64,15 +64,23 @@ class Follower:
         """Write what is committed so far, end the thread, close the sinks."""
         self._stopping.set()
         self._wake.set()
-        self._thread.join()
-        if self._rejected is not None and self.failure is None:
-            self._marks.set(REJECTED, self._rejected.mark)
+        if self._thread.is_alive():
+            self._thread.join()
+        self._end_rejected()
         for _, sink in self._all():
             try:
                 sink.close()  # some write what they have gathered
             except CrawlFailed as error:
                 self._fail(error)
         self._marks.close()
+
+    def _end_rejected(self) -> None:
+        if self._rejected is None or self.failure is not None:
+            return
+        try:
+            self._marks.set(REJECTED, self._rejected.mark)
+        except CrawlFailed as error:
+            self._fail(error)
 
     def _run(self) -> None:
         try:
@@ -94,7 +102,8 @@ class Follower:
 
     def _fail(self, error: CrawlFailed) -> None:
         """Keep the first failure: those after it mostly follow from it."""
-        structlog.get_logger().error("sink failed", detail=str(error))
+        if not isinstance(error, CrawlLost):  # that is no fault of a sink
+            structlog.get_logger().error("sink failed", detail=str(error))
         self.failure = self.failure or error
 
     def catch_up(self) -> None:

@@ -110,9 +110,7 @@ class LineFile:
         if self.is_to_restore:
             return
         with self._mapped_errors(), self._path.open("rb") as file:
-            file.seek(self.mark.block_at)
-            block = file.read(self.mark.size_bytes - self.mark.block_at)
-            if self.mark.block_hash and hash_of_block(block) != self.mark.block_hash:
+            if not has_block(file, self.mark):
                 raise UsageError(self._foreign())
             self._file.truncate(self.mark.size_bytes)
 
@@ -132,7 +130,10 @@ class LineFile:
 
     def _foreign(self) -> str:
         if self._is_unclaimed:
-            return f"{self._path} exists already and is not this crawl's: move it away, or name another sink"
+            return (
+                f"{self._path} exists already and is not this crawl's: "
+                "move it away, name another sink, or replace it by --overwrite"
+            )
         return (
             f"{self._path} was changed by somebody else: move it away, "
             "then write it again with `crawlfleet export`, or start again with --fresh"
@@ -146,6 +147,22 @@ class LineFile:
             raise CrawlFailed(
                 f"cannot write {self._path}: {error.strerror}; make room, then run the job again"
             ) from error
+
+
+def is_locked(file: IO[bytes]) -> bool:
+    """Say whether somebody writes a file as a sink."""
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def has_block(file: IO[bytes], mark: Mark) -> bool:
+    """Say whether a file has the last block that its mark tells of."""
+    file.seek(mark.block_at)
+    block = file.read(mark.size_bytes - mark.block_at)
+    return not mark.block_hash or hash_of_block(block) == mark.block_hash
 
 
 def hash_of_block(block: bytes) -> bytes:

@@ -53,12 +53,14 @@ class Note(msgspec.Struct, frozen=True):
 class ObjectSink:
     """A sink whose file is put at its address once it is whole."""
 
-    def __init__(self, open_sink: Callable[[], Sink], path: Path, address: str, columns: bytes) -> None:
+    def __init__(
+        self, open_sink: Callable[[], Sink], path: Path, address: str, columns: bytes, *, is_own: bool = False
+    ) -> None:
         self._path = path
         self._columns = columns
         self._address = address
         if noted_at(self._path).address != address:
-            if size_at(address) is not None:
+            if size_at(address) is not None and not is_own:
                 raise UsageError(foreign(address))
             self._write_note(Note(address))
         self._parts = noted_at(self._path).parts

@@ -6,8 +6,10 @@ stands in the job, others have the table's name before the ending (`items.book.c
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from hashlib import blake2b
 from pathlib import Path
@@ -18,6 +20,7 @@ import msgspec
 from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.results.columns import Layout, Table, layout_of
 from crawlfleet.coordinator.sinks.late_sink import LateSink
+from crawlfleet.coordinator.sinks.line_file import has_block, is_locked
 from crawlfleet.coordinator.sinks.port import Shape, Sink, SinkKind
 from crawlfleet.coordinator.sinks.registry import OBJECTS, SinkEntry, entry_for, scheme_of, service_for
 
@@ -28,7 +31,8 @@ OUTBOX = "outbox"
 @dataclass(frozen=True)
 class Output:
     """One sink of a job. `name` is that of its mark; `is_late` says that it is created by its first row,
-    `is_put` that its file is put at an address."""
+    `is_put` that its file is put at an address. `headers` are sent with rows: its shape, which is kept, has not their
+    values."""
 
     name: str
     path: Path
@@ -36,28 +40,65 @@ class Output:
     shape: Shape
     is_late: bool = False
     is_put: bool = False
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @property
     def place(self) -> Path | str:
         """Where the rows are, for people: an address, or a path."""
         return self.shape.address or self.path
 
+    @property
+    def is_of_folder(self) -> bool:
+        """Whether it is written where the crawl's folder is: a file, whose name may lead elsewhere, or one that is put
+        at an address. Others have an address of their own."""
+        return self.is_put or not self.shape.address
+
+    @property
+    def on_disk(self) -> tuple[Path, ...]:
+        """The file, and what the sink has beside it, as far as they are there."""
+        named = (self.path.with_name(self.path.name + end) for end in ("", *self.entry.beside))
+        return tuple(path for path in named if path.exists())
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a crawl is writing the file, as far as its kind locks it."""
+        if not self.path.is_file():
+            return False
+        with self.path.open("rb") as file:
+            return is_locked(file)
+
     @cached_property
     def kind(self) -> SinkKind:
         """The sink's kind. Raises `UsageError` if a package for it is missing."""
-        return self.entry.made_for(self.shape)
+        return self.entry.made_for(msgspec.structs.replace(self.shape, headers=self.headers))
 
     @property
     def schema(self) -> bytes:
         """What the sink's columns depend on, a `Shape` as JSON; empty if the kind has no columns."""
         return msgspec.json.encode(narrowed(self.shape)) if self.entry.has_columns else b""
 
-    def open(self, mark: Mark | None, *, power: bool, path: Path | None = None) -> Sink:
-        """Open the sink at its mark (see `SinkKind.open`), or one like it at another path."""
+    def is_at(self, mark: Mark, *, whole: bool) -> bool:
+        """Say whether the sink, which nobody is writing, is as its mark says.
+
+        Unless it is to be `whole`, it may be as a killed run leaves it. Raises as `open` does.
+        """
+        if not self.entry.transactional:
+            with self.path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                return (size == mark.size_bytes or (size > mark.size_bytes and not whole)) and has_block(file, mark)
+        with closing(self._open(self.path, mark, power=False)) as sink:
+            return sink.mark == mark or not whole
+
+    def open(self, mark: Mark | None, *, power: bool, path: Path | None = None, is_own: bool = False) -> Sink:
+        """Open the sink at its mark (see `SinkKind.open`), or one like it at another path.
+
+        What is at its address is the crawl's if `is_own`, or if its folder says so.
+        """
         place = path or self.path
         if self.is_put and path is None:
             put_sink = OBJECTS.load()
-            sink: Sink = put_sink(partial(self._open, place, mark, power=power), place, self.shape.address, self.schema)
+            opened = partial(self._open, place, mark, power=power)
+            sink: Sink = put_sink(opened, place, self.shape.address, self.schema, is_own=is_own)
             return sink
         return self._open(place, mark, power=power)
 
@@ -98,6 +139,11 @@ def _outputs(sink: str | Mapping[str, Any], layout: Layout, folder: Path, crawl:
     name = options["file"]
     for output in outputs_in(folder / name, entry_for(name), layout, own):
         yield replace(output, name=str(Path(name).with_name(output.path.name)))
+
+
+def with_headers(output: Output, headers: Mapping[str, tuple[tuple[str, str], ...]]) -> Output:
+    """Return a sink with the header fields for its address."""
+    return replace(output, headers=headers.get(output.shape.address, ()))
 
 
 def outputs_at(address: str, folder: Path, layout: Layout, options: Mapping[str, Any]) -> Iterator[Output]:

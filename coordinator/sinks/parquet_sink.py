@@ -26,11 +26,12 @@ from crawlfleet.coordinator.sinks.arrow_cells import arrow_type, store_for, tabl
 from crawlfleet.coordinator.sinks.cells import CellReader, Cells, flat
 from crawlfleet.coordinator.sinks.database import State, canonical, foreign
 from crawlfleet.coordinator.sinks.port import Rejected, RowRejected, Shape
+from crawlfleet.coordinator.sinks.registry import SINKS
 from crawlfleet.coordinator.sinks.sorter import Sorter
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.paths import shown
 
-PARTS = ".parts"
+(PARTS,) = SINKS[".parquet"].beside
 ENDING = ".parquet"
 STATE = b"crawlfleet"
 # A part is written when so many rows, or rows of so many bytes, have come.

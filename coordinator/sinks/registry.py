@@ -25,7 +25,8 @@ class SinkEntry(Entry, frozen=True, kw_only=True):
     it has with them. `reads_back` says whether `verify` can read the rows back, `has_columns` whether its sinks depend
     on the columns of the job's tables, `per_table` whether each table gets a sink of its own, `options` which keys of
     `Shape` a job may set, `longest_name_bytes` how long a name of a table or column may be (0: any). A file of lines
-    that `is_compressed` consists of members, one for each write.
+    that `is_compressed` consists of members, one for each write. What a sink has beside its file has the file's name
+    with one of the ends of `beside`.
     """
 
     kind = "sink"
@@ -37,6 +38,7 @@ class SinkEntry(Entry, frozen=True, kw_only=True):
     options: tuple[str, ...] = ()
     is_compressed: bool = False
     longest_name_bytes: int = 0
+    beside: tuple[str, ...] = ()
 
     def made_for(self, shape: Shape) -> SinkKind:
         """Load the kind, for what its sinks are to hold."""
@@ -79,8 +81,15 @@ SINKS = table(
         per_table=True,
         transactional=True,
         options=("rotate",),
+        beside=(".parts",),
     ),
-    SinkEntry(name=".sqlite", place=f"{ROOM}sqlite_sink:SqliteFiles", has_columns=True, transactional=True),
+    SinkEntry(
+        name=".sqlite",
+        place=f"{ROOM}sqlite_sink:SqliteFiles",
+        has_columns=True,
+        transactional=True,
+        beside=("-journal", "-wal", "-shm"),
+    ),
     SinkEntry(
         name=".duckdb",
         place=f"{ROOM}duckdb_sink:DuckdbFiles",
@@ -88,6 +97,7 @@ SINKS = table(
         extra="duckdb",
         has_columns=True,
         transactional=True,
+        beside=(".wal",),
     ),
 )
 

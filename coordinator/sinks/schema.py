@@ -22,15 +22,20 @@ from crawlfleet.shared.paths import shown
 MAX_CHANGES = 10
 
 
-def take_schema(store: Keeping, output: Output, mark: Mark | None, *, power: bool) -> str:
-    """Compare a sink's columns and options with those of the last run; keep the new ones.
+def schema_key(name: str) -> str:
+    """Return the key under which a sink's columns are kept, by the sink's name."""
+    return f"schema of {name}"
+
+
+def take_schema(store: Keeping, output: Output, mark: Mark | None, *, power: bool, name: str = "") -> str:
+    """Compare a sink's columns and options with those of the last run; keep the new ones, under a name.
 
     If they differ, remove what was written with the old ones, and return a sentence that says so. What somebody else
     has changed is not removed: `UsageError`, as `SinkKind.open` says.
     """
     if not output.schema:
         return ""
-    key = f"schema of {output.name}"
+    key = schema_key(name or output.name)
     kept = store.kept(key)
     was = msgspec.json.decode(kept, type=Shape) if kept is not None else None
     if was is not None and was == msgspec.json.decode(output.schema, type=Shape):

@@ -13,12 +13,13 @@ from crawlfleet.coordinator.results.columns import Column
 from crawlfleet.coordinator.sinks.cells import json_text
 from crawlfleet.coordinator.sinks.database import ROW_ID, DatabaseKind, Store, StoredTable, foreign, quoted
 from crawlfleet.coordinator.sinks.database_file import Cursor, DatabaseFile
+from crawlfleet.coordinator.sinks.registry import SINKS
 from crawlfleet.shared import field_types
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.paths import shown
 
 _TYPES = {field_types.INT: "INTEGER", field_types.BOOL: "INTEGER", field_types.FLOAT: "REAL"}
-BESIDE = ("-wal", "-shm", "-journal")
+BESIDE = SINKS[".sqlite"].beside
 
 
 class SqliteFiles(DatabaseKind):

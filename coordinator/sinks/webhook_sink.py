@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from email.utils import parsedate_to_datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.results.rows import flat_rows
 from crawlfleet.coordinator.sinks.patience import Patience
 from crawlfleet.coordinator.sinks.port import Rejected, Shape
+from crawlfleet.shared.dates import timestamp_in_field
 from crawlfleet.shared.errors import CrawlFailed
 
 MAX_ROWS = 100
@@ -72,6 +72,7 @@ class WebhookSink:
         self._address = shape.address
         self._head = b'{"crawl":' + _encode(shape.crawl) + b',"rows":['
         self._session = requests.Session()
+        self._session.trust_env = False  # .netrc would replace a header field, and a proxy would see it
         self._session.headers.update({"Content-Type": "application/json", "User-Agent": "crawlfleet"})
         self._session.headers.update(dict(shape.headers))
 
@@ -153,10 +154,8 @@ def _asked_s(retry_after: str) -> float:
     """Return how long a server asks to wait (RFC 9110); 0 if it does not say."""
     if retry_after.isascii() and retry_after.isdigit():
         return float(retry_after[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return 0.0
+    until = timestamp_in_field(retry_after)
+    return max(0.0, until - time.time()) if until is not None else 0.0
 
 
 def _beginning(answer: requests.Response) -> str:

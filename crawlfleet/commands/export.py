@@ -32,6 +32,7 @@ def execute(args: argparse.Namespace) -> int:
     """Write the rows; return 0."""
     from crawlfleet.coordinator.offline.export import export, export_table
     from crawlfleet.coordinator.sinks.port import ESCAPE, KEEP
+    from crawlfleet.shared.inert import inert
 
     formulas = KEEP if args.keep_formulas else ESCAPE
     if args.table is not None:
@@ -43,11 +44,8 @@ def execute(args: argparse.Namespace) -> int:
     if args.to is not None:
         files = ", ".join(map(str, exported.files))
         rows = "1 row" if exported.rows == 1 else f"{exported.rows:,} rows"
-        print(f"{files}: {rows} of {of_what}")
+        print(inert(f"{files}: {rows} of {of_what}"))
     if exported.rejected:
-        print(
-            f"crawlfleet: {exported.rejected:,} rows cannot be written in this format and are missing, "
-            f"the first one {exported.why}",
-            file=sys.stderr,
-        )
+        told = f"{exported.rejected:,} rows cannot be written in this format and are missing, the first one"
+        print(inert(f"crawlfleet: {told} {exported.why}"), file=sys.stderr)
     return 0

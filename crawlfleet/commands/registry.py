@@ -39,9 +39,15 @@ class Command(NamedTuple):
 COMMANDS = [
     Command(
         "run",
-        "crawl a job with a coordinator and workers on this machine",
+        "crawl a job, or an address without one, with a coordinator and workers on this machine",
         "crawlfleet.commands.run",
-        "config/quotes.yaml",
+        "https://quotes.toscrape.com/ --pages 100 -o pages.jsonl",
+    ),
+    Command(
+        "try",
+        "show what one page of a job gives",
+        "crawlfleet.commands.try_page",
+        "config/quotes.yaml https://quotes.toscrape.com/page/2/",
     ),
     Command(
         "coordinator",
@@ -54,6 +60,18 @@ COMMANDS = [
         "fetch and parse for a coordinator",
         "crawlfleet.commands.worker",
         "--join-file crawls/quotes/join-token",
+    ),
+    Command(
+        "init",
+        "look at a page, and print a starter job for it",
+        "crawlfleet.commands.init",
+        "https://quotes.toscrape.com/ -o quotes.yaml",
+    ),
+    Command(
+        "schema",
+        "print the JSON Schema of jobs, by which editors complete and check them",
+        "crawlfleet.commands.schema",
+        "> job.schema.json",
     ),
     Command("check", "report every problem of a job file", "crawlfleet.commands.check", "config/quotes.yaml"),
     Command(
@@ -73,6 +91,18 @@ COMMANDS = [
         "write a crawl's rows, during the crawl too",
         "crawlfleet.commands.export",
         "crawls/quotes --to rows.jsonl",
+    ),
+    Command(
+        "migrate",
+        "move a crawl from its folder into a database, or back",
+        "crawlfleet.commands.migrate",
+        "crawls/quotes postgresql://crawler@localhost/crawls",
+    ),
+    Command(
+        "completion",
+        "print what makes your shell complete commands, options and files",
+        "crawlfleet.commands.completion",
+        "bash",
     ),
 ]
 

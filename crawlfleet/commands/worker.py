@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crawlfleet.commands.arguments import add_threads, cores, count
+from crawlfleet.shared.inert import inert
 
 if TYPE_CHECKING:
     from crawlfleet.shared.wire.join_token import JoinToken
@@ -69,9 +69,13 @@ def execute(args: argparse.Namespace) -> int:
             processes=args.processes,
             start_method=args.start_method,
             worker=WorkerOptions(fetches=args.threads, log_level=level),
-            say=_say_nothing if args.quiet else partial(print, flush=True),
+            say=_say_nothing if args.quiet else _say,
         )
         return Node(options, signals).run()
+
+
+def _say(line: str) -> None:
+    print(inert(line), flush=True)
 
 
 def _say_nothing(_line: str) -> None:

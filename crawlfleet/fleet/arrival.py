@@ -23,10 +23,13 @@ def await_coordinator(token: str | Path, patience_s: float) -> FleetManager:
     """
     give_up_at = time.monotonic() + patience_s
     has_logged = False
+    manager: FleetManager | None = None
     for pause_s in pauses(0.0):
         time.sleep(max(0.0, min(pause_s, give_up_at - time.monotonic())))
         try:
-            manager = FleetManager.joining(_present(token))
+            present = _present(token)
+            if manager is None or manager.token != present:  # else it knows which addresses have failed
+                manager = FleetManager.joining(present)
             manager.connect()
         except Unreachable as error:
             if time.monotonic() >= give_up_at:
@@ -35,8 +38,8 @@ def await_coordinator(token: str | Path, patience_s: float) -> FleetManager:
                 _logger.warning("waiting for the coordinator", reason=str(error))
                 has_logged = True
         else:
-            break
-    return manager
+            return manager
+    raise AssertionError("there is always another pause")
 
 
 def _present(token: str | Path) -> JoinToken:

@@ -1,6 +1,6 @@
 """A crawl for a user's own code: the task queue, the results, and the named objects of the fleet.
 
-    fleet = connect("cf1:...")
+    fleet = connect("cf2:...")
     queue, results = fleet.Queue(), fleet.dict()
     url = queue.get()                 # leased; the lease is renewed automatically
     queue.put("/next")                # an outlink of it
@@ -41,6 +41,7 @@ from crawlfleet.fleet.work_queue import Queue
 from crawlfleet.shared import log
 from crawlfleet.shared.messages import Hello
 from crawlfleet.shared.status import Status
+from crawlfleet.shared.wire.binding import Address
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.shared.wire.manager import FleetManager, joined, require_spawning
 from crawlfleet.worker.talk.finished import JobFinished, closed
@@ -89,8 +90,7 @@ class Fleet(SharedObjects):
 
     def __reduce__(self) -> tuple[Any, ...]:
         require_spawning()
-        manager = self._manager
-        return _fleet_of_child, (manager.token, manager.host, manager.timeout_s, self._patience_s)
+        return _fleet_of_child, (*self._manager.as_arguments(), self._patience_s)
 
     @overload
     def Queue(self) -> Queue: ...
@@ -201,7 +201,7 @@ class Fleet(SharedObjects):
 
 
 @lru_cache(maxsize=8)
-def _fleet_of_child(token: JoinToken, host: str, timeout_s: float, patience_s: float) -> Fleet:
+def _fleet_of_child(token: JoinToken, addresses: tuple[Address, ...], timeout_s: float, patience_s: float) -> Fleet:
     """Return one connection, with one session, for all named objects that a child process received."""
     _configure_log()
-    return Fleet(joined(token, host, timeout_s), patience_s)
+    return Fleet(joined(token, addresses, timeout_s), patience_s)

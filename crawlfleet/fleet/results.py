@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from crawlfleet.fleet.session import FleetSession
-from crawlfleet.shared.wire.manager import DictProxy
+from crawlfleet.shared.messages import ResultPage
+
+if TYPE_CHECKING:
+    from crawlfleet.fleet.session import FleetSession
 
 PAGE = 200
+
+
+class ReadsResults(Protocol):
+    """What results are read through: the proxy of a coordinator's, or the store of a crawl."""
+
+    def get(self, url: str) -> list[Any] | None:
+        """Return `[value]` of a page, or None if there is no result for it."""
+        ...
+
+    def contains(self, url: str) -> bool:
+        """Say whether there is a result for the URL."""
+        ...
+
+    def size(self) -> int:
+        """Return how many pages have a result."""
+        ...
+
+    def page(self, cursor: int, limit: int) -> ResultPage:
+        """Return up to `limit` results after `cursor` (0: from the start), in the order of their commit."""
+        ...
 
 
 class Results(Mapping[str, Any]):
     """A mapping from URL to value. For pages that crawlfleet's workers fetched, the value is a list of rows (dicts)."""
 
-    def __init__(self, proxy: DictProxy, session: Callable[[], FleetSession | None]) -> None:
+    def __init__(self, proxy: ReadsResults, session: Callable[[], FleetSession | None]) -> None:
         self._proxy = proxy
         self._session = session
 

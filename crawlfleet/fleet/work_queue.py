@@ -9,7 +9,7 @@ from crawlfleet.fleet.session import FleetSession
 from crawlfleet.shared.errors import Unreachable
 from crawlfleet.shared.messages import Outcome
 from crawlfleet.shared.reasons import Reason, meaning_of
-from crawlfleet.shared.wire.manager import QueueProxy
+from crawlfleet.shared.wire.proxies import QueueProxy
 from crawlfleet.worker.talk.finished import JobFinished
 
 NO_WAIT_S = 0.5

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from crawlfleet.coordinator.app import Options, serve
 from crawlfleet.coordinator.crawl import Crawl
-from crawlfleet.run.messages import Ended, Refused, RunOptions, Serving
+from crawlfleet.run.messages import Ended, Leaving, Refused, RunOptions, Serving
 from crawlfleet.shared.errors import CrawlfleetError, JobError
 from crawlfleet.shared.paths import shown
 from crawlfleet.shared.pipe import send
@@ -25,8 +25,9 @@ def be_coordinator(options: RunOptions, pipe: Connection) -> int:
     served = replace(msgspec.convert(options, Options, from_attributes=True), log_to_console=False)
 
     def tell(crawl: Crawl) -> None:
-        folder, moved_to = os.fsencode(crawl.folder.path), shown(crawl.folder.moved_to or "")
-        send(pipe, Serving(token=crawl.token.encode(), folder=folder, moved_to=moved_to, notices=crawl.notices))
+        crawl.on_over = lambda: send(pipe, Leaving())
+        token, folder = crawl.token.encode(), os.fsencode(crawl.folder.path)
+        send(pipe, Serving(token=token, folder=folder, moved=crawl.folder.told, notices=crawl.notices))
 
     try:
         end = serve(served, tell)

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 
 from rich.live import Live
 from rich.spinner import Spinner
+from rich.text import Text
 
 from crawlfleet.screen.console import Console
-from crawlfleet.screen.tables import hosts
+from crawlfleet.screen.sentences import hosts
+from crawlfleet.shared.inert import inert
 from crawlfleet.shared.quantities import duration_text
 from crawlfleet.shared.status import Status
 
@@ -26,7 +28,7 @@ def open_progress(console: Console) -> Iterator[Callable[[Status], None]]:
     if console.is_terminal:
         spinner = Spinner("dots", text="starting")
         with Live(spinner, console=console, transient=True, refresh_per_second=8):
-            yield lambda status: spinner.update(text=words(status, rate.of(status)))
+            yield lambda status: spinner.update(text=Text(inert(words(status, rate.of(status)))))
         return
     next_at = 0.0
 
@@ -63,16 +65,25 @@ def _external(status: Status) -> str:
     return f"{links} checked{broken}{left}"
 
 
+def _adding(status: Status) -> str:
+    """Return how far the seeds are; empty if all are known."""
+    if status.seeds_added >= status.seeds:
+        return ""
+    return f"adding seeds: {status.seeds_added:,} of {'about ' if status.seeds_estimated else ''}{status.seeds:,}"
+
+
 def words(status: Status, rate: float) -> str:
     """Return the progress of a crawl as one line."""
-    if status.seeds_added < status.seeds:
-        return f"{status.job}: adding seeds: {status.seeds_added:,} of {status.seeds:,} · {status.elapsed_s:,.0f} s"
+    adding = _adding(status)
+    if adding and not status.fetched:
+        return f"{status.job}: {adding} · {status.elapsed_s:,.0f} s"
     parts = [
         "1 page" if status.fetched == 1 else f"{status.fetched:,} pages",
         f"{rate:,.0f}/s",
         f"{status.unfinished:,} to go",
         "1 row" if status.rows == 1 else f"{status.rows:,} rows",
     ]
+    parts += [adding] if adding else []
     if status.failed:
         parts.append(f"{status.failed:,} failed")
     if status.dropped:

@@ -11,7 +11,9 @@ from rich.text import Text
 
 from crawlfleet.screen.causes import cause_lines
 from crawlfleet.screen.console import Console
-from crawlfleet.shared.left_out import capped
+from crawlfleet.screen.sentences import capped_lines, full_lines, robots_lines, sitemap_lines
+from crawlfleet.shared.inert import inert, inert_json, inert_lines
+from crawlfleet.shared.notes import Note
 
 if TYPE_CHECKING:
     from crawlfleet.coordinator.offline.audit import Audit
@@ -28,10 +30,10 @@ def show_end(summary: Summary, console: Console, *, as_json: bool) -> None:
     """Print a summary as tables and lines, or as one JSON object; to a quiet console, only what is wrong: why the crawl
     failed, and what is not as its job expects."""
     if as_json:
-        print(msgspec.json.encode(summary).decode(), flush=True)
+        print(inert_json(msgspec.json.encode(summary).decode()), flush=True)
     elif console.quiet:
         for line in (*([summary.detail] if summary.detail else []), *summary.unmet):
-            print(f"crawlfleet: {line}", file=sys.stderr, flush=True)
+            print(inert_lines(f"crawlfleet: {line}"), file=sys.stderr, flush=True)
     else:
         show_summary(summary, console)
 
@@ -50,10 +52,11 @@ def show_summary(summary: Summary, console: Console) -> None:
         *(f"items: {sink}" for sink in summary.sinks),
         *(f"table: {file}" for file in summary.tables),
         *summary.notices,
-        *_robots_lines(summary),
-        *_sitemap_lines(summary),
-        *_full_lines(summary),
-        *_capped_lines(summary),
+        *robots_lines(summary),
+        *sitemap_lines(summary),
+        *full_lines(summary),
+        *capped_lines(summary),
+        *_note_lines(summary),
         *_costly_lines(summary),
     ):
         console.say(line)
@@ -83,7 +86,7 @@ def show_proof(proof: Proof, console: Console) -> None:
     for invariant in proof.invariants:
         for where in invariant.where:
             console.say(f"{invariant.name}: {where}", style="red")
-    for line in (*_item_lines(proof), *cause_lines(proof.causes), *_full_lines(proof), *_capped_lines(proof)):
+    for line in (*_item_lines(proof), *cause_lines(proof.causes), *full_lines(proof), *capped_lines(proof)):
         console.say(line)
     if proof.unfinished:
         console.say(f"The crawl is not finished: {proof.unfinished:,} URLs wait.")
@@ -101,50 +104,10 @@ def show_audit(audit: Audit, console: Console) -> None:
     for host in audit.hosts[:SHOWN_HOSTS]:
         gap = "" if host.gap_s is None else f"{host.gap_s:.3f} s"
         allowed = "" if host.gap_s is None else f"{host.allowed_s:.3f} s"
-        table.add_row(Text(host.host), f"{host.starts:,}", gap, allowed, f"{host.too_soon:,}")
+        table.add_row(Text(inert(host.host)), f"{host.starts:,}", gap, allowed, f"{host.too_soon:,}")
     console.print(table)
     if len(audit.hosts) > SHOWN_HOSTS:
         console.say(f"... and {len(audit.hosts) - SHOWN_HOSTS:,} hosts more")
-
-
-def hosts(number: int) -> str:
-    """Return a number of hosts in words."""
-    return "1 host" if number == 1 else f"{number:,} hosts"
-
-
-def _robots_lines(summary: Summary) -> list[str]:
-    """Name the hosts that were given up because of an unavailable robots.txt, and the setting that decided it."""
-    lines = []
-    if summary.robots_given_up:
-        some = ", ".join(summary.robots_given_up_on)
-        more = summary.robots_given_up - len(summary.robots_given_up_on)
-        lines.append(
-            f"robots.txt could not be had, so nothing was fetched from {hosts(summary.robots_given_up)}: "
-            f"{some}{f' and {more:,} more' if more else ''}; the same command asks again"
-        )
-    if summary.robots_waiting:
-        lines.append(f"the pages of {hosts(summary.robots_waiting)} still waited for robots.txt")
-    return lines
-
-
-def _sitemap_lines(summary: Summary) -> list[str]:
-    """Name the sitemaps of which not all was used, a line each."""
-    lines = [f"of this sitemap not all was used: {named}" for named in summary.sitemaps_short_named]
-    more = summary.sitemaps_short - len(lines)
-    sitemaps = "1 sitemap" if more == 1 else f"{more:,} sitemaps"
-    return [*lines, *([f"of {sitemaps}{' more' if lines else ''} not all was used: see the log"] if more else [])]
-
-
-def _full_lines(numbers: Summary | Proof) -> list[str]:
-    """Name the hosts of which no further URLs were admitted, and the setting that decided it."""
-    if not numbers.full_hosts:
-        return []
-    some = ", ".join(numbers.full_hosts_named)
-    more = numbers.full_hosts - len(numbers.full_hosts_named)
-    return [
-        f"as many URLs are known as limits.known_per_host allows of {hosts(numbers.full_hosts)}: {some}"
-        f"{f' and {more:,} more' if more else ''}; {numbers.links_not_admitted:,} links to others were not admitted"
-    ]
 
 
 def _item_lines(numbers: Summary | Proof) -> list[str]:
@@ -182,15 +145,11 @@ def sample(item: ItemCount, field: str) -> str:
     return repr(text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}...")
 
 
-def _capped_lines(numbers: Summary | Proof) -> list[str]:
-    """Say how much limits have left out of pages."""
-    if not numbers.capped_pages:
-        return []
-    told = capped(numbers.links_left_out, numbers.rows_left_out)
-    pages = "1 page" if numbers.capped_pages == 1 else f"{numbers.capped_pages:,} pages"
+def _note_lines(summary: Summary) -> list[str]:
+    """Say of how many pages something is noted, a line for each note."""
     return [
-        f"{told} of {pages}: more than limits.links, rows, row_bytes or report_bytes allow; the log names "
-        + ("it" if numbers.capped_pages == 1 else "them")
+        f"noted of {'1 page' if number == 1 else f'{number:,} pages'}: {note}: {Note(note).meaning}"
+        for note, number in summary.noted.items()
     ]
 
 

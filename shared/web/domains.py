@@ -5,14 +5,16 @@ The private part of the list counts too: of `a.github.io` and `b.github.io` each
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache
 from typing import TYPE_CHECKING
+
+from crawlfleet.shared.remembered import remembered
 
 if TYPE_CHECKING:
     import tldextract
 
 
-@lru_cache(maxsize=8192)
+@remembered(8192)
 def registrable_domain(host: str) -> str:
     """Return the registrable domain of a canonical host name; an address is its own, an unlisted suffix one label."""
     last = host.rpartition(".")[2]
@@ -22,6 +24,11 @@ def registrable_domain(host: str) -> str:
     if found.suffix:
         return found.top_domain_under_public_suffix or host
     return ".".join(host.rstrip(".").split(".")[-2:])
+
+
+def is_public_suffix(host: str) -> bool:
+    """Say whether names below a canonical host name belong to different owners, as those below `co.uk` do."""
+    return _extractor().extract_str(host).suffix == host
 
 
 @cache

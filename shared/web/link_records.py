@@ -26,6 +26,13 @@ ITSELF = "itself"
 NOT_SELECTED = "not_selected"
 LIMIT = "limit"
 NOT_ADMITTED = "not_admitted"
+MEANINGS = {
+    NOFOLLOW: "The link or its page says so, and `links.nofollow` obeys.",
+    ITSELF: "It leads to its own page.",
+    NOT_SELECTED: "No selector of `follow` matches it.",
+    LIMIT: "It is beyond `limits.links`, or the links of the page take too many bytes.",
+    NOT_ADMITTED: "Its host has as many addresses as `limits.known_per_host` allows.",
+}
 
 
 class LinkRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import msgspec
 
+from crawlfleet.shared.web.urls import LONGEST_URL_CHARS
+
 #: No more than this is unpacked.
 MAX_BYTES = 32 * 1024 * 1024
 #: To compress less takes longer than it is worth: 20 µs, most of them for the compressor's own tables.
@@ -20,6 +22,8 @@ RUN = 10_000
 RUN_CHARS = 4 * 1024 * 1024
 #: What is read a few hundred at a time is packed in shorter runs: each reading unpacks a whole one, 0.3 µs a URL.
 SHORT_RUN = 1_000
+#: So many have more URLs than any job allows for a page.
+MAX_RUNS = 20_000
 # What begins so is not compressed, or is in runs; compressed data never does (RFC 1950, 2.2).
 _PLAIN = b"\n"
 _RUNS = b"\0"
@@ -28,7 +32,7 @@ _FAST = 1
 # How many URLs a run has, and the URLs, packed.
 _Run = tuple[Annotated[int, msgspec.Meta(ge=1, le=RUN)], bytes]
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[_Run]).decode
+_decode = msgspec.msgpack.Decoder(Annotated[list[_Run], msgspec.Meta(max_length=MAX_RUNS)]).decode
 
 
 def pack(urls: Iterable[str], run: int = RUN) -> bytes:
@@ -60,15 +64,19 @@ def _pack(urls: list[str]) -> bytes:
 
 
 def unpack(data: bytes, limit: int) -> list[str]:
-    """Return the first `limit` of packed URLs; of data that is damaged, what can be read of it."""
-    if not data:
+    """Return the first `limit` of packed URLs; of data that is damaged, what can be read of it.
+
+    No more is unpacked than that many of the longest URLs take: a run of one may be made of megabytes.
+    """
+    most_bytes = min(MAX_BYTES, limit * (LONGEST_URL_CHARS + 1))
+    if not data or not most_bytes:
         return []
     if data.startswith(_PLAIN):
-        text, is_cut = data[1 : MAX_BYTES + 1], len(data) > MAX_BYTES + 1
+        text, is_cut = data[1 : most_bytes + 1], len(data) > most_bytes + 1
     else:
         unpacking = zlib.decompressobj()
         try:
-            text = unpacking.decompress(data, MAX_BYTES)
+            text = unpacking.decompress(data, most_bytes)
         except zlib.error:
             return []
         is_cut = bool(unpacking.unconsumed_tail)

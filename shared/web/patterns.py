@@ -2,7 +2,8 @@
 
 In a glob `*` matches any characters, `?` matches itself, a leading `/` anchors it at the path's start, and
 otherwise it may match anywhere. If a part of a glob matches at several places, the first one is sufficient, so every
-part is an atomic group and no glob can backtrack for long. Regular expressions run on RE2, whose time is linear.
+part is an atomic group, is searched for once, and no path takes long. Regular expressions run on RE2, whose time is
+linear.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Patterns:
 
     def match(self, path: str) -> bool:
         """Say whether any of the patterns matches a path with its query."""
-        if self._globs is not None and self._globs.search(path) is not None:
+        if self._globs is not None and self._globs.match(path) is not None:
             return True
         return self._regexes is not None and bool(self._regexes.Match(path))
 
@@ -91,6 +92,6 @@ def _options(max_bytes: int) -> re2.Options:
 
 
 def _translate(glob: str) -> str:
-    head, *rest = (re.escape(part) for part in glob.split("*"))
-    body = head + "".join(rf"(?>.*?{part})" for part in rest)
-    return rf"\A{body}" if glob.startswith("/") else body
+    parts = [re.escape(part) for part in glob.split("*")]
+    head = parts.pop(0) if glob.startswith("/") else ""
+    return head + "".join(rf"(?>.*?{part})" for part in parts if part)

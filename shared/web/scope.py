@@ -19,6 +19,8 @@ class Scope:
     def __init__(self, spec: ScopeSpec) -> None:
         self.spec = spec
         self._hosts = frozenset(spec.hosts)
+        # Of how many labels they are: no name is looked at in more parts, however many it has.
+        self._labels = sorted({host.count(".") + 1 for host in spec.hosts})
         self._include = Patterns(spec.include)
         self._exclude = Patterns(spec.exclude)
 
@@ -27,12 +29,15 @@ class Scope:
         """Whether only the host (and the length) of a URL decides."""
         return not (self._include or self._exclude)
 
-    def refuses(self, url: str) -> Refusal:
-        """Name the rule that refuses a canonical URL: `host`, `include`, `exclude`, `length`; empty if none does."""
+    def refuses(self, url: str, *, any_host: bool = False) -> Refusal:
+        """Name the rule that refuses a canonical URL: `host`, `include`, `exclude`, `length`; empty if none does.
+
+        With `any_host` its host does not matter.
+        """
         if len(url) > LONGEST_URL_CHARS:
             return Reason.LENGTH
         _, host, path = parts(url)
-        if not self.has_host(host):
+        if not (any_host or self.has_host(host)):
             return Reason.HOST
         if self._include and not self._include.match(path):
             return Reason.INCLUDE
@@ -51,5 +56,5 @@ class Scope:
         return host in self._hosts or self.spec.any_host or (self.spec.subdomains and self._is_below(host))
 
     def _is_below(self, host: str) -> bool:
-        labels = host.split(".")
-        return any(".".join(labels[start:]) in self._hosts for start in range(1, len(labels)))
+        _, *labels = host.rsplit(".", self._labels[-1]) if self._labels else ("",)
+        return any(".".join(labels[-number:]) in self._hosts for number in self._labels if number <= len(labels))

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import ada_url
 
+from crawlfleet.shared.remembered import remembered
+
 # A longer URL counts as a trap unless a job sets another limit; no URL is longer than the second value.
 MAX_URL_CHARS = 2_083
 LONGEST_URL_CHARS = 8_192
@@ -28,6 +30,7 @@ _NAME = r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*+"
 _PLAIN = re.compile(rf"(?!\?|\Z)(?:/|(?:\.\./)*+)(?:{_NAME}/)*+(?:{_NAME})?+(?:\?[A-Za-z0-9._~/=&+-]*+)?+")
 _OTHER_SCHEME = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _PLAIN_HOST = re.compile(r"https?://([a-z0-9.-]+)(?::[0-9]+)?(?=[/\\?#]|\Z)")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _USERINFO = re.compile(r"^(https?://)[^/?#]*@")
 
 
@@ -62,7 +65,7 @@ def is_canonical(url: str) -> bool:
     return is_plain or canonicalize(url) == url
 
 
-@lru_cache(maxsize=8192)
+@remembered(8192)
 def _is_canonical_origin(origin: str) -> bool:
     return canonicalize(f"{origin}/") == f"{origin}/"
 
@@ -97,7 +100,7 @@ def plain_host(href: str) -> str | None:
     return match[1] if match else None
 
 
-@lru_cache(maxsize=8192)
+@remembered(2048)
 def parts(url: str) -> Parts:
     """Split a canonical URL into origin (scheme, host, port), host and path with query."""
     slash = url.index("/", 8)
@@ -118,6 +121,13 @@ def host_key(url: str) -> str:
 def origin(url: str) -> str:
     """Return the origin of a canonical URL, to which a robots.txt applies: scheme, host and port (RFC 6454)."""
     return parts(url).origin
+
+
+def port(url: str) -> int:
+    """Return the port of a canonical URL: that of its scheme, unless it names another."""
+    scheme, _, authority = origin(url).partition("://")
+    named = authority.rpartition("]")[2].partition(":")[2]
+    return int(named) if named else _DEFAULT_PORTS[scheme]
 
 
 def page_fingerprint(url: str) -> bytes:

@@ -1,8 +1,9 @@
 """The control port: the coordinator's end of the wire, as a `multiprocessing.managers.Server`.
 
-Owns the accept loop, one thread for each connection, and the check of what may be called. It must not know what the
-referents do. Unlike the standard server it looks up objects by fixed names and counts no references, sends no
-traceback, cannot be stopped by a client, and continues when descriptors or threads run out.
+Owns one thread for those who are not greeted yet (see `lobby`), one for each other connection, and the check of what
+may be called. It must not know what the referents do. Unlike the standard server it looks up objects by fixed names and
+counts no references, sends no traceback, cannot be stopped by a client, and continues when descriptors or threads run
+out.
 """
 
 from __future__ import annotations
@@ -15,23 +16,20 @@ import sys
 import threading
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from multiprocessing import AuthenticationError, managers
 from typing import Any
 
-from crawlfleet.shared.errors import CrawlfleetError, RemoteError, WireError
-from crawlfleet.shared.wire.frames import Address, WireConnection, WireListener, greet_client, register_server
+from crawlfleet.shared.errors import CrawlfleetError, NotOwner, RemoteError, WireError
+from crawlfleet.shared.wire.binding import Address, shown_address
+from crawlfleet.shared.wire.frames import WireConnection, WireListener, greet_client, register_server
 from crawlfleet.shared.wire.identity import Identity
 from crawlfleet.shared.wire.join_token import JoinToken
+from crawlfleet.shared.wire.lobby import Lobby
 from crawlfleet.shared.wire.machine import own_addresses
 from crawlfleet.shared.wire.payload import ERROR, RETURN, Answer, refusal, refuse_odd
+from crawlfleet.shared.wire.reception import Counters, Reception
 
-GREETING_LIMIT = 64
-CONNECTION_LIMIT = 4096
-# How long a connection may stay unauthenticated before it may be closed to make room for a new one.
-GRACE_S = 0.2
 STOP_S = 2.0
 
 _PAUSE_S = 0.05
@@ -52,85 +50,9 @@ _GREETING_REASONS: tuple[tuple[type[Exception], str], ...] = (
 OnBug = Callable[[BaseException], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counters:
-    """Connections accepted so far, refused so far by reason, and open now (authenticated or not)."""
-
-    accepted: int
-    refused: Mapping[str, int]
-    open: int
-
-
 def print_bug(error: BaseException) -> None:
     """Print an error in crawlfleet itself on stderr, with its traceback."""
     traceback.print_exception(error, file=sys.stderr)
-
-
-class Reception:
-    """The connections, and those among them that are not authenticated yet. Safe to use from any thread.
-
-    Too many unauthenticated connections do not block new ones: the oldest of them is closed.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._greeting: dict[WireConnection, float] = {}
-        self._open: dict[WireConnection, threading.Thread] = {}
-        self._accepted = 0
-        self._refused: Counter[str] = Counter()
-
-    def enter(self, connection: WireConnection, thread: threading.Thread) -> bool:
-        """Add a new connection as soon as there is room (within `GRACE_S`); return False if there are too many."""
-        with self._changed:
-            if len(self._open) >= CONNECTION_LIMIT:
-                self._refused["full"] += 1
-                return False
-            while len(self._greeting) >= GREETING_LIMIT:
-                self._make_room()
-            self._greeting[connection] = time.monotonic()
-            self._open[connection] = thread
-            return True
-
-    def _make_room(self) -> None:
-        oldest, since = next(iter(self._greeting.items()))
-        left_s = since + GRACE_S - time.monotonic()
-        if left_s > 0:
-            self._changed.wait(left_s)
-            return
-        del self._greeting[oldest]
-        self._refused["evicted"] += 1
-        oldest.abort()
-
-    def let_in(self, connection: WireConnection) -> None:
-        with self._changed:
-            self._greeting.pop(connection, None)
-            self._accepted += 1
-            self._changed.notify()
-
-    def turn_away(self, connection: WireConnection, reason: str) -> None:
-        """Count a refusal, unless the connection is already counted as evicted."""
-        with self._changed:
-            if self._greeting.pop(connection, None) is not None:
-                self._refused[reason] += 1
-                self._changed.notify()
-
-    def leave(self, connection: WireConnection) -> None:
-        with self._changed:
-            self._greeting.pop(connection, None)
-            self._open.pop(connection, None)
-            self._changed.notify()
-
-    def count_refused(self, reason: str) -> None:
-        with self._changed:
-            self._refused[reason] += 1
-
-    def connections(self) -> dict[WireConnection, threading.Thread]:
-        with self._changed:
-            return dict(self._open)
-
-    def counters(self) -> Counters:
-        with self._changed:
-            return Counters(accepted=self._accepted, refused=dict(self._refused), open=len(self._open))
 
 
 def _join(threads: Iterable[threading.Thread]) -> None:
@@ -151,6 +73,7 @@ class FleetServer(managers.Server):
     # Attributes of the standard class that its type information omits.
     address: Address
     authkey: bytes
+    registry: Mapping[str, Any]
     listener: WireListener
 
     public = ["accept_connection", "create", "dummy"]
@@ -169,39 +92,73 @@ class FleetServer(managers.Server):
         self._identity = identity
         self._wildcard = address[0] in ("", "0.0.0.0", "::")
         self._on_bug = on_bug
-        self._reception = Reception()
+        self._reception: Reception[WireConnection] = Reception()
+        self._lobby = Lobby(self.listener, self._reception, self._begin)
+        self._threads: dict[WireConnection, threading.Thread] = {}
         self._accepting = threading.Thread(target=self.accepter, name="control-port", daemon=True)
-        self.id_to_obj = {self._ident(typeid): (referents[typeid], registry[typeid][1], {}) for typeid in referents}
+        self._owner: Callable[[], Address | None] | None = None
+        self._ended: set[str] = set()
+        self.share(referents)
+
+    def share(self, referents: Mapping[str, object]) -> None:
+        """Serve these objects, by the names of their types, from now on."""
+        exposed = {typeid: self.registry[typeid][1] for typeid in referents}
+        self.id_to_obj = {self._ident(typeid): (referents[typeid], exposed[typeid], {}) for typeid in referents}
+        self._owner = None
+
+    def stand_by(self, owner: Callable[[], Address | None]) -> None:
+        """Refuse all calls as `NotOwner` from now on; `owner` says where the crawl's owner is, if that is known."""
+        self._owner = owner
+        self.id_to_obj = {}
+        # What clients know of the incarnation that ends now is over.
+        self._ended.add(self.incarnation)
+        self.incarnation = secrets.token_hex(8)
 
     def start(self) -> None:
-        """Start to accept connections, in a thread of its own."""
-        self._accepting.start()
+        """Start to accept connections, in a thread of its own, unless it does."""
+        if self._accepting.ident is None:
+            self._accepting.start()
 
     def serve_forever(self) -> None:
         """Serve until `stop` is called; then return (the standard server would end the process)."""
-        if not self._accepting.is_alive():
-            self.start()
+        self.start()
         self.stop_event.wait()
 
     def stop(self) -> None:
         """End the listener and all connections. Calls that are being served are answered, for up to two seconds."""
         self.stop_event.set()
+        self.listener.end()
+        if self._accepting.is_alive():
+            self._accepting.join(STOP_S)
+        self._lobby.close()
         self.listener.close()
-        connections = self._reception.connections()
+        connections = dict(self._threads)
         for connection in connections:
             connection.end_reading()
-        _join((self._accepting, *connections.values()))
+        _join(connections.values())
         for connection in connections:
             connection.abort()
         _join(connections.values())
 
-    def join_token(self, addresses: Sequence[str] | None = None) -> JoinToken:
-        """Return the token for workers, with these hosts, or with all hosts at which this server can be reached."""
+    @property
+    def own_addresses(self) -> tuple[Address, ...]:
+        """All addresses at which this server can be reached, best first."""
         host, port = self.address
-        own = own_addresses(ipv6=":" in host) if self._wildcard else (host,)
+        return tuple((each, port) for each in (own_addresses(ipv6=":" in host) if self._wildcard else (host,)))
+
+    def place_among(self, addresses: Sequence[Address]) -> Address:
+        """Return that of some addresses which is this server's own, or else one at which it listens."""
+        own = self.own_addresses
+        return next((each for each in addresses if each in own), own[0])
+
+    def join_token(self, addresses: Sequence[Address] = ()) -> JoinToken:
+        """Return the token for workers, with these addresses, or with all at which this server can be reached.
+
+        One without a port (0) has that of this server.
+        """
+        own_port = self.address[1]
         return JoinToken(
-            addresses=own if addresses is None else tuple(addresses),
-            port=port,
+            addresses=tuple(dict.fromkeys((host, port or own_port) for host, port in addresses or self.own_addresses)),
             fingerprint=self._identity.fingerprint,
             secret=self._identity.secret,
         )
@@ -211,10 +168,10 @@ class FleetServer(managers.Server):
         return self._reception.counters()
 
     def accepter(self) -> None:
-        """Accept until stopped, even if single connections fail."""
+        """Accept, and have clients greeted, until stopped, even if single connections fail."""
         while not self.stop_event.is_set():
             try:
-                self._receive(self.listener.accept())
+                self._lobby.look()
             except OSError as error:
                 self._accept_failed(error)
             except Exception as error:  # noqa: BLE001 - top of a thread that must live on
@@ -222,27 +179,29 @@ class FleetServer(managers.Server):
                 self.stop_event.wait(_PAUSE_S)
 
     def _accept_failed(self, error: OSError) -> None:
-        """Count the failure. Pause unless the client caused it: a waiting client would be tried again at once."""
+        """Count the failure. Pause if it would be the same at once, since the client still waits."""
         if self.stop_event.is_set():
             return
         if isinstance(error, ConnectionAbortedError):
             self._reception.count_refused("gone")
             return
-        self._reception.count_refused("descriptors" if error.errno in _EXHAUSTED else "accept")
+        is_exhausted = error.errno in _EXHAUSTED
+        if is_exhausted and self._lobby.make_room():
+            return
+        self._reception.count_refused("descriptors" if is_exhausted else "accept")
         self.stop_event.wait(_PAUSE_S)
 
-    def _receive(self, connection: WireConnection) -> None:
+    def _begin(self, connection: WireConnection) -> None:
+        """Begin a connection's thread."""
         thread = threading.Thread(
             target=self.handle_request, args=(connection,), name="control-connection", daemon=True
         )
-        if not self._reception.enter(connection, thread):
-            connection.close()
-            return
+        self._threads[connection] = thread
         try:
             thread.start()
         except (RuntimeError, MemoryError):
             self._reception.turn_away(connection, "threads")
-            self._reception.leave(connection)
+            del self._threads[connection]
             connection.close()
             self.stop_event.wait(_PAUSE_S)
 
@@ -260,17 +219,18 @@ class FleetServer(managers.Server):
             self._on_bug(error)
         finally:
             self._reception.leave(conn)
+            del self._threads[conn]
             conn.close()
 
     def _greet(self, conn: WireConnection) -> bool:
         """Authenticate a client; after a failure send nothing, and count the reason."""
         try:
-            greet_client(conn, self.authkey)
+            greet_client(conn, self.authkey, self.listener.intake)
         except Exception as error:  # noqa: BLE001 - whatever a stranger sends ends here
             reason = next((reason for kind, reason in _GREETING_REASONS if isinstance(error, kind)), "garbage")
             self._reception.turn_away(conn, reason)
             return False
-        self._reception.let_in(conn)
+        self._reception.let_in(conn, time.monotonic())
         return True
 
     def _say_last(self, conn: WireConnection, error: WireError) -> None:
@@ -285,6 +245,11 @@ class FleetServer(managers.Server):
         ident, name, args, kwds = conn.recv()
         if ident is not None or name not in self.public:
             conn.send((ERROR, ("UnknownMethod", f"the coordinator has no method {name[:64]!r}")))
+            return
+        try:
+            self._refuse_unless_owner()
+        except NotOwner as error:
+            conn.send((ERROR, refusal(error)))
             return
         conn.send(self._answer(functools.partial(getattr(self, name), conn), name, args, kwds))
         if name == "accept_connection":
@@ -313,13 +278,22 @@ class FleetServer(managers.Server):
             ident, method, args, kwds = conn.recv()
             try:
                 function = self._find(ident, method)
-            except RemoteError as error:
+            except (RemoteError, NotOwner) as error:
                 conn.send((ERROR, refusal(error)))
                 continue
             self._send(conn, self._answer(function, method, args, kwds), method)
 
+    def _refuse_unless_owner(self) -> None:
+        owner = self._owner
+        if owner is not None:
+            address = owner()
+            raise NotOwner(shown_address(address) if address is not None else "")
+
     def _find(self, ident: str | None, method: str) -> Callable[..., Any]:
+        self._refuse_unless_owner()
         if ident not in self.id_to_obj:
+            if ident is not None and ident.rpartition(":")[2] in self._ended:
+                raise NotOwner  # whoever has the crawl now must be greeted first
             raise RemoteError("UnknownObject", f"this incarnation shares no {str(ident)[:64]!r}")
         referent, exposed, _ = self.id_to_obj[ident]
         if method not in exposed:

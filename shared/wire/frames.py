@@ -13,11 +13,9 @@ Owns connections. It does not know tasks, typeids or messages, and never unpickl
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import hashlib
 import hmac
-import os
 import socket
 import ssl
 import time
@@ -27,24 +25,31 @@ from multiprocessing.connection import answer_challenge, deliver_challenge
 from multiprocessing.managers import listener_client  # type: ignore[attr-defined]  # not in typeshed
 from typing import Any
 
-from crawlfleet.shared.errors import JoinError, Unreachable, UsageError, WireError
+from crawlfleet.shared.errors import JoinError, Unreachable, WireError
+from crawlfleet.shared.wire.binding import Address, Source, bind, open_socket, shown_address, source_of
+from crawlfleet.shared.wire.contexts import client_context, server_context
+from crawlfleet.shared.wire.deadline import Deadline
 from crawlfleet.shared.wire.identity import Identity
+from crawlfleet.shared.wire.intake import SMALL_BYTES, Intake
 from crawlfleet.shared.wire.payload import dumps, loads_answer, loads_request
 
 FRAME_LIMIT = 16 * 1024 * 1024
 #: Of answers, which may have all rows of a page: `limits.report_bytes` is 256 MiB at most.
 ANSWER_LIMIT = 288 * 1024 * 1024
 GREETING_FRAME_LIMIT = 1024
+#: Of the TLS record with which a client says hello; that of an honest one has 300 to 2,000 bytes.
+HELLO_LIMIT = 4096
 GREETING_S = 5.0
-BACKLOG = 128
+#: From its first bytes on, a request has to be there in this time: a client gives a call up after half of it.
+REQUEST_S = 60.0
+BACKLOG = 1024
 
 _HEADER_BYTES = 4
-_MAX_PORT = 65_535
 _READ_BYTES = 64 * 1024
+_GREETING_READ_BYTES = 4 * 1024
 _WRITE_BYTES = 64 * 1024
-# A deadline is met but for this factor of the time that is left: setting a timeout costs a system call.
-_TOLERANCE = 1.01
-_TLS_HANDSHAKE = b"\x16"
+_TLS_HANDSHAKE = 0x16
+_RECORD_HEADER_BYTES = 5
 # A half-open connection is noticed within half a minute on either side.
 _KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -54,8 +59,6 @@ _KEEPALIVE = (
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
 )
-
-Address = tuple[str, int]
 
 
 class _Socket(socket.socket):
@@ -80,39 +83,64 @@ class WireConnection:
     ) -> None:
         self._sock = _Socket(sock.family, sock.type, sock.proto, sock.detach())
         self._received, self._to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._received, self._to_send, server_side=is_server)
+        self._context = context
+        #: Made for the handshake, since it takes more memory than all the rest.
+        self._tls: ssl.SSLObject
+        self._hello = bytearray()
+        self.source = Source("", "")  # at the server: see `source_of`
         self._loads = loads
         self._is_server = is_server
         self._limit = self._send_limit = GREETING_FRAME_LIMIT
-        self._deadline: float | None = None
-        # The socket's own timeout.
-        self._armed_s: float | None = None
+        self._read_bytes = _GREETING_READ_BYTES  # so much memory is taken as long as a thread waits
+        self._deadline = Deadline(self._sock)
         self._buffer = bytearray()
+        # At the server, once the other side is authenticated; and how much of it the last frame takes.
+        self._intake: Intake | None = None
+        self._taken_bytes = 0
         self.within(GREETING_S)
 
-    def within(self, seconds: float | None) -> None:
-        """Limit the time of all following operations together to `seconds` from now; None removes the limit."""
-        if seconds is None:
-            self._sock.settimeout(None)
-            self._armed_s = None
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+    def within(self, seconds: float | None, *, of_silence: bool = False) -> None:
+        """Limit the time of all following operations together to `seconds` from now; None removes the limit.
 
-    def trust(self) -> None:
-        """Allow frames of full size, because the other side is authenticated."""
+        `of_silence`: the time begins anew whenever bytes come or go, so that nothing large is cut that flows.
+        """
+        self._deadline.begin(seconds, of_silence=of_silence)
+
+    def trust(self, intake: Intake | None = None) -> None:
+        """Allow frames of full size, because the other side is authenticated; if they are large, `intake` has room."""
+        self._intake = intake
+        self._read_bytes = _READ_BYTES
         self._limit, self._send_limit = FRAME_LIMIT, ANSWER_LIMIT
         if not self._is_server:
             self._limit, self._send_limit = ANSWER_LIMIT, FRAME_LIMIT
 
-    def refuse_plain(self) -> None:
-        """Raise `WireError` if the client's first byte does not begin a TLS handshake, before anything is sent."""
-        self._arm()
-        first = self._sock.recv(1, socket.MSG_PEEK)
-        if not first:
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the time of its operations is over."""
+        return self._deadline.is_over
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def hear_hello(self) -> bool:
+        """Take in what a client has sent; return whether its first TLS record is there as a whole. Never wait.
+
+        Raise `WireError` as soon as it is none, before anything is sent.
+        """
+        data = self._sock.recv(_RECORD_HEADER_BYTES + HELLO_LIMIT - len(self._hello), socket.MSG_DONTWAIT)
+        if not data:
             raise EOFError
-        if first != _TLS_HANDSHAKE:
+        self._hello += data
+        size = int.from_bytes(self._hello[_RECORD_HEADER_BYTES - 2 : _RECORD_HEADER_BYTES])
+        if self._hello[0] != _TLS_HANDSHAKE or size > HELLO_LIMIT:
             raise WireError("the other side does not speak TLS")
+        return len(self._hello) >= _RECORD_HEADER_BYTES + size
 
     def handshake(self) -> None:
+        _keep_alive(self._sock)
+        self._received.write(self._hello)
+        self._hello.clear()
+        self._tls = self._context.wrap_bio(self._received, self._to_send, server_side=self._is_server)
         while True:
             try:
                 self._tls.do_handshake()
@@ -159,10 +187,13 @@ class WireConnection:
 
     def recv_bytes(self, maxlength: int | None = None) -> bytes:
         limit = self._limit if maxlength is None else min(maxlength, self._limit)
+        self._leave_intake()  # who waits for a request has answered the last one
         self._fill(_HEADER_BYTES)
         end = _HEADER_BYTES + int.from_bytes(self._buffer[:_HEADER_BYTES])
         if end > _HEADER_BYTES + limit:
             raise WireError(f"a frame of {end - _HEADER_BYTES} bytes came, where {limit} are allowed")
+        if self._intake is not None and len(self._buffer) < end:
+            self._take_in(end, self._intake)
         self._fill(end)
         body = bytes(memoryview(self._buffer)[_HEADER_BYTES:end])
         del self._buffer[:end]
@@ -179,7 +210,25 @@ class WireConnection:
             self._sock.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
+        self._leave_intake()
         self._sock.close()
+
+    def _take_in(self, end: int, intake: Intake) -> None:
+        """Read the rest of a request once there is room for it; raise `WireError` if it does not come in time."""
+        self.within(REQUEST_S)
+        try:
+            if end > SMALL_BYTES:
+                intake.take(end, REQUEST_S)
+                self._taken_bytes = end
+            self._fill(end)
+        except TimeoutError as error:
+            raise WireError(f"not all of a request of {end} bytes came within {REQUEST_S:g} s") from error
+        self.within(None)
+
+    def _leave_intake(self) -> None:
+        if self._intake is not None and self._taken_bytes:
+            self._intake.give_back(self._taken_bytes)
+            self._taken_bytes = 0
 
     def _frame(self, body: bytes) -> bytes:
         if len(body) > self._send_limit:
@@ -192,7 +241,7 @@ class WireConnection:
             if not self._received.pending and not self._tls.pending():
                 self._receive_more()  # without it the next line would find that out by an exception, which costs more
             try:
-                chunk = self._tls.read(_READ_BYTES)
+                chunk = self._tls.read(self._read_bytes)
             except ssl.SSLWantReadError:
                 self._receive_more()
                 continue
@@ -206,27 +255,19 @@ class WireConnection:
         """Send what the TLS object has to send."""
         data = self._to_send.read()
         if data:
-            self._arm()
+            self._deadline.arm()
             self._sock.sendall(data)
+            self._deadline.note_progress()
 
     def _receive_more(self) -> None:
         """Wait until there is more for the TLS object to read."""
-        self._arm()
-        data = self._sock.recv(_READ_BYTES)
+        self._deadline.arm()
+        data = self._sock.recv(self._read_bytes)
+        self._deadline.note_progress()
         if data:
             self._received.write(data)
         else:
             self._received.write_eof()
-
-    def _arm(self) -> None:
-        if self._deadline is None:
-            return
-        left_s = self._deadline - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError("no answer in time")
-        if self._armed_s is None or not left_s <= self._armed_s <= _TOLERANCE * left_s:
-            self._sock.settimeout(left_s)
-            self._armed_s = left_s
 
 
 class WireListener:
@@ -234,52 +275,58 @@ class WireListener:
 
     def __init__(self, context: ssl.SSLContext, address: Address, backlog: int = BACKLOG) -> None:
         self._context = context
-        self._socket = _bind(address, max(backlog, BACKLOG))
+        self.intake = Intake()
+        self._socket = bind(address, max(backlog, BACKLOG))
         self.address: Address = self._socket.getsockname()[:2]
 
     def accept(self) -> WireConnection:
         """Wait for a client; raise `ConnectionAbortedError` if it has gone again, `OSError` if accepting fails."""
-        sock, _ = self._socket.accept()
-        try:
-            _keep_alive(sock)
-            return WireConnection(sock, self._context, loads_request, is_server=True)
-        except OSError as error:
-            sock.close()
-            raise ConnectionAbortedError("the client is gone") from error
+        sock, address = self._socket.accept()
+        connection = WireConnection(sock, self._context, loads_request, is_server=True)
+        connection.source = source_of(address[0])
+        return connection
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def never_wait(self) -> None:
+        """Let `accept` raise `BlockingIOError` if nobody has come."""
+        self._socket.setblocking(False)
+
+    def end(self) -> None:
+        """Stop listening; a thread that waits in `accept`, or for the descriptor, gets an `OSError`."""
+        with contextlib.suppress(OSError):  # ended already
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Stop listening; a thread that waits in `accept` gets an `OSError`."""
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # closed already
-        finally:
-            self._socket.close()
+        """Stop listening, and close the socket."""
+        self.end()
+        self._socket.close()
 
 
-def greet_client(connection: WireConnection, secret: bytes) -> None:
+def greet_client(connection: WireConnection, secret: bytes, intake: Intake | None = None) -> None:
     """Do the server's half of the opening. After any error, close the connection without an answer."""
-    connection.refuse_plain()
     connection.handshake()
     deliver_challenge(connection, secret)  # type: ignore[arg-type]  # needs a part of it only
     answer_challenge(connection, secret)  # type: ignore[arg-type]  # likewise
-    connection.trust()
+    connection.trust(intake)
     connection.within(None)
 
 
-def connect(pin: bytes, address: Address, authkey: bytes) -> WireConnection:
-    """Open a connection to the coordinator whose certificate has the SHA-256 `pin`, within five seconds.
+def connect(pin: bytes, address: Address, authkey: bytes, limit_s: float = GREETING_S) -> WireConnection:
+    """Open a connection to the coordinator whose certificate has the SHA-256 `pin`, within `limit_s`.
 
     Raise `Unreachable` if nothing answers now, `JoinError` if another coordinator answers or the secret is
     refused.
     """
-    where = f"{address[0]}:{address[1]}"
+    where = shown_address(address)
+    give_up_at = time.monotonic() + limit_s
     try:
-        sock = socket.create_connection(address, GREETING_S)
+        sock = open_socket(address, limit_s)
     except (OSError, UnicodeError) as error:
         raise Unreachable(f"no coordinator answers at {where}: {error}") from error
     try:
-        return _greet_server(sock, pin, authkey)
+        return _greet_server(sock, pin, authkey, give_up_at)
     except JoinError as error:
         raise JoinError(f"{where}: {error}") from error
     except (AuthenticationError, AssertionError) as error:
@@ -292,13 +339,9 @@ def connect(pin: bytes, address: Address, authkey: bytes) -> WireConnection:
         raise Unreachable(f"the connection to {where} broke: {error}") from error
 
 
-def _greet_server(sock: socket.socket, pin: bytes, secret: bytes) -> WireConnection:
-    try:
-        _keep_alive(sock)
-        connection = WireConnection(sock, _client_context(), loads_answer)
-    except BaseException:
-        sock.close()
-        raise
+def _greet_server(sock: socket.socket, pin: bytes, secret: bytes, give_up_at: float) -> WireConnection:
+    connection = WireConnection(sock, client_context(), loads_answer)
+    connection.within(give_up_at - time.monotonic())
     try:
         connection.handshake()
         if not hmac.compare_digest(connection.fingerprint(), pin):
@@ -330,7 +373,7 @@ def register_client(fingerprint: bytes) -> str:
 def register_server(identity: Identity) -> str:
     """Register both sides of an identity in `multiprocessing`; return the name of its serializer."""
     name = serializer_name(identity.fingerprint)
-    listener = functools.partial(WireListener, _server_context(identity))
+    listener = functools.partial(WireListener, server_context(identity))
     listener_client[name] = (listener, functools.partial(connect, identity.fingerprint))
     return name
 
@@ -339,56 +382,6 @@ def _no_listener(address: Address, backlog: int = BACKLOG) -> WireListener:
     raise TypeError(f"cannot listen at {address} with {backlog} waiting: this process has no coordinator's key")
 
 
-def _bind(address: Address, backlog: int) -> socket.socket:
-    host, port = address
-    if not 0 <= port <= _MAX_PORT:
-        raise UsageError(f"there is no port {port}: ports are 0 (any free one) to {_MAX_PORT}")
-    try:
-        family = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        dual = family == socket.AF_INET6 and host == "::" and socket.has_dualstack_ipv6()
-        return socket.create_server((host, port), family=family, backlog=backlog, dualstack_ipv6=dual)
-    except (OSError, UnicodeError) as error:
-        raise UsageError(_why_not_bound(host, port, error)) from error
-
-
-def _why_not_bound(host: str, port: int, error: Exception) -> str:
-    reason = error.errno if isinstance(error, OSError) else None
-    if reason == errno.EADDRINUSE:
-        return f"port {port} of {host} is in use: stop what listens there, or choose another (0 for a free one)"
-    if reason == errno.EADDRNOTAVAIL:
-        return f"{host} is not an address of this machine: choose one of its own, or 0.0.0.0 for all of them"
-    if reason in (errno.EACCES, errno.EPERM):
-        return f"port {port} may only be taken by root: choose a port from 1024 on"
-    return f"cannot listen at {host}:{port} ({error}): choose another address"
-
-
 def _keep_alive(sock: socket.socket) -> None:
     for level, option, value in _KEEPALIVE:
         sock.setsockopt(level, option, value)
-
-
-def _server_context(identity: Identity) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.num_tickets = 0
-    # The ssl module loads keys only from files; this file is in memory and ends with its descriptor.
-    descriptor = os.memfd_create("identity")
-    try:
-        with os.fdopen(os.dup(descriptor), "wb") as file:
-            file.write(identity.key + b"\n" + identity.certificate)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-    except ssl.SSLError as error:
-        raise UsageError("the coordinator's key and certificate do not belong together: put both back") from error
-    finally:
-        os.close(descriptor)
-    return context
-
-
-@functools.cache
-def _client_context() -> ssl.SSLContext:
-    """Verify only the fingerprint (see `connect`): names and authorities are not used."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context

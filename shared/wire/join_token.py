@@ -1,8 +1,9 @@
 """The join token: one line with which a worker finds a coordinator, verifies it, and is admitted.
 
-`cf1:` and base64url of msgpack (addresses, port, fingerprint, secret) followed by four bytes of BLAKE2b. It
-is a secret: anyone who has it may work for the crawl, read its results and stop it. Owns the token's form and its
-file, and never opens a connection.
+`cf2:` and base64url of msgpack (addresses, fingerprint, secret) followed by four bytes of BLAKE2b; an address is a
+host and a port. In the form before it, `cf1:`, all addresses have one port: it is still read. The token is a secret:
+anyone who has it may work for the crawl, read its results and stop it. Owns the token's form and its file, and never
+opens a connection.
 """
 
 from __future__ import annotations
@@ -12,58 +13,56 @@ import binascii
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, ValidationError, convert
 
 from crawlfleet.shared.errors import CrawlFailed, JoinError, WireError
+from crawlfleet.shared.ranges import MOST_ADDRESSES, HostName, Port
+from crawlfleet.shared.wire.binding import Address
 from crawlfleet.shared.wire.identity import SECRET_BYTES, refuse_public, write_private
 from crawlfleet.shared.wire.payload import dumps, loads
 
-PREFIX = "cf1:"
+PREFIX = "cf2:"
+FORMER_PREFIX = "cf1:"
 FINGERPRINT_BYTES = 32
 _CHECK_BYTES = 4
-_MAX_ADDRESSES = 64
-_MAX_ADDRESS_CHARS = 253
-_MAX_PORT = 65_535
+
+_Fingerprint = Annotated[bytes, Meta(min_length=FINGERPRINT_BYTES, max_length=FINGERPRINT_BYTES)]
+_Secret = Annotated[bytes, Meta(min_length=SECRET_BYTES, max_length=SECRET_BYTES)]
+_Some = Meta(min_length=1, max_length=MOST_ADDRESSES)
+_Content = tuple[Annotated[tuple[tuple[HostName, Port], ...], _Some], _Fingerprint, _Secret]
+_FormerContent = tuple[Annotated[tuple[HostName, ...], _Some], Port, _Fingerprint, _Secret]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinToken:
-    """Where a coordinator listens (hosts, best first; a port), its certificate's SHA-256, and its secret."""
+    """Where the coordinators of a crawl listen (best first), their certificate's SHA-256, and their secret."""
 
-    addresses: tuple[str, ...]
-    port: int
+    addresses: tuple[Address, ...]
     fingerprint: bytes
     secret: bytes = field(repr=False)
 
     def encode(self) -> str:
         """Write the token as one line to paste."""
-        payload = dumps((self.addresses, self.port, self.fingerprint, self.secret))
+        payload = dumps((self.addresses, self.fingerprint, self.secret))
         return PREFIX + base64.urlsafe_b64encode(payload + _check(payload)).decode("ascii").rstrip("=")
 
     @classmethod
     def parse(cls, text: str) -> JoinToken:
         """Parse a token, ignoring blanks and line breaks; raise `JoinError` if it is invalid."""
         compact = "".join(text.split())
-        if not compact.startswith(PREFIX):
+        prefix = compact[: len(PREFIX)]
+        if prefix not in (PREFIX, FORMER_PREFIX):
             raise JoinError(_not_a_token(compact))
         try:
-            fields = loads(_checked_payload(compact.removeprefix(PREFIX)))
+            fields = loads(_checked_payload(compact.removeprefix(prefix)))
         except WireError as error:
             raise JoinError("the join token is damaged: copy it again, whole") from error
-        match fields:
-            case [list(addresses), int(port), bytes(fingerprint), bytes(secret)]:
-                token = cls(addresses=tuple(addresses), port=port, fingerprint=fingerprint, secret=secret)
-                if token._is_sound():
-                    return token
-        raise JoinError("the join token makes no sense: copy it again from the coordinator's output")
-
-    def _is_sound(self) -> bool:
-        return (
-            0 < len(self.addresses) <= _MAX_ADDRESSES
-            and all(_is_host(address) for address in self.addresses)
-            and 0 < self.port <= _MAX_PORT
-            and len(self.fingerprint) == FINGERPRINT_BYTES
-            and len(self.secret) == SECRET_BYTES
-        )
+        try:
+            return _token_of(fields, is_former=prefix == FORMER_PREFIX)
+        except ValidationError as error:
+            raise JoinError("the join token makes no sense: copy it again from the coordinator's output") from error
 
 
 def is_written(path: Path) -> bool:
@@ -102,6 +101,16 @@ def write_token(token: JoinToken, path: Path) -> None:
         raise CrawlFailed(f"cannot write the join token to {path}: {error.strerror}") from error
 
 
+def _token_of(fields: object, *, is_former: bool) -> JoinToken:
+    """Return the token of a decoded payload; raise `ValidationError` if there is none in it."""
+    if is_former:
+        hosts, port, fingerprint, secret = convert(fields, _FormerContent)
+        addresses: tuple[Address, ...] = tuple((host, port) for host in hosts)
+    else:
+        addresses, fingerprint, secret = convert(fields, _Content)
+    return JoinToken(addresses=addresses, fingerprint=fingerprint, secret=secret)
+
+
 def _checked_payload(encoded: str) -> bytes:
     try:
         raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
@@ -121,9 +130,3 @@ def _not_a_token(text: str) -> str:
     if text.startswith("cf") and text[2:].partition(":")[0].isdigit():
         return "the join token is of another version of crawlfleet: install the coordinator's version here"
     return f"this is no join token (it starts with {PREFIX}): copy the line that the coordinator printed"
-
-
-def _is_host(address: object) -> bool:
-    if not isinstance(address, str):
-        return False
-    return 0 < len(address) <= _MAX_ADDRESS_CHARS and address.isprintable() and " " not in address

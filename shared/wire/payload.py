@@ -7,14 +7,16 @@ the same type. It must not know connections or messages.
 from __future__ import annotations
 
 import math
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from crawlfleet.shared.errors import (
     CrawlFailed,
     CrawlfleetError,
+    CrawlLost,
     JoinError,
+    NotOwner,
     RemoteError,
     Unreachable,
     UsageError,
@@ -23,20 +25,31 @@ from crawlfleet.shared.errors import (
 )
 
 DEPTH_LIMIT = 64
+#: Requests that are larger have few arguments, which are flat: an empty list has one byte, and takes sixty of memory.
+NESTED_REQUEST_BYTES = 64 * 1024
+MOST_FLAT_ARGUMENTS = 16
 RETURN = "#RETURN"
 ERROR = "#ERROR"
 
 Request = tuple[str | None, str, list[Any], dict[str, Any]]
 Answer = tuple[str, Any]
+_Few = msgspec.Meta(max_length=MOST_FLAT_ARGUMENTS)
+_FlatRequest = tuple[
+    str | None, str, Annotated[list[msgspec.Raw], _Few], Annotated[dict[str, msgspec.Raw], msgspec.Meta(max_length=0)]
+]
 T = TypeVar("T")
 
 _BUILTINS = (KeyError, ValueError, TypeError)
-_TREE = (CrawlfleetError, UsageError, JoinError, VersionError, CrawlFailed, WireError, Unreachable)
+_TREE = (CrawlfleetError, UsageError, JoinError, VersionError, CrawlFailed, WireError, Unreachable, NotOwner)
 _BY_NAME: dict[str, type[Exception]] = {kind.__name__: kind for kind in (*_BUILTINS, *_TREE)}
+
+# How lists and dicts begin (msgpack: fixmap, fixarray, array 16 and 32, map 16 and 32).
+_NESTED = frozenset({*range(0x80, 0xA0), *range(0xDC, 0xE0)})
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder()
 _request_decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_flat_request_decoder: msgspec.msgpack.Decoder[_FlatRequest] = msgspec.msgpack.Decoder(_FlatRequest)
 _answer_decoder: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
@@ -86,7 +99,18 @@ def loads(frame: bytes) -> Any:
 
 def loads_request(frame: bytes) -> Request:
     """Decode a request of a client: object, method, arguments; raise `WireError` for anything else."""
+    if len(frame) > NESTED_REQUEST_BYTES:
+        ident, method, arguments, _ = _decode(_flat_request_decoder, frame)
+        return ident, method, [_flat(argument) for argument in arguments], {}
     return _decode(_request_decoder, frame)
+
+
+def _flat(argument: msgspec.Raw) -> Any:
+    """Decode an argument; raise `WireError` if it is a list or a dict."""
+    data = bytes(argument)
+    if data[0] in _NESTED:
+        raise WireError(f"a request of more than {NESTED_REQUEST_BYTES:,} bytes has a list or a dict as an argument")
+    return loads(data)
 
 
 def loads_answer(frame: bytes) -> Answer:
@@ -106,6 +130,10 @@ def refusal(error: Exception) -> tuple[str, str]:
     """Return the name and text with which an error is sent."""
     if isinstance(error, RemoteError):
         return error.name, error.text
+    if isinstance(error, NotOwner):
+        return NotOwner.__name__, error.owner
+    if isinstance(error, CrawlLost):  # its session goes on with whoever has the crawl next
+        return NotOwner.__name__, ""
     builtin = next((kind.__name__ for kind in _BUILTINS if isinstance(error, kind)), None)
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return builtin or type(error).__name__, text

@@ -37,8 +37,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # A copy, since a build leaves its traces in the folder that it builds from.
     for package in ("crawlfleet", "shared", "coordinator", "worker"):
         shutil.copytree(ROOT / package, folder / "src" / package, symlinks=True)
-    for paper in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / paper, folder / "src")
+    (folder / "src" / "config").mkdir()
+    for paper in ("pyproject.toml", "README.md", "LICENSE", "config/reference.yaml"):
+        shutil.copy(ROOT / paper, folder / "src" / paper)
     build = [sys.executable, "-m", "build", "--quiet", "--outdir", str(folder), str(folder / "src")]
     subprocess.run(build, check=True, timeout=120)
     (wheel,) = folder.glob("crawlfleet-*.whl")

@@ -30,7 +30,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("token", ["", "cf1:", "cf1:AAAA", "cf9:AAAA", "hello"])
+@pytest.mark.parametrize("token", ["", "cf2:", "cf2:AAAA", "cf1:AAAA", "cf9:AAAA", "hello"])
 def test_a_token_that_is_none_is_reported(token: str, tmp_path: Path) -> None:
     assert_refused(run(tmp_path, "worker", "--join", token), 2, "token")
 
@@ -44,13 +44,13 @@ def _coordinator(folder: Path, seed: str, more: str = "") -> Iterator[tuple[subp
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         try:
-            yield process, JoinToken.parse(next(line for line in process.stdout if line.startswith("cf1:")))
+            yield process, JoinToken.parse(next(line for line in process.stdout if line.startswith("cf2:")))
         finally:
             process.kill()
 
 
 def _altered(token: JoinToken, **changes: object) -> str:
-    values = {name: getattr(token, name) for name in ("addresses", "port", "fingerprint", "secret")}
+    values = {name: getattr(token, name) for name in ("addresses", "fingerprint", "secret")}
     return JoinToken(**{**values, **changes}).encode()
 
 
@@ -69,11 +69,15 @@ def test_a_worker_of_another_protocol_version_is_refused(tmp_path: Path) -> None
         assert process.poll() is None
 
 
-def test_a_port_where_nobody_listens_is_told_once_for_all_workers_and_tried_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [(), (("127.0.0.1", 1), ("127.0.0.2", 1))], ids=["alone", "among others"])
+def test_a_port_where_nobody_listens_is_told_once_for_all_workers_and_tried_on(
+    tmp_path: Path, more: tuple[tuple[str, int], ...]
+) -> None:
     with _coordinator(tmp_path, "http://127.0.0.1/") as (_, token), socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and never listens
         port = taken.getsockname()[1]
-        worker = start(tmp_path, "worker", "--join", _altered(token, port=port), "--processes", "3")
+        elsewhere = _altered(token, addresses=(("127.0.0.1", port), *more))
+        worker = start(tmp_path, "worker", "--join", elsewhere, "--processes", "3")
         _wait_for_line(tmp_path / "out.txt", f"no coordinator answers at 127.0.0.1:{port}", worker)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(timeout=30) == 0
@@ -85,7 +89,7 @@ def test_strangers_on_the_control_port_change_nothing(tmp_path: Path, site: Demo
     marker = tmp_path / "loaded"
     pickle_bytes = b"cos\nsystem\n(S'touch " + os.fsencode(marker) + b"'\ntR."
     with _coordinator(tmp_path, site.base) as (process, token):
-        silent = [socket.create_connection((token.addresses[0], token.port)) for _ in range(100)]
+        silent = [socket.create_connection(token.addresses[0]) for _ in range(100)]
         for noise in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", os.urandom(4096), pickle_bytes):
             _say(token, noise)
             _say(token, len(noise).to_bytes(4, "big") + noise)
@@ -100,7 +104,7 @@ def test_strangers_on_the_control_port_change_nothing(tmp_path: Path, site: Demo
 
 
 def _say(token: JoinToken, noise: bytes) -> None:
-    with socket.create_connection((token.addresses[0], token.port), timeout=20) as connection:
+    with socket.create_connection(token.addresses[0], timeout=20) as connection:
         # While a hundred others are silent, the door may be shut in our face.
         with suppress(OSError):
             connection.sendall(noise)

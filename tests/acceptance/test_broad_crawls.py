@@ -13,7 +13,7 @@ def write(folder: Path, seed: str, scope: str) -> Path:
     path = folder / "broad.yaml"
     path.write_text(
         f"name: broad\nseeds: ['{seed}']\nscope: {{{scope}}}\npoliteness: {{delay: 0s, adaptive: false}}\n"
-        "fetch: {retries: 0}\n"
+        "fetch: {retries: 0, allow_private: [127.0.0.0/8]}\n"
     )
     return path
 

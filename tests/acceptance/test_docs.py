@@ -1,7 +1,8 @@
 """What the documents show is so: jobs load, hooks give rows, commands parse, targets and links lead somewhere.
 
 A fenced block says by its first line what it is: `yaml job` is a whole job, any other `yaml` a part of one; `python
-hook=NAME` is a hook; the lines of an `sh` block are commands. Commands in the text are looked at, too.
+hook=NAME` is a hook, `text file=NAME` a file that a job names; the lines of an `sh` block are commands. Commands in the
+text are looked at, too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from crawlfleet.__main__ import command_line
+from crawlfleet.commands.command_line import command_line
 from crawlfleet.commands.registry import COMMANDS
 from crawlfleet.coordinator.core.rows import Result
 from crawlfleet.coordinator.job.job import Job, brief, load
@@ -101,16 +102,28 @@ def _options(parser: argparse.ArgumentParser) -> set[str]:
     return {option for action in parser._actions for option in action.option_strings if option.startswith("--")}
 
 
+@pytest.fixture
+def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the environment, and a folder, hold what jobs in the documents name as secrets."""
+    for block in _blocks():
+        for name in re.findall(r": env:(\w+)", block.text):
+            monkeypatch.setenv(name, "secret")
+        for name in re.findall(r": file:([\w.]+)", block.text):
+            (tmp_path / name).write_text("secret")
+
+
+@pytest.mark.usefixtures("secrets")
 @_each("yaml job")
 def test_a_job_in_the_documents_loads(block: Block, tmp_path: Path) -> None:
     for other in _blocks():
-        if other.kind.startswith("python hook="):
+        if other.kind.startswith(("python hook=", "text file=")):
             (tmp_path / other.kind.partition("=")[2]).write_text(other.text, encoding="utf-8")
     path = tmp_path / "job.yaml"
     path.write_text(block.text, encoding="utf-8")
     assert load(path).seeds
 
 
+@pytest.mark.usefixtures("secrets")
 @_each("yaml")
 def test_a_part_of_a_job_in_the_documents_loads(block: Block, tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
@@ -170,6 +183,7 @@ def test_the_script_that_the_tutorial_begins_with_reads_a_listing() -> None:
 @pytest.mark.parametrize(("where", "line"), list(_commands()))
 def test_a_command_in_the_documents_can_be_typed(where: str, line: str) -> None:
     words = shlex.split(line, comments=True)
+    words = words[: words.index(">")] if ">" in words else words
     while "=" in words[0]:  # an environment variable for the command
         words.pop(0)
     match words:
@@ -179,9 +193,9 @@ def test_a_command_in_the_documents_can_be_typed(where: str, line: str) -> None:
             assert re.search(rf"^{re.escape(target)}:", (ROOT / "Makefile").read_text(), re.MULTILINE), where
         case ["python", "-m", "crawlfleet.demo", *_]:
             pass
-        case ["pipx", "install", "."] | ["uv", "tool", "install", "."] | ["python3", "-m", "venv", *_]:
+        case ["pipx", "install", "." | ".[parquet]"] | ["uv", "tool", "install", "."] | ["python3", "-m", "venv", *_]:
             pass
-        case ["docker", "compose", "up", *_] | ["docker", "cp", _, "."]:
+        case ["docker", "compose", "up", *_] | ["docker", "cp", _, "."] | ["read", "-rs", *_] | ["umask", "077;", *_]:
             pass
         case [program]:
             assert (ROOT / program).exists(), where

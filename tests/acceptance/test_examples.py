@@ -107,7 +107,8 @@ def test_a_worker_of_ones_own_goes_on_after_a_page_that_cannot_be_had(programs: 
         dead = f"http://127.0.0.1:{closed.getsockname()[1]}/"
         with serving({"/": page("home", dead, "/last"), "/last": page("last")}) as site:
             no_robots = "politeness: {delay: 0s, ignore_robots: [{host: 127.0.0.1, reason: a test}]}\n"
-            with served(tmp_path, f"{site.base}/", more=f"{no_robots}fetch: {{retries: 0}}\n") as crawl:
+            fetch = "fetch: {retries: 0, allow_private: [127.0.0.1]}\n"
+            with served(tmp_path, f"{site.base}/", more=no_robots + fetch) as crawl:
                 ended_well(programs.example("own_worker.py", crawl.token))
                 summary = crawl.summary()
     assert (summary.fetched, summary.failed) == (2, 1)
@@ -239,7 +240,8 @@ def test_what_the_documents_show_of_pools_runs(
 ) -> None:
     snippets = re.findall(r"^```python pool\n(.*?)^```$", guide.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     urls = [f"{site.base}/{number}" for number in (*NUMBERS, 99)]
-    with served(tmp_path, wait=True, more="scope: {hosts: [127.0.0.1]}\nfetch: {retries: 0}\n") as crawl:
+    more = "scope: {hosts: [127.0.0.1]}\nfetch: {retries: 0, allow_private: [127.0.0.1]}\n"
+    with served(tmp_path, wait=True, more=more) as crawl:
         node = programs.start(*CRAWLFLEET, "worker", "--join", crawl.token, "--processes", "1")
         with connect(crawl.token) as fleet:
             fleet.Event("here").is_set()  # the crawl waits for this program until it goes

@@ -13,18 +13,19 @@ import pytest
 
 from crawlfleet.shared.engines import FETCH_ENGINES
 from tests.acceptance.crawls import lines, run, start
+from tests.local import LOCAL
 from tests.site.linked_hosts import Answer, LinkedHost, linked_hosts
 from tests.site.robots_hosts import until
 
 RULES = Answer(200, "User-agent: *\nDisallow: /private\n")
 
 
-def write(folder: Path, seeds: list[str], more: str = "", scope: str = "") -> Path:
+def write(folder: Path, seeds: list[str], fetch: str = "retries: 1", scope: str = "") -> Path:
     path = folder / "checked.yaml"
     listed = "".join(f"  - {seed}\n" for seed in seeds)
     path.write_text(
         f"name: checked\nseeds:\n{listed}politeness: {{delay: 0s, adaptive: false}}\n"
-        f"links: {{check_external: true}}\nscope: {{{scope}}}\n{more or 'fetch: {retries: 1}'}\n"
+        f"links: {{check_external: true}}\nscope: {{{scope}}}\nfetch: {{allow_private: [{LOCAL[0]}], {fetch}}}\n"
     )
     return path
 
@@ -70,7 +71,10 @@ def test_links_that_lead_out_are_asked_for_once_and_never_read_or_followed(
     out.has("/to", "/deeper")
     moved.moves("/loop", f"{moved.base}/loop")
     refusing.answers |= {"HEAD /head": Answer(405), "GET /head": Answer(200, "x" * 1_000_000)}
-    end = crawl(tmp_path, write(tmp_path, [f"{home.base}/"], f"fetch: {{engine: {engine}, retries: 1}}"))
+    end = crawl(
+        tmp_path,
+        write(tmp_path, [f"{home.base}/"], f"engine: {engine}, retries: 1"),
+    )
     assert rows(tmp_path) == {f"{home.base}/", f"{home.base}/a"}
     assert home.pages() == {"GET /", "GET /a"}
     assert sorted(out.asked) == ["GET /gone", "GET /robots.txt", "HEAD /gone", "HEAD /good", "HEAD /to"]
@@ -138,7 +142,7 @@ def test_the_header_fields_of_a_job_go_to_its_own_hosts_only(tmp_path: Path, hos
     home, out = hosts[:2]
     home.has("/", "/elsewhere", f"{out.base}/x")
     out.has("/x")
-    crawl(tmp_path, write(tmp_path, [f"{home.base}/"], "fetch: {headers: {X-Key: secret}}"))
+    crawl(tmp_path, write(tmp_path, [f"{home.base}/"], "headers: {X-Key: secret}"))
     assert {"secret" in seen for seen in home.headers} == {True}
     assert out.asked == ["GET /robots.txt", "HEAD /x"]
     assert {"secret" in seen for seen in out.headers} == {False}

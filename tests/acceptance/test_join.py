@@ -18,17 +18,19 @@ from tests.acceptance.processes import descendants
 
 @contextmanager
 def coordinator(folder: Path, site: DemoSite) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """Serve a job in a folder; give the process and the three lines that it printed to be copied."""
+    """Serve a job in a folder, which is told by its name; give the process and the three lines that it printed to be
+    copied."""
     job = whole_site_job(folder, "served", site.base)
     command = [*CRAWLFLEET, "coordinator", job.name, "--crawls", "my crawls"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         try:
+            assert process.stdout.readline().startswith("coordinator for served on ")
             copied: list[str] = []
             while len(copied) < 3:
                 line = process.stdout.readline()
                 assert line, copied
-                if line.startswith(("crawlfleet worker", "cf1:")):
+                if line.startswith(("crawlfleet worker", "cf2:")):
                     copied.append(line.strip())
             yield process, copied
         finally:
@@ -80,7 +82,7 @@ def test_a_printed_command_joins_and_keeps_the_token_out_of_sight(place: str, tm
     assert {row["url"] for row in rows} == site.expected().fetched
 
 
-@pytest.mark.parametrize("line", [b"", b"\n", b"hello\n", b"\xff\xfe\n", b"cf1:AAAA\n"])
+@pytest.mark.parametrize("line", [b"", b"\n", b"hello\n", b"\xff\xfe\n", b"cf2:AAAA\n"])
 def test_a_line_that_is_no_token_is_reported(line: bytes, tmp_path: Path) -> None:
     command = [*CRAWLFLEET, "worker", "--join", "-"]
     done = subprocess.run(command, cwd=tmp_path, input=line, capture_output=True, timeout=60, check=False)

@@ -17,12 +17,12 @@ from tests.site.robots_hosts import ALL, HOSTS, NOTHING, RULED, RobotsHost, robo
 PATIENCE_S = 100
 
 
-def job(folder: Path, *seeds: str, politeness: str = "robots_wait: 4s", more: str = "") -> Path:
+def job(folder: Path, *seeds: str, politeness: str = "robots_wait: 4s", engine: str = "curl", more: str = "") -> Path:
     path = folder / "many.yaml"
     listed = "".join(f"  - {seed}\n" for seed in seeds)
     path.write_text(
         f"name: many\nseeds:\n{listed}politeness: {{delay: 0s, adaptive: false, {politeness}}}\n"
-        f"fetch: {{retries: 1, timeout: 1s, max_size: 16KiB}}\n{more}"
+        f"fetch: {{engine: {engine}, retries: 1, timeout: 1s, max_size: 16KiB}}\n{more}"
     )
     return path
 
@@ -61,10 +61,11 @@ def dead() -> Iterator[str]:
         yield f"http://127.0.9.250:{probe.getsockname()[1]}"
 
 
-def test_every_kind_of_robots_txt_means_what_the_rfc_says(tmp_path: Path, dead: str) -> None:
+@pytest.mark.parametrize("engine", ["curl", "requests"])
+def test_every_kind_of_robots_txt_means_what_the_rfc_says(tmp_path: Path, dead: str, engine: str) -> None:
     with robots_hosts(*HOSTS) as hosts:
         seeds = [f"{base}/" for base in (*(host.base for host in hosts.values()), dead)]
-        output = crawl(tmp_path, job(tmp_path, *seeds))
+        output = crawl(tmp_path, job(tmp_path, *seeds, engine=engine))
         got = {name: fetched(tmp_path, host.base) for name, host in hosts.items()}
         asked = {name: set(host.asked) & ALL for name, host in hosts.items()}
     assert got == {name: set(pages) for name, (_, pages) in HOSTS.items()}

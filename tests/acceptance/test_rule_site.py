@@ -16,10 +16,11 @@ from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.web.urls import parts
 from tests.acceptance import crawls
 from tests.conformance.vectors import published
+from tests.local import LOCAL
 from tests.site.rule_site import ADDRESSES, RULES, Request, home, serving_rules
 from tests.site.rules.rule import HERE, End, Rule
 
-ENGINES = [("curl", "lexbor"), ("requests", "lexbor"), ("curl", "bs4")]
+ENGINES = [("curl", "turbohtml"), ("requests", "turbohtml"), ("curl", "lexbor"), ("curl", "bs4")]
 PATIENCE_S = 110
 
 JOB = """\
@@ -27,7 +28,7 @@ name: rules
 seeds: {seeds}
 scope: {{hosts: {hosts}}}
 politeness: {{delay: 0s, per_host: 16, adaptive: false, patience: 1, robots_wait: 0s, user_agent: rulebot/1.0}}
-fetch: {{engine: {fetch}, retries: 1, timeout: 4s, first_byte_timeout: 3s, max_size: 500KB}}
+fetch: {{engine: {fetch}, retries: 1, timeout: 4s, first_byte_timeout: 3s, max_size: 500KB, allow_private: [{opened}]}}
 parse: {{engine: {parse}}}
 links: {{assets: true}}
 """
@@ -63,7 +64,7 @@ def crawl(folder: Path, fetch: str, parse: str) -> Crawled:
     with serving_rules() as site:
         job = folder / "rules.yaml"
         seeds = "".join(f"\n  - {seed}" for seed in site.seeds())
-        job.write_text(JOB.format(seeds=seeds, hosts=[*ADDRESSES], fetch=fetch, parse=parse))
+        job.write_text(JOB.format(seeds=seeds, hosts=[*ADDRESSES], fetch=fetch, parse=parse, opened=LOCAL[0]))
         done = crawls.run(folder, "run", job, "--workers", "2", timeout_s=PATIENCE_S)
         requests, port = list(site.requests), f":{site.port}"
     assert done.returncode == 0, done.stdout + done.stderr

@@ -36,13 +36,21 @@ STRANGER = 65_534
 # Of each command that comes to an end by itself: its arguments, in the folder of a crawl.
 ARGUMENTS = {
     "run": ("tiny.yaml", "--workers", "1"),
+    "try": ("tiny.yaml", "page.html"),
+    "schema": (),
+    "completion": ("bash",),
     "check": ("tiny.yaml",),
     "verify": ("crawls/tiny",),
     "audit-politeness": ("crawls/tiny",),
     "export": ("crawls/tiny",),
 }
 # The others, as they end by an error of their user's.
-REFUSED = {"coordinator": ("none.yaml",), "worker": ("--join", "cf1:none")}
+REFUSED = {
+    "coordinator": ("none.yaml",),
+    "worker": ("--join", "cf2:none"),
+    "init": ("none:",),
+    "migrate": ("crawls/tiny", "sqlite"),
+}
 READERS = ("check", "verify", "audit-politeness", "export")
 
 
@@ -75,6 +83,7 @@ def base() -> Iterator[str]:
 def crawled(folder: Path, base: str) -> Path:
     """Return a folder, with a job and its finished crawl."""
     folder.mkdir()
+    (folder / "page.html").write_text(page("home"))
     (folder / "tiny.yaml").write_text(f"name: tiny\nseeds: ['{base}/']\npoliteness: {{delay: 0s}}\n")
     assert_ran(crawlfleet(folder, "run", *ARGUMENTS["run"]))
     return folder
@@ -97,10 +106,19 @@ def test_the_matrix_has_every_command() -> None:
 
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_any_name_of_a_folder_and_any_encoding_will_do(folder: Path, name: str) -> None:
-    first, *more = ARGUMENTS[name]
-    words = [str(folder / first), *more, *(["--crawls", str(folder / "crawls")] if name == "run" else [])]
+    words = [str(folder / word) if (folder / word).exists() else word for word in ARGUMENTS[name]]
+    words += ["--crawls", str(folder / "crawls")] if name == "run" else []
     for environment in ({"LC_ALL": "C.UTF-8"}, ASCII, {"HOME": None}):
         assert_ran(crawlfleet(folder, name, *words, **environment))
+
+
+def test_an_output_below_a_name_that_is_no_text_is_refused_in_a_sentence(base: str, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(FOLDERS["no UTF-8"])
+    folder.mkdir()
+    done = crawlfleet(folder, "run", f"{base}/", "-o", "rows.csv")
+    assert_ran(done, 2)
+    assert b"has bytes that are no UTF-8 in its name: choose a file elsewhere" in done.stderr
+    assert not (folder / "crawls").exists()
 
 
 @pytest.mark.parametrize("to", STREAMS)

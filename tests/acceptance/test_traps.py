@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from crawlfleet.shared.engines import FETCH_ENGINES
 from tests.acceptance.crawls import CRAWLFLEET, lines
 from tests.site.trap_site import TrapSite, trapping
 
@@ -22,12 +23,13 @@ socket.getaddrinfo = lambda host, *rest, **more: ask("127.0.0.1" if "localhost" 
 """
 
 
-def crawled(folder: Path, *seeds: str, more: str = "") -> dict[str, Any]:
+def crawled(folder: Path, *seeds: str, more: str = "", engine: str = "auto") -> dict[str, Any]:
     """Crawl to the end; return the summary."""
     (folder / "sitecustomize.py").write_text(WILDCARD)
     job = folder / "trapped.yaml"
     listed = "".join(f"  - {seed}\n" for seed in seeds)
-    job.write_text(f"name: trapped\nseeds:\n{listed}politeness: {{delay: 0s, per_host: 8}}\n{more}")
+    opened = f'fetch: {{engine: {engine}, allow_private: ["*.localhost"]}}\n'
+    job.write_text(f"name: trapped\nseeds:\n{listed}politeness: {{delay: 0s, per_host: 8}}\n{opened}{more}")
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     command = [*CRAWLFLEET, "run", str(job)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False, env=environment)
@@ -69,9 +71,10 @@ def test_endless_subdomains_end_at_their_limit(tmp_path: Path) -> None:
         assert len(site.hosts) == summary["fetched"] == 11
 
 
-def test_traps_within_one_site_end_all_of_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", sorted(FETCH_ENGINES))
+def test_traps_within_one_site_end_all_of_them(engine: str, tmp_path: Path) -> None:
     with trapping() as site:
-        summary = crawled(tmp_path, address(site, "/"), more=LIMITS)
+        summary = crawled(tmp_path, address(site, "/"), more=LIMITS, engine=engine)
         reasons = {"trap_calendar", "trap_session", "trap_query", "trap_repetition", "trap_length"}
         assert summary["reasons"].keys() - {"fetched", "redirected"} == reasons
 

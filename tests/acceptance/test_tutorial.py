@@ -89,6 +89,7 @@ def test_every_step_is_there_twice() -> None:
 def test_a_pool_of_processes_and_one_of_the_fleet_print_the_same(site: SmallSite, tmp_path: Path) -> None:
     standard, fleet = (BLOCKS[f"python pages={kind}"].replace(SITE, site.base) for kind in ("standard", "fleet"))
     job = BLOCKS["yaml listings"].replace(SITE.removeprefix("https://"), "127.0.0.1").replace("delay: 1s", "delay: 0s")
+    job += "fetch: {allow_private: [127.0.0.1]}\n"
     (tmp_path / "listings.yaml").write_text(job, encoding="utf-8")
     crawl = start(tmp_path, "run", "listings.yaml", "--wait", "--workers", "2")
     try:

@@ -13,6 +13,7 @@ import pytest
 from crawlfleet.demo.server import DemoSite
 from tests.acceptance.crawls import lines, whole_site_job
 
+ROOT = Path(__file__).parents[2]
 SCRIPT = """\
 import crawlfleet, shared, worker, coordinator, config
 from crawlfleet import Page, connect
@@ -39,7 +40,7 @@ def look(fleet: Fleet) -> None:
     reveal_type(fleet.Value("n").add(1))
     reveal_type(fleet.Queue().get())
 
-look(connect("cf1:"))
+look(connect("cf2:"))
 """
 TYPES = (
     "crawlfleet.worker.extract.page.Page",
@@ -73,6 +74,11 @@ def test_the_installed_command_crawls_outside_the_checkout(installed: Path, tmp_
     assert done.returncode == 0, done.stdout + done.stderr
     rows = lines(tmp_path / "crawls" / "outside" / "items.jsonl")
     assert sorted(row["url"] for row in rows) == sorted(site.expected().fetched)
+
+
+def test_the_installed_command_knows_the_words_of_the_reference(installed: Path, tmp_path: Path) -> None:
+    printed = subprocess.check_output([installed / "crawlfleet", "schema"], cwd=tmp_path, timeout=60)
+    assert printed == (ROOT / "config" / "job.schema.json").read_bytes()
 
 
 def test_the_wheel_installs_one_top_level_package(installed: Path) -> None:

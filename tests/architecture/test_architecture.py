@@ -50,8 +50,10 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
         ("crawlfleet.worker.node",),
     ),
     (
+        ("crawlfleet.tried",),
         ("crawlfleet.screen",),
-        ("crawlfleet.run", "crawlfleet.fleet", "crawlfleet.demo"),
+        ("crawlfleet.run", "crawlfleet.fleet", "crawlfleet.demo", "crawlfleet.starter", "crawlfleet.trial"),
+        ("crawlfleet.embedded",),
         ("crawlfleet.commands",),
         ("crawlfleet.__main__",),
     ),
@@ -65,11 +67,11 @@ EVERYWHERE = {
 JOB_MODELS = ("items", "job", "scope", "section", "seeds", "sinks")
 IMPORTERS: dict[str, set[str]] = {  # libraries that more than one module may import, and why
     # The console, the tables, and the line that renews itself while a crawl goes on: one room.
-    "rich": {"crawlfleet.screen.console", "crawlfleet.screen.progress", "crawlfleet.screen.tables"},
+    "rich": {f"crawlfleet.screen.{module}" for module in ("console", "progress", "tables", "tried_page")},
     # The sections of a job are its models; what they share, and the larger ones, are modules of their own.
     "pydantic": {
         f"crawlfleet.coordinator.job.{module}"
-        for module in ("expect", "fields", "items", "job", "scope", "section", "seeds", "sinks", "where")
+        for module in (*JOB_MODELS, "expect", "fields", "headers", "json_schema", "limits", "sites", "where")
     },
     # An expression is compiled, and so checked, in one place; what it searches in a worker is a tree of the library.
     "lxml": {"crawlfleet.shared.xpaths", "crawlfleet.worker.extract.xpath_tree"},
@@ -82,14 +84,38 @@ IMPORTERS: dict[str, set[str]] = {  # libraries that more than one module may im
         "crawlfleet.worker.extract.lexbor_tree",
         "crawlfleet.worker.extract.page",
     },
+    # The one is an engine; another uses its decoders, whatever engine parses; and selectors are checked by it.
+    "turbohtml": {
+        "crawlfleet.coordinator.job.css",
+        "crawlfleet.worker.extract.encoding",
+        "crawlfleet.worker.extract.turbohtml_tree",
+    },
     # The one fetches pages, the other posts rows: other time limits, and no rules of the web's.
     "requests": {"crawlfleet.coordinator.sinks.webhook_sink", "crawlfleet.worker.fetch.requests_pool"},
     # A handle of libcurl sets its own options; the engine drives many of them.
     "pycurl": {"crawlfleet.worker.fetch.curl_handle", "crawlfleet.worker.fetch.curl_multi"},
     # What the types of two formats have in common is in one module; each format has its own way to take tables.
-    "pyarrow": {f"crawlfleet.coordinator.sinks.{module}" for module in ("arrow_cells", "duckdb_sink", "parquet_sink")},
-    # urllib3 waits for ever and hides cut heads; what it must not do is changed in its connection classes.
-    "urllib3": {"crawlfleet.worker.fetch.connection", "crawlfleet.worker.fetch.requests_pool"},
+    # An embedded crawl names the type of its tables.
+    "pyarrow": {
+        *(f"crawlfleet.coordinator.sinks.{module}" for module in ("arrow_cells", "duckdb_sink", "parquet_sink")),
+        "crawlfleet.embedded.crawl",
+        "crawlfleet.embedded.frames",
+    },
+    "pandas": {"crawlfleet.embedded.crawl", "crawlfleet.embedded.frames"},
+    "polars": {"crawlfleet.embedded.crawl", "crawlfleet.embedded.frames"},
+    # The one writes tables of rows. The other, a store, speaks the protocol itself where a crawl waits for it.
+    "psycopg": {
+        "crawlfleet.coordinator.sinks.postgresql_sink",
+        *(
+            f"crawlfleet.coordinator.frontier.postgresql.{module}"
+            for module in ("connection", "pipeline", "statements")
+        ),
+    },
+    # urllib3 waits for ever and hides cut heads; what it must not do is changed in its connection classes. Its errors
+    # get our names in one module.
+    "urllib3": {
+        *(f"crawlfleet.worker.fetch.{module}" for module in ("connection", "requests_failures", "requests_pool")),
+    },
 }
 
 

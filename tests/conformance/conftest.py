@@ -7,11 +7,11 @@ from contextlib import closing
 
 import pytest
 
-from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.engines import FETCH_ENGINES
 from crawlfleet.worker.fetch.port import Fetcher
 from crawlfleet.worker.fetch.registry import open_fetcher
 from tests.conformance.fetch_limits import LIMIT, SHORT_S
+from tests.local import local_spec
 from tests.site.hostile_site import HostileSite
 
 
@@ -29,11 +29,11 @@ def site() -> Iterator[HostileSite]:
 
 @pytest.fixture
 def fetcher(engine: str) -> Iterator[Fetcher]:
-    with closing(open_fetcher(FetchSpec(engine=engine, timeout_s=10, max_size_bytes=LIMIT))) as opened:
+    with closing(open_fetcher(local_spec(engine=engine, timeout_s=10, max_size_bytes=LIMIT))) as opened:
         yield opened
 
 
 @pytest.fixture
 def hasty(engine: str) -> Iterator[Fetcher]:
-    with closing(open_fetcher(FetchSpec(engine=engine, timeout_s=SHORT_S, max_size_bytes=LIMIT))) as opened:
+    with closing(open_fetcher(local_spec(engine=engine, timeout_s=SHORT_S, max_size_bytes=LIMIT))) as opened:
         yield opened

@@ -7,12 +7,13 @@ from contextlib import closing
 
 import pytest
 
-from crawlfleet.shared.brief import FetchSpec, UrlSpec
+from crawlfleet.shared.brief import UrlSpec
 from crawlfleet.shared.engines import FETCH_ENGINES
 from crawlfleet.shared.web.url_policy import TRACKING, UrlPolicy
 from crawlfleet.shared.web.urls import parts
 from crawlfleet.worker.fetch.port import Fetcher
 from crawlfleet.worker.fetch.registry import open_fetcher
+from tests.local import local_spec
 from tests.site.hostile_site import HostileSite
 
 POLICIES = {
@@ -38,7 +39,7 @@ LINKS = (
 
 @pytest.fixture(params=sorted(FETCH_ENGINES))
 def fetcher(request: pytest.FixtureRequest) -> Iterator[Fetcher]:
-    with closing(open_fetcher(FetchSpec(engine=request.param, timeout_s=10))) as opened:
+    with closing(open_fetcher(local_spec(engine=request.param, timeout_s=10))) as opened:
         yield opened
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def test_a_text_keeps_words_of_blocks_apart_and_has_no_script(
     assert fields["text"] == text
 
 
-# markup, selector: the texts by lexbor (as the standard has it), by bs4 (as lxml has it)
+# markup, selector: the texts by the standard, as lexbor and turbohtml have it, and by bs4, as lxml has it
 DIFFERENT: list[tuple[str, str, list[str], list[str]]] = [
     ("<div>a</p>b</div>", "p", [""], []),
     ("<p>a<div>b</div>c</p>", "p", ["a", ""], ["a"]),
@@ -168,7 +169,7 @@ def test_trees_differ_where_it_is_written(
 ) -> None:
     found = {name: by_rule(extract(name, markup.encode(), (selector,))) for name in ("lexbor", engine)}
     texts = {name: [fields["text"] for fields in rows.get(selector, [])] for name, rows in found.items()}
-    assert texts == {"lexbor": standard, engine: different}
+    assert texts == {"lexbor": standard, engine: different if engine == "bs4" else standard}
 
 
 def _real_pages() -> Iterator[tuple[str, bytes]]:
@@ -180,21 +181,22 @@ def _real_pages() -> Iterator[tuple[str, bytes]]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("engine", OTHERS)
 def test_real_pages_give_the_same(engine: str) -> None:
-    """All of Python's documentation, of which some pages have markup that is not closed."""
+    """Python's documentation, of which some pages have markup that is not closed: all, or each eighth page with bs4,
+    which takes forty times as long."""
     if not REAL.is_dir():
         assert not os.environ.get("CI"), "continuous integration has python3.11-doc"
         pytest.skip("not installed: python3.11-doc")
-    number = 0
-    for name, body in _real_pages():
+    number, step = 0, 8 if engine == "bs4" else 1
+    for name, body in islice(_real_pages(), 0, None, step):
         url = f"http://h/{name}"
         one, other = extract("lexbor", body, REAL_SELECTORS, url), extract(engine, body, REAL_SELECTORS, url)
         assert one.outlinks == other.outlinks, name
         assert one == other, name
         number += 1
-    assert number > 500
+    assert number > 500 // step
 
 
 def test_an_engine_that_does_not_exist_is_reported() -> None:
-    with pytest.raises(UsageError, match=r"parse\.engine to one of auto, lexbor, bs4"):
+    with pytest.raises(UsageError, match=r"parse\.engine to one of auto, turbohtml, lexbor, bs4"):
         open_engine("html5lib")
-    assert type(open_engine("auto")) is type(open_engine("lexbor"))
+    assert type(open_engine("auto")) is type(open_engine("turbohtml"))

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.errors import UsageError
@@ -23,6 +19,9 @@ from crawlfleet.shared.messages import Outcome
 from crawlfleet.worker.fetch.port import Fetched, Fetcher, Headers, Wanted
 from crawlfleet.worker.fetch.registry import open_fetcher
 from tests.conformance.fetch_limits import LIMIT, SHORT_S
+from tests.hostile.site_processes import counts
+from tests.local import local_spec
+from tests.site.authority import self_signed
 from tests.site.hostile_site import HostileSite
 
 
@@ -32,6 +31,7 @@ def get(site: HostileSite, fetcher: Fetcher) -> Callable[[str], Fetched]:
 
 
 Get = Callable[[str], Fetched]
+TEXT = b"hello hello hello"
 
 
 def test_an_answer_comes_whole(get: Get) -> None:
@@ -56,6 +56,7 @@ def test_the_address_that_answered_is_reported(get: Get, fetcher: Fetcher) -> No
         "/deflate",
         "/two-codings",
         "/coding-none",
+        "/unknown-coding",
         "/until-close",
         "/interim",
         "/line-feeds",
@@ -77,6 +78,11 @@ def test_chunks_are_joined(get: Get) -> None:
 
 def test_a_length_beside_chunks_counts_for_nothing(get: Get) -> None:
     assert get("/chunked-with-length").body == b"hello"
+
+
+def test_a_length_counts_beside_a_transfer_coding_that_is_none(hasty: Fetcher, site: HostileSite) -> None:
+    fetched = hasty.fetch(site.origin + "/held-after-length")
+    assert (fetched.status, fetched.body, fetched.reason) == (200, TEXT, "")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +128,6 @@ def test_a_length_beside_chunks_counts_for_nothing(get: Get) -> None:
         ("/chunk-cut-inside", "body_truncated", 200),
         ("/length-short", "body_truncated", 200),
         ("/gzip-lie", "bad_encoding", 200),
-        ("/unknown-coding", "bad_encoding", 200),
         ("/six-codings", "bad_encoding", 0),
         ("/end", "reset", 0),
         ("/reset", "reset", 0),
@@ -137,6 +142,22 @@ def test_broken_http_is_a_failure_by_its_name(
     assert (fetched.reason, fetched.failure) == (reason, Outcome.NETWORK_ERROR)
     assert (fetched.status, fetched.body) == (status, b"")
     assert fetched.detail
+
+
+def test_a_head_is_as_large_as_the_job_allows_and_no_larger(engine: str, site: HostileSite) -> None:
+    fields = (b"Content-Type: text/plain", b"X-Two: a", b"x-two: b", b"Content-Length: 17")
+    size = len(b"\r\n".join((b"HTTP/1.1 200 OK", *fields, b"", b"")))
+    for head_bytes, reason in ((size, ""), (size - 1, "head_too_large")):
+        with closing(open_fetcher(local_spec(engine=engine, head_bytes=head_bytes))) as fetcher:
+            fetched = fetcher.fetch(site.origin + "/ok")
+            assert (fetched.reason, fetched.body) == (reason, b"" if reason else TEXT)
+
+
+def test_trailer_fields_are_no_part_of_a_head(engine: str, site: HostileSite) -> None:
+    size = len(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    with closing(open_fetcher(local_spec(engine=engine, head_bytes=size))) as fetcher:
+        fetched = fetcher.fetch(site.origin + "/chunked")
+        assert (fetched.reason, fetched.body) == ("", b"hello hello")
 
 
 @pytest.mark.parametrize("path", ["/bomb", "/big", "/endless-body"])
@@ -186,8 +207,40 @@ def test_a_beginning_that_is_broken_or_no_page_is_judged_like_a_whole_body(
 def test_a_body_of_exactly_the_limit_is_kept(engine: str, site: HostileSite) -> None:
     size = len(b"hello hello hello")
     for limit, failure in ((size, None), (size - 1, Outcome.TOO_LARGE)):
-        with closing(open_fetcher(FetchSpec(engine=engine, max_size_bytes=limit))) as fetcher:
+        with closing(open_fetcher(local_spec(engine=engine, max_size_bytes=limit))) as fetcher:
             assert fetcher.fetch(site.origin + "/gzip").failure is failure
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/length-short", b"half"),
+        ("/gzip-short", b"hello hello hello"),
+        ("/chunk-cut", b"hello"),
+        ("/chunk-cut-inside", b"hello"),
+        ("/chunk-last-cut", b"hello"),
+    ],
+)
+def test_what_has_come_of_a_page_is_kept_and_noted_if_the_job_says_so(
+    engine: str, site: HostileSite, path: str, body: bytes
+) -> None:
+    spec = local_spec(engine=engine, timeout_s=10, max_size_bytes=LIMIT, keep_truncated=True)
+    with closing(open_fetcher(spec)) as fetcher:
+        fetched = fetcher.fetch(site.origin + path)
+        assert (fetched.status, fetched.failure, fetched.truncated) == (200, None, False)
+        assert (fetched.body, fetched.notes) == (body, ("body_short",))
+        # The rest of a robots.txt or a sitemap may matter.
+        assert fetcher.fetch(site.origin + path, Wanted(1_000)).reason == "body_truncated"
+        assert (fetcher.fetch(site.origin + "/ok").body, fetcher.fetch(site.origin + "/ok").notes) == (TEXT, ())
+
+
+@pytest.mark.parametrize("path", ["/chunk-size-bad", "/gzip-lie", "/reset-in-body", "/length-short-big", "/drip-body"])
+def test_what_is_broken_in_another_way_is_not_kept(engine: str, site: HostileSite, path: str) -> None:
+    spec = local_spec(engine=engine, timeout_s=SHORT_S, max_size_bytes=LIMIT, keep_truncated=True)
+    with closing(open_fetcher(spec)) as fetcher:
+        fetched = fetcher.fetch(site.origin + path)
+    assert fetched.failure is not None
+    assert (fetched.body, fetched.notes) == (b"", ())
 
 
 @pytest.mark.parametrize(
@@ -206,7 +259,7 @@ def test_the_deadline_ends_what_drips(hasty: Fetcher, site: HostileSite, path: s
 
 
 def test_an_answer_has_to_begin_in_its_time(engine: str, site: HostileSite) -> None:
-    spec = FetchSpec(engine=engine, timeout_s=10, first_byte_timeout_s=SHORT_S)
+    spec = local_spec(engine=engine, timeout_s=10, first_byte_timeout_s=SHORT_S)
     with closing(open_fetcher(spec)) as fetcher:
         for path in ("/silent", "/ok", "/silent"):
             fetched = fetcher.fetch(site.origin + path)
@@ -218,7 +271,7 @@ def test_an_answer_has_to_begin_in_its_time(engine: str, site: HostileSite) -> N
 
 
 def test_an_answer_that_has_begun_in_its_time_has_the_rest_of_the_whole(engine: str, site: HostileSite) -> None:
-    spec = FetchSpec(engine=engine, timeout_s=4 * SHORT_S, first_byte_timeout_s=SHORT_S)
+    spec = local_spec(engine=engine, timeout_s=4 * SHORT_S, first_byte_timeout_s=SHORT_S)
     with closing(open_fetcher(spec)) as fetcher:
         fetched = fetcher.fetch(site.origin + "/drip-body")
     assert fetched.reason == "timeout_total"
@@ -226,7 +279,7 @@ def test_an_answer_that_has_begun_in_its_time_has_the_rest_of_the_whole(engine: 
 
 
 def test_a_connection_has_to_be_there_in_its_time(engine: str) -> None:
-    spec = FetchSpec(engine=engine, timeout_s=10, connect_timeout_s=SHORT_S)
+    spec = local_spec(engine=engine, timeout_s=10, connect_timeout_s=SHORT_S)
     with closing(open_fetcher(spec)) as fetcher, socket.create_server(("127.0.0.1", 0)) as listener:
         fetched = fetcher.fetch(f"https://127.0.0.1:{listener.getsockname()[1]}/")
     assert (fetched.failure, fetched.reason) == (Outcome.NETWORK_ERROR, "timeout_connect")
@@ -238,6 +291,14 @@ def test_a_redirect_stands_whatever_its_body_does(hasty: Fetcher, site: HostileS
     fetched = hasty.fetch(site.origin + path)
     assert (fetched.status, fetched.headers.get("location"), fetched.failure) == (302, "/ok", None)
     assert fetched.elapsed_s < SHORT_S + 1
+
+
+@pytest.mark.parametrize("path", ["/drip-redirect", "/redirect-endless", "/missing-big", "/drip-body"])
+def test_a_connection_whose_answer_was_not_read_to_its_end_is_closed(
+    hasty: Fetcher, site: HostileSite, path: str
+) -> None:
+    hasty.fetch(site.origin + path)
+    assert counts(os.getpid(), site.port)[os.getpid()].connections == 0
 
 
 @pytest.mark.parametrize(("path", "status"), [("/busy-cut", 503), ("/missing-big", 404)])
@@ -279,7 +340,7 @@ def test_the_address_is_sent_byte_for_byte(get: Get, site: HostileSite, target: 
 
 def test_the_headers_of_the_spec_are_sent_and_can_be_decoded(engine: str, site: HostileSite) -> None:
     own = (("accept", "text/x"), ("X-Own", "1"), ("Accept-Encoding", "br"), ("Host", "elsewhere"))
-    spec = FetchSpec(engine=engine, user_agent="bot/1", headers=own)
+    spec = local_spec(engine=engine, user_agent="bot/1", headers=own)
     with closing(open_fetcher(spec)) as fetcher:
         fetcher.fetch(site.origin + "/ok")
     sent = site.requests[0].lower()
@@ -324,7 +385,7 @@ def test_a_broken_answer_does_not_spoil_the_next(get: Get) -> None:
 def test_the_environment_is_not_read(engine: str, site: HostileSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    with closing(open_fetcher(FetchSpec(engine=engine))) as fetcher:
+    with closing(open_fetcher(local_spec(engine=engine))) as fetcher:
         assert fetcher.fetch(site.origin + "/ok").status == 200
 
 
@@ -336,8 +397,9 @@ def test_a_closed_port_is_reported(fetcher: Fetcher) -> None:
     assert "refused" in fetched.detail
 
 
-def test_an_address_to_which_no_route_leads_is_reported(fetcher: Fetcher) -> None:
-    fetched = fetcher.fetch("http://224.0.0.1/")  # nobody can be connected with a whole group
+def test_an_address_to_which_no_route_leads_is_reported(engine: str) -> None:
+    with closing(open_fetcher(FetchSpec(engine=engine, allow_private=("224.0.0.0/4",)))) as fetcher:
+        fetched = fetcher.fetch("http://224.0.0.1/")  # nobody can be connected with a whole group
     assert (fetched.failure, fetched.reason, fetched.remote_address) == (Outcome.NETWORK_ERROR, "no_route", "")
     assert "unreachable" in fetched.detail
 
@@ -357,7 +419,7 @@ def test_plain_http_on_a_tls_port_is_reported(fetcher: Fetcher) -> None:
 
 def test_a_certificate_that_nobody_signed_is_refused(fetcher: Fetcher, tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(_self_signed(tmp_path / "own.pem"))
+    context.load_cert_chain(self_signed(tmp_path / "own.pem"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         answering = threading.Thread(target=_shake_hands, args=(listener, context))
         answering.start()
@@ -376,14 +438,14 @@ def test_a_silent_tls_port_meets_the_deadline(hasty: Fetcher) -> None:
 
 def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"'smoke'.*auto, .*requests"):
-        open_fetcher(FetchSpec(engine="smoke"))
+        open_fetcher(local_spec(engine="smoke"))
 
 
 def test_an_engine_that_is_not_installed_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "crawlfleet.worker.fetch.curl_multi", raising=False)
     monkeypatch.setitem(sys.modules, "pycurl", None)
     with pytest.raises(UsageError, match=r"pip install pycurl, or set fetch\.engine: requests"):
-        open_fetcher(FetchSpec())
+        open_fetcher(local_spec())
 
 
 def test_headers_are_a_mapping_in_any_case() -> None:
@@ -406,21 +468,3 @@ def _shake_hands(listener: socket.socket, context: ssl.SSLContext) -> None:
     sock, _ = listener.accept()
     with suppress(OSError), context.wrap_socket(sock, server_side=True) as secured:
         secured.recv(4096)
-
-
-def _self_signed(path: Path) -> Path:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    start = datetime(2020, 1, 1, tzinfo=UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start + timedelta(days=36_500))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    return path

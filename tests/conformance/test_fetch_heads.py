@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import closing
 
 import pytest
 
-from crawlfleet.shared.brief import FetchSpec
+from crawlfleet.shared.brief import SiteSpec
 from crawlfleet.shared.messages import Outcome
 from crawlfleet.worker.fetch.port import Fetched, Fetcher, Wanted
 from crawlfleet.worker.fetch.registry import engine_for, open_fetcher
+from tests.local import local_spec
 from tests.site.hostile_site import HostileSite
 
 BY_HEAD, UNREAD = Wanted(0, by_head=True), Wanted(0)
@@ -126,7 +128,7 @@ def test_a_body_that_is_not_wanted_is_not_read(fetcher: Fetcher, site: HostileSi
 @pytest.mark.parametrize("wanted", [BY_HEAD, UNREAD], ids=["head", "get"])
 def test_a_bare_request_has_no_field_of_the_job(engine: str, site: HostileSite, wanted: Wanted) -> None:
     own = (("Authorization", "Bearer secret"), ("Accept", "text/x"), ("Cookie", "a=b"))
-    spec = FetchSpec(engine=engine, user_agent="bot/1", headers=own)
+    spec = local_spec(engine=engine, user_agent="bot/1", headers=own)
     with closing(open_fetcher(spec)) as fetcher:
         for is_bare in (True, False, True):
             fetcher.fetch(site.origin + "/ok", wanted._replace(bare=is_bare))
@@ -138,8 +140,24 @@ def test_a_bare_request_has_no_field_of_the_job(engine: str, site: HostileSite, 
 
 
 def test_a_bare_request_has_nothing_of_a_session_that_a_hook_prepared(site: HostileSite) -> None:
-    engine = engine_for(FetchSpec(), lambda session: session.headers.update({"X-Key": "secret"}))
+    engine = engine_for(local_spec(), lambda session: session.headers.update({"X-Key": "secret"}))
     with closing(engine.open()) as fetcher:
         fetcher.fetch(site.origin + "/ok", BY_HEAD._replace(bare=True))
         fetcher.fetch(site.origin + "/ok", BY_HEAD)
     assert [b"secret" in sent for sent in site.requests] == [False, True]
+
+
+def test_a_site_alone_gets_its_own_fields(engine: str, site: HostileSite) -> None:
+    here, elsewhere = site.origin, site.origin.replace("127.0.0.1", "localhost")
+    sites = (
+        SiteSpec(origins=(here,), headers=(("Authorization", "canary-1"), ("Accept", "text/own"))),
+        SiteSpec(origins=("https://127.0.0.1", f"http://*.1:{here.rpartition(':')[2]}"), headers=(("X", "canary-2"),)),
+        SiteSpec(origins=("http://127.0.0.1:1", here.replace("http:", "https:")), headers=(("X", "canary-3"),)),
+        SiteSpec(origins=(here,), headers=(("authorization", "canary-4"),)),
+    )
+    with closing(open_fetcher(local_spec(engine=engine, headers=(("X-All", "all"),), sites=sites))) as fetcher:
+        for origin, is_bare in ((here, False), (elsewhere, False), (here, True), (here, False), (elsewhere, False)):
+            assert fetcher.fetch(f"{origin}/ok", Wanted(bare=is_bare)).status == 200
+    own = [sorted(re.findall(rb"canary-[0-9]|text/own|X-All", sent)) for sent in site.requests]
+    mine, others = [b"X-All", b"canary-2", b"canary-4", b"text/own"], [b"X-All"]
+    assert own == [mine, others, [], mine, others]

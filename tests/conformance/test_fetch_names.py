@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.engines import FETCH_ENGINES
 from crawlfleet.shared.messages import Outcome
 from crawlfleet.worker.fetch.names import SERVERS_VARIABLE
 from crawlfleet.worker.fetch.registry import open_fetcher
+from tests.local import local_spec
 from tests.site.authority import Authority
 from tests.site.name_server import NameServer
 
@@ -68,7 +68,7 @@ def _accept(listener: socket.socket, context: ssl.SSLContext | None) -> None:
 
 @pytest.mark.parametrize("host", ["a.quick.test", "a.slow.test", "a.both.test", "a.quick.test.", "localhost"])
 def test_a_page_is_asked_of_the_address_by_the_name(engine: str, names: NameServer, host: str) -> None:
-    with closing(open_fetcher(FetchSpec(engine=engine))) as fetcher, echo() as (port, _):
+    with closing(open_fetcher(local_spec(engine=engine))) as fetcher, echo() as (port, _):
         for _ in range(2):
             fetched = fetcher.fetch(f"http://{host}:{port}/")
             assert (fetched.body.decode(), fetched.reason) == (f"{host}:{port}", "")
@@ -78,7 +78,7 @@ def test_a_page_is_asked_of_the_address_by_the_name(engine: str, names: NameServ
 
 
 def test_the_time_of_a_name_is_not_that_of_the_exchange(engine: str, names: NameServer) -> None:
-    spec = FetchSpec(engine=engine, dns_timeout_s=PATIENCE_S, timeout_s=SHORT_S, connect_timeout_s=SHORT_S)
+    spec = local_spec(engine=engine, dns_timeout_s=PATIENCE_S, timeout_s=SHORT_S, connect_timeout_s=SHORT_S)
     with closing(open_fetcher(spec)) as fetcher, echo() as (port, _):
         fetched = fetcher.fetch(f"http://a.slow.test:{port}/")
     assert (fetched.status, fetched.reason) == (200, "")
@@ -92,7 +92,7 @@ def test_the_time_of_a_name_is_not_that_of_the_exchange(engine: str, names: Name
 )
 @pytest.mark.usefixtures("names")
 def test_a_name_without_an_address_has_its_reason(engine: str, kind: str, reason: str) -> None:
-    with closing(open_fetcher(FetchSpec(engine=engine, dns_timeout_s=SHORT_S))) as fetcher:
+    with closing(open_fetcher(local_spec(engine=engine, dns_timeout_s=SHORT_S))) as fetcher:
         fetched = fetcher.fetch(f"http://a.{kind}.test/")
         again = fetcher.fetch(f"https://a.{kind}.test/")
     assert (fetched.failure, fetched.reason, fetched.remote_address) == (Outcome.NETWORK_ERROR, reason, "")
@@ -103,7 +103,7 @@ def test_a_name_without_an_address_has_its_reason(engine: str, kind: str, reason
 @pytest.mark.usefixtures("names")
 def test_a_server_is_told_its_name_and_its_certificate_must_have_it(engine: str, tmp_path: Path) -> None:
     authority = Authority()
-    spec = FetchSpec(engine=engine, ca_pem=authority.pem)
+    spec = local_spec(engine=engine, ca_pem=authority.pem)
     good = authority.sign(tmp_path / "good.pem", name="a.quick.test")
     with closing(open_fetcher(spec)) as fetcher, echo(good) as (port, asked):
         assert fetcher.fetch(f"https://a.quick.test:{port}/").body.decode() == f"a.quick.test:{port}"
@@ -113,7 +113,7 @@ def test_a_server_is_told_its_name_and_its_certificate_must_have_it(engine: str,
 
 @pytest.mark.usefixtures("names")
 def test_no_engine_starts_threads_for_names(engine: str) -> None:
-    with closing(open_fetcher(FetchSpec(engine=engine))) as fetcher, echo() as (port, _):
+    with closing(open_fetcher(local_spec(engine=engine))) as fetcher, echo() as (port, _):
         fetcher.fetch(f"http://a.quick.test:{port}/")
         threads = len(os.listdir("/proc/self/task"))
         for number in range(50):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import socket
@@ -15,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.engines import FETCH_ENGINES
 from crawlfleet.shared.messages import Outcome
 from crawlfleet.worker.fetch.port import Fetched
 from crawlfleet.worker.fetch.registry import open_fetcher
+from tests.local import local_spec
 from tests.site.authority import Authority
 
 PATIENCE_S = 10.0
@@ -38,7 +39,7 @@ def authority() -> Authority:
 
 @pytest.fixture
 def get(engine: str, authority: Authority) -> Iterator[Callable[[str], Fetched]]:
-    with closing(open_fetcher(FetchSpec(engine=engine, timeout_s=PATIENCE_S, ca_pem=authority.pem))) as fetcher:
+    with closing(open_fetcher(local_spec(engine=engine, timeout_s=PATIENCE_S, ca_pem=authority.pem))) as fetcher:
         yield fetcher.fetch
 
 
@@ -80,7 +81,7 @@ def test_a_page_comes_over_tls_from_whom_the_job_trusts(
 def test_the_usual_authorities_do_not_trust_it(engine: str, authority: Authority, tmp_path: Path) -> None:
     with (
         serving(authority.sign(tmp_path / "good.pem")) as (url, _),
-        closing(open_fetcher(FetchSpec(engine=engine, timeout_s=PATIENCE_S))) as fetcher,
+        closing(open_fetcher(local_spec(engine=engine, timeout_s=PATIENCE_S))) as fetcher,
     ):
         fetched = fetcher.fetch(url)
     assert (fetched.failure, fetched.reason, fetched.status) == (Outcome.NETWORK_ERROR, "tls_untrusted", 0)
@@ -114,8 +115,68 @@ def _hang_up(listener: socket.socket) -> None:
     sock.close()
 
 
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
+_GZIPPED = gzip.compress(b"hello")
+# What a server says before its end: what becomes of it in plain text, and what is noted if TLS has no farewell.
+SAID: dict[str, tuple[bytes, int, bytes, str, bool]] = {
+    "until the end": (_HEAD + b"\r\nhello", 200, b"hello", "", True),
+    "nothing until the end": (_HEAD + b"\r\n", 200, b"", "", True),
+    "in HTTP/1.0": (b"HTTP/1.0 200 OK\r\n\r\nhello", 200, b"hello", "", True),
+    "coded until the end": (_HEAD + b"Content-Encoding: gzip\r\n\r\n" + _GZIPPED, 200, b"hello", "", True),
+    "a redirect": (b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\nhello", 302, b"hello", "", True),
+    "an error": (b"HTTP/1.1 404 Not Found\r\n\r\nhello", 404, b"hello", "", True),
+    "all of its length": (_HEAD + b"Content-Length: 5\r\n\r\nhello", 200, b"hello", "", False),
+    "not all of its length": (_HEAD + b"Content-Length: 9\r\n\r\nhello", 200, b"", "body_truncated", False),
+    "an error cut": (b"HTTP/1.1 404 No\r\nContent-Length: 9\r\n\r\nhello", 404, b"", "", False),
+    "all chunks": (_HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 200, b"hello", "", False),
+    "some chunks": (_HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 200, b"", "body_truncated", False),
+    "a part of the head": (_HEAD, 0, b"", "head_truncated", False),
+    "a part of a line": (_HEAD[:-9], 0, b"", "head_truncated", False),
+    "a part of the first line": (b"HTTP/1.1 20", 0, b"", "reset", False),
+    "nothing": (b"", 0, b"", "reset", False),
+    "HTTP/2 in words": (b"HTTP/2 200 OK\r\nContent-Length: 5\r\n\r\nhello", 0, b"", "bad_status_line", False),
+    "HTTP/2 without a phrase": (b"HTTP/2 200 \r\nContent-Length: 5\r\n\r\nhello", 0, b"", "bad_status_line", False),
+}
+
+
+@pytest.mark.parametrize("said", sorted(SAID))
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("farewell", [True, False])
+def test_a_connection_that_ends_without_a_farewell_ends_as_in_plain_text(
+    get: Callable[[str], Fetched],
+    authority: Authority,
+    tmp_path: Path,
+    said: str,
+    version: ssl.TLSVersion,
+    farewell: bool,
+) -> None:
+    answer, status, body, reason, is_noted = SAID[said]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.sign(tmp_path / "good.pem"))
+    context.maximum_version = version
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_say_and_end, args=(listener, context, answer, farewell))
+        thread.start()
+        fetched = get(f"https://127.0.0.1:{listener.getsockname()[1]}/")
+        thread.join()
+    assert (fetched.status, fetched.body, fetched.reason) == (status, body, reason)
+    assert fetched.notes == (("tls_cut",) if is_noted and not farewell else ())
+
+
+def _say_and_end(listener: socket.socket, context: ssl.SSLContext, answer: bytes, farewell: bool) -> None:
+    sock, _ = listener.accept()
+    with suppress(OSError), context.wrap_socket(sock, server_side=True) as secured:
+        secured.recv(65536)
+        secured.sendall(answer)
+        if not farewell:
+            socket.socket.shutdown(secured, socket.SHUT_WR)
+            return
+        secured.settimeout(0.1)  # a client that keeps the connection does not answer the farewell
+        secured.unwrap()
+
+
 def test_curl_goes_on_with_tls_sessions(authority: Authority, tmp_path: Path) -> None:
-    spec = FetchSpec(engine="curl", timeout_s=PATIENCE_S, ca_pem=authority.pem)
+    spec = local_spec(engine="curl", timeout_s=PATIENCE_S, ca_pem=authority.pem)
     with serving(authority.sign(tmp_path / "good.pem")) as (url, resumed), closing(open_fetcher(spec)) as fetcher:
         assert [fetcher.fetch(url).status for _ in range(3)] == [200, 200, 200]
     assert resumed == [False, True, True]
@@ -165,3 +226,47 @@ def test_http_2_is_spoken_where_the_engine_can_and_the_address_goes_byte_for_byt
             fetched = get(origin + target)
             assert (fetched.status, fetched.body.decode()) == (200, f"{protocol} {target}")
             assert fetched.headers.get("Content-Type") == "text/plain"
+
+
+@contextmanager
+def renegotiating(certificate: Path) -> Iterator[tuple[str, list[bytes]]]:
+    """Serve a page over TLS 1.2, with another handshake between request and answer; the list has what was printed."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(certificate), "-tls1_2", "-crlf"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, bufsize=0, **pipes) as server:  # type: ignore[call-overload]  # by name
+        said: list[bytes] = []
+        answering = threading.Thread(target=_renegotiate, args=(server, said))
+        answering.start()
+        try:
+            yield f"https://127.0.0.1:{port}/", said
+        finally:
+            server.kill()
+            answering.join()
+
+
+def _renegotiate(server: subprocess.Popen[bytes], said: list[bytes]) -> None:
+    assert server.stdin is not None
+    assert server.stdout is not None
+    # Each of these lines is a command or a text of its own, and is read by itself.
+    steps = {
+        b"Accept-Encoding": b"R\n",
+        b"SSL_do_handshake -> ": b"HTTP/1.1 200 OK\nContent-Length: 5\nConnection: close\n\nhello\n",
+    }
+    for line in server.stdout:
+        said.append(line)
+        for word, answer in steps.items():
+            if word in line:
+                server.stdin.write(answer)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_a_server_may_shake_hands_again_before_it_answers(engine: str, authority: Authority, tmp_path: Path) -> None:
+    spec = local_spec(engine=engine, timeout_s=PATIENCE_S, ca_pem=authority.pem)
+    with closing(open_fetcher(spec)) as fetcher, renegotiating(authority.sign(tmp_path / "host.pem")) as (url, said):
+        fetched = fetcher.fetch(url)
+        while fetched.reason == "connect":  # it is only just starting
+            fetched = fetcher.fetch(url)
+    assert (fetched.status, fetched.body, fetched.reason) == (200, b"hello", "")
+    assert [line for line in said if line.startswith(b"SSL_do_handshake -> 1")]

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.engines import FETCH_ENGINES
 from crawlfleet.worker.fetch.port import Fetched
 from crawlfleet.worker.fetch.registry import open_fetcher
+from tests.local import local_spec
 
 httpbin = pytest.importorskip("httpbin", reason="httpbin is not installed: make install")
 LIMIT = 100_000
@@ -38,7 +38,7 @@ def origin() -> Iterator[str]:
 
 @pytest.fixture(params=sorted(FETCH_ENGINES))
 def get(request: pytest.FixtureRequest, origin: str) -> Iterator[Get]:
-    spec = FetchSpec(engine=request.param, timeout_s=5, max_size_bytes=LIMIT, user_agent="crawlfleet-test/1")
+    spec = local_spec(engine=request.param, timeout_s=5, max_size_bytes=LIMIT, user_agent="crawlfleet-test/1")
     with closing(open_fetcher(spec)) as fetcher:
         yield lambda path: fetcher.fetch(origin + path)
 
@@ -104,6 +104,6 @@ def test_a_body_past_the_limit_ends_as_too_large(get: Get) -> None:
 
 def test_a_server_that_takes_longer_than_allowed_ends_as_a_timeout(origin: str) -> None:
     for engine in sorted(FETCH_ENGINES):
-        with closing(open_fetcher(FetchSpec(engine=engine, timeout_s=0.3, max_size_bytes=LIMIT))) as fetcher:
+        with closing(open_fetcher(local_spec(engine=engine, timeout_s=0.3, max_size_bytes=LIMIT))) as fetcher:
             assert fetcher.fetch(f"{origin}/delay/2").reason == "timeout_first_byte", engine
             assert fetcher.fetch(f"{origin}/drip?numbytes=10&duration=2").reason == "timeout_total", engine

@@ -6,6 +6,7 @@ Where a case contradicts RFC 9309, the RFC is kept to, and the case is listed he
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from crawlfleet.coordinator.core.robots import asked_delay_s, refuses
-from crawlfleet.coordinator.core.robots_file import MAX_BYTES, RobotsFile, lines_for
+from crawlfleet.coordinator.core.robots_file import MAX_BYTES, RobotsFile, group_for
 from crawlfleet.coordinator.core.rows import Gate, OriginRow
 from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.web.urls import canonicalize
@@ -79,16 +80,81 @@ def test_every_case_of_google_holds_but_those_that_contradict_the_rfc() -> None:
 def test_every_real_file_is_read_and_no_line_of_it_twice() -> None:
     files = read = delays = rates = 0
     for name, text in _real_files():
-        lines = lines_for(text, US)
+        lines = group_for(text, US).rules
         assert len(lines) <= text.count(b"\n") + text.count(b"\r") + 1, name
         rules = RobotsFile(text, US)
         read += all(rules.allows(url) in (True, False) for url in PROBES)
-        delays += rules.crawl_delay_s() > 0
-        rates += rules.request_interval_s() > 0
+        delays += rules.crawl_delay_s > 0
+        rates += rules.request_interval_s > 0
         files += 1
     assert published("`robots_4231.tar.xz`, read") == (files, read)
     assert published("`robots_4231.tar.xz`, with a Crawl-delay for us") == (files, delays)
     assert published("`robots_4231.tar.xz`, with a Request-rate for us") == (files, rates)
+
+
+_NAMED = re.compile(r"user-?agent\s*:\s*(\*(?!\S)|[A-Za-z_-]+)?", re.IGNORECASE)
+_DELAY = re.compile(r"crawl-delay\s*:\s*([0-9]*\.?[0-9]+)\s*(?:#.*)?", re.IGNORECASE)
+_RECORD = re.compile(r"(?:user|agent|allow|dis|crawl|request)", re.IGNORECASE)
+
+
+def _delays_below(text: bytes) -> dict[str, float]:
+    """Return for each name the longest Crawl-delay in the lines below it, up to the next name: a reading by eye."""
+    found: dict[str, float] = {}
+    above: list[str] = []
+    is_head = False
+    for line in re.split(r"[\r\n]+", text[:MAX_BYTES].decode("latin-1").removeprefix("ï»¿").replace("\0", "")):
+        line = line.strip()  # noqa: PLW2901  the same line
+        if name := _NAMED.match(line):
+            above = [*(above if is_head else []), *([name[1].lower()] if name[1] else [])]
+            found |= {each: found.get(each, 0.0) for each in above}
+        elif delay := _DELAY.fullmatch(line):
+            found |= {each: max(found[each], float(delay[1])) for each in above}
+        is_head = bool(name) or (is_head and not _RECORD.match(line))
+    return {name: delay_s for name, delay_s in found.items() if delay_s}
+
+
+def test_nobody_gets_a_shorter_delay_than_the_one_below_its_name() -> None:
+    names = kept = 0
+    for file, text in _real_files():
+        for name, below_s in _delays_below(text).items():
+            given_s = group_for(text, name).crawl_delay_s
+            assert given_s >= below_s, (file, name, below_s)
+            names += 1
+            kept += given_s == below_s
+    assert published("`robots_4231.tar.xz`, names with the delay below them") == (names, kept)
+
+
+@pytest.mark.parametrize(
+    ("text", "delays"),
+    [
+        (
+            "User-agent: *\nCrawl-delay: 10\n\nUser-agent: usasearch\nCrawl-delay: 2\n",
+            {"anybody": 10, "usasearch": 2},
+        ),
+        (
+            "User-agent: mybot\nCrawl-delay: 2\nUser-agent: other\nCrawl-delay: 0.1\nDisallow: /x\n",
+            {"mybot": 2, "other": 0.1, "anybody": 0},
+        ),
+        ("User-agent: a\nUser-agent: b\nCrawl-delay: 3\n", {"a": 3, "b": 3}),
+        ("User-agent: a\n\nSitemap: /s\n\nUser-agent: b\nDisallow: /\nCrawl-delay: 3\n", {"a": 3, "b": 3}),
+        ("User-agent: a\nDisallow: /\nUser-agent: b\nCrawl-delay: 3\n", {"a": 0, "b": 3}),
+        ("User-agent: a\nCrawl-delay: 4\nCrawl-delay: 3\n", {"a": 4}),
+        ("User-agent: a\nCrawl-delay: 3\n\nUser-agent: a\nCrawl-delay: 4\nCrawl-delay: x\n", {"a": 4}),
+        ("Crawl-delay: 3\nUser-agent: *\nDisallow: /\n", {"a": 0}),
+    ],
+    ids=["archives", "the other's last", "two names", "blank lines", "another group", "twice", "two groups", "none's"],
+)
+def test_a_delay_holds_for_the_names_directly_above_it_and_the_longest_counts(
+    text: str, delays: dict[str, float]
+) -> None:
+    assert {name: RobotsFile(text.encode(), name).crawl_delay_s for name in delays} == delays
+    rates = text.replace("Crawl-delay: 0.1", "Request-rate: 10/1").replace("Crawl-delay: ", "Request-rate: 1/")
+    assert {name: RobotsFile(rates.encode(), name).request_interval_s for name in delays} == delays
+
+
+def test_names_above_a_delay_still_share_the_rules_below_it() -> None:
+    text = "User-agent: mybot\nCrawl-delay: 2\nUser-agent: other\nCrawl-delay: 1\nDisallow: /x\n"
+    assert [_judge(text, "/x", name) for name in ("mybot", "other", "anybody")] == [False, False, True]
 
 
 @pytest.mark.parametrize("repeats", [1, 2])
@@ -96,7 +162,7 @@ def test_many_names_with_many_rules_are_not_multiplied(repeats: int) -> None:
     names = [f"User-agent: bot-{'x' * (number % 90)}" for number in range(900)]
     rules = [f"Disallow: /{number}" for number in range(900)]
     text = "\n".join(names + [f"User-agent: {US}"] * repeats + rules).encode()
-    assert len(lines_for(text, US)) == len(rules)
+    assert len(group_for(text, US).rules) == len(rules)
 
 
 @pytest.mark.parametrize(
@@ -283,9 +349,9 @@ def test_where_there_are_no_rules_there_is_no_delay(gate: Gate) -> None:
     ],
 )
 def test_a_request_rate_is_an_interval(rate: str, interval_s: float) -> None:
-    assert RobotsFile(f"User-agent: *\nRequest-rate: {rate}".encode(), US).request_interval_s() == interval_s
+    assert RobotsFile(f"User-agent: *\nRequest-rate: {rate}".encode(), US).request_interval_s == interval_s
 
 
 @pytest.mark.parametrize(("delay", "seconds"), [("1.5", 1.5), ("-1", 0.0), ("nan", 0.0), ("inf", 0.0), ("x", 0.0)])
 def test_a_crawl_delay_is_a_number_of_seconds(delay: str, seconds: float) -> None:
-    assert RobotsFile(f"User-agent: *\nCrawl-delay: {delay}".encode(), US).crawl_delay_s() == seconds
+    assert RobotsFile(f"User-agent: *\nCrawl-delay: {delay}".encode(), US).crawl_delay_s == seconds

@@ -6,6 +6,7 @@ transactional one is looked at on both sides of its commit; both are killed at e
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import multiprocessing
 import os
@@ -40,8 +41,10 @@ MARKS = "sinks.db"
 
 LOG = (result(1), result(2, rows=0), rejecting(result(3, rows=2)), result(4))
 HALF = 2
-# Kinds that need a library of their own take long to load it: they are killed at so many of the calls.
+# Kinds that need a library of their own take longer with each call: they are killed at so many of them.
 MAX_DEATHS = 40
+# PyArrow loads it with the first rows, for a second.
+LATE_LIBRARY = "pandas"
 TAILS = (b"{", b"\n", b"a row\n", b"\x00", b"\x00" * 5_000)
 AGAIN = b"the last result"
 
@@ -162,8 +165,15 @@ def in_child(work: Callable[..., T], *arguments: Any) -> T:
 
 def in_small_process(work: Callable[[SinkEntry, Path], T], entry: SinkEntry, folder: Path) -> T:
     """Do what forks hundreds of times in a new process: a fork of this one costs more the more it has in memory."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+    spawning = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawning, initializer=load_early, initargs=(entry,)) as process:
         return process.submit(work, entry, folder).result()
+
+
+def load_early(entry: SinkEntry) -> None:
+    """Load what each of the forks would load by itself."""
+    if entry.extra:
+        importlib.import_module(LATE_LIBRARY)
 
 
 def test_what_was_written_is_read_back(kind: SinkKind, path: Path) -> None:

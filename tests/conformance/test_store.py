@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import msgspec
 import pytest
@@ -23,6 +24,7 @@ from crawlfleet.coordinator.core.changes import (
     TaskEvent,
     TaskMoved,
 )
+from crawlfleet.coordinator.core.later_rows import SeedLineRow
 from crawlfleet.coordinator.core.objects.rows import PartRow
 from crawlfleet.coordinator.core.rows import (
     Gate,
@@ -37,22 +39,42 @@ from crawlfleet.coordinator.core.rows import (
     TrapRow,
     succeed,
 )
+from crawlfleet.coordinator.core.seed_line import SeedLine
 from crawlfleet.coordinator.core.transitions import created
 from crawlfleet.coordinator.core.transitions import moved as move
-from crawlfleet.coordinator.frontier.port import Conflict, Mark, Store
+from crawlfleet.coordinator.frontier.port import Conflict, Mark, Store, StoreReader
 from crawlfleet.coordinator.frontier.registry import STORES, open_reader, store_for, stored_in
 from crawlfleet.coordinator.frontier.story import EVENTS, LEASED
 from crawlfleet.coordinator.job.job import Job
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Kind, Outcome, Row
 from crawlfleet.shared.web.urls import fingerprint
+from tests.commits import commit
 
 HOST, ORIGIN = "a.test", "http://a.test"
+LINE = SeedLine("HTTP://a.test/ü#top", {"id": "7", "note": ""})
 
 
-@pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with closing(STORES[request.param].open(tmp_path, power=False)) as opened:
+class Crawl(NamedTuple):
+    """A stored crawl: how its store is opened, and how it is read from outside."""
+
+    open: Callable[[], Store]
+    read: Callable[[], StoreReader]
+
+
+@pytest.fixture(params=[entry.name for entry in STORES.values() if not entry.scheme])
+def opens(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
+    return partial(STORES[request.param].open, tmp_path, power=False)
+
+
+@pytest.fixture(params=[entry.name for entry in STORES.values() if entry.file])
+def crawl(request: pytest.FixtureRequest, tmp_path: Path) -> Crawl:
+    return Crawl(partial(STORES[request.param].open, tmp_path, power=True), partial(open_reader, tmp_path))
+
+
+@pytest.fixture
+def store(opens: Callable[[], Store]) -> Iterator[Store]:
+    with closing(opens()) as opened:
         yield opened
 
 
@@ -93,6 +115,7 @@ def fetched(task: TaskRow) -> list[Change]:
         at=3.0,
         hops=(),
         rows=(Row(item="page", index=0, fields={"title": "ü", "tags": ["a", "b"]}),),
+        seed_line=LINE,
     )
     return [move(task, TaskEvent.FETCHED, outcome=Outcome.FETCHED), Recorded(result=result)]
 
@@ -135,7 +158,8 @@ def test_a_new_store_holds_nothing(store: Store) -> None:
 
 
 def test_rows_read_back_as_they_were_applied(store: Store) -> None:
-    task = move(admitted(1).task, TaskEvent.LOWERED, depth=0, hops=("http://a.test/0",), outlinks=(b"o",), settled=(4,))
+    moved = {"depth": 0, "hops": ("http://a.test/0",), "outlinks": (b"o",), "settled": (4,), "seed_line": 2}
+    task = move(admitted(1).task, TaskEvent.LOWERED, **moved)
     busy = HostRow(
         key=HOST,
         delay_s=2.5,
@@ -148,20 +172,22 @@ def test_rows_read_back_as_they_were_applied(store: Store) -> None:
     ledger = succeed(store.ledger(), next_lease=7, pages_fetched=3, scope_hosts=("b.test",))
     store.apply([admitted(1), task, Put(row=busy), Put(row=origin)])
     trap = TrapRow(key=HOST, patterns={2**33 + 5: 3, 7: 1}, sessions=2, origins=1)
-    store.apply([Put(row=lease(1)), Put(row=ledger), Put(row=trap)])
+    line = SeedLineRow(number=2, line=LINE, is_late=True)
+    store.apply([Put(row=lease(1)), Put(row=ledger), Put(row=trap), Put(row=line)])
     for _ in ("applied", "committed"):
         assert store.rows(TaskRow, [task.task.ref, b"none"]) == {task.task.ref: task.task}
         assert store.rows(HostRow, [HOST, "none"]) == {HOST: busy}
         assert store.rows(OriginRow, [ORIGIN, "none"]) == {ORIGIN: origin}
         assert store.rows(LeaseRow, [1, 2]) == {1: lease(1)}
         assert store.rows(TrapRow, [HOST, "none"]) == {HOST: trap}
+        assert store.rows(SeedLineRow, [2, 3]) == {2: line}
         assert store.ledger() == ledger
-        store.commit(1.0)
+        commit(store, 1.0)
 
 
 def test_tasks_are_walked_in_the_order_of_their_admission_whatever_became_of_them(store: Store) -> None:
     add(store, *(admitted(number) for number in range(1, 6)))
-    store.commit(0.0)
+    commit(store, 0.0)
     store.apply([move(admitted(2).task, TaskEvent.LOWERED, depth=0)])
     add(store, admitted(6))
     assert urls(store.walk(0, 4)) == [1, 2, 3, 4]
@@ -179,7 +205,7 @@ def test_depths_are_told_of_what_is_there_and_strangers_of_what_is_not(store: St
     for _ in range(2):
         assert store.depths([ref, stranger]) == {ref: 3}
         assert store.strangers({ref, stranger}) == {stranger}
-        store.commit(1.0)
+        commit(store, 1.0)
 
     store.apply([move(change.task, TaskEvent.LOWERED, depth=1)])
     assert store.depths([ref]) == {ref: 1}
@@ -187,7 +213,7 @@ def test_depths_are_told_of_what_is_there_and_strangers_of_what_is_not(store: St
 
 def test_what_waits_comes_by_depth_then_age(store: Store) -> None:
     add(store, admitted(1, depth=2), admitted(2, depth=0), admitted(3, depth=1), admitted(4, depth=0))
-    store.commit(0.0)
+    commit(store, 0.0)
     add(store, admitted(5, depth=1))
     assert urls(store.ready({ORIGIN: 10}, 0.0)[ORIGIN].tasks) == [2, 4, 3, 5, 1]
     assert urls(store.ready({ORIGIN: 3}, 0.0)[ORIGIN].tasks) == [2, 4, 3]
@@ -424,7 +450,7 @@ def test_a_batch_with_one_stale_row_changes_nothing(store: Store, stale: str) ->
         store.leases_of("s"),
     ) == before
     assert store.due(99.0, 10) == ()
-    store.commit(0.0)
+    commit(store, 0.0)
     assert store.result_count() == 0
     store.apply(fresh)
 
@@ -446,11 +472,11 @@ def test_results_are_seen_only_once_committed_in_order_and_by_cursor(store: Stor
     for task in tasks[:3]:
         store.apply(fetched(task))
     assert (store.result_count(), list(store.results(0, 10)), store.result(tasks[0].ref)) == (0, [], None)
-    store.commit(0.0)
+    commit(store, 0.0)
     for task in tasks[3:]:
         store.apply(fetched(task))
     assert store.result_count() == 3
-    store.commit(0.0)
+    commit(store, 0.0)
     assert [result.ref for result in store.results(0, 10)] == [task.ref for task in tasks]
     assert [result.ref for result in store.results(3, 1)] == [tasks[3].ref]
     assert list(store.results(5, 10)) == []
@@ -462,7 +488,7 @@ def test_a_result_reads_back_whole_from_any_thread(store: Store) -> None:
     (task,) = add(store, *map(granted, add(store, admitted(1))))
     moved, recorded = fetched(task)
     store.apply([moved, recorded])
-    store.commit(0.0)
+    commit(store, 0.0)
     assert isinstance(recorded, Recorded)
     seen: list[object] = []
     reader = threading.Thread(target=lambda: seen.extend([store.result(task.ref), *store.results(0, 1)]))
@@ -491,25 +517,23 @@ def test_a_mark_is_that_of_its_sink_alone(store: Store) -> None:
         assert marks.get("other.jsonl") is None
 
 
-@pytest.mark.parametrize("name", STORES)
-def test_each_opening_has_a_larger_epoch(name: str, tmp_path: Path) -> None:
+def test_each_opening_has_a_larger_epoch(opens: Callable[[], Store]) -> None:
     epochs = []
     for _ in range(3):
-        with closing(STORES[name].open(tmp_path, power=False)) as opened:
+        with closing(opens()) as opened:
             epochs.append(opened.epoch)
     assert epochs == sorted(set(epochs))
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in STORES.values() if entry.file])
-def test_what_outlasts_its_process_goes_on_where_it_was(name: str, tmp_path: Path) -> None:
-    with closing(STORES[name].open(tmp_path, power=True)) as before:
+def test_what_outlasts_its_process_goes_on_where_it_was(crawl: Crawl) -> None:
+    with closing(crawl.open()) as before:
         add(before, admitted(1))
         before.keep("job", b"{}")
-        before.commit(50.0)
+        commit(before, 50.0)
         with closing(before.open_marks()) as marks:
             marks.set("items.jsonl", Mark(results=7))
         add(before, admitted(2))  # never committed
-    with closing(STORES[name].open(tmp_path, power=True)) as again, closing(again.open_marks()) as marks:
+    with closing(crawl.open()) as again, closing(again.open_marks()) as marks:
         assert urls(again.walk(0, 10)) == [1]
         assert again.opened_at >= 50.0
         assert again.kept("job") == b"{}"
@@ -519,20 +543,21 @@ def test_what_outlasts_its_process_goes_on_where_it_was(name: str, tmp_path: Pat
 # From outside
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in STORES.values() if entry.file])
-def test_a_snapshot_has_all_that_is_committed_and_nothing_later(name: str, tmp_path: Path) -> None:
-    with closing(STORES[name].open(tmp_path, power=False)) as store:
+def test_a_snapshot_has_all_that_is_committed_and_nothing_later(crawl: Crawl) -> None:
+    with closing(crawl.open()) as store:
         store.keep("job", b'{"name": "one"}')
         first, second = add(store, admitted(1), admitted(2))
         (task,) = add(store, granted(first))
         moved, recorded = fetched(task)
         assert isinstance(recorded, Recorded)
         accepted = Accepted(ref=task.ref, lease=1, outlinks=second.ref)
+        lines = [SeedLineRow(number=number, line=LINE) for number in (5, 6)]
         store.apply([moved, recorded, accepted, Put(row=succeed(store.ledger(), pages_fetched=1))])
-        store.commit(1.0)
-        with closing(open_reader(tmp_path)) as snapshot:
+        store.apply([Put(row=line) for line in lines])
+        commit(store, 1.0)
+        with closing(crawl.read()) as snapshot:
             add(store, admitted(3))
-            store.commit(2.0)
+            commit(store, 2.0)
             assert snapshot.job == {"name": "one"}
             assert snapshot.ledger.pages_fetched == 1
             rows = {number: row for number, _, row in snapshot.tasks()}
@@ -542,26 +567,24 @@ def test_a_snapshot_has_all_that_is_committed_and_nothing_later(name: str, tmp_p
                 (first.url, recorded.result)
             ]
             assert snapshot.known([first.ref, b"none"]) == {first.ref}
+            assert snapshot.seed_lines([6, 9]) == {6: lines[1]}
             events = [EVENTS[line.event] for line in snapshot.story() if snapshot.name_of(line.task) == first.url]
             assert events == ["admitted", "granted", "fetched", "accepted"]
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in STORES.values() if entry.file])
-def test_the_log_has_the_time_of_each_commit_the_worker_of_each_lease_and_how_each_attempt_ended(
-    name: str, tmp_path: Path
-) -> None:
-    with closing(STORES[name].open(tmp_path, power=False)) as store:
+def test_the_log_has_the_time_of_each_commit_the_worker_of_each_lease_and_how_each_attempt_ended(crawl: Crawl) -> None:
+    with closing(crawl.open()) as store:
         began_at = time.time()
         (first,) = add(store, admitted(1))
-        store.commit(1.0)
+        commit(store, 1.0)
         store.apply([Leased(lease=1, worker="host/7/0"), granted(first)])
-        store.commit(2.0)
+        commit(store, 2.0)
         (task,) = store.rows(TaskRow, [first.ref]).values()
         answer = Answer(Outcome.HTTP_ERROR, 404, "http_404")
         gave_up = move(task, TaskEvent.GAVE_UP, outcome=Outcome.HTTP_ERROR, status=404)
         store.apply([gave_up, Accepted(ref=task.ref, lease=1, outlinks=b"", answer=answer)])
-        store.commit(3.0)
-        with closing(open_reader(tmp_path)) as snapshot:
+        commit(store, 3.0)
+        with closing(crawl.read()) as snapshot:
             blocks = list(snapshot.blocks())
     assert [len(block.lines) for block in blocks] == [1, 2, 2]
     times = [block.at for block in blocks if block.at is not None]
@@ -573,7 +596,8 @@ def test_the_log_has_the_time_of_each_commit_the_worker_of_each_lease_and_how_ea
 
 def test_a_folder_without_a_crawl_is_refused_by_the_name_of_what_is_missing(tmp_path: Path) -> None:
     assert stored_in(tmp_path) is None
-    with pytest.raises(UsageError, match=r"holds no crawl that can be read: frontier\.db is not there; name"):
+    missing = r"holds no crawl that can be read: frontier\.db or frontier\.json is not there"
+    with pytest.raises(UsageError, match=missing):
         open_reader(tmp_path)
 
 

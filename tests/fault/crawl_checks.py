@@ -6,13 +6,13 @@ import json
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from crawlfleet.coordinator.core.rows import FINAL, TaskRow
-from crawlfleet.coordinator.frontier.registry import FRONTIER
-from crawlfleet.coordinator.frontier.sqlite.reader import SqliteReader
+from crawlfleet.coordinator.frontier.registry import open_reader
 from tests.fault.fleet_processes import python
 from tests.site.generated_site import GeneratedSite, Hit
 
@@ -75,11 +75,8 @@ def read_items(path: Path) -> list[dict[str, str]]:
 
 def read_tasks(crawl: Path) -> list[TaskRow]:
     """Read all tasks of a crawl."""
-    reader = SqliteReader(crawl / FRONTIER)
-    try:
+    with closing(open_reader(crawl)) as reader:
         return [task for _, _, task in reader.tasks()]
-    finally:
-        reader.close()
 
 
 def _grants(tasks: Sequence[TaskRow]) -> Counter[str]:

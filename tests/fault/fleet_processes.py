@@ -1,8 +1,8 @@
 """A coordinator and a node as real processes over TCP, to be killed, stopped and started again.
 
 Each has a process group of its own, and leaving the block kills both groups. A coordinator always comes back on the
-same folder and port. Ports lie below the range that the system gives to clients: a client that calls a free port of
-that range may reach itself.
+same folder, and on the same port or, in a crawl with several places, on another one. Ports lie below the range that the
+system gives to clients: a client that calls a free port of that range may reach itself.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -24,10 +25,15 @@ from crawlfleet.shared.wire.join_token import JoinToken, read_token
 
 PORTS = range(20_000, 32_000)
 LOOK_EVERY_S = 0.01
+# The main thread, and the one that listens to the node: the others begin after the coordinator's welcome.
+THREADS_UNTIL_HELLO = 2
 
 
 class FleetProcesses:
-    """One crawl's processes. `preface` goes in front of the coordinator's command, `environment` into all."""
+    """One crawl's processes. `preface` goes in front of the coordinator's command, `environment` into all.
+
+    With several `places` the token names so many addresses, and `replace_coordinator` goes from one to the next.
+    """
 
     def __init__(
         self,
@@ -38,10 +44,12 @@ class FleetProcesses:
         start_method: str = "spawn",
         environment: Mapping[str, str] | None = None,
         preface: tuple[str, ...] = (),
+        places: int = 1,
     ) -> None:
         self.folder = folder
         self.job = job
-        self.port = free_port()
+        self._ports = [free_port() for _ in range(places)]
+        self._silent: dict[int, socket.socket] = {}
         self.crawl = folder / "crawls" / job.stem
         self._workers = workers
         self._start_method = start_method
@@ -59,12 +67,39 @@ class FleetProcesses:
     ) -> None:
         for process in self._started:
             end_group(process)
+        for listener in self._silent.values():
+            listener.close()
+
+    @property
+    def port(self) -> int:
+        """Where the coordinator listens."""
+        return self._ports[0]
 
     def start_coordinator(self, *more: str) -> subprocess.Popen[bytes]:
         """Start the coordinator, or start it again where it was, with `more` options."""
-        arguments = (str(self.job), "--bind", f"127.0.0.1:{self.port}", "--crawls", str(self.crawl.parent), *more)
+        known = [f"--advertise=127.0.0.1:{port}" for port in sorted(self._ports)] if len(self._ports) > 1 else []
+        place = ("--bind", f"127.0.0.1:{self.port}", *known)
+        arguments = (str(self.job), *place, "--crawls", str(self.crawl.parent), *more)
         self.coordinator = self._start("coordinator.txt", *self._preface, *python("crawlfleet.coordinator"), *arguments)
         return self.coordinator
+
+    def replace_coordinator(self, away_s: float, *more: str, stopped_s: float = 0.0) -> None:
+        """Kill the coordinator, and start it again after a while, at the next place.
+
+        With `stopped_s` it is stopped for so long before, and its address stays silent, as where a machine hangs.
+        """
+        assert self.coordinator is not None
+        if stopped_s:
+            self.coordinator.send_signal(signal.SIGSTOP)
+            time.sleep(stopped_s)
+        kill(self.coordinator)
+        if stopped_s and len(self._ports) > 1:
+            self._silent[self.port] = socket.create_server(("127.0.0.1", self.port))
+        self._ports.append(self._ports.pop(0))
+        time.sleep(away_s)
+        if self.port in self._silent:
+            self._silent.pop(self.port).close()
+        self.start_coordinator(*more)
 
     def start_node(self, token: JoinToken | None = None) -> subprocess.Popen[bytes]:
         """Start a node, with the coordinator's own token unless another is given."""
@@ -78,9 +113,8 @@ class FleetProcesses:
         path = self.crawl / JOIN
         await_that(lambda: path.is_file() and path.stat().st_size > 0, 30, "the join token")
         token = read_token(path)
-        return JoinToken(
-            addresses=token.addresses, port=port or token.port, fingerprint=token.fingerprint, secret=token.secret
-        )
+        addresses = tuple((host, port or own) for host, own in token.addresses)
+        return replace(token, addresses=addresses)
 
     def workers(self) -> list[int]:
         """Return the ids of the worker processes that live now."""
@@ -89,9 +123,12 @@ class FleetProcesses:
         return [pid for pid in children_of(self.node.pid) if is_worker(pid)]
 
     def joined_workers(self) -> list[int]:
-        """Return the ids of the workers that are connected to the coordinator."""
+        """Return the ids of the workers that are connected to the coordinator, and that it has welcomed.
+
+        A connection alone says little: the system takes it for a coordinator that is busy or still starting.
+        """
         connected = sockets_to(self.port)
-        return [pid for pid in self.workers() if connected & sockets_of(pid)]
+        return [pid for pid in self.workers() if connected & sockets_of(pid) and threads_of(pid) > THREADS_UNTIL_HELLO]
 
     def worker_at(self, client: int) -> int | None:
         """Return the id of the worker whose connection has this port at its own end."""
@@ -175,6 +212,14 @@ def is_worker(pid: int) -> bool:
         return b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+
+
+def threads_of(pid: int) -> int:
+    """Return how many threads a process has; none if it is gone."""
+    try:
+        return len(list(Path(f"/proc/{pid}/task").iterdir()))
+    except OSError:
+        return 0
 
 
 def connections() -> list[list[str]]:

@@ -58,11 +58,14 @@ def prepared(
     pause_s: float = 0.05,
     preface: tuple[str, ...] = (),
     environment: Mapping[str, str] | None = None,
+    places: int = 1,
 ) -> Iterator[Hindered]:
     """Serve a site, and have a crawl over it ready to be started; `lines` are further lines of its job."""
     with serving_graph(graph or make_graph(1, SIZE), pause_s) as site:
         job = write_job(folder, site.base, *lines)
-        with FleetProcesses(folder, job, start_method="fork", preface=preface, environment=environment) as fleet:
+        with FleetProcesses(
+            folder, job, start_method="fork", preface=preface, environment=environment, places=places
+        ) as fleet:
             yield Hindered(fleet=fleet, site=site)
 
 

@@ -26,7 +26,7 @@ from crawlfleet import Fleet, connect
 from crawlfleet.coordinator.crawl_folder import JOIN
 from crawlfleet.shared import log
 from tests.fault import seeded_runs
-from tests.fault.fleet_processes import FleetProcesses, await_that, kill
+from tests.fault.fleet_processes import FleetProcesses, await_that
 from tests.fault.object_program import PATIENCE_S, UNITS, run
 from tests.fault.seeded_runs import Torture
 
@@ -89,7 +89,9 @@ def plan(seed: int) -> list[Kill]:
 class Torturer:
     """The programs of a run, who is killed and replaced."""
 
-    def __init__(self, fleet: FleetProcesses, folder: Path, seed: int) -> None:
+    def __init__(self, fleet: FleetProcesses, folder: Path, seed: int, stopped_s: float = 0.0) -> None:
+        """A coordinator that is killed is stopped for `stopped_s` before."""
+        self._stopped_s = stopped_s
         self._fleet = fleet
         self._folder = folder
         self._rng = Random(f"victims {seed}")
@@ -123,11 +125,8 @@ class Torturer:
             process.join()
 
     def _kill_coordinator(self, away_s: float) -> None:
-        assert self._fleet.coordinator is not None
-        kill(self._fleet.coordinator)
         self.kills["coordinator"] += 1
-        time.sleep(away_s)
-        self._fleet.start_coordinator("--wait")
+        self._fleet.replace_coordinator(away_s, "--wait", stopped_s=self._stopped_s)
 
     def _kill_program(self, victim: str) -> None:
         alive = [name for name, process in self.programs.items() if process.is_alive()]
@@ -152,14 +151,18 @@ class Torturer:
         return ""
 
 
-def run_seed(seed: int, folder: Path) -> Run:
-    """Let programs work under the seed's kills; say what came of it."""
+def run_seed(seed: int, folder: Path, places: int = 1, stopped_s: float = 0.0) -> Run:
+    """Let programs work under the seed's kills; say what came of it.
+
+    A coordinator that is killed is replaced by one at the next of several `places`. Before, it is stopped for
+    `stopped_s`.
+    """
     began_at = time.monotonic()
     job = folder / "objects.yaml"
     job.write_text(JOB)
-    with FleetProcesses(folder, job) as fleet:
+    with FleetProcesses(folder, job, places=places) as fleet:
         fleet.start_coordinator("--wait")
-        torturer = Torturer(fleet, folder, seed)
+        torturer = Torturer(fleet, folder, seed, stopped_s)
         try:
             fleet.token()
             with connect(fleet.crawl / JOIN, PATIENCE_S) as witness:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from multiprocessing.managers import dispatch  # type: ignore[attr-defined]  # not in its stubs
 from pathlib import Path
 
@@ -23,11 +23,13 @@ import msgspec
 import pytest
 
 from crawlfleet.shared.errors import JoinError, RemoteError, Unreachable, WireError
-from crawlfleet.shared.wire import control_port
+from crawlfleet.shared.wire import control_port, reception
 from crawlfleet.shared.wire import frames as wire
+from crawlfleet.shared.wire.contexts import client_context, server_context
 from crawlfleet.shared.wire.control_port import FleetServer
 from crawlfleet.shared.wire.frames import WireConnection, WireListener, connect
 from crawlfleet.shared.wire.identity import Identity, load_or_create
+from crawlfleet.shared.wire.intake import Intake
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.shared.wire.manager import FleetManager
 from crawlfleet.shared.wire.payload import ERROR
@@ -223,7 +225,7 @@ def test_what_listens_and_never_answers_is_unreachable(monkeypatch: pytest.Monke
 
 
 def test_a_man_in_the_middle_learns_nothing(identity: Identity, tmp_path: Path) -> None:
-    listener = WireListener(wire._server_context(load_or_create(tmp_path)), ("127.0.0.1", 0))
+    listener = WireListener(server_context(load_or_create(tmp_path)), ("127.0.0.1", 0))
 
     def intercept() -> bytes:
         victim = listener.accept()
@@ -244,15 +246,56 @@ def test_a_man_in_the_middle_learns_nothing(identity: Identity, tmp_path: Path) 
     listener.close()
 
 
-def test_a_hundred_silent_connections_keep_nobody_out(server: FleetServer) -> None:
+def test_a_crowd_of_silent_connections_keeps_nobody_out(server: FleetServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reception, "SILENT_LIMIT", 10)
     with ExitStack() as crowd:
         for _ in range(100):
             crowd.enter_context(plain(server))
         began = time.monotonic()
         assert size_by_a_real_client(server.join_token()) == 3
         assert time.monotonic() - began < wire.GREETING_S / 2
-        assert server.counters.open <= control_port.GREETING_LIMIT + 1
-        assert server.counters.refused["evicted"] >= 100 - control_port.GREETING_LIMIT
+        assert server.counters.open <= 10 + 1
+        assert server.counters.refused["evicted"] >= 90
+
+
+def half_way(server: FleetServer) -> socket.socket:
+    """A stranger who says hello, and nothing after that."""
+    stranger = plain(server)
+    received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context().wrap_bio(received, to_send)
+    with suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    stranger.sendall(to_send.read())
+    return stranger
+
+
+def test_those_who_stop_half_way_make_room_when_their_time_of_grace_is_over(
+    server: FleetServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reception, "GREETING_LIMIT", 2)
+    monkeypatch.setattr(reception, "READY_LIMIT", 1)
+    monkeypatch.setattr(reception, "GRACE_S", 0.2)
+    with ExitStack() as crowd:
+        for _ in range(5):
+            crowd.enter_context(half_way(server))
+        # Two are greeted, one waits, and for two there was no room.
+        _until(lambda: server.counters.refused.get("evicted", 0) >= 2)
+        assert size_by_a_real_client(server.join_token()) == 3
+
+
+def test_who_waits_to_be_greeted_has_the_same_deadline(server: FleetServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reception, "GREETING_LIMIT", 0)
+    monkeypatch.setattr(reception.Reception, "next_to_greet", lambda _self, _now: None)
+    monkeypatch.setattr(wire, "GREETING_S", 0.1)
+    with half_way(server) as waiting:
+        assert everything_said_by(waiting) == b""
+    assert server.counters.refused == {"deadline": 1}
+
+
+def test_who_is_gone_before_saying_hello_is_counted(server: FleetServer) -> None:
+    with plain(server) as stranger:
+        stranger.send(b"\x16\x03")
+    _until(lambda: server.counters.refused == {"gone": 1})
 
 
 def test_a_silent_connection_is_closed_at_its_deadline(server: FleetServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +310,7 @@ def test_one_byte_at_a_time_does_not_move_the_deadline(server: FleetServer, monk
     began = time.monotonic()
     with plain(server) as slow:
         slow.settimeout(0.02)
-        for byte in b"\x16\x03\x01\x40\x00" + bytes(1000):
+        for byte in b"\x16\x03\x01\x04\x00" + bytes(1000):
             try:
                 slow.send(bytes([byte]))
                 if slow.recv(4096) == b"":
@@ -292,8 +335,9 @@ def test_silence_after_the_handshake_ends_at_the_same_deadline(
 def test_a_full_house_refuses_and_serves_again_when_one_leaves(
     server: FleetServer, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control_port, "CONNECTION_LIMIT", 2)
+    monkeypatch.setattr(reception, "CONNECTION_LIMIT", 2)
     inside = [member(server, identity) for _ in range(2)]
+    _until(lambda: server.counters.accepted == 2)
     with pytest.raises(Unreachable):
         member(server, identity)
     assert server.counters.refused == {"full": 1}
@@ -451,8 +495,54 @@ def test_a_members_oversize_frame_is_answered_and_ends_its_connection_only(
     other.disconnect()
 
 
+def halved(server: FleetServer, identity: Identity, size: int) -> WireConnection:
+    """Return a member that has sent half of a request of this size."""
+    connection = member(server, identity)
+    dispatch(connection, None, "accept_connection", ["test"])
+    connection.write(size.to_bytes(4) + bytes(size // 2))
+    return connection
+
+
+@pytest.mark.parametrize("size", [1_000, 1_000_000])
+def test_a_request_that_is_cut_ends_its_own_connection_after_a_while(
+    server: FleetServer, identity: Identity, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "REQUEST_S", 0.2)
+    with closing(halved(server, identity, size)) as connection:
+        assert size_by_a_real_client(server.join_token()) == 3
+        with pytest.raises(WireError, match=f"not all of a request of {size + 4} bytes came within 0.2 s"):
+            raise connection.recv()[1]
+        with pytest.raises(EOFError):
+            connection.recv()
+    assert server.counters.refused == {"protocol": 1}
+    assert size_by_a_real_client(server.join_token()) == 3
+
+
+def test_large_requests_that_are_cut_keep_others_waiting_and_small_ones_not(
+    server: FleetServer, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.listener, "intake", Intake(250_000))
+    url = "x" * 200_000
+
+    def put() -> object:
+        with closing(member(server, identity)) as connection:
+            incarnation = dispatch(connection, None, "accept_connection", ["test"])
+            return [dispatch(connection, f"Queue:{incarnation}", "put", [url]) for _ in range(3)]
+
+    with ThreadPoolExecutor(1) as pool:
+        hostile = halved(server, identity, 200_000)
+        _until(lambda: server.listener.intake._room_bytes < 100_000)
+        honest = pool.submit(put)
+        _until(lambda: len(server.listener.intake._waiting) == 1)
+        assert size_by_a_real_client(server.join_token()) == 3
+        assert not honest.done()
+        hostile.close()
+        assert honest.result(PATIENCE_S) == [url] * 3
+    _until(lambda: server.listener.intake._room_bytes == 250_000)
+
+
 def test_a_hostile_server_cannot_make_a_client_take_memory(identity: Identity) -> None:
-    listener = WireListener(wire._server_context(identity), ("127.0.0.1", 0))
+    listener = WireListener(server_context(identity), ("127.0.0.1", 0))
 
     def serve() -> None:
         connection = listener.accept()
@@ -462,8 +552,7 @@ def test_a_hostile_server_cannot_make_a_client_take_memory(identity: Identity) -
         connection.close()
 
     token = JoinToken(
-        addresses=("127.0.0.1",),
-        port=listener.address[1],
+        addresses=(listener.address,),
         fingerprint=identity.fingerprint,
         secret=identity.secret,
     )
@@ -488,7 +577,7 @@ def test_a_thread_that_cannot_start_costs_one_connection_and_no_more(
 
     monkeypatch.setattr(threading.Thread, "start", fail)
     for _ in range(2):
-        with plain(server) as unlucky:
+        with half_way(server) as unlucky:
             assert everything_said_by(unlucky) == b""
     assert size_by_a_real_client(server.join_token()) == 3
     assert server.counters.refused == {"threads": 2}
@@ -538,38 +627,59 @@ server = FleetManager.serving({"Queue": Queue()}, load_or_create(Path(sys.argv[1
 server.start()
 highest = max(int(number) for number in os.listdir("/proc/self/fd"))
 resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 4, highest + 4))
+taken = []
+try:
+    while sys.argv[2] == "all":
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    pass
 print(server.join_token().encode(), flush=True)
-while server.counters.refused.get("descriptors", 0) < 1:
-    threading.Event().wait(0.005)
-used, began = time.process_time(), server.counters.refused["descriptors"]
-threading.Event().wait(0.5)
-print(server.counters.refused["descriptors"] - began, time.process_time() - used, flush=True)
+if taken:
+    while server.counters.refused.get("descriptors", 0) < 1:
+        threading.Event().wait(0.005)
+    used, began = time.process_time(), server.counters.refused["descriptors"]
+    threading.Event().wait(0.5)
+    print(server.counters.refused["descriptors"] - began, time.process_time() - used, flush=True)
+    for descriptor in taken:
+        os.close(descriptor)
 sys.stdin.readline()
 server.stop()
 """
 
 
-def test_a_full_descriptor_table_neither_spins_nor_ends_the_accept_loop(tmp_path: Path) -> None:
+@contextmanager
+def starved(folder: Path, taken: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a server that has few descriptors left, or none if `all` are taken; it must end well."""
     process = subprocess.Popen(
-        [sys.executable, "-c", STARVED, tmp_path],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", STARVED, folder, taken], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    with process as child, ExitStack() as crowd:
+    with process as child:
         assert child.stdin is not None
-        assert child.stdout is not None
-        token = JoinToken.parse(child.stdout.readline())
-        for _ in range(20):
-            crowd.enter_context(socket.create_connection((token.addresses[0], token.port), PATIENCE_S))
-        tries, used_s = child.stdout.readline().split()
-        assert int(tries) <= 0.5 / control_port._PAUSE_S + 1
-        assert float(used_s) < 0.25
-        crowd.close()
-        assert size_by_a_real_client(token) == 3
+        yield child
         child.stdin.write("\n")
         child.stdin.close()
         assert child.wait(PATIENCE_S) == 0
+
+
+def test_a_full_descriptor_table_neither_spins_nor_ends_the_accept_loop(tmp_path: Path) -> None:
+    with starved(tmp_path, "all") as child, ExitStack() as crowd:
+        assert child.stdout is not None
+        token = JoinToken.parse(child.stdout.readline())
+        for _ in range(20):
+            crowd.enter_context(socket.create_connection(token.addresses[0], PATIENCE_S))
+        tries, used_s = child.stdout.readline().split()
+        assert int(tries) <= 0.5 / control_port._PAUSE_S + 1
+        assert float(used_s) < 0.25
+        assert size_by_a_real_client(token) == 3
+
+
+def test_silent_connections_give_their_descriptors_to_who_says_hello(tmp_path: Path) -> None:
+    with starved(tmp_path, "few") as child, ExitStack() as crowd:
+        assert child.stdout is not None
+        token = JoinToken.parse(child.stdout.readline())
+        for _ in range(20):
+            crowd.enter_context(socket.create_connection(token.addresses[0], PATIENCE_S))
+        assert size_by_a_real_client(token) == 3
 
 
 def crowd_of_strangers(address: tuple[str, int], count: int) -> None:
@@ -587,8 +697,8 @@ def test_strangers_leave_neither_threads_nor_descriptors_behind(server: FleetSer
     crowd_of_strangers(server.address, 300)
     _until(lambda: server.counters.open == 0 and sum(server.counters.refused.values()) >= 300)
     _until(lambda: not [t for t in threading.enumerate() if t.name == "control-connection"])
-    # A collection in between may close what was open before, never open anything.
-    assert len(os.listdir("/proc/self/fd")) <= before
+    # A connection is counted as gone, then closed. A collection in between may close what was open before.
+    _until(lambda: len(os.listdir("/proc/self/fd")) <= before)
     assert size_by_a_real_client(server.join_token()) == 3
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from crawlfleet.shared.wire.reception import DESCRIPTORS_PART
 from tests.fault.fleet_processes import await_that, connections, end_group, kill, python, signal_one
 from tests.fault.hindered_crawl import Hindered, prepared, running
 from tests.site.generated_site import Graph, make_graph
@@ -69,14 +70,16 @@ def test_workers_outlive_a_coordinator_and_join_it_again_soon(tmp_path: Path) ->
 
 
 def test_a_second_coordinator_on_a_folder_is_told_who_holds_it(tmp_path: Path) -> None:
-    with running(tmp_path) as crawl:
-        crawl.await_hits(1)
+    with prepared(tmp_path) as crawl:
+        crawl.fleet.start_coordinator()
+        crawl.fleet.token()  # it has the folder now, and no worker that could end the crawl
         assert crawl.fleet.coordinator is not None
         command = (*python("crawlfleet.coordinator"), str(crawl.fleet.job), "--crawls", str(crawl.fleet.crawl.parent))
         second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
         assert second.returncode == 2
         assert f"is in use by the coordinator with process id {crawl.fleet.coordinator.pid}" in second.stderr
+        crawl.fleet.start_node()
         crawl.end()
 
 
@@ -132,10 +135,13 @@ def test_a_coordinator_short_of_descriptors_neither_spins_nor_ends(tmp_path: Pat
         crawl.await_hits(8)
         coordinator = crawl.fleet.coordinator
         assert coordinator is not None
+        before = _descriptors(coordinator.pid)
         with ExitStack() as silent:
             for _ in range(2 * DESCRIPTORS):
                 _knock(silent, crawl.fleet.port)
-            await_that(lambda: _descriptors(coordinator.pid) >= DESCRIPTORS - 2, 10, "full table of descriptors")
+            crowd = DESCRIPTORS // DESCRIPTORS_PART
+            await_that(lambda: _descriptors(coordinator.pid) >= before + crowd - 2, 10, "crowd of strangers")
+            assert _descriptors(coordinator.pid) < DESCRIPTORS - 2
             spent_s = _cpu_s(coordinator.pid)
             began_at = time.monotonic()
             crawl.await_hits(25)  # whoever is in goes on

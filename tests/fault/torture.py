@@ -22,7 +22,7 @@ from typing import Any
 from crawlfleet.coordinator.sinks.registry import SINKS
 from tests.fault import seeded_runs
 from tests.fault.crawl_checks import LINKS, check
-from tests.fault.fleet_processes import FleetProcesses, await_that, end_group, kill, signal_one
+from tests.fault.fleet_processes import FleetProcesses, await_that, end_group, signal_one
 from tests.fault.seeded_runs import Torture
 from tests.site.generated_site import GeneratedSite, make_graph, serving_graph
 
@@ -95,7 +95,9 @@ def plan(seed: int, pages: int) -> list[Kill]:
 class Torturer:
     """Carries a plan out on running processes, and notes when it killed what."""
 
-    def __init__(self, fleet: FleetProcesses, site: GeneratedSite, rng: Random) -> None:
+    def __init__(self, fleet: FleetProcesses, site: GeneratedSite, rng: Random, stopped_s: float = 0.0) -> None:
+        """A coordinator that is killed is stopped for `stopped_s` before."""
+        self._stopped_s = stopped_s
         self._fleet = fleet
         self._site = site
         self._rng = rng
@@ -128,11 +130,8 @@ class Torturer:
         return coordinator is None or coordinator.poll() is not None
 
     def _kill_coordinator(self, away_s: float) -> None:
-        assert self._fleet.coordinator is not None
         self.coordinator_kills.append(time.monotonic())
-        kill(self._fleet.coordinator)
-        time.sleep(away_s)
-        self._fleet.start_coordinator()
+        self._fleet.replace_coordinator(away_s, stopped_s=self._stopped_s)
 
     def _kill_machine(self, away_s: float) -> None:
         assert self._fleet.node is not None
@@ -154,18 +153,25 @@ class Torturer:
             self._early += victim in early
 
 
-def run_seed(seed: int, folder: Path, more_sinks: str = "") -> Run:
-    """Crawl the seed's site under the seed's kills, with a kind of files or `more_sinks`; say what came of it."""
+def run_seed(
+    seed: int, folder: Path, more_sinks: str = "", frontier: str = "sqlite", places: int = 1, stopped_s: float = 0.0
+) -> Run:
+    """Crawl the seed's site under the seed's kills, with a kind of files or `more_sinks`; say what came of it.
+
+    `frontier` is where the crawl is stored. A coordinator that is killed is replaced by one at the next of several
+    `places`. Before, it is stopped for `stopped_s`.
+    """
     graph = make_graph(seed)
     rng = Random(f"victims {seed}")
     began_at = time.monotonic()
     with serving_graph(graph, PAUSE_S) as site:
         sinks = f"sinks: [items.jsonl, {more_sinks or f'more{ENDINGS[seed % len(ENDINGS)]}'}]"
-        job = write_job(folder, site.base, f"tables: {{links: {LINKS}}}", sinks)
-        with FleetProcesses(folder, job, start_method=rng.choice(START_METHODS)) as fleet:
+        stored = f'frontier: "{frontier}"'
+        job = write_job(folder, site.base, f"tables: {{links: {LINKS}}}", sinks, stored)
+        with FleetProcesses(folder, job, start_method=rng.choice(START_METHODS), places=places) as fleet:
             fleet.start_coordinator()
             fleet.start_node()
-            torturer = Torturer(fleet, site, rng)
+            torturer = Torturer(fleet, site, rng, stopped_s)
             torturer.carry_out(plan(seed, len(graph.pages)))
             problems = see_off(fleet)
             ended_at = time.monotonic()
@@ -238,7 +244,7 @@ def see_off(fleet: FleetProcesses, timeout_s: float = END_S) -> list[str]:
     try:
         await_that(lambda: coordinator.poll() is not None, timeout_s, "end of the crawl")
     except AssertionError:
-        state = "lives" if node.poll() is None else f"ended with {node.returncode}"
+        state = "lives" if node.poll() is None else f"ended with {node.returncode}: {fleet.output('node')[-300:]}"
         return [f"the crawl did not end within {timeout_s} s (the node {state})"]
     if coordinator.returncode != 0:
         problems.append(f"the coordinator ended with exit code {coordinator.returncode}")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
+from crawlfleet.coordinator.frontier.registry import STORES
 from crawlfleet.coordinator.job.job import load
 from crawlfleet.coordinator.offline.export import export
 from crawlfleet.coordinator.offline.verify import verify
@@ -17,7 +22,7 @@ from crawlfleet.coordinator.sinks.registry import SINKS, SinkEntry
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES, FetchEntry
 from crawlfleet.shared.errors import JobError, UsageError
 from tests.shapes import QUOTES
-from tests.toys import engines, sinks
+from tests.toys import engines, sinks, stores
 from tests.unit.durable_crawl import DurableCrawl
 
 ROOT = Path(__file__).parents[2]
@@ -27,13 +32,15 @@ PROGRAM = """
 import sys
 from crawlfleet.__main__ import main
 from crawlfleet.coordinator.sinks.registry import SINKS
+from crawlfleet.coordinator.frontier.registry import STORES
 from crawlfleet.shared.engines import FETCH_ENGINES, PARSE_ENGINES
-from tests.toys import engines, sinks
+from tests.toys import engines, sinks, stores
 
 SINKS[".tabs"] = sinks.LINES
 SINKS[".none"] = sinks.NONE
 FETCH_ENGINES["toy"] = getattr(engines, sys.argv[1])
 PARSE_ENGINES["toy"] = engines.PARSE
+STORES["toy"] = stores.ENTRY
 sys.exit(main(sys.argv[2:]))
 """
 
@@ -118,11 +125,11 @@ def test_a_sink_that_cannot_be_read_back_is_named_by_verify(tmp_path: Path, monk
 
 def test_engines_are_accepted_and_listed(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "wants 'auto', 'curl' or 'requests', not 'toy'" in problems(job, "fetch: {engine: toy}\n")
-    assert "wants 'auto', 'lexbor' or 'bs4', not 'toy'" in problems(job, "parse: {engine: toy}\n")
+    assert "wants 'auto', 'turbohtml', 'lexbor' or 'bs4', not 'toy'" in problems(job, "parse: {engine: toy}\n")
     monkeypatch.setitem(FETCH_ENGINES, "toy", engines.FETCH)
     monkeypatch.setitem(PARSE_ENGINES, "toy", engines.PARSE)
     assert "wants 'auto', 'curl', 'requests' or 'toy', not 'x'" in problems(job, "fetch: {engine: x}\n")
-    assert "wants 'auto', 'lexbor', 'bs4' or 'toy', not 'x'" in problems(job, "parse: {engine: x}\n")
+    assert "wants 'auto', 'turbohtml', 'lexbor', 'bs4' or 'toy', not 'x'" in problems(job, "parse: {engine: x}\n")
     job.write_text(f"{HEAD}fetch: {{engine: toy}}\nparse: {{engine: toy}}\n")
     assert (load(job).fetch.engine, load(job).parse.engine) == ("toy", "toy")
 
@@ -161,6 +168,76 @@ def test_a_crawl_uses_what_was_added(fetch: str, job: Path, tmp_path: Path) -> N
     assert "items.tabs has the rows of the results, each once" in " ".join(run(fetch, "verify", folder).split())
     run(fetch, "export", folder, "--to", tmp_path / "again.tabs")
     assert (tmp_path / "again.tabs").read_text() == (folder / "items.tabs").read_text()
+
+
+def test_a_crawl_is_stored_where_its_job_says(job: Path, tmp_path: Path) -> None:
+    job.write_text(f"{HEAD}politeness: {{delay: 0s}}\nfetch: {{engine: toy}}\nparse: {{engine: toy}}\n")
+    (tmp_path / "database").mkdir()
+    address = stores.toy_address(tmp_path / "database")
+    command = ("run", job, "--crawls", tmp_path / "crawls", "--workers", "1", "--frontier", address)
+    run("FETCH", *command)
+    folder = tmp_path / "crawls" / "toy"
+    rows = (folder / "items.jsonl").read_bytes()
+    assert len(rows.splitlines()) == 3
+    assert not (folder / "frontier.db").exists()
+    assert f"{address}?crawl=toy" in (folder / "frontier.json").read_text()
+    assert "finished before" in " ".join(run("FETCH", *command).split())
+    for crawl in (folder, f"{address}?crawl=toy"):
+        run("FETCH", "verify", crawl)
+        assert run("FETCH", "export", crawl).encode() == rows
+    assert f"the earlier run is now in {folder}." in " ".join(run("FETCH", *command, "--fresh").split())
+    assert len(list((tmp_path / "database").iterdir())) == 2
+
+
+def rows_of(crawls: Path) -> int:
+    """Count the rows of a folder, which all of its files have."""
+    folder = crawls / "toy"
+    plain = (folder / "items.jsonl").read_bytes()
+    assert gzip.decompress((folder / "items.jsonl.gz").read_bytes()) == plain
+    with closing(sqlite3.connect(folder / "items.sqlite")) as db:
+        (found,) = db.execute("SELECT count(*) FROM page").fetchone()
+    assert found == len(plain.splitlines())
+    return int(found)
+
+
+def stale_of(crawls: Path) -> set[str]:
+    """Name the files of a folder that are told to be stale; all else must hold."""
+    proof = verify(crawls / "toy")
+    assert proof.holds
+    return {each.name for each in proof.invariants if "stale" in each.name}
+
+
+def test_the_next_machine_that_serves_a_crawl_writes_its_files_whole(
+    job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STORES, "toy", stores.ENTRY)
+    for name in ("database", "put"):
+        (tmp_path / name).mkdir()
+    put = tmp_path / "put" / "rows.csv"
+    job.write_text(
+        f"{HEAD}politeness: {{delay: 0s}}\nfetch: {{engine: toy}}\nparse: {{engine: toy}}\n"
+        f"sinks: [items.jsonl, items.jsonl.gz, items.sqlite, 'file://{put}']\n"
+        f"frontier: '{stores.toy_address(tmp_path / 'database')}'\n"
+    )
+    one, other = tmp_path / "one", tmp_path / "other"
+
+    def served(crawls: Path, pages: int) -> str:
+        command = ("run", job, "--crawls", crawls, "--workers", "1", "--pages", str(pages), "--accept-changes")
+        return " ".join(run("FETCH", *command).split())
+
+    assert "served from" not in served(one, 1)
+    assert "served from" not in served(one, 1)
+    assert (rows_of(one), len(put.read_text().splitlines())) == (1, 2)
+    told = served(other, 3)
+    assert f"The crawl was served from {one / 'toy'} on {gethostname()} before: its files there are stale now" in told
+    assert (rows_of(one), rows_of(other), len(put.read_text().splitlines())) == (1, 3, 4)
+    on_other = f"is stale, and was not looked at: the crawl went on in {other / 'toy'} on {gethostname()}"
+    files = ("items.jsonl", "items.jsonl.gz", "items.sqlite", f"file://{put}")
+    assert stale_of(one) == {f"{name} {on_other}" for name in files}
+    assert stale_of(other) == set()
+    assert "its files there are stale now" in served(one, 3)
+    assert rows_of(one) == 3
+    assert stale_of(one) == set()
 
 
 def test_rows_that_a_sink_rejects_are_told_and_end_nothing(job: Path, tmp_path: Path) -> None:

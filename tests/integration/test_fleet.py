@@ -544,7 +544,7 @@ def test_a_coordinator_that_stays_away_is_told_to_all_who_wait(crawl: ServedCraw
 def test_a_token_that_does_not_fit_is_told_at_once(crawl: ServedCrawl) -> None:
     began_at = time.monotonic()
     with pytest.raises(JoinError):
-        connect("cf1:nonsense")
+        connect("cf2:nonsense")
     other = crawl.token[:-6] + ("AAAAAA" if crawl.token[-6:] != "AAAAAA" else "BBBBBB")
     with pytest.raises(JoinError):
         connect(other)
@@ -577,7 +577,7 @@ def test_the_file_of_a_token_is_waited_for(
     path = tmp_path / "token"
     if is_stale:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            write_token(replace(crawl.crawl.token, port=listener.getsockname()[1]), path)
+            write_token(replace(crawl.crawl.token, addresses=(listener.getsockname(),)), path)
     reason = "no coordinator answers" if is_stale else f"the join token is not in {path} yet"
     with pytest.raises(Unreachable, match=f"{reason}.*; tried for 0.1 s"):
         connect(path, patience_s=0.1)

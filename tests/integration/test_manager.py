@@ -8,13 +8,15 @@ import pickle
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing.managers import BaseManager, BaseProxy
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from crawlfleet.shared.brief import Brief, ScopeSpec
-from crawlfleet.shared.errors import JoinError, RemoteError, Unreachable, UsageError, VersionError, WireError
+from crawlfleet.shared.errors import JoinError, NotOwner, RemoteError, Unreachable, UsageError, VersionError, WireError
 from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, ResultPage, Welcome, decode, encode
 from crawlfleet.shared.objects import Collected, ObjectCall, ObjectReply
 from crawlfleet.shared.pools import Ask, AskReply, AskRequest, CancelReply, CancelRequest, SettledPage
@@ -24,7 +26,8 @@ from crawlfleet.shared.wire.control_port import FleetServer
 from crawlfleet.shared.wire.frames import WireConnection
 from crawlfleet.shared.wire.identity import Identity, load_or_create
 from crawlfleet.shared.wire.join_token import JoinToken
-from crawlfleet.shared.wire.manager import EXPOSED, FleetManager, QueueProxy
+from crawlfleet.shared.wire.manager import EXPOSED, FleetManager
+from crawlfleet.shared.wire.proxies import CALL_PART, QueueProxy
 
 WELCOME = Welcome(epoch=7, lease_s=15.0, brief=Brief(job="quotes", scope=ScopeSpec(hosts=("example.org",))))
 
@@ -34,15 +37,17 @@ class Queue:
 
     def __init__(self) -> None:
         self.left: list[str] = []
+        self.welcome = WELCOME
+        self.addresses: tuple[tuple[str, int], ...] | None = None
         self.faults: dict[str, Callable[[], str]] = {}
 
     def hello(self, hello: bytes) -> bytes:
         if decode(hello, Hello).protocol_major != 1:
             raise VersionError("the coordinator speaks protocol 1: install its version here")
-        return encode(WELCOME)
+        return encode(self.welcome)
 
     def exchange(self, request: bytes) -> bytes:
-        return encode(ExchangeAnswer(idle_s=float(decode(request, ExchangeRequest).want)))
+        return encode(ExchangeAnswer(idle_s=float(decode(request, ExchangeRequest).want), addresses=self.addresses))
 
     def goodbye(self, session: str) -> None:
         self.left.append(session)
@@ -375,7 +380,9 @@ def test_stopping_ends_listener_connections_and_threads(fleet: Fleet, manager: F
     assert manager.Queue().size() == 3
     fleet.server.stop()
     assert fleet.server.counters.open == 0
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("control-")]
+    # One that has just ended may be listed for a moment.
+    there = [thread for thread in threading.enumerate() if thread.name.startswith("control-")]
+    assert not [thread for thread in there if thread.is_alive()]
     fleet.server.stop()  # twice does no harm
 
 
@@ -434,33 +441,153 @@ def test_serve_forever_returns_once_stopped(identity: Identity) -> None:
 
 
 def test_each_address_of_the_token_is_tried(fleet: Fleet, identity: Identity) -> None:
+    port = fleet.server.address[1]
     token = JoinToken(
-        addresses=("127.0.0.99", "no..host", "127.0.0.1"),
-        port=fleet.token.port,
+        addresses=(("127.0.0.99", port), ("no..host", port), ("127.0.0.1", port)),
         fingerprint=identity.fingerprint,
         secret=identity.secret,
     )
     manager = FleetManager.joining(token)
     manager.connect()
-    assert manager.host == "127.0.0.1"
+    assert manager.place == ("127.0.0.1", port)
     assert manager.Queue().size() == 3
     manager.disconnect()
 
 
+def test_a_coordinator_that_refuses_the_first_call_is_no_connection(
+    manager: FleetManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_server: FleetServer, _connection: object, _name: str) -> str:
+        raise Unreachable("come again")
+
+    queue = manager.Queue()
+    with monkeypatch.context() as patch:
+        patch.setattr(FleetServer, "accept_connection", refuse)
+        with pytest.raises(Unreachable, match="come again"):
+            queue.size()
+    assert queue.size() == 3
+
+
+def test_a_client_goes_on_with_the_coordinator_that_serves(fleet: Fleet) -> None:
+    other = fleet.serve(0)
+    token = replace(fleet.token, addresses=(fleet.server.address, other.address))
+    manager = FleetManager.joining(token)
+    queue, line = manager.Queue(), manager.for_all_threads()
+    objects = line.Objects()
+    assert (queue.size(), objects.collect("s", 4, 0.5).upto, manager.place) == (3, 5, fleet.server.address)
+    fleet.server.stop()
+    for call in (queue.size, lambda: objects.collect("s", 4, 0.5)):
+        with pytest.raises(Unreachable):
+            call()  # whether it was heard is not known
+    assert (queue.size(), objects.collect("s", 4, 0.5).upto, manager.place) == (3, 5, other.address)
+    assert manager.as_arguments()[1] == (other.address, fleet.server.address)
+    manager.disconnect()
+    line.disconnect()
+    other.stop()
+
+
+def test_who_was_served_before_a_coordinator_stood_by_is_not_served_as_if_nothing_had_been(fleet: Fleet) -> None:
+    manager = FleetManager.joining(fleet.token)
+    queue = manager.Queue()
+    assert queue.size() == 3
+    fleet.server.stand_by(lambda: None)
+    fleet.server.share({"Queue": fleet.queue})
+    with pytest.raises(NotOwner):
+        queue.size()
+    assert queue.size() == 3
+    manager.disconnect()
+
+
+def test_a_coordinator_that_waits_refuses_all_and_says_who_serves(fleet: Fleet) -> None:
+    other = fleet.serve(0)
+    other.stand_by(lambda: fleet.server.address)
+    token = replace(fleet.token, addresses=(other.address, fleet.server.address))
+    manager = FleetManager.joining(token)
+    manager.connect()
+    queue = manager.Queue()
+    assert (queue.size(), manager.place) == (3, fleet.server.address)
+    fleet.server.stand_by(lambda: None)
+    other.share({"Queue": fleet.queue})
+    with pytest.raises(NotOwner, match="this coordinator waits for its turn: another one owns the crawl"):
+        queue.size()
+    assert (queue.size(), manager.place) == (3, other.address)
+    alone = FleetManager.joining(fleet.token)
+    with pytest.raises(NotOwner):
+        alone.connect()
+    fleet.server.share({"Queue": fleet.queue})
+    alone.connect()
+    manager.disconnect()
+    other.stop()
+
+
+def test_a_client_learns_of_addresses_from_what_the_coordinator_answers(fleet: Fleet, manager: FleetManager) -> None:
+    here, other, third = fleet.server.address, ("b.test", 1), ("c.test", 2)
+    fleet.queue.welcome = replace_struct(WELCOME, addresses=(here, other))
+    queue, line = manager.Queue(), manager.for_all_threads()
+    queue.hello(Hello(session="s"))
+    assert line.endpoints.in_order() == (here, other)
+    queue.exchange(ExchangeRequest(session="s"))
+    assert line.endpoints.in_order() == (here, other)
+    fleet.queue.addresses = (third,)
+    queue.exchange(ExchangeRequest(session="s"))
+    assert line.endpoints.in_order() == (here, third)
+
+
+def test_a_coordinator_may_be_silent_for_less_than_half_the_lease_time(fleet: Fleet, manager: FleetManager) -> None:
+    line = manager.for_all_threads()
+    assert line.timeout_s == manager.timeout_s == 30.0
+    manager.Queue().hello(Hello(session="s"))
+    assert line.timeout_s == manager.timeout_s == CALL_PART * WELCOME.lease_s
+    assert CALL_PART < 0.5
+    assert fleet.join(timeout_s=0.2).timeout_s == 0.2
+
+
+def test_a_poll_is_over_before_its_coordinator_counts_as_silent(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    polls: list[float] = []
+
+    def collect(_session: str, after: int, timeout_s: float) -> bytes:
+        polls.append(timeout_s)
+        return encode(Collected(upto=after, epoch=7))
+
+    monkeypatch.setattr(fleet.objects, "collect", collect)
+    manager = fleet.join(timeout_s=0.5)
+    for wanted_s in (5.0, 0.1):
+        manager.Objects().collect("s", 0, wanted_s)
+    assert polls == [0.25, 0.1]
+    manager.disconnect()
+
+
+def test_whoever_is_silent_is_left_for_the_next(fleet: Fleet) -> None:
+    silent, other = threading.Event(), fleet.serve(0)
+    fleet.queue.faults["https://slow/"] = lambda: str(silent.wait(30))
+    token = replace(fleet.token, addresses=(fleet.server.address, other.address))
+    manager = FleetManager.joining(token, timeout_s=0.2)
+    queue = manager.Queue()
+    with pytest.raises(Unreachable, match=r"in time|timed out"):
+        queue.put("https://slow/")
+    assert (queue.size(), manager.place) == (3, other.address)
+    silent.set()
+    manager.disconnect()
+    other.stop()
+
+
 def test_a_loopback_server_is_joined_at_its_address(fleet: Fleet, identity: Identity) -> None:
     assert fleet.token == JoinToken(
-        addresses=("127.0.0.1",),
-        port=fleet.server.address[1],
+        addresses=(("127.0.0.1", fleet.server.address[1]),),
         fingerprint=identity.fingerprint,
         secret=identity.secret,
     )
-    assert fleet.server.join_token(("coordinator",)).addresses == ("coordinator",)
+    advertised = (("coordinator", 0), ("other", 7_320), ("coordinator", 0))
+    assert fleet.server.join_token(advertised).addresses == (
+        ("coordinator", fleet.server.address[1]),
+        ("other", 7_320),
+    )
 
 
 def test_a_server_on_all_addresses_names_them(identity: Identity) -> None:
     server = FleetManager.serving({}, identity, "0.0.0.0", 0).get_server()
-    assert server.join_token().addresses[-1] == "127.0.0.1"
-    assert "0.0.0.0" not in server.join_token().addresses
+    assert server.join_token().addresses[-1] == ("127.0.0.1", server.address[1])
+    assert "0.0.0.0" not in dict(server.join_token().addresses)
     server.stop()
 
 
@@ -521,6 +648,12 @@ def test_a_token_of_another_crawl_is_told_as_such(fleet: Fleet, tmp_path: Any) -
         (other.fingerprint, other.secret, "certificate is not the token's"),
         (fleet.identity.fingerprint, other.secret, "refuses the token's secret"),
     ):
-        token = JoinToken(addresses=("127.0.0.1",), port=fleet.token.port, fingerprint=fingerprint, secret=secret)
+        token = JoinToken(addresses=fleet.token.addresses, fingerprint=fingerprint, secret=secret)
         with pytest.raises(JoinError, match=says):
             FleetManager.joining(token).connect()
+
+
+def test_a_server_knows_its_own_address_among_those_of_the_crawl(fleet: Fleet) -> None:
+    here = fleet.server.address
+    assert fleet.server.place_among((("other", 7_320), here)) == here
+    assert fleet.server.place_among((("other", 7_320),)) == here

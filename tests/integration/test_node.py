@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from crawlfleet.shared.brief import Brief, FetchSpec, HookSpec, ScopeSpec
+from crawlfleet.shared.brief import Brief, HookSpec, ScopeSpec
 from crawlfleet.shared.messages import (
     Ack,
     AckState,
@@ -37,6 +37,7 @@ from crawlfleet.shared.wire.identity import Identity, load_or_create
 from crawlfleet.shared.wire.join_token import JoinToken
 from crawlfleet.shared.wire.manager import FleetManager
 from crawlfleet.worker.node import SHORT_RUNS
+from tests.local import local_spec
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30.0
@@ -90,6 +91,7 @@ class HandQueue:
         self.goodbyes: list[str] = []
         self.urls: dict[int, str] = dict(self.pending)
         self.resent = 0
+        self.addresses: tuple[tuple[str, int], ...] = ()
         self.before_answer: Callable[[ExchangeRequest], None] = lambda _: None
         self._lease = 0
 
@@ -99,7 +101,7 @@ class HandQueue:
             self.hellos.append(hello)
             self._take_back(hello.replaces)
             self.changed.notify_all()
-        return encode(Welcome(epoch=1, lease_s=15.0, brief=self.brief))
+        return encode(Welcome(epoch=1, lease_s=15.0, brief=self.brief, addresses=self.addresses))
 
     def exchange(self, data: bytes) -> bytes:
         request = decode(data, ExchangeRequest)
@@ -171,7 +173,7 @@ class Stage:
         self.queue: HandQueue
 
     def serve(self, paths: list[str], hook: HookSpec | None = None) -> None:
-        brief = Brief(job="test", scope=ScopeSpec(hosts=("127.0.0.1",)), fetch=FetchSpec(timeout_s=60.0), hook=hook)
+        brief = Brief(job="test", scope=ScopeSpec(hosts=("127.0.0.1",)), fetch=local_spec(timeout_s=60.0), hook=hook)
         self.queue = HandQueue([self.site.url(path) for path in paths], brief)
         self.listen(0)
 
@@ -183,7 +185,7 @@ class Stage:
     @property
     def token(self) -> JoinToken:
         assert self.server is not None
-        return self.server.join_token(["127.0.0.1"])
+        return self.server.join_token()
 
     def node(self, *arguments: str, processes: int = 2) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "crawlfleet.worker", "--processes", str(processes), *arguments]
@@ -383,7 +385,7 @@ def test_workers_outlive_a_restart_of_the_coordinator_and_send_again_what_was_no
     node = stage.join()
     assert arrived.wait(PATIENCE_S)
     assert stage.server is not None
-    port = stage.token.port
+    port = stage.server.address[1]
     stage.server.stop()
     restarted.set()
     stage.listen(port)
@@ -394,15 +396,28 @@ def test_workers_outlive_a_restart_of_the_coordinator_and_send_again_what_was_no
     assert len({hello.session for hello in queue.hellos}) == 2
 
 
+def test_a_worker_that_replaces_another_knows_the_addresses_that_were_named_to_that(stage: Stage) -> None:
+    stage.serve(["/slow/1"])
+    queue, first = stage.queue, stage.server
+    assert first is not None
+    token = stage.token
+    stage.listen(0)
+    assert stage.server is not None
+    queue.addresses = (stage.server.address,)
+    node = stage.node("--join", token.encode(), processes=1)
+    queue.until(lambda: len(queue.started) == 1)
+    first.stop()
+    os.kill(workers_of(node)[0], signal.SIGKILL)
+    queue.until(lambda: len({hello.session for hello in queue.hellos}) == 2)
+    stage.site.gate.set()
+    code, said = ended(node)
+    assert (code, len(queue.settled)) == (0, 1), said
+
+
 def test_a_token_of_another_coordinator_ends_the_node_with_one_sentence(stage: Stage, tmp_path: Path) -> None:
     stage.serve(["/1"])
     stranger = load_or_create(tmp_path / "stranger")
-    token = JoinToken(
-        addresses=("127.0.0.1",),
-        port=stage.token.port,
-        fingerprint=stranger.fingerprint,
-        secret=stranger.secret,
-    )
+    token = JoinToken(addresses=stage.token.addresses, fingerprint=stranger.fingerprint, secret=stranger.secret)
     code, said = ended(stage.node("--join", token.encode()))
     assert code == 2
     assert said.startswith("crawlfleet: ")

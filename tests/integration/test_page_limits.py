@@ -42,7 +42,8 @@ def ended(found: SickCrawl, reason: str) -> dict[str, object]:
 
 
 def test_a_page_that_its_parser_cannot_end_is_ended_at_its_limit(tmp_path: Path) -> None:
-    line = ended(crawl(tmp_path, "limits: {cpu: 1s}", sick={"/sick": ATTRIBUTES}), "cpu_limit")
+    job = "limits: {cpu: 1s}\nparse: {engine: lexbor}"
+    line = ended(crawl(tmp_path, job, sick={"/sick": ATTRIBUTES}), "cpu_limit")
     assert line["detail"] == "reading it took more than 1s of CPU time (limits.cpu)"
 
 

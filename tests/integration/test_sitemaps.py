@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from crawlfleet.shared.engines import FETCH_ENGINES
 from tests.acceptance import crawls
 from tests.site.small_site import SmallSite, page, serving
 
@@ -89,11 +90,13 @@ def test_the_sitemaps_of_robots_txt_are_read_when_the_job_asks_for_them(
     verified(folder)
 
 
-def test_of_a_sitemap_with_sixty_thousand_addresses_the_first_fifty_thousand_count(folder: Path) -> None:
+@pytest.mark.parametrize("engine", sorted(FETCH_ENGINES))
+def test_of_a_sitemap_with_sixty_thousand_addresses_the_first_fifty_thousand_count(engine: str, folder: Path) -> None:
     with serving({}) as site:
         site.pages["/map.xml"] = listing(site, *(f"/p/{number}" for number in range(60_000)))
         site.pages |= {f"/p/{number}": page("page") for number in range(60_000)}
-        summary = crawl(folder, write(folder, f"  - sitemap: {site.base}/map.xml\n", "scope: {pages: 20}\n"))
+        more = f"scope: {{pages: 20}}\nfetch: {{engine: {engine}}}\n"
+        summary = crawl(folder, write(folder, f"  - sitemap: {site.base}/map.xml\n", more))
     assert (summary["fetched"], summary["discovered"], summary["dropped"]) == (20, 50_000, 49_980)
     longer = "it is longer than the protocol allows: the first 50,000 entries were read"
     assert summary["sitemaps_short_named"] == [f"{site.base}/map.xml ({longer})"]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance import crawls
+from tests.local import LOCAL
 from tests.site.linked_hosts import linked_hosts
 from tests.site.small_site import Moved, Page, SmallSite, page, serving
 
@@ -113,7 +114,8 @@ def test_broken_links_to_other_sites_are_in_the_table_if_they_are_checked(tmp_pa
         home.has("/", f"{other.base}/good", f"{other.base}/gone", f"{other.base}/moved")
         other.has("/good")
         other.moves("/moved", f"{other.base}/gone")
-        for more, broken in (("", ()), ("links: {check_external: true}\n", ("/gone", "/moved"))):
+        opened = f"fetch: {{allow_private: [{LOCAL[0]}]}}\n"
+        for more, broken in ((opened, ()), (f"{opened}links: {{check_external: true}}\n", ("/gone", "/moved"))):
             folder = tmp_path / str(len(broken))
             folder.mkdir()
             job = folder / "links.yaml"

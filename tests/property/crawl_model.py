@@ -18,9 +18,10 @@ from crawlfleet.coordinator.core.budget import had_body
 from crawlfleet.coordinator.core.changes import Change, Gone, Put, Recorded, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.figures import Costs
 from crawlfleet.coordinator.core.gates import NOT_HAD, holds_back
-from crawlfleet.coordinator.core.later_rows import KeptLinksRow, KeptPartRow, LeadOnRow
+from crawlfleet.coordinator.core.later_rows import KeptLinksRow, KeptPartRow, LeadOnRow, SeedLineRow
 from crawlfleet.coordinator.core.latest_scope import scope_of
 from crawlfleet.coordinator.core.policy import Policy
+from crawlfleet.coordinator.core.pool_rows import PoolRow
 from crawlfleet.coordinator.core.rows import (
     FINAL,
     NOT_REACHED,
@@ -29,7 +30,6 @@ from crawlfleet.coordinator.core.rows import (
     LeaseRow,
     LedgerRow,
     OriginRow,
-    PoolRow,
     Result,
     StoreRow,
     TaskRow,
@@ -78,6 +78,8 @@ class Mirror:
         # Pages that have led on, failed because a machine lacked something, and were taken up again.
         self.have_led: set[bytes] = set()
         self.accepted: Counter[tuple[bytes, int]] = Counter()
+        # Checks that have become pages, by the lost lease under which a report might still have come.
+        self.overtaken: set[tuple[bytes, int]] = set()
 
     def __call__(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -89,7 +91,7 @@ class Mirror:
             case TaskMoved():
                 self._move(change)
             case Put(row=HostRow() as host):
-                self.hosts[host.key] = host
+                self._put_host(host)
             case Put(row=LeaseRow() as lease):
                 self._check_grant(lease)
                 self.leases[lease.id] = lease
@@ -98,7 +100,9 @@ class Mirror:
             case Put(row=OriginRow() as origin):
                 self.origins[origin.origin] = origin
                 self.gates[origin.origin].add(origin.gate)
-            case Put(row=KeptLinksRow() | KeptPartRow() | LeadOnRow() | PoolRow() | AskedDelayRow() as row):
+            case Put(
+                row=KeptLinksRow() | KeptPartRow() | LeadOnRow() | PoolRow() | AskedDelayRow() | SeedLineRow() as row
+            ):
                 self.others[type(row)][row.key] = row
             case Gone(row=KeptLinksRow() | KeptPartRow() | LeadOnRow() | PoolRow() | AskedDelayRow() as row):
                 del self.others[type(row)][row.key]
@@ -106,6 +110,12 @@ class Mirror:
                 self.ledger = ledger
             case Recorded():
                 self.results.append(change.result)
+
+    def _put_host(self, host: HostRow) -> None:
+        known = self.hosts.get(host.key)
+        if known is not None and known.first_addresses is not None:
+            assert host.first_addresses == known.first_addresses, f"{host.key} has a second first answer"
+        self.hosts[host.key] = host
 
     def _move(self, change: TaskMoved) -> None:
         task, before = change.task, self.tasks.get(change.task.ref)
@@ -123,6 +133,8 @@ class Mirror:
         if before is not None and len(task.settled) > len(before.settled):
             self.accepted[task.ref, task.settled[-1]] += 1
         assert before is None or before.kind is task.kind or change.event == TaskEvent.ADOPTED
+        if before is not None and before.lease not in (0, *before.settled) and change.event == TaskEvent.ADOPTED:
+            self.overtaken.add((task.ref, before.lease))
         self.tasks[task.ref] = task
 
     def _check_grant(self, lease: LeaseRow) -> None:
@@ -152,6 +164,9 @@ def _check_final_stays(before: TaskRow, change: TaskMoved) -> None:
     if change.event == TaskEvent.ADOPTED:
         assert (before.kind, after.kind, after.attempt, after.by_get) == (Kind.CHECK, Kind.PAGE, 0, False)
         assert after.depth <= before.depth
+        return
+    if change.event == TaskEvent.LISTED:
+        assert (after.state, after.depth, after.outcome) == (before.state, before.depth, before.outcome)
         return
     assert change.event in (TaskEvent.LOWERED, TaskEvent.REVIVED), f"{before.url}: {change.event} after its end"
     if change.event == TaskEvent.LOWERED:
@@ -185,6 +200,7 @@ class World:
         self.finished = False
         self.wished: set[str] = set()
         self.followed: set[str] = set()
+        self.lines_read = 0
         self.do(lambda now: self.service.add_seeds(site.seeds(), now, site.maps()))
 
     def do(self, call: Callable[[float], T], flush: bool = True) -> T:
@@ -262,6 +278,10 @@ class World:
         return "part" if is_of_parts and report.more else "new"
 
     def _judge(self, request: ExchangeRequest, expected: list[str], acks: tuple[Ack, ...]) -> None:
+        """An earlier report of the request may make a page of a check: then what was heard of that counts no more."""
+        for place, report in enumerate(request.reports):
+            if expected[place] == "new" and (report.ref, report.lease) in self.mirror.overtaken:
+                expected[place] = AckState.STALE
         for report, wanted, ack in zip(request.reports, expected, acks, strict=True):
             due = {"new": AckState.OK, "part": AckState.MORE}.get(wanted, wanted)
             assert ack.state == due, f"{ack}, expected {wanted}"
@@ -368,6 +388,7 @@ def _check_store_is_mirrored(store: Store, mirror: Mirror) -> None:
     assert store.rows(KeptLinksRow, range(1, mirror.ledger.next_order)) == kept
     pieces = mirror.others[KeptPartRow]
     assert store.rows(KeptPartRow, range(1, mirror.ledger.next_order)) == pieces
+    assert store.rows(SeedLineRow, range(1, mirror.ledger.next_order)) == mirror.others[SeedLineRow]
     for kind in (LeadOnRow, PoolRow, AskedDelayRow):
         assert {row.key: row for row in store.resident(kind)} == mirror.others[kind]
     assert store.ledger() == mirror.ledger
@@ -455,6 +476,7 @@ def verdict(world: World) -> None:
     assert all(task.state in FINAL for task in mirror.tasks.values())
     assert not mirror.leases
     asked_verdict(world)
+    _check_lines(world)
     outside = _check_checks(world)
     pages = [task for task in mirror.tasks.values() if task.kind is Kind.PAGE]
     fetched = {result.url for result in mirror.results}
@@ -472,7 +494,8 @@ def verdict(world: World) -> None:
     only_led = {task.url for task in pages if task.ref in mirror.have_led and task.outcome is not Outcome.FETCHED}
     unparsed = only_led | {task.url for task in pages if task.outcome is Outcome.EXTRACT_ERROR}
     limit, refused = world.policy.extent.depth, _refused(pages, mirror, site) | outside
-    reached = site.reached(mute, refused, limit, (*_listed(mirror, site), *world.followed))
+    lines = [url for url, _ in site.lines(world.lines_read)]
+    reached = site.reached(mute, refused, limit, (*_listed(mirror, site), *lines, *world.followed))
     beyond = {task.url for task in pages if is_out(task, limit)}
     if mirror.ledger.full.links:
         assert fetched - beyond <= reached.keys()
@@ -481,6 +504,26 @@ def verdict(world: World) -> None:
     assert fetched & beyond <= site.leads_of(world.wished), "fetched, though nobody asked for it"
     for task in pages:
         assert limit is None or task.depth == reached.get(task.url, task.depth), f"{task}, not {reached[task.url]}"
+
+
+def _check_lines(world: World) -> None:
+    """Each page that a line names has a line: its own, or one of a page that led there. So have its rows, unless it had
+    ended before that line was read. What no line leads to has none."""
+    mirror, site = world.mirror, world.site
+    given = dict(reversed(site.lines(world.lines_read)))
+    results = {result.url: result for result in mirror.results}
+    for task in mirror.tasks.values():
+        if task.kind is not Kind.PAGE:
+            continue
+        fitting = [line for url, line in given.items() if task.url in site.leads_of([url])]
+        row = mirror.others[SeedLineRow].get(task.seed_line)
+        assert isinstance(row, SeedLineRow | None)
+        assert row is not None if task.url in given else row is None or fitting, f"{task} has no line"
+        assert row is None or row.line in fitting, f"{task} has the line {row}"
+        found = results[task.url].seed_line if task.url in results else None
+        assert found is None or (row is not None and found == row.line), f"{task} was recorded with {found}"
+        if row is not None and not row.is_late and task.url in results and task.url in given:
+            assert found == row.line, f"{task} was recorded without its line"
 
 
 def _check_checks(world: World) -> set[str]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from crawlfleet.coordinator.core.gates import NOT_HAD
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
-from crawlfleet.coordinator.core.rows import FINAL, NOT_REACHED, PoolRow, Result, TaskRow, TaskState
+from crawlfleet.coordinator.core.pool_rows import PoolRow
+from crawlfleet.coordinator.core.rows import FINAL, NOT_REACHED, Result, TaskRow, TaskState
 from crawlfleet.shared.messages import Kind, Outcome
 from crawlfleet.shared.pools import MAX_ASKS, Ask, AskReply, AskRequest, Settled, SettledPage
 from crawlfleet.shared.reasons import SHORTAGES, TRAPS, Reason
@@ -196,4 +197,6 @@ def _last(tasks: dict[bytes, TaskRow], ref: bytes) -> TaskRow:
 
 
 def _rows(result: Result) -> tuple[dict[str, object], ...]:
-    return tuple({"item": row.item, **row.fields} for row in result.rows)
+    line = result.seed_line
+    said = {} if line is None else {"requested": line.requested, "seed": line.columns}
+    return tuple({"item": row.item, **said, **row.fields} for row in result.rows)

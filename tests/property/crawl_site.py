@@ -9,6 +9,7 @@ from enum import Enum
 
 import msgspec
 
+from crawlfleet.coordinator.core.seed_line import SeedLine
 from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.messages import Kind, Outcome, Report, SitemapEntry, Task
 from crawlfleet.shared.reasons import Reason
@@ -47,12 +48,13 @@ class SitePage:
 
 @dataclass(frozen=True)
 class Site:
-    """Pages by number, each host's robots.txt, and what a sitemap lists, which is reported in parts; none if that is
-    nothing."""
+    """Pages by number, each host's robots.txt, what a sitemap lists, which is reported in parts, and the pages that
+    lines of a seeds file name; none of the two if that is nothing."""
 
     pages: tuple[SitePage, ...]
     robots: tuple[Robots, Robots, Robots]
     listed: tuple[int, ...] = ()
+    given: tuple[int, ...] = ()
 
     def url(self, number: int) -> str:
         """Return the address of a page."""
@@ -67,6 +69,11 @@ class Site:
     def seeds(self) -> tuple[str, ...]:
         """Return where a crawl begins."""
         return tuple(dict.fromkeys((self.url(0), self.url(1))))
+
+    def lines(self, number: int) -> list[tuple[str, SeedLine]]:
+        """Return the first lines of the seeds file, so many."""
+        urls = map(self.url, self.given[:number])
+        return [(url, SeedLine(f"{url}#{place}", {"place": str(place)})) for place, url in enumerate(urls)]
 
     def maps(self) -> tuple[str, ...]:
         """Return the sitemap that the job names."""

@@ -20,8 +20,9 @@ from crawlfleet.coordinator.core.objects.registry import OBJECTS
 from crawlfleet.coordinator.core.objects.rows import PartRow, WaitRow
 from crawlfleet.coordinator.frontier.crawl_clock import ClockReading
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
-from crawlfleet.coordinator.frontier.port import Frontier
+from crawlfleet.coordinator.frontier.port import Conclusion, Frontier
 from crawlfleet.coordinator.frontier.registry import FRONTIER
+from crawlfleet.coordinator.frontier.sqlite.database import SqliteDatabase
 from crawlfleet.shared.brief import Brief, ScopeSpec
 from crawlfleet.shared.messages import ExchangeRequest, Hello
 from crawlfleet.shared.objects import PLACE_LOST, Collected, ObjectCall, ObjectReply
@@ -47,9 +48,10 @@ class _MemoryStore(MemoryStore):
         super().__init__()
         self._on_commit = on_commit
 
-    def commit(self, now: float) -> None:
-        super().commit(now)
+    def conclude(self) -> Conclusion | None:
+        conclusion = super().conclude()
         self._on_commit()
+        return conclusion
 
 
 class _Service(Service):
@@ -106,8 +108,8 @@ class SimCoordinator:
         else:
             folder = self._folder / str(self.incarnation)
             folder.mkdir(exist_ok=True)
-            clocks = self._clocks
-            self._store = FragileStore(folder / FRONTIER, self.fuse, self._on_commit, power=False, clocks=clocks)
+            file = SqliteDatabase(folder / FRONTIER, clocks=self._clocks)
+            self._store = FragileStore(file, self.fuse, self._on_commit)
         self._opened_at, self._opened_on = self._store.opened_at, self.timeline.now
         policy = make_policy(ScopeSpec(), lease_s=LEASE_S)
         brief = Brief(job="sim", scope=policy.scope)
@@ -252,7 +254,7 @@ class SimCoordinator:
             self.timeline.after(max(deadline - self.now, GATHER_S), lambda: self._serve(incarnation))
 
     def _deliver(self) -> None:
-        woken = self.service.take_woken()
+        woken = self.service.outgoing.take_woken()
         for session, answer in woken:
             if answer is None:
                 continue

@@ -147,7 +147,7 @@ class SimProgram:
         self._world.hello(Hello(session=self.session, fetches=False))
 
     def _collect(self, *, lose_reply: bool) -> None:
-        self._post.deliver(self._world.service.pools.take_answers())
+        self._post.deliver(self._world.service.outgoing.take_answers())
         page = decode(self._post.collect(self.session, self.asks.cursor, 0.0), SettledPage)
         if lose_reply:
             self.asks.lose_page()

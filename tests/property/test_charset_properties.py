@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crawlfleet.worker.extract.charset import declared_codec
+from crawlfleet.worker.extract.charset import declared_encoding
 
 # What the prescan tells apart, in pieces; so many blanks push a page out of the part that is looked at first.
 PIECES = [
@@ -31,4 +31,4 @@ BLANKS = b" " * 1024
 @example(b'<meta content="charset>" charset=koi8-r>')
 @example(b"<!-- charset> <meta charset=koi8-r>")
 def test_what_comes_first_is_read_as_what_comes_late(markup: bytes) -> None:
-    assert declared_codec(markup, "") == declared_codec(BLANKS + markup, "")
+    assert declared_encoding(markup, "") == declared_encoding(BLANKS + markup, "")

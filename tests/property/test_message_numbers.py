@@ -127,7 +127,9 @@ def a_report(lease: int, ref: bytes, outcome: Outcome) -> Report:
 def a_request(lease: int, ref: bytes, outcome: Outcome) -> ExchangeRequest:
     """Return an exchange with every number."""
     key, report = TaskKey(lease, ref), a_report(lease, ref, outcome)
-    return ExchangeRequest(session="s", reports=(report,), holding=(lease,), started=(key,), released=(lease,), want=1)
+    return ExchangeRequest(
+        session="s", reports=(report,), holding=(lease,), started=(key,), released=(lease,), want=1, alone=(key,)
+    )
 
 
 class Case(NamedTuple):

@@ -7,10 +7,10 @@ ADMISSION = "coordinator/core/admission.py"
 BUDGET = "coordinator/core/budget.py"
 GRANTING = "coordinator/core/granting.py"
 JUDGING = "coordinator/core/judging.py"
+LAWS = "coordinator/offline/laws.py"
 LEADS = "coordinator/core/leads.py"
 SETTLE = "coordinator/core/settle.py"
 SERVICE = "coordinator/conduct/service.py"
-VERIFY = "coordinator/offline/verify.py"
 
 FEWER = "pages then wait as checks until they are settled, and are fetched all the same; test_rule_checks.py finds it"
 LATER = "equivalent but for the time of the answer: what is asked for becomes a page when all is judged again"
@@ -35,14 +35,10 @@ CHECK_MUTANTS: tuple[tuple[str, ...], ...] = (
         FEWER,
     ),
     (LEADS, "task.depth if task.kind is not Kind.CHECK else NOT_REACHED", "task.depth"),
-    (
-        SETTLE,
-        "task = admission.adopt(turn, existing(turn.tasks[report.ref]))",
-        "task = existing(turn.tasks[report.ref])",
-    ),
+    (SETTLE, "                admission.adopt(turn, task)\n", "                pass\n"),
     (SETTLE, "task.kind in (Kind.SITEMAP, Kind.CHECK)", "task.kind is Kind.SITEMAP"),
     (SETTLE, "by_get=task.by_get or by_get", "by_get=by_get"),
     (SERVICE, "kinds=frozenset({Kind.CHECK})", "kinds=frozenset()"),
-    (VERIFY, "TaskEvent.RECHECKED, TaskEvent.ADOPTED}", "TaskEvent.RECHECKED}"),
+    (LAWS, "TaskEvent.RECHECKED, TaskEvent.ADOPTED}", "TaskEvent.RECHECKED}"),
     ("coordinator/conduct/asks.py", " and task.ref in adopted", "", LATER),
 )

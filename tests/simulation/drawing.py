@@ -16,6 +16,8 @@ from tests.simulation.machine import Settings
 
 LEASE_S = 10.0
 WITH_UNITS = 0.3
+WITH_LINES = 0.7
+AHEAD = 0.6
 
 
 def draw_site(random: Random, aim: Aim) -> Site:
@@ -50,6 +52,18 @@ def draw_site(random: Random, aim: Aim) -> Site:
 def _rungs(random: Random, number: int, numbers: int) -> tuple[int, ...]:
     """Return links of a ladder, that the second seed finds late, and finds nearer."""
     return tuple(range(3, numbers)) if number == 1 else (number + 1 + (number == 0), random.randrange(numbers))
+
+
+def draw_lines(seed: int, site: Site) -> Site:
+    """Return the site of a seed, of which some begin at lines of a seeds file, too, by a chance of its own.
+
+    A coordinator reads a few lines more than the one before it.
+    """
+    random = Random(f"lines of seed {seed}")
+    if random.random() >= WITH_LINES:
+        return site
+    numbers = range(len(site.pages))
+    return replace(site, given=tuple(random.choices(numbers, k=random.randint(2, 16))))
 
 
 def draw_external(seed: int, site: Site, policy: Policy) -> tuple[Site, Policy]:
@@ -118,6 +132,12 @@ def draw_unit(seed: int, policy: Policy) -> Policy:
     if random.random() >= WITH_UNITS:
         return policy
     return policy_with(policy, unit=Unit.ADDRESS, hosts_per_look=random.choice([1, 1, 2]), host_budget=Budget())
+
+
+def draw_ahead(seed: int, settings: Settings) -> Settings:
+    """Return how the crawl of a seed is kept: some commit nearly all rows ahead, by a chance of their own."""
+    is_ahead = Random(f"large rows of seed {seed}").random() < AHEAD
+    return settings._replace(inline_bytes=1) if is_ahead else settings
 
 
 def draw_settings(random: Random, aim: Aim) -> Settings:

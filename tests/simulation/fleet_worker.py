@@ -174,8 +174,13 @@ class FleetWorker:
             self._timeline.after(pause_s, lambda: self._finish(attempt))
             return
         self.running.remove(attempt)
+        if self.mishaps and not self.holds_suspect and _finds_no_room(attempt):
+            self._chronicle.fault(self._timeline.now, Fault.NO_ROOM, attempt.task.url)
+            self._parts.agenda.give_back(attempt, broken_off_at=1_000_000)
+            self._look_after(0.0)
+            return
         self._parts.agenda.done(attempt)
-        report = self._report(attempt)
+        report = _with_first_answer(self._report(attempt), attempt)
         ahead = self._machine.site.ahead(report, attempt.task)
         whole = fit(attempt, report, MAX_REPORT_BYTES).report
         if _is_large(whole, attempt):
@@ -257,10 +262,25 @@ def report_of_end(attempt: Attempt, reason: str, age_s: float) -> Report:
     return Report(lease=lease, ref=ref, outcome=outcome, reason=reason, age_s=age_s, gap_s=attempt.gap_s)
 
 
+def _with_first_answer(report: Report, attempt: Attempt) -> Report:
+    """Return a report with the addresses of the host's name, other ones in most reports: this takes nothing from the
+    chance of a seed."""
+    if not attempt.task.first:
+        return report
+    number = crc32(report.ref + report.lease.to_bytes(8, "big")) % 3
+    return replace(report, first_addresses=(f"10.0.0.{number}",) if number else ())
+
+
 def _is_large(report: Report, attempt: Attempt) -> bool:
     """Say whether a page's report goes in parts: this takes nothing from the chance of a seed."""
     is_page = attempt.task.kind is Kind.PAGE and report.outcome in (Outcome.FETCHED, Outcome.EXTRACT_ERROR)
     return is_page and crc32(report.lease.to_bytes(8, "big") + report.ref) % 2 == 0
+
+
+def _finds_no_room(attempt: Attempt) -> bool:
+    """Say whether the body of an attempt is broken off: this takes nothing from the chance of a seed."""
+    is_safe = attempt.task.url.endswith(LATE_PAGE)
+    return not is_safe and crc32(attempt.task.ref + attempt.lease_id.to_bytes(8, "big")) % 16 == 1
 
 
 def _finds_disk_full(report: Report) -> bool:

@@ -14,8 +14,8 @@ SETTLE = "coordinator/core/settle.py"
 POLITENESS = "coordinator/core/politeness.py"
 SERVICE = "coordinator/conduct/service.py"
 HOSTS = "coordinator/conduct/led_hosts.py"
-STORE = "coordinator/frontier/sqlite/store.py"
-CACHE = "coordinator/frontier/sqlite/row_cache.py"
+STORE = "coordinator/frontier/durable/store.py"
+CACHE = "coordinator/frontier/durable/row_cache.py"
 
 # Why a mutant may live.
 KNOWN = (

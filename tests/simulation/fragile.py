@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import IO, Any
@@ -12,10 +13,11 @@ from typing import IO, Any
 from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.changes import Change
-from crawlfleet.coordinator.frontier.crawl_clock import ClockReading
-from crawlfleet.coordinator.frontier.port import Mark
+from crawlfleet.coordinator.frontier.durable.store import DurableStore
+from crawlfleet.coordinator.frontier.port import Conclusion, Mark
+from crawlfleet.coordinator.frontier.sqlite.database import SqliteDatabase
 from crawlfleet.coordinator.frontier.sqlite.marks import SqliteMarks
-from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
+from crawlfleet.coordinator.frontier.sqlite.segments import Place, Segments
 from tests.simulation.chronicle import Fault
 
 
@@ -53,35 +55,45 @@ class Fuse:
                 raise Crash(fault)
 
 
-class FragileStore(SqliteStore):
-    """The durable store. `on_commit` is called after each commit."""
+class FragileStore(DurableStore):
+    """The durable store over a file. `on_commit` is called after each commit."""
 
-    def __init__(
-        self, path: Path, fuse: Fuse, on_commit: Callable[[], None], *, power: bool, clocks: Callable[[], ClockReading]
-    ) -> None:
-        super().__init__(path, power=power, clocks=clocks)
+    def __init__(self, file: SqliteDatabase, fuse: Fuse, on_commit: Callable[[], None]) -> None:
+        self._file = file
+        super().__init__(file)
         self._fuse = fuse
         self._on_commit = on_commit
+
+    def commit_ahead(self, inline_bytes: int) -> None:
+        """Let a transaction have so few bytes of rows; others are committed ahead, and after that is a point to die."""
+        segments = FragileSegments(self._file._db, self._fuse)
+        segments.load()
+        self._file._segments, self._file.inline_bytes = segments, inline_bytes
 
     def apply(self, changes: Sequence[Change]) -> None:
         self._fuse.passes(Fault.CRASH_BEFORE_APPLY)
         super().apply(changes)
         self._fuse.passes(Fault.CRASH_AFTER_APPLY)
 
-    def commit(self, now: float) -> None:
+    def commit(self, now: float, ended: Callable[[], None]) -> None:
         self._fuse.passes(Fault.CRASH_BEFORE_COMMIT)
-        super().commit(now)
-        self._on_commit()
-        self._fuse.passes(Fault.CRASH_AFTER_COMMIT)
+        super().commit(now, ended)
+
+    def conclude(self) -> Conclusion | None:
+        conclusion = super().conclude()
+        if conclusion is Conclusion.DONE:
+            self._on_commit()
+            self._fuse.passes(Fault.CRASH_AFTER_COMMIT)
+        return conclusion
 
     def pragma(self, text: str) -> Any:
         """Run a pragma on the store's own connection."""
-        return self._db.execute(f"PRAGMA {text}").fetchone()
+        return self._file._db.execute(f"PRAGMA {text}").fetchone()
 
     @property
     def is_clean(self) -> bool:
         """Whether all that was applied is committed."""
-        return not self._db.in_transaction
+        return not (self._is_to_commit or self._is_under_way)
 
     def fill_disk(self, spare_pages: int) -> None:
         """Let the file grow by so many pages, and no further."""
@@ -91,6 +103,19 @@ class FragileStore(SqliteStore):
     def make_room(self) -> None:
         """Let the file grow again."""
         self.pragma("max_page_count = 1000000")
+
+
+class FragileSegments(Segments):
+    """The segments of a store."""
+
+    def __init__(self, db: sqlite3.Connection, fuse: Fuse) -> None:
+        super().__init__(db)
+        self._fuse = fuse
+
+    def write_ahead(self, places: Sequence[Place]) -> Iterator[int]:
+        for size_bytes in super().write_ahead(places):
+            self._fuse.passes(Fault.CRASH_AHEAD)
+            yield size_bytes
 
 
 class FragileMarks(SqliteMarks):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from crawlfleet.coordinator.conduct.led_hosts import HOSTS_PER_TURN
 from crawlfleet.coordinator.core.changes import Change, Put, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.policy import Policy
-from crawlfleet.coordinator.core.rows import HostRow, LeaseRow
+from crawlfleet.coordinator.core.rows import ALONE_QUEUE, HostRow, LeaseRow, TaskRow
 from tests.property.crawl_model import TOLERANCE_S, Mirror
 
 
@@ -18,12 +18,15 @@ class Laws:
         self._policy = policy
         self._granted: set[int] = set()
         self._begun: set[tuple[int, bytes]] = set()
+        #: The tasks that the exchange which is carried out says found no room.
+        self.without_room: frozenset[tuple[int, bytes]] = frozenset()
         tuning = policy.tuning
         self._most_links = max(tuning.links_per_turn, tuning.links_per_portion, tuning.links_aside, HOSTS_PER_TURN)
 
     def begin_epoch(self) -> None:
         """Forget the starts that were reported to an earlier coordinator."""
         self._begun.clear()
+        self.without_room = frozenset()
 
     def note_begun(self, begun: Iterable[tuple[int, bytes]]) -> None:
         """Note that it was reported to the coordinator that tasks have begun under their leases."""
@@ -47,6 +50,8 @@ class Laws:
                 task = change.task
                 is_suspect = (task.lease, task.ref) in self._begun or task.losses >= self._policy.tuning.suspect_losses
                 assert task.alone or not is_suspect, f"{task.url} is under suspicion, but not alone"
+            if isinstance(change, TaskMoved) and change.event == TaskEvent.RELEASED:
+                self._check_released(mirror.tasks[change.task.ref], change.task)
 
     def after(self, changes: Sequence[Change], mirror: Mirror) -> None:
         """Check the rows that changes have led to."""
@@ -55,6 +60,13 @@ class Laws:
             leases = [lease for lease in mirror.leases.values() if lease.host == key]
             _check_gaps(mirror.hosts[key], leases)
             self._check_burden(leases)
+
+    def _check_released(self, before: TaskRow, after: TaskRow) -> None:
+        """Nothing counts against a task that comes back, but it may have to be alone from now on."""
+        assert after.alone == (before.alone or (before.lease, before.ref) in self.without_room)
+        assert (after.queue == ALONE_QUEUE) is after.alone
+        counted = [(row.attempt, row.refusals, row.losses, row.deaths) for row in (before, after)]
+        assert counted[0] == counted[1], f"{after.url} came back, and is blamed"
 
     def _check_burden(self, leases: Sequence[LeaseRow]) -> None:
         """No session holds more of a host than it can work on until it is granted more."""

@@ -52,7 +52,24 @@ class Lines:
         return calls
 
     def _arrive(self, session: str, call: Callable[[float], Any], then: Callable[[Any], None]) -> None:
-        self.waiting.append((call, _Reply(lambda answer: self._leave(session, answer, then))))
+        saw: list[int] = []
+
+        def run(now: float) -> Any:
+            try:
+                return call(now)
+            finally:
+                saw.append(self._machine.outgoing.changes)
+
+        def leave(answer: Any) -> None:
+            self._machine.outgoing.check(*saw)
+            self._leave(session, answer, then)
+
+        self.waiting.append((run, _Reply(leave)))
+
+    def look(self) -> None:
+        """Read something that the next commit may make durable, or the one under way."""
+        laws = self._machine.outgoing
+        self._machine.look(lambda _now: laws.changes, _Reply(lambda seen: laws.check(seen[0])))
 
     def _leave(self, session: str, answer: Any, then: Callable[[Any], None]) -> None:
         """An answer leaves the coordinator: from here on it is a promise."""

@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from crawlfleet.coordinator.conduct.loop import Call
+from crawlfleet.coordinator.conduct.loop import Answer, Call
 from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.conduct.shortages import taken_up
 from crawlfleet.coordinator.core.changes import Change, TaskMoved
 from crawlfleet.coordinator.core.policy import Policy
 from crawlfleet.coordinator.frontier.crawl_clock import ClockReading
+from crawlfleet.coordinator.frontier.port import Conclusion
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.marks import MARKS
 from crawlfleet.coordinator.sinks.follower import Follower
@@ -36,21 +37,28 @@ from tests.property.crawl_model import TOLERANCE_S, Mirror, World, invariants
 from tests.property.crawl_site import Site
 from tests.shapes import QUOTES
 from tests.simulation.chronicle import Chronicle, Fault
-from tests.simulation.fragile import Crash, FragileMarks, FragileStore, FullFile, Fuse, SimLoop, cut, garbage
+from tests.simulation.fragile import Crash, FragileMarks, FullFile, Fuse, SimLoop, cut, garbage
 from tests.simulation.laws import Laws
+from tests.simulation.outgoing_laws import OutgoingLaws
 from tests.simulation.pool_laws import PoolLaws
-from tests.simulation.timeline import Timeline
+from tests.simulation.slow_commits import Fates, SlowDatabase, SlowStore
+from tests.simulation.timeline import Action, Timeline
 
 ITEMS = "items.jsonl"
 
 
 class Settings(NamedTuple):
-    """How a coordinator keeps its crawl. `cache_pages` so few that an open transaction spills into the log."""
+    """How a coordinator keeps its crawl. `cache_pages` so few that an open transaction spills into the log.
+
+    `inline_bytes` is how much of rows a transaction has; 0 for as much as usual. `fates` are those of commits.
+    """
 
     power: bool
     cuts: bool
     cache_pages: int
     autocheckpoint: int
+    inline_bytes: int = 0
+    fates: Fates | None = None
 
 
 class Commit(NamedTuple):
@@ -77,9 +85,11 @@ class Machine(World):
         self.folder.mkdir()
         self.fuse = Fuse()
         self.laws = Laws(policy)
+        self.outgoing = OutgoingLaws()
         self.programs = PoolLaws(self)
         self.wished = set()
         self.followed = set()
+        self.lines_read = 0
         self.history: list[Commit] = []
         self.acked: set[tuple[bytes, int]] = set()
         self.last_start_at = {}
@@ -89,7 +99,6 @@ class Machine(World):
         self.crawl_ahead = 0.0
         self.is_up = False
         self.incarnations = 0
-        self.changes = 0
         self.amnesia_until = 0.0
         self.lost_by_power = 0
         self.fetches: Counter[bytes] = Counter()
@@ -99,6 +108,7 @@ class Machine(World):
         self._opened_boot = 1
         self._has_amnesia = False
         self._uncommitted: list[Change] = []
+        self._under_way = Commit(0, [], frozenset())
         self._last_epoch = 0
         self._kept_at = 0.0
         self.open()
@@ -117,9 +127,10 @@ class Machine(World):
         """Start an incarnation over the files; what they hold must be what was committed."""
         before = self.incarnations and self.now
         power = self.settings.power
-        self.store: FragileStore = FragileStore(
-            self.folder / FRONTIER, self.fuse, self._committed, power=power, clocks=self.clocks
-        )
+        file = SlowDatabase(self.folder / FRONTIER, self, self.timeline, power=power, clocks=self.clocks)
+        self.store: SlowStore = SlowStore(file, self.fuse, self)
+        if self.settings.inline_bytes:
+            self.store.commit_ahead(self.settings.inline_bytes)
         self._opened_at, self._opened_on = self.store.opened_at, self.timeline.now
         self.crawl_ahead += max(0.0, self._opened_at - before)
         if self._opened_boot == self._boots and self.incarnations:
@@ -131,12 +142,14 @@ class Machine(World):
         self._last_epoch = self.store.epoch
         self._uncommitted = []
         self.laws.begin_epoch()
+        self.outgoing.begin_epoch()
         self.mirror = self._remember()
         brief = Brief(job="sim", scope=self.policy.scope)
         self.service = Service(self.store, self.policy, brief, self.store.epoch, self._journal, self._opened_at)
+        self.service.outgoing.log = self.outgoing.log
         self._open_sinks(power)
         self.pool_post = PoolPost(self.store, self.service.pools.book_of)
-        self.loop = SimLoop(self.service, lambda: None, lambda: self.now)
+        self.loop = SimLoop(self.service, self._deliver, lambda: self.now)
         self.incarnations += 1
         self.is_up = True
         if self._has_amnesia:
@@ -146,9 +159,18 @@ class Machine(World):
         self._check_acked()
         self.programs.begin_epoch(self._opened_at)
         self._take_up()
+        self._seed()
+        self.store.file.fates = self.settings.fates
+
+    def _seed(self) -> None:
+        """Give the service its seeds, with some lines more each time."""
         # What was over goes on if pages are taken up again.
         self.finished = self.finished and not self.service.open_tasks()
-        self.serve([(lambda now: self.service.add_seeds(self.site.seeds(), now, self.site.maps()), Future())])
+        if not self.finished:  # meanwhile somebody has written more lines
+            self.lines_read = min(len(self.site.given), self.lines_read + 3)
+        lines = self.site.lines(self.lines_read)
+        self.service.expect_seeds(self.site.seeds(), self.site.maps(), lines or None)
+        self.serve([(self.service.add_some_seeds, Future())])
 
     def _take_up(self) -> None:
         for again, _ in taken_up(self.service, self.store):
@@ -162,13 +184,30 @@ class Machine(World):
         """Serve calls as the loop does: together, with one commit; a failure ends the incarnation."""
         if not self.is_up:
             return
+        if batch and self.store.file.under_way is not None:
+            self.chronicle.fault(self.timeline.now, Fault.COMMIT_OVERLAPPED)
+        self.run(lambda: self.loop.serve(batch))
+
+    def run(self, action: Action) -> None:
+        """Let something happen here that may be the end of this incarnation."""
+        fate = self.store.file.under_way
         try:
-            self.loop.serve(batch)
-            self.pool_post.deliver(self.service.pools.take_answers())
+            action()
         except Crash as crash:
             self.crash(crash.fault)
         except CrawlFailed as error:
-            self._fail(Fault.DISK_FULL, error, "disk is full")
+            lost = self.loop.lost
+            if lost is None:
+                self._fail(Fault.DISK_FULL, error, "disk is full")
+            else:
+                assert fate is not None
+                assert fate.fault is not None
+                self._fail(fate.fault, error, "another coordinator" if lost is Conclusion.FENCED else "was lost")
+
+    def look(self, step: Callable[[float], object], answer: Answer) -> None:
+        """Read something, as the loop lets callers do."""
+        if self.is_up:
+            self.loop.look(step, answer)
 
     def follow(self) -> None:
         """Let the sinks catch up."""
@@ -265,7 +304,9 @@ class Machine(World):
         def call(now: float) -> ExchangeAnswer:
             expected = [self._ack_of(report, request.session) for report in request.reports]
             lost = {report.lease for report in request.reports} - self.mirror.leases.keys()
+            self.laws.without_room = frozenset(request.alone)
             answer = self.service.exchange(request, now)
+            self.laws.without_room = frozenset()
             if answer.finished:
                 self.programs.check_end(now)
             if answer.known:
@@ -317,7 +358,7 @@ class Machine(World):
                 self.chronicle.fault(self.timeline.now, Fault.LATE_REPORT_TAKEN, request.session)
 
     def _journal(self, changes: Any) -> None:
-        self.changes += len(changes)
+        self.outgoing.applied(changes)
         self.laws.before(changes, self.mirror)
         self.mirror(changes)
         self.laws.after(changes, self.mirror)
@@ -325,15 +366,34 @@ class Machine(World):
         self.chronicle.take(self.timeline.now, changes)
         self.events.update((change.task.ref, change.event) for change in changes if isinstance(change, TaskMoved))
 
-    def _committed(self) -> None:
-        followed = self.programs.commit()
-        if self._uncommitted:
-            self._kept_at = self.now
+    def commit_begun(self, now: float) -> None:
+        """A commit begins."""
+        self._under_way = Commit(0, self._uncommitted, self.programs.begin_commit())
+        self._begun_at = now
+        self._uncommitted = []
+
+    def commit_written(self) -> None:
+        """It is in the files."""
+        if self._under_way.changes:
+            self._kept_at = self._begun_at
             size = self._wal_bytes()
-            self.history.append(Commit(size, self._uncommitted, followed))
-            self._uncommitted = []
+            self.history.append(self._under_way._replace(wal_bytes=size))
             if self.settings.power:
                 self._synced_bytes = size
+
+    def commit_done(self) -> None:
+        """Its owner knows that."""
+        self.outgoing.done(len(self._under_way.changes))
+        self.programs.committed()
+
+    def commit_over(self) -> None:
+        """It has ended, in whatever way: the loop's thread wakes up."""
+        self.serve([])
+
+    def _deliver(self) -> None:
+        answers = self.service.outgoing.take_answers()
+        self.outgoing.check_answers(answered for _, _, answered in answers)
+        self.pool_post.deliver(answers)
 
     def _settle_into_files(self) -> None:
         self.store.pragma(f"cache_size = {self.settings.cache_pages}")

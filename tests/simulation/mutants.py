@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.simulation.check_mutants import CHECK_MUTANTS
+from tests.simulation.commit_mutants import COMMIT_MUTANTS
 from tests.simulation.flood_mutants import FLOOD_MUTANTS
 from tests.simulation.pool_mutants import POOL_MUTANTS
 from tests.simulation.unit_mutants import UNIT_MUTANTS
@@ -46,12 +47,16 @@ LEADS = "coordinator/core/leads.py"
 GRANTING = "coordinator/core/granting.py"
 POLITENESS = "coordinator/core/politeness.py"
 ADMISSION = "coordinator/core/admission.py"
+REACH = "coordinator/core/reach.py"
 BUDGET = "coordinator/core/budget.py"
-STORE = "coordinator/frontier/sqlite/store.py"
-LOGS = "coordinator/frontier/sqlite/log_writer.py"
-CACHE = "coordinator/frontier/sqlite/row_cache.py"
+STORE = "coordinator/frontier/durable/store.py"
+LOGS = "coordinator/frontier/durable/logs.py"
+CACHE = "coordinator/frontier/durable/row_cache.py"
+QUEUES = "coordinator/frontier/durable/queues.py"
+WINDOWS = "coordinator/frontier/durable/windows.py"
+DATABASE = "coordinator/frontier/sqlite/database.py"
+SEGMENTS = "coordinator/frontier/sqlite/segments.py"
 TIME = "coordinator/frontier/crawl_clock.py"
-QUEUES = "coordinator/frontier/sqlite/queue_edits.py"
 SERVICE = "coordinator/conduct/service.py"
 FILE = "coordinator/sinks/line_file.py"
 CLIENT = "worker/talk/client.py"
@@ -76,7 +81,7 @@ MUTANTS = (
     Mutant(SETTLE, "or task.lease != report.lease:", "or False:"),
     Mutant(SETTLE, "task.state in FINAL or", "False or", AFTER_POISON),
     Mutant(SETTLE, "not task.lease or", "False or"),
-    Mutant(SETTLE, "max(0.0, report.age_s)", "report.age_s * 3"),
+    Mutant("coordinator/core/attempts.py", "max(0.0, report.age_s)", "report.age_s * 3"),
     Mutant(
         SETTLE, "        if lease is not None:\n            settle_some", "        if False:\n            settle_some"
     ),
@@ -96,6 +101,7 @@ MUTANTS = (
     Mutant(LEASES, "row.state is TaskState.LEASED and row.lease == lease.id", "True", OPEN),
     Mutant(LEASES, "deaths=task.deaths + (1 if task.alone else 0)", "deaths=task.deaths + 1"),
     Mutant(LEASES, "alone = task.alone or started or", "alone ="),
+    Mutant(LEASES, "alone=TaskKey(lease.id, task.ref) in alone", "alone=False"),
     Mutant(GRANTING, "id=turn.ledger.next_lease", "id=max(1, turn.ledger.next_lease - 1)"),
     Mutant(GRANTING, "next_lease=lease.id + 1, ", ""),
     Mutant(LEASES, "if ref not in refs", "if ref in refs"),
@@ -107,19 +113,19 @@ MUTANTS = (
     Mutant(POLITENESS, "return lease.id <= host.recalled_under", "return False"),
     Mutant(POLITENESS, "hold_until=until, ", "", NOT_HELD),
     Mutant(POLITENESS, "hold_until=until, recalled_under=_newest_lease(host)", "hold_until=until", SLOWED_TOO),
-    Mutant(POLITENESS, "first = max(now, host.next_start_at, host.hold_until)", "first = max(now, host.hold_until)"),
-    Mutant(POLITENESS, "first = max(now, host.next_start_at, host.hold_until)", "first = max(now, host.next_start_at)"),
+    Mutant(POLITENESS, "max(now, host.next_start_at, host.hold_until, rested", "max(now, host.hold_until, rested"),
+    Mutant(POLITENESS, "max(now, host.next_start_at, host.hold_until, rested", "max(now, host.next_start_at, rested"),
     Mutant(POLITENESS, "max(host.next_start_at, last + host.delay_s))", "host.next_start_at)"),
     Mutant(POLITENESS, "starts[-1] + host.delay_s", "starts[-1]"),
     Mutant(POLITENESS, "next_start_at = host.last_start_at + host.delay_s", "next_start_at = host.last_start_at"),
+    Mutant(REACH, "bool(row.seed_ports) and row.first_addresses is None", "bool(row.seed_ports)"),
     Mutant(ADMISSION, "elif link.depth < depth and link.kind is Kind.PAGE:", "elif False:"),
-    Mutant(ADMISSION, "        _let_in(turn, task.url, depth)\n        return []", "        return []"),
+    Mutant(ADMISSION, "        let_in(turn, task.url, depth)\n        return []", "        return []"),
     Mutant(ADMISSION, "if turn.origins[address.origin] is None:", "if True:"),
     Mutant(BUDGET, "            room -= 1\n", "            pass\n"),
     Mutant(BUDGET, "pages_fetched=total(ledger.pages_fetched, 1)", "pages_fetched=ledger.pages_fetched"),
     Mutant("coordinator/core/transitions.py", "(LEASED, TaskEvent.LOST): PENDING", "(LEASED, TaskEvent.LOST): FAILED"),
     Mutant("coordinator/core/transitions.py", "for state in (LEASED, PENDING)", "for state in (LEASED,)"),
-    Mutant(SERVICE, "        self._store.commit(now)\n", "        pass\n"),
     Mutant(SERVICE, "        self._reopen(now)\n", "        pass\n"),
     Mutant(SERVICE, "member.alive_until = now + self._policy.lease_s", "pass"),
     Mutant(SERVICE, "if lease.id not in holding]", "if False]"),
@@ -130,24 +136,39 @@ MUTANTS = (
         "self._count(TaskState.PENDING) == 0 and",
     ),
     Mutant(SETTLE, "if lease is not None and lease.session != session else", "if False else"),
-    Mutant("coordinator/conduct/loop.py", "        self._service.flush(now)\n", "        pass\n"),
-    Mutant(STORE, '            self._db.execute("COMMIT")\n', ""),
-    Mutant(STORE, 'meta["epoch"]) + 1', 'meta["epoch"])'),
+    Mutant(DATABASE, '            self._db.execute("COMMIT")\n', ""),
+    Mutant(DATABASE, "            self._segments.refer(movable)\n", ""),
+    Mutant(SEGMENTS, '        self._db.execute("DELETE FROM segments WHERE id > ?", (self._last,))\n', ""),
+    Mutant(DATABASE, 'meta["epoch"]) + 1', 'meta["epoch"])'),
     Mutant(STORE, "max(ledger.next_lease, first)", "ledger.next_lease"),
-    Mutant(LOGS, "        self._found.clear()\n", ""),
-    Mutant(LOGS, "        self._story.clear()\n", ""),
-    Mutant(STORE, 'meta.append(("ledger", _encode(self._rows.ledger)))', "pass"),
-    Mutant(STORE, '[("clock", _encode((now, *clocks)))]', "[]"),
+    Mutant(
+        LOGS, "self._found, self._recorded, self._links = [], [], [], {}", "self._recorded, self._links = [], [], {}"
+    ),
+    Mutant(LOGS, "            self._count += 1\n", "            pass\n"),
+    Mutant(STORE, "            yield LEDGER, _encode(self._rows.ledger)\n", "            pass\n"),
+    Mutant(DATABASE, '("clock", _encode((batch.at, *clocks))), ', ""),
     Mutant(TIME, "min(max(0.0, now.wall_s - before.wall_s), LONGEST_GAP_S)", "now.wall_s - before.wall_s"),
     Mutant(TIME, "if before.boot and before.boot == now.boot:", "if False:"),
     Mutant(TIME, "and before.boot == now.boot:", "and True:", STANDS_STILL),
-    Mutant(STORE, "        self._rows.load_active(self._db)\n", ""),
-    Mutant(STORE, "                queued.remove(before)\n", "                pass\n"),
-    Mutant(CACHE, "if len(new) < len(keys):", "if False:"),
+    Mutant(STORE, "            self._rows.load(kind, rows)\n", "            pass\n"),
+    Mutant(STORE, "            self._rows.load_leased(", "            tuple("),
+    Mutant(STORE, "                self._queues.remove(before)\n", "                pass\n"),
+    Mutant(DATABASE, "[(key,) for key in gone])", "[])"),
     Mutant(CACHE, "host.ready_at is not None or bool(host.holders)", "host.ready_at is not None", ASKED_FOR),
     Mutant(CACHE, "host.ready_at is not None or bool(host.holders)", "bool(host.holders)"),
-    Mutant(CACHE, "            self.due.note(host, None)\n", ""),
-    Mutant(QUEUES, "        self._ripe.append(task)\n", "        pass\n"),
+    Mutant(CACHE, "                self.due.note(row, None)\n", "                pass\n"),
+    Mutant(
+        QUEUES,
+        "                self._ready.add(queue, (self._rows.tasks[ref].rank, order, ref))\n",
+        "                pass\n",
+    ),
+    Mutant(QUEUES, "        if self._waits:\n            self._ripen", "        if False:\n            self._ripen"),
+    Mutant(WINDOWS, "            insort(window.entries, entry)\n", "            pass\n"),
+    Mutant(WINDOWS, "            del window.entries[at]\n", "            pass\n"),
+    Mutant(WINDOWS, "            self._next.remove(queue, (by, order))\n", "            pass\n"),
+    Mutant(WINDOWS, "page[-1][:2] if len(page) == size else None", "None"),
+    Mutant(WINDOWS, "                    found.pop(place, None)\n", "                    pass\n"),
+    Mutant(WINDOWS, "                    found[place] = known\n", "                    pass\n"),
     Mutant("coordinator/frontier/versions.py", "if row.version != before + 1:", "if False:", ONE_DECIDES),
     Mutant(FILE, "            self._file.truncate(self.mark.size_bytes)\n", ""),
     Mutant(FILE, "            self._file.truncate(kept.size_bytes)\n", ""),
@@ -155,11 +176,11 @@ MUTANTS = (
     Mutant("coordinator/sinks/line_sink.py", " or self.mark.results > length", ""),
     Mutant("coordinator/sinks/follower.py", "self._marks.set(name, mark)", "pass"),
     Mutant(CLIENT, "if welcome.epoch != self._epoch:", "if False:"),
-    Mutant(CLIENT, "        self._outstanding.drop(news.overdue)\n", "        pass\n"),
+    Mutant(CLIENT, "        self._outstanding.drop(news.overdue, news.alone)\n", "        pass\n"),
     Mutant(OUTSTANDING, "self._unacked.pop(key, None)", "self._unacked.get(key)"),
     Mutant(OUTSTANDING, "if ack.state is AckState.OK and delivery.report.outcome", "if delivery.report.outcome"),
     Mutant(OUTSTANDING, "replace(delivery, sent=delivery.sent + 1)", "replace(delivery, ahead=())"),
-    *(Mutant(*line) for line in (*POOL_MUTANTS, *FLOOD_MUTANTS, *UNIT_MUTANTS, *CHECK_MUTANTS)),
+    *(Mutant(*line) for line in (*POOL_MUTANTS, *FLOOD_MUTANTS, *UNIT_MUTANTS, *CHECK_MUTANTS, *COMMIT_MUTANTS)),
 )
 
 

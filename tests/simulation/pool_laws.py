@@ -31,19 +31,24 @@ class PoolLaws:
         #: The crawl time until which a session cannot be lost: it is renewed by an exchange, not by an ask.
         self._alive_until: dict[str, float] = {}
         self._opened: list[str] = []
+        self._opening: list[str] = []
         self._followed: set[str] = set()
 
-    def commit(self) -> frozenset[str]:
-        """Note that all is committed; return the pages that were asked for as seeds since the last time."""
-        self._holding.update(self._opened)
+    def begin_commit(self) -> frozenset[str]:
+        """Note that a commit begins; return the pages that were asked for as seeds since the last time."""
+        self._opening, self._opened = self._opened, []
         followed = frozenset(self._followed)
-        self._opened.clear()
         self._followed.clear()
         return followed
+
+    def committed(self) -> None:
+        """Note that it is done."""
+        self._holding.update(self._opening)
 
     def begin_epoch(self, now: float) -> None:
         """Check all that was told against what was found; whoever holds a pool has another lease time."""
         self._opened.clear()
+        self._opening.clear()
         self._followed.clear()
         until = now + self._machine.policy.lease_s
         self._holding = {session for session in self._holding if now < self._alive_until.get(session, 0.0)}

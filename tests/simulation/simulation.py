@@ -28,11 +28,21 @@ from tests.property.crawl_site import HOSTS, Site
 from tests.simulation.aims import draw_aim
 from tests.simulation.askers import Askers, AskingDraw
 from tests.simulation.chronicle import Chronicle, Fault
-from tests.simulation.drawing import LEASE_S, draw_external, draw_policy, draw_settings, draw_site, draw_unit
+from tests.simulation.drawing import (
+    LEASE_S,
+    draw_ahead,
+    draw_external,
+    draw_lines,
+    draw_policy,
+    draw_settings,
+    draw_site,
+    draw_unit,
+)
 from tests.simulation.fleet_worker import LATE_PAGE, FleetWorker, report_of_end
 from tests.simulation.lines import Lines
 from tests.simulation.machine import Machine
 from tests.simulation.network import Network
+from tests.simulation.slow_commits import Fates
 from tests.simulation.timeline import Timeline
 
 PATIENCE_S = 3_000.0
@@ -55,8 +65,12 @@ class Simulation:
         policy = draw_unit(seed, policy)
         if asking.checks_links:
             site, policy = draw_external(seed, site, policy)
+        else:
+            site = draw_lines(seed, site)
         chronicle.tell(0.0, f"{site}\n{policy}")
-        self._machine = Machine(folder, site, policy, draw_settings(random, self._aim), self._timeline, chronicle)
+        self._fates = Fates(seed)
+        settings = draw_ahead(seed, draw_settings(random, self._aim))._replace(fates=self._fates)
+        self._machine = Machine(folder, site, policy, settings, self._timeline, chronicle)
         self._network = Network(random, self._timeline, chronicle, trouble=random.choice([0.0, 0.02, 0.1]))
         self._names = (f"s{number}" for number in count(1))
         self._mishaps = random.choice(self._aim.mishaps)
@@ -96,7 +110,7 @@ class Simulation:
 
     @property
     def _is_over(self) -> bool:
-        return self._machine.is_up and self._machine.finished
+        return self._machine.is_up and self._machine.finished and self._machine.outgoing.is_clean
 
     def _step(self) -> None:
         self._timeline.step()
@@ -110,8 +124,8 @@ class Simulation:
         return sum(map(awaited, self._running())) >= self._awaited_number
 
     def _look(self) -> None:
-        if self._machine.store.is_clean and self._looked_at != self._machine.changes:
-            self._looked_at = self._machine.changes
+        if self._machine.store.is_clean and self._looked_at != self._machine.outgoing.changes:
+            self._looked_at = self._machine.outgoing.changes
             invariants(self._machine)
         self._check_parallel()
 
@@ -160,6 +174,8 @@ class Simulation:
 
     def _turn_loop(self) -> None:
         self._machine.serve(self._lines.take())
+        if self._fates.is_slow:
+            self._lines.look()
         if not self._machine.is_up:
             self._lines.take()
             self._restart_later()
@@ -289,7 +305,10 @@ class Simulation:
     def _light_fuse(self) -> None:
         points = [Fault.CRASH_BEFORE_APPLY, Fault.CRASH_AFTER_APPLY, Fault.CRASH_BEFORE_COMMIT]
         points += [Fault.CRASH_AFTER_COMMIT]
-        self._machine.fuse.set(self._random.choice(points), self._random.randint(1, 6))
+        if self._machine.settings.inline_bytes:
+            points += [Fault.CRASH_AHEAD] * 5  # few commits have rows that go ahead
+        point, passes = self._random.choice(points), self._random.randint(1, 6)
+        self._machine.fuse.set(point, 1 if point is Fault.CRASH_AHEAD else passes)
 
     def _light_sink_fuse(self) -> None:
         # The last of a seed's marks may follow no other: what is after one is rarer than what is before.
@@ -337,6 +356,7 @@ class Simulation:
         """End all faults; leave a healthy fleet."""
         self._is_faulty, self._awaited = False, None
         self._askers.calm()
+        self._fates.calm()
         self._mishaps = 0.0
         self._network.heal()
         self._machine.fuse.clear()

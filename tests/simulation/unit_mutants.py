@@ -20,7 +20,7 @@ UNIT_MUTANTS: tuple[tuple[str, ...], ...] = (
         "if host.unit and not host.ready_at:",
         LATE,
     ),
-    (LEASES, "queue=queue_of(task))\n    note_waiting(turn, task.host)\n", "queue=queue_of(task))\n"),
+    (LEASES, "**changed)\n    note_waiting(turn, task.host)\n", "**changed)\n"),
     (LEASES, "task.host,\n    )\n    note_waiting(turn, task.host)\n", "task.host,\n    )\n"),
     (GRANTING, "next_at = turn.now if is_left else found.next_at", "next_at = found.next_at"),
     (GRANTING, "(offer.others_at, *(each.next_at", "(*(each.next_at"),

@@ -78,6 +78,11 @@ def _drip_redirect(visitor: Visitor) -> None:
     visitor.drip(b"x")
 
 
+def _hold_after_length(visitor: Visitor) -> None:
+    visitor.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 17\r\n\r\n", _TEXT)
+    visitor.wait_for_end()
+
+
 def _endless_body(visitor: Visitor) -> None:
     visitor.say(b"HTTP/1.1 200 OK\r\n\r\n")
     visitor.flood(b"x" * 65536)
@@ -128,6 +133,9 @@ ROUTES: dict[bytes, Route] = {
     b"/chunk-cut": saying(_CHUNKED, b"5\r\nhello\r\n"),
     b"/chunk-cut-inside": saying(_CHUNKED, b"ff\r\nhello"),
     b"/length-short": saying(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf"),
+    b"/gzip-short": saying(
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 1000\r\n\r\n", gzip.compress(_TEXT)
+    ),
     b"/length-short-big": saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n", b"x" * (1024 * 1024)),
     b"/length-twice-same": saying(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\nfour"),
     b"/length-twice": saying(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nfours"),
@@ -192,6 +200,7 @@ ROUTES: dict[bytes, Route] = {
     b"/missing-big": saying(reply(b"404 Not Found", body=bytes(BOMB_BYTES))),
     b"/cookie": saying(reply(b"200 OK", b"Set-Cookie: a=b")),
     b"/silent": Visitor.wait_for_end,
+    b"/held-after-length": _hold_after_length,
     b"/end": saying(),
     b"/reset": Visitor.reset,
     b"/reset-in-body": _reset_in_body,

@@ -74,6 +74,11 @@ def status(number: int, *fields: str) -> Answer:
     return lambda visitor: visitor.tell(number, RULES if number >= 400 else b"", *fields)
 
 
+def answered(number: int, *fields: str) -> Answer:
+    """Answer with a status and rules."""
+    return lambda visitor: visitor.tell(number, RULES, *fields)
+
+
 def text(body: bytes, *fields: str) -> Answer:
     """Answer with a file."""
     return lambda visitor: visitor.tell(200, body, *fields)
@@ -147,7 +152,22 @@ HOSTS: dict[str, tuple[Answer, frozenset[str]]] = {
     "five hops": (hops(5), RULED),
     "six hops": (hops(6), ALL),
     "loop": (_loop, ALL),
-    "redirect nowhere": (status(302), NOTHING),
+    "redirect nowhere": (status(302), ALL),
+    "redirect to no address": (status(301, "Location: http://[::1"), ALL),
+    "redirect to another scheme": (status(302, "Location: ftp://127.0.0.1/robots.txt"), ALL),
+    "300": (status(300), ALL),
+    "304": (status(304), ALL),
+    "305": (status(305), ALL),
+    "399": (status(399), ALL),
+    "499": (status(499), ALL),
+    "599": (status(599), NOTHING),
+    "600": (status(600), NOTHING),
+    "999": (status(999), NOTHING),
+    "203": (answered(203), RULED),
+    "299": (answered(299), RULED),
+    "206 with all of it": (answered(206, f"Content-Range: bytes 0-{len(RULES) - 1}/{len(RULES)}"), RULED),
+    "206 with a part": (answered(206, f"Content-Range: bytes 0-{len(RULES) - 1}/{len(RULES) + 1}"), NOTHING),
+    "206 with who knows what": (answered(206), NOTHING),
     "html": (text(b"<!doctype html><title>404</title><p>nothing here", "Content-Type: text/html"), ALL),
     "html with rules": (text(b"<html>\n" + RULES + b"</html>", "Content-Type: text/html"), RULED),
     "utf-16": (text(RULES.decode().encode("utf-16")), RULED),
@@ -160,6 +180,9 @@ HOSTS: dict[str, tuple[Answer, frozenset[str]]] = {
     "rule cut by the limit": (text(b"User-agent: *\n#".ljust(HALF_MIB - 12, b"#") + b"\nDisallow: /private/"), ALL),
     "endless": (_endless, RULED),
     "gzip": (text(gzip.compress(RULES), "Content-Encoding: gzip"), RULED),
+    "gzip and more": (text(gzip.compress(RULES) + b"\n", "Content-Encoding: gzip"), RULED),
+    "gzip members": (text(gzip.compress(RULES[:20]) + gzip.compress(RULES[20:]), "Content-Encoding: gzip"), RULED),
+    "no coding": (text(RULES, "Content-Encoding: UTF-8"), RULED),
     "gzip bomb": (text(_BOMB, "Content-Encoding: gzip"), RULED),
     "gzip lie": (text(RULES, "Content-Encoding: gzip"), NOTHING),
 }

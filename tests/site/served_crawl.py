@@ -12,6 +12,7 @@ from crawlfleet.coordinator.app import Options, open_crawl
 from crawlfleet.coordinator.crawl import Crawl
 from crawlfleet.coordinator.crawl_folder import CrawlFolder
 from crawlfleet.coordinator.job.job import load
+from crawlfleet.coordinator.job.source import JobSource
 from crawlfleet.coordinator.summary import Summary
 
 
@@ -42,11 +43,12 @@ class ServedCrawl:
 
 
 def write_job(folder: Path, *seeds: str, more: str = "") -> Path:
-    """Write a job without delay over some seeds; `more` are further lines of YAML."""
+    """Write a job without delay over some seeds, or over what programs put; `more` are further lines of YAML."""
     delay = "" if "politeness" in more else "politeness: {delay: 0s, per_host: 8}\n"
     lines = "".join(f"  - {seed}\n" for seed in seeds)
+    opened = "" if seeds or "fetch:" in more else "fetch: {allow_private: [127.0.0.0/8]}\n"
     path = folder / "own.yaml"
-    path.write_text(f"name: own\nseeds: {'' if seeds else '[]'}\n{lines}{delay}sinks: [items.jsonl]\n{more}")
+    path.write_text(f"name: own\nseeds: {'' if seeds else '[]'}\n{lines}{delay}{opened}sinks: [items.jsonl]\n{more}")
     return path
 
 
@@ -55,7 +57,7 @@ def served(folder: Path, *seeds: str, more: str = "", **options: Any) -> Iterato
     """Serve a job while the block runs; `options` are further ones of the coordinator."""
     job = load(write_job(folder, *seeds, more=more), needs_seeds=not options.get("wait"))
     place = CrawlFolder(folder / "crawls", job.name, fresh=False)
-    crawl = ServedCrawl(open_crawl(job, place, Options(job=folder, **options)))
+    crawl = ServedCrawl(open_crawl(job, place, Options(job=JobSource(path=folder), **options)))
     try:
         yield crawl
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 from xml.dom.minidom import Element, Node, parseString
@@ -82,6 +82,13 @@ class ToyParser:
 
     def attributes(self, element: Element, /) -> Mapping[str, str | None]:
         return dict(element.attributes.items())
+
+    def attribute(self, element: Element, name: str, /) -> str | None:
+        return self.attributes(element).get(name)
+
+    def anchors(self, elements: Iterable[Element], /) -> Iterator[tuple[str | None, str | None]]:
+        for element in elements:
+            yield self.attribute(element, "href"), self.attribute(element, "rel")
 
     def text(self, element: Element, /) -> str:
         return _text(element)

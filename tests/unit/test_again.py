@@ -16,6 +16,7 @@ from crawlfleet.coordinator.crawl_folder import CrawlFolder
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.coordinator.job.job import load
+from crawlfleet.coordinator.job.source import JobSource
 from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.messages import Outcome
 from tests.unit.core_crawl import CoreCrawl
@@ -88,7 +89,7 @@ def test_a_crawl_that_is_stopped_while_it_goes_by_a_changed_job_does_so_again(tm
         """Go on by a job; say whether it counts as changed, and which one is kept in the end."""
         path.write_text(f"name: big\nseeds: ['http://h{{1..{PAGES}}}.test/']\npoliteness: {{delay: {delay}}}\n")
         folder = CrawlFolder(tmp_path / "crawls", "big", fresh=False)
-        crawl = open_crawl(load(path), folder, Options(job=path))
+        crawl = open_crawl(load(path), folder, Options(job=JobSource(path=path)))
         is_changed = crawl._changed_job is not None
         if is_stopped:
             crawl.stop()

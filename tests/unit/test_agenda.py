@@ -166,7 +166,7 @@ def test_news_are_told_once() -> None:
     lanes.add(lease(1, "x"), 0, FAR)
     starts(lanes, 0)
     assert lanes.take_news().started == (TaskKey(1, b"x"),)
-    assert lanes.take_news() == ((), ())
+    assert lanes.take_news() == ((), (), ())
 
 
 def test_a_host_is_forgotten_once_nothing_of_it_is_left_to_wait_for() -> None:

@@ -58,7 +58,7 @@ def test_a_call_that_takes_long_runs_last_and_the_thread_that_waits_for_it_does_
         assert os.getpriority(os.PRIO_PROCESS, 0) == usual
         # The next call has a thread of the usual priority again.
         assert calls.run(lambda: burn(0.0)) == usual
-        assert calls.cpu_s(threading.get_ident()) >= 3 * LONG_S
+        assert calls.taken(threading.get_ident()).cpu_s >= 3 * LONG_S
 
     watched(work)
 
@@ -71,7 +71,7 @@ def test_short_calls_share_a_thread_aside() -> None:
         threads = {calls.run(threading.get_ident) for _ in range(10)}
         assert len(threads) == 1
         assert threading.get_ident() not in threads
-        assert calls.kept_s(threading.get_ident()) == 0.0
+        assert calls.taken(threading.get_ident()).kept_s == 0.0
 
     watched(work)
 
@@ -79,7 +79,7 @@ def test_short_calls_share_a_thread_aside() -> None:
 def test_a_thread_that_is_not_watched_makes_its_calls_itself() -> None:
     calls = Aside()
     assert calls.run(threading.get_ident) == threading.get_ident()
-    assert calls.cpu_s(threading.get_ident()) == calls.kept_s(threading.get_ident()) == 0.0
+    assert calls.taken(threading.get_ident()) == (0.0, 0.0)
 
 
 def test_an_error_of_a_call_reaches_the_thread_that_made_it() -> None:
@@ -155,12 +155,12 @@ def test_a_call_that_is_kept_from_running_says_for_how_long() -> None:
             burn(2 * LONG_S)
             while not calls._low:
                 burn(0.01)
-            before = calls.kept_s(ident)
+            before = calls.taken(ident).kept_s
             now[0] += 50.0
-            assert 49.0 < calls.kept_s(ident) - before <= 50.0
+            assert 49.0 < calls.taken(ident).kept_s - before <= 50.0
 
         calls.run(long)
-        assert 49.0 < calls.kept_s(ident) <= 50.0
+        assert 49.0 < calls.taken(ident).kept_s <= 50.0
 
     watched(work)
 

@@ -8,6 +8,7 @@ import pytest
 
 from crawlfleet.coordinator.job import job
 from crawlfleet.shared.errors import JobError
+from crawlfleet.worker.fetch.authorities import AuthoritiesFile, usual_file
 from tests.site.authority import Authority
 
 JOB = "name: a\nseeds: [http://a.example/]\nfetch: {{ca_file: {name}}}\n"
@@ -54,3 +55,16 @@ def test_what_is_none_is_refused(tmp_path: Path, text: str | None, said: str) ->
 def test_a_list_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="wants the name of a file"):
         load(tmp_path, "[a]")
+
+
+def test_the_file_with_all_authorities_has_no_name_that_a_killed_worker_could_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    file = AuthoritiesFile("OWN\n")
+    try:
+        text = Path(file.path).read_text(encoding="utf-8")
+    finally:
+        file.close()
+    assert text == Path(usual_file()).read_text(encoding="utf-8") + "\nOWN\n"
+    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.service import Service
-from crawlfleet.coordinator.conduct.since_commit import REPORTED_PER_COMMIT
+from crawlfleet.coordinator.conduct.since_commit import BYTES_PER_COMMIT
 from crawlfleet.coordinator.core.changes import Change, Recorded
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.frontier.registry import FRONTIER, open_reader
@@ -24,6 +24,8 @@ from crawlfleet.coordinator.frontier.sqlite.checkpointer import PAGES_PER_COPY, 
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore, open_store
 from crawlfleet.shared.brief import Brief
 from crawlfleet.shared.messages import ExchangeRequest, Hello
+from crawlfleet.shared.objects import OPEN, ObjectCall
+from tests.commits import commit
 from tests.results import result
 from tests.unit.rule_turns import POLICY, born, page
 
@@ -33,9 +35,9 @@ LONGEST_LOG_BYTES = 32_000_000
 class CommitCounter(MemoryStore):
     commits = 0
 
-    def commit(self, now: float) -> None:
+    def commit(self, now: float, ended: Callable[[], None]) -> None:
         self.commits += 1
-        super().commit(now)
+        super().commit(now, ended)
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def owner(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         yield db
 
 
-def commit(db: sqlite3.Connection, rows: int = 20) -> None:
+def write(db: sqlite3.Connection, rows: int = 20) -> None:
     db.execute("BEGIN")
     db.executemany("INSERT INTO t VALUES (?, zeroblob(4000))", [(number,) for number in range(rows)])
     db.execute("COMMIT")
@@ -67,7 +69,7 @@ def rows_without_log(tmp_path: Path) -> int:
 
 def test_what_is_committed_is_copied_once_it_is_much(owner: sqlite3.Connection, tmp_path: Path) -> None:
     copying = Checkpointer(tmp_path / "a.db")
-    commit(owner)
+    write(owner)
     copying.committed(owner, PAGES_PER_COPY)
     copying.close()
     assert rows_without_log(tmp_path) == 20
@@ -106,7 +108,7 @@ def test_the_log_stays_short_though_its_owner_never_pauses_and_others_read(tmp_p
         threads = [threading.Thread(target=read_all_the_time, args=(tmp_path, store, over)) for _ in range(readers)]
         for number in range(150):
             store.apply(load(number))
-            store.commit(float(number))
+            commit(store, float(number))
             written += 40 * 20_000
             longest = max(longest, (tmp_path / f"{FRONTIER}-wal").stat().st_size)
             if number == 10:
@@ -126,33 +128,38 @@ def test_a_reader_that_is_not_brief_holds_nobody_up_and_the_log_is_cut_when_it_h
     monkeypatch.setattr(checkpointer, "WAIT_MS", 1)
     copying, log = Checkpointer(tmp_path / "a.db"), tmp_path / "a.db-wal"
     with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as reader:
-        commit(owner)
+        write(owner)
         reader.executescript("BEGIN; SELECT count(*) FROM t")
         reader.execute("SELECT count(*) FROM t").fetchone()
         sizes = []
         for _ in range(4):
-            commit(owner)
+            write(owner)
             copying.committed(owner, 0)
             sizes.append(log.stat().st_size)
         assert sizes == sorted(sizes)
         assert sizes[0] > 50_000
         reader.execute("COMMIT")
     for _ in range(2):  # it is tried again when the log has grown
-        commit(owner)
+        write(owner)
         copying.committed(owner, 0)
     assert log.stat().st_size < sizes[0]
     assert owner.execute("PRAGMA busy_timeout").fetchone() == (5_000,)
 
 
-def test_a_commit_of_large_reports_is_cut() -> None:
+@pytest.mark.parametrize("is_report", [True, False], ids=["reports", "calls of objects"])
+def test_a_commit_of_large_messages_is_cut(is_report: bool) -> None:
     store = CommitCounter()
     service = Service(store, POLICY, Brief(job="test", scope=POLICY.scope), 1, lambda _: None)
     loop = Loop(service, on_commit=lambda: None)
     answers: list[Future[int]] = [Future() for _ in range(5)]
     service.hello(Hello(session="s"), 0.0)
+    opening = ObjectCall(session="s", thread=1, slot=0, number=1, kind="Lock", name="n", method=OPEN)
 
     def call(now: float) -> int:
-        service.exchange(ExchangeRequest(session="s"), now, REPORTED_PER_COMMIT // 2)
+        if is_report:
+            service.exchange(ExchangeRequest(session="s"), now, BYTES_PER_COMMIT // 2)
+        else:
+            service.call_object(opening, now, BYTES_PER_COMMIT // 2)
         return store.commits
 
     loop.serve([(call, answer) for answer in answers])

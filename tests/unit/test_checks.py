@@ -221,7 +221,7 @@ class Asked:
         self.crawl.service.flush(self.crawl.now)
 
     def told(self) -> list[Settled]:
-        self.post.deliver(self.crawl.service.pools.take_answers())
+        self.post.deliver(self.crawl.service.outgoing.take_answers())
         return list(decode(self.post.collect("p", 0, 0.0), SettledPage).settled)
 
 

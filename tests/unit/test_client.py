@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from crawlfleet.shared.brief import Brief, ScopeSpec
 from crawlfleet.shared.errors import JoinError, Unreachable, WireError
@@ -28,7 +29,7 @@ from crawlfleet.shared.web.urls import fingerprint
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.talk.client import Client, JobChanged
 from crawlfleet.worker.talk.demand import FetchDemand
-from crawlfleet.worker.talk.line import MOST_REFUSALS
+from crawlfleet.worker.talk.line import FIRST_RETRY_S, LOST_EVERY_S, MOST_REFUSALS
 from crawlfleet.worker.talk.outbox import Delivery
 from crawlfleet.worker.talk.outstanding import MAX_REQUEST_BYTES, Outstanding, SentLinks
 from crawlfleet.worker.talk.session import Session, SessionOptions
@@ -332,6 +333,42 @@ def test_without_contact_a_lease_ends_and_is_given_back_once_its_last_start_is_s
     assert (bench.script.requests[-1].holding, bench.script.requests[-1].released) == ((), (1,))
 
 
+def test_a_page_that_found_no_room_goes_back_with_its_lease_to_be_granted_alone() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "x y"), lease(2, "u"))
+    client.exchange_once()
+    large, other, _ = (bench.agenda.take(0) for _ in range(3))
+    assert large is not None
+    assert other is not None
+    bench.agenda.give_back(large, broken_off_at=5_000_000)
+    client.exchange_once()
+    assert (bench.script.requests[-1].released, bench.script.requests[-1].alone) == ((), ())
+    bench.finish(other)
+    client.exchange_once()
+    bench.script.answers = [Unreachable("lost")]
+    client.exchange_once()
+    client.exchange_once()  # what was lost is said again
+    for request in bench.script.requests[-2:]:
+        assert (request.released, request.alone) == ((1,), (large.key,))
+    client.exchange_once()
+    assert (bench.script.requests[-1].released, bench.script.requests[-1].alone) == ((), ())
+
+
+def test_nothing_is_said_of_a_page_without_room_whose_lease_is_lost() -> None:
+    bench = Bench()
+    client = bench.client()
+    bench.grant(lease(1, "x"))
+    client.exchange_once()
+    attempt = bench.agenda.take(0)
+    assert attempt is not None
+    bench.script.answers = [ExchangeAnswer(lost=(1,))]
+    bench.agenda.give_back(attempt, broken_off_at=1)
+    client.exchange_once()
+    client.exchange_once()
+    assert [request.alone for request in bench.script.requests[-2:]] == [(attempt.key,), ()]
+
+
 def test_requests_are_split_by_bytes_and_one_report_always_goes() -> None:
     bench = Bench()
     client = bench.client()
@@ -424,6 +461,21 @@ def test_another_incarnation_is_told_every_link_again() -> None:
     bench.fetch(outlinks=("http://a/1",))
     client.exchange_once()
     assert bench.script.requests[-1].reports[0].outlinks == ("http://a/1",)
+
+
+def test_a_coordinator_that_is_lost_again_and_again_is_told_of_every_ten_seconds() -> None:
+    bench = Bench()
+    client = bench.client()
+    with capture_logs() as logs:
+        for _ in range(100):
+            bench.script.answers = [Unreachable("silent")]
+            client.exchange_once()
+            bench.clock.now += 0.5
+    told = [entry["event"] for entry in logs]
+    lost, back = "the connection to the coordinator is lost", "the coordinator is back"
+    passed_s = 100 * (0.5 + FIRST_RETRY_S)
+    assert told == [lost, back] * (len(told) // 2)
+    assert 2 <= len(told) // 2 <= passed_s / LOST_EVERY_S + 1
 
 
 def test_remembered_links_are_bounded() -> None:

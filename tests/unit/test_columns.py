@@ -19,7 +19,11 @@ items:
 BOOK = (ADDRESS, Column("title"), Column("tags", many=True))
 OFFER = (ADDRESS, Column("shop"), Column("title"), Column("prices", many=True, fields=(Column("price"),)))
 REST = Column("rest", JSON)
-PAGE = (ADDRESS, Column("status", INT), Column("content_type"), Column("title"), Column("size", INT))
+PAGE = (
+    ADDRESS,
+    *(Column("status", INT), Column("content_type"), Column("title"), Column("size", INT), Column("canonical", URL)),
+    *(Column("description"), Column("h1"), Column("language"), Column("depth", INT)),
+)
 OTHER = Table("other", (ADDRESS, Column("item"), REST), "rest")
 
 
@@ -32,7 +36,7 @@ def layout(more: str, folder: Path) -> Layout:
 @pytest.mark.parametrize(
     ("more", "found"),
     [
-        ("", Layout((Table("page", (*PAGE, Column("canonical", URL))),))),
+        ("", Layout((Table("page", PAGE),))),
         (RULES, Layout((Table("book", BOOK), Table("offer", OFFER)))),
         (
             f"{RULES}hooks: hook.py\n",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crawlfleet.coordinator.core.rows import LeaseRow, TaskState
-from crawlfleet.shared.messages import AckState, Hello, Kind, Lease, Outcome, Report, Task
+from crawlfleet.shared.messages import AckState, Hello, Kind, Lease, Outcome, Report, Task, TaskKey
 from tests.unit.core_crawl import CoreCrawl, all_of
 
 A = tuple(f"http://a.test/{number}" for number in range(20))
@@ -29,6 +29,25 @@ def test_a_started_task_of_a_lost_session_is_granted_alone_and_nothing_beside_it
     assert crawl.ask("t") == []
     crawl.settle(lease, task, "t")
     assert len(crawl.ask("t", want=1)) == 1
+
+
+def test_a_page_that_found_no_room_is_granted_alone_and_nothing_counts_against_it() -> None:
+    crawl = CoreCrawl(*A[:4], tasks_per_lease=1)
+    crawl.hello("s")
+    crawl.open_gates()
+    ((large, task),) = crawl.ask(want=1)
+    ((other, busy),) = crawl.ask(want=1)
+    key = TaskKey(large.id, task.ref)
+    crawl.turn(started=(key,), released=(large.id,), alone=(key,), holding=(other.id,))
+    assert crawl.ask() == []
+    crawl.settle(other, busy)
+    ((again, same),) = crawl.ask()
+    assert same.ref == task.ref
+    row = crawl.task(task.url)
+    assert (row.alone, row.attempt, row.refusals, row.losses, row.deaths) == (True, 0, 0, 0, 0)
+    assert crawl.ask() == []
+    crawl.settle(again, same)
+    assert (crawl.store.ledger().retries, len(crawl.ask(want=1))) == (0, 1)
 
 
 def test_a_session_is_emptied_before_it_gets_a_suspect() -> None:

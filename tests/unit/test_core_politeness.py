@@ -248,3 +248,37 @@ def test_a_longer_delay_of_a_job_that_goes_on_holds_from_the_first_start_on() ->
     lease, task = _wait_for_tasks(crawl)[0]
     assert lease.spacing_s == 10.0
     assert crawl.now + task.start_after_s >= asked_at + 10.0
+
+
+def test_a_host_rests_for_its_delay_after_a_take_over_whatever_the_clocks_say() -> None:
+    crawl = CoreCrawl(*PAGES, delay_s=2.0, ahead_s=0.0)
+    crawl.hello("s")
+    _wait_for_tasks(crawl)
+    crawl.service.goodbye("s", crawl.now)
+    crawl.pass_time(3600.0)  # by a clock that was wrong
+    crawl.reopen(taken_over_at=crawl.now)
+    crawl.hello("s")
+    taken_over_at = crawl.now
+    _wait_for_tasks(crawl)
+    assert crawl.now - taken_over_at == pytest.approx(2.0, abs=0.11)
+
+
+@pytest.mark.parametrize(
+    ("host", "taken_over_at", "rests_until"),
+    [
+        (HostRow(key="a.test", delay_s=2.0, last_start_at=1.0), 50.0, 52.0),
+        (HostRow(key="a.test", delay_s=2.0, next_start_at=1.0), 50.0, 52.0),
+        (HostRow(key="a.test", delay_s=2.0, last_start_at=1.0), None, 0.0),
+        (HostRow(key="a.test", delay_s=0.0, last_start_at=1.0), 50.0, 0.0),
+        (HostRow(key="a.test", delay_s=2.0), 50.0, 0.0),
+    ],
+    ids=["asked", "granted", "not taken over", "no delay", "never asked"],
+)
+def test_only_a_delayed_host_that_may_have_been_asked_rests(
+    host: HostRow, taken_over_at: float | None, rests_until: float
+) -> None:
+    policy = policy_with(POLICY, taken_over_at=taken_over_at)
+    assert politeness.rested_at(host, policy) == rests_until
+    (first,) = politeness.planned_starts(host, 50.0, policy, 1) or (None,)
+    assert first == max(50.0, rests_until)
+    assert politeness.awaken(host, 50.0, policy).ready_at == max(50.0, rests_until)

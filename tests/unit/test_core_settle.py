@@ -74,7 +74,7 @@ NETWORK_REASONS = {
     **dict.fromkeys(("head_too_large",), False),
 }
 # They have outcomes of their own, or are never reported: the task goes back.
-OTHER_FAILURES = {"body_too_large", "internal_error", "no_descriptors"}
+OTHER_FAILURES = {"body_too_large", "internal_error", "no_descriptors", "private_address"}
 
 
 @pytest.mark.parametrize(("reason", "again"), NETWORK_REASONS.items())

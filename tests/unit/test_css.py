@@ -18,11 +18,24 @@ from crawlfleet.coordinator.job.css import MAX_SELECTOR_CHARS, Selector, check_c
         ("::text", Selector("", "text", "")),
         ("h1, h2::text", Selector("h1, h2", "text", "")),
         ('a[title="::text"]', Selector('a[title="::text"]', "text", "")),
+        ("h1::own-text", Selector("h1", "own-text", "")),
+        ("::own-text", Selector("", "own-text", "")),
+        ("map *::attr(shape)", Selector("map *", "attr", "shape")),
         ("[lang|=en]::text", Selector("[lang|=en]", "text", "")),
     ],
 )
 def test_selector_says_what_is_selected_and_what_is_taken(text: str, selector: Selector) -> None:
     assert parse_selector(text) == selector
+
+
+@pytest.mark.parametrize("take", ["::attr(shape)", "::text", "::own-text"])
+@pytest.mark.parametrize("blank", [" ", "\t", "\n  "])
+def test_a_blank_before_what_is_taken_is_refused_with_both_that_may_be_meant(take: str, blank: str) -> None:
+    with pytest.raises(ValueError, match=r"has a blank before '::': write ") as raised:
+        parse_selector(f'map[name="m"]{blank}{take}')
+    for meant in (f'map[name="m"]{take}', f'map[name="m"] *{take}'):
+        assert f"write {meant} for" in str(raised.value) or f", {meant} for" in str(raised.value)
+        assert parse_selector(meant).take == take.strip(":").partition("(")[0]
 
 
 @pytest.mark.parametrize("text", ["", "  "])
@@ -31,7 +44,7 @@ def test_empty_selector_is_refused(text: str) -> None:
         parse_selector(text)
 
 
-@pytest.mark.parametrize("text", ["p..a", "p >", "a[href", "p{", ">a", "p,", ":has()", "'", "@media", ":is()"])
+@pytest.mark.parametrize("text", ["p..a", "p >", "a[href", "p{", ">a", "p,", ":has()", "'", "@media", ":is()", "\0"])
 def test_broken_css_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not CSS"):
         parse_selector(text)
@@ -55,21 +68,54 @@ def test_what_only_looks_like_xpath_is_css(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["a::before", "a::text, b::text", "a::attr()", "a::attr(x y)", "a::text b"])
 def test_double_colon_means_text_or_attribute_only(text: str) -> None:
-    with pytest.raises(ValueError, match="::text or ::attr"):
+    with pytest.raises(ValueError, match="::text, ::own-text or ::attr"):
         parse_selector(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["p:hover", "p:contains(x)", ":is(p:empty)", "input:enabled", ":lang(en)", "p:Current(a)"]
+    "text",
+    [
+        "p:hover",
+        "p:contains(x)",
+        ":is(p:empty)",
+        "input:enabled",
+        ":lang(en)",
+        "p:Current(a)",
+        "a:link",
+        "A:Any-Link",
+        "option:checked",
+        "input:disabled",
+        ":not(:required)",
+        ":optional",
+    ],
 )
 def test_pseudo_classes_that_engines_read_differently_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="does not mean the same"):
         check_css(text)
 
 
+@pytest.mark.parametrize("text", [r"\*", r"a \*", r"\2a ", r"\00002A", r"[a='\*'] \*"])
+def test_an_escaped_star_is_refused_since_one_engine_takes_it_for_any_element(text: str) -> None:
+    with pytest.raises(ValueError, match="does not mean the same everywhere"):
+        parse_selector(text)
+
+
+@pytest.mark.parametrize("text", [r"[a='\*']", r"\2ab c", r"a\2b"])
+def test_other_escapes_are_css(text: str) -> None:
+    assert parse_selector(text).css == text
+
+
 @pytest.mark.parametrize("text", ["svg|a", "*|a", "[xlink|href]"])
 def test_namespaces_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="namespace"):
+        check_css(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"), [("a:link", r"a\[href\]"), (":Disabled", r"\[disabled\]"), ("p:hover", "do without it")]
+)
+def test_what_to_write_instead_is_said(text: str, instead: str) -> None:
+    with pytest.raises(ValueError, match=instead):
         check_css(text)
 
 
@@ -93,8 +139,8 @@ def test_overlong_selector_is_refused() -> None:
         "p + p",
         "[type=text]",
         "li:last-of-type",
-        "a:link",
-        "option:checked",
+        "a[href]",
+        "option[selected]",
         "[title='x y' i]",
         "ul > li:first-child",
         "DIV",

@@ -131,7 +131,11 @@ def test_a_hooks_further_fields_and_items_have_a_column_of_json() -> None:
     assert read(others, page("a", x="1"), page("z", q=[1]))[1:] == [["http://a.test/1", "z", '{"q":[1]}']]
 
 
-@pytest.mark.parametrize("text", ["=1+1", "@x", "\tx", "\rx", "+cmd", "-a1", "+", "-1-1", "-1\n", "+1e", "=", "- 1"])
+FORMULAS = ["=1+1", "@x", "\tx", "\rx", "\n=x", "\0=x", "+cmd", "-a1", "+", "-1-1", "-1\n", "+1e", "=", "- 1"]
+IN_FULL_WIDTH = ["\uff1d1", "\uff0b1", "\uff0d1", "\uff20x"]
+
+
+@pytest.mark.parametrize("text", [*FORMULAS, *IN_FULL_WIDTH])
 def test_what_a_spreadsheet_takes_for_a_formula_is_marked(text: str) -> None:
     shape = shape_of("thing", Column("x"), Column("-x", JSON))
     escaped, kept = CommaLines(shape), CommaLines(msgspec.structs.replace(shape, formulas=KEEP))

@@ -11,18 +11,16 @@ from contextlib import closing
 
 import pytest
 
-from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.messages import Outcome
 from crawlfleet.worker.fetch import curl_handle, curl_multi
-from crawlfleet.worker.fetch.curl_answer import first_status
-from crawlfleet.worker.fetch.curl_handle import Handle
+from crawlfleet.worker.fetch.curl_answer import read_head
 from crawlfleet.worker.fetch.curl_multi import CurlFetcher
-from crawlfleet.worker.fetch.port import WHOLE, Wanted
+from crawlfleet.worker.fetch.port import WHOLE
+from tests.local import local_spec
 from tests.site.hostile_site import HostileSite
 
 PATIENCE_S = 10.0
 IDLE_S = 0.5
-LIMIT = 100_000
 
 
 @pytest.fixture
@@ -33,7 +31,7 @@ def site() -> Iterator[HostileSite]:
 
 @pytest.fixture
 def fetcher() -> Iterator[CurlFetcher]:
-    with closing(CurlFetcher(FetchSpec(timeout_s=PATIENCE_S))) as opened:
+    with closing(CurlFetcher(local_spec(timeout_s=PATIENCE_S))) as opened:
         yield opened
 
 
@@ -66,6 +64,18 @@ def test_exchanges_are_under_way_at_the_same_time_and_come_back_with_their_marks
     assert statuses == paths
 
 
+def test_a_server_that_has_closed_every_idle_connection_is_asked_over_a_new_one(fetcher: CurlFetcher) -> None:
+    with HostileSite(keep_alive=1) as site:
+        for number in range(12):
+            fetcher.start(f"{site.origin}/{number}", WHOLE, number)
+        ended = 0
+        while ended < 12:
+            ended += len(fetcher.wait(PATIENCE_S))
+        assert site.connections == 12
+        assert [fetcher.fetch(site.origin + "/ok").status for _ in range(3)] == [200] * 3
+        assert len(site.requests) == 15
+
+
 def test_a_host_is_not_blamed_for_what_the_thread_needed_for_others(fetcher: CurlFetcher, site: HostileSite) -> None:
     assert fetcher.fetch(site.origin + "/ok").status == 200
     fetcher.start(site.origin + "/ok", WHOLE, "answers")
@@ -85,7 +95,7 @@ def test_a_wait_ends_when_another_thread_says_so_or_its_time_is_over(fetcher: Cu
 
 @pytest.mark.usefixtures("many_descriptors")
 def test_waiting_costs_nothing_with_1500_descriptors_open(site: HostileSite) -> None:
-    with closing(CurlFetcher(FetchSpec(timeout_s=PATIENCE_S))) as fetcher:
+    with closing(CurlFetcher(local_spec(timeout_s=PATIENCE_S))) as fetcher:
         assert fetcher.fetch(site.origin + "/ok").status == 200
         fetcher.start(site.origin + "/silent", WHOLE, "silent")
         fetcher.wait(0.05)
@@ -96,7 +106,7 @@ def test_waiting_costs_nothing_with_1500_descriptors_open(site: HostileSite) -> 
 
 def test_a_fetcher_is_closed_in_the_middle_of_its_work(site: HostileSite) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    fetcher = CurlFetcher(FetchSpec(timeout_s=PATIENCE_S))
+    fetcher = CurlFetcher(local_spec(timeout_s=PATIENCE_S))
     for _ in range(5):
         fetcher.start(site.origin + "/silent", WHOLE, None)
     fetcher.wait(0.05)
@@ -109,11 +119,11 @@ def test_a_fetcher_is_closed_in_the_middle_of_its_work(site: HostileSite) -> Non
 def test_a_bug_is_a_failure_that_names_its_type_and_ends_no_other_exchange(
     fetcher: CurlFetcher, site: HostileSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oh")
 
     with monkeypatch.context() as patch:
-        patch.setattr(curl_multi, "read_head", broken)
+        patch.setattr(curl_handle, "read_head", broken)
         fetched = fetcher.fetch(site.origin + "/ok")
     assert (fetched.failure, fetched.detail) == (Outcome.INTERNAL_ERROR, "ZeroDivisionError: oh")
     assert fetcher.fetch(site.origin + "/ok").status == 200
@@ -126,41 +136,15 @@ def test_a_bug_is_a_failure_that_names_its_type_and_ends_no_other_exchange(
         ((b"HTTP/2 103 \r\n", b"link: </a>\r\n", b"\r\n", b"HTTP/2 200 \r\n", b"\r\n"), 200),
         ((b"HTTP/1.1 100 Continue\r\n", b"\r\n", b"HTTP/1.1 404 No\r\n", b"\r\n"), 404),
         ((b"HTTP/1.1 301 Moved\r\n", b"HTTP/a: b\r\n", b"\r\n"), 301),
-        ((b"nonsense\r\n",), 0),
     ],
 )
 def test_the_status_is_that_of_the_final_head(lines: tuple[bytes, ...], status: int) -> None:
-    assert first_status(lines) == status
+    head = read_head(lines, most_bytes=10_000)
+    assert head is not None
+    assert head.status == status
 
 
 def test_a_handle_that_rests_keeps_nothing_of_its_last_page(fetcher: CurlFetcher, site: HostileSite) -> None:
     assert fetcher.fetch(site.origin + "/no-phrase-long").status == 200
     (handle,) = fetcher._idle
     assert (handle.blocks, handle.lines, handle.mark) == ([], [], None)
-
-
-@pytest.mark.skipif(not curl_handle.BOUNDS_DECODED, reason="this libcurl does not count what is decoded")
-def test_no_python_runs_for_a_block_of_a_page(site: HostileSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    blocks: list[bytes] = []
-    monkeypatch.setattr(Handle, "write", lambda _, block: blocks.append(block))
-    with closing(CurlFetcher(FetchSpec(max_size_bytes=LIMIT))) as fetcher:
-        assert len(fetcher.fetch(site.origin + "/interim-long").body) == 90_000
-        assert blocks == []
-        # Of a robots.txt the beginning is enough, and libcurl would keep nothing of what is longer.
-        fetcher.fetch(site.origin + "/interim-long", Wanted(1_000))
-        assert blocks
-        assert len(fetcher.fetch(site.origin + "/interim-long").body) == 90_000
-
-
-@pytest.mark.parametrize("path", ["/bomb", "/big", "/endless-body", "/gzip", "/missing-big", "/interim-long"])
-@pytest.mark.parametrize("limit", [LIMIT, 16])
-def test_a_libcurl_that_does_not_count_what_is_decoded_bounds_bodies_all_the_same(
-    site: HostileSite, monkeypatch: pytest.MonkeyPatch, path: str, limit: int
-) -> None:
-    fetched = []
-    for counts in (False, curl_handle.BOUNDS_DECODED):
-        monkeypatch.setattr(curl_handle, "BOUNDS_DECODED", counts)
-        with closing(CurlFetcher(FetchSpec(max_size_bytes=limit))) as fetcher:
-            fetched.append(fetcher.fetch(site.origin + path))
-    old, new = ((one.status, one.body, one.failure, one.reason, one.detail, one.truncated) for one in fetched)
-    assert old == new

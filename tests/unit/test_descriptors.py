@@ -37,7 +37,7 @@ free = socket.create_server(("127.0.0.1", 0))
 nobody = free.getsockname()[1]
 free.close()
 resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
-fetcher = open_fetcher(FetchSpec(engine=sys.argv[1], timeout_s=5.0))
+fetcher = open_fetcher(FetchSpec(engine=sys.argv[1], timeout_s=5.0, allow_private=("127.0.0.0/8", "::1")))
 urls = [f"http://127.0.0.1:{listening.getsockname()[1]}/", f"http://127.0.0.1:{nobody}/", "http://localhost:1/"]
 fetcher.fetch(urls[1])  # imports what it needs
 held = []
@@ -83,7 +83,7 @@ def test_an_attempt_that_could_not_be_made_frees_its_slot_and_goes_back() -> Non
     assert attempt is not None
     assert lanes.pop_ready(0) is None
     lanes.give_back(attempt)
-    assert lanes.take_news() == ((attempt.key,), (attempt.key,))
+    assert lanes.take_news() == ((attempt.key,), (attempt.key,), ())
     assert lanes.running == 0
     following = lanes.pop_ready(0)
     assert following is not None

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from crawlfleet.worker.extract.charset import PRESCAN_BYTES, codec_of, decode
+from crawlfleet.worker.extract.charset import PRESCAN_BYTES, decode
+from crawlfleet.worker.extract.encoding import name_of
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_the_page_declares_itself_near_its_beginning(meta: bytes, text: str) -> 
     "label", ["idna", "undefined", "zlib_codec", "rot13", "punycode", "utf-7", "unicode_escape", "a\0b", "", "x" * 9999]
 )
 def test_a_name_that_the_web_does_not_know_counts_for_nothing(label: str) -> None:
-    assert codec_of(label) is None
+    assert name_of(label) is None
     assert decode(b"caf\xc3\xa9", f"text/html; charset={label}") == "café"
     assert decode(b"<meta charset=" + label.encode() + b">caf\xc3\xa9", "").endswith("café")
 
@@ -75,3 +76,24 @@ def test_no_header_takes_long() -> None:
     began = time.process_time()
     assert decode(b"text", f"text/html; charset={' ' * 90_000};") == "text"
     assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize(
+    ("label", "data", "text"),
+    [
+        ("euc-jp", b"\xad\xa1 \xad\xea \xa1\xc1", "\u2460 \u3231 \uff5e"),
+        ("gbk", b"\x80 \xc4\xe3\xa3\xa0\xba\xc3", "€ 你\u3000好"),
+        ("koi8-u", b"\xae\xbe", "ўЎ"),
+        ("x-mac-cyrillic", b"\xff", "€"),
+        ("windows-1252", b"\x81\x8d", "\x81\x8d"),
+        ("shift_jis", b"\x81<a>", "\ufffd<a>"),
+        ("iso-2022-kr", b"<p>", "\ufffd"),
+        ("x-user-defined", b"a\x80", "a\uf780"),
+    ],
+)
+def test_a_legacy_encoding_is_that_of_the_standard(label: str, data: bytes, text: str) -> None:
+    assert decode(data, f"text/html; charset={label}") == text
+
+
+def test_a_page_cannot_declare_itself_user_defined() -> None:
+    assert decode(b"<meta charset=x-user-defined>\x80").endswith("€")

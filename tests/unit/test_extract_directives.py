@@ -33,6 +33,9 @@ NEITHER, NOFOLLOW, NOINDEX, BOTH = (
         (("noarchive, nosnippet, max-snippet:-1, unavailable_after: 25-Aug-2007 15:00:00 EST",), NEITHER),
         (("index, follow", "noindex"), NOINDEX),
         (("noindex follow",), NOINDEX),
+        (("noindex; nofollow",), BOTH),
+        (("noindex;nofollow",), BOTH),
+        (("index ; NoFollow;",), NOFOLLOW),
         (("noindexing, no-follow",), NEITHER),
     ],
 )
@@ -58,7 +61,13 @@ def test_the_most_restrictive_of_several_counts(contents: tuple[str, ...], asked
         (("unavailable_after: Wed, 03 Dec 2025 13:00:00 GMT, noindex",), NOINDEX),
         (("unavailable_after: 2025-12-03T13:00:00+01:00",), NEITHER),
         (("max-snippet: 50, max-image-preview: large, nofollow",), NOFOLLOW),
-        (("", ",,", ":", "a:b:c"), NEITHER),
+        (("", ",,", ":", "a:b:c", ";;"), NEITHER),
+        (("noindex; nofollow",), BOTH),
+        (("noindex nofollow",), BOTH),
+        (("otherbot: noindex; nofollow",), NEITHER),
+        (("ourbot: noindex; nofollow",), BOTH),
+        (("otherbot: noindex; ourbot: nofollow",), NOFOLLOW),
+        (("unavailable_after: 25 Jun 2010 15:00:00 PST; noindex",), NOINDEX),
     ],
 )
 def test_a_header_may_be_for_one_crawler_alone(values: tuple[str, ...], asked: Directives) -> None:

@@ -232,6 +232,31 @@ def test_a_refresh_is_a_link_unless_it_stands_in_noscript() -> None:
     ]
 
 
+@pytest.mark.parametrize("content_type", ["text/html", "application/pdf"])
+def test_a_refresh_in_the_header_is_a_link_relative_to_the_page(content_type: str) -> None:
+    def led_to(value: str, body: str = "<base href=/up/>", **changes: object) -> list[str]:
+        headers = Headers((("Content-Type", content_type), ("Refresh", value)))
+        return links(body, URL, headers, **changes)
+
+    assert led_to("0; url=next#4") == led_to("5;URL='next'") == led_to("0, next") == ["http://h.example/dir/next"]
+    assert led_to("30") == led_to("url=/x") == led_to("0; url=javascript:x") == led_to("0; url=page?x=1") == []
+    assert led_to("0; url=//other.example/") == led_to("0; url=next", follow=()) == []
+    both = Headers((("Content-Type", content_type), ("Refresh", "0;url=/x"), ("X-Robots-Tag", "nofollow")))
+    assert links("", headers=both) == []
+
+
+@pytest.mark.parametrize(
+    "rel", ["alternate icon", "ICON alternate", "apple-touch-icon next", "alternate manifest", "preload next"]
+)
+def test_what_is_a_part_of_the_page_is_none_of_its_own(rel: str) -> None:
+    headers = Headers((*HTML.pairs, ("Link", f'</a>; rel="{rel}"')))
+    assert links(f'<link rel="{rel}" href=b>', headers=headers) == []
+
+
+def test_a_page_that_is_fetched_ahead_is_a_page() -> None:
+    assert links('<link rel="next prefetch" href=b>') == ["http://h.example/dir/b"]
+
+
 def test_the_header_has_links_too_of_any_content() -> None:
     link = ("Link", '<next?p=2>; rel="next", <//other.example/>; rel=next, </s.css>; rel=stylesheet')
     for content_type in ("text/html", "application/pdf"):
@@ -293,3 +318,21 @@ def test_many_refreshes_deep_in_noscript_do_not_take_long() -> None:
         "http://h.example/dir/a"
     ]
     assert time.process_time() - began < 5  # of the whole process, other threads included
+
+
+def _in(encoding: str, body: bytes, **changes: object) -> list[str]:
+    headers = Headers((("Content-Type", f"text/html; charset={encoding}"),))
+    return list(Extractor(brief(**changes)).extract(Fetched(url=URL, status=200, headers=headers, body=body)).outlinks)
+
+
+def test_a_path_is_escaped_in_utf_8_and_a_query_in_the_encoding_of_its_page() -> None:
+    assert _in("euc-jp", b"<a href='/\xad\xa1.html'>") == ["http://h.example/%E2%91%A0.html"]
+    body = "<base href='/b?é'><a href='?q=é&r=&#1078;#é'>1</a><link rel=next href='n?é'><a href='/é?x'>2</a>"
+    assert _in("iso-8859-1", body.encode("latin-1")) == [
+        "http://h.example/n?%E9",
+        "http://h.example/b?q=%E9&r=%26%231078%3B",
+        "http://h.example/%C3%A9?x",
+    ]
+    assert _in("utf-16le", "<a href='?é'>".encode("utf-16le")) == ["http://h.example/dir/page?%C3%A9"]
+    assert _in("iso-2022-jp", b"<a href='?\x1b$B$\"\x1b(B'>") == ["http://h.example/dir/page?%1B$B$%22%1B(B"]
+    assert _in("gbk", b"<a class=x href='?\xc4\xe3'>", follow=(".x",)) == ["http://h.example/dir/page?%C4%E3"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 
 import pytest
@@ -10,8 +11,16 @@ from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
 from crawlfleet.worker.extract import nesting
-from crawlfleet.worker.extract.nesting import FEW_TAGS, MAX_DEPTH, SOME_TAGS, flattened, without_deep_tags
+from crawlfleet.worker.extract.nesting import (
+    FEW_TAGS,
+    MAX_DEPTH,
+    SOME_TAGS,
+    flattened,
+    with_few_roots,
+    without_deep_tags,
+)
 from crawlfleet.worker.extract.page import Page
+from crawlfleet.worker.extract.registry import open_engine
 from crawlfleet.worker.fetch.port import Fetched
 
 
@@ -125,3 +134,51 @@ def test_no_markup_gets_much_deeper_than_is_counted(unit: list[str]) -> None:
         markup = without_deep_tags("".join(unit).encode() * 200)
     # What no page should have nests some levels for one that is counted, but never without an end.
     assert _depth(markup) < 200
+
+
+@pytest.mark.parametrize("engine", ["turbohtml", "lexbor"])
+@pytest.mark.parametrize("tag", [b"body", b"BoDy", b"html"])
+def test_attributes_of_ever_more_roots_take_neither_time_nor_memory(engine: str, tag: bytes) -> None:
+    tags = b"".join(b"<%b a%d=1>" % (tag, number) for number in range(20_000))
+    page = Page(Fetched(url="http://h/", body=b"<!doctype html>" + tags + b"<a href=/x>y"), engine=open_engine(engine))
+    started, before_kb = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert page.survey.links == ["/x"]
+    assert time.process_time() - started < 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 300_000
+    assert with_few_roots(tags[:10_000]) == tags[:10_000]
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        b"<div>" * 200_000 + b"<a href=/x>y",
+        b"<p " + b" ".join(b"a%d=1" % number for number in range(100_000)) + b"><a href=/x>y",
+        b"".join(b"<font size=%d>" % number for number in range(6_000)) + b"<p>" * 6_000 + b"<a href=/x>y",
+        b"<b><p>" * 30_000 + b"</b>" * 30_000 + b"<a href=/x>y",
+        b"<svg>" + b"<g>" * 200_000 + b"<a href=/x>y",
+        b"<div><template shadowrootmode=open>" * 20_000 + b"<a href=/x>y",
+    ],
+    ids=["elements", "attributes", "reopened", "misnested", "foreign", "shadows"],
+)
+def test_turbohtml_reads_markup_that_others_take_hours_for(markup: bytes) -> None:
+    page = Page(Fetched(url="http://h/", body=b"<!doctype html>" + markup), engine=open_engine("turbohtml"))
+    assert page.survey.links == ["/x"]
+    assert page.engine.text(page.root).strip() == "y"
+    assert page.engine.html(page.root).endswith("</html>")
+
+
+@given(st.lists(st.sampled_from([b"'", b'"', b">", b"<b", b"</b", b" "]), max_size=30).map(b"".join), st.data())
+def test_the_value_that_is_open_after_a_tag_is_found_as_by_looking_at_each_tag(
+    body: bytes, data: st.DataObject
+) -> None:
+    def expected(start: int) -> int:
+        end = body.find(b">", start)
+        for quote in (b"'", b'"'):
+            if end > 0 and body.count(quote, start, end) % 2:
+                closing = body.find(quote, end)
+                return closing if closing > 0 else len(body)
+        return 0
+
+    starts = data.draw(st.lists(st.integers(1, len(body) + 1), unique=True).map(sorted))
+    quotes = nesting.Quotes(body)
+    assert [quotes.end(start) for start in starts] == [expected(start) for start in starts]

@@ -40,6 +40,26 @@ def test_a_text_is_that_of_the_whole_element_with_blanks_folded() -> None:
     assert fields(FieldRule(name="t", selector="span.text")) == [{"t": "One two"}, {"t": ""}]
 
 
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("Price: <b>12</b> EUR", "Price: EUR"),
+        ("<i>a</i> b\n c<!-- no -->d", "b cd"),
+        ("one<br>two<div>no</div>three<b>no</b>four", "one two threefour"),
+        ("<b>no</b>", ""),
+        ("", ""),
+        ("a<script>no()</script>b", "ab"),
+    ],
+)
+def test_an_own_text_is_what_stands_directly_in_an_element(markup: str, text: str) -> None:
+    body = f"<div class=quote>{markup}</div>".encode()
+    own = FieldRule(name="own", take="own-text")
+    by_xpath = FieldRule(name="own", by="xpath", selector=".", take="own-text")
+    for rule in (own, by_xpath):
+        rows = extract(ItemRule(name="q", each="div.quote", fields=(rule,)), body=body).rows
+        assert [row.fields for row in rows] == [{"own": text}]
+
+
 def test_what_is_missing_is_none_and_a_missing_list_is_empty() -> None:
     found = fields(FieldRule(name="a", selector=".author"), FieldRule(name="tags", selector=".tag", many=True))
     assert found == [{"a": "A", "tags": ["x", "y"]}, {"a": None, "tags": []}]
@@ -85,9 +105,10 @@ def test_a_job_without_items_has_one_row_for_each_page() -> None:
     (row,) = extract().rows
     assert (row.item, row.index) == ("page", 0)
     page = {"status": 200, "content_type": "text/html", "title": "Some quotes", "size": len(QUOTES), "canonical": None}
-    assert row.fields == page
+    assert row.fields == {**page, "description": None, "h1": "All", "language": None, "depth": 0}
     (other,) = extract(body=b"<title>x</title>", headers=Headers((("content-type", "Text/Plain; x"),))).rows
-    assert other.fields == {"status": 200, "content_type": "text/plain", "title": None, "size": 16, "canonical": None}
+    plain = {"status": 200, "content_type": "text/plain", "title": None, "size": 16, "canonical": None}
+    assert other.fields == {**plain, "description": None, "h1": None, "language": None, "depth": 0}
 
 
 def test_a_copy_tells_of_what() -> None:

@@ -93,6 +93,21 @@ def test_an_index_lists_sitemaps_in_scope_or_not() -> None:
     assert (found.sitemaps, found.pages) == (("http://a.test/1.xml.gz", "http://cdn.test/2.xml"), ())
 
 
+@pytest.mark.parametrize("flaw", ["", "&"])
+def test_relative_addresses_count_from_the_base_of_their_element(flaw: str) -> None:
+    atom = f"""<feed xmlns="http://www.w3.org/2005/Atom" xml:base="/blog/"><title>{flaw}</title>
+        <entry><link href="1"/></entry><entry xml:base="old/"><link href="2"/></entry>
+        <entry><link xml:base="new/" href="3"/></entry><entry><link href="4"/></entry>
+        <entry xml:base="ftp://a.test/no/"><link href="5"/></entry>
+        <entry xml:base="http://a.test/x/"><summary xml:base="/no/">s</summary><link href="6"/></entry></feed>"""
+    places = ["blog/1", "blog/old/2", "blog/new/3", "blog/4", "blog/5", "x/6"]
+    assert urls(atom) == [f"http://a.test/{place}" for place in places]
+    rss = f"""<rss version="2.0"><channel xml:base="/blog/"><title>{flaw}</title><link>http://a.test/no/</link>
+        <item><link>1</link></item><item><link xml:base="old/">2</link></item></channel></rss>"""
+    assert urls(rss) == ["http://a.test/blog/1", "http://a.test/blog/old/2"]
+    assert urls(urlset(f"<url><loc>1</loc><x>{flaw}</x></url>")) == [BASE.rpartition("/")[0] + "/1"]
+
+
 def test_rss_atom_and_rdf_feeds_are_read() -> None:
     rss = """<rss version="2.0" xmlns:atom="http://www.w3.org/2005/Atom"><channel><link>http://a.test/</link>
         <atom:link rel="self" href="http://a.test/rss"/>
@@ -166,6 +181,8 @@ def test_priorities_are_whole_numbers_around_the_default(written: str, expected:
         ("2024-01-01 00:00:00", 1_704_067_200),
         ("Mon, 1 Jan 2024 00:00:00 +0000", 1_704_067_200),
         ("1 Jan 2024 00:00:00 GMT", 1_704_067_200),
+        ("1 Jan 2024 00:00:00", 1_704_067_200),
+        ("Mon, 1 Jan 2024 00:00:00 -0000", 1_704_067_200),
         ("01 Jan 24 01:00:00 +0100", 1_704_067_200),
         ("0001-01-01", 0),
         ("2024-13-01", 0),
@@ -174,6 +191,7 @@ def test_priorities_are_whole_numbers_around_the_default(written: str, expected:
         ("9" * 1_000, 0),
     ],
 )
+@pytest.mark.usefixtures("far_from_utc")
 def test_dates_are_read_in_all_their_variants(written: str, expected: int) -> None:
     (entry,) = read(urlset(url("/1", f"<lastmod>{written}</lastmod>"))).pages
     assert entry.lastmod == expected
@@ -285,6 +303,12 @@ def test_what_is_no_sitemap_is_told_in_a_sentence(body: bytes, said: str) -> Non
     assert (found.pages, found.sitemaps) == ((), ())
 
 
+@pytest.mark.parametrize("rest", [b"\n", b"\x1f", b"\x1f\x8b and more", b"<!-- cached -->" * 10_000])
+def test_what_follows_the_end_of_gzip_data_is_ignored(rest: bytes) -> None:
+    found = read(gzip.compress(urlset(*(url(f"/{number}") for number in range(5_000))).encode()) + rest)
+    assert (len(found.pages), found.error, found.left_out) == (5_000, "", 0)
+
+
 def test_what_is_cut_off_in_gzip_data_is_broken_and_what_came_before_counts() -> None:
     packed = gzip.compress(urlset(*(url(f"/{number}") for number in range(5_000))).encode())
     found = read(packed[: len(packed) // 2])
@@ -372,3 +396,9 @@ def test_reading_keeps_only_a_few_blocks_of_a_large_sitemap_in_memory() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 8 * module.BLOCK_BYTES
+
+
+def test_a_sitemap_in_a_legacy_encoding_is_read_as_the_standard_says() -> None:
+    body = f"<?xml version='1.0' encoding='euc-jp'?>\n<urlset {XMLNS}><url><loc>http://a.test/".encode()
+    body += b"\xad\xa1</loc></url></urlset>"
+    assert urls(body) == ["http://a.test/%E2%91%A0"]

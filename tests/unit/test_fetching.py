@@ -11,18 +11,18 @@ from functools import partial
 
 import pytest
 
-from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.engines import FETCH_ENGINES
 from crawlfleet.shared.messages import Kind, Lease, Outcome, Task
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker import fetching
 from crawlfleet.worker.agenda import Agenda
-from crawlfleet.worker.fetch.port import WHOLE, Fetched, Name, Wanted
+from crawlfleet.worker.fetch.port import WHOLE, Counted, Fetched, Name, Wanted
 from crawlfleet.worker.fetch.registry import engine_for
 from crawlfleet.worker.fetching import FetchLoop, FetchThreads
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.page_queue import FetchedPage
 from crawlfleet.worker.shares import Limits
+from tests.local import local_spec
 from tests.site.hostile_site import HostileSite
 
 PATIENCE_S = 10.0
@@ -34,6 +34,7 @@ class GivenFetcher:
 
     def __init__(self) -> None:
         self.begun: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
+        self.bodies: dict[Attempt, Counted] = {}
         self.closed = threading.Event()
         self.has_descriptors = True
         self._ends: queue.SimpleQueue[tuple[Attempt, ...]] = queue.SimpleQueue()
@@ -41,9 +42,11 @@ class GivenFetcher:
     def fetch(self, url: str, wanted: Wanted = WHOLE) -> Fetched:
         raise NotImplementedError
 
-    def start(self, url: str, _wanted: Wanted, mark: Attempt) -> None:
+    def start(self, url: str, wanted: Wanted, mark: Attempt) -> None:
         if url.endswith("bug"):
             raise LookupError("a bug in the engine")
+        assert wanted.body is not None
+        self.bodies[mark] = wanted.body
         self.begun.put(mark)
 
     def end(self, *attempts: Attempt) -> None:
@@ -59,7 +62,8 @@ class GivenFetcher:
         if not self.has_descriptors:
             lack = Fetched(url="", failure=Outcome.NETWORK_ERROR, reason=Reason.DESCRIPTORS)
             return [(attempt, lack) for attempt in ended]
-        return [(attempt, Fetched(url=attempt.task.url, status=200)) for attempt in ended]
+        sizes = {attempt: getattr(self.bodies[attempt], "size", 0) for attempt in ended}
+        return [(each, Fetched(url=each.task.url, status=200, body=bytes(sizes[each]))) for each in ended]
 
     def wake(self) -> None:
         self._ends.put(())
@@ -80,9 +84,9 @@ class GivenNames:
 
 
 class Bench:
-    def __init__(self, most: int, pages_between: int) -> None:
+    def __init__(self, most: int, pages_between: int, bodies: int = 1 << 20) -> None:
         self.agenda = Agenda()
-        self.agenda.share(Limits(slots=most, pages=pages_between, bytes_between=1 << 20))
+        self.agenda.share(Limits(slots=most, pages=pages_between, bytes_between=1 << 20, bodies=bodies))
         self.fetcher = GivenFetcher()
         self.bugs: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
         self.deaths: queue.SimpleQueue[Exception] = queue.SimpleQueue()
@@ -114,13 +118,45 @@ class Bench:
 
 
 @contextmanager
-def running(most: int = 4, pages_between: int = 8) -> Iterator[Bench]:
-    bench = Bench(most, pages_between)
+def running(most: int = 4, pages_between: int = 8, bodies: int = 1 << 20) -> Iterator[Bench]:
+    bench = Bench(most, pages_between, bodies)
     bench.loop.start()
     yield bench
     assert bench.stop()
     assert bench.fetcher.closed.is_set()
     assert bench.agenda.running == 0
+
+
+def test_a_body_that_found_no_room_goes_back_and_nothing_starts_until_half_of_the_room_is_free() -> None:
+    with running(bodies=100) as bench:
+        bench.add(*"abc")
+        large, one, two = bench.begun(3)
+        sizes = {one: 26, two: 26, large: 48}
+        assert all(bench.fetcher.bodies[attempt].grow(size) for attempt, size in sizes.items())
+        assert not bench.fetcher.bodies[large].grow(1)
+        bench.add("d", lease=2)
+        bench.fetcher.end(large, one, two)
+        assert {page.attempt for page in (bench.take(), bench.take()) if page is not None} == {one, two}
+        # The bodies of pages count until these were read.
+        assert (bench.agenda.running, bench.agenda.waiting) == (0, 1)
+        assert bench.agenda.take_news()[1:] == ((large.key,), (large.key,))
+        bench.agenda.bodies.end(one.key)
+        bench.fetcher.end(*bench.begun(1))
+        assert bench.take() is not None
+
+
+def test_what_goes_back_for_want_of_a_descriptor_or_by_a_bug_takes_no_room() -> None:
+    with running(bodies=100) as bench:
+        bench.add("bug", "a")
+        (attempt,) = bench.begun(1)
+        bench.fetcher.bodies[attempt].grow(60)
+        bench.fetcher.has_descriptors = False
+        bench.fetcher.end(attempt)
+        wait_until(lambda: not bench.agenda.bodies.are_many())
+        assert bench.bugs.get(timeout=PATIENCE_S).task.ref == b"bug"
+        bench.fetcher.has_descriptors = True
+        bench.agenda.bodies.most = 0
+        assert not bench.agenda.bodies.are_many()
 
 
 def test_so_many_are_under_way_and_no_more() -> None:
@@ -352,7 +388,7 @@ def test_what_ends_the_thread_is_reported() -> None:
 
 @pytest.mark.parametrize("name", [entry.name for entry in FETCH_ENGINES.values() if entry.many_at_once])
 def test_an_engine_for_many_at_once_fetches_many_pages_in_one_thread(name: str) -> None:
-    engine = engine_for(FetchSpec(engine=name, timeout_s=PATIENCE_S))
+    engine = engine_for(local_spec(engine=name, timeout_s=PATIENCE_S))
     assert engine.many_at_once
     agenda = Agenda()
     with HostileSite() as site:

@@ -23,7 +23,7 @@ class BrokenService:
     def next_deadline(self) -> None:
         return None
 
-    def flush(self, now: float) -> None:
+    def flush(self, now: float, _ended: object) -> None:
         raise RuntimeError(f"no commit at {now >= 0}")
 
 

@@ -17,13 +17,14 @@ from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
 from crawlfleet.coordinator.sinks.port import Sink
 from crawlfleet.shared.errors import CrawlFailed
+from tests.commits import commit
 from tests.results import result
 from tests.shapes import QUOTES
 
 
 def record(store: MemoryStore, *results: Result) -> None:
     store.apply([Recorded(result=each) for each in results])
-    store.commit(0.0)
+    commit(store, 0.0)
 
 
 class FailingSink:

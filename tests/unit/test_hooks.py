@@ -10,6 +10,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from crawlfleet.shared.brief import Brief, FetchSpec, FieldRule, HookSpec, ItemRule, LimitSpec, ScopeSpec
 from crawlfleet.shared.engines import names, that_prepare_sessions
@@ -20,6 +21,7 @@ from crawlfleet.worker.fetch.port import Fetched, Headers
 from crawlfleet.worker.fetch.registry import engine_for
 from crawlfleet.worker.hook_waited import HookWaited
 from crawlfleet.worker.hooks import load_hook, load_session
+from tests.local import local_spec
 from tests.site.hostile_site import HostileSite
 
 FETCHED = Fetched(
@@ -55,6 +57,34 @@ def run(source: str, fleet: object = None, **changes: object) -> Extracted:
 def test_dicts_in_any_iterable_are_rows(body: str) -> None:
     rows = run(f"def parse(page):\n    {body}\n").rows
     assert [(row.item, row.index, row.fields) for row in rows] == [("item", 0, {"t": "A"}), ("item", 1, {"t": "B"})]
+
+
+def test_the_function_of_a_hook_may_have_any_name() -> None:
+    parse = load_hook(
+        replace(spec("def books(page): return {'t': 1}\ndef parse(page): return None\n"), function="books")
+    )
+    (row,) = Extractor(Brief(job="j", scope=ScopeSpec(hosts=("h",))), parse).extract(FETCHED).rows
+    assert row.fields == {"t": 1}
+
+
+def test_a_script_that_crawls_is_executed_up_to_that_call() -> None:
+    head = "from crawlfleet import crawl\ndef books(page): ...\n"
+    script = head + "for row in crawl('http://h/', parse=books): print(row)\ndef later(page): ...\n"
+    assert load_hook(replace(spec(script), function="books")).__name__ == "books"
+    with pytest.raises(
+        UsageError, match=r"hook.py: the hook has no function later\(page\); define it above the first call"
+    ):
+        load_hook(replace(spec(script), function="later"))
+
+
+def test_a_row_keeps_the_address_of_its_page() -> None:
+    assert [row.fields for row in run("def parse(page): return {'url': page.url}").rows] == [{"url": "http://h/"}]
+    for other in ("'http://h/other'", "page.url + '#part'", "None", "7", "'x' * 10**6"):
+        found = run(f"def parse(page): return [{{'n': 1}}, {{'url': {other}}}]")
+        assert found.rows == ()
+        assert "hook.py:1 gave a row whose 'url' is " in found.error
+        assert found.error.endswith(": a row has the address of its page; rename it")
+        assert len(found.error) < 400
 
 
 def test_one_dict_is_one_row_and_none_is_no_row() -> None:
@@ -276,7 +306,7 @@ def session(session):
 def test_a_hook_that_prepares_the_session_is_fetched_for_by_an_engine_that_has_one(name: str) -> None:
     hook = spec(SESSION_HOOK)
     load_hook(hook)
-    engine = engine_for(FetchSpec(engine=name, user_agent="bot/1", timeout_s=10), load_session(hook))
+    engine = engine_for(local_spec(engine=name, user_agent="bot/1", timeout_s=10), load_session(hook))
     with HostileSite() as site, closing(engine.open()) as fetcher:
         assert fetcher.fetch(site.origin + "/a|b").status == 200
         sent = site.requests[0].lower()

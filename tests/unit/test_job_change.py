@@ -171,6 +171,13 @@ def test_a_new_crawl_keeps_its_job_at_once_and_the_same_job_changes_nothing() ->
     assert take_job(keeper, {"seeds": ["a"]}, accept=False) is None
 
 
+def test_where_a_crawl_is_stored_is_no_change_of_its_job() -> None:
+    store = MemoryStore()
+    assert take_job(store, changed(frontier="postgresql://one/db"), accept=False) is None
+    assert take_job(store, changed(frontier="postgresql://other/db"), accept=False) is None
+    assert take_job(store, JOB, accept=False) is None
+
+
 def test_a_changed_job_is_kept_only_with_what_it_leads_to_so_that_a_crash_before_leaves_it_to_be_done() -> None:
     keeper = MemoryStore()
     take_job(keeper, {"seeds": ["a"]}, accept=False)

@@ -52,6 +52,8 @@ def problem(field: str, folder: Path) -> str:
         ),
         ("{xpath: //a/@href, type: url}", {"by": "xpath", "selector": "//a/@href", "type": "url"}),
         ("{css: div, take: markdown}", {"selector": "div", "take": "markdown"}),
+        ("{css: div, take: own-text}", {"selector": "div", "take": "own-text"}),
+        ("{css: 'p::own-text', type: int}", {"selector": "p", "take": "own-text", "type": "int"}),
         ("{css: div, take: html}", {"selector": "div", "take": "html"}),
         ("{jsonld: Product.name}", {"by": "jsonld", "selector": "Product.name", "type": "json"}),
         ("{microdata: Product.name, type: text}", {"by": "microdata", "selector": "Product.name"}),

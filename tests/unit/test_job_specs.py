@@ -25,16 +25,27 @@ JOB = load(Path(__file__).parents[2] / "config/reference.yaml")
 
 # Keys that whoever puts a crawl together reads: they are no worker's business, and no rule's.
 READ_AT_THE_START = {"expect.rows", "expect.rows.*", "expect.filled", "expect.filled.*", "expect.failed"}
-READ_AT_THE_START |= {"durability", "politeness.ignore_robots.*.reason", "columns", "columns.*", "columns.*.*"}
+READ_AT_THE_START |= {
+    "durability",
+    "frontier",
+    "politeness.ignore_robots.*.reason",
+    "columns",
+    "columns.*",
+    "columns.*.*",
+}
 READ_AT_THE_START |= {"sinks.*", "sinks.*.file", "sinks.*.formulas", "sinks.*.rotate"}
 READ_AT_THE_START |= {"sinks.*.to", "sinks.*.schema", "sinks.*.prefix", "sinks.*.headers", "sinks.*.headers.*.*"}
+READ_AT_THE_START |= {"seeds.*.file", "seeds.*.column"}
 READ_AT_THE_START |= {"tables.urls", "tables.links", "tables.broken"}  # but for whether one of the last two is there
-# What the specs hold beside a job's keys: the text of a file, and limits and numbers that are the same for all jobs.
-OF_NO_KEY = {"brief.hook.source"}
+# What the specs hold beside a job's keys: the text of a file, the function that its name may end in, and limits and
+# numbers that are the same for all jobs.
+OF_NO_KEY = {"brief.hook.source", "brief.hook.function"}
 # Which of several keys is written.
 OF_NO_KEY |= {"brief.items.*.by", "brief.items.*.when_by", "brief.items.*.fields.*.by"}
 OF_NO_KEY |= {f"policy.tuning.{name}" for name in Tuning.__struct_fields__} | {"policy.max_outlinks"}
-OF_NO_KEY |= {"brief.links.listed", "policy.keeps_links"}
+OF_NO_KEY |= {"brief.links.listed", "policy.keeps_links", "brief.reserved.*"}
+# When the crawl was opened.
+OF_NO_KEY |= {"policy.taken_over_at"}
 
 
 def others(value: Any, kind: Any = None) -> Iterator[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,31 +12,50 @@ from hypothesis import strategies as st
 
 from crawlfleet.shared.errors import CrawlFailed, JoinError, UsageError
 from crawlfleet.shared.wire import identity as identity_files
-from crawlfleet.shared.wire.join_token import JoinToken, _check, is_written, read_token, write_token
+from crawlfleet.shared.wire.join_token import (
+    FORMER_PREFIX,
+    PREFIX,
+    JoinToken,
+    _check,
+    is_written,
+    read_token,
+    write_token,
+)
 from crawlfleet.shared.wire.machine import own_addresses
 from crawlfleet.shared.wire.payload import dumps
 
-TOKEN = JoinToken(addresses=("10.0.0.7", "127.0.0.1"), port=40_000, fingerprint=bytes(32), secret=b"s" * 32)
-HOSTS = st.from_regex(r"[a-z0-9.:-]{1,40}", fullmatch=True)
-
-
-@given(
-    st.lists(HOSTS, min_size=1, max_size=8).map(tuple),
-    st.integers(1, 65_535),
-    st.binary(min_size=32, max_size=32),
-    st.binary(min_size=32, max_size=32),
+TOKEN = JoinToken(
+    addresses=(("10.0.0.7", 40_000), ("127.0.0.1", 40_000), ("b.example", 7_320)),
+    fingerprint=bytes(32),
+    secret=b"s" * 32,
 )
+HOSTS = st.from_regex(r"[a-z0-9.:-]{1,40}", fullmatch=True)
+ADDRESSES = st.lists(st.tuples(HOSTS, st.integers(1, 65_535)), min_size=1, max_size=8).map(tuple)
+SECRETS = st.binary(min_size=32, max_size=32)
+
+
+def token_text(prefix: str, payload: bytes) -> str:
+    """Return a token of any content, with the checksum that belongs to it."""
+    return prefix + base64.urlsafe_b64encode(payload + _check(payload)).decode().rstrip("=")
+
+
+@given(ADDRESSES, SECRETS, SECRETS)
 def test_a_token_survives_the_clipboard(
-    addresses: tuple[str, ...], port: int, fingerprint: bytes, secret: bytes
+    addresses: tuple[tuple[str, int], ...], fingerprint: bytes, secret: bytes
 ) -> None:
-    token = JoinToken(addresses=addresses, port=port, fingerprint=fingerprint, secret=secret)
+    token = JoinToken(addresses=addresses, fingerprint=fingerprint, secret=secret)
     assert JoinToken.parse(token.encode()) == token
+
+
+def test_a_token_of_the_form_before_this_one_has_the_same_port_at_each_host() -> None:
+    former = token_text(FORMER_PREFIX, dumps((["10.0.0.7", "::1"], 40_000, bytes(32), b"s" * 32)))
+    assert JoinToken.parse(former) == replace(TOKEN, addresses=(("10.0.0.7", 40_000), ("::1", 40_000)))
 
 
 def test_a_token_is_one_word_of_a_shell() -> None:
     text = TOKEN.encode()
-    assert text.startswith("cf1:")
-    assert set(text.removeprefix("cf1:")) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+    assert text.startswith("cf2:")
+    assert set(text.removeprefix("cf2:")) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
 def test_line_ends_that_a_terminal_put_in_do_not_matter() -> None:
@@ -64,10 +84,11 @@ def test_each_cut_is_noticed() -> None:
         ("", "no join token"),
         ("hello", "no join token"),
         ("http://10.0.0.7:40000", "no join token"),
-        ("cf2:AAAA", "another version"),
+        ("cf3:AAAA", "another version"),
         ("cf1:", "mistyped"),
-        ("cf1:ä", "mistyped"),
-        ("cf1:AA+/", "mistyped"),
+        ("cf2:", "mistyped"),
+        ("cf2:ä", "mistyped"),
+        ("cf2:AA+/", "mistyped"),
     ],
 )
 def test_what_is_no_token_is_told_in_a_sentence(text: str, says: str) -> None:
@@ -80,34 +101,40 @@ def test_what_is_no_token_is_told_in_a_sentence(text: str, says: str) -> None:
     "changes",
     [
         {"addresses": ()},
-        {"addresses": ("",)},
-        {"addresses": ("a b",)},
-        {"addresses": ("h" * 300,)},
-        {"port": 0},
-        {"port": 70_000},
+        {"addresses": (("", 1),)},
+        {"addresses": (("a b", 1),)},
+        {"addresses": (("a\n", 1),)},
+        {"addresses": (("h" * 300, 1),)},
+        {"addresses": (("h", 0),)},
+        {"addresses": (("h", 70_000),)},
+        {"addresses": (("h", 1),) * 65},
         {"fingerprint": b"short"},
         {"secret": b"short"},
     ],
 )
 def test_a_token_that_makes_no_sense_is_refused(changes: dict[str, object]) -> None:
-    fields = {
-        "addresses": TOKEN.addresses,
-        "port": TOKEN.port,
-        "fingerprint": TOKEN.fingerprint,
-        "secret": TOKEN.secret,
-    }
     with pytest.raises(JoinError, match="makes no sense"):
-        JoinToken.parse(JoinToken(**(fields | changes)).encode())  # type: ignore[arg-type]  # one field is wrong
+        JoinToken.parse(replace(TOKEN, **changes).encode())  # type: ignore[arg-type]  # one field is wrong
 
 
+@pytest.mark.parametrize("prefix", [PREFIX, FORMER_PREFIX])
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"\xc1", dumps(None), dumps([]), dumps([["h"], "1", b"", b""]), dumps([[5], 1, bytes(32), bytes(32)])],
+    [
+        b"",
+        b"\xc1",
+        dumps(None),
+        dumps([]),
+        dumps([["h"], "1", b"", b""]),
+        dumps([[5], 1, bytes(32), bytes(32)]),
+        dumps([[["h", "1"]], bytes(32), bytes(32)]),
+        dumps([[["h", 1, 2]], bytes(32), bytes(32)]),
+    ],
+    ids=["nothing", "no msgpack", "none", "empty", "port", "number", "text for a port", "three"],
 )
-def test_a_token_of_other_content_is_refused(payload: bytes) -> None:
-    text = "cf1:" + base64.urlsafe_b64encode(payload + _check(payload)).decode().rstrip("=")
+def test_a_token_of_other_content_is_refused(payload: bytes, prefix: str) -> None:
     with pytest.raises(JoinError):
-        JoinToken.parse(text)
+        JoinToken.parse(token_text(prefix, payload))
 
 
 def test_the_secret_is_not_shown() -> None:
@@ -138,7 +165,7 @@ def test_a_container_secret_may_have_any_mode(tmp_path: Path, monkeypatch: pytes
     assert read_token(path) == TOKEN
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"no token", b"cf1:AAAA"])
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"no token", b"cf2:AAAA"])
 def test_a_file_without_a_token_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "token"
     path.write_bytes(content)

@@ -20,11 +20,13 @@ from crawlfleet.coordinator.core.rows import HostRow, LeaseRow
 from crawlfleet.coordinator.core.turn import Table
 from crawlfleet.coordinator.crawl_folder import CrawlFolder
 from crawlfleet.coordinator.frontier.due_hosts import DueHosts
+from crawlfleet.coordinator.frontier.durable import row_cache
+from crawlfleet.coordinator.frontier.durable.batch import Batch
+from crawlfleet.coordinator.frontier.durable.row_cache import RowCache
 from crawlfleet.coordinator.frontier.registry import FRONTIER
-from crawlfleet.coordinator.frontier.sqlite import row_cache
-from crawlfleet.coordinator.frontier.sqlite.row_cache import RowCache
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.coordinator.job.job import load
+from crawlfleet.coordinator.job.source import JobSource
 from crawlfleet.screen.progress import words
 from crawlfleet.shared.brief import Brief, ScopeSpec
 from crawlfleet.shared.messages import ExchangeAnswer, ExchangeRequest, Hello, Kind
@@ -185,7 +187,8 @@ def test_commits_do_not_go_over_what_is_open_or_active_however_much_that_is(
     cache.rows[kind] = rows
     for number in range(1, 1_001):
         fill(cache, number)
-        cache.cut_back()
+        cache.begin(Batch(number=number, at=0.0))
+        cache.conclude()
     # Each pass doubles what may be held before the next: 10, 20, ..., 1280.
     assert 1 <= rows.walks <= 8
     assert len(rows) == 1_000
@@ -249,7 +252,9 @@ def test_a_long_start_tells_the_log_and_who_asks_how_far_it_is(tmp_path: Path, m
     monkeypatch.setattr(crawl_module, "SAID_EVERY_S", 0.0)
     path = tmp_path / "job.yaml"
     path.write_text(f'name: big\nseeds: ["http://h{{1..{3 * PORTION}}}.test/"]\n', encoding="ascii")
-    crawl = open_crawl(load(path), CrawlFolder(tmp_path / "crawls", "big", fresh=False), Options(job=path))
+    crawl = open_crawl(
+        load(path), CrawlFolder(tmp_path / "crawls", "big", fresh=False), Options(job=JobSource(path=path))
+    )
     seen: list[Status] = []
 
     def watch() -> None:

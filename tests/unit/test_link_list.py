@@ -60,6 +60,19 @@ def test_each_link_has_its_element_its_relation_and_its_text() -> None:
     ]
 
 
+def test_links_of_the_header_are_listed_as_they_are_followed() -> None:
+    headers = (("Link", "<h>; rel=next"), ("Refresh", "0; url=r"), ("Content-Type", "text/html"))
+    fetched = Fetched(url=URL, status=200, headers=Headers(headers), body=b"<base href=/up/><a href=a>1</a>")
+    found = Extractor(Brief(job="j", scope=ScopeSpec(hosts=("h.example",)), links=LISTED)).extract(fetched)
+    addresses = [f"{URL.rpartition('/')[0]}/{name}" for name in "hr"] + ["http://h.example/up/a"]
+    assert list(found.outlinks) == addresses
+    assert [(each.target, each.element, each.rel, each.why) for each in unpack(found.links)] == [
+        (addresses[0], "header", "next", ""),
+        (addresses[1], "header", "refresh", ""),
+        (addresses[2], "a", "", ""),
+    ]
+
+
 def test_assets_are_listed_if_they_count() -> None:
     body = "<link rel=stylesheet href=/s><img src=/i srcset='/j 2x' alt='an image'><script src=/x></script>"
     assert listed(body) == []

@@ -53,9 +53,20 @@ def test_what_is_below_the_level_is_not_written(capsys: pytest.CaptureFixture[st
 
 def test_control_characters_are_made_visible(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure()
-    structlog.get_logger().info("page", url="http://a/\x1b[2J\x9b\u2028", host="a")
+    structlog.get_logger().info("page", url="http://a/\x1b[2J\x9b\u2028\u202e", host="a")
     event = json.loads(capsys.readouterr().err)
-    assert (event["url"], event["host"]) == ("http://a/\\x1b[2J\\x9b\\x2028", "a")
+    assert (event["url"], event["host"]) == ("http://a/\\x1b[2J\\x9b\\u2028\\u202e", "a")
+
+
+def test_a_traceback_keeps_its_lines_and_controls_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure()
+    try:
+        raise ValueError("\x1b]0;title\x07\r")
+    except ValueError:
+        structlog.get_logger().exception("a bug")
+    trace = json.loads(capsys.readouterr().err)["exception"].splitlines()
+    assert trace[0] == "Traceback (most recent call last):"
+    assert trace[-1] == "ValueError: \\x1b]0;title\\x07\\r"
 
 
 def test_a_full_disk_costs_lines_of_the_file_and_no_more(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -10,6 +12,7 @@ import pytest
 
 from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.service import CallFailed
+from crawlfleet.coordinator.frontier.port import Conclusion
 from crawlfleet.shared.errors import CrawlFailed, VersionError
 
 PATIENCE_S = 30.0
@@ -31,7 +34,7 @@ class SlowService:
     def next_deadline(self) -> None:
         return None
 
-    def flush(self, now: float) -> None:
+    def flush(self, now: float, ended: Callable[[], None]) -> Conclusion:
         assert now >= 0.0
         self.flushes += 1
         self.committing.set()
@@ -40,6 +43,8 @@ class SlowService:
             raise self.failure
         if self.log and self.log[-1] != "commit":
             self.log.append("commit")
+        ended()
+        return Conclusion.DONE
 
 
 @pytest.fixture
@@ -265,3 +270,26 @@ def test_time_goes_on_from_where_the_crawl_was() -> None:
     loop.start()
     assert 1_000.0 <= loop.call(lambda now: now) < 1_000.0 + PATIENCE_S
     loop.stop()
+
+
+def test_nothing_is_kept_of_a_refused_call_once_its_caller_has_heard(service: SlowService) -> None:
+    # Its own thread is not started, and so cannot be about to let go of the call.
+    loop = Loop(service, on_commit=lambda: None)  # type: ignore[arg-type]  # only these two are asked of it
+
+    class Message:
+        """What was called with; it may be large."""
+
+    def refuse(_message: Message) -> None:
+        raise VersionError("no")
+
+    def call() -> weakref.ref[Message]:
+        message = Message()
+        with pytest.raises(VersionError):
+            loop.call(lambda _now: refuse(message))
+        return weakref.ref(message)
+
+    gc.disable()
+    try:
+        assert call()() is None
+    finally:
+        gc.enable()

@@ -165,6 +165,17 @@ def test_answers_are_kept_for_a_while(names: Names, monkeypatch: pytest.MonkeyPa
     assert names.usable("127.0.0.1") == names.known("127.0.0.1") == Name(("127.0.0.1",))
 
 
+def test_no_answer_is_kept_for_longer_than_a_minute(server: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert names_module.ADDRESSES_KEPT_S + names_module.CHANNEL_USED_S <= 60
+    monkeypatch.setattr(names_module, "ADDRESSES_KEPT_S", 0.0)
+    monkeypatch.setattr(names_module, "CHANNEL_USED_S", 0.0)
+    with closing(Names(10.0, [server.address])) as names:
+        names.resolve("a.quick.test")
+        asked = server.questions["a.quick.test"]
+        names.resolve("a.quick.test")
+    assert server.questions["a.quick.test"] > asked
+
+
 def test_only_so_many_answers_are_kept(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names_module, "ANSWERS_KEPT", 2)
     for number in range(3):

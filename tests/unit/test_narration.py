@@ -7,7 +7,7 @@ import io
 from crawlfleet.screen.narration import Narration
 from crawlfleet.shared.status import Status
 from crawlfleet.worker.process.narrator import Narrator
-from crawlfleet.worker.process.printing import OVER_PROGRESS, OverProgress
+from crawlfleet.worker.process.printing import OVER_PROGRESS, ToTerminal
 from tests.unit.core_crawl import CoreCrawl
 
 
@@ -87,8 +87,14 @@ def test_a_worker_that_never_joined_has_nothing_to_say() -> None:
 
 def test_what_a_hook_prints_on_a_terminal_takes_the_place_of_the_line_of_progress() -> None:
     out = io.StringIO()
-    print("one", 1, file=OverProgress(out))
-    stream = OverProgress(out)
+    print("one", 1, file=ToTerminal(out, OVER_PROGRESS))
+    stream = ToTerminal(out, OVER_PROGRESS)
     print("two", end=" ", file=stream)
     print("halves", file=stream)
     assert out.getvalue() == f"{OVER_PROGRESS}one 1\n{OVER_PROGRESS}two halves\n"
+
+
+def test_what_a_hook_prints_does_not_control_the_terminal() -> None:
+    out = io.StringIO()
+    print("\x1b[2Jone\ttwo\r\u202ethree", "\x9b", sep="\n", file=ToTerminal(out, ""))
+    assert out.getvalue() == "\\x1b[2Jone\ttwo\\r\\u202ethree\n\\x9b\n"

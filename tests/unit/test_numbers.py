@@ -48,6 +48,7 @@ LEDGER = LedgerRow(
     short_maps=ShortMaps(7, (("http://a.test/map.xml", "http_404"),)),
     full=FullHosts(hosts=2, named=("a.test",), links=9),
     left_out=LeftOut(pages=3, links=4, rows=5),
+    noted={"tls_cut": 6},
     robots_waits=RobotsWaits(
         waiting=1,
         waiting_for=(("http://a.test", "http_500"), ("http://b.test", "")),

@@ -8,6 +8,7 @@ import pytest
 
 from crawlfleet.coordinator.core.objects.rows import WaitRow
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
+from tests.commits import commit
 from tests.unit.object_fleet import WAITS, Failed, Handle, ObjectFleet
 
 BROKEN = "BrokenBarrierError"
@@ -270,7 +271,7 @@ def test_a_barrier_survives_a_restart(tmp_path: Path) -> None:
     wait(b, timeout_s=1)
     wait(actor, acts=True)
     other.thread.open("Barrier", "broken", 1).abort()
-    before.store.commit(0.0)
+    commit(before.store, 0.0)
     before.store.close()
     after = ObjectFleet(SqliteStore(tmp_path / "frontier.db"))
     for each in (a, b, actor, other):

@@ -11,6 +11,7 @@ from crawlfleet.coordinator.core.objects import calls, desk
 from crawlfleet.coordinator.core.objects.rows import CallerRow, SessionRow, UseRow, WaitRow
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.shared.objects import ObjectCall
+from tests.commits import commit
 from tests.unit.object_fleet import WAITS, Failed, ObjectFleet, outcome
 
 
@@ -34,7 +35,7 @@ def test_a_repeated_call_is_known_after_a_restart(tmp_path: Path) -> None:
     adder.open("Value", "n").add(2)
     assert holder.open("Lock", "door").acquire() == 1
     assert waiter.open("Lock", "door").acquire(timeout_s=5) == WAITS
-    before.store.commit(0.0)
+    commit(before.store, 0.0)
     before.store.close()
     after = ObjectFleet(SqliteStore(tmp_path / "frontier.db"))
     for thread in (adder, holder, waiter):
@@ -52,7 +53,7 @@ def test_the_deadlines_of_waits_are_known_after_a_restart(tmp_path: Path) -> Non
     before.thread("s").open("Lock", "door").acquire()
     waiter = before.thread("t")
     waiter.open("Lock", "door").acquire(timeout_s=5)
-    before.store.commit(0.0)
+    commit(before.store, 0.0)
     before.store.close()
     waiter.fleet = after = ObjectFleet(SqliteStore(tmp_path / "frontier.db"))
     after.advance(4.9)

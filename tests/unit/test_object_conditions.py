@@ -11,6 +11,7 @@ from crawlfleet.coordinator.core.objects import conditions
 from crawlfleet.coordinator.core.objects.conditions import ConditionRow
 from crawlfleet.coordinator.core.objects.rows import WaitRow
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
+from tests.commits import commit
 from tests.unit.object_fleet import WAITS, Failed, ObjectFleet, ProgramThread
 
 LOCK_KINDS = pytest.mark.parametrize("kind", ["Lock", "RLock", "ConditionLock"])
@@ -374,7 +375,7 @@ def test_lines_and_depths_survive_a_restart(tmp_path: Path) -> None:
     given_up.thread.withdraw()
     notifier.lock.acquire()
     notifier.condition.notify(1)
-    before.store.commit(0.0)
+    commit(before.store, 0.0)
     before.store.close()
     after = ObjectFleet(SqliteStore(tmp_path / "frontier.db"))
     for each in (notified, waiter, given_up, notifier):

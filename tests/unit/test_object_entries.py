@@ -14,6 +14,7 @@ from crawlfleet.coordinator.core.objects.rows import ObjectsRow, PartRow, Sessio
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.worker.talk.objects import contents
 from crawlfleet.worker.talk.objects.shared_objects import SharedObjects
+from tests.commits import commit
 from tests.unit.object_fleet import Failed, ObjectFleet
 from tests.unit.object_proxies import program
 
@@ -246,10 +247,10 @@ def test_dicts_survive_a_restart(tmp_path: Path) -> None:
     d = objects.dict("d", a=1, b=2)
     objects.set("s", range(5)).discard(0)
     objects.Namespace("n", x=1).y = 2
-    before.store.commit(0.0)
+    commit(before.store, 0.0)
     del d["a"]
     d["a"] = 3
-    before.store.commit(0.0)
+    commit(before.store, 0.0)
     before.store.close()
     after = ObjectFleet(SqliteStore(tmp_path / "frontier.db"))
     objects = program(after, "t")

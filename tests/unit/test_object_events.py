@@ -8,6 +8,7 @@ import pytest
 
 from crawlfleet.coordinator.core.objects.rows import UseRow, WaitRow
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
+from tests.commits import commit
 from tests.unit.object_fleet import WAITS, Failed, Handle, ObjectFleet
 
 
@@ -72,7 +73,7 @@ def test_the_flag_and_the_line_survive_a_restart(tmp_path: Path) -> None:
     go.wait(timeout_s=None)
     other = before.thread("t").open("Event", "other")
     other.set()
-    before.store.commit(0.0)
+    commit(before.store, 0.0)
     before.store.close()
     go.thread.fleet = other.thread.fleet = after = ObjectFleet(SqliteStore(tmp_path / "frontier.db"))
     assert other.is_set() is True

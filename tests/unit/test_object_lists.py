@@ -18,6 +18,7 @@ from crawlfleet.coordinator.core.objects.blocks import ListRow
 from crawlfleet.coordinator.core.objects.rows import ObjectsRow, PartRow
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.worker.talk.objects.shared_objects import SharedObjects
+from tests.commits import commit
 from tests.unit.object_fleet import Failed, ObjectFleet
 from tests.unit.object_proxies import program
 
@@ -263,10 +264,10 @@ def test_items_without_a_byte_are_items_like_others(fleet: ObjectFleet) -> None:
 def test_lists_survive_a_restart(tmp_path: Path) -> None:
     before = ObjectFleet(SqliteStore(tmp_path / "frontier.db"))
     shared = program(before).list("l", range(200))
-    before.store.commit(0.0)
+    commit(before.store, 0.0)
     shared.insert(100, "x")
     del shared[10:50]
-    before.store.commit(0.0)
+    commit(before.store, 0.0)
     before.store.close()
     after = ObjectFleet(SqliteStore(tmp_path / "frontier.db"))
     again = program(after, "t").list("l")

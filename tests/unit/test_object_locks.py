@@ -8,6 +8,7 @@ import pytest
 
 from crawlfleet.coordinator.core.objects.rows import WaitRow
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
+from tests.commits import commit
 from tests.unit.object_fleet import WAITS, Failed, ObjectFleet
 
 
@@ -130,7 +131,7 @@ def test_an_rlock_and_its_line_survive_a_restart(tmp_path: Path) -> None:
     lock.acquire()
     lock.acquire()
     waiter.open("RLock", "door").acquire(timeout_s=None)
-    before.store.commit(0.0)
+    commit(before.store, 0.0)
     before.store.close()
     owner.fleet = waiter.fleet = after = ObjectFleet(SqliteStore(tmp_path / "frontier.db"))
     lock.release()

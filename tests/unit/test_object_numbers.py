@@ -16,6 +16,7 @@ from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.shared import typecodes
 from crawlfleet.worker.talk.objects import arrays as proxies
 from crawlfleet.worker.talk.objects.shared_objects import SharedObjects
+from tests.commits import commit
 from tests.unit.object_fleet import Failed, ObjectFleet
 from tests.unit.object_proxies import program
 
@@ -309,7 +310,7 @@ def test_values_and_arrays_survive_a_restart(tmp_path: Path) -> None:
     objects.Value("n", "f").value = 0.1
     objects.Value("big").set(10**100)
     objects.Array("a", "h", 5_000)[::1_000] = range(5)
-    before.store.commit(0.0)
+    commit(before.store, 0.0)
     before.store.close()
     after = ObjectFleet(SqliteStore(tmp_path / "frontier.db"))
     objects = program(after, "t")

@@ -11,6 +11,7 @@ from crawlfleet.coordinator.core.objects import named_pipes
 from crawlfleet.coordinator.core.objects.desk import item_bytes
 from crawlfleet.coordinator.core.objects.rows import ObjectsRow, PartRow, WaitRow
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
+from tests.commits import commit
 from tests.unit.object_fleet import WAITS, Failed, ObjectFleet, ProgramThread
 
 
@@ -374,7 +375,7 @@ def test_a_pipe_survives_a_restart(tmp_path: Path) -> None:
     a.send(b"1")
     waiting = a.by("a")
     waiting.recv()
-    before.store.commit(0.0)
+    commit(before.store, 0.0)
     before.store.close()
     after = ObjectFleet(SqliteStore(tmp_path / "frontier.db"))
     for end in (a, b, waiting):

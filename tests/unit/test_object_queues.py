@@ -11,6 +11,7 @@ from crawlfleet.coordinator.core.objects.desk import item_bytes
 from crawlfleet.coordinator.core.objects.queues import QueueRow, TakenRow
 from crawlfleet.coordinator.core.objects.rows import ObjectsRow, PartRow, SessionRow, WaitRow
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
+from tests.commits import commit
 from tests.unit.object_fleet import WAITS, Failed, Handle, ObjectFleet
 
 KINDS = pytest.mark.parametrize("kind", ["Queue", "JoinableQueue"])
@@ -313,7 +314,7 @@ def test_a_queue_survives_a_restart(tmp_path: Path, kind: str) -> None:
     putter.put(b"3")
     waiter.put(b"4", timeout_s=None)
     joiner.join(timeout_s=None)
-    before.store.commit(0.0)
+    commit(before.store, 0.0)
     before.store.close()
     after = ObjectFleet(SqliteStore(tmp_path / "frontier.db"))
     for handle in (putter, taker, waiter, joiner):

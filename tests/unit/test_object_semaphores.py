@@ -10,6 +10,7 @@ import pytest
 from crawlfleet.coordinator.core.objects import semaphores
 from crawlfleet.coordinator.core.objects.rows import PartRow
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
+from tests.commits import commit
 from tests.unit.object_fleet import WAITS, Failed, Handle, ObjectFleet, ProgramThread
 
 BOTH = pytest.mark.parametrize("kind", ["Semaphore", "BoundedSemaphore"])
@@ -200,7 +201,7 @@ def test_units_and_lines_survive_a_restart(tmp_path: Path, kind: str) -> None:
     for each in opened(before, kind, "a", "b", value=1):
         each.acquire(timeout_s=None)
         threads.append(each.thread)
-    before.store.commit(0.0)
+    commit(before.store, 0.0)
     before.store.close()
     after = ObjectFleet(SqliteStore(tmp_path / "frontier.db"))
     assert held(after) == {"a": 1}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 import zlib
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from crawlfleet.shared.messages import Kind, Outcome, Report, Task
 from crawlfleet.shared.web import links
 from crawlfleet.shared.web.links import RUN, Packed, in_runs, pack, unpack
+from crawlfleet.shared.web.urls import LONGEST_URL_CHARS
 from crawlfleet.worker.fitting import fit
 from crawlfleet.worker.lanes import Attempt
 
@@ -55,6 +57,21 @@ def test_of_data_that_was_cut_the_whole_lines_are_read(urls: tuple[str, ...], mo
 def test_a_bomb_is_not_unpacked_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links, "MAX_BYTES", 1_000)
     assert unpack(zlib.compress(b"x" * 10_000_000), 9) == []
+
+
+def test_a_run_of_one_is_no_longer_than_one_url() -> None:
+    longest = "http://a.test/" + "x" * (LONGEST_URL_CHARS - 14)
+    assert unpack(pack([longest]), 1) == [longest]
+    assert unpack(zlib.compress(b"x" * LONGEST_URL_CHARS), 1) == ["x" * LONGEST_URL_CHARS]
+    assert unpack(zlib.compress(b"x" * (LONGEST_URL_CHARS + 2)), 1) == []
+    assert unpack(b"\n" + b"x" * (LONGEST_URL_CHARS + 2), 1) == []
+    assert unpack(pack(URLS), 0) == []
+
+
+def test_more_runs_than_any_page_has_are_none() -> None:
+    runs = [(1, b"\nx")] * (links.MAX_RUNS + 1)
+    assert Packed(b"\0" + msgspec.msgpack.encode(runs[1:]), 10**7).number == links.MAX_RUNS
+    assert Packed(b"\0" + msgspec.msgpack.encode(runs), 10**7).number == 0
 
 
 @pytest.mark.parametrize("leads_on", [True, False])

@@ -30,7 +30,7 @@ NOW = 1_000_000_000.0
 class GivenExtractor:
     page: Extracted
 
-    def extract(self, fetched: Fetched) -> Extracted:
+    def extract(self, fetched: Fetched, _depth: int) -> Extracted:
         assert fetched.url == PAGE.url
         return self.page
 
@@ -102,6 +102,17 @@ def test_a_page_is_read_if_its_type_is_wanted_or_not_told(content_type: str, is_
     assert report.outcome is (Outcome.FETCHED if is_read else Outcome.DENIED)
     assert report.reason == ("" if is_read else "content_type")
     assert bool(report.rows) is is_read
+
+
+def test_the_body_of_a_page_is_wanted_if_its_type_is_and_other_bodies_always_are() -> None:
+    pipeline = Pipeline(extractor=GivenExtractor(Extracted()), max_report_bytes=1_000, types=("text/html",))
+    reads = pipeline.wanted_of(PAGE).reads
+    assert reads is not None
+    html, film = (Headers([("Content-Type", each)]) for each in ("text/html; charset=utf-8", "video/mp4"))
+    assert (reads(html), reads(film), reads(Headers())) == (True, False, True)
+    for task in (ROBOTS, SITEMAP, CHECK):
+        assert pipeline.wanted_of(task) == wanted_of(task)
+    assert Pipeline(extractor=pipeline.extractor, max_report_bytes=1_000).wanted_of(PAGE) == Wanted()
 
 
 def test_types_are_asked_of_pages_alone() -> None:
@@ -212,8 +223,15 @@ def test_a_status_that_only_looks_like_a_redirect_is_an_error() -> None:
             },
             30.0,
         ),
+        ({"Retry_After": "Sun, 09 Sep 2001 01:47:40"}, 60.0),
+        ({"Retry_After": "Sun, 09 Sep 2001 01:47:40 -0000"}, 60.0),
+        ({"Retry_After": "Sun Sep  9 01:47:40 2001"}, 60.0),
+        ({"Retry_After": "Sunday, 09-Sep-01 01:47:40 GMT"}, 60.0),
+        ({"Retry_After": "Sun, 09 Sep 2001 03:47:40 +0200"}, 60.0),
+        ({"Retry_After": "Sun Sep  9 01:47:40 2001", "Date": "Sun, 09 Sep 2001 03:47:10 +0200"}, 30.0),
     ],
 )
+@pytest.mark.usefixtures("far_from_utc")
 def test_retry_after_is_seconds_from_now(headers: dict[str, Any], seconds: float | None) -> None:
     assert settle(answer(503, **headers)).retry_after_s == seconds
 
@@ -230,6 +248,27 @@ def test_robots_travels_with_the_whole_lines_of_its_first_half_mebibyte(end: byt
     report = settle(fetched, ROBOTS)
     assert report.outcome is Outcome.FETCHED
     assert report.body == body[: body.index(end) + 1]
+
+
+@pytest.mark.parametrize(
+    ("field", "outcome"),
+    [
+        ("text/html, text/html", Outcome.FETCHED),
+        ("text/plain, text/html; charset=x", Outcome.FETCHED),
+        ("html", Outcome.FETCHED),
+        ("*/*", Outcome.FETCHED),
+        ("application/unknown", Outcome.FETCHED),
+        ("text/html, image/png", Outcome.DENIED),
+    ],
+)
+def test_what_is_no_type_counts_as_none(field: str, outcome: Outcome) -> None:
+    assert settle(answer(200, Content_Type=field), types=("text/html",)).outcome is outcome
+
+
+def test_notes_on_the_answer_and_on_the_text_of_a_page_are_reported_together() -> None:
+    noted = replace(answer(200), notes=("tls_cut",))
+    assert settle(noted, page=Extracted(notes=("body_short",))).notes == ("tls_cut", "body_short")
+    assert settle(noted, ROBOTS).notes == settle(replace(noted, status=404)).notes == ("tls_cut",)
 
 
 def test_robots_that_is_not_cut_keeps_its_last_line() -> None:
@@ -333,7 +372,7 @@ def settle_sitemap(sitemap: Sitemap) -> Delivery:
 class GivenSitemap:
     sitemap: Sitemap
 
-    def extract(self, fetched: Fetched) -> Extracted:
+    def extract(self, fetched: Fetched, _depth: int) -> Extracted:
         raise AssertionError(f"{fetched.url} is no page")
 
     def read_sitemap(self, fetched: Fetched) -> Sitemap:

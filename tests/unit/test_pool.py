@@ -14,11 +14,13 @@ from typing import Any, NoReturn
 import pytest
 
 from crawlfleet.shared.messages import Hello, Kind, Lease, Outcome, Task, TaskKey
+from crawlfleet.worker import pool
 from crawlfleet.worker.extract.extractor import Extracted
 from crawlfleet.worker.extract.sitemap import Sitemap
 from crawlfleet.worker.fetch.port import WHOLE, Fetched, FetchEngine, Wanted
 from crawlfleet.worker.pipeline import Pipeline
 from crawlfleet.worker.pool import PARSE_THREADS, Pool, PoolSize
+from crawlfleet.worker.process import memory
 from crawlfleet.worker.process.current_pages import CurrentPages, PageLimits
 from crawlfleet.worker.readers import USUAL_THREADS
 from crawlfleet.worker.talk.outbox import Delivery
@@ -54,7 +56,7 @@ class GivenExtractor:
     found: Callable[[], object] = lambda: None
     seen: list[object] = field(default_factory=list)
 
-    def extract(self, fetched: Fetched) -> Extracted:
+    def extract(self, fetched: Fetched, _depth: int) -> Extracted:
         assert self.gate.wait(PATIENCE_S)
         self.seen.append(self.found())
         if fetched.url.startswith("http://sick"):
@@ -189,6 +191,27 @@ def test_a_page_for_which_there_is_too_little_memory_ends_its_worker_under_its_n
     assert died.get(timeout=PATIENCE_S) == ("out_of_memory", "the hook raised MemoryError at hook.py:3")
     assert said[0].endswith("it was reading http://a/page")
     assert bench.pool.stop(PATIENCE_S)
+
+
+@pytest.mark.parametrize(
+    ("shares", "is_replaced"),
+    [([0.1], False), ([0.9, 0.1], False), ([0.9, 0.9], True)],
+    ids=["enough", "nearly used up once", "nearly used up"],
+)
+def test_memory_is_looked_at_now_and_then_and_after_each_page_while_it_is_nearly_used_up(
+    monkeypatch: pytest.MonkeyPatch, shares: list[float], is_replaced: bool
+) -> None:
+    left = shares.copy()
+    monkeypatch.setattr(pool, "MEMORY_EVERY_S", 1e9)
+    monkeypatch.setattr(memory, "share_in_use", lambda: left.pop(0))
+    bench = Bench(fetch_threads=1)
+    bench.extractor.gate.set()
+    bench.pool.start()
+    for number in range(len(shares) if is_replaced else 5):
+        bench.add(f"page-{number}", lease=1 + number)
+        bench.deliveries(1)
+    assert bench.pool.stop(PATIENCE_S)
+    assert (left, bench.session.orders.replacing) == ([], is_replaced)
 
 
 def test_a_page_beyond_its_limit_is_reported_and_its_worker_drains_to_be_replaced() -> None:

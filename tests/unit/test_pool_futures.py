@@ -49,7 +49,7 @@ class PlainExecutor(ThreadPoolExecutor):
 def _fleet(coordinator: FakeCoordinator) -> Fleet:
     """Return a fleet whose pools have that coordinator; it has no session otherwise."""
     fleet = Fleet(
-        FleetManager.joining(JoinToken(addresses=("127.0.0.1",), port=1, fingerprint=bytes(32), secret=bytes(32))),
+        FleetManager.joining(JoinToken(addresses=(("127.0.0.1", 1),), fingerprint=bytes(32), secret=bytes(32))),
         SOON_S,
     )
     fleet._asker = asker_of(coordinator)

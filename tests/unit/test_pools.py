@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crawlfleet.coordinator.conduct import asks, pool_post, service
+from crawlfleet.coordinator.conduct import asks, idling, pool_post
 from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.coordinator.conduct.pools import EAGER_S
@@ -71,7 +71,7 @@ class PoolCrawl(CoreCrawl):
 
     def collect(self, session: str = "p") -> SettledPage:
         """Return the answers that were not collected yet."""
-        self.post.deliver(self.service.pools.take_answers())
+        self.post.deliver(self.service.outgoing.take_answers())
         page = decode(self.post.collect(session, self.cursor, 0.0), SettledPage)
         self.cursor = page.cursor
         return page
@@ -144,7 +144,7 @@ def test_what_robots_txt_forbids_is_refused_with_that_rule() -> None:
     pool = crawl.service.pools
     pool.ask(AskRequest(session="p", pool=1, asks=(Ask(1, f"{SEED}private/1"),)), crawl.now)
     crawl.ask()
-    ((_, _, answered),) = pool.take_answers()
+    ((_, _, answered),) = crawl.service.outgoing.take_answers()
     assert answered is not None
     assert (answered.settled.reason, answered.settled.refused) == ("robots", True)
 
@@ -310,7 +310,7 @@ def test_asks_that_are_answered_at_once_are_bounded_until_the_answers_are_collec
     first = crawl.collect()
     crawl.request(Ask(3, SEED), Ask(4, "no address"))
     assert len(first.settled) == 2
-    crawl.post.deliver(crawl.service.pools.take_answers())
+    crawl.post.deliver(crawl.service.outgoing.take_answers())
     assert crawl.request(Ask(5, SEED)).taken == 0
     assert [each.ticket for each in crawl.collect().settled] == [3]
     assert crawl.request(Ask(4, SEED), Ask(5, SEED), Ask(6, SEED)).taken == 2
@@ -348,7 +348,7 @@ def test_answers_that_are_too_large_together_are_collected_one_after_another(mon
     crawl = PoolCrawl()
     crawl.request(*(f"{SEED}{number}" for number in range(1, 4)))
     crawl.work(rows=ROWS)
-    crawl.post.deliver(crawl.service.pools.take_answers())
+    crawl.post.deliver(crawl.service.outgoing.take_answers())
     crawl.post.finish()
     collected = [crawl.collect() for _ in range(3)]
     assert [len(page.settled) for page in collected] == [1, 1, 1]
@@ -454,15 +454,15 @@ def test_a_lost_program_holds_nothing_open() -> None:
 
 def test_workers_look_in_often_while_a_pool_is_open() -> None:
     crawl = PoolCrawl()
-    assert crawl.turn("s").idle_s == service.BUSY_IDLE_S
+    assert crawl.turn("s").idle_s == idling.BUSY_IDLE_S
     crawl.request(SEED)
-    assert crawl.turn("s").idle_s == service.HURRIED_IDLE_S
+    assert crawl.turn("s").idle_s == idling.HURRIED_IDLE_S
     crawl.pass_time(EAGER_S)
-    assert crawl.turn("s").idle_s == service.BUSY_IDLE_S
+    assert crawl.turn("s").idle_s == idling.BUSY_IDLE_S
     for number in range(99):
         crawl.hello(f"w{number}")
         crawl.turn(f"w{number}", want=1)
-    assert crawl.turn("s").idle_s == pytest.approx(100 / service.LOOKS_PER_S)
+    assert crawl.turn("s").idle_s == pytest.approx(100 / idling.LOOKS_PER_S)
 
 
 def test_a_finished_crawl_takes_no_asks() -> None:

@@ -15,6 +15,7 @@ from crawlfleet.shared import errors as tree
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {
     "AsyncResult",
+    "Crawl",
     "Fleet",
     "JobFinished",
     "Page",
@@ -27,12 +28,15 @@ NAMES = {
     "Status",
     "__version__",
     "connect",
+    "crawl",
 }
 ERRORS = {
     "CrawlFailed",
+    "CrawlLost",
     "CrawlfleetError",
     "JobError",
     "JoinError",
+    "NotOwner",
     "PageFailed",
     "PageRefused",
     "RemoteError",
@@ -41,6 +45,7 @@ ERRORS = {
     "VersionError",
     "WireError",
 }
+WARNINGS = {"CrawlWarning"}
 
 
 def test_the_public_names_are_these() -> None:
@@ -49,8 +54,9 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_the_public_errors_are_the_whole_tree() -> None:
-    assert set(errors.__all__) == ERRORS == {name for name in vars(tree) if name[0].isupper()}
+    assert set(errors.__all__) == ERRORS | WARNINGS == {name for name in vars(tree) if name[0].isupper()}
     assert all(issubclass(getattr(errors, name), errors.CrawlfleetError) for name in ERRORS)
+    assert all(issubclass(getattr(errors, name), UserWarning) for name in WARNINGS)
 
 
 def test_a_name_that_is_not_there_is_refused_as_by_any_module() -> None:

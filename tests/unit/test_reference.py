@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +12,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from crawlfleet.coordinator.job import reference
 from crawlfleet.coordinator.job.job import Job
+from crawlfleet.coordinator.job.reference import ANY
 from crawlfleet.coordinator.job.section import STRICT, Section, keys_of, section_at, sections_at
 from crawlfleet.coordinator.job.yaml_source import Document, KeyPath, Place, parse
 
@@ -20,7 +22,6 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "config/reference.yaml").read_text(encoding="utf-8")
 DOCS = (ROOT / "docs/reference/jobs.md").read_text(encoding="utf-8")
 
-ANY = "*"  # a member of a list, or a name of the user's own
 OF_NOTHING = ("no", "all", "every")  # how a default begins that is no value: none, no limit, nothing, everything, ...
 
 
@@ -54,9 +55,7 @@ def test_the_walk_finds_keys_of_nested_sections_of_lists_and_of_mappings() -> No
 # The reference
 
 
-def place_of(path: KeyPath) -> KeyPath:
-    """Return the place that a path in a document is an example of."""
-    return tuple(step if section_at(Job, path[:index]) else ANY for index, step in enumerate(path))
+place_of = partial(reference.place_of, Job)
 
 
 @cache
@@ -79,14 +78,8 @@ def missing_in_reference(text: str) -> set[KeyPath]:
 
 
 def comment(text: str, place: KeyPath) -> str:
-    """Return what stands beside a key, and in the lines below it that hold nothing else."""
-    lines = text.splitlines()[where_written(text)[place].line - 1 :]
-    said = [lines[0].partition(" # ")[2]]
-    for line in lines[1:]:
-        if not line.lstrip().startswith("#"):
-            break
-        said.append(line.lstrip(" #"))
-    return " ".join(said)
+    """Return what the reference says about a key, where it stands first."""
+    return reference.comment_at(text.splitlines(), where_written(text)[place])
 
 
 def states_its_default(place: KeyPath, said: str) -> bool:

@@ -26,6 +26,7 @@ from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
 from crawlfleet.coordinator.sinks.registry import SINKS
 from crawlfleet.coordinator.sinks.rejected_sink import MAX_REASON_CHARS, MAX_SAID, REJECTED, RejectedRows
 from crawlfleet.shared.messages import Row
+from tests.commits import commit
 from tests.results import result
 from tests.shapes import QUOTES
 from tests.toys import sinks
@@ -50,7 +51,7 @@ def store() -> MemoryStore:
 def follow(store: MemoryStore, folder: Path, *results: Result) -> Follower:
     """Let a picky sink and one of JSON lines follow the log to its end; return their follower."""
     store.apply([Recorded(result=each) for each in results])
-    store.commit(0.0)
+    commit(store, 0.0)
     kinds = {"a.picky": sinks.PickyLines(QUOTES), "b.jsonl": JsonLines(QUOTES)}
     marks = SqliteMarks(folder / "sinks.db", power=False)
     opened = {name: kind.open(folder / name, marks.get(name), power=False) for name, kind in kinds.items()}

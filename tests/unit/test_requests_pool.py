@@ -8,12 +8,11 @@ from contextlib import ExitStack, closing
 import pytest
 import requests
 
-from crawlfleet.shared.brief import FetchSpec
 from crawlfleet.shared.messages import Outcome
 from crawlfleet.worker.fetch import requests_pool
 from crawlfleet.worker.fetch.connection import Limits, Watch, WatchedHTTP, WatchedHTTPS, open_connection
-from crawlfleet.worker.fetch.names import of_process
 from crawlfleet.worker.fetch.requests_pool import THREADS, RequestsFetcher
+from tests.local import local_spec
 from tests.site.hostile_site import HostileSite
 
 
@@ -25,7 +24,7 @@ def site() -> Iterator[HostileSite]:
 
 @pytest.fixture
 def fetcher() -> Iterator[RequestsFetcher]:
-    with closing(RequestsFetcher(FetchSpec(timeout_s=0.3, max_size_bytes=100_000))) as opened:
+    with closing(RequestsFetcher(local_spec(timeout_s=1.0, max_size_bytes=100_000))) as opened:
         yield opened
 
 
@@ -36,10 +35,23 @@ def test_the_session_goes_over_the_same_connections(fetcher: RequestsFetcher, si
     assert site.connections == 1
 
 
-@pytest.mark.parametrize("path", ["/drip-body", "/head-cut", "/endless-body"])
-def test_the_session_has_the_same_limits(fetcher: RequestsFetcher, site: HostileSite, path: str) -> None:
-    with pytest.raises(requests.ConnectionError, match=r"timeout_total|head_truncated|body_too_large"):
-        fetcher.session.get(site.origin + path)
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/drip-body", "timeout_total"),
+        ("/head-cut", "head_truncated"),
+        ("/endless-body", "body_too_large"),
+        ("/length-short-big", "body_too_large"),
+        ("/bomb", "body_too_large"),
+    ],
+)
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "stream"])
+def test_the_session_has_the_same_limits(
+    fetcher: RequestsFetcher, site: HostileSite, path: str, reason: str, *, streams: bool
+) -> None:
+    for ask in (fetcher.session.get, fetcher.session.post):
+        with pytest.raises(requests.ConnectionError, match=reason):
+            ask(site.origin + path, stream=streams)
 
 
 def test_the_session_keeps_no_cookies(fetcher: RequestsFetcher, site: HostileSite) -> None:
@@ -65,7 +77,7 @@ def test_more_fetchers_than_usual_keep_fewer_idle_connections_each(
     monkeypatch.setattr(fetcher._adapter, "_all_idle", 2 * THREADS)
     with ExitStack() as stack:
         first, second = (stack.enter_context(HostileSite()) for _ in range(2))
-        others = [stack.enter_context(closing(RequestsFetcher(FetchSpec()))) for _ in range(THREADS)]
+        others = [stack.enter_context(closing(RequestsFetcher(local_spec()))) for _ in range(THREADS)]
         for site in (first, second, first):
             assert fetcher.fetch(site.origin + "/ok").status == 200
         assert (first.connections, second.connections) == (2, 1)
@@ -87,14 +99,15 @@ def test_more_fetchers_than_usual_keep_fewer_idle_connections_each(
     ],
 )
 def test_an_origin_names_host_and_port(origin: str, host: str, port: int, kind: type) -> None:
-    connection = open_connection(origin, Watch(Limits(connect_s=1.0, first_byte_s=1.0, total_s=1.0)), of_process())
+    limits = Limits(connect_s=1.0, first_byte_s=1.0, total_s=1.0, head_bytes=10_000)
+    connection = open_connection(origin, Watch(limits), tuple)
     assert (connection.host, connection.port, type(connection)) == (host, port, kind)
 
 
 def test_a_bug_is_a_failure_that_names_its_type(
     fetcher: RequestsFetcher, site: HostileSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> bytes:
+    def broken(*_: object, **__: object) -> bytes:
         raise ZeroDivisionError("oh")
 
     monkeypatch.setattr(requests_pool, "_read_body", broken)

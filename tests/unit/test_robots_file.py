@@ -34,3 +34,28 @@ def test_a_dollar_in_a_path_is_a_letter_and_at_the_end_of_a_rule_an_anchor() -> 
 def test_sitemaps_are_read_within_the_limit() -> None:
     text = b"Sitemap: http://h/1\n" + b"#" * MAX_BYTES + b"\nSitemap: http://h/2\n"
     assert sitemaps_of(text) == ["http://h/1"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "crawl_delay_s", "interval_s"),
+    [
+        ("Crawl-delay: 2\nCrawl-delay: 3\nCrawl-delay: 1\n", 3.0, 0.0),
+        ("Crawl-delay: 1e999\nCrawl-delay: -1\nCrawl-delay: x\nCrawl-delay:\n", 0.0, 0.0),
+        ("Request-rate: 1/5\nRequest-rate: 2/1m 0600-1300\n", 0.0, 30.0),
+        ("Request-rate: 0/5\nRequest-rate: 1/x\nRequest-rate: 5\n", 0.0, 0.0),
+        ("Request-rate: 1/9d\n", 0.0, 86_400.0),
+    ],
+)
+def test_the_longest_delay_counts_and_an_invalid_one_does_not(
+    lines: str, crawl_delay_s: float, interval_s: float
+) -> None:
+    file = RobotsFile(f"User-agent: bot\n{lines}".encode(), "bot")
+    assert (file.crawl_delay_s, file.request_interval_s) == (crawl_delay_s, interval_s)
+    assert RobotsFile(f"User-agent: other\n{lines}".encode(), "bot").crawl_delay_s == 0.0
+
+
+def test_a_delay_is_that_of_the_names_directly_above_it() -> None:
+    text = b"User-agent: *\nCrawl-delay: 10\n\nUser-agent: other\nCrawl-delay: 2\nDisallow: /a\n"
+    files = {name: RobotsFile(text, name) for name in ("bot", "other")}
+    assert {name: file.crawl_delay_s for name, file in files.items()} == {"bot": 10.0, "other": 2.0}
+    assert not any(file.allows("http://h/a") for file in files.values())

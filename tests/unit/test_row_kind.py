@@ -12,10 +12,11 @@ from crawlfleet.coordinator.core.changes import Put
 from crawlfleet.coordinator.core.kinds import KINDS
 from crawlfleet.coordinator.core.rows import StoreRow, succeed
 from crawlfleet.coordinator.core.turn import Turn
+from crawlfleet.coordinator.frontier.durable import row_cache
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
 from crawlfleet.coordinator.frontier.port import Conflict, Frontier
-from crawlfleet.coordinator.frontier.sqlite import row_cache
 from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
+from tests.commits import commit
 from tests.unit.rule_turns import POLICY, host
 
 
@@ -60,7 +61,7 @@ def test_a_turn_shows_a_row_of_the_kind_and_puts_it(store: Frontier) -> None:
 def test_a_store_takes_rows_of_the_kind_and_gives_them_back(store: Frontier) -> None:
     store.apply([Put(row=ONE), Put(row=TWO)])
     store.apply([Put(row=succeed(ONE, text="one"))])
-    store.commit(1.0)
+    commit(store, 1.0)
     assert store.rows(NoteRow, ["one", "two", "never"]) == {"one": succeed(ONE, text="one"), "two": TWO}
 
 
@@ -75,13 +76,13 @@ def test_a_store_refuses_what_was_decided_on_a_row_that_has_changed(store: Front
 def test_rows_of_the_kind_outlive_the_process(tmp_path: Path) -> None:
     first = SqliteStore(tmp_path / "frontier.db")
     first.apply([Put(row=ONE), Put(row=TWO)])
-    first.commit(1.0)
+    commit(first, 1.0)
     first.apply([Put(row=succeed(ONE, text="lost"))])
     first.close()
     again = SqliteStore(tmp_path / "frontier.db")
     assert again.rows(NoteRow, ["one", "two"]) == {"one": ONE, "two": TWO}
     again.apply([Put(row=succeed(TWO, text="kept"))])
-    again.commit(2.0)
+    commit(again, 2.0)
     again.close()
     last = SqliteStore(tmp_path / "frontier.db")
     assert last.rows(NoteRow, ["two"]) == {"two": succeed(TWO, text="kept")}
@@ -94,7 +95,7 @@ def test_a_file_from_before_the_kind_gets_its_table(tmp_path: Path, monkeypatch:
         SqliteStore(tmp_path / "frontier.db").close()
     store = SqliteStore(tmp_path / "frontier.db")
     store.apply([Put(row=ONE)])
-    store.commit(1.0)
+    commit(store, 1.0)
     store.close()
     again = SqliteStore(tmp_path / "frontier.db")
     assert again.rows(NoteRow, ["one"]) == {"one": ONE}
@@ -107,7 +108,7 @@ def test_the_cache_of_a_durable_store_bounds_the_kind(tmp_path: Path, monkeypatc
     cached = store._rows.rows[NoteRow]
     for number, left in ((2, 2), (3, 0)):
         store.apply([Put(row=NoteRow(name=f"{number} {place}", text="")) for place in range(number - len(cached))])
-        store.commit(float(number))
+        commit(store, float(number))
         assert len(cached) == left
     assert len(store.rows(NoteRow, ["2 0", "2 1", "3 0"])) == 3
     store.close()

@@ -71,6 +71,15 @@ def test_the_first_page_of_an_origin_brings_its_host_and_has_its_robots_txt_aske
     ]
 
 
+def test_a_known_page_is_let_in_as_a_new_one_is(turns: Turns) -> None:
+    known = page("1", state=DROPPED, reason="private_address")
+    turn = turns(known, host(known=1), numbers(next_order=2))
+    admission.let_in(turn, known.url)
+    assert existing(turn.origins[ORIGIN]).gate is Gate.WAITING
+    assert existing(turn.hosts[HOST]).ready_at == 0.0
+    assert existing(turn.tasks[robots().ref]).state is PENDING
+
+
 def test_a_further_page_makes_itself_and_lets_its_host_be_looked_at(turns: Turns) -> None:
     idle = host(origins=(ORIGIN,))
     turn = turns(idle, origin(), numbers(next_order=7), now=5.0)

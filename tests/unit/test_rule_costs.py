@@ -10,9 +10,9 @@ import pytest
 from crawlfleet.coordinator.core import costs, settle
 from crawlfleet.coordinator.core.costs import LEAST, MOST_KEPT, Outstanding, outstanding
 from crawlfleet.coordinator.core.figures import Costs, HostCosts
-from crawlfleet.coordinator.core.rows import LedgerRow
+from crawlfleet.coordinator.core.rows import LedgerRow, TaskRow
 from crawlfleet.coordinator.core.turn import Turn
-from crawlfleet.shared.messages import Outcome, SitemapEntry
+from crawlfleet.shared.messages import Outcome, Report, SitemapEntry
 from crawlfleet.shared.ranges import MOST
 from tests.unit.rule_turns import (
     HOST,
@@ -42,24 +42,45 @@ def costs_of(turn: Turn, key: str = HOST) -> Costs:
     return row.costs
 
 
+def charge(turn: Turn, task: TaskRow, sent: Report, links: int) -> None:
+    """Charge a host for one report."""
+    bill = costs.Bill()
+    bill.add(task, sent, links)
+    bill.charge(turn)
+
+
+def test_the_reports_of_a_turn_are_charged_to_each_host_at_once(turns: Turns) -> None:
+    other = leased(page("1", OTHER), 3)
+    turn = turns(TASK, other, FREE, host(OTHER_HOST))
+    bill = costs.Bill()
+    for task in (TASK, other, TASK):
+        bill.add(task, report(task, **SPENT), 9)
+    assert turn.whole_batch() == []
+    bill.charge(turn)
+    bill.charge(turn)
+    assert costs_of(turn) == Costs(2, 14, 18, 1.0, 0.5)
+    assert costs_of(turn, OTHER_HOST) == Costs(1, 7, 9, 0.5, 0.25)
+    assert turn.ledger.costs == Costs(3, 21, 27, 1.5, 0.75)
+
+
 def test_a_report_is_charged_to_its_host_and_to_all(turns: Turns) -> None:
     turn = turns(TASK, FREE)
-    costs.charge(turn, TASK, report(TASK, **SPENT), links=9)
+    charge(turn, TASK, report(TASK, **SPENT), 9)
     assert costs_of(turn) == Costs(1, 7, 9, 0.5, 0.25)
-    costs.charge(turn, TASK, report(TASK, outcome=Outcome.HTTP_ERROR, **SPENT), links=0)
+    charge(turn, TASK, report(TASK, outcome=Outcome.HTTP_ERROR, **SPENT), 0)
     assert costs_of(turn) == turn.ledger.costs == Costs(1, 14, 9, 1.0, 0.5)
     assert (turn.ledger.hosts_with_costs, turn.ledger.costliest) == (1, (HostCosts(HOST, costs_of(turn)),))
 
 
 def test_what_took_nothing_changes_nothing(turns: Turns) -> None:
     turn = turns(TASK, FREE)
-    costs.charge(turn, TASK, report(TASK, outcome=Outcome.HTTP_ERROR), links=0)
+    charge(turn, TASK, report(TASK, outcome=Outcome.HTTP_ERROR), 0)
     assert turn.whole_batch() == []
 
 
 def test_numbers_stop_at_the_largest_one(turns: Turns) -> None:
     turn = turns(TASK, host(costs=Costs(links=MOST)), numbers(costs=Costs(links=MOST)))
-    costs.charge(turn, TASK, report(TASK), links=9)
+    charge(turn, TASK, report(TASK), 9)
     assert (costs_of(turn).links, turn.ledger.costs.links) == (MOST, MOST)
 
 
@@ -89,7 +110,7 @@ def test_of_many_hosts_the_few_with_the_largest_costs_of_each_kind_are_known(tur
     for step in range(600):
         task = tasks[min(random.randrange(60), random.randrange(60))]
         sent = report(task, size_bytes=random.randrange(99), cpu_s=random.random(), lookup_s=random.random() ** 4)
-        costs.charge(turn, task, sent, random.randrange(99))
+        charge(turn, task, sent, random.randrange(99))
         kept = {each.host: each.costs for each in turn.ledger.costliest}
         assert len(kept) <= MOST_KEPT * len(costs.KINDS)
         for kind in costs.KINDS if step % 20 == 0 else ():
@@ -129,6 +150,6 @@ def test_a_host_stands_out_that_took_much_of_all_and_much_more_than_others(ledge
 def test_what_stands_out_is_told_with_its_part(turns: Turns) -> None:
     tasks = [leased(page("1", at), 3) for at in (ORIGIN, OTHER)]
     turn = turns(*tasks, FREE, host(OTHER_HOST))
-    costs.charge(turn, tasks[0], report(tasks[0], cpu_s=30.0), links=99_000)
-    costs.charge(turn, tasks[1], report(tasks[1], cpu_s=10.0), links=1_000)
+    charge(turn, tasks[0], report(tasks[0], cpu_s=30.0), 99_000)
+    charge(turn, tasks[1], report(tasks[1], cpu_s=10.0), 1_000)
     assert outstanding(turn.ledger) == [Outstanding(HOST, "links", 99_000, 0.99)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crawlfleet.coordinator.core import granting
+from crawlfleet.coordinator.core import gates, granting
 from crawlfleet.coordinator.core.changes import Leased, TaskEvent, TaskMoved
 from crawlfleet.coordinator.core.figures import ShortMaps
 from crawlfleet.coordinator.core.granting import Asker, Grant
@@ -121,7 +121,7 @@ def test_what_its_origins_robots_txt_refuses_is_dropped(turns: Turns) -> None:
     lost = page("1", reserved=True, lease=2, losses=1, queue=HOST)
     ledger = numbers(pages_reserved=1)
     turn = turns(lost, sitemap(order=2), robots(order=3), CLOSED, DUE, ledger)
-    allowed = granting.refuse_by_robots(turn, [lost, sitemap(order=2), robots(order=3)])
+    allowed = gates.refuse_by_robots(turn, [lost, sitemap(order=2), robots(order=3)])
     assert allowed == [robots(order=3)]
     assert turn.batch() == [
         refused(lost, "robots"),
@@ -130,17 +130,17 @@ def test_what_its_origins_robots_txt_refuses_is_dropped(turns: Turns) -> None:
     ]
 
 
-@pytest.mark.parametrize("gates", [(), (origin(),)], ids=["no origin known", "allowed"])
-def test_what_nothing_refuses_is_left_to_be_granted(turns: Turns, gates: tuple[OriginRow, ...]) -> None:
-    turn = turns(ONE, *gates, DUE)
-    assert granting.refuse_by_robots(turn, [ONE]) == [ONE]
+@pytest.mark.parametrize("origins", [(), (origin(),)], ids=["no origin known", "allowed"])
+def test_what_nothing_refuses_is_left_to_be_granted(turns: Turns, origins: tuple[OriginRow, ...]) -> None:
+    turn = turns(ONE, *origins, DUE)
+    assert gates.refuse_by_robots(turn, [ONE]) == [ONE]
     assert turn.batch() == []
 
 
 def test_a_sitemap_is_judged_where_it_lies_and_not_by_whom_it_serves(turns: Turns) -> None:
     away = sitemap(f"{OTHER}/map.xml", serves=ORIGIN)
     turn = turns(away, CLOSED, origin(OTHER), DUE, host(OTHER_HOST, origins=(OTHER,), ready_at=0.0))
-    assert granting.refuse_by_robots(turn, [away]) == [away]
+    assert gates.refuse_by_robots(turn, [away]) == [away]
 
 
 # Leases
@@ -306,7 +306,7 @@ def test_what_another_session_could_start_at_once_is_left_to_it(turns: Turns) ->
 def test_what_the_budget_keeps_waiting_is_looked_at_after_a_pause(turns: Turns) -> None:
     turn = turns(ONE, TWO, DUE, origin(), numbers(pages_fetched=1), now=5.0, pages=2)
     assert names(granting.grant(turn, asker())) == [ONE.ref]
-    assert changes(turn, HostRow) == [put(DUE, holders=held_by(1), ready_at=5.0 + granting.BUDGET_PAUSE_S)]
+    assert changes(turn, HostRow) == [put(DUE, holders=held_by(1), ready_at=5.0 + granting.PAUSE_S)]
 
 
 def test_pages_of_a_host_whose_budget_is_spent_are_dropped_and_its_robots_txt_is_not(turns: Turns) -> None:

@@ -100,6 +100,14 @@ def test_an_outcome_that_does_not_fit_its_task_is_refused(kind: Kind, values: di
 def test_a_page_is_denied_for_its_content_type_where_the_job_names_some() -> None:
     assert judged(sent(**DENIAL), Kind.PAGE, TYPED) == sent(**DENIAL)
     assert judged(sent(**DENIAL), Kind.PAGE, POLICY).reason == "report_refused"
+    assert judged(sent(**DENIAL), Kind.SITEMAP, TYPED).reason == "report_refused"
+    assert judged(sent(**{**DENIAL, "reason": "hook"}), Kind.PAGE, TYPED).reason == "report_refused"
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_whatever_a_task_is_for_it_may_lead_to_a_private_address(kind: Kind) -> None:
+    kept_out = sent(outcome=Outcome.DENIED, reason="private_address")
+    assert judged(kept_out, kind, POLICY) == kept_out
 
 
 def test_a_refused_report_ends_its_lease_and_its_page_is_tried_again_within_its_retries() -> None:

@@ -56,6 +56,16 @@ def test_a_released_robots_txt_goes_back_to_its_host_and_a_suspect_to_the_suspec
         assert turn.batch()[0] == moved(TaskEvent.RELEASED, leased(task, 3), **BACK, queue=queue)
 
 
+def test_a_released_task_that_found_no_room_is_granted_alone_from_now_on(turns: Turns) -> None:
+    given = lease(3, ONE, TWO)
+    turn = turns(leased(ONE, 3), leased(TWO, 3), given, HELD, numbers(pages_reserved=2))
+    leases.release(turn, given, {ONE.ref}, alone={TaskKey(3, ONE.ref), TaskKey(4, TWO.ref)})
+    assert turn.batch()[:2] == [
+        moved(TaskEvent.RELEASED, leased(ONE, 3), **BACK, alone=True, queue=ALONE_QUEUE),
+        moved(TaskEvent.RELEASED, leased(TWO, 3), **BACK),
+    ]
+
+
 def test_the_host_of_a_released_task_that_had_begun_was_asked_now_at_the_latest(turns: Turns) -> None:
     delayed = host(delay_s=2.0, asked_s=2.0, holders=held_by(3))
     turn = turns(leased(ONE, 3), lease(3, ONE, spacing_s=2.0), delayed, numbers(pages_reserved=1), now=5.0)

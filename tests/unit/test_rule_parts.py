@@ -9,9 +9,10 @@ import pytest
 from crawlfleet.coordinator.core import capping, leases, parts, settle
 from crawlfleet.coordinator.core.changes import Capped, Gone, Recorded
 from crawlfleet.coordinator.core.figures import LeftOut
+from crawlfleet.coordinator.core.kept_parts import KeptParts
 from crawlfleet.coordinator.core.later_rows import KeptPartRow
 from crawlfleet.coordinator.core.policy import HostLimits
-from crawlfleet.coordinator.core.rows import KeptParts, LeaseRow, StoreRow
+from crawlfleet.coordinator.core.rows import LeaseRow, StoreRow
 from crawlfleet.coordinator.core.turn import Turn
 from crawlfleet.shared.messages import Ack, AckState, Outcome, Report, Row
 from crawlfleet.shared.parts import Bulk, split
@@ -213,3 +214,13 @@ def test_what_was_left_out_is_noted_and_summed_up(turns: Turns) -> None:
         Capped(ref=TASK.ref, url=TASK.url, kind=TASK.kind, links=0, rows=2),
         put(NEXT, left_out=LeftOut(1, 0, 2)),
     ]
+
+
+def test_notes_on_a_recorded_page_are_counted_in_the_ledger(turns: Turns) -> None:
+    turn = turns(NEXT)
+    capping.count_notes(turn, ())
+    assert turn.batch() == []
+    capping.count_notes(turn, ("tls_cut", "truncated"))
+    assert turn.batch() == [put(NEXT, noted={"tls_cut": 1, "truncated": 1})]
+    capping.count_notes(turn, ("tls_cut",))
+    assert turn.ledger.noted == {"tls_cut": 2, "truncated": 1}

@@ -8,7 +8,7 @@ from zlib import crc32
 
 import pytest
 
-from crawlfleet.coordinator.core import retry, settle
+from crawlfleet.coordinator.core import attempts, costs, retry, settle
 from crawlfleet.coordinator.core.changes import Accepted, Answer, Linked, Recorded, Start, TaskEvent
 from crawlfleet.coordinator.core.figures import ShortMaps
 from crawlfleet.coordinator.core.leads import BadRefs, outlink_refs
@@ -60,7 +60,9 @@ MOVED: dict[str, Any] = {"outcome": Outcome.REDIRECTED, "status": 301}
 
 def tell(turn: Turn, sent: Report, strangers: Set[bytes] = NONE, unsound: Set[bytes] = NONE) -> None:
     """Let a report happen that counts."""
-    settle.settle(turn, sent, outlink_refs(sent, turn.policy.max_outlinks), BadRefs(strangers, unsound))
+    bill = costs.Bill()
+    settle.settle(turn, sent, outlink_refs(sent, turn.policy.max_outlinks), BadRefs(strangers, unsound), bill)
+    bill.charge(turn)
 
 
 def ended(event: TaskEvent, task: TaskRow, sent: Report, **changed: Any) -> Any:
@@ -492,7 +494,20 @@ def test_what_a_report_names_by_fingerprint_is_looked_up_together_and_lowered(tu
     assert turn.misses == 0
 
 
-# When its host was asked
+# When its host was asked, and what it hears
+
+
+def test_a_host_hears_when_it_was_asked_how_it_answered_and_how_long_it_wants_to_be_left_alone(turns: Turns) -> None:
+    turn = turns(ONE, FREE, now=9.0)
+    attempts.hear(turn, ONE, report(ONE, outcome=Outcome.HTTP_ERROR, status=429, retry_after_s=5.0), 7.0)
+    heard = turn.host(FREE.key)
+    assert (heard.last_start_at, heard.pressed_at, heard.hold_until) == (7.0, 9.0, 14.0)
+
+
+def test_a_host_that_was_not_asked_hears_nothing(turns: Turns) -> None:
+    turn = turns(ONE, FREE)
+    attempts.hear(turn, ONE, report(ONE), None)
+    assert turn.batch() == []
 
 
 @pytest.mark.parametrize(
@@ -509,7 +524,7 @@ def test_what_a_report_names_by_fingerprint_is_looked_up_together_and_lowered(tu
     ids=["never", "lease over", "no time travel", "all at once", "no starts", "not before its start", "its age"],
 )
 def test_when_an_attempt_started_at_the_latest(sent: dict[str, Any], held: LeaseRow | None, at: float | None) -> None:
-    assert settle.start_at(report(ONE, **sent), held, 10.0) == at
+    assert attempts.start_at(report(ONE, **sent), held, 10.0) == at
 
 
 def test_the_log_keeps_a_start_on_a_delayed_host(turns: Turns) -> None:

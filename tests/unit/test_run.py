@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import time
 
-from crawlfleet.run.local import POLL_S, _ended
+from crawlfleet.run.processes import POLL_S, any_ended
 
 DYING_S = 0.5
 
@@ -25,7 +25,7 @@ def test_a_process_that_has_ended_has_an_exit_code() -> None:
     living.start()
     try:
         until = time.monotonic() + 20 * DYING_S
-        while not _ended(dying, living):
+        while not any_ended(dying, living):
             assert time.monotonic() < until
         assert (dying.exitcode, living.exitcode) == (0, None)
     finally:
@@ -38,7 +38,7 @@ def test_nothing_has_ended_while_all_live() -> None:
     living.start()
     try:
         began = time.monotonic()
-        assert not _ended(living)
+        assert not any_ended(living)
         assert time.monotonic() - began >= POLL_S * 0.9
     finally:
         living.kill()

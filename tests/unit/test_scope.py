@@ -28,6 +28,9 @@ def test_other_hosts_are_refused(url: str) -> None:
 def test_subdomains_are_let_in_only_if_asked_for_and_by_whole_labels() -> None:
     assert refuses("https://a.b.example.org/", subdomains=True) == ""
     assert refuses("https://example.org/", subdomains=True) == ""
+    assert refuses("https://a.b.c.example/", subdomains=True, hosts=("c.example", "x.y.z.example")) == ""
+    assert refuses("https://x.z.example/", subdomains=True, hosts=("c.example", "x.y.z.example")) == "host"
+    assert refuses("https://x.z.example/", subdomains=True, hosts=()) == "host"
     assert refuses("https://notexample.org/", subdomains=True) == "host"
     assert refuses("https://example.org.evil.net/", subdomains=True) == "host"
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
+from crawlfleet.coordinator.conduct import members
 from crawlfleet.coordinator.core.rows import LeaseRow, TaskRow, TaskState
+from crawlfleet.coordinator.core.seed_line import SeedLine
 from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.errors import VersionError
 from crawlfleet.shared.messages import PROTOCOL_MAJOR, ExchangeRequest, Hello, Outcome
@@ -42,6 +46,21 @@ def test_a_session_that_is_silent_for_a_lease_time_is_no_member_any_more() -> No
     assert not crawl.turn("s").known
 
 
+def test_of_many_silent_sessions_some_are_lost_at_once_and_no_call_has_to_bring_the_others_to_their_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(members, "LOST_AT_ONCE", 2)
+    crawl = CoreCrawl()
+    crawl.hello("a", "b", "c", "d", "e")
+    left = []
+    crawl.now += crawl.policy.lease_s
+    for _ in range(3):
+        crawl.service.flush(crawl.now)
+        left.append((crawl.service.sessions, crawl.service.is_behind))
+        crawl.turn("e")
+    assert left == [(3, True), (1, False), (1, False)]
+
+
 def test_every_exchange_renews_all_leases_of_its_session() -> None:
     crawl = CoreCrawl()
     crawl.hello("s")
@@ -51,6 +70,21 @@ def test_every_exchange_renews_all_leases_of_its_session() -> None:
         crawl.pass_time(crawl.policy.lease_s - 1.0)
         assert crawl.turn("s").lost == ()
     assert crawl.store.rows(LeaseRow, [lease.id])
+
+
+def test_nothing_is_kept_of_tasks_that_a_session_says_have_begun_and_were_not_granted_to_it() -> None:
+    crawl = CoreCrawl()
+    crawl.hello("s")
+    crawl.open_gates()
+    ((lease, task),) = crawl.ask()
+    crawl.turn("s", started=((lease.id, task.ref), (lease.id, b"first"), (lease.id + 1, task.ref)))
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for number in range(10):
+        crawl.turn("s", started=((lease.id, number.to_bytes(100_000)),))
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 100_000
 
 
 def test_leases_tell_what_pages_of_their_host_have_cost() -> None:
@@ -65,6 +99,38 @@ def test_leases_tell_what_pages_of_their_host_have_cost() -> None:
     # A page that was ended at a limit costs, too.
     crawl.settle(lease, task, outcome=Outcome.INTERNAL_ERROR, reason=Reason.CPU_LIMIT, cpu_s=30.0)
     assert crawl.ask(want=1)[0][0].page_cost_s > 30.0
+
+
+def test_the_first_request_to_a_host_of_which_the_job_itself_names_a_seed_hears_its_first_answer_and_no_other() -> None:
+    crawl = CoreCrawl("http://a.test/", "http://a.test:8080/")
+    crawl.service.put("http://b.test/", crawl.now)
+    crawl.service.expect_seeds([], lines=[("http://b.test:81/1", SeedLine("http://b.test:81/1"))])
+    while crawl.service.add_some_seeds(crawl.now):
+        pass
+    crawl.hello("s")
+    found: dict[str, list[bool]] = {}
+    while granted := crawl.ask():
+        for lease, task in granted:
+            found.setdefault(lease.host, []).append(task.first)
+            crawl.settle(lease, task)
+    assert [found[host][0] for host in ("a.test", "b.test")] == [True, False]
+    assert not any(is_first for firsts in found.values() for is_first in firsts[1:])
+    assert (crawl.host("a.test").seed_ports, crawl.host("b.test").seed_ports) == ((80, 8080), ())
+
+
+@pytest.mark.parametrize(
+    ("url", "refusal"),
+    [
+        ("http://10.0.0.9/", "private_address"),
+        ("http://a.test:25/", "bad_port"),
+        ("http://b.test/", "host"),
+        ("http://a.test/2", ""),
+    ],
+)
+def test_whoever_puts_a_url_is_told_why_the_crawl_must_not_go_there(url: str, refusal: str) -> None:
+    crawl = CoreCrawl(scope=ScopeSpec(hosts=("a.test", "10.0.0.9")))
+    assert crawl.service.put(url, crawl.now) == refusal
+    assert crawl.knows(url) is not bool(refusal)
 
 
 def test_goodbye_returns_what_is_held_at_once() -> None:
@@ -87,10 +153,10 @@ def test_whoever_delivers_answers_is_told_which_sessions_have_ended_and_are_not_
     crawl.service.goodbye("gone", crawl.now)
     crawl.hello("heir", replaces="dead")
     crawl.pass_time(crawl.policy.lease_s)
-    woken = crawl.service.take_woken()
+    woken = crawl.service.outgoing.take_woken()
     assert [session for session, answer in woken if answer is None] == ["gone", "dead"]
     assert [session for session, answer in woken if answer is not None] == ["silent"]
-    assert crawl.service.take_woken() == []
+    assert crawl.service.outgoing.take_woken() == []
 
 
 def test_goodbye_puts_what_had_begun_under_no_suspicion() -> None:

@@ -227,10 +227,21 @@ def test_only_some_tasks_of_each_host_that_lacks_room_are_deferred() -> None:
     assert lanes.deferred == lanes.waiting == 0
 
 
-def test_a_host_alone_may_have_half_of_the_pages_and_goes_on_when_one_is_taken() -> None:
+def test_a_host_alone_may_have_half_of_the_pages_and_goes_on_when_some_are_taken() -> None:
     lanes = lanes_with(pages=64)
-    add(lanes, "a", 100, slots=1)
+    add(lanes, "a", 100, slots=8)
     for _ in range(32):
+        attempt = pop(lanes, 0.0, most=1)[0]
+        lanes.done(attempt, 0.1, 10)
+    assert pop(lanes, 1.0) == []
+    assert [lanes.page_taken("a", 10) for _ in range(4)] == [False] * 3 + [True]
+    assert len(pop(lanes, 1.0)) == 8
+
+
+def test_a_host_with_few_pages_here_goes_on_as_soon_as_one_is_taken() -> None:
+    lanes = lanes_with(pages=6)
+    add(lanes, "a", 100, slots=1)
+    for _ in range(3):
         (attempt,) = pop(lanes, 0.0)
         lanes.done(attempt, 0.1, 10)
     assert pop(lanes, 1.0) == []
@@ -298,6 +309,27 @@ def test_sizes_are_forgotten_step_by_step() -> None:
         lanes.done(attempt, 0.1, size)
         lanes.page_taken("a", size)
     assert len(pop(lanes, 0.2)) >= 16
+
+
+def test_nothing_starts_or_waits_for_a_time_while_there_are_many_bodies() -> None:
+    lanes = lanes_with()
+    add(lanes, "a", 2)
+    lanes.shares.are_bodies_many = lambda: True
+    assert (pop(lanes, 0.0), lanes.next_at(), lanes.waiting, lanes.deferred) == ([], None, 2, 0)
+    lanes.shares.are_bodies_many = lambda: False
+    assert lanes.next_at() == 0.0
+    assert len(pop(lanes, 0.0)) == 2
+
+
+def test_a_host_whose_body_was_broken_off_is_known_to_have_large_pages() -> None:
+    lanes = lanes_with(bytes_between=64 * MB)
+    add(lanes, "a", 100)
+    first, second = pop(lanes, 0.0, most=2)
+    lanes.give_back(first, broken_off_at=20 * MB)
+    assert lanes.take_news().alone == (first.key,)
+    assert len(pop(lanes, 0.1)) == 1
+    lanes.give_back(second, broken_off_at=10)
+    assert len(pop(lanes, 0.2)) == 1
 
 
 def test_an_attempt_that_goes_back_leaves_nothing_behind() -> None:

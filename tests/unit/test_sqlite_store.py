@@ -20,20 +20,23 @@ from crawlfleet.coordinator.core.policy import Unit
 from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, OriginRow, Result, TaskState, TrapRow, succeed
 from crawlfleet.coordinator.core.unit_rows import AskedDelayRow
 from crawlfleet.coordinator.frontier.crawl_clock import LONGEST_GAP_S, ClockReading, elapsed_s, read_clocks
+from crawlfleet.coordinator.frontier.durable import row_cache
+from crawlfleet.coordinator.frontier.durable.batch import Batch
+from crawlfleet.coordinator.frontier.durable.recent_results import RECENT_BYTES, RecentResults
+from crawlfleet.coordinator.frontier.durable.row_cache import CACHED_ROWS, RowCache
+from crawlfleet.coordinator.frontier.durable.store import LEASES_PER_EPOCH
 from crawlfleet.coordinator.frontier.registry import FRONTIER, open_reader
-from crawlfleet.coordinator.frontier.sqlite import row_cache
 from crawlfleet.coordinator.frontier.sqlite.file_format import FORMAT
 from crawlfleet.coordinator.frontier.sqlite.marks import MARKS, SqliteMarks
 from crawlfleet.coordinator.frontier.sqlite.reader import SqliteReader
-from crawlfleet.coordinator.frontier.sqlite.result_reader import RECENT_BYTES, ResultReader
-from crawlfleet.coordinator.frontier.sqlite.row_cache import CACHED_ROWS, RowCache
-from crawlfleet.coordinator.frontier.sqlite.store import LEASES_PER_EPOCH, SqliteStore
+from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.coordinator.frontier.story import LEASED, decode_block, encode_block
 from crawlfleet.coordinator.offline.verify import verify
 from crawlfleet.shared.brief import ScopeSpec
 from crawlfleet.shared.errors import CrawlFailed, UsageError
 from crawlfleet.shared.messages import ExchangeRequest, Hello, Kind, Lease, Task
 from crawlfleet.shared.web.urls import fingerprint
+from tests.commits import commit
 from tests.policies import policy_with
 from tests.unit.durable_crawl import ITEMS, POLICY, SEED, DurableCrawl, report
 
@@ -186,7 +189,7 @@ def make_format_5(path: Path) -> None:
                 msgspec.structs.astuple(line)[: 5 if line.start else 4] for line in older if line.event != LEASED
             ]
             db.execute("UPDATE story SET lines = ? WHERE seq = ?", (encode_block(lines_5), seq))
-        db.executescript("ALTER TABLE story DROP COLUMN at; PRAGMA user_version = 5;")
+        db.executescript("ALTER TABLE story DROP COLUMN at; DROP TABLE segments; PRAGMA user_version = 5;")
 
 
 def test_a_story_of_an_older_version_is_read_as_it_is_and_goes_on_with_times(tmp_path: Path) -> None:
@@ -247,6 +250,21 @@ def test_a_story_of_the_format_before_units_had_no_names_is_read_with_its_times(
         db.execute("PRAGMA user_version = 6")
     with closing(open_reader(tmp_path)) as reader:
         assert {block.at for block in reader.blocks()} == {1_000.0}
+
+
+def test_a_file_from_before_seeds_files_is_read_as_it_is_and_brought_up_to_date(tmp_path: Path) -> None:
+    crawl = DurableCrawl(tmp_path)
+    crawl.begin()
+    crawl.close()
+    with closing(sqlite3.connect(tmp_path / FRONTIER)) as db:
+        db.executescript("DROP TABLE seed_lines; PRAGMA user_version = 7;")
+    assert verify(tmp_path).holds
+    with closing(open_reader(tmp_path)) as reader:
+        assert reader.seed_lines([1]) == {}
+    DurableCrawl(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / FRONTIER)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+        assert db.execute("SELECT * FROM seed_lines").fetchall() == []
 
 
 def format_5(folder: Path) -> sqlite3.Connection:
@@ -316,14 +334,19 @@ def test_what_was_counted_of_traps_is_still_counted_after_a_restart(tmp_path: Pa
     row = TrapRow(key="a.test", patterns={5: 3}, sessions=1)
     with closing(SqliteStore(tmp_path / FRONTIER)) as store:
         store.apply([Put(row=row)])
-        store.commit(1.0)
+        commit(store, 1.0)
         for number in range(CACHED_ROWS[TrapRow] + 1):
             store.apply([Put(row=TrapRow(key=f"h{number}.test"))])
-        store.commit(2.0)
+        commit(store, 2.0)
         assert store.rows(TrapRow, ["a.test"]) == {"a.test": row}
     with closing(SqliteStore(tmp_path / FRONTIER)) as store:
         assert store.rows(TrapRow, ["a.test"]) == {"a.test": row}
         store.apply([Put(row=succeed(row, sessions=2))])
+
+
+def written(cache: RowCache) -> None:
+    cache.begin(Batch(number=1, at=0.0))
+    cache.conclude()
 
 
 def test_active_hosts_are_not_gone_through_at_each_commit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,13 +357,13 @@ def test_active_hosts_are_not_gone_through_at_each_commit(monkeypatch: pytest.Mo
     monkeypatch.setattr(row_cache, "is_active", lambda host: looked_at.update([host.key]) or is_active(host))
     for number in range(64):
         cache.put(HostRow(key=f"h{number}.test", delay_s=0.0, ready_at=1.0))
-        cache.cut_back()
+        written(cache)
     assert len(cache.hosts) == 64
     assert max(looked_at.values()) < 6
     cache.put(HostRow(key="h0.test", delay_s=0.0))
     for number in range(64, 130):
         cache.put(HostRow(key=f"h{number}.test", delay_s=0.0))
-        cache.cut_back()
+        written(cache)
     assert set(cache.hosts) >= {f"h{number}.test" for number in range(1, 64)}
     assert len(cache.hosts) < 130
 
@@ -353,44 +376,43 @@ def test_texts_of_robots_files_in_memory_are_bounded_and_read_again(
     with closing(SqliteStore(tmp_path / FRONTIER)) as store:
         for row in rows:
             store.apply([Put(row=row)])
-            store.commit(1.0)
+            commit(store, 1.0)
             assert len(store._rows.rows[OriginRow]) <= 4
         assert store.rows(OriginRow, [row.origin for row in rows]) == {row.origin: row for row in rows}
 
 
 def test_results_are_the_same_whether_they_are_still_in_memory_or_not(tmp_path: Path) -> None:
     with closing(SqliteStore(tmp_path / FRONTIER)) as store:
-        kept = ResultReader(tmp_path / FRONTIER)
+        kept = RecentResults(store._database, 0)
         one = Result(
             ref=b"", url=SEED, status=200, depth=0, content_type="", size_bytes=0, elapsed_s=0, at=0, hops=(), rows=()
         )
         results = [replace(one, ref=bytes([number]) * 16, url=f"{SEED}{number}") for number in range(40)]
         encode = msgspec.msgpack.encode
-        store._db.executemany(
-            "INSERT INTO results VALUES (?, ?, ?)",
-            [(seq, seq, encode(result)) for seq, result in enumerate(results, 1)],
-        )
+        with closing(sqlite3.connect(tmp_path / FRONTIER)) as db:
+            stored = [(seq, seq, encode(result)) for seq, result in enumerate(results, 1)]
+            db.executemany("INSERT INTO results VALUES (?, ?, ?)", stored)
+            db.commit()
         for result in results:
             kept.committed([(result, RECENT_BYTES // 8)])
             assert kept._recent_bytes <= RECENT_BYTES
         assert 0 < len(kept._recent) <= 8
         for cursor in range(41):
             assert list(kept.read(cursor, 7)) == results[cursor : cursor + 7]
-        kept.close()
 
 
 def test_nobody_else_may_read_the_file_which_has_the_headers_of_the_job(tmp_path: Path) -> None:
     path = tmp_path / FRONTIER
     for _ in range(2):
         with closing(SqliteStore(path)) as store:
-            store.commit(0.0)
+            commit(store, 0.0)
             assert {each.stat().st_mode & 0o777 for each in tmp_path.glob(f"{FRONTIER}*")} == {0o600}
         path.chmod(0o644)
 
 
 def test_threads_that_read_results_and_end_leave_no_open_file_behind(tmp_path: Path) -> None:
     with closing(SqliteStore(tmp_path / FRONTIER)) as store:
-        store.commit(0.0)
+        commit(store, 0.0)
         assert store.result(b"none" * 4) is None
         opened = len(list(Path("/dev/fd").iterdir()))
         for _ in range(20):
@@ -423,8 +445,9 @@ def test_a_damaged_page_is_refused_with_what_to_do(crawl: DurableCrawl) -> None:
 
 def test_a_full_disk_fails_the_crawl_and_what_was_committed_is_kept(crawl: DurableCrawl, tmp_path: Path) -> None:
     ((lease, robots),) = crawl.ask()
-    (pages,) = crawl.store._db.execute("PRAGMA page_count").fetchone()
-    crawl.store._db.execute(f"PRAGMA max_page_count = {pages}")
+    file = crawl.store._file._db
+    (pages,) = file.execute("PRAGMA page_count").fetchone()
+    file.execute(f"PRAGMA max_page_count = {pages}")
     urls = [f"{SEED}{number}/{'x' * 900}" for number in range(100)]
 
     def write() -> None:

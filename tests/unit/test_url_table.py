@@ -72,6 +72,7 @@ def test_there_is_a_row_for_every_url_however_it_ended(tmp_path: Path) -> None:
         "detail": None,
         "depth": 0,
         "seed": True,
+        "requested": None,
         "found_on": None,
         "redirected_from": [],
         "redirects": [],
@@ -80,6 +81,7 @@ def test_there_is_a_row_for_every_url_however_it_ended(tmp_path: Path) -> None:
         "found_at": "1970-01-01T00:16:40.000+00:00",
         "fetched_at": "1970-01-01T00:16:42.000+00:00",
         "worker": WORKER,
+        "notes": [],
     }
     gone = {name: rows[TWO][name] for name in ("state", "outcome", "status", "reason", "depth", "seed", "found_on")}
     assert list(gone.values()) == ["failed", "http_error", 404, "http_404", 1, False, SEED]

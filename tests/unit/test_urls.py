@@ -13,6 +13,7 @@ from crawlfleet.shared.web.urls import (
     origin,
     page_fingerprint,
     parts,
+    port,
     split_fingerprints,
 )
 
@@ -95,6 +96,20 @@ def test_politeness_counts_by_host_and_robots_by_origin() -> None:
     plain, secure = "http://example.org/", "https://example.org:8443/"
     assert host_key(plain) == host_key(secure)
     assert origin(plain) != origin(secure)
+
+
+@pytest.mark.parametrize(
+    ("url", "at"),
+    [
+        ("http://a.test/:1", 80),
+        ("https://a.test/", 443),
+        ("https://a.test:8443/", 8443),
+        ("http://[::1]/", 80),
+        ("http://[::1]:81/", 81),
+    ],
+)
+def test_the_port_is_that_of_the_scheme_unless_the_url_names_another(url: str, at: int) -> None:
+    assert port(url) == at
 
 
 def test_fingerprint_differs_by_kind_origin_and_url() -> None:

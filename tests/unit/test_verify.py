@@ -13,10 +13,12 @@ from msgspec.structs import replace
 
 from crawlfleet.__main__ import main
 from crawlfleet.coordinator.core.changes import TaskEvent
-from crawlfleet.coordinator.core.rows import HostRow, LedgerRow, TaskRow, TaskState
+from crawlfleet.coordinator.core.rows import HostRow, LedgerRow, Result, TaskRow, TaskState
+from crawlfleet.coordinator.core.seed_line import SeedLine
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.story import ACCEPTED, EVENT_NUMBERS, StoryLine, decode_block, encode_block
-from crawlfleet.coordinator.offline.verify import Replay, verify
+from crawlfleet.coordinator.offline.laws import Replay
+from crawlfleet.coordinator.offline.verify import verify
 from crawlfleet.shared.errors import UsageError
 from tests.unit.durable_crawl import ITEMS, SEED, DurableCrawl
 
@@ -107,6 +109,19 @@ def accept_without_a_grant(db: Database) -> None:
     rewrite_story(db, lambda line: None if (line.task, line.event) == granted else line)
 
 
+def forge_a_line(db: Database) -> None:
+    """Let a result have a line of a seeds file that did not lead to its page."""
+    number = task_of(db, ONE).order
+    (row,) = db.execute("SELECT row FROM results WHERE task = ?", (number,)).fetchone()
+    forged = replace(msgspec.msgpack.decode(row, type=Result), seed_line=SeedLine("http://b.test/"))
+    db.execute("UPDATE results SET row = ? WHERE task = ?", (msgspec.msgpack.encode(forged), number))
+
+
+def forget_a_line(db: Database) -> None:
+    """Let a task name a line that is not there."""
+    rewrite(db, replace(task_of(db, ONE), seed_line=99))
+
+
 DAMAGES: dict[str, tuple[Callable[[Database], None], str]] = {
     "a result is gone": (delete_a_result, ONE),
     "a result is there twice": (add_a_result_twice, ONE),
@@ -119,6 +134,8 @@ DAMAGES: dict[str, tuple[Callable[[Database], None], str]] = {
     "a report was accepted without a grant": (accept_without_a_grant, ONE),
     "a host counts what is not known": (miscount_a_host, "counted 99"),
     "a host is gone": (forget_a_host, "a.test counts none"),
+    "a result has another line": (forge_a_line, ONE),
+    "a line is gone": (forget_a_line, ONE),
 }
 
 

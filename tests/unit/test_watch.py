@@ -10,7 +10,7 @@ import pytest
 
 from crawlfleet.shared.messages import Kind, Task
 from crawlfleet.shared.reasons import Reason
-from crawlfleet.worker.aside import ASIDE
+from crawlfleet.worker.aside import ASIDE, Taken
 from crawlfleet.worker.hook_waited import WAITS
 from crawlfleet.worker.lanes import Attempt
 from crawlfleet.worker.process.cpu_time import ThreadClock, ThreadGone
@@ -69,8 +69,15 @@ def test_a_page_beyond_its_cpu_time_is_ended_once(desk: Desk, monkeypatch: pytes
     assert desk.pages.last_beat() == 3.0
 
 
+def test_a_look_tells_the_cpu_time_of_the_page_that_has_taken_most(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ThreadClock, "seconds", lambda _: 12.5)
+    assert desk.watch.look() == 12.5
+    desk.readers.end(desk.reading)
+    assert desk.watch.look() == 0.0
+
+
 def test_the_cpu_time_of_a_parser_that_works_aside_counts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ASIDE, "cpu_s", lambda _: 30.1)
+    monkeypatch.setattr(ASIDE, "taken", lambda _: Taken(cpu_s=30.1))
     desk.look(1.0)
     assert [reason for reason, _ in desk.ended] == ["cpu_limit"]
 
@@ -78,7 +85,7 @@ def test_the_cpu_time_of_a_parser_that_works_aside_counts(desk: Desk, monkeypatc
 def test_the_time_in_which_a_parser_was_kept_from_running_does_not_count(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ASIDE, "kept_s", lambda _: 500.0)
+    monkeypatch.setattr(ASIDE, "taken", lambda _: Taken(kept_s=500.0))
     desk.look(1_099.0)
     assert not desk.ended
     (record,) = desk.pages.read_all()

@@ -88,9 +88,10 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Let pauses take no time; return them."""
+    """Let pauses of this thread take no time; return them."""
     taken: list[float] = []
-    monkeypatch.setattr(time, "sleep", taken.append)
+    here, sleep = threading.get_ident(), time.sleep
+    monkeypatch.setattr(time, "sleep", lambda s: taken.append(s) if threading.get_ident() == here else sleep(s))
     return taken
 
 
@@ -144,6 +145,14 @@ def test_what_may_be_taken_later_is_sent_again(
     assert pauses == [pause, max(pause, 0.2)]
 
 
+@pytest.mark.usefixtures("far_from_utc")
+def test_a_date_without_a_zone_by_which_to_come_again_is_in_utc(receiver: Receiver, pauses: list[float]) -> None:
+    receiver.answers = [(503, {"Retry-After": time.asctime(time.gmtime(time.time() + 30))}, b"")]
+    send(kind_at(receiver.address), result(1))
+    (pause,) = pauses
+    assert 20 < pause <= 30
+
+
 def test_one_that_does_not_answer_ends_the_crawl_after_a_while_and_so_does_a_long_retry_after(
     receiver: Receiver, pauses: list[float]
 ) -> None:
@@ -171,6 +180,19 @@ def test_what_is_refused_ends_the_crawl_with_what_was_answered(
         send(kind_at(receiver.address, headers=(("X-Token", "s3cret"),)), result(1))
     assert "s3cret" not in str(failed.value)
     assert (pauses, receiver.rows) == ([], [])
+
+
+def test_neither_proxies_nor_passwords_are_taken_from_the_environment(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".netrc").write_text("default login me password hunter2\n")
+    for name in ("http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    send(kind_at(receiver.address, headers=(("X-Token", "123"),)), result(1))
+    send(kind_at(receiver.address, headers=(("Authorization", "Bearer 123"),)), result(2))
+    assert [sent.get("Authorization") for sent in receiver.headers] == [None, "Bearer 123"]
 
 
 def test_headers_are_not_shown_when_a_job_changes() -> None:

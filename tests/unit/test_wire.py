@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import errno
+import itertools
 import math
 import socket
 import ssl
@@ -14,6 +15,7 @@ from contextlib import closing, suppress
 from enum import IntEnum
 from multiprocessing.managers import listener_client  # type: ignore[attr-defined]  # not in its stubs
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -23,7 +25,10 @@ from hypothesis import strategies as st
 
 from crawlfleet.shared import errors
 from crawlfleet.shared.errors import JobError, RemoteError, Unreachable, WireError
+from crawlfleet.shared.wire import deadline
 from crawlfleet.shared.wire import frames as wire
+from crawlfleet.shared.wire.binding import why_not_bound
+from crawlfleet.shared.wire.contexts import client_context, server_context
 from crawlfleet.shared.wire.frames import (
     ANSWER_LIMIT,
     FRAME_LIMIT,
@@ -38,6 +43,7 @@ from crawlfleet.shared.wire.identity import Identity, load_or_create
 from crawlfleet.shared.wire.payload import (
     DEPTH_LIMIT,
     ERROR,
+    NESTED_REQUEST_BYTES,
     RETURN,
     dumps,
     loads_answer,
@@ -130,6 +136,29 @@ def test_what_is_no_request_is_a_wire_error(frame: bytes) -> None:
         loads_request(frame)
 
 
+LARGE = bytes(NESTED_REQUEST_BYTES)
+
+
+def test_a_large_request_has_flat_arguments() -> None:
+    arguments = [LARGE, 1, -1.5, None, True, "text"]
+    assert loads_request(dumps(["x", "put", arguments, {}])) == ("x", "put", arguments, {})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[LARGE, []], [LARGE, [1] * 20], [LARGE, {"a": 1}], [{str(n): n for n in range(20_000)}], [LARGE, *range(20)]],
+    ids=["list", "long list", "dict", "long dict", "many"],
+)
+def test_what_would_take_much_more_memory_than_it_has_bytes_is_refused(arguments: list[object]) -> None:
+    with pytest.raises(WireError):
+        loads_request(dumps(["x", "put", arguments, {}]))
+
+
+def test_a_large_request_has_no_arguments_by_name() -> None:
+    with pytest.raises(WireError):
+        loads_request(dumps(["x", "put", [LARGE], {"url": "http://a/"}]))
+
+
 @pytest.mark.parametrize("answer", [["#RETURN"], ["#PROXY", 1], ["#ERROR", "text"], ["#ERROR", [1, 2]], 5, nested(50)])
 def test_what_is_no_answer_is_a_wire_error(answer: object) -> None:
     with pytest.raises(WireError):
@@ -164,6 +193,11 @@ def test_other_refusals_arrive_as_remote_errors_by_name(error: Exception, name: 
     assert arrived.name == name
 
 
+def test_who_calls_a_coordinator_that_has_lost_its_crawl_hears_that_another_one_may_have_it() -> None:
+    _, arrived = loads_answer(dumps((ERROR, refusal(errors.CrawlLost("the database is away")))))
+    assert (type(arrived), str(arrived)) == (errors.NotOwner, str(errors.NotOwner()))
+
+
 def test_a_builtin_of_a_narrower_kind_travels_as_the_listed_one() -> None:
     assert refusal(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "odd"))[0] == "ValueError"
     assert refusal(KeyError("x")) == ("KeyError", "x")
@@ -176,14 +210,14 @@ def identity(tmp_path_factory: pytest.TempPathFactory) -> Identity:
 
 @pytest.fixture
 def listener(identity: Identity) -> Iterator[WireListener]:
-    listener = WireListener(wire._server_context(identity), ("127.0.0.1", 0))
+    listener = WireListener(server_context(identity), ("127.0.0.1", 0))
     yield listener
     listener.close()
 
 
 def accept(listener: WireListener, secret: bytes) -> WireConnection:
     connection = listener.accept()
-    greet_client(connection, secret)
+    greet_client(connection, secret, listener.intake)
     return connection
 
 
@@ -266,6 +300,25 @@ def test_time_runs_over_all_reads_of_a_call_together(pair: tuple[WireConnection,
         client.send_bytes(b"late")
 
 
+@pytest.mark.parametrize("of_silence", [True, False])
+def test_what_flows_may_take_longer_than_a_silence(
+    of_silence: bool, pair: tuple[WireConnection, WireConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, server = pair
+    moments = itertools.count(0.0, 0.5)  # each look at the clock takes half a second
+    monkeypatch.setattr(deadline, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    client.within(2.0, of_silence=of_silence)
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(server.send_bytes, bytes(10**6))
+        if of_silence:
+            assert client.recv_bytes() == bytes(10**6)
+        else:
+            with pytest.raises(TimeoutError):
+                client.recv_bytes()
+            client.close()
+        assert sending.exception(30) is None or not of_silence
+
+
 def test_aborting_wakes_the_thread_that_reads(pair: tuple[WireConnection, WireConnection]) -> None:
     _, server = pair
     with ThreadPoolExecutor(1) as pool:
@@ -277,7 +330,7 @@ def test_aborting_wakes_the_thread_that_reads(pair: tuple[WireConnection, WireCo
 
 def test_an_opening_that_ends_half_way_is_no_alert_but_the_end(listener: WireListener) -> None:
     received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = wire._client_context().wrap_bio(received, to_send)
+    client = client_context().wrap_bio(received, to_send)
     with ThreadPoolExecutor(1) as pool, socket.create_connection(listener.address, 10) as plain:
         server = listener.accept()
         shaking = pool.submit(server.handshake)
@@ -301,7 +354,7 @@ def test_only_small_frames_pass_before_the_secret_is_proved(listener: WireListen
         accepted = pool.submit(listener.accept)
         server = accepted.result(10)
         shaken = pool.submit(server.handshake)
-        stranger = WireConnection(plain, wire._client_context(), loads_answer)
+        stranger = WireConnection(plain, client_context(), loads_answer)
         stranger.handshake()
         shaken.result(10)
         with pytest.raises(WireError, match=f"{GREETING_FRAME_LIMIT} are allowed"):
@@ -330,24 +383,13 @@ def test_an_identity_whose_key_is_another_ones_is_reported(identity: Identity, t
     ],
 )
 def test_why_an_address_cannot_be_taken_is_told_with_what_to_do(reason: int, says: str) -> None:
-    assert says in wire._why_not_bound("127.0.0.1", 80, OSError(reason, "x"))
+    assert says in why_not_bound("127.0.0.1", 80, OSError(reason, "x"))
 
 
 def test_aborting_what_has_ended_does_nothing(pair: tuple[WireConnection, WireConnection]) -> None:
     ours, _ = pair
     ours.close()
     ours.abort()
-
-
-def test_a_client_that_is_gone_before_tls_begins_is_told_as_that(
-    listener: WireListener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(_sock: socket.socket) -> None:
-        raise OSError(errno.ENOTCONN, "gone")
-
-    monkeypatch.setattr(wire, "_keep_alive", fail)
-    with socket.create_connection(listener.address), pytest.raises(ConnectionAbortedError):
-        listener.accept()
 
 
 @pytest.mark.parametrize("name", ["_keep_alive", "answer_challenge"])

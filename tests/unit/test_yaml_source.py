@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from crawlfleet.coordinator.job import yaml_source
-from crawlfleet.coordinator.job.yaml_source import MAX_BYTES, Place, parse, read
+from crawlfleet.coordinator.job.yaml_source import MAX_BYTES, Place, Problem, parse, read
 
 
 @pytest.fixture(params=["SafeLoader", "CSafeLoader"], autouse=True)
@@ -74,7 +74,7 @@ def test_places_count_lines_and_columns_from_one() -> None:
 def test_repeated_key_names_both_lines_and_keeps_the_first() -> None:
     document = parse("a: 1\nb: 2\na: 3\n")
     assert document.value == {"a": 1, "b": 2}
-    assert document.problems == (((3, 1), ("a",), "is written twice, first on line 1: keep one"),)
+    assert document.problems == (Problem(Place(3, 1), ("a",), "is written twice, first on line 1: keep one"),)
 
 
 def test_repeated_key_is_found_below_a_list() -> None:
@@ -142,12 +142,12 @@ def test_range_in_flow_form_says_that_ranges_need_quotes(text: str) -> None:
 
 def test_tab_is_named() -> None:
     problem = parse("a:\n\t- b\n").problems[0]
-    assert problem == ((2, 1), (), "a tab begins this line: YAML indents with spaces")
+    assert problem == Problem(Place(2, 1), (), "a tab begins this line: YAML indents with spaces")
 
 
 def test_syntax_error_has_its_place() -> None:
     problem = parse("a: 1\nb: c: d\n").problems[0]
-    assert problem.place == (2, 5)
+    assert problem.place == Place(2, 5)
     assert problem.text.startswith("this is not YAML (mapping values are not allowed")
 
 
@@ -161,7 +161,7 @@ def test_problems_before_a_syntax_error_are_kept() -> None:
 
 def test_control_character_is_named_with_its_place() -> None:
     assert parse("a: b\nc: \x07\n").problems == (
-        ((2, 4), (), "the character U+0007 has no place in YAML: take it out"),
+        Problem(Place(2, 4), (), "the character U+0007 has no place in YAML: take it out"),
     )
 
 
@@ -187,13 +187,13 @@ def test_file_that_is_too_large_is_told_what_to_do(tmp_path: Path) -> None:
         file.truncate(MAX_BYTES + 1)
     document = read(path)
     assert not document.complete
-    assert "is larger than 64 MiB: write addresses as ranges, or put them into a text file" in document.problems[0].text
+    assert "is larger than 64 MiB: write addresses as ranges, or put them into a file" in document.problems[0].text
 
 
 def test_bad_bytes_are_told_with_their_line(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_bytes(b"a: 1\nb: \xff\n")
-    assert read(path).problems[0].place == (2, 1)
+    assert read(path).problems[0].place == Place(2, 1)
 
 
 def test_missing_file_and_folder_are_reported(tmp_path: Path) -> None:

@@ -6,14 +6,26 @@ corrected here; `docs/conformance.md` lists the other differences.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from operator import attrgetter
 from typing import Any, cast
 
 import soupsieve
 from bs4 import BeautifulSoup, CData, Comment, Tag
-from bs4.element import NavigableString, RubyParenthesisString, RubyTextString, Script, Stylesheet, TemplateString
+from bs4.builder import HTMLTreeBuilder
+from bs4.element import (
+    AttributeValueList,
+    NavigableString,
+    RubyParenthesisString,
+    RubyTextString,
+    Script,
+    Stylesheet,
+    TemplateString,
+)
 
+from crawlfleet.worker.extract import shadow
 from crawlfleet.worker.extract.port import BLOCKS, UNSEEN, Source
 
 # Comments and the like are not text; scripts and styles are, as in a browser's `textContent`.
@@ -24,6 +36,20 @@ _VOID = frozenset(_VOID_NAMES.split())
 _RAW = frozenset({"style", "script", "xmp", "iframe", "noembed", "noframes", "plaintext"})
 
 
+_WORD = re.compile(r"\S+")
+# The attributes that are lists of words, by the name of their element.
+_EVERYWHERE = HTMLTreeBuilder.DEFAULT_CDATA_LIST_ATTRIBUTES["*"]
+_LISTED = {
+    name: frozenset(listed | _EVERYWHERE) for name, listed in HTMLTreeBuilder.DEFAULT_CDATA_LIST_ATTRIBUTES.items()
+}
+
+
+class Words(AttributeValueList):
+    """The words of an attribute, as hooks expect them, and its text as it was written."""
+
+    text = ""
+
+
 def parse(text: str, **options: Any) -> BeautifulSoup:
     """Parse a page's text with lxml."""
     # The newline has no effect but that BeautifulSoup does not warn about text that looks like XML, as XHTML does, or
@@ -31,18 +57,55 @@ def parse(text: str, **options: Any) -> BeautifulSoup:
     return BeautifulSoup("\n" + text, "lxml", **options)
 
 
+def soup_of(root: Tag) -> BeautifulSoup:
+    """Return the soup of an engine's tree, for a hook: some of its attributes become lists of words."""
+    for tag in chain((root,), root.descendants):
+        if isinstance(tag, Tag):
+            attributes = tag.attrs
+            for name in _LISTED.get(tag.name, _LISTED["*"]).intersection(attributes):
+                text = attributes[name]
+                if isinstance(text, str):
+                    words = attributes[name] = Words(_WORD.findall(text))
+                    words.text = text
+    return cast(BeautifulSoup, root.parent)
+
+
+class _Builder:
+    """Builds a tree from what is read of an XML page."""
+
+    root: Tag
+
+    def __init__(self) -> None:
+        self._soup = parse("")
+        self._open: list[Tag] = [self._soup]
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        tag = self._soup.new_tag(name, attrs=dict(attributes))
+        self._open[-1].append(tag)
+        if len(self._open) == 1:
+            self.root = tag
+        self._open.append(tag)
+
+    def end(self) -> None:
+        self._open.pop()
+
+    def text(self, text: str) -> None:
+        self._open[-1].append(NavigableString(text))
+
+
 class Bs4Engine:
     """The engine, with the port of `worker.extract.port`."""
 
     tag = staticmethod(attrgetter("name"))
 
+    builder = staticmethod(_Builder)
+
     @staticmethod
     def root(source: Source) -> Tag:
         # Attributes unchanged: not as lists of words, as some are in a hook's soup.
         soup = parse(source.text, multi_valued_attributes=None)
-        for template in soup.find_all("template") if "<template" in source.text.lower() else ():
-            # Its content is no part of the page until a script inserts it.
-            template.clear()
+        if "<template" in source.text.lower():
+            _read_templates(soup)
         return _one_root(soup)
 
     @staticmethod
@@ -62,7 +125,20 @@ class Bs4Engine:
 
     @staticmethod
     def attributes(element: Tag) -> Mapping[str, str | None]:
-        return cast(Mapping[str, str | None], element.attrs)
+        attributes = element.attrs
+        if set(map(type, attributes.values())) <= {str}:
+            return cast(Mapping[str, str | None], attributes)
+        return {name: _text(value) for name, value in attributes.items()}
+
+    @staticmethod
+    def attribute(element: Tag, name: str) -> str | None:
+        return _text(element.attrs.get(name))
+
+    @staticmethod
+    def anchors(elements: Iterable[Tag]) -> Iterator[tuple[str | None, str | None]]:
+        for element in elements:
+            attributes = element.attrs
+            yield _text(attributes.get("href")), _text(attributes.get("rel"))
 
     @staticmethod
     def text(element: Tag) -> str:
@@ -95,6 +171,15 @@ class Bs4Engine:
         except (soupsieve.SelectorSyntaxError, NotImplementedError):
             return False
         return True
+
+
+def _text(value: object) -> str | None:
+    """Return an attribute as a text; in the soup of a hook it may be anything."""
+    if value is None or isinstance(value, str):
+        return value
+    return (
+        value.text if isinstance(value, Words) else " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    )
 
 
 def _texts(element: Tag) -> Iterator[str]:
@@ -139,13 +224,27 @@ def _markup(element: Tag) -> Iterator[str]:
 
 def _start(tag: Tag) -> str:
     attributes = (
-        f' {name}="{_escaped(str(value or "")).replace(chr(34), "&quot;")}"' for name, value in tag.attrs.items()
+        f' {name}="{_escaped(_text(value) or "").replace(chr(34), "&quot;")}"' for name, value in tag.attrs.items()
     )
     return f"<{tag.name}{''.join(attributes)}>"
 
 
 def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("\xa0", "&nbsp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _read_templates(soup: BeautifulSoup) -> None:
+    """Put the content of declarative shadow roots in their places; that of other templates is no part of the page."""
+    hosts: set[int] = set()
+    for template in soup.find_all("template"):
+        host = template.parent
+        if host is None:  # it stood in another one
+            continue
+        if id(host) not in hosts and shadow.is_shadow_root(cast(str, template.get(shadow.ATTRIBUTE)), host.name):
+            hosts.add(id(host))
+            template.unwrap()
+        else:
+            template.clear()
 
 
 def _one_root(soup: BeautifulSoup) -> Tag:

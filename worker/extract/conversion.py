@@ -15,7 +15,7 @@ import msgspec
 from crawlfleet.shared import dates, field_types
 from crawlfleet.shared.brief import ELEMENTS, FieldRule
 from crawlfleet.shared.field_types import INTS, MAX_CURRENCY_CHARS
-from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, canonicalize
+from crawlfleet.shared.web.urls import LONGEST_URL_CHARS
 from crawlfleet.worker.extract.decimals import decimal_of, plain
 from crawlfleet.worker.extract.page import Page
 
@@ -145,7 +145,7 @@ def _moment(rule: FieldRule) -> Callable[[Any], datetime]:
 
 def _to_url(_rule: FieldRule) -> Convert:
     def convert(value: Any, page: Page) -> str:
-        url = canonicalize(_short(value, LONGEST_URL_CHARS), page.base)
+        url = page.resolve(_short(value, LONGEST_URL_CHARS))
         if url is None or len(url) > LONGEST_URL_CHARS:
             raise Unconvertible
         return url

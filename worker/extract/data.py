@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import msgspec
 
 from crawlfleet.shared.field_types import MAX_JSON_DEPTH
-from crawlfleet.shared.web.urls import canonicalize
 from crawlfleet.worker.extract.port import Element, ParseEngine
+
+#: From an address of a page to its URL; None if it gives none.
+Resolve = Callable[[str], str | None]
 
 GRAPH = "@graph"
 TYPE = "@type"
 MAX_OBJECTS = 10_000
-#: Items may name the same elements again and again (`itemref`).
+#: Items may name the same elements again and again (`itemref`), and lie in the text of each other.
 MAX_STEPS = 1_000_000
+CHARS_A_STEP = 64
 
 _LINKED_DATA = "application/ld+json"
 # What scripts are wrapped in, so that old browsers do not show them.
-_WRAPPED = re.compile(r"\s*(?:<!--|//\s*<!\[CDATA\[|<!\[CDATA\[)?(.*?)(?:-->|(?://\s*)?\]\]>)?[\s;]*\Z", re.DOTALL)
+_WRAPPED = re.compile(r"\s*+(?:<!--|(?://\s*+)?<!\[CDATA\[)?+")
 _NAMED = re.compile(r"og:|[a-z]+:[a-z_:]+", re.IGNORECASE)
 _ADDRESSES = dict.fromkeys(("a", "area", "link"), "href")
 _ADDRESSES |= dict.fromkeys(("audio", "embed", "iframe", "img", "source", "track", "video"), "src")
@@ -56,12 +59,23 @@ def _tolerant(text: str) -> Any:
     """Return a JSON document in which texts may have line ends, which is what is wrong with most that are broken."""
     found = parsed(text)
     if found is None:
-        match = _WRAPPED.match(text)
         try:
-            found = json.loads(match[1] if match else text, strict=False)
+            found = json.loads(_unwrapped(text), strict=False)
         except (ValueError, RecursionError):
             return None
     return found
+
+
+def _unwrapped(text: str) -> str:
+    """Return a script without what it is wrapped in, and without blanks and semicolons at its end."""
+    begin, end = _WRAPPED.match(text), len(text)
+    assert begin is not None, "it matches nothing at all, too"
+    while end and (text[end - 1].isspace() or text[end - 1] == ";"):
+        end -= 1
+    text = text[begin.end() : end]
+    if text.endswith("]]>"):
+        return text.removesuffix("]]>").rstrip().removesuffix("//")
+    return text.removesuffix("-->")
 
 
 def _objects(data: Any) -> Iterator[dict[str, Any]]:
@@ -95,24 +109,23 @@ def open_graph(engine: ParseEngine, root: Element) -> dict[str, list[str]]:
     for meta in engine.named(root, "meta"):
         attributes = engine.attributes(meta)
         name = (attributes.get("property") or attributes.get("name") or "").strip().lower()
-        content = attributes.get("content")
-        if content is not None and _NAMED.match(name):
-            found.setdefault(name, []).append(content.strip())
+        if "content" in attributes and _NAMED.match(name):
+            found.setdefault(name, []).append((attributes["content"] or "").strip())
     return found
 
 
-def microdata(engine: ParseEngine, root: Element, base: str) -> dict[str, Any]:
+def microdata(engine: ParseEngine, root: Element, resolve: Resolve) -> dict[str, Any]:
     """Return the items of a page's microdata (HTML, 5) as objects."""
-    reader = _Microdata(engine, root, base)
+    reader = _Microdata(engine, root, resolve)
     return _by_type(reader.items)
 
 
 class _Microdata:
     """Reads the items of one page. A property that several elements name is a list."""
 
-    def __init__(self, engine: ParseEngine, root: Element, base: str) -> None:
+    def __init__(self, engine: ParseEngine, root: Element, resolve: Resolve) -> None:
         self._engine = engine
-        self._base = base
+        self._resolve = resolve
         self._number = 0
         self._steps = 0
         self._by_id: dict[str, Element] = {}
@@ -126,16 +139,19 @@ class _Microdata:
                 self.items.append(self._item(start, 0))
 
     def _item(self, element: Element, depth: int) -> dict[str, Any]:
-        attributes = self._engine.attributes(element)
+        attributes = self._attributes(element)
         item: dict[str, Any] = {}
         kinds = [_short(kind) for kind in (attributes.get("itemtype") or "").split()]
         if kinds:
             item[TYPE] = kinds[0] if len(kinds) == 1 else kinds
         if attributes.get("itemid"):
-            item["@id"] = canonicalize(attributes["itemid"] or "", self._base) or attributes["itemid"]
+            item["@id"] = self._resolve(attributes["itemid"] or "") or attributes["itemid"]
         if depth < MAX_JSON_DEPTH - 2:
             self._read(element, item, depth)
             for name in (attributes.get("itemref") or "").split():
+                self._steps += 1
+                if self._steps > MAX_STEPS:
+                    break
                 if name in self._by_id:
                     self._note(self._by_id[name], item, depth)
                     self._read(self._by_id[name], item, depth)
@@ -156,12 +172,12 @@ class _Microdata:
 
     def _note(self, element: Element, item: dict[str, Any], depth: int) -> bool:
         """Add the properties that an element names; say whether those below it belong to the same item."""
-        attributes = self._engine.attributes(element)
+        attributes = self._attributes(element)
         is_item = "itemscope" in attributes
         names = (attributes.get("itemprop") or "").split()
-        if names and self._number < MAX_OBJECTS:
+        if names and self._number < MAX_OBJECTS and self._steps <= MAX_STEPS:
             self._number += 1
-            value = self._item(element, depth + 1) if is_item else self._value(element)
+            value = self._item(element, depth + 1) if is_item else self._value(element, attributes)
             for name in names:
                 if name not in item:
                     item[name] = value
@@ -171,13 +187,24 @@ class _Microdata:
                     item[name] = [item[name], value]
         return not is_item
 
-    def _value(self, element: Element) -> str:
+    def _value(self, element: Element, attributes: Mapping[str, str | None]) -> str:
         engine = self._engine
-        attributes, tag = engine.attributes(element), engine.tag(element)
-        if attributes.get("content") is not None:
+        tag = engine.tag(element)
+        if "content" in attributes:
             return (attributes["content"] or "").strip()
-        address = attributes.get(_ADDRESSES.get(tag, ""))
-        if address is not None:
-            return canonicalize(address, self._base) or address
-        value = attributes.get(_VALUES.get(tag, ""))
-        return value if value is not None else " ".join(engine.text(element).split())
+        place = _ADDRESSES.get(tag, "")
+        if place in attributes:
+            address = attributes[place] or ""
+            return self._resolve(address) or address
+        place = _VALUES.get(tag, "")
+        if place in attributes:
+            return attributes[place] or ""
+        text = engine.text(element)
+        self._steps += len(text) // CHARS_A_STEP
+        return " ".join(text.split())
+
+    def _attributes(self, element: Element) -> Mapping[str, str | None]:
+        """Return an element's attributes: each time they are read they are copied."""
+        attributes = self._engine.attributes(element)
+        self._steps += sum(len(value or "") for value in attributes.values()) // CHARS_A_STEP
+        return attributes

@@ -61,7 +61,7 @@ def _are_valid(descriptors: list[str]) -> bool:
 
 
 def refresh_address(content: str) -> str | None:
-    """Return the target of a `<meta http-equiv=refresh>` (HTML, 4.2.5.3), unchanged; None if it only reloads."""
+    """Return the target of a refresh (HTML, 4.2.5.3), by `<meta>` or field, unchanged; None if it only reloads."""
     match = _REFRESH.match(content)
     if match is None:
         return None

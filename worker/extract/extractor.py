@@ -5,13 +5,12 @@ One `Extractor` serves all parse threads of a worker: it keeps nothing of a page
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import chain
 
 import msgspec
 
 from crawlfleet.shared.brief import Brief, ScopeSpec
-from crawlfleet.shared.messages import PAGE_FIELDS, PAGE_ITEM, Row, Unconverted
+from crawlfleet.shared.messages import PAGE_ITEM, Row, Unconverted
 from crawlfleet.shared.reasons import Reason
 from crawlfleet.shared.web.user_agent import product_token
 from crawlfleet.worker.extract.basket import Basket
@@ -19,9 +18,10 @@ from crawlfleet.worker.extract.harvest import HookFault, Parse, harvest
 from crawlfleet.worker.extract.link_list import LinkList, list_links
 from crawlfleet.worker.extract.links import LinkReader
 from crawlfleet.worker.extract.page import Page
+from crawlfleet.worker.extract.page_row import page_row
 from crawlfleet.worker.extract.port import ParseFault
 from crawlfleet.worker.extract.registry import open_engine
-from crawlfleet.worker.extract.rules import Found, RuleCompiler
+from crawlfleet.worker.extract.rules import RuleCompiler
 from crawlfleet.worker.extract.sheet import Sheet
 from crawlfleet.worker.extract.sitemap import Sitemap, read_sitemap
 from crawlfleet.worker.extract.survey import Reading
@@ -38,7 +38,8 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
     looked at; `noindex` says that there are no rows because the page asks for that. `error` is empty, or one sentence
     about a failed hook or parser, with its `reason`; then there are no rows. If that is `hook_waited` there are no
     outlinks either, since the page is tried again. `unconverted` are the fields of which values could not be converted.
-    `links` are all links, packed (`shared.web.link_records`), if the job asks for them.
+    `links` are all links, packed (`shared.web.link_records`), if the job asks for them. `notes` say what was unusual
+    about the text (`shared.notes`).
     """
 
     rows: tuple[Row, ...] = ()
@@ -50,6 +51,7 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason = Reason.EXTRACT_ERROR
     unconverted: tuple[Unconverted, ...] = ()
     links: bytes = b""
+    notes: tuple[str, ...] = ()
 
 
 class Extractor:
@@ -72,24 +74,24 @@ class Extractor:
         brief, external = self._brief, self._brief.links.check_external
         self._links = LinkReader(scope, brief.follow, brief.urls, self._reading, external=external)
 
-    def extract(self, fetched: Fetched) -> Extracted:
-        """Extract one complete page. Its bytes never make this raise anything but `MemoryError`."""
+    def extract(self, fetched: Fetched, depth: int = 0) -> Extracted:
+        """Extract one complete page of a depth. Its bytes never make this raise anything but `MemoryError`."""
         try:
-            return self._extract(fetched)
+            return self._extract(fetched, depth)
         except ParseFault as fault:
             return Extracted(error=str(fault))
 
-    def _extract(self, fetched: Fetched) -> Extracted:
+    def _extract(self, fetched: Fetched, depth: int) -> Extracted:
         links = self._links
         page = Page(fetched, self._fleet, links.keep, self._engine, self._reading)
         sheet = Sheet(page)
         basket, error, reason = Basket(self._brief.limits), "", Reason.EXTRACT_ERROR
         if self._parse is not None or not self._is_noindex(page):
             # Rules come first: a hook may change the tree.
-            self._gather(sheet, basket)
+            self._gather(sheet, basket, depth)
         if self._parse is not None:
             try:
-                harvest(self._parse, page, basket.put)
+                harvest(self._parse, page, basket.put, self._brief.reserved)
             except HookFault as fault:
                 if fault.reason is Reason.HOOK_WAITED:
                     return Extracted(error=str(fault), reason=fault.reason)
@@ -110,28 +112,25 @@ class Extractor:
             reason=reason,
             noindex=noindex,
             unconverted=() if noindex or error else sheet.unconverted,
+            notes=page.notes,
         )
 
     def _is_noindex(self, page: Page) -> bool:
         return self._brief.links.obey_noindex and page.directives.noindex
 
-    def _gather(self, sheet: Sheet, basket: Basket) -> None:
-        """Put the items of the rules, until no more are wanted."""
-        for item, found in self._rule_rows(sheet):
-            if not basket.put(item, found.fields, found.lacks):
-                return
+    def _gather(self, sheet: Sheet, basket: Basket, depth: int) -> None:
+        """Put the items of the rules, until no more are wanted; without rules and a hook, the row of the page."""
+        if not self._rules and self._parse is None:
+            basket.put(PAGE_ITEM, page_row(sheet.page, depth))
+        # One by one: nested elements may repeat much text.
+        for name, items in self._rules:
+            for found in items(sheet):
+                if not basket.put(name, found.fields, found.lacks):
+                    return
 
     def read_sitemap(self, fetched: Fetched) -> Sitemap:
         """Read a sitemap, without pages out of scope."""
         return read_sitemap(fetched.body, fetched.url, self._links.keep, cut=fetched.truncated)
-
-    def _rule_rows(self, sheet: Sheet) -> Iterator[tuple[str, Found]]:
-        """Yield the items of rules one by one: nested elements may repeat much text."""
-        page = sheet.page
-        if not self._rules and self._parse is None:
-            values = (page.status, page.content_type, page.title, len(page.body), page.copy_of)
-            yield PAGE_ITEM, Found(dict(zip(PAGE_FIELDS, values, strict=True)))
-        yield from ((name, found) for name, items in self._rules for found in items(sheet))
 
     def _outlinks(self, links: LinkReader, page: Page) -> tuple[tuple[str, ...], int, int]:
         """Return the outlinks, how many were left out, and their size: at most half a report."""

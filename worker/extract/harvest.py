@@ -6,7 +6,7 @@ No exception of the user's code may escape, and no value that cannot be sent may
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -37,15 +37,16 @@ class HookFault(CrawlfleetError):
         self.reason = reason
 
 
-def harvest(parse: Parse, page: Page, put: Put) -> None:
-    """Put the rows of the hook, one by one, until no more are wanted.
+def harvest(parse: Parse, page: Page, put: Put, reserved: Collection[str] = ()) -> None:
+    """Put the rows of the hook, one by one, until no more are wanted. None may have a `reserved` field,
+    or another `url` than the page.
 
     Raise `HookFault`, its page's `ParseFault`, or `MemoryError` if the hook, or the parser in it, ran out of memory.
     """
     try:
         given = parse(page)
         for value in _values(parse, given):
-            if not put(*_row(parse, value)):
+            if not put(*_row(parse, value, page.url, reserved)):
                 return
     except (HookFault, ParseFault):
         raise
@@ -95,7 +96,7 @@ def _values(parse: Parse, given: object) -> Iterator[object]:
     raise _fault(parse, f"returned {type(given).__name__}: return None, a dict, or an iterable of dicts")
 
 
-def _row(parse: Parse, value: object) -> tuple[str, dict[str, Any]]:
+def _row(parse: Parse, value: object, url: str, reserved: Collection[str]) -> tuple[str, dict[str, Any]]:
     if not isinstance(value, dict):
         raise _fault(parse, f"gave {type(value).__name__} for a row: give a dict")
     try:
@@ -103,6 +104,12 @@ def _row(parse: Parse, value: object) -> tuple[str, dict[str, Any]]:
         refuse_odd_parts(fields, "the row", MAX_NESTING)
     except (TypeError, ValueError) as odd:
         raise _fault(parse, f"gave a row that cannot be kept: {odd}") from odd
+    for name in reserved:
+        if name in fields:
+            raise _fault(parse, f"gave a row with {name!r}, which rows have of their line of a seeds file: rename it")
+    if fields.get("url", url) != url:
+        said = repr(fields["url"])[:200]
+        raise _fault(parse, f"gave a row whose 'url' is {said}: a row has the address of its page; rename it")
     item = fields.pop("item", "item")
     if not isinstance(item, str):
         raise _fault(parse, f"gave a row whose 'item' is {type(item).__name__}: it names the kind of row, a str")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
 
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode, SelectolaxError
 
 from crawlfleet.worker.aside import ASIDE
-from crawlfleet.worker.extract.charset import as_utf8
-from crawlfleet.worker.extract.nesting import flattened
+from crawlfleet.worker.extract import shadow
+from crawlfleet.worker.extract.nesting import flattened, with_few_roots
 from crawlfleet.worker.extract.port import BLOCKS, UNSEEN, Source
 
 # Events would only copy the chosen option of a `select` into its `selectedcontent`, as browsers do for display.
@@ -19,6 +19,7 @@ _OPTIONS = int(LexborDocumentOptions.WO_EVENTS)
 LARGE_BYTES = 32 * 1024
 
 _TEXT = "-text"
+_ROOT = "html"
 # With what names of comments and the like begin.
 _NO_ELEMENT = ("-", "!")
 
@@ -26,15 +27,78 @@ _NO_ELEMENT = ("-", "!")
 def parse(source: Source) -> LexborHTMLParser:
     """Parse a body in its declared encoding; raise `MemoryError` if there is too little for the tree."""
     # The parser reads UTF-8; invalid bytes become U+FFFD in the texts that are read.
-    markup = flattened(as_utf8(source.body, source.content_type))
+    markup = flattened(with_few_roots(source.utf8))
     try:
-        return ASIDE.run(lambda: _tree(markup)) if len(markup) > LARGE_BYTES else _tree(markup)
+        tree = ASIDE.run(lambda: _tree(markup)) if len(markup) > LARGE_BYTES else _tree(markup)
+        if shadow.may_stand_in(markup):
+            _open_shadow_roots(tree)
+        return tree
     except (SelectolaxError, MemoryError) as error:
         raise MemoryError("its tree takes more memory than a worker may have") from error
 
 
 def _tree(markup: bytes) -> LexborHTMLParser:
     return LexborHTMLParser(markup, options=_OPTIONS)
+
+
+def _open_shadow_roots(tree: LexborHTMLParser) -> None:
+    """Put the content of declarative shadow roots in their places."""
+    hosts: set[int] = set()
+    waiting = tree.css(shadow.SELECTOR)[::-1]
+    while waiting:
+        template = waiting.pop()
+        host = template.parent
+        assert host is not None, "a template is never the root"
+        if host.mem_id in hosts or not shadow.is_shadow_root(template.attributes.get(shadow.ATTRIBUTE), host.tag):
+            continue
+        hosts.add(host.mem_id)
+        content = template.template_fragments()[0]
+        waiting += content.css(shadow.SELECTOR)[::-1]
+        node = content.first_child
+        while node is not None:
+            following = node.next
+            template.insert_before(node, move=True)
+            node = following
+        template.remove()
+
+
+class _Builder:
+    """Builds a tree from what is read of an XML page."""
+
+    root: LexborNode
+
+    def __init__(self) -> None:
+        self._tree: LexborHTMLParser | None = None
+        self._open: list[LexborNode] = []
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        if self._tree is None:
+            node = self._begin(name)
+        else:
+            node = self._tree.create_node(name)
+            self._open[-1].insert_child(node, move=True)
+        for key, value in attributes.items():
+            node.attrs[key] = value
+        self._open.append(node)
+
+    def end(self) -> None:
+        self._open.pop()
+
+    def text(self, text: str) -> None:
+        self._open[-1].insert_child(text)
+
+    def _begin(self, name: str) -> LexborNode:
+        # Without a document type of HTML, names of classes would match in any case.
+        self._tree = tree = LexborHTMLParser("<!doctype html>" if name == _ROOT else "")
+        assert tree.root is not None, "the standard makes an element html of nothing, too"
+        if name == _ROOT:
+            for child in (tree.head, tree.body):
+                assert child is not None, "it makes these two, too"
+                child.remove()
+        else:
+            tree.root.replace_with(tree.create_node(name), move=True)
+        self.root = tree.root
+        return self.root
 
 
 class LexborEngine:
@@ -47,11 +111,23 @@ class LexborEngine:
     parent = staticmethod(attrgetter("parent"))
     key = staticmethod(attrgetter("mem_id"))
 
+    builder = staticmethod(_Builder)
+
     @staticmethod
     def root(source: Source) -> LexborNode:
         root = parse(source).root
         assert root is not None, "the standard makes an element html of nothing, too"
         return root
+
+    @staticmethod
+    def attribute(element: LexborNode, name: str) -> str | None:
+        attributes = element.attributes
+        return (attributes[name] or "") if name in attributes else None
+
+    @staticmethod
+    def anchors(elements: Iterable[LexborNode]) -> Iterator[tuple[str | None, str | None]]:
+        for attributes in map(attrgetter("attributes"), elements):
+            yield (attributes["href"] or "") if "href" in attributes else None, attributes.get("rel")
 
     @staticmethod
     def text(element: LexborNode) -> str:

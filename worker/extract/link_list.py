@@ -17,7 +17,9 @@ from crawlfleet.shared.web.link_records import (
     LinkRecord,
     pack,
 )
+from crawlfleet.shared.web.urls import canonicalize
 from crawlfleet.worker.extract import survey
+from crawlfleet.worker.extract.encoding import UTF_8
 from crawlfleet.worker.extract.links import LinkReader
 from crawlfleet.worker.extract.page import Page
 
@@ -36,7 +38,10 @@ class LinkList(NamedTuple):
 
 def list_links(page: Page, outlinks: Collection[str], reader: LinkReader, most: int, most_bytes: int) -> LinkList:
     """List the first `most` links of a page, in so many bytes; `outlinks` are those followed."""
-    found = [*_in_header(page), *page.survey.found]
+    written = page.survey.found
+    if page.encoding != UTF_8:
+        written = [each._replace(address=page.address(each.address)) for each in written]
+    found = [*_in_header(page), *written]
     judged = reader.judge_all(dict.fromkeys(each.address for each in found), page.base)
     followed = set(outlinks)
     obeys = reader.reading.obey_nofollow
@@ -62,4 +67,6 @@ def list_links(page: Page, outlinks: Collection[str], reader: LinkReader, most: 
 def _in_header(page: Page) -> Iterator[survey.FoundLink]:
     for link in page.header_links:
         if survey.leads_on(link.rel, link.media_type):
-            yield survey.FoundLink(link.address, HEADER, link.rel)
+            yield survey.FoundLink(canonicalize(link.address, page.url) or link.address, HEADER, link.rel)
+    if page.refresh is not None:
+        yield survey.FoundLink(page.refresh, HEADER, "refresh")

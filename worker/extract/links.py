@@ -26,6 +26,7 @@ from crawlfleet.shared.web.urls import (
     plain_host,
 )
 from crawlfleet.worker.extract import survey
+from crawlfleet.worker.extract.encoding import UTF_8
 from crawlfleet.worker.extract.page import Page
 
 MEMO_SIZE = 100_000
@@ -115,11 +116,12 @@ class LinkReader:
         """Yield the page's links in batches; they may hold repeats, the page itself and None."""
         if self._reading.obey_nofollow and page.directives.nofollow:
             return
-        if self._follow is None and page.header_links:
+        if self._follow is None and (page.header_links or page.refresh):
             yield self._in_header(page)
         if page.is_html:
             links = page.survey.links if self._follow is None else self._followed(page, self._follow)
-            hrefs = list(dict.fromkeys(chain(links, page.survey.assets) if self._reading.assets else links))
+            written = chain(links, page.survey.assets) if self._reading.assets else links
+            hrefs = list(dict.fromkeys(written if page.encoding == UTF_8 else map(page.address, written)))
             for start in range(0, len(hrefs), AT_A_TIME):
                 some = hrefs[start : start + AT_A_TIME]
                 # A cached address costs one look-up.
@@ -129,21 +131,22 @@ class LinkReader:
 
     def _in_header(self, page: Page) -> list[str | None]:
         obey = self._reading.obey_nofollow
-        return [
-            self._in_scope(canonicalize(link.address, page.url))
+        found = [
+            canonicalize(link.address, page.url)
             for link in page.header_links
             if survey.leads_on(link.rel, link.media_type) and not (obey and survey.is_untrusted(link.rel))
         ]
+        return list(map(self._in_scope, (*found, page.refresh)))
 
     def _followed(self, page: Page, follow: tuple[str, ...]) -> Iterator[str]:
-        engine = page.engine
+        engine, found = page.engine, page.survey
         obey = self._reading.obey_nofollow
         for selector in follow:
             for element in engine.select(page.root, selector):
-                holds = survey.own_addresses(engine, element)
+                holds = found.own_addresses(element)
                 for link in [element] if holds else engine.select(element, survey.LINKS_BELOW):
                     if not (obey and survey.is_untrusted(engine.attributes(link).get("rel"))):
-                        yield from map(survey.without_fragment, survey.own_addresses(engine, link))
+                        yield from map(survey.without_fragment, found.own_addresses(link))
 
     def _folder_of(self, base: str) -> _Folder:
         """Return the cache of a base's folder; clear all caches if they are too large."""

@@ -1,4 +1,4 @@
-"""Flattens markup that is nested so deep that parsing would take hours. Pure.
+"""Flattens markup that is nested so deep that parsing would take hours, or has too many roots. Pure.
 
 An HTML5 parser walks up its stack of open elements at many tags, so its time grows with tags times depth: measured,
 50,000 open `div` take 2 s, ten megabytes of them an hour. Browsers flatten markup deeper than some hundred levels.
@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import pairwise
 
 MAX_DEPTH = 1_000
 MAX_GUESSED = 2_000
+MAX_ROOTS = 100
 # To examine every tag takes longer than to parse it. Up to FEW_TAGS, as in nearly all pages, little harm is possible
 # (measured: 0.6 s at worst). Up to SOME_TAGS and MANY_TAGS counts are enough (2 s and 10 s at worst).
 FEW_TAGS = 4_000
@@ -42,9 +44,23 @@ _FOREIGN = frozenset({b"svg", b"math"})
 _ITEMS = {b"li": (b"li",), b"dd": (b"dd", b"dt"), b"dt": (b"dd", b"dt")}
 _LISTS = frozenset(b"dir dl menu ol table ul".split())
 # Those of them that are void everywhere.
+_ROOT = re.compile(rb"<(?=(?:body|html)[\s/>])", re.IGNORECASE)
 _VOID = re.compile(rb"<(?:br|embed|hr|img|meta)[\s/>]", re.IGNORECASE)
 # Elements that are reopened in all that follows until they are closed (HTML, 13.2.4.3: "active formatting elements").
 _LASTING = re.compile(rb"<(/?)[bcefinstuBCEFINSTU](?:|ig|ode|m|ont|obr|mall|trike|trong|t|[A-Z]{1,5})[\s/>]")
+
+
+def with_few_roots(body: bytes) -> bytes:
+    """Return markup in UTF-8, in which tags `html` and `body` beyond the first `MAX_ROOTS` are comments.
+
+    A parser adds the attributes of each to those of the first. Measured, 100 KB of such tags take turbohtml 0.7 GB,
+    400 KB take lexbor 5 s, and both grow with the square.
+    """
+    if len(body) <= FEW_TAGS * TAG_BYTES or body.count(b"<") <= FEW_TAGS:
+        return body
+    starts = [tag.start() for tag in _ROOT.finditer(body)][MAX_ROOTS:]
+    pieces = (body[begin + 1 : end] for begin, end in pairwise([*starts, len(body)]))
+    return b"<!".join((body[: starts[0]], *pieces)) if starts else body
 
 
 def flattened(body: bytes) -> bytes:
@@ -116,7 +132,7 @@ class _Depth:
         deep: list[int] = []
         beyond = 0
         foreign = MAX_DEPTH  # the number of elements open around the current SVG or MathML
-        quoted = 0  # the end of a value that may hide markup
+        quoted, quotes = 0, Quotes(body)  # the end of a value that may hide markup
         for tag in _tag().finditer(body):
             if not tag["name"]:
                 continue
@@ -134,7 +150,7 @@ class _Depth:
                 if name in _FOREIGN and foreign == MAX_DEPTH:
                     foreign = len(names)
                 names.append(name)
-                quoted = max(quoted, _end_of_quote(body, tag.end()))
+                quoted = max(quoted, quotes.end(tag.end()))
             elif start < quoted:
                 self._close((name,), doubt=1)
             elif names and names[-1] == name:
@@ -158,11 +174,36 @@ class _Depth:
                 return
 
 
-def _end_of_quote(body: bytes, start: int) -> int:
-    """Return the end of the value that is still open at the first `>` of a tag; 0 if none is."""
-    end = body.find(b">", start)
-    for quote in (b"'", b'"'):
-        if end > 0 and body.count(quote, start, end) % 2:
-            closing = body.find(quote, end)
-            return closing if closing > 0 else len(body)
-    return 0
+class Quotes:
+    """Tells where the values end that are open at the first `>` after a tag; it is asked from the begin to the end.
+
+    What is known of that `>` is kept: of megabytes without one nothing is looked at twice.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._start = self._end = 0
+        # Of each quote how many lie between the last start and the `>`, and, once asked, where the next one is.
+        self._counts = {b"'": 0, b'"': 0}
+        self._closing: dict[bytes, int] = {}
+
+    def end(self, start: int) -> int:
+        """Return the end of the value that is still open at the first `>` after a place; 0 if none is."""
+        body = self._body
+        if start > self._end:
+            end = body.find(b">", start)
+            self._start, self._end = start, end if end >= 0 else len(body)
+            self._counts = {quote: body.count(quote, start, self._end) for quote in self._counts}
+            self._closing = {}
+        for quote in self._counts:
+            self._counts[quote] -= body.count(quote, self._start, start)
+        self._start = start
+        if self._end == len(body):
+            return 0
+        return next((self._closing_of(quote) for quote, count in self._counts.items() if count % 2), 0)
+
+    def _closing_of(self, quote: bytes) -> int:
+        if quote not in self._closing:
+            found = self._body.find(quote, self._end)
+            self._closing[quote] = found if found > 0 else len(self._body)
+        return self._closing[quote]

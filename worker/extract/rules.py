@@ -56,10 +56,10 @@ class RuleCompiler:
         key = f"items.{rule.name}"
         select = selection(self._engine, rule.by, rule.each, f"{key}.each")
         readers = self._readers(rule.fields, _Place(rule.name, "", f"{key}.fields"))
-        is_for, reads_json = self._is_for(rule, key), _reads_json(rule)
+        is_for, is_of_json = self._is_for(rule, key), reads_json(rule)
 
         def items(sheet: Sheet) -> Iterator[Found]:
-            node = sheet.document if reads_json else sheet.page.root
+            node = sheet.document if is_of_json else sheet.page.root
             if node is None or not is_for(sheet, node):
                 return
             for found in select(sheet, node):
@@ -143,7 +143,7 @@ class RuleCompiler:
         return first_text
 
 
-def _reads_json(rule: ItemRule) -> bool:
+def reads_json(rule: ItemRule) -> bool:
     """Say whether an item is of JSON answers: its `each` is JMESPath, or a field of it if it has none."""
     return rule.by == JMESPATH or (not rule.each and any(_asks_json(field) for field in rule.fields))
 

@@ -52,7 +52,7 @@ class Sheet:
     def microdata(self) -> dict[str, Any]:
         """The items of the page's microdata."""
         page = self.page
-        return data.microdata(page.engine, page.root, page.base) if page.root is not None else {}
+        return data.microdata(page.engine, page.root, page.resolve) if page.root is not None else {}
 
     @lazy
     def open_graph(self) -> dict[str, list[str]]:

@@ -8,9 +8,6 @@ beyond the protocol's limits are left out.
 
 from __future__ import annotations
 
-import codecs
-import gzip
-import io
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -20,21 +17,25 @@ from xml.parsers import expat
 
 from crawlfleet.shared.messages import SitemapEntry
 from crawlfleet.shared.web.urls import LONGEST_URL_CHARS, canonicalize
-from crawlfleet.worker.extract.charset import MARKS, codec_of
+from crawlfleet.worker.extract.charset import xml_encoding
+from crawlfleet.worker.extract.encoding import UTF_8, decoded_blocks
 from crawlfleet.worker.extract.sitemap_fields import priority_of, timestamp_of
+from crawlfleet.worker.extract.sitemap_forms import FORMS, Form
 from crawlfleet.worker.extract.sitemap_repair import Repair
+from crawlfleet.worker.fetch.coding import GZIP, Gzip
 
 MAX_BYTES = 50 * 1024 * 1024
 MAX_ENTRIES = 50_000
 MAX_DEPTH = 64
 MAX_LINES = 4 * MAX_ENTRIES
 MAX_ELEMENTS = 50 * MAX_ENTRIES
+# The name of a namespace stands in front of the name of each element in it.
+MAX_NAMESPACE_CHARS = 1_000
 # With each block, expat reads an incomplete token again from its start: large blocks make that cheap.
 BLOCK_BYTES = 1024 * 1024
 MAX_FIELD_CHARS = 2 * LONGEST_URL_CHARS
 
-_GZIP = b"\x1f\x8b"
-_DECLARED = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([^\"'>]*)")
+_XML_BASE = "http://www.w3.org/XML/1998/namespace base"
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 # Somewhere in what does not begin with it: a message of the server's, say, and then XML.
 _XML = re.compile(rb"<(?:\?xml\s|[\w.-]{0,40}:?(?:urlset|sitemapindex|rss|RDF|feed)[\s>])")
@@ -76,6 +77,8 @@ class _Item:
     url: str = ""
     changed: str = ""
     priority: str = ""
+    # What `url` is relative to.
+    base: str = ""
     # Where the address is if it is not in its field: in the `guid` of RSS, or in the entry itself.
     guid: str = ""
     text: str = ""
@@ -85,28 +88,6 @@ class _Item:
         if self.url:
             return self.url
         return next((text for text in (self.guid, self.text) if _WEB.match(text)), "")
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """A kind of XML: the element of an entry, its depth below the root, and the names of its fields."""
-
-    item: str
-    depth: int = 2
-    url: str = "loc"
-    changed: str = "lastmod"
-    priority: str = "priority"
-    guid: str = ""
-    is_index: bool = False
-
-
-_FORMS = {
-    "urlset": _Form("url"),
-    "sitemapindex": _Form("sitemap", is_index=True),
-    "rss": _Form("item", depth=3, url="link", changed="pubDate", guid="guid"),
-    "RDF": _Form("item", url="link", changed="date"),
-    "feed": _Form("entry", url="link", changed="updated"),
-}
 
 
 def read_sitemap(body: bytes, base: str, keep: Callable[[str], str | None], *, cut: bool = False) -> Sitemap:
@@ -131,16 +112,16 @@ def read_sitemap(body: bytes, base: str, keep: Callable[[str], str | None], *, c
         error = "" if plain.is_cut else f"the XML is broken: {broken}"
         if error:
             found, error, is_cut = _repaired(_Plain(body, cut), found, _Found(base, keep), error)
-    except (OSError, EOFError, zlib.error) as broken:
+    except (EOFError, zlib.error) as broken:
         error = "" if plain.is_cut else f"the gzip data are broken: {broken}"
     return found.sitemap(is_cut=is_cut or plain.is_cut, error=error)
 
 
 class _Found:
-    """The entries found so far."""
+    """The entries found so far. `base` is the address of the document."""
 
     def __init__(self, base: str, keep: Callable[[str], str | None]) -> None:
-        self._base = base
+        self.base = base
         self._keep = keep
         self._pages: dict[str, SitemapEntry] = {}
         self._sitemaps: dict[str, None] = {}
@@ -159,8 +140,8 @@ class _Found:
             return
         self._seen += 1
         written = item.address.strip()
-        url = canonicalize(written, self._base) if 0 < len(written) <= MAX_FIELD_CHARS else None
-        if url is None or len(url) > LONGEST_URL_CHARS or url == self._base:
+        url = canonicalize(written, item.base or self.base) if 0 < len(written) <= MAX_FIELD_CHARS else None
+        if url is None or len(url) > LONGEST_URL_CHARS or url == self.base:
             return
         if is_index:
             self._sitemaps[url] = None
@@ -189,18 +170,17 @@ class _Plain:
         self.is_xml = False
         starts = range(0, len(body), BLOCK_BYTES)
         sliced = (body[start : start + BLOCK_BYTES] for start in starts)
-        self._blocks = self._limited(_unpacked(body) if body.startswith(_GZIP) else sliced)
+        self._blocks = self._limited(_unpacked(body) if body.startswith(GZIP) else sliced)
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the blocks; raise the errors of gzip for broken data."""
         first = next(self._blocks, b"")
-        codec, mark = _codec(first)
-        decode = None if codec == "utf-8" else codecs.getincrementaldecoder(codec)("replace")
+        name, mark = xml_encoding(first)
+        blocks = chain((first[mark:],), self._blocks)
         begun = False
-        for block in chain((first[mark:],), self._blocks):
-            text = block if decode is None else decode.decode(block).encode("utf-8", "replace")
+        for block in blocks if name == UTF_8 else map(_in_utf8, decoded_blocks(blocks, name)):
+            text = block if begun else block.lstrip()
             if not begun:
-                text = text.lstrip()
                 begun = bool(text)
                 self.is_xml = text.startswith(b"<")
             if text:
@@ -220,30 +200,25 @@ class _Plain:
 def _unpacked(body: bytes) -> Iterator[bytes]:
     """Yield unpacked gzip data in large blocks; data before a broken part are yielded before it raises."""
     pieces: list[bytes] = []
-    size = 0
+    size, packed = 0, Gzip()
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
-            while piece := file.read1(BLOCK_BYTES):
+        for start in range(0, len(body), BLOCK_BYTES):
+            for piece in packed.feed(body[start : start + BLOCK_BYTES]):
                 pieces.append(piece)
                 size += len(piece)
                 if size >= BLOCK_BYTES:
                     yield b"".join(pieces)
                     pieces, size = [], 0
-    except (OSError, EOFError, zlib.error):
+    except zlib.error:
         yield b"".join(pieces)
         raise
     yield b"".join(pieces)
+    if not packed.is_whole:
+        raise EOFError("they end too early")
 
 
-def _codec(head: bytes) -> tuple[str, int]:
-    """Return the codec of a text with this beginning, and the length of its mark. The protocol allows UTF-8 only."""
-    for mark, codec in MARKS:
-        if head.startswith(mark):
-            return codec, len(mark)
-    declared = _DECLARED.match(head.lstrip()[:200])
-    named = codec_of(declared[1].decode("latin-1")) if declared else None
-    # If the declaration is readable, it is not in UTF-16.
-    return ("utf-8" if named is None or named.startswith("utf-16") else named), 0
+def _in_utf8(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 def _read(plain: _Plain, found: _Found) -> None:
@@ -273,7 +248,7 @@ def _repaired(plain: _Plain, strict: _Found, found: _Found, error: str) -> tuple
         return strict, error, False
     except _Enough:
         is_cut = True
-    except (OSError, EOFError, zlib.error):
+    except (EOFError, zlib.error):
         return strict, error, False
     if found.seen < strict.seen:
         return strict, error, False
@@ -311,7 +286,7 @@ class _XmlReader:
 
     def __init__(self, found: _Found) -> None:
         self._found = found
-        self._form: _Form | None = None
+        self._form: Form | None = None
         # The depth of the element that holds it all: a root may stand in another.
         self._base = 0
         self._depth = 0
@@ -321,12 +296,15 @@ class _XmlReader:
         self._field = ""
         self._text: list[str] = []
         self._chars = 0
+        # Each with the depth of its element: the feed's own (XML Base), and before it the address of the document.
+        self._bases = [(0, found.base)]
         self._parser = parser = expat.ParserCreate("utf-8", namespace_separator=" ")
         parser.buffer_text = True
         parser.StartDoctypeDeclHandler = self.doctype
         parser.StartElementHandler = self.start
         parser.EndElementHandler = self.end
         parser.CharacterDataHandler = self.text
+        parser.StartNamespaceDeclHandler = self.namespace
 
     def read(self, blocks: Iterable[bytes]) -> None:
         """Read a whole document."""
@@ -339,23 +317,31 @@ class _XmlReader:
         """Refuse it."""
         raise _Refused("it has a DOCTYPE, which no sitemap needs")
 
+    @staticmethod
+    def namespace(_prefix: str | None, name: str | None, /) -> None:
+        """Refuse one with a long name."""
+        if len(name or "") > MAX_NAMESPACE_CHARS:
+            raise _Refused(f"the name of a namespace is longer than {MAX_NAMESPACE_CHARS} characters")
+
     def start(self, name: str, attributes: dict[str, str], /) -> None:
         """Begin an entry or one of its fields."""
         self._depth += 1
         self._elements += 1
         if self._elements > MAX_ELEMENTS:
             raise _Enough
+        if attributes and (base := attributes.get(_XML_BASE) or attributes.get("xml:base")):
+            self._bases.append((self._depth, canonicalize(base, self._bases[-1][1]) or self._bases[-1][1]))
         space, _, local = name.rpartition(" ")
         if self._form is None:
-            self._form = _FORMS.get(local)
+            self._form = FORMS.get(local)
             if self._form is None:
                 raise _OtherRoot(f"its root element {local[:40]!r} is none of a sitemap's")
         elif self._item is None:
             if self._depth == self._base + self._form.depth and local == self._form.item:
                 self._item, self._space = _Item(), space
                 self._text, self._chars = [], 0
-            elif local in _FORMS:
-                self._form, self._base = _FORMS[local], self._depth - 1
+            elif local in FORMS:
+                self._form, self._base = FORMS[local], self._depth - 1
         elif self._depth == self._base + self._form.depth + 1 and space == self._space:
             self._start_field(local, attributes)
         if self._depth > MAX_DEPTH:
@@ -370,6 +356,8 @@ class _XmlReader:
         if self._field == "guid" and attributes.get("isPermaLink", "true") != "true":
             self._field = ""
         self._text, self._chars = [], 0
+        if self._field == "url" and not self._item.url:
+            self._item.base = self._bases[-1][1]
         if self._field == "url" and attributes.get("rel", "alternate") == "alternate":
             self._item.url = self._item.url or attributes.get("href", "")
 
@@ -384,6 +372,8 @@ class _XmlReader:
     def end(self, name: str, /) -> None:  # noqa: ARG002  # expat passes the name
         """End a field, or add an entry."""
         self._depth -= 1
+        if self._bases[-1][0] > self._depth:
+            self._bases.pop()
         if self._item is None:
             return
         assert self._form is not None

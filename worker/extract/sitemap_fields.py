@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
+
+from crawlfleet.shared import dates
 
 _YEAR_OR_MONTH = re.compile(r"([0-9]{4})(?:-([0-9]{2}))?")
 
@@ -29,7 +31,6 @@ def timestamp_of(written: str) -> int:
             date = datetime.fromisoformat(text)
         else:
             date = parsedate_to_datetime(text)
-        aware = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
-        return max(0, int(aware.timestamp()))
+        return max(0, int(dates.timestamp_of(date)))
     except (ValueError, OverflowError, TypeError, IndexError):
         return 0

@@ -19,7 +19,7 @@ MAX_TAG_CHARS = 16 * 1024
 MAX_STRAYS = 10_000
 
 _NAME = re.compile(r"[A-Za-z_][\w.:-]{0,200}")
-_ATTRIBUTE = re.compile(r"([A-Za-z_][\w.:-]{0,200})\s{0,9}=\s{0,9}(?:\"([^\"]*)\"|'([^']*)')")
+_ATTRIBUTE = re.compile(r"(?<![\w.:-])([A-Za-z_][\w.:-]{0,200}+)\s{0,9}+=\s{0,9}+(?:\"([^\"]*)\"|'([^']*)')")
 _REFERENCE = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#([0-9]{1,7})|#[xX]([0-9a-fA-F]{1,6}));")
 _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 from crawlfleet.shared.web.link_records import MAX_TEXT_CHARS
 from crawlfleet.worker.extract.directives import EVERYONE
 from crawlfleet.worker.extract.embedded import refresh_address, srcset_addresses
+from crawlfleet.worker.extract.namespaces import HTML, MATHML, SVG, Namespaces
 from crawlfleet.worker.extract.port import Element, ParseEngine
 
-LINKS_BELOW = "a[href],area[href],iframe[src],frame[src]"
+# Those without an address are passed over later: in SVG it may be in an attribute that CSS cannot name everywhere.
+LINKS_BELOW = "a,area,iframe,frame"
 
 # At most this many refreshes are checked, since each is a walk up the tree.
 MAX_REFRESHES = 100
 
 _LINK_TYPES = frozenset({"next", "prev", "canonical", "alternate"})
 _ASSET_TYPES = frozenset({"stylesheet", "icon"})
+# With one of these a link is no page, whatever else it is.
+_RESOURCE_TYPES = _ASSET_TYPES | {"apple-touch-icon", "apple-touch-icon-precomposed", "fluid-icon", "mask-icon"}
+_RESOURCE_TYPES |= {"manifest", "modulepreload", "preload"}
 _PAGE_MEDIA = frozenset({"", "text/html", "application/xhtml+xml"})
 _UNTRUSTED = frozenset({"nofollow", "ugc", "sponsored"})
 # Tag: attributes with the address of a page.
@@ -30,6 +35,10 @@ ASSETS = {  # tag: attributes with the address of an asset
     "track": ("src",),
     "embed": ("src",),
 }
+
+
+# Elements of SVG that are those of HTML, and which attribute of that has what `href` or `xlink:href` has.
+_IN_SVG = {"a": "href", "script": "src"}
 
 
 class Reading(NamedTuple):
@@ -63,26 +72,35 @@ class Survey:
     head, and by document order within a kind. Fragments are removed in `links` and `assets`: on some pages most links
     differ only in these. `base` is the first `base[href]`. `links` lead to other pages, `assets` are parts of the page,
     `canonicals` the pages that it says it is a copy of. `refresh` is the target of its refresh. `robots` are the
-    contents of `<meta>` tags for us. `found` has every link with its texts, but for those to a place in the
-    page itself.
+    contents of `<meta>` tags for us. `description` is what the page says of itself, as written, and `language` the one
+    that a `<meta>` names (HTML, 4.2.5.3). `found` has every link with its texts, but for those to a place in the page
+    itself. `namespaces` are those of its elements.
     """
 
     __slots__ = (
         "_engine",
+        "_is_html_alone",
+        "_is_xml",
         "_reading",
         "_refreshes",
         "assets",
         "base",
         "canonicals",
+        "description",
         "found",
+        "language",
         "links",
+        "namespaces",
         "refresh",
         "robots",
     )
 
-    def __init__(self, engine: ParseEngine, root: Element, reading: Reading) -> None:
+    def __init__(self, engine: ParseEngine, root: Element, reading: Reading, *, is_xml: bool = False) -> None:
         self._engine = engine
         self._reading = reading
+        self._is_html_alone = True
+        self.namespaces = Namespaces(engine, is_xml=is_xml)
+        self._is_xml = is_xml
         self.base: str | None = None
         self.links: list[str] = []
         self.assets: list[str] = []
@@ -90,6 +108,8 @@ class Survey:
         self.refresh: str | None = None
         self._refreshes = 0
         self.robots: list[str] = []
+        self.description: str | None = None
+        self.language: str | None = None
         self.found: list[FoundLink] = []
         if root is not None:
             self._walk(root)
@@ -99,8 +119,9 @@ class Survey:
         engine = self._engine
         late = _WITH_ASSETS if self._reading.assets else _IN_BODY
         rare: dict[str, list[Element]] = {}
-        for element in engine.named(root, *_IN_HEAD, "area", *late):
+        for element in engine.named(root, *_IN_HEAD, "area", *late, SVG, MATHML):
             rare.setdefault(engine.tag(element), []).append(element)
+        self._is_html_alone = not self._is_xml and SVG not in rare and MATHML not in rare
         self._read(rare, _IN_HEAD)
         anchors = engine.named(root, "a")
         self._read_anchors(anchors)
@@ -109,6 +130,29 @@ class Survey:
         if self._reading.listed:
             self._list(anchors, rare)
 
+    def attributes(self, element: Element) -> Mapping[str, str | None]:
+        """Return an element's attributes as HTML names them; none if it is not HTML, and means nothing to a browser.
+
+        An `a` of SVG is a link as one of HTML, and a `script` a script: `href` or `xlink:href` has the address.
+        """
+        attributes = self._engine.attributes(element)
+        if self._is_html_alone:
+            return attributes
+        namespace = self.namespaces.of(element)
+        if namespace == HTML:
+            return attributes
+        name = _IN_SVG.get(self._engine.tag(element)) if namespace == SVG else None
+        if name is None:
+            return {}
+        others = {key: value for key, value in attributes.items() if key != name}
+        address = attributes.get("href", attributes.get("xlink:href"))
+        return others if address is None else others | {name: address}
+
+    def own_addresses(self, element: Element) -> list[str]:
+        """Return the addresses in an element's own attributes, for any kind of element."""
+        tag = self._engine.tag(element)
+        return list(_addresses(self.attributes(element), (*_PLACES.get(tag, ()), *ASSETS.get(tag, ()))))
+
     def _read(self, found: dict[str, list[Element]], readers: _Readers) -> None:
         for tag, read in readers.items():
             for element in found.get(tag, ()):
@@ -116,23 +160,27 @@ class Survey:
 
     def _read_anchors(self, anchors: list[Element]) -> None:
         obey, links = self._reading.obey_nofollow, self.links
-        for attributes in map(self._engine.attributes, anchors):
-            if "href" in attributes and not (obey and "rel" in attributes and is_untrusted(attributes["rel"])):
-                href = attributes["href"] or ""
+        found = self._engine.anchors(anchors) if self._is_html_alone else self._foreign_anchors(anchors)
+        for href, rel in found:
+            if href is not None and not (obey and rel is not None and is_untrusted(rel)):
                 links.append(href if "#" not in href else href[: href.index("#")])
 
+    def _foreign_anchors(self, anchors: list[Element]) -> Iterator[tuple[str | None, str | None]]:
+        for attributes in map(self.attributes, anchors):
+            yield (attributes["href"] or "") if "href" in attributes else None, attributes.get("rel")
+
     def _read_base(self, element: Element) -> None:
-        attributes = self._engine.attributes(element)
+        attributes = self.attributes(element)
         if self.base is None and "href" in attributes:
             self.base = attributes["href"] or ""
 
     def _read_frame(self, element: Element) -> None:
-        src = self._engine.attributes(element).get("src")
+        src = self.attributes(element).get("src")
         if src:
             self.links.append(without_fragment(src))
 
     def _read_link(self, element: Element) -> None:
-        attributes = self._engine.attributes(element)
+        attributes = self.attributes(element)
         href, rel = attributes.get("href"), (attributes.get("rel") or "").lower()
         if not href:
             return
@@ -146,13 +194,18 @@ class Survey:
             self.assets.append(without_fragment(href))
 
     def _read_meta(self, element: Element) -> None:
-        attributes = self._engine.attributes(element)
+        attributes = self.attributes(element)
         content, name = attributes.get("content") or "", (attributes.get("name") or "").strip().lower()
         if name == EVERYONE or name in self._reading.names:
             self.robots.append(content)
+        elif name == "description" and self.description is None:
+            self.description = content
+        kind = (attributes.get("http-equiv") or "").lower()
+        if kind == "content-language" and "," not in content and content.strip():
+            self.language = content.split()[0]
         if self.refresh is not None or self._refreshes >= MAX_REFRESHES:
             return
-        if (attributes.get("http-equiv") or "").lower() == "refresh":
+        if kind == "refresh":
             address = refresh_address(content)
             self._refreshes += address is not None
             # The content of `noscript` is for browsers that do not run the page's scripts.
@@ -161,7 +214,7 @@ class Survey:
                 self.links.append(without_fragment(address))
 
     def _read_asset(self, element: Element) -> None:
-        found = addresses(self._engine, element, ASSETS[self._engine.tag(element)])
+        found = _addresses(self.attributes(element), ASSETS[self._engine.tag(element)])
         self.assets.extend(map(without_fragment, found))
 
     def _list(self, anchors: list[Element], rare: dict[str, list[Element]]) -> None:
@@ -170,14 +223,14 @@ class Survey:
         if self.refresh is not None:
             add(FoundLink(without_fragment(self.refresh), "meta"))
         for element in rare.get("link", ()):
-            attributes = engine.attributes(element)
+            attributes = self.attributes(element)
             href, rel = attributes.get("href"), (attributes.get("rel") or "").lower()
             is_listed = leads_on(rel, attributes.get("type") or "") or (self._reading.assets and is_asset(rel))
             if href and is_listed:
                 add(FoundLink(without_fragment(href), "link", rel))
         for tag, elements in (("a", anchors), ("area", rare.get("area", ()))):
             for element in elements:
-                attributes = engine.attributes(element)
+                attributes = self.attributes(element)
                 href = attributes.get("href", "#") or ""
                 if not href.startswith("#"):
                     text = engine.text(element) if tag == "a" else attributes.get("alt") or ""
@@ -185,7 +238,7 @@ class Survey:
         for tag in _WITH_ASSETS:
             for element in rare.get(tag, ()):
                 text = _folded(engine.attributes(element).get("alt") or "")
-                for address in own_addresses(engine, element):
+                for address in self.own_addresses(element):
                     add(FoundLink(without_fragment(address), tag, "", text))
 
     def _lies_in_noscript(self, element: Element) -> bool:
@@ -221,10 +274,10 @@ def is_untrusted(rel: str | None) -> bool:
 def leads_on(rel: str, media_type: str) -> bool:
     """Say whether a `<link>` or Link with these relation types (in lower case) and media type leads to a page.
 
-    Style sheets and feeds can be alternates, too.
+    Style sheets, icons and feeds can be alternates, too.
     """
     types = rel.split()
-    if _LINK_TYPES.isdisjoint(types) or "stylesheet" in types:
+    if _LINK_TYPES.isdisjoint(types) or not _RESOURCE_TYPES.isdisjoint(types):
         return False
     return media_type.partition(";")[0].strip().lower() in _PAGE_MEDIA
 
@@ -234,15 +287,8 @@ def is_asset(rel: str) -> bool:
     return not _ASSET_TYPES.isdisjoint(rel.split())
 
 
-def own_addresses(engine: ParseEngine, element: Element) -> list[str]:
-    """Return the addresses in an element's own attributes, for any kind of element."""
-    tag = engine.tag(element)
-    return list(addresses(engine, element, (*_PLACES.get(tag, ()), *ASSETS.get(tag, ()))))
-
-
-def addresses(engine: ParseEngine, element: Element, names: tuple[str, ...]) -> Iterator[str]:
-    """Yield the addresses in the given attributes of an element."""
-    attributes = engine.attributes(element)
+def _addresses(attributes: Mapping[str, str | None], names: tuple[str, ...]) -> Iterator[str]:
+    """Yield the addresses in the attributes with these names."""
     for name in names:
         if name not in attributes:
             continue

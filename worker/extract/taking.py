@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from crawlfleet.shared.brief import CSS, FieldRule
 from crawlfleet.worker.extract.markup import markdown
-from crawlfleet.worker.extract.port import Element, ParseEngine
+from crawlfleet.worker.extract.port import BLOCKS, Element, ParseEngine
 from crawlfleet.worker.extract.sheet import Sheet
 
 Take = Callable[[Sheet, Element], Any]
@@ -26,8 +26,21 @@ def _text(engine: ParseEngine, _rule: FieldRule) -> Take:
     return lambda _, element: " ".join(engine.text(element).split())
 
 
+def _own_text(engine: ParseEngine, _rule: FieldRule) -> Take:
+    """Take the texts that stand directly in an element; another element between two parts no word, but a block does."""
+
+    def take(_: Sheet, element: Element) -> str:
+        own = (
+            part if isinstance(part, str) else " " * (engine.tag(part) in BLOCKS) for part in engine.children(element)
+        )
+        return " ".join("".join(own).split())
+
+    return take
+
+
 def _attr(engine: ParseEngine, rule: FieldRule) -> Take:
-    return lambda _, element: _attribute(engine.attributes(element), rule.attr)
+    attribute, name = engine.attribute, rule.attr
+    return lambda _, element: attribute(element, name)
 
 
 def _html(engine: ParseEngine, _rule: FieldRule) -> Take:
@@ -37,7 +50,7 @@ def _html(engine: ParseEngine, _rule: FieldRule) -> Take:
 def _markdown(engine: ParseEngine, _rule: FieldRule) -> Take:
     def take(sheet: Sheet, element: Element) -> str:
         try:
-            return markdown(engine.html(element), sheet.page.base)
+            return markdown(engine.html(element), sheet.page.resolve)
         except RecursionError:
             return " ".join(engine.text(element).split())
 
@@ -47,12 +60,8 @@ def _markdown(engine: ParseEngine, _rule: FieldRule) -> Take:
 _VALUES = (str, bool, int, float)
 _OF_ELEMENTS: dict[str, Callable[[ParseEngine, FieldRule], Take]] = {
     "text": _text,
+    "own-text": _own_text,
     "attr": _attr,
     "html": _html,
     "markdown": _markdown,
 }
-
-
-def _attribute(attributes: Mapping[str, str | None], name: str) -> str | None:
-    # By the standard, an attribute without a value has an empty one.
-    return (attributes[name] or "") if name in attributes else None

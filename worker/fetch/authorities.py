@@ -21,11 +21,11 @@ class AuthoritiesFile:
         self.path = usual_file()
         self._own: Any = None
         if ca_pem:
-            # It exists until `close`.
-            self._own = tempfile.NamedTemporaryFile("w", prefix="crawlfleet-", suffix=".pem", encoding="utf-8")  # noqa: SIM115  # close() ends it
+            # It has no name, so that nothing is left of it if the process is killed.
+            self._own = tempfile.TemporaryFile("w", encoding="utf-8")  # noqa: SIM115  # close() ends it
             self._own.write(Path(self.path).read_text(encoding="utf-8") + "\n" + ca_pem)
             self._own.flush()
-            self.path = self._own.name
+            self.path = f"/proc/self/fd/{self._own.fileno()}"
 
     def close(self) -> None:
         """Remove the file, if it is our own."""

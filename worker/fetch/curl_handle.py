@@ -10,15 +10,16 @@ from typing import Any
 import pycurl
 
 from crawlfleet.shared import descriptors
-from crawlfleet.worker.fetch.curl_answer import first_status
-from crawlfleet.worker.fetch.port import SPARE_BYTES, Wanted, host_of, is_address
+from crawlfleet.shared.web.urls import port
+from crawlfleet.worker.fetch.coding import Decoder, decoded, decoder_of
+from crawlfleet.worker.fetch.curl_answer import Head, read_head
+from crawlfleet.worker.fetch.guard import Passage
+from crawlfleet.worker.fetch.head import BODILESS, content_length, is_chunked
+from crawlfleet.worker.fetch.port import SPARE_BYTES, WHOLE, Wanted, host_of, is_address, most_in_transit
 
 # libcurl forgets the addresses that it was given after a while; a handle gives them again when they are this old.
-ADDRESSES_KEPT_S = 300
-ADDRESSES_GIVEN_AFTER_S = 60.0
-DEFAULT_PORTS = {"http": "80", "https": "443"}
-# From 8.20 on libcurl also bounds the decoded size of a body, so that its blocks need not be checked here.
-BOUNDS_DECODED = pycurl.version_info()[2] >= 0x081400
+ADDRESSES_KEPT_S = 60
+ADDRESSES_GIVEN_AFTER_S = 30.0
 
 
 class Handle:
@@ -27,25 +28,35 @@ class Handle:
     __slots__ = (
         "addresses",
         "blocks",
-        "bounded",
+        "broken",
         "by_head",
         "curl",
+        "decoder",
+        "fields",
         "given_at",
-        "is_bare",
+        "head",
+        "head_bytes",
+        "is_wanted",
         "keep",
         "lacked_descriptor",
         "late_before_s",
         "left",
+        "length",
         "lines",
         "mark",
         "opened",
         "origin",
+        "passage",
+        "refusal",
         "started_at",
+        "taken",
         "url",
+        "wanted",
     )
 
-    def __init__(self, curl: Any) -> None:
+    def __init__(self, curl: Any, head_bytes: int) -> None:
         self.curl = curl
+        self.head_bytes = head_bytes
         self.lacked_descriptor = False
         self.opened: socket.socket | None = None
         self.lines: list[bytes] = []
@@ -54,18 +65,26 @@ class Handle:
         self.addresses: tuple[str, ...] = ()
         self.given_at = 0.0
         self.late_before_s = 0.0
-        self.bounded: bool | None = None
-        self.by_head = self.is_bare = False
+        self.head: Head | None = None
+        self.length: int | None = None
+        self.taken = 0
+        self.is_wanted = False
+        self.decoder: Decoder | None = None
+        self.broken: Exception | None = None
+        self.by_head = False
+        self.wanted = WHOLE
+        self.fields: list[str] = []
         self.mark: object = None
 
-    def begin(self, url: str, wanted: Wanted, most: int, mark: object) -> None:
-        """Begin an exchange. libcurl bounds the size of the body approximately; where it cannot, `write` does.
+    def begin(self, url: str, wanted: Wanted, most: int, mark: object, passage: Passage) -> None:
+        """Begin an exchange, which may lead where its passage says.
 
-        The whole of a body has `most` bytes.
+        A body has `most` bytes at most, unless the beginning is enough.
         """
         keep = 0 if wanted.by_head else wanted.keep_bytes
         limit = most if keep is None else keep
         self.url = url
+        self.wanted = wanted
         self.keep = keep
         self.left = limit
         if wanted.by_head is not self.by_head:
@@ -73,14 +92,12 @@ class Handle:
             self.curl.setopt(pycurl.NOBODY if wanted.by_head else pycurl.HTTPGET, 1)
             self.curl.setopt(pycurl.FORBID_REUSE, int(wanted.by_head))
         self.mark = mark
+        self.broken = self.head = self.decoder = self.length = None
+        self.taken = 0
+        self.passage, self.refusal = passage, ""
         self.lacked_descriptor = False
         self.started_at = time.monotonic()
-        bounded = BOUNDS_DECODED and keep is None
-        if bounded is not self.bounded:
-            self.bounded = bounded
-            self.curl.setopt(pycurl.WRITEFUNCTION, self.blocks.append if bounded else self.write)
-        # A body that is longer in transit cannot be short enough once decoded: it is not read at all.
-        self.curl.setopt(pycurl.MAXFILESIZE_LARGE, limit + limit // 8 + 4096 if keep is None else 0)
+        self.curl.setopt(pycurl.MAXFILESIZE_LARGE, most_in_transit(limit) if keep is None else 0)
 
     def go_to(self, origin: str, addresses: tuple[str, ...]) -> None:
         """Set the server, and its addresses; all handles share the addresses that libcurl is given."""
@@ -90,17 +107,20 @@ class Handle:
             return
         self.origin, self.addresses, self.given_at = origin, addresses, self.started_at
         if not is_address(host_of(origin)):
-            scheme, _, authority = origin.partition("://")
-            host, _, port = authority[:-1].partition(":")
             listed = ",".join(f"[{address}]" if ":" in address else address for address in addresses)
-            self.curl.setopt(pycurl.RESOLVE, [f"+{host}:{port or DEFAULT_PORTS[scheme]}:{listed}"])
+            self.curl.setopt(pycurl.RESOLVE, [f"+{host_of(origin)}:{port(origin)}:{listed}"])
 
     def open_socket(self, _purpose: int, address: Any) -> Any:
-        """Open a socket for libcurl, which would not tell a lack of descriptors from a server that is down.
+        """Open a socket for libcurl to connect to an address, unless it must not lead there.
 
-        pycurl duplicates the socket, which may fail too: unless `take_socket` is called, that counts as the lack.
+        libcurl would not tell a lack of descriptors from a server that is down. pycurl duplicates the socket, which may
+        fail too: unless `take_socket` is called, that counts as the lack.
         """
         self._close_opened()
+        refusal = self.passage.refusal(self.origin[:-1], address.addr[0])
+        if refusal:
+            self.refusal = refusal
+            return pycurl.SOCKET_BAD
         try:
             self.opened = socket.socket(address.family, address.socktype, address.protocol)
         except OSError as error:
@@ -116,14 +136,38 @@ class Handle:
         fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
         return int(pycurl.SOCKOPT_OK)
 
-    def is_too_long(self, status: int) -> bool:
-        """Say whether a complete body exceeds the limit; `write`, where in use, would have noticed."""
-        limit = self.left if 200 <= status <= 299 else SPARE_BYTES
-        return bool(self.bounded) and sum(map(len, self.blocks)) > limit
+    @property
+    def has_enough(self) -> bool:
+        """Whether it was ended here, since the beginning that is wanted has come."""
+        return self.keep is not None and self.left < 0
+
+    def read_head(self) -> Head | None:
+        """Return the final head of the answer, once it has come, and judge whether its body is wanted.
+
+        Return None if it is incomplete. Raise `BrokenAnswer`.
+        """
+        if self.head is None:
+            head = read_head(self.lines, self.head_bytes, is_plain=self.url.startswith("http:"))
+            self.is_wanted = head is not None and self.wanted.wants(head.status, head.headers)
+            self.head = head
+        return self.head
+
+    def body(self) -> bytes | None:
+        """Return the decoded body; None if it is longer than is wanted. Raise what broke it: `BrokenAnswer`, a bug."""
+        if self.keep is None and not self.blocks:
+            self._begin_body()
+        if self.broken is not None:
+            raise self.broken
+        if self.left < 0 and not self.has_enough:
+            return None
+        if self.head is not None and not self.is_wanted:
+            return decoded(self.blocks, decoder_of(self.head.headers), SPARE_BYTES)
+        return b"".join(self.blocks)
 
     def forget(self) -> None:
         """Free the data of the last exchange: the next may be far off."""
         self.mark = None
+        self.wanted, self.head, self.decoder = WHOLE, None, None
         self.lines.clear()
         self.blocks.clear()
         self._close_opened()
@@ -134,13 +178,37 @@ class Handle:
             self.opened = None
 
     def write(self, block: bytes) -> int | None:
-        """Take a decoded block of the body; libcurl ends the exchange unless this returns None."""
-        if not self.blocks and not 200 <= first_status(self.lines) <= 299:
-            self.left, self.keep = SPARE_BYTES, None
-        self.left -= len(block)
-        if self.left >= 0:
-            self.blocks.append(block)
-            return None
-        if self.keep is not None:
-            self.blocks.append(block[: self.left])
-        return -1
+        """Take a block of the body, decoded if it is wanted; libcurl ends the exchange unless this returns None."""
+        try:
+            if not self.blocks:
+                self._begin_body()
+            if self.length is not None:
+                block = block[: self.length - self.taken]
+            self.taken += len(block)
+            for piece in self.decoder.feed(block) if self.decoder is not None else (block,):
+                self.left -= len(piece)
+                if self.left < 0:
+                    self.blocks.append(piece[: self.left])
+                    return -1
+                self.blocks.append(piece)
+                if self.wanted.body is not None and not self.wanted.body.grow(len(piece)):
+                    return -1
+        except Exception as broken:  # noqa: BLE001  libcurl would keep it to itself: `body` raises it
+            self.broken = broken
+            return -1
+        return -1 if self.taken == self.length else None
+
+    def _begin_body(self) -> None:
+        head = self.read_head()
+        if head is None or not self.is_wanted:
+            self.left, self.keep = 0 if head is not None and _is_long(head) else SPARE_BYTES, None
+        else:
+            self.decoder = decoder_of(head.headers)
+        if head is not None and head.status not in BODILESS:
+            self.length = head.ignored_length
+        self.blocks.append(b"")
+
+
+def _is_long(head: Head) -> bool:
+    """Say whether a body that is not wanted is too long to be read, as far as its head tells."""
+    return not is_chunked(head.headers) and (content_length(head.headers) or 0) > SPARE_BYTES

@@ -27,16 +27,17 @@ from crawlfleet.shared.reasons import Reason
 from crawlfleet.worker.fetch.port import Name, is_address
 
 TIMEOUT_S = 10.0
-# How long answers are kept, and how many at most.
-ADDRESSES_KEPT_S = 300.0
+# How long answers are kept, and how many at most. Before that c-ares may have kept them, as long as a channel is used.
+ADDRESSES_KEPT_S = 50.0
 FAILURES_KEPT_S = 5.0
 ANSWERS_KEPT = 20_000
 # So many look-ups may be younger than this at once, and so many may run in all.
 YOUNG_AT_ONCE = 128
 YOUNG_S = 0.25
 AT_ONCE = 8192
-# c-ares keeps what it was told, and cannot be told to give up one name: a fresh one takes over after so many.
+# c-ares keeps what it was told, and cannot be told to give up one name: one takes over after so many, or a while.
 LOOKUPS_OF_A_CHANNEL = 10_000
+CHANNEL_USED_S = 10.0
 # Servers for tests, as addresses with ports; otherwise those of resolv.conf.
 SERVERS_VARIABLE = "CRAWLFLEET_TEST_NAME_SERVERS"
 
@@ -80,8 +81,14 @@ class _Channel:
             # What it says about its failure is the answer: there is no other to ask.
             self.ares.close()
             self.ares = _opened(tries, servers, pycares.ARES_FLAG_EDNS | pycares.ARES_FLAG_NOCHECKRESP)
+        self.opened_at = time.monotonic()
         self.given = 0
         self.open = 0
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether another one has to take over."""
+        return self.given >= LOOKUPS_OF_A_CHANNEL or self.opened_at + CHANNEL_USED_S <= time.monotonic()
 
 
 class _Ask(NamedTuple):
@@ -225,7 +232,7 @@ class Names:
         self._begun.append(lookup)
 
     def _open_channel(self) -> _Channel:
-        if self._channel is not None and self._channel.given >= LOOKUPS_OF_A_CHANNEL:
+        if self._channel is not None and self._channel.is_used_up:
             self._retire(self._channel)
             self._channel = None
         if self._channel is None:

@@ -21,8 +21,8 @@ from crawlfleet.shared.reasons import Reason
 
 DEFAULT_USER_AGENT = "crawlfleet"
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-# How much of a body is kept if only the head matters. It is read so that the connection can serve another request; of a
-# longer body an engine may read more, up to the limit of a page.
+# How much of a body is read if only the head matters, so that the connection can serve another request. Of a longer
+# one no more is read, and the connection is closed.
 SPARE_BYTES = 64 * 1024
 
 
@@ -67,9 +67,10 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     `failure` is None if a complete answer arrived, of any `status`. Otherwise `reason` names the error, `detail`
     describes it, the body is empty, and `status` is 0 unless a complete head had arrived.
     `body` is decoded (no Content-Encoding is left); `truncated` says that it is the beginning of a longer one. Outside
-    of 2xx only the head matters: a long or broken body is left out, without a failure. `elapsed_s` is how long it took,
-    without what the engine needed for others meanwhile. `remote_address` is the IP address of the connection, or an
-    empty string.
+    of 2xx, and of a body that is not wanted, only the head matters: a long or broken body is left out, without a
+    failure. `elapsed_s` is how long it took, without what the engine needed for others meanwhile. `remote_address` is
+    the IP address of the connection, or an empty string. `notes` say what was unusual (`shared.notes`).
+    `first_addresses` are told in the report: see `Report`.
     """
 
     url: str
@@ -82,6 +83,24 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_s: float = 0.0
     remote_address: str = ""
     truncated: bool = False
+    notes: tuple[str, ...] = ()
+    first_addresses: tuple[str, ...] | None = None
+
+
+class Counted(Protocol):
+    """Counts a body as it comes, and may break it off: then the engine ends the exchange, however it does.
+
+    `on_break` is for the engine to set: it is called when the body is broken off because of others. Any thread may call
+    it, also one that fetches; it must not block.
+    """
+
+    on_break: Callable[[], None]
+
+    def grow(self, count: int, /) -> bool:
+        """Count so many decoded bytes; False if the body is broken off."""
+
+    def whole(self) -> None:
+        """Break the body off no more: the exchange has ended."""
 
 
 class Wanted(NamedTuple):
@@ -90,12 +109,21 @@ class Wanted(NamedTuple):
     With `keep_bytes` the beginning of a body is enough: at most that many decoded bytes are read, instead of the limit
     of size. The rest is not read, and may be broken. `by_head`: the request is a HEAD, no body is read, and the
     connection serves no other request, since a server may send one all the same. `bare`: without the job's header
-    fields.
+    fields. `inside` and `first` say which private addresses it may lead to: see `Task`. `reads` says by the fields of a
+    2xx answer whether its body is wanted; None if any is. `body` counts the bytes that come.
     """
 
     keep_bytes: int | None = None
     by_head: bool = False
     bare: bool = False
+    inside: tuple[str, ...] = ()
+    first: bool = False
+    reads: Callable[[Headers], bool] | None = None
+    body: Counted | None = None
+
+    def wants(self, status: int, headers: Headers) -> bool:
+        """Say whether the body of an answer with this head is wanted."""
+        return 200 <= status <= 299 and (self.reads is None or self.reads(headers))
 
 
 WHOLE = Wanted()
@@ -167,16 +195,22 @@ class FetchEngine:
 Prepare = Callable[[Any], None]
 
 
-def request_headers(spec: FetchSpec, *, bare: bool = False) -> dict[str, str]:
-    """Return the header fields of every request, except those that engines set themselves, or those of a bare one."""
+def request_headers(spec: FetchSpec, *, bare: bool = False, own: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
+    """Return the header fields of every request, except those that engines set themselves, or those of a bare one.
+
+    `own` are those of its origin. Of several with one name the last one counts.
+    """
     headers = {"User-Agent": spec.user_agent or DEFAULT_USER_AGENT, "Accept": ACCEPT}
-    own = {name.lower() for name in headers}
-    for name, value in () if bare else spec.headers:
-        if name.lower() in own:
-            headers = {key: kept for key, kept in headers.items() if key.lower() != name.lower()}
+    for name, value in () if bare else (*spec.headers, *own):
+        headers = {key: kept for key, kept in headers.items() if key.lower() != name.lower()}
         headers[name] = value
     fixed = {"host", "accept-encoding", "content-length", "transfer-encoding", "connection"}
     return {name: value for name, value in headers.items() if name.lower() not in fixed}
+
+
+def most_in_transit(limit: int) -> int:
+    """Return how many bytes a body may have in transit: a longer one cannot be short enough once decoded."""
+    return limit + limit // 8 + 4096
 
 
 def unresolved(url: str, name: Name) -> Fetched:

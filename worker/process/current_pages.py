@@ -16,28 +16,26 @@ from ctypes import c_ubyte
 from multiprocessing.context import BaseContext
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+from msgspec.msgpack import Decoder, Encoder
 from msgspec.structs import replace
 
-from crawlfleet.shared.messages import Outcome, Report, TaskKey, decode, encode
+from crawlfleet.shared.messages import Outcome, Report, TaskKey
 from crawlfleet.worker.process.fixed_text import FixedText
-
-MAX_REF_BYTES = 31
 
 # Of each worker: when it last showed that it can run Python, and its limits.
 _WORKER = struct.Struct("<dddd")
-# Of each parse thread. Serial number (0: no page), then lease, length of the fingerprint, fingerprint, the thread's id,
-# when it began, its CPU time then, and when the page's fetch began.
+# Of each parse thread: the serial number (0: no page), how long it has waited, the page.
 _SERIAL = struct.Struct("<Q")
-_PAGE = struct.Struct(f"<QB{MAX_REF_BYTES}sQddd")
 _WAITED = struct.Struct("<d")
-_PAGE_AT = _SERIAL.size
-_WAITED_AT = _PAGE_AT + _PAGE.size
-_OUTLINE = FixedText(_WAITED_AT + _WAITED.size, 1_024)
-_URL = FixedText(_OUTLINE.end, 512)
+_WAITED_AT = _SERIAL.size
+_PAGE = FixedText(_WAITED_AT + _WAITED.size, 2_400)
 # Why the page was ended: set once the report of that is on its way, or the process is about to end.
-_REASON = FixedText(_URL.end, 64)
+_REASON = FixedText(_PAGE.end, 64)
 _DETAIL = FixedText(_REASON.end, 512)
 _RECORD_BYTES = _DETAIL.end
+_NO_WAIT = _WAITED.pack(0.0)
+MAX_URL_CHARS = 512
 
 
 class PageLimits(NamedTuple):
@@ -74,6 +72,42 @@ class PageRecord(NamedTuple):
         return replace(self.outline, reason=self.reason, detail=self.detail, age_s=age_s)
 
 
+class _Page(Struct, frozen=True, array_like=True, gc=False):
+    """A page as it is recorded: every page is, so only with what its outline can have."""
+
+    lease_id: int
+    ref: bytes
+    thread_id: int
+    began_at: float
+    cpu_before_s: float
+    started_at: float
+    url: str
+    gap_s: float | None
+    status: int
+    elapsed_s: float
+    lookup_s: float
+    size_bytes: int
+    address: str
+    content_type: str
+
+    @property
+    def outline(self) -> Report:
+        return outline_of(
+            TaskKey(self.lease_id, self.ref),
+            gap_s=self.gap_s,
+            status=self.status,
+            elapsed_s=self.elapsed_s,
+            lookup_s=self.lookup_s,
+            size_bytes=self.size_bytes,
+            address=self.address,
+            content_type=self.content_type,
+        )
+
+
+_encode = Encoder().encode
+_decode = Decoder(_Page).decode
+
+
 class CurrentPages:
     """A record for each parse thread of each worker of a node; it is passed to child processes at their start."""
 
@@ -103,6 +137,7 @@ class WorkerPages:
         self._start = start
         self._threads = threads
         self._serials = [0] * threads
+        self._marked: set[int] = set()
 
     def set_limits(self, limits: PageLimits, now: float) -> None:
         """Record the limits of this worker's pages."""
@@ -123,13 +158,11 @@ class WorkerPages:
 
     def begin(self, thread: int, page: PageRecord) -> None:
         """Record the page that a thread is about to read."""
-        at, (lease_id, ref) = self._at(thread), page.key
-        values = (page.thread_id, page.began_at, page.cpu_before_s, page.started_at)
-        _PAGE.pack_into(self._records, at + _PAGE_AT, lease_id, len(ref), ref, *values)
-        self.note_waits(thread, 0.0)
-        _OUTLINE.write(self._records, at, _encoded(page.outline))
-        _URL.write(self._records, at, page.url.encode("utf-8", "replace"))
-        _REASON.write(self._records, at, b"")
+        at, data = self._at(thread), _NO_WAIT + _PAGE.image(_encoded(page))
+        if thread in self._marked:
+            self._marked.discard(thread)
+            _REASON.write(self._records, at, b"")
+        self._records[at + _WAITED_AT : at + _WAITED_AT + len(data)] = data
         self._serials[thread] += 1
         _SERIAL.pack_into(self._records, at, self._serials[thread])
 
@@ -144,6 +177,7 @@ class WorkerPages:
     def mark(self, thread: int, reason: str, detail: str) -> None:
         """Record that a thread's page was ended, and why."""
         at = self._at(thread)
+        self._marked.add(thread)
         _DETAIL.write(self._records, at, detail.encode("utf-8", "replace"))
         _REASON.write(self._records, at, reason.encode())
 
@@ -158,23 +192,21 @@ class WorkerPages:
         serial: int = _SERIAL.unpack_from(self._records, at)[0]
         if not serial:
             return None
-        values = _PAGE.unpack_from(self._records, at + _PAGE_AT)
-        lease_id, size, ref, thread_id, began_at, cpu_before_s, started_at = values
         (waited_s,) = _WAITED.unpack_from(self._records, at + _WAITED_AT)
-        texts = [part.read(self._records, at) for part in (_OUTLINE, _URL, _REASON, _DETAIL)]
+        data, *texts = (part.read(self._records, at) for part in (_PAGE, _REASON, _DETAIL))
         if _SERIAL.unpack_from(self._records, at)[0] != serial:
             return None
-        outline, (url, reason, detail) = texts[0], (text.decode("utf-8", "replace") for text in texts[1:])
+        page, (reason, detail) = _decode(data), (text.decode("utf-8", "replace") for text in texts)
         return PageRecord(
             serial=serial,
-            key=TaskKey(lease_id, ref[:size]),
-            thread_id=thread_id,
-            began_at=began_at,
-            cpu_before_s=cpu_before_s,
-            started_at=started_at,
+            key=TaskKey(page.lease_id, page.ref),
+            thread_id=page.thread_id,
+            began_at=page.began_at,
+            cpu_before_s=page.cpu_before_s,
+            started_at=page.started_at,
             waited_s=waited_s,
-            outline=decode(outline, Report),
-            url=url,
+            outline=page.outline,
+            url=page.url,
             reason=reason,
             detail=detail if reason else "",
         )
@@ -183,6 +215,7 @@ class WorkerPages:
         """Forget all of it: the process is dead."""
         for thread in range(self._threads):
             self.end(thread)
+            _REASON.write(self._records, self._at(thread), b"")
         _WORKER.pack_into(self._records, self._start, 0.0, *PageLimits())
 
     def _at(self, thread: int) -> int:
@@ -194,7 +227,10 @@ def outline_of(key: TaskKey, **known: Any) -> Report:
     return Report(lease=key.lease_id, ref=key.ref, outcome=Outcome.EXTRACT_ERROR, **known)
 
 
-def _encoded(outline: Report) -> bytes:
-    """Return a report in the form that is recorded, without what a server may have made long."""
-    data = encode(outline)
-    return data if len(data) <= _OUTLINE.most else encode(replace(outline, content_type="", address=""))
+def _encoded(page: PageRecord) -> bytes:
+    """Return a page in the form that is recorded, without what a server may have made long."""
+    (lease_id, ref), outline, url = page.key, page.outline, page.url[:MAX_URL_CHARS]
+    times = (page.thread_id, page.began_at, page.cpu_before_s, page.started_at)
+    numbers = (outline.gap_s, outline.status, outline.elapsed_s, outline.lookup_s, outline.size_bytes)
+    data = _encode((lease_id, ref, *times, url, *numbers, outline.address, outline.content_type))
+    return data if len(data) <= _PAGE.most else _encode((lease_id, ref, *times, url, *numbers, "", ""))

@@ -23,6 +23,11 @@ class FixedText:
         memory[begin : begin + len(data)] = data
         _LENGTH.pack_into(memory, at, len(data))
 
+    def image(self, data: bytes) -> bytes:
+        """Return what the place has when bytes are stored, to be copied there at once where nobody reads meanwhile."""
+        data = data[: self.most]
+        return _LENGTH.pack(len(data)) + data
+
     def read(self, memory: Any, record: int) -> bytes:
         """Return the bytes that are stored."""
         at = record + self._start

@@ -10,10 +10,11 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+from crawlfleet.shared.arenas import use_one_arena
+
 # From malloc.h, for mallopt(3).
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
-M_ARENA_MAX = -8
 # Memory for a few large pages and their trees stays allocated: memory returned to the system would have to be allocated
 # again for every page.
 KEPT_BYTES = 32 * 1024 * 1024
@@ -41,13 +42,21 @@ def keep_freed_memory() -> None:
 
     Call this before there are threads. With one arena for each thread, the memory of the largest pages is kept several
     times: measured, a fifth of a worker's memory. If the arena shrinks after each page, parsing takes up to twice as
-    long. C libraries without `mallopt` are left alone.
+    long: what large pages leave is given back later (`process.freed_memory`). C libraries without `mallopt` are left
+    alone.
     """
+    use_one_arena()
     with suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_ARENA_MAX, 1)
         mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
         mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
+
+
+def give_back() -> None:
+    """Return what is free to the system (glibc): after the cycles of large trees are collected, also between blocks."""
+    gc.collect()
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def share_of(processes: int) -> int:
@@ -87,12 +96,20 @@ def share_in_use() -> float:
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     if limit == resource.RLIM_INFINITY:
         return 0.0
+    # proc(5): the sixth number is that of pages of data and stack.
+    return _size_bytes(5) / limit
+
+
+def resident_bytes() -> int:
+    """Return how much memory this process holds; 0 if the system does not say."""
+    return _size_bytes(1)
+
+
+def _size_bytes(place: int) -> int:
     try:
-        # proc(5): the sixth number is that of pages of data and stack.
-        pages = int(os.pread(_statm(os.getpid()), 256, 0).split()[5])
+        return int(os.pread(_statm(os.getpid()), 256, 0).split()[place]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / limit
+        return 0
 
 
 def limit_text() -> str:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import msgspec
 
 from crawlfleet.shared.pipe import PipeMessage
+from crawlfleet.shared.ranges import Addresses
 
 
 class Joined(PipeMessage, frozen=True, kw_only=True):
     """Worker to node: the coordinator of a job has welcomed the session."""
 
     job: str
+
+
+class Named(PipeMessage, frozen=True, kw_only=True):
+    """Worker to node: the coordinator has named these addresses of the crawl, in the place of those before."""
+
+    addresses: Addresses
 
 
 class Worked(PipeMessage, frozen=True, kw_only=True):
@@ -44,6 +51,6 @@ class Drain(PipeMessage, frozen=True, kw_only=True):
     """Node to worker: take nothing new, report what runs, end."""
 
 
-FromWorker = Joined | Worked | Finished | Said | Failed
+FromWorker = Joined | Named | Worked | Finished | Said | Failed
 FROM_WORKER: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
 FROM_NODE: msgspec.msgpack.Decoder[Drain] = msgspec.msgpack.Decoder(Drain)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from multiprocessing.connection import Connection
 from threading import Lock
 
-from crawlfleet.shared.pipe import send
-from crawlfleet.worker.process.messages import FromWorker
+from crawlfleet.shared.pipe import PipeMessage, send
 
 
 class NodeLine:
@@ -16,7 +15,7 @@ class NodeLine:
         self._pipe = pipe
         self._lock = Lock()
 
-    def tell(self, message: FromWorker) -> None:
+    def tell(self, message: PipeMessage) -> None:
         """Send a message; a node that has ended needs none."""
         with self._lock:
             send(self._pipe, message)

@@ -176,7 +176,7 @@ class Client:
     def _apply_news(self) -> None:
         news = self._agenda.take_news()
         self._outstanding.start(news.started)
-        self._outstanding.drop(news.overdue)
+        self._outstanding.drop(news.overdue, news.alone)
         if self._orders.draining:
             self._outstanding.drop(self._agenda.drop_all())
         if not self._outstanding.has_news:

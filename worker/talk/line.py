@@ -1,11 +1,13 @@
 """The line to the coordinator: connect, say hello, and repeat both after a failure.
 
 It owns the connection, whose proxies never leave the control thread, and the retries: exponential backoff with jitter,
-one log line when the coordinator is lost and one when it is back. `worker.talk.client` decides what is sent.
+one log line when the coordinator is lost and one when it is back, but not too often. `worker.talk.client` decides what
+is sent.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +23,8 @@ from crawlfleet.shared.wire.manager import FleetManager
 FIRST_RETRY_S = 0.1
 LAST_RETRY_S = 2.0
 STILL_TRYING_EVERY_S = 60.0
+# A coordinator that is lost again and again is told of so often at most.
+LOST_EVERY_S = 10.0
 # A request that is refused so many times in a row, each time over a new connection, will not get better.
 MOST_REFUSALS = 5
 
@@ -74,6 +78,8 @@ class Line:
         self._coordinator: Coordinator | None = None
         self._was_open = False
         self._refusals = 0
+        self._lost_at = -math.inf
+        self._is_told = False
         self._logged_at = clock() + quiet_s - STILL_TRYING_EVERY_S
 
     def open(self, keep_trying: Callable[[], bool]) -> Welcome | None:
@@ -119,17 +125,19 @@ class Line:
         coordinator = self._dial()
         welcome = coordinator.hello(self._hello)
         self._coordinator = coordinator
-        if self._was_open:
+        if self._is_told:
             _logger.info("the coordinator is back", session=self._hello.session)
-        self._was_open = True
+        self._was_open, self._is_told = True, False
         # The dead session has been taken back once it was named.
         self._hello = replace(self._hello, replaces="")
         return welcome
 
     def _lose(self, error: CrawlfleetError) -> NoReturn:
         self._coordinator = None
-        self._logged_at = self._clock()
-        _logger.warning("the connection to the coordinator is lost", session=self._hello.session, reason=str(error))
+        self._logged_at = now = self._clock()
+        if now >= self._lost_at + LOST_EVERY_S:
+            self._lost_at, self._is_told = now, True
+            _logger.warning("the connection to the coordinator is lost", session=self._hello.session, reason=str(error))
         raise Unreachable(str(error)) from error
 
     def _log_absence(self, error: CrawlfleetError) -> None:

@@ -86,6 +86,7 @@ class Outstanding:
         self._unacked: dict[TaskKey, Delivery] = {}
         self._started: dict[TaskKey, None] = {}
         self._released: dict[int, None] = {}
+        self._alone: dict[TaskKey, None] = {}
 
     @property
     def open_tasks(self) -> int:
@@ -126,8 +127,12 @@ class Outstanding:
         """Record tasks that started; a report implies the start of its own task."""
         self._started.update((key, None) for key in keys if key not in self._unacked)
 
-    def drop(self, keys: Iterable[TaskKey]) -> None:
-        """Record tasks that will never start here; a lease without other tasks is released."""
+    def drop(self, keys: Iterable[TaskKey], alone: Iterable[TaskKey] = ()) -> None:
+        """Record tasks that will never start here; a lease without other tasks is released.
+
+        Of them, those in `alone` are to be granted alone.
+        """
+        self._alone.update(dict.fromkeys(alone))
         for key in keys:
             held = self._held.get(key.lease_id)
             if held is not None and key.ref in held.open:
@@ -143,6 +148,7 @@ class Outstanding:
             started=tuple(self._started),
             released=tuple(self._released),
             want=want,
+            alone=tuple(key for key in self._alone if key.lease_id in self._released),
         )
 
     def settle(self, request: ExchangeRequest, answer: ExchangeAnswer) -> None:
@@ -156,6 +162,9 @@ class Outstanding:
         for lease_id in answer.lost:
             self._held.pop(lease_id, None)
             self._released.pop(lease_id, None)
+        for key in tuple(self._alone):
+            if key.lease_id not in self._held and key.lease_id not in self._released:
+                del self._alone[key]
         self.hold(answer.leases)
 
     def forget_links(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from heapq import heappop, heappush, nsmallest
 from itertools import filterfalse
 from pathlib import Path
@@ -28,8 +28,8 @@ from crawlfleet.coordinator.core.rows import (
 from crawlfleet.coordinator.core.turn import F, Ready
 from crawlfleet.coordinator.frontier.due_hosts import DueHosts
 from crawlfleet.coordinator.frontier.families import Families
-from crawlfleet.coordinator.frontier.port import WITH_VERDICTS, Mark
-from crawlfleet.coordinator.frontier.versions import Key, check_versions
+from crawlfleet.coordinator.frontier.port import WITH_VERDICTS, Conclusion, Mark
+from crawlfleet.coordinator.frontier.versions import check_versions
 from crawlfleet.shared.messages import Kind
 
 
@@ -51,12 +51,16 @@ class MemoryStore:
         self._queued: Counter[str] = Counter()
         self._pending: dict[bytes, None] = {}
         self._due = DueHosts()
+        # The results since the last commit began, and those of the one under way.
         self._applied: list[Result] = []
+        self._under_way: list[Result] | None = None
+        self._is_changed = False
         self._results: list[Result] = []
         self._place: dict[bytes, int] = {}
         self._kept: dict[str, bytes] = {}
         self.epoch = time.time_ns()  # larger than that of any store before it
         self.opened_at = 0.0
+        self.commit_number = 0
 
     def ledger(self) -> LedgerRow:
         return self._ledger
@@ -110,8 +114,9 @@ class MemoryStore:
         return {key: number for key, number in self._verdicts[kind].items() if number}
 
     def apply(self, changes: Sequence[Change]) -> None:
-        check_versions(changes, self._stored)
+        check_versions(changes, self._rows, self._ledger)
         for change in changes:
+            self._is_changed = True
             match change:
                 case TaskMoved(task=task):
                     self._move(task)
@@ -134,12 +139,24 @@ class MemoryStore:
     def close(self) -> None:
         pass
 
-    def commit(self, now: float) -> None:  # noqa: ARG002  # nothing outlasts the process, nor does its time
-        for result in self._applied:
-            self._results.append(result)
-            # Last: another thread may look the result up at any time.
-            self._place[result.ref] = len(self._results) - 1
-        self._applied.clear()
+    def standing_by(self) -> tuple[str, ...]:
+        return ()
+
+    def commit(self, now: float, ended: Callable[[], None]) -> None:  # noqa: ARG002  # nothing outlasts the process
+        assert self._under_way is None, "a commit begins while another one is under way"
+        if self._is_changed:
+            self._under_way, self._applied, self._is_changed = self._applied, [], False
+        ended()
+
+    def conclude(self) -> Conclusion | None:
+        if self._under_way is not None:
+            for result in self._under_way:
+                self._results.append(result)
+                # Last: another thread may look the result up at any time.
+                self._place[result.ref] = len(self._results) - 1
+            self._under_way = None
+            self.commit_number += 1
+        return Conclusion.DONE
 
     def results(self, cursor: int, limit: int) -> Sequence[Result]:
         return self._results[cursor : cursor + limit]
@@ -150,9 +167,6 @@ class MemoryStore:
 
     def result_count(self) -> int:
         return len(self._results)
-
-    def _stored(self, kind: type[StoreRow], key: Key) -> StoreRow | None:
-        return self._ledger if kind is LedgerRow else self._rows[kind].get(key)
 
     def _ready(self, queue: str, limit: int, now: float) -> Ready:
         waiting = self._queues.get(queue)

@@ -8,6 +8,7 @@
     results  seq, task, row                              the committed log
     story    seq, lines, at                              every change of every task, a block for each commit
     links    seq, task, row                              all links of each page, if the job asks for them
+    segments id, more, owner, key, data                  large rows of other tables: see `segments`
     meta     the ledger, the counts, crawl time
 
 `user_version` is the format of a file. An older one is migrated when the file is opened for writing, in one
@@ -26,18 +27,20 @@ from typing import Any
 import msgspec
 
 from crawlfleet.coordinator.core.kinds import KINDS
-from crawlfleet.coordinator.core.rows import HostRow, OriginRow, TaskRow
+from crawlfleet.coordinator.core.rows import HostRow, OriginRow
 from crawlfleet.coordinator.core.unit_rows import AskedDelayRow
 from crawlfleet.coordinator.folder_sync import sync_folder
 from crawlfleet.coordinator.frontier.sqlite.checkpointer import LONG_LOG_PAGES
+from crawlfleet.coordinator.frontier.stored_rows import host_in, task_in
 from crawlfleet.coordinator.frontier.story import EVENT_NUMBERS, encode_block
 from crawlfleet.shared.errors import UsageError
 from crawlfleet.shared.messages import Kind
 from crawlfleet.shared.web.urls import host_key
 
-FORMAT = 7
-#: What can be read without a migration: `story` has no `at` in format 5, and rows of units name their hosts before 7.
-READABLE = (5, 6, FORMAT)
+FORMAT = 8
+#: What can be read without a migration: `story` has no `at` in format 5, rows of units name their hosts before 7, and
+#: before 8 no row is in segments, and no task or result has a line of a seeds file.
+READABLE = (5, 6, 7, FORMAT)
 TIMES_SINCE = 6
 CACHE_KIB = 128 * 1024
 LINES_PER_BLOCK = 1_000
@@ -47,6 +50,11 @@ _TASKS_BY_REF = "CREATE UNIQUE INDEX tasks_by_ref ON tasks (ref, depth)"
 # Up to format 5.
 _STORY = "CREATE TABLE story (seq INTEGER PRIMARY KEY, lines BLOB NOT NULL)"
 _LINKS = "CREATE TABLE IF NOT EXISTS links (seq INTEGER PRIMARY KEY, task INTEGER NOT NULL UNIQUE, row BLOB NOT NULL)"
+_SEGMENTS = """
+CREATE TABLE IF NOT EXISTS segments
+    (id INTEGER PRIMARY KEY, more INTEGER NOT NULL, owner TEXT, key, data BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS segments_by_owner ON segments (owner, key) WHERE owner IS NOT NULL;
+"""
 _STORY_WITH_TIMES = "ALTER TABLE story ADD COLUMN at REAL"
 _SCHEMA = f"""
 {_TASKS};
@@ -71,8 +79,6 @@ _EVENTS_1 = (
 # Reasons of format 2 that have been renamed.
 _RENAMED = {"budget": "budget_pages"}
 
-_task = msgspec.msgpack.Decoder(TaskRow).decode
-_host = msgspec.msgpack.Decoder(HostRow).decode
 _origin = msgspec.msgpack.Decoder(OriginRow).decode
 
 
@@ -91,6 +97,7 @@ def open_file(path: Path, *, power: bool) -> sqlite3.Connection:
         db.execute(f"PRAGMA synchronous = {'FULL' if power else 'NORMAL'}")
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         db.execute(f"PRAGMA wal_autocheckpoint = {LONG_LOG_PAGES}")
+        db.execute("PRAGMA secure_delete = OFF")  # it would write what a large row had once more, to remove it
         (found,) = db.execute("PRAGMA user_version").fetchone()
         if found == 0:
             db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
@@ -100,6 +107,7 @@ def open_file(path: Path, *, power: bool) -> sqlite3.Connection:
             _migrate(db, path, found)
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # all of the file may have been rewritten
         db.execute(_LINKS)
+        db.executescript(_SEGMENTS)
         for table in KINDS.values():
             db.execute(f"CREATE TABLE IF NOT EXISTS {table} (key PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID")
     except BaseException:
@@ -136,7 +144,7 @@ def _migrate(db: sqlite3.Connection, path: Path, found: int) -> None:
 
 def _from_1(db: sqlite3.Connection) -> None:
     """Add depths to the index of fingerprints, replace depth by rank in queues, and store the story in blocks."""
-    db.create_function("depth_of", 1, lambda row: _task(row).depth, deterministic=True)
+    db.create_function("depth_of", 1, lambda row: task_in(row).depth, deterministic=True)
     db.execute("ALTER TABLE tasks RENAME TO tasks_1")
     db.execute(_TASKS)
     db.execute("INSERT INTO tasks SELECT id, ref, depth_of(row), row FROM tasks_1 ORDER BY id")
@@ -173,11 +181,11 @@ def _from_3(db: sqlite3.Connection) -> None:
 
 def _from_4(db: sqlite3.Connection) -> None:
     """Count the known URLs of each host."""
-    tasks = (_task(row) for (row,) in db.execute("SELECT row FROM tasks"))
+    tasks = (task_in(row) for (row,) in db.execute("SELECT row FROM tasks"))
     counted = Counter(task.host for task in tasks if task.kind is not Kind.ROBOTS)
     for key, known in counted.items():
         active, row = db.execute("SELECT active, row FROM hosts WHERE key = ?", (key,)).fetchone() or (0, None)
-        host = HostRow(key=key, delay_s=0.0, asked_s=0.0) if row is None else _host(row)
+        host = HostRow(key=key, delay_s=0.0, asked_s=0.0) if row is None else host_in(row)
         encoded = msgspec.msgpack.encode(msgspec.structs.replace(host, known=known))
         db.execute("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?)", (key, active, encoded))
 
@@ -190,7 +198,7 @@ def _from_5(db: sqlite3.Connection) -> None:
 def _from_6(db: sqlite3.Connection) -> None:
     """Give the origins of a unit back to the hosts that joined it, and look at all of these again."""
     db.execute("CREATE TABLE IF NOT EXISTS asked_delays (key PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID")
-    units = [host for (row,) in db.execute("SELECT row FROM hosts") if (host := _host(row)).names]
+    units = [host for (row,) in db.execute("SELECT row FROM hosts") if (host := host_in(row)).names]
     for unit in units:
         origins: defaultdict[str, list[str]] = defaultdict(list)
         for origin in unit.origins:
@@ -201,12 +209,20 @@ def _from_6(db: sqlite3.Connection) -> None:
             (row,) = db.execute("SELECT row FROM hosts WHERE key = ?", (name,)).fetchone() or (None,)
             if row is None:
                 raise LookupError(f"the host {name} is not there")
-            _put_host(db, _host(row), unit=unit.key, origins=tuple(origins[name]), ready_at=0.0)
+            _put_host(db, host_in(row), unit=unit.key, origins=tuple(origins[name]), ready_at=0.0)
             delays.update(_asked_delay_s(db, origin) for origin in origins[name])
         for delay_s, files in delays.items():
             if delay_s > 0:
                 asked = AskedDelayRow(unit=unit.key, delay_s=delay_s, files=files)
                 db.execute("INSERT INTO asked_delays VALUES (?, ?)", (asked.key, msgspec.msgpack.encode(asked)))
+
+
+def _from_7(db: sqlite3.Connection) -> None:
+    """Let tasks and results have a line of a seeds file; those that are there have none.
+
+    The table of rows in segments is made when it is missing.
+    """
+    db.execute("CREATE TABLE IF NOT EXISTS seed_lines (key PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID")
 
 
 def _put_host(db: sqlite3.Connection, host: HostRow, **changed: Any) -> None:
@@ -222,7 +238,7 @@ def _asked_delay_s(db: sqlite3.Connection, origin: str) -> float:
 
 def _renamed(row: bytes) -> bytes:
     """Return a task's row with its reason renamed."""
-    task = _task(row)
+    task = task_in(row)
     if task.reason not in _RENAMED:
         return row
     return msgspec.msgpack.encode(msgspec.structs.replace(task, reason=_RENAMED[task.reason]))
@@ -235,4 +251,5 @@ _STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {
     4: _from_4,
     5: _from_5,
     6: _from_6,
+    7: _from_7,
 }

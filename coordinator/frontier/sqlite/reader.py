@@ -10,18 +10,29 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from crawlfleet.coordinator.core.later_rows import LeadOnRow
+from crawlfleet.coordinator.core.later_rows import LeadOnRow, SeedLineRow
 from crawlfleet.coordinator.core.leases import under_lease
-from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, LedgerRow, Result, TaskRow
+from crawlfleet.coordinator.core.rows import HostRow, LedgerRow, Result, TaskRow
+from crawlfleet.coordinator.frontier.port import Mark
 from crawlfleet.coordinator.frontier.registry import FRONTIER
 from crawlfleet.coordinator.frontier.sqlite.file_format import READABLE, TIMES_SINCE, refuse_other_format
+from crawlfleet.coordinator.frontier.sqlite.marks import MARKS
 from crawlfleet.coordinator.frontier.sqlite.result_reader import READ_BYTES, up_to
+from crawlfleet.coordinator.frontier.sqlite.segments import whole
+from crawlfleet.coordinator.frontier.stored_rows import (
+    host_in,
+    leading_on_in,
+    lease_in,
+    result_in,
+    seed_line_in,
+    task_in,
+)
 from crawlfleet.coordinator.frontier.story import Block, StoryLine, decode_block
 from crawlfleet.shared.errors import UsageError
 
@@ -30,12 +41,6 @@ _IN = 500
 _PORTION = 200
 # Tables that are appended to, each with the column by which it grows.
 _APPENDED = {"tasks": "id", "story": "seq", "results": "seq", "links": "seq"}
-
-_lease = msgspec.msgpack.Decoder(LeaseRow).decode
-_task = msgspec.msgpack.Decoder(TaskRow).decode
-_host = msgspec.msgpack.Decoder(HostRow).decode
-_leading_on = msgspec.msgpack.Decoder(LeadOnRow).decode
-_result = msgspec.msgpack.Decoder(Result).decode
 
 
 class SqliteReader:
@@ -51,6 +56,7 @@ class SqliteReader:
                 self._has_times = found >= TIMES_SINCE
                 self._db.execute("BEGIN")
                 there = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+                self._has_seed_lines = "seed_lines" in there
                 self._lasts = {
                     table: self._last(table, column) if table in there else 0 for table, column in _APPENDED.items()
                 }
@@ -76,28 +82,48 @@ class SqliteReader:
         kept = self._meta.get("ledger")
         return LedgerRow() if kept is None else msgspec.msgpack.decode(kept, type=LedgerRow)
 
+    @property
+    def commit_number(self) -> int:
+        """The number of the last commit."""
+        found = self._meta.get("commit")
+        return 0 if found is None else msgspec.msgpack.decode(found, type=int)
+
+    @property
+    def result_count(self) -> int:
+        """How many results there are."""
+        return self._lasts["results"]
+
     def kept(self, key: str) -> bytes | None:
         """Return a value that was kept besides the rows."""
         return self._meta.get(f"kept:{key}")
 
+    def mark(self, sink: str) -> Mark | None:
+        """Return how far a sink is; None if it never wrote."""
+        path = self._path.with_name(MARKS)
+        if not path.exists():
+            return None
+        with self._mapped_errors(), closing(_opened(path)) as db:
+            found = db.execute("SELECT mark FROM marks WHERE sink = ?", (sink,)).fetchone()
+        return None if found is None else msgspec.msgpack.decode(found[0], type=Mark)
+
     def tasks(self) -> Iterator[tuple[int, bytes, TaskRow]]:
         """Yield each task: the number and the fingerprint under which it is stored, and its row."""
         with self._mapped_errors():
-            leases = [_lease(row) for (row,) in self._db.execute("SELECT row FROM leases")]
+            leases = [lease_in(row) for (row,) in self._db.execute("SELECT row FROM leases")]
             leased = {ref: lease for lease in leases for ref in lease.refs}
             for number, ref, row in self._portions("tasks", "id, ref, row"):
-                task = _task(row)
+                task = task_in(row)
                 yield number, ref, under_lease(task, leased[ref]) if ref in leased else task
 
     def tasks_of(self, refs: Collection[bytes]) -> dict[bytes, TaskRow]:
         """Return the tasks with these fingerprints; one that is under a lease may be PENDING."""
-        return {ref: _task(row) for ref, row in self._found("ref, row", refs)}
+        return {ref: task_in(row) for ref, row in self._found("ref, row", refs)}
 
     def name_of(self, number: int) -> str:
         """Return the URL of a task, or another name for a task without a row."""
         with self._mapped_errors():
             found = self._db.execute("SELECT row FROM tasks WHERE id = ?", (number,)).fetchone()
-        return f"task {number}" if found is None else _task(found[0]).url
+        return f"task {number}" if found is None else task_in(found[0]).url
 
     def story(self) -> Iterator[StoryLine]:
         """Yield the log of changes in order."""
@@ -114,7 +140,7 @@ class SqliteReader:
         """Yield each result with the number of its task, in the order of commit."""
         with self._mapped_errors():
             for _, task, row in self._portions("results", "seq, task, row"):
-                yield task, _result(row)
+                yield task, result_in(row)
 
     def links(self) -> Iterator[tuple[int, bytes]]:
         """Yield the links of each page that has some, packed, with the number of its task, in the order of commit."""
@@ -126,26 +152,36 @@ class SqliteReader:
         """Yield each host, or unit of hosts."""
         with self._mapped_errors():
             for (row,) in self._db.execute("SELECT row FROM hosts ORDER BY key").fetchall():
-                yield _host(row)
+                yield host_in(row)
 
     def leading_on(self) -> Iterator[LeadOnRow]:
         """Yield the tasks with links that wait to be admitted."""
         with self._mapped_errors():
             for (row,) in self._db.execute("SELECT row FROM leading_on").fetchall():
-                yield _leading_on(row)
+                yield leading_on_in(whole(self._db, row))
 
     def known(self, refs: Collection[bytes]) -> set[bytes]:
         """Return the fingerprints that are tasks of the crawl."""
         return {ref for (ref,) in self._found("ref", refs)}
 
-    def _found(self, columns: str, refs: Collection[bytes]) -> Iterator[tuple[Any, ...]]:
-        """Yield columns of the tasks with these fingerprints."""
-        wanted = list(refs)
+    def seed_lines(self, numbers: Collection[int]) -> dict[int, SeedLineRow]:
+        """Return the lines of seeds files with these numbers."""
+        if not self._has_seed_lines:
+            return {}
+        found = self._found("key, row", numbers, "seed_lines", "key")
+        with self._mapped_errors():
+            return {number: seed_line_in(whole(self._db, row)) for number, row in found}
+
+    def _found(
+        self, columns: str, keys: Collection[Any], table: str = "tasks", key: str = "ref"
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield columns of the rows of a table with these keys: of tasks, with these fingerprints."""
+        wanted = list(keys)
         with self._mapped_errors():
             for start in range(0, len(wanted), _IN):
                 some = wanted[start : start + _IN]
                 marks = ",".join("?" * len(some))
-                yield from self._db.execute(f"SELECT {columns} FROM tasks WHERE ref IN ({marks})", some).fetchall()
+                yield from self._db.execute(f"SELECT {columns} FROM {table} WHERE {key} IN ({marks})", some).fetchall()
 
     def _last(self, table: str, column: str) -> int:
         (last,) = self._db.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()
@@ -158,7 +194,7 @@ class SqliteReader:
             return
         query = f"SELECT {columns} FROM {table} WHERE {column} > ? AND {column} <= ? ORDER BY {column} LIMIT {_PORTION}"
         after = 0
-        while rows := up_to(READ_BYTES, self._db.execute(query, (after, last))):
+        while rows := up_to(READ_BYTES, self._db, query, (after, last)):
             yield from rows
             after = rows[-1][0]
 

@@ -24,7 +24,8 @@ from crawlfleet.fleet.pool.patience import Patience
 from crawlfleet.fleet.pool.results import cancelled
 from crawlfleet.fleet.pool.sender import Sender
 from crawlfleet.fleet.pool.waiters import PoolThreads, Waiters
-from crawlfleet.shared.wire.manager import FleetManager, PoolsProxy
+from crawlfleet.shared.wire.manager import FleetManager
+from crawlfleet.shared.wire.proxies import PoolsProxy
 from crawlfleet.worker.talk.objects.threads import Threads
 
 

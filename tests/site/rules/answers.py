@@ -225,7 +225,14 @@ CODINGS = [
     readable("coding-two", "Codings are undone in turn", coded(b"deflate, gzip", gzip.compress(zlib.compress(PAGE)))),
     broken("coding-three", "More than two are an attack", coded(b"gzip, gzip, gzip", PAGE), "bad_encoding"),
     broken("coding-lie", "What is not coded as it says cannot be read", coded(b"gzip", PAGE), "bad_encoding"),
-    broken("coding-unknown", "Nor can a coding that was not offered", coded(b"brrr", PAGE), "bad_encoding"),
+    broken("coding-zstd", "Nor can a coding that was not offered", coded(b"zstd", PAGE), "bad_encoding"),
+    readable("coding-unknown", "A word that is no coding says nothing", coded(b"UTF-8", PAGE)),
+    readable("coding-rest", "What follows the end of a coding is ignored", coded(b"gzip", gzip.compress(PAGE) + b"\n")),
+    readable(
+        "coding-members",
+        "Members of gzip are joined",
+        coded(b"gzip", gzip.compress(PAGE[:9]) + gzip.compress(PAGE[9:])),
+    ),
     ends(
         "coding-bomb",
         "The limit of size holds for what is unpacked",

@@ -64,6 +64,9 @@ TYPES = [
         is_read=True,
         told="text/html",
     ),
+    typed("type-twice", "... told twice, too", b"text/html, text/html", is_read=True, told="text/html"),
+    typed("type-no-type", "What is no type counts as none", b"html", is_read=True, told=""),
+    typed("type-any", "... and so does what says nothing", b"*/*", is_read=True, told=""),
     typed("type-xhtml", "XHTML is read", b"application/xhtml+xml", is_read=True, told="application/xhtml+xml"),
     typed("type-text", "Text is not", b"text/plain", is_read=False, told="text/plain"),
     typed("type-image", "An image is not, whatever is in it", b"image/png", is_read=False, told="image/png"),
@@ -96,7 +99,21 @@ ENCODINGS = [
         b"text/html; charset=windows-1251",
     ),
     encoded(
-        "charset-quoted", "... in quotes, too", titled("\u044f", "koi8-r"), "\u044f", b"text/html; charset='koi8-r'"
+        "charset-quoted", "... in quotes, too", titled("\u044f", "koi8-r"), "\u044f", b'text/html; charset="koi8-r"'
+    ),
+    encoded(
+        "charset-single",
+        "... and not in single ones",
+        titled("\u044f", "utf-8"),
+        "\u044f",
+        b"text/html; charset='koi8-r'",
+    ),
+    encoded(
+        "charset-within",
+        "... nor within another parameter",
+        titled("\u044f", "koi8-r"),
+        "\u044f",
+        b'text/html; x="; charset=utf-8;"; charset=koi8-r',
     ),
     encoded(
         "charset-mark",
@@ -185,6 +202,7 @@ REFRESHES = [
     refresh("refresh-comma", "... after a comma", "0,url=target", "target"),
     refresh("refresh-bare", "... without its word", "0;target", "target"),
     refresh("refresh-fraction", "... after a fraction", "0.5;url=target", "target"),
+    leads("refresh-field", "... as a header field", html(b"", b"Refresh: 0;url=target"), "target"),
     refresh("refresh-self", "A refresh of the page itself leads nowhere", "30"),
     refresh("refresh-own", "... nor by its own address", "0;url=/refresh-own/"),
     refresh("refresh-wrong", "A refresh begins with its time", "url=target"),

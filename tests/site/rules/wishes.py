@@ -54,6 +54,7 @@ NOFOLLOW = [
         "... and for link, too",
         html(b"<link rel='next nofollow' href=no>", b'Link: <no>; rel="next nofollow"'),
     ),
+    leads("rel-part", "A part of a page is none", html(b"<link rel='alternate manifest' href=no>")),
     leads(
         "rel-else",
         "... from there: another link to it is",
@@ -64,6 +65,13 @@ NOFOLLOW = [
         "meta-nofollow",
         "A page that asks for nofollow is not followed",
         "<meta name=robots content=nofollow>",
+        follow=False,
+    ),
+    asks(
+        "meta-semicolon",
+        "... with noindex after a semicolon, too",
+        "<meta name=robots content='nofollow; noindex'>",
+        NOINDEX,
         follow=False,
     ),
     asks(

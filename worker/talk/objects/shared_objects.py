@@ -8,7 +8,8 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from crawlfleet.shared.wire.manager import FleetManager, ObjectsProxy
+from crawlfleet.shared.wire.manager import FleetManager
+from crawlfleet.shared.wire.proxies import ObjectsProxy
 from crawlfleet.worker.talk.objects import locks
 from crawlfleet.worker.talk.objects.arrays import Array
 from crawlfleet.worker.talk.objects.barriers import Barrier

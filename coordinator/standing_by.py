@@ -1,0 +1,115 @@
+"""How a coordinator waits for a crawl in a database: for its turn while another one owns it, or for the database.
+
+Meanwhile its port refuses members and names the owner. The session of an owner whose heartbeat stands still is ended:
+nothing else ends that of a process which was stopped in the middle of a transaction.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+
+from crawlfleet.coordinator.frontier.port import Candidate, Claim, Owner
+from crawlfleet.coordinator.listening import Listening
+from crawlfleet.shared.errors import CrawlLost
+from crawlfleet.shared.wire.binding import address_of
+
+T = TypeVar("T")
+
+#: An owner whose heartbeat has stood still for so many lease times is taken for dead.
+SILENT_LEASES = 2.0
+#: It is looked at so often at least.
+LOOK_S = 1.0
+#: The database is tried again after so long.
+RETRY_S = 0.5
+SAID_EVERY_S = 10.0
+_PAUSE_S = 0.1
+
+
+class StandingBy:
+    """One coordinator that wants a crawl in a database. With `waits` it waits for its turn from the start; otherwise
+    only once it has owned the crawl."""
+
+    def __init__(
+        self,
+        listening: Listening,
+        lease_s: float,
+        *,
+        waits: bool,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._listening = listening
+        self._lease_s = lease_s
+        self._waits = waits
+        # Once it has waited or served, it waits for a database that is away, too.
+        self._is_patient = self._is_standing_by = False
+        self._clock = clock
+        self._sleep = sleep
+        self._owner: Owner | None = None
+        self._look_at = self._say_at = 0.0
+        # The opening of the owner whose heartbeat stood still at the last look.
+        self._silent_epoch = 0
+
+    def candidate(self) -> Candidate:
+        """Return with what the crawl is opened."""
+        return Candidate(self._listening.address, self._lease_s, self._wait if self._waits else None)
+
+    def until_open(self, open_crawl: Callable[[], T]) -> T:
+        """Return what `open_crawl` opens; call it again while the database does not answer."""
+        while True:
+            try:
+                opened = open_crawl()
+            except CrawlLost as error:
+                if not self._is_patient:
+                    raise
+                if self._clock() >= self._say_at:
+                    self._say_at = self._clock() + SAID_EVERY_S
+                    structlog.get_logger().warning(f"{error}: this coordinator waits for it, and goes on then")
+                self._sleep(RETRY_S)
+            else:
+                self._is_patient = self._waits = True
+                self._owner, self._look_at, self._say_at = None, 0.0, 0.0
+                self._is_standing_by = False
+                return opened
+
+    def note_loss(self, error: CrawlLost) -> None:
+        """Say why the crawl was lost."""
+        structlog.get_logger().warning(f"{error}: this coordinator opens the crawl again when it can")
+
+    def _wait(self, claim: Claim) -> None:
+        """Wait for a moment, while another coordinator has the crawl."""
+        if self._clock() >= self._look_at:
+            self._look_at = self._clock() + min(LOOK_S, self._lease_s / 3)
+            self._look(claim)
+        self._sleep(_PAUSE_S)
+
+    def _look(self, claim: Claim) -> None:
+        """Look at the owner, and be seen by it."""
+        before, self._owner = self._owner, claim.owner()
+        if not self._is_standing_by:
+            self._listening.stand_by(lambda: address_of(self._owner.address) if self._owner is not None else None)
+        self._is_standing_by = self._is_patient = True
+        owner = self._owner
+        if owner is None:
+            return
+        claim.say_waiting(self._listening.address)
+        if before is None or before.epoch != owner.epoch:
+            structlog.get_logger().info(
+                f"the coordinator {owner.name} owns the crawl since {owner.since:%Y-%m-%d %H:%M:%S %Z}: "
+                f"this one stands by at {self._listening.address}, and takes over when that one ends"
+            )
+        self._end_if_silent(claim, owner)
+
+    def _end_if_silent(self, claim: Claim, owner: Owner) -> None:
+        """End the session of an owner that is silent for the second time: at the first, a next one may be beginning."""
+        is_silent = owner.silent_s > SILENT_LEASES * self._lease_s
+        if is_silent and self._silent_epoch == owner.epoch and claim.terminate_owner():
+            structlog.get_logger().warning(
+                f"the coordinator {owner.name} has said nothing for {owner.silent_s:.1f} s: its session was ended"
+            )
+            is_silent = False
+        self._silent_epoch = owner.epoch if is_silent else 0

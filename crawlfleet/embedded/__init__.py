@@ -1,0 +1,1 @@
+"""Embedded crawls: `crawl()` runs a crawl below the calling process, and yields its rows there."""

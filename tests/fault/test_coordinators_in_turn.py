@@ -1,0 +1,130 @@
+"""Two coordinators of one crawl in PostgreSQL, one of which stands by: nothing is lost, nothing doubled, gaps hold."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crawlfleet import connect
+from crawlfleet.shared.exits import INTERRUPTED
+from tests.fault.crawl_checks import check
+from tests.fault.fleet_processes import FleetProcesses, await_that, kill, python
+from tests.fault.torture import see_off, write_job
+from tests.site.generated_site import GeneratedSite, make_graph, serving_graph
+from tests.site.postgresql_server import PostgresqlServer, programs
+
+END_S = 60.0
+SEED = 1
+DELAY = "politeness: {delay: 100ms, per_host: 4, adaptive: false}"
+OWNED_BY_OTHER = "owns the crawl since"
+SERVING = "start workers on this machine with:"
+ENDED = "its session was ended"
+AGAIN = "opens the crawl again when it can"
+
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.long,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(programs() is None, reason="not installed: postgresql"),
+]
+
+
+class Two:
+    """Two coordinators with a folder each, the second of which stands by, and the workers of both."""
+
+    def __init__(self, folder: Path, site: GeneratedSite, server: PostgresqlServer) -> None:
+        self.site = site
+        self.server = server
+        job = write_job(folder, site.base, DELAY, f'frontier: "{server.address()}"')
+        self.one, self.other = (self._fleet(folder / name, job) for name in ("one", "other"))
+        self._options = (
+            f"--identity={folder / 'identity'}",
+            *(f"--advertise=127.0.0.1:{fleet.port}" for fleet in (self.one, self.other)),
+        )
+
+    def start(self) -> None:
+        """Start one, the other, and then the workers."""
+        self.one.start_coordinator(*self._options)
+        self.one.token()
+        self.other.start_coordinator(*self._options)
+        self.await_said(self.other, OWNED_BY_OTHER)
+        self.other.node = self.one.start_node()
+        self.site.await_hits(10, END_S)
+
+    def await_said(self, fleet: FleetProcesses, words: str, times: int = 1) -> None:
+        """Wait until a coordinator has said some words so often."""
+
+        def is_said() -> bool:
+            return fleet.output("coordinator").count(words) >= times
+
+        await_that(is_said, END_S, f"{words!r} of a coordinator")
+
+    def ends_of(self, *fleets: FleetProcesses) -> list[str]:
+        """Wait until coordinators have ended, and return what is wrong with what the last of them has left."""
+        problems = [problem for fleet in fleets for problem in see_off(fleet)]
+        last = max(fleets, key=lambda fleet: (fleet.crawl / "items.jsonl").stat().st_mtime)
+        findings = check(last.crawl, self.site)
+        audit = subprocess.run(
+            (*python("crawlfleet"), "audit-politeness", str(last.crawl)), capture_output=True, text=True, check=False
+        )
+        unkept = [] if audit.returncode == 0 else [audit.stdout + audit.stderr]
+        return [*problems, *unkept, *([] if findings.is_clean else [str(findings)])]
+
+    @staticmethod
+    def _fleet(folder: Path, job: Path) -> FleetProcesses:
+        folder.mkdir()
+        return FleetProcesses(folder, job)
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Two]:
+    with PostgresqlServer(syncs=True) as server, serving_graph(make_graph(SEED), 0.01) as site:
+        two = Two(tmp_path, site, server)
+        with two.one, two.other:
+            two.start()
+            yield two
+
+
+def test_the_other_goes_on_when_the_owner_is_killed(two: Two) -> None:
+    addresses = {fleet: f"127.0.0.1:{fleet.port}" for fleet in (two.one, two.other)}
+    with connect(two.one.token().encode()) as fleet:
+        await_that(lambda: fleet.status().standing_by == (addresses[two.other],), END_S, "coordinator that stands by")
+        assert fleet.status().address == addresses[two.one]
+    assert two.one.coordinator is not None
+    kill(two.one.coordinator)
+    two.await_said(two.other, SERVING)
+    assert two.ends_of(two.other) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_who_stands_by_ends_when_it_is_told_to_and_the_owner_goes_on(two: Two, number: signal.Signals) -> None:
+    assert two.other.coordinator is not None
+    two.other.coordinator.send_signal(number)
+    assert two.other.coordinator.wait(END_S) == INTERRUPTED
+    assert "Traceback" not in two.other.output("coordinator")
+    assert two.ends_of(two.one) == []
+
+
+def test_an_owner_that_was_stopped_stands_by_when_it_goes_on(two: Two) -> None:
+    assert two.one.coordinator is not None
+    two.one.coordinator.send_signal(signal.SIGSTOP)
+    two.await_said(two.other, ENDED)
+    two.await_said(two.other, SERVING)
+    two.one.coordinator.send_signal(signal.SIGCONT)
+    two.await_said(two.one, AGAIN)
+    two.await_said(two.one, OWNED_BY_OTHER)
+    assert two.ends_of(two.other, two.one) == []
+
+
+@pytest.mark.parametrize("away_s", [0.0, 2.0], ids=["at once", "later"])
+def test_coordinators_wait_for_a_server_that_was_killed(two: Two, away_s: float) -> None:
+    two.server.kill()
+    time.sleep(away_s)
+    two.server.start()
+    two.await_said(two.one, AGAIN)
+    assert two.ends_of(two.one, two.other) == []

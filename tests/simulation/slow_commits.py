@@ -1,0 +1,158 @@
+"""Commits that take time, and are lost: what becomes of each is drawn by a chance of its own.
+
+A commit is written some time after it has begun, or never, and how it has ended is told some time after that. At any
+moment in between the coordinator may be killed: so the next one finds it in, or not in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import NamedTuple, Protocol
+
+from crawlfleet.coordinator.frontier.crawl_clock import ClockReading
+from crawlfleet.coordinator.frontier.durable.batch import Batch
+from crawlfleet.coordinator.frontier.port import Conclusion
+from crawlfleet.coordinator.frontier.sqlite.database import SqliteDatabase
+from crawlfleet.shared.errors import CrawlFailed
+from tests.simulation.chronicle import Fault
+from tests.simulation.fragile import Crash, FragileStore, Fuse
+from tests.simulation.timeline import Action, Timeline
+
+SLOW = 0.3
+PAUSES_S = (0.02, 0.1, 0.4, 2.0)
+LOST = (0.02, 0.06, 0.15)
+
+
+class Fate(NamedTuple):
+    """What becomes of a commit: what goes wrong, how long it takes to write it, and how long until it is told."""
+
+    fault: Fault | None
+    write_s: float
+    word_s: float
+
+    @property
+    def is_written(self) -> bool:
+        return self.fault in (None, Fault.COMMIT_UNKNOWN_IN, Fault.CRASH_UNDER_WAY_IN)
+
+    @property
+    def conclusion(self) -> Conclusion:
+        return Conclusion.DONE if self.fault is None else LOSSES.get(self.fault, Conclusion.DONE)
+
+
+LOSSES = {
+    Fault.COMMIT_FENCED: Conclusion.FENCED,
+    Fault.COMMIT_UNKNOWN_IN: Conclusion.UNKNOWN,
+    Fault.COMMIT_UNKNOWN_OUT: Conclusion.UNKNOWN,
+}
+CRASHES = (Fault.CRASH_UNDER_WAY_IN, Fault.CRASH_UNDER_WAY_OUT)
+
+
+class Fates:
+    """Draws the fates of the commits of a seed: those of most seeds end where they begin."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = Random(f"commits of seed {seed}")
+        self.is_slow = self._random.random() < SLOW
+        self._pause_s = self._random.choice(PAUSES_S)
+        self._lost = self._random.choice(LOST)
+
+    def calm(self) -> None:
+        """Let no commit be lost any more."""
+        self._lost = 0.0
+
+    def draw(self) -> Fate | None:
+        """Return the fate of a commit; None if it ends where it begins."""
+        if not self.is_slow or self._random.random() < 0.1:
+            return None
+        pauses = self._random.uniform(0.0, self._pause_s), self._random.uniform(0.0, self._pause_s)
+        is_lost = self._random.random() < self._lost
+        return Fate(self._random.choice([*LOSSES, *CRASHES]) if is_lost else None, *pauses)
+
+
+class Listener(Protocol):
+    """Hears of commits: when one begins, when it is in the file, when its owner knows that, and when it is over."""
+
+    def commit_begun(self, now: float) -> None: ...
+    def commit_written(self) -> None: ...
+    def commit_done(self) -> None: ...
+    def commit_over(self) -> None: ...
+    def run(self, action: Action) -> None: ...
+
+
+class SlowDatabase(SqliteDatabase):
+    """A file whose commits have `fates`. They end where they begin until there are some."""
+
+    def __init__(
+        self, path: Path, listener: Listener, timeline: Timeline, *, power: bool, clocks: Callable[[], ClockReading]
+    ) -> None:
+        super().__init__(path, power=power, clocks=clocks)
+        self.fates: Fates | None = None
+        #: The fate of the commit under way.
+        self.under_way: Fate | None = None
+        self._listener = listener
+        self._timeline = timeline
+        self._error: CrawlFailed | None = None
+        self._is_told = True
+        self._is_closed = False
+
+    def begin(self, batch: Batch, ended: Callable[[], None]) -> None:
+        assert self.under_way is None, "a second commit is under way"
+        fate = self.fates.draw() if self.fates is not None else None
+        if fate is None:
+            super().begin(batch, ended)
+            self._listener.commit_written()
+            return
+        self.under_way, self._is_told = fate, False
+        reading = self._clocks()
+        self._later(fate.write_s, lambda: self._write_late(batch, reading, fate, ended))
+
+    def conclude(self) -> Conclusion | None:  # type: ignore[override]  # a file's own commits are never under way
+        if not self._is_told:
+            return None
+        fate, self.under_way = self.under_way, None
+        if self._error is not None:
+            raise self._error
+        return super().conclude() if fate is None else fate.conclusion
+
+    def close(self) -> None:
+        self._is_closed = True
+        super().close()
+
+    def _write_late(self, batch: Batch, reading: ClockReading, fate: Fate, ended: Callable[[], None]) -> None:
+        """Write a commit that began when the clocks had this reading."""
+        if fate.is_written:
+            clocks, self._clocks = self._clocks, lambda: reading
+            try:
+                super().begin(batch, lambda: None)
+                self._listener.commit_written()
+            except CrawlFailed as error:
+                self._error = error
+            finally:
+                self._clocks = clocks
+        self._later(fate.word_s, lambda: self._tell(fate, ended))
+
+    def _tell(self, fate: Fate, ended: Callable[[], None]) -> None:
+        if fate.fault in CRASHES:
+            raise Crash(fate.fault)
+        self._is_told = True
+        ended()
+        self._listener.commit_over()
+
+    def _later(self, seconds: float, action: Action) -> None:
+        """Plan what happens unless the coordinator is dead by then."""
+        self._timeline.after(seconds, lambda: None if self._is_closed else self._listener.run(action))
+
+
+class SlowStore(FragileStore):
+    """The durable store over such a file."""
+
+    def __init__(self, file: SlowDatabase, fuse: Fuse, listener: Listener) -> None:
+        super().__init__(file, fuse, listener.commit_done)
+        self.file = file
+        self._listener = listener
+
+    def commit(self, now: float, ended: Callable[[], None]) -> None:
+        self._listener.commit_begun(now)
+        super().commit(now, ended)
