@@ -32,10 +32,12 @@ ARGUMENTS = {
     **dict.fromkeys(("nth-of-type", "nth-last-of-type"), ("1", "2n", "odd")),
 }
 NAMES = {"first-child", "first-of-type", "last-child", "last-of-type", "only-child", "only-of-type", "root", *ARGUMENTS}
-# `html` itself is left out: to lexbor the doctype before it is an element, for what counts places.
+BEGINNINGS = ("body :", "p:", "input:", "div > :", "li:", "[id]:", "html:", ":root :")
 SELECTORS = [
     f"{before}{name}{f'({argument})' if argument else ''}"
-    for name, before in product(sorted(NAMES), ("body :", "p:", "input:", "div > :", "li:", "[id]:not(html):"))
+    for name, before in product(
+        sorted(NAMES), ("body :", "p:", "input:", "div > :", "li:", "[id]:", "html:", ":root :")
+    )
     for argument in ARGUMENTS.get(name, ("",))
 ]
 

@@ -19,6 +19,7 @@ _OPTIONS = int(LexborDocumentOptions.WO_EVENTS)
 LARGE_BYTES = 32 * 1024
 
 _TEXT = "-text"
+_DOCTYPE = "-doctype"
 _ROOT = "html"
 # With what names of comments and the like begin.
 _NO_ELEMENT = ("-", "!")
@@ -60,6 +61,16 @@ def _open_shadow_roots(tree: LexborHTMLParser) -> None:
             template.insert_before(node, move=True)
             node = following
         template.remove()
+
+
+def _remove_doctype(root: LexborNode) -> None:
+    """Remove the document type before the root: to what counts places, such as `:first-child`, it is an element."""
+    node = root.prev
+    while node is not None:
+        before = node.prev
+        if node.tag == _DOCTYPE:
+            node.remove()
+        node = before
 
 
 class _Builder:
@@ -117,6 +128,7 @@ class LexborEngine:
     def root(source: Source) -> LexborNode:
         root = parse(source).root
         assert root is not None, "the standard makes an element html of nothing, too"
+        _remove_doctype(root)
         return root
 
     @staticmethod
