@@ -80,8 +80,11 @@ class Losses:
         self._told = ""
 
     def look(self, output: Output, mark: Mark | None) -> None:
-        """Look at how many results a sink has, by its mark, or by what it says itself."""
-        if mark is not None and mark.results > self._store.result_count():
+        """Look at how many results a sink has, by its mark, or by what it says itself.
+
+        What a crawl that has never begun finds there is another one's, and no loss.
+        """
+        if self._id and mark is not None and mark.results > self._store.result_count():
             self._sinks[shown(output.place)] = mark.results
 
     def refuse(self) -> None:

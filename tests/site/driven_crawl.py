@@ -24,7 +24,7 @@ _SESSION = "s"
 class DrivenCrawl:
     """A crawl of the `PAGES` pages of `durable_crawl` that runs, in a thread."""
 
-    def __init__(self, folder: Path, sinks: Sequence[str], more: str, options: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, sinks: Sequence[str | dict[str, str]], more: str, options: dict[str, Any]) -> None:
         path = folder / "job.yaml"
         path.write_text(
             f"name: driven\nseeds: ['{SEED}']\nitems: [{{name: page, fields: {{path: title}}}}]\n"
@@ -64,7 +64,11 @@ class DrivenCrawl:
 
 @contextmanager
 def driven(
-    folder: Path, pages: int = 0, sinks: Sequence[str] = ("items.jsonl",), more: str = "", **options: Any
+    folder: Path,
+    pages: int = 0,
+    sinks: Sequence[str | dict[str, str]] = ("items.jsonl",),
+    more: str = "",
+    **options: Any,
 ) -> Iterator[DrivenCrawl]:
     """Open a crawl, fetch some pages of it, and end it after the block.
 

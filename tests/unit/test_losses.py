@@ -122,6 +122,17 @@ def test_a_power_cut_takes_nothing_that_was_to_survive_it(tmp_path: Path) -> Non
         pass
 
 
+def test_a_new_crawl_has_lost_nothing_that_another_one_left_in_its_sink(tmp_path: Path) -> None:
+    sinks = [{"file": str(tmp_path / DATABASE)}]
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    with driven(tmp_path / "one", PAGES, sinks):
+        pass
+    foreign = pytest.raises(UsageError, match="exists already and is not this crawl's")
+    with foreign, driven(tmp_path / "other", sinks=sinks):
+        pass
+
+
 def test_an_opening_that_was_lost_gets_no_number_twice_though_no_commit_was(tmp_path: Path) -> None:
     with driven(tmp_path) as crawl:
         path = crawl.folder.path
