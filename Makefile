@@ -72,10 +72,11 @@ run: $(CORE) $(DEMO_JOB) ## serve the demo site on DEMO_PORT (8765) and crawl it
 	@mkdir -p $(@D)
 	@sed 's|http://127.0.0.1:8765/|http://127.0.0.1:$*/|' $< >$@
 
+# With MEASURED=yes the tests that `make coverage` runs are run by it, once.
 .PHONY: test
-test: $(INSTALLED) ## run all tests that need no installed server
+test: $(INSTALLED) $(if $(MEASURED),coverage) ## run all tests that need no installed server
 	@echo "make: running the tests that need no installed server, up to 4 at once: about ten minutes on two cores"
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(UNSERVED)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(UNSERVED) $(if $(MEASURED),$(addprefix --ignore=,$(COVERED)))
 
 .PHONY: coverage
 coverage: $(INSTALLED) ## run the tests of the core and of shared, and fail if a branch is not run
