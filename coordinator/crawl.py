@@ -92,7 +92,7 @@ class Crawl:
         self._results = parts.results
         self._loop = Loop(self._service, on_commit=self._on_commit, began_at=self._began_at)
         self._counted = self._numbers(0.0)
-        control = Control(self.status, self.stop)
+        control = Control(self._loop, self.status, self.stop)
         self._post, self._pool_post = Post(parts.store.epoch), PoolPost(parts.store, self._service.pools.book_of)
         self._service.pools.uncollected = self._pool_post.uncollected
         self._objects = referents(self._service, self._loop, self._results, self._post, self._pool_post, control)

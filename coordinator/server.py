@@ -6,7 +6,7 @@ Each method takes and returns plain values, checks its arguments, and calls the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import convert
 from msgspec.structs import replace
@@ -87,7 +87,7 @@ class Objects:
 
     def collect(self, session: str, after: int, timeout_s: float) -> bytes:
         """Return the answers of a session's calls that have waited, as soon as there are any."""
-        return encode(self._post.collect(_session(session), _number(after), _seconds(timeout_s)))
+        return encode(self._loop.assured(self._post.collect(_session(session), _number(after), _seconds(timeout_s))))
 
 
 class Pools:
@@ -116,13 +116,38 @@ class Pools:
 
     def collect(self, session: str, after: int, timeout_s: float) -> bytes:
         """Return the answers to a session's asks, as soon as there are any."""
-        return self._post.collect(_session(session), _number(after), _seconds(timeout_s))
+        return self._loop.assured(self._post.collect(_session(session), _number(after), _seconds(timeout_s)))
+
+
+class SharedResults:
+    """`dict`: the results, which are read past the loop. See `ResultsDict`."""
+
+    def __init__(self, results: ResultsDict, loop: Loop) -> None:
+        self._results = results
+        self._loop = loop
+
+    def get(self, url: str) -> list[Any] | None:
+        """Return `[value]`, or None if there is no result for the URL."""
+        return self._loop.assured(self._results.get(url))
+
+    def contains(self, url: str) -> bool:
+        """Say whether there is a result for the URL."""
+        return self._loop.assured(self._results.contains(url))
+
+    def size(self) -> int:
+        """Return how many results there are."""
+        return self._loop.assured(self._results.size())
+
+    def page(self, cursor: int, limit: int) -> bytes:
+        """Return some results from `cursor` on, as an encoded `ResultPage`."""
+        return self._loop.assured(self._results.page(cursor, limit))
 
 
 class Control:
     """`Control`: the status of the crawl, and its stop."""
 
-    def __init__(self, status: Callable[[], Status], stop: Callable[[], None]) -> None:
+    def __init__(self, loop: Loop, status: Callable[[], Status], stop: Callable[[], None]) -> None:
+        self._loop = loop
         self._status = status
         self._stop = stop
 
@@ -132,6 +157,7 @@ class Control:
 
     def stop(self) -> None:
         """Ask the coordinator to stop."""
+        self._loop.assured(None)
         self._stop()
 
 
@@ -141,7 +167,7 @@ def referents(
     """Return the server's objects by the names of their types."""
     return {
         "Queue": TaskQueue(service, loop),
-        "dict": results,
+        "dict": SharedResults(results, loop),
         "Objects": Objects(service, loop, post),
         "Pools": Pools(service, loop, pool_post),
         "Control": control,

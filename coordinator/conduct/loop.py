@@ -9,6 +9,10 @@ commit is under way, calls that come are run, and belong to the next one, which 
 the longer commits take, the more calls share one. What is run ahead of its commit is bounded; beyond that, callers
 wait until a commit has ended. Most stores' commits end where they begin: then nothing is ever left under way.
 
+A process that was stopped may find when it goes on that another owner has the crawl, which it hears from its next
+commit. So nothing is answered but by an owner that is sure of its crawl, or after a commit that began after the call:
+while it is not sure, a flush asks its store even if there is nothing to commit.
+
 A refusal (an error that says what the caller must change) is raised at its caller, and so is the failure of an object's
 method, which has changed nothing. Any other error in a call or a commit is a failed store or a bug of ours, and ends
 the loop: everybody who calls is told so. What was not committed was not answered, so nothing is lost. The same holds of
@@ -130,7 +134,7 @@ class Loop:
         """
         try:
             with self._owned:
-                if self._under_way is None and self.failure is None:
+                if self._under_way is None and self.failure is None and self._service.is_surely_owned:
                     return step(self.now())
                 answer: _Answer[Seen[T]] = _Answer()
                 self.look(step, answer)
@@ -143,7 +147,10 @@ class Loop:
 
     def look(self, step: Callable[[float], T], answer: Answer) -> None:
         """Run `step(now)`, which changes nothing, as the owner; give a `Seen` to `answer` once what it saw is
-        committed."""
+        committed.
+
+        Who is not sure of the crawl leaves it to the next commit: the one under way may be from before another owner.
+        """
 
         def see(now: float) -> Seen[T]:
             try:
@@ -153,12 +160,21 @@ class Loop:
 
         if self.failure is not None:
             answer.set_exception(self.failure)
-        elif self._is_held_up:
+        elif self._is_held_up or not self._service.is_surely_owned:
             self._calls.put((see, answer))
         elif self._under_way is None:
             answer.set_result(see(self.now()))
         else:
             (self._decided or self._under_way).append((answer, see(self.now()), None))
+
+    def assured(self, answer: T) -> T:
+        """Return an answer that was found past the loop, once it is known that no other owner had the crawl by then.
+
+        Any thread may call this.
+        """
+        if self.failure is not None or not self._service.is_surely_owned:
+            self.call(_look_whether_it_is_owned)
+        return answer
 
     def serve(self, batch: Sequence[Call] = ()) -> None:
         """Run the calls that have come, and some more, as the owner; begin to commit their changes together, or in
@@ -282,6 +298,10 @@ class Loop:
             return math.inf
         due_at = self._service.next_deadline() or math.inf
         return min(due_at, self.now() + BREATH_S) if self._service.is_behind else due_at
+
+
+def _look_whether_it_is_owned(_now: float) -> None:
+    """Do nothing: that this is answered says it."""
 
 
 def _as_failure(error: BaseException) -> CrawlfleetError:

@@ -268,6 +268,11 @@ class Service:
         return self.pools.are_over
 
     @property
+    def is_surely_owned(self) -> bool:
+        """Whether no other coordinator can have the crawl yet. If one can, answers have to wait for the next commit."""
+        return self._store.is_surely_owned()
+
+    @property
     def is_full(self) -> bool:
         """Whether no further call should wait for the same commit."""
         return self._since_commit.is_full

@@ -137,7 +137,8 @@ class Frontier(Reader, Protocol):
         """Begin to make applied changes and the crawl time `now` durable. Called only when no commit is under way.
 
         `ended` is called once when the commit is over, by any thread, maybe before this returns; at once if nothing was
-        applied. Then the owner calls `conclude`. Raises `CrawlFailed` if the store cannot be written.
+        applied and the crawl is surely owned. Then the owner calls `conclude`. Raises `CrawlFailed` if the store cannot
+        be written.
         """
         ...
 
@@ -146,6 +147,13 @@ class Frontier(Reader, Protocol):
 
         After DONE acks may be sent, and the results that it had are seen. Raises `CrawlFailed` if the store cannot be
         written.
+        """
+        ...
+
+    def is_surely_owned(self) -> bool:
+        """Say, from memory, whether no other owner can have the crawl yet. Any thread may call this.
+
+        If one can, a commit is FENCED if one has, even if nothing was applied.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The referent of the shared dict: a read-only view of the committed log, so what it shows never disappears."""
+"""What the shared dict answers: a read-only view of the committed log, so what it shows never disappears."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from crawlfleet.coordinator.frontier.durable.batch import Batch, NewRows
 from crawlfleet.coordinator.frontier.durable.database import LOWEST_RANK, LaterPage, ReadyPage
 from crawlfleet.coordinator.frontier.port import Candidate, Conclusion, CrawlTaken, Mark, StoreUnreachable
 from crawlfleet.coordinator.frontier.postgresql import ownership, writing
+from crawlfleet.coordinator.frontier.postgresql.assurance import Assurance
 from crawlfleet.coordinator.frontier.postgresql.connection import Facts, Place, refuse_unfit
 from crawlfleet.coordinator.frontier.postgresql.database import PostgresqlDatabase, open_database
 from crawlfleet.coordinator.frontier.postgresql.ownership import UNLOCK, Claim
@@ -379,10 +380,44 @@ def test_an_owner_with_nothing_to_commit_hears_that_its_crawl_was_taken(server: 
             paused.standing_by()
 
 
-def test_an_owner_says_thrice_a_lease_time_that_it_is_there(server: PostgresqlServer, schema: str) -> None:
-    database = open_database(server.address(), schema, candidate=Candidate(lease_s=3.0))
+@pytest.mark.parametrize(("lease_s", "heartbeat_s"), [(15.0, 1.0), (1.5, 0.5)])
+def test_an_owner_says_thrice_a_lease_time_that_it_is_there(
+    server: PostgresqlServer, schema: str, lease_s: float, heartbeat_s: float
+) -> None:
+    database = open_database(server.address(), schema, candidate=Candidate(lease_s=lease_s))
     with closing(database):
-        assert database._heartbeat_s == 1.0
+        assert database._heartbeat_s == heartbeat_s
+
+
+def test_an_owner_that_was_stopped_asks_whether_the_crawl_is_still_its_own(
+    server: PostgresqlServer, proxy: PostgresqlProxy, schema: str
+) -> None:
+    now = 0.0
+    with closing(open_database(proxy.address(), schema)) as database:
+        database._assurance = Assurance(2.0, lambda: now)
+        with closing(AwaitedStore(database)) as stopped:
+            assert stopped.is_surely_owned()
+            before = proxy.round_trips
+            stopped.commit(0.0, lambda: None)
+            assert (stopped.conclude(), proxy.round_trips) == (Conclusion.DONE, before)
+            now = 60.0
+            assert not stopped.is_surely_owned()
+            stopped.commit(0.0, lambda: None)
+            assert (stopped.conclude(), proxy.round_trips) == (Conclusion.DONE, before + 1)
+            assert stopped.is_surely_owned()
+            unlock(database)
+            now = 120.0
+            with opened(server.address(), schema):
+                stopped.commit(0.0, lambda: None)
+                assert stopped.conclude() is Conclusion.FENCED
+            assert not stopped.is_surely_owned()
+
+
+def test_an_owner_is_sure_of_its_crawl_no_more_when_its_connection_is_lost(proxy: PostgresqlProxy, schema: str) -> None:
+    with opened(proxy.address(), schema) as database:
+        assert database.is_surely_owned()
+        proxy.cut()
+        until(lambda: not database.is_surely_owned())
 
 
 def test_who_does_not_want_to_wait_any_more_gives_up(

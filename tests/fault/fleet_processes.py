@@ -223,7 +223,8 @@ def threads_of(pid: int) -> int:
 
 
 def connections() -> list[list[str]]:
-    """Return the system's table of TCP sockets: 1 is the own end, 2 the other, 3 the state, 9 the inode."""
+    """Return the system's table of TCP sockets: 1 is the own end, 2 the other, 3 the state, 4 what is
+    unsent and unread, 9 the inode."""
     return [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
 
 
@@ -232,10 +233,18 @@ def sockets_to(port: int) -> set[str]:
     return {row[9] for row in connections() if row[2].endswith(f":{port:04X}") and row[3] == "01"}
 
 
+def unread_from(pid: int, port: int) -> int:
+    """Return on how many connections from a process a port of this machine has something that it has not read yet."""
+    own = sockets_of(pid)
+    clients = {row[1] for row in connections() if row[9] in own and row[2].endswith(f":{port:04X}")}
+    return sum(row[2] in clients and not row[4].endswith(":00000000") for row in connections())
+
+
 def sockets_of(pid: int) -> set[str]:
     """Return the inodes of a process's sockets; none if it is gone."""
-    try:
-        links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
-    except OSError:  # it, or one of its files, is gone meanwhile
-        return set()
+    links: list[str] = []
+    with suppress(OSError):  # it, or below one of its files, is gone meanwhile
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                links.append(str(link.readlink()))
     return {link.removeprefix("socket:[").removesuffix("]") for link in links if link.startswith("socket:[")}

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from crawlfleet import connect
+from crawlfleet.errors import NotOwner
 from crawlfleet.shared.exits import INTERRUPTED
+from crawlfleet.shared.messages import ExchangeRequest
+from crawlfleet.shared.wire.manager import FleetManager
 from tests.fault.crawl_checks import check
-from tests.fault.fleet_processes import FleetProcesses, await_that, kill, python
+from tests.fault.fleet_processes import FleetProcesses, await_that, kill, python, unread_from
 from tests.fault.torture import see_off, write_job
 from tests.site.generated_site import GeneratedSite, make_graph, serving_graph
 from tests.site.postgresql_server import PostgresqlServer, programs
@@ -81,6 +88,52 @@ class Two:
         return FleetProcesses(folder, job)
 
 
+# What reads, and an exchange without changes.
+ASKS: tuple[tuple[str, str, tuple[object, ...]], ...] = (
+    ("Control", "status", ()),
+    ("Queue", "size", ()),
+    ("Queue", "exchange", (ExchangeRequest(session="nobody"),)),
+    ("dict", "size", ()),
+    ("dict", "page", (0, 1)),
+)
+
+
+class Askers:
+    """Programs that are connected with one coordinator, and ask it once before it is stopped, and once later."""
+
+    def __init__(self, fleet: FleetProcesses) -> None:
+        self._port = fleet.port
+        self._token = replace(fleet.token(), addresses=(("127.0.0.1", fleet.port),))
+        self._pool = ThreadPoolExecutor(len(ASKS))
+        self._may_ask = threading.Event()
+        self._have_asked = threading.Barrier(len(ASKS) + 1)
+        self._asked = [self._pool.submit(self._ask_twice, ask) for ask in ASKS]
+        self._have_asked.wait(END_S)
+
+    def __enter__(self) -> Askers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._may_ask.set()
+        self._pool.shutdown()
+
+    def ask(self) -> list[Future[object]]:
+        """Let them ask again; return once all that they ask is where the coordinator will find it when it goes on."""
+        self._may_ask.set()
+        await_that(lambda: unread_from(os.getpid(), self._port) == len(ASKS), END_S, "question on its way")
+        return self._asked
+
+    def _ask_twice(self, ask: tuple[str, str, tuple[object, ...]]) -> object:
+        typeid, method, arguments = ask
+        manager = FleetManager.joining(self._token)
+        manager.connect()
+        asks = getattr(getattr(manager, typeid)(), method)
+        asks(*arguments)
+        self._have_asked.wait(END_S)
+        self._may_ask.wait(END_S)
+        return asks(*arguments)
+
+
 @pytest.fixture
 def two(tmp_path: Path) -> Iterator[Two]:
     with PostgresqlServer(syncs=True) as server, serving_graph(make_graph(SEED), 0.01) as site:
@@ -110,12 +163,15 @@ def test_who_stands_by_ends_when_it_is_told_to_and_the_owner_goes_on(two: Two, n
     assert two.ends_of(two.one) == []
 
 
-def test_an_owner_that_was_stopped_stands_by_when_it_goes_on(two: Two) -> None:
+def test_an_owner_that_was_stopped_answers_nothing_and_stands_by_when_it_goes_on(two: Two) -> None:
     assert two.one.coordinator is not None
-    two.one.coordinator.send_signal(signal.SIGSTOP)
-    two.await_said(two.other, ENDED)
-    two.await_said(two.other, SERVING)
-    two.one.coordinator.send_signal(signal.SIGCONT)
+    with Askers(two.one) as askers:
+        two.one.coordinator.send_signal(signal.SIGSTOP)
+        two.await_said(two.other, ENDED)
+        two.await_said(two.other, SERVING)
+        asked = askers.ask()
+        two.one.coordinator.send_signal(signal.SIGCONT)
+        assert [type(each.exception(END_S)) for each in asked] == [NotOwner] * len(ASKS)
     two.await_said(two.one, AGAIN)
     two.await_said(two.one, OWNED_BY_OTHER)
     assert two.ends_of(two.other, two.one) == []

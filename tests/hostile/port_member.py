@@ -86,6 +86,9 @@ class GivenLoop:
     def read(self, step: Callable[[float], T]) -> T:
         return step(self.now)
 
+    def assured(self, answer: T) -> T:
+        return answer
+
 
 class HostilePort:
     """One crawl, and what may be called."""
@@ -99,9 +102,9 @@ class HostilePort:
         self.post = Post(store.epoch)
         self.pool_post = PoolPost(store, self.service.pools.book_of)
         self.service.pools.uncollected = self.pool_post.uncollected
-        control = Control(self._status, lambda: None)
         results = ResultsDict(store, policy_of(policy.urls))
         loop = cast(Loop, self.loop)  # it has what the objects use of one
+        control = Control(loop, self._status, lambda: None)
         self.objects: Mapping[str, Any] = referents(self.service, loop, results, self.post, self.pool_post, control)
         self.service.add_seeds(SEEDS, 0.0, [MAP])
         self.service.flush(0.0)

@@ -58,6 +58,7 @@ class Fault(StrEnum):
     CRASH_UNDER_WAY_OUT = "coordinator killed while a commit was under way, which is not in"
     COMMIT_OVERLAPPED = "call decided while a commit was under way"
     COMMIT_FENCED = "commit fenced: another owner has the crawl"
+    OWNER_STOPPED = "owner stopped past its time, then continued: another owner has the crawl"
     COMMIT_UNKNOWN_IN = "connection lost in a commit, which is in"
     COMMIT_UNKNOWN_OUT = "connection lost in a commit, which is not in"
     CLEAN_STOP = "coordinator stopped and started"

@@ -5,6 +5,7 @@ from __future__ import annotations
 LOOP = "coordinator/conduct/loop.py"
 SERVICE = "coordinator/conduct/service.py"
 OUTGOING = "coordinator/conduct/outgoing.py"
+STORE = "coordinator/frontier/durable/store.py"
 
 FLUSH = "        self._end_commit(self._service.flush(now, self._note_end))\n"
 EARLY = """\
@@ -42,4 +43,6 @@ COMMIT_MUTANTS: tuple[tuple[str, ...], ...] = (
         "        self._answers += answers\n",
         "        self._answers += [*answers, *self._pools.take_answers()]\n",
     ),
+    (LOOP, "self._is_held_up or not self._service.is_surely_owned:", "self._is_held_up:"),
+    (STORE, "if not self._is_to_commit and self.is_surely_owned():", "if not self._is_to_commit:"),
 )

@@ -37,12 +37,22 @@ class Lines:
 
     def read(self, session: str, look: Callable[[], Any], then: Callable[[Any], None]) -> None:
         """Look at what is committed, past the loop. What was sent to a process does not arrive at the next one."""
-        incarnation = self._machine.incarnations
+        incarnation, laws = self._machine.incarnations, self._machine.outgoing
 
         def arrive() -> None:
-            if self._machine.is_up and self._machine.incarnations == incarnation:
-                answer = look()
+            if not self._machine.is_up or self._machine.incarnations != incarnation:
+                return
+            is_stale = laws.is_stale
+
+            def leave(answer: Any) -> None:
+                laws.check_asked(when_stale=is_stale)
                 self._network.to_worker(session, lambda: then(answer))
+
+            answer = look()
+            if self._machine.service.is_surely_owned:  # as in `Loop.assured`
+                leave(answer)
+            else:
+                self._machine.look(lambda _now: None, _Reply(lambda _: leave(answer)))
 
         self._network.to_coordinator(session, arrive)
 
@@ -53,6 +63,7 @@ class Lines:
 
     def _arrive(self, session: str, call: Callable[[float], Any], then: Callable[[Any], None]) -> None:
         saw: list[int] = []
+        is_stale = self._machine.outgoing.is_stale
 
         def run(now: float) -> Any:
             try:
@@ -61,6 +72,7 @@ class Lines:
                 saw.append(self._machine.outgoing.changes)
 
         def leave(answer: Any) -> None:
+            self._machine.outgoing.check_asked(when_stale=is_stale)
             self._machine.outgoing.check(*saw)
             self._leave(session, answer, then)
 
@@ -69,7 +81,13 @@ class Lines:
     def look(self) -> None:
         """Read something that the next commit may make durable, or the one under way."""
         laws = self._machine.outgoing
-        self._machine.look(lambda _now: laws.changes, _Reply(lambda seen: laws.check(seen[0])))
+        is_stale = laws.is_stale
+
+        def leave(seen: Any) -> None:
+            laws.check_asked(when_stale=is_stale)
+            laws.check(seen[0])
+
+        self._machine.look(lambda _now: laws.changes, _Reply(leave))
 
     def _leave(self, session: str, answer: Any, then: Callable[[Any], None]) -> None:
         """An answer leaves the coordinator: from here on it is a promise."""

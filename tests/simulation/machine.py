@@ -209,6 +209,12 @@ class Machine(World):
         if self.is_up:
             self.loop.look(step, answer)
 
+    def lose_unnoticed(self) -> None:
+        """Let this incarnation go on as if nothing had happened, though another owner has had its crawl."""
+        self.chronicle.fault(self.timeline.now, Fault.OWNER_STOPPED)
+        self.store.file.take()
+        self.outgoing.is_stale = True
+
     def follow(self) -> None:
         """Let the sinks catch up."""
         if not self.is_up:

@@ -24,6 +24,8 @@ class OutgoingLaws:
     def begin_epoch(self) -> None:
         """Note that an incarnation begins: what there is now is durable."""
         self.durable = self._logged = self.changes
+        #: Whether another owner has the crawl, which this incarnation does not know yet.
+        self.is_stale = False
         # After how many changes a page became final for the first time in this incarnation.
         self._ended_at: dict[str, int] = {}
 
@@ -41,6 +43,10 @@ class OutgoingLaws:
     def check(self, saw: int) -> None:
         """Something leaves that depends on so many changes."""
         assert saw <= self.durable, f"an answer depends on {saw} changes, of which {self.durable} are durable"
+
+    def check_asked(self, *, when_stale: bool) -> None:
+        """An answer leaves; `when_stale`: another owner had the crawl already when it was asked for."""
+        assert not when_stale, "an owner answers whose crawl another one has"
 
     def check_answers(self, answers: Iterable[Answered | None]) -> None:
         """Answers to asks leave; by then all that is durable is in the log."""

@@ -48,6 +48,7 @@ from tests.simulation.timeline import Timeline
 PATIENCE_S = 3_000.0
 LOOKED_EVERY = 8
 LATE_MISHAPS = 0.8
+STOPPED_OWNERS = 0.02
 SPOILT = (Fault.SINK_LENGTHENED, Fault.SINK_TRUNCATED, Fault.SINK_MARK_LOST)
 
 
@@ -89,6 +90,7 @@ class Simulation:
         self._steps = 0
         # Of its own, so that the rest of a seed is what it was before there were limits.
         self._limits = Random(f"limits of {seed}")
+        self._owners = Random(f"owners of {seed}")
 
     def run(self) -> None:
         """Run it to its end; raise whatever does not hold."""
@@ -204,6 +206,7 @@ class Simulation:
         if self._timeline.now >= self._quiet_until and self._machine.is_up:
             self._random.choice(self._menu)()
             self._end_by_limit()
+            self._stop_owner()
         self._timeline.after(self._random.uniform(0.0, 2 * self._pause_s), self._misfortune)
 
     def _choose_menu(self) -> list[Callable[[], None]]:
@@ -238,6 +241,12 @@ class Simulation:
             self._bury()
             self._dead.remove(worker)
             self._join(worker)
+
+    def _stop_owner(self) -> None:
+        """Let the coordinator be continued, now and then, after another one has taken its crawl."""
+        if self._machine.is_up and self._owners.random() < STOPPED_OWNERS:
+            self._machine.lose_unnoticed()
+            self._lines.look()
 
     def _stop(self) -> None:
         worker = self._anyone()

@@ -23,6 +23,7 @@ from tests.simulation.timeline import Action, Timeline
 SLOW = 0.3
 PAUSES_S = (0.02, 0.1, 0.4, 2.0)
 LOST = (0.02, 0.06, 0.15)
+WORD_OF_FENCE_S = 0.4
 
 
 class Fate(NamedTuple):
@@ -95,11 +96,20 @@ class SlowDatabase(SqliteDatabase):
         self._timeline = timeline
         self._error: CrawlFailed | None = None
         self._is_told = True
-        self._is_closed = False
+        self._is_closed = self._is_taken = False
+
+    def take(self) -> None:
+        """Let another owner have the crawl. This one is not sure of it any more, and its commits are fenced."""
+        self._is_taken = True
+
+    def is_surely_owned(self) -> bool:
+        return not self._is_taken
 
     def begin(self, batch: Batch, ended: Callable[[], None]) -> None:
         assert self.under_way is None, "a second commit is under way"
         fate = self.fates.draw() if self.fates is not None else None
+        if self._is_taken:
+            fate = Fate(Fault.COMMIT_FENCED, WORD_OF_FENCE_S, 0.0)
         if fate is None:
             super().begin(batch, ended)
             self._listener.commit_written()
@@ -121,7 +131,9 @@ class SlowDatabase(SqliteDatabase):
         super().close()
 
     def _write_late(self, batch: Batch, reading: ClockReading, fate: Fate, ended: Callable[[], None]) -> None:
-        """Write a commit that began when the clocks had this reading."""
+        """Write a commit that began when the clocks had this reading, unless another owner has the crawl by now."""
+        if self._is_taken and fate.fault not in CRASHES:
+            self.under_way = fate = fate._replace(fault=Fault.COMMIT_FENCED)
         if fate.is_written:
             clocks, self._clocks = self._clocks, lambda: reading
             try:

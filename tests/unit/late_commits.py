@@ -59,6 +59,8 @@ class LateService:
 
     def __init__(self) -> None:
         self.commits = LateCommits()
+        #: While it is not sure of its crawl, it has something to commit at each flush.
+        self.is_surely_owned = True
         self.is_full = False
         self.seen: list[str] = []
         self.durable: list[str] = []
@@ -69,7 +71,7 @@ class LateService:
 
     def flush(self, _now: float, ended: Callable[[], None]) -> Conclusion | None:
         self.is_full = False
-        if len(self.seen) == len(self.durable):
+        if len(self.seen) == len(self.durable) and self.is_surely_owned:
             ended()
             return Conclusion.DONE
         self._under_way = self.seen[len(self.durable) :]

@@ -20,16 +20,19 @@ def nobody() -> None:
 class LateDatabase(SqliteDatabase):
     """A file whose commits end with `end`, `refuse` or `lose`.
 
-    `is_seen`: what is read while a commit is under way has its changes already.
+    `is_seen`: what is read while a commit is under way has its changes already. `is_sure`: no other owner can have it.
     """
 
     def __init__(self, folder: Path, *, is_seen: bool = False) -> None:
         super().__init__(folder / FRONTIER)
         self.is_seen = is_seen
-        self.is_late = True
+        self.is_late = self.is_sure = True
         self._batch: Batch | None = None
         self._ended: Callable[[], None] = nobody
         self._conclusion: Conclusion | None = None
+
+    def is_surely_owned(self) -> bool:
+        return self.is_sure
 
     def begin(self, batch: Batch, ended: Callable[[], None]) -> None:
         assert self._batch is None, "two commits are under way"

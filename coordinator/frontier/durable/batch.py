@@ -44,7 +44,7 @@ class Batch:
     Tasks are named by their order, which is their place in the order of admission; `ref` is their fingerprint.
     """
 
-    #: The number of the commit: one more than that of the one before.
+    #: The number of the commit: one more than that of the one before, unless it has nothing else.
     number: int
     #: Crawl time.
     at: float

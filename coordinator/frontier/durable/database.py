@@ -3,7 +3,8 @@
 Rows are bytes, as `Batch` has them. A database reads what is committed: a commit under way is seen or not, as it comes,
 and what waits for the next one is not. `DurableStore` knows what neither has.
 
-The owner's thread makes all calls but `results`, `result` and `standing_by`, which any thread may make.
+The owner's thread makes all calls but `results`, `result`, `standing_by` and `is_surely_owned`, which any thread may
+make.
 Each call may cost a round trip; those that the crawl waits for take many keys. An error that is neither a lost owner
 nor a lost connection, such as a full disk, raises `CrawlFailed`.
 """
@@ -119,12 +120,18 @@ class Database(Protocol):
     def begin(self, batch: Batch, ended: Callable[[], None]) -> None:
         """Begin to commit a batch; `ended` is called once when that is over, by any thread, maybe before this returns.
 
+        An empty one, which has the number of the last commit, only asks whether the crawl is still this owner's.
+
         Called only when no other commit is under way.
         """
         ...
 
     def conclude(self) -> Conclusion | None:
         """Return how the commit has ended; None while it is under way. Asked once after its end."""
+        ...
+
+    def is_surely_owned(self) -> bool:
+        """Say, from memory, whether no other owner can have the crawl yet; see `port.Frontier`."""
         ...
 
     def kept(self, key: str) -> bytes | None:

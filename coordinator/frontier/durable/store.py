@@ -57,6 +57,7 @@ class DurableStore:
         self._rows = RowCache()
         # What was applied or kept since the last commit began, and what the one under way has of it.
         self._is_changed = self._is_under_way = False
+        self._number_under_way = 0
         self._kept: dict[str, bytes] = {}
         self._kept_under_way: dict[str, bytes] = {}
         try:
@@ -106,6 +107,9 @@ class DurableStore:
     def close(self) -> None:
         """Close the database; uncommitted changes are lost."""
         self._database.close()
+
+    def is_surely_owned(self) -> bool:
+        return self._database.is_surely_owned()
 
     def ledger(self) -> LedgerRow:
         return self._rows.ledger
@@ -182,7 +186,7 @@ class DurableStore:
 
     def commit(self, now: float, ended: Callable[[], None]) -> None:
         assert not self._is_under_way, "a commit begins while another one is under way"
-        if not self._is_to_commit:
+        if not self._is_to_commit and self.is_surely_owned():
             ended()
             return
         self._is_under_way = True
@@ -194,7 +198,7 @@ class DurableStore:
         conclusion = self._database.conclude()
         if conclusion is Conclusion.DONE:
             self._is_under_way = False
-            self._commit_number += 1
+            self._commit_number = self._number_under_way
             self._kept_under_way = {}
             self._results.committed(self._logs.conclude())
             self._rows.conclude(self._queues.refs())
@@ -235,8 +239,10 @@ class DurableStore:
         return self._is_changed or self._queues.is_changed
 
     def _batch(self, now: float) -> Batch:
-        """Return what was changed since the last commit began; what changes from now on belongs to the next."""
-        batch = Batch(number=self._commit_number + 1, at=now)
+        """Return what was changed since the last commit began, maybe nothing; what changes from now on belongs to the
+        next."""
+        self._number_under_way = self._commit_number + self._is_to_commit
+        batch = Batch(number=self._number_under_way, at=now)
         self._rows.begin(batch)
         self._queues.begin(batch)
         self._logs.begin(batch)

@@ -139,6 +139,9 @@ class MemoryStore:
     def close(self) -> None:
         pass
 
+    def is_surely_owned(self) -> bool:
+        return True
+
     def standing_by(self) -> tuple[str, ...]:
         return ()
 

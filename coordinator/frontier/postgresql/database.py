@@ -18,6 +18,7 @@ from crawlfleet.coordinator.frontier.crawl_clock import LONGEST_GAP_S
 from crawlfleet.coordinator.frontier.durable.batch import Batch
 from crawlfleet.coordinator.frontier.durable.database import LaterEntry, LaterPage, Loaded, ReadyEntry, ReadyPage
 from crawlfleet.coordinator.frontier.port import ANYBODY, Candidate, Conclusion, CrawlTaken, Marks
+from crawlfleet.coordinator.frontier.postgresql.assurance import Assurance
 from crawlfleet.coordinator.frontier.postgresql.connection import (
     Connection,
     Place,
@@ -39,13 +40,15 @@ from crawlfleet.coordinator.frontier.postgresql.writing import (
     FENCED_STATE,
     calls_of,
     calls_to_keep,
-    heartbeat,
     still_mine,
 )
 from crawlfleet.shared.errors import CrawlFailed
 
 #: The server ends the session of an owner that says nothing for so long. The owner says something four times as often.
 SILENCE_S = 20.0
+#: It says so often, at least, that it is there, and is sure of its crawl for so many times as long.
+HEARTBEAT_S = 1.0
+ASSURED_HEARTBEATS = 2.0
 
 # Crawl time goes on by what the database's clock says of the time since the last commit.
 _BEGIN = """
@@ -62,6 +65,7 @@ class PostgresqlDatabase:
     def __init__(self, writes: Connection, reads: Connection, place: Place, heartbeat_s: float, address: str) -> None:
         self._address = address
         self._heartbeat_s = heartbeat_s
+        self._assurance = Assurance(ASSURED_HEARTBEATS * heartbeat_s)
         self._db = writes
         self._place = place
         self._reads = Reads(Session(reads, place))
@@ -73,12 +77,14 @@ class PostgresqlDatabase:
 
     def load(self) -> Loaded:
         """See the port."""
+        began_at = self._assurance.clock()
         with mapped_errors(self._place, self._db):
             row = self._db.execute(_BEGIN, (own_name(), self._address, LONGEST_GAP_S)).fetchone()
         if row is None:
             raise CrawlFailed(f"{self._place} is damaged: its ledger has no row; restore a copy")
         self._epoch, opened_at, commits = row
-        self._pipeline = Pipeline(self._db, heartbeat(self._epoch), self._heartbeat_s)
+        self._assurance.confirm(began_at)
+        self._pipeline = Pipeline(self._db, still_mine(self._epoch), self._heartbeat_s, self._assurance)
         self._links = self._reads.last_link()
         return Loaded(
             epoch=self._epoch,
@@ -129,6 +135,10 @@ class PostgresqlDatabase:
         """See the port."""
         reply, self._reply = self._reply, None
         return None if reply is None else self._concluded(reply)
+
+    def is_surely_owned(self) -> bool:
+        """See the port."""
+        return self._pipeline is not None and self._pipeline.is_assured()
 
     def kept(self, key: str) -> bytes | None:
         return self._reads.kept(key)
@@ -224,5 +234,5 @@ def open_database(
         bring_up_to_date(writes, place)
         claim.begin()
         opened.pop_all()  # from here on the database closes them
-        heartbeat_s = min(silence_s / 4, candidate.lease_s / 3)
+        heartbeat_s = min(HEARTBEAT_S, silence_s / 4, candidate.lease_s / 3)
         return PostgresqlDatabase(writes, reads, place, heartbeat_s, candidate.address)

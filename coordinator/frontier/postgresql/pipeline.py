@@ -7,7 +7,8 @@ wakes once for a request, when all of its results are here: they are small, and 
 A request has succeeded only when the server has answered its synchronisation: before that, its transaction is not
 committed. If the connection ends sooner, nobody knows whether it was.
 
-When nothing was sent for a while the thread sends the heartbeat.
+When nothing was sent for a while the thread sends the heartbeat. It succeeds, as each request does, only while the
+owner has the crawl: so each success is an assurance of that.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import NamedTuple
 import psycopg
 from psycopg.pq import DiagnosticField, ExecStatus
 
+from crawlfleet.coordinator.frontier.postgresql.assurance import Assurance
 from crawlfleet.coordinator.frontier.postgresql.connection import Connection, line
 from crawlfleet.coordinator.frontier.postgresql.statements import Call, Prepared, is_lost, text_of
 
@@ -43,20 +45,22 @@ Ended = Callable[[Reply], None]
 
 
 class _Request:
-    def __init__(self, ended: Ended) -> None:
+    def __init__(self, ended: Ended, sent_at: float) -> None:
         self.ended = ended
+        self.sent_at = sent_at
         self.reply = Reply()
 
 
 class Pipeline:
     """The writing connection, in libpq's pipeline mode. Any thread may call it."""
 
-    def __init__(self, db: Connection, heartbeat: Call, heartbeat_s: float) -> None:
+    def __init__(self, db: Connection, heartbeat: Call, heartbeat_s: float, assurance: Assurance) -> None:
         self._db = db
         self._pgconn = db.pgconn
         self._pgconn.enter_pipeline_mode()
         self._heartbeat = heartbeat
         self._heartbeat_s = heartbeat_s
+        self._assurance = assurance
         self._lock = threading.Lock()
         self._prepared = Prepared(self._pgconn)
         self._pending: deque[_Request] = deque()
@@ -71,13 +75,16 @@ class Pipeline:
 
     def send(self, calls: Sequence[Call], ended: Ended) -> None:
         """Begin a transaction of some calls; `ended` is called once when it is over, by the thread or at once."""
-        request = _Request(ended)
         with self._lock:
             is_sent = not self._lost
             if is_sent:
-                self._send(calls, request)
+                self._send(calls, ended)
         if not is_sent:
             ended(Reply(text=self._lost, is_lost=True))
+
+    def is_assured(self) -> bool:
+        """Say whether no other owner can have the crawl yet, as far as this connection knows."""
+        return not self._lost and self._closed_at is None and self._assurance.holds()
 
     def close(self, last: Call) -> None:
         """Make a last call and close the connection; what is under way ends first, or is lost after some time."""
@@ -92,9 +99,9 @@ class Pipeline:
         os.close(self._wakes)
         self._db.close()
 
-    def _send(self, calls: Sequence[Call], request: _Request) -> None:
+    def _send(self, calls: Sequence[Call], ended: Ended) -> None:
         """Send a request. If that fails, the connection is given up: of the calls that were sent, none is to count."""
-        self._pending.append(request)
+        self._pending.append(_Request(ended, self._assurance.clock()))
         try:
             self._prepared.send(calls)
             self._sent_at = time.monotonic()
@@ -142,7 +149,7 @@ class Pipeline:
             self._lost = line(error) or "the server has closed it"
         else:
             if self._closed_at is None and not self._pending and self._pause_s() == 0:
-                self._send((self._heartbeat,), _Request(_ignore))
+                self._send((self._heartbeat,), _ignore)
         return ended
 
     def _receive(self, ended: list[_Request]) -> None:
@@ -157,7 +164,10 @@ class Pipeline:
                 continue
             was_none = False
             if result.status == ExecStatus.PIPELINE_SYNC:
-                ended.append(self._pending.popleft())
+                request = self._pending.popleft()
+                if not request.reply.state:
+                    self._assurance.confirm(request.sent_at)
+                ended.append(request)
             elif result.status == ExecStatus.FATAL_ERROR and not self._pending[0].reply.state:
                 state = result.error_field(DiagnosticField.SQLSTATE) or b"?"
                 self._pending[0].reply = Reply(state.decode(), text_of(result))

@@ -64,7 +64,6 @@ _STILL_MINE = statement(
     """WITH mine AS (UPDATE ledger SET heartbeat_at = clock_timestamp() WHERE epoch = $1::int8 RETURNING 1)
     SELECT 1 / count(*) FROM mine""",
 )
-_HEARTBEAT = statement("heartbeat", "UPDATE ledger SET heartbeat_at = clock_timestamp() WHERE epoch = $1::int8")
 #: The SQLSTATE of that failure, a division by zero: no other statement of a transaction divides.
 FENCED_STATE = "22012"
 
@@ -152,13 +151,9 @@ def calls_to_keep(key: str, value: bytes, epoch: int) -> list[Call]:
 
 
 def still_mine(epoch: int) -> Call:
-    """Return the call that fails with `FENCED_STATE` unless the owner of this epoch has the crawl."""
+    """Return the call by which the owner of this epoch says that it is there; it fails with `FENCED_STATE` if another
+    one has the crawl."""
     return Call(_STILL_MINE, (int8(epoch),))
-
-
-def heartbeat(epoch: int) -> Call:
-    """Return the call by which an owner says that it is there."""
-    return Call(_HEARTBEAT, (int8(epoch),))
 
 
 def _of_tasks(batch: Batch) -> Iterator[Call]:

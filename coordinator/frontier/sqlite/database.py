@@ -162,6 +162,10 @@ class SqliteDatabase:
     def result(self, ref: bytes) -> bytes | None:
         return self._results.find(ref)
 
+    def is_surely_owned(self) -> bool:
+        """See the port: the crawl's folder is locked."""
+        return True
+
     def standing_by(self) -> tuple[str, ...]:
         return ()
 
