@@ -184,6 +184,21 @@ class ResultLog(Protocol):
         ...
 
 
+class FollowedLog(ResultLog, Protocol):
+    """The committed log of a crawl that another process writes: its results, as far as there are any at each call.
+
+    Raises `StoreUnreachable` if its database does not answer just now.
+    """
+
+    def close(self) -> None:
+        """Close the log; no thread may read any more."""
+        ...
+
+    def tidy(self) -> None:
+        """Close it, and finish what its writer has left to its last reader."""
+        ...
+
+
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """How far a sink is: its first `size_bytes` hold the first `results` results of the log.
 

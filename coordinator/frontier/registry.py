@@ -19,7 +19,7 @@ from crawlfleet.shared.registry import Entry, table
 
 if TYPE_CHECKING:
     from crawlfleet.coordinator.frontier.copying import Copying
-    from crawlfleet.coordinator.frontier.port import Candidate, Schemas, Store, StoreReader
+    from crawlfleet.coordinator.frontier.port import Candidate, FollowedLog, Schemas, Store, StoreReader
 
 
 class StoreEntry(Entry, frozen=True, kw_only=True):
@@ -28,7 +28,8 @@ class StoreEntry(Entry, frozen=True, kw_only=True):
 
     `durabilities` are the durabilities of jobs that it serves. `file` is the file by which a folder is known to hold a
     crawl of this store; empty if it has none. `scheme` is that of its databases' addresses; empty if it is in none.
-    `snapshot` is the place of its `StoreReader`, `schemas` that of its databases' `Schemas`.
+    `snapshot` is the place of its `StoreReader`, `followed` that of its `FollowedLog`, `schemas` that of its databases'
+    `Schemas`.
     `copying` is the place of its `Copying`; empty if crawls cannot be moved there.
     """
 
@@ -38,6 +39,7 @@ class StoreEntry(Entry, frozen=True, kw_only=True):
     file: str = ""
     scheme: str = ""
     snapshot: str = ""
+    followed: str = ""
     schemas: str = ""
     copying: str = ""
 
@@ -86,6 +88,7 @@ STORES = table(
         durabilities=("process", "power"),
         file=FRONTIER,
         snapshot=f"{_ROOM}.sqlite.reader:open_reader",
+        followed=f"{_ROOM}.sqlite.followed_log:SqliteFollowedLog",
         copying=f"{_ROOM}.sqlite.copying:SqliteCopying",
     ),
     StoreEntry(
@@ -96,6 +99,7 @@ STORES = table(
         durabilities=("process", "power"),
         scheme="postgresql",
         snapshot=f"{_ROOM}.postgresql.reader:open_reader",
+        followed=f"{_ROOM}.postgresql.followed_log:PostgresqlFollowedLog",
         schemas=f"{_ROOM}.postgresql.schemas:PostgresqlSchemas",
         copying=f"{_ROOM}.postgresql.copying:PostgresqlCopying",
     ),
@@ -136,10 +140,13 @@ class StorePlace(NamedTuple):
         """Return how the crawl is copied from there or to there. Raises `UsageError` if it cannot be."""
         if not self.entry.copying:
             raise UsageError(f"a crawl cannot be moved from or to the store {self.entry.name}: name another one")
-        entry = replace(self.entry, place=self.entry.copying)
-        where = (self.folder,) if self.at is None else (with_password(self.at.database, os.environ), self.at.schema)
-        copying: Copying = entry.load()(*where)
+        copying: Copying = replace(self.entry, place=self.entry.copying).load()(*self._where())
         return copying
+
+    def follow(self) -> FollowedLog:
+        """Open the log of the crawl, which another process writes."""
+        log: FollowedLog = replace(self.entry, place=self.entry.followed).load()(*self._where())
+        return log
 
     def read(self) -> StoreReader:
         """Open a snapshot of the store. Raises `UsageError` if it cannot be read."""
@@ -148,6 +155,9 @@ class StorePlace(NamedTuple):
                 return self.entry.read_at(self.at)
         assert self.folder is not None
         return self.entry.read(self.folder)
+
+    def _where(self) -> tuple[object, ...]:
+        return (self.folder,) if self.at is None else (with_password(self.at.database, os.environ), self.at.schema)
 
     def is_stored(self) -> bool:
         """Say whether a crawl is there. Raises `UsageError` if that cannot be known."""

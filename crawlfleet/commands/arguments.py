@@ -79,19 +79,11 @@ def job_source(args: argparse.Namespace) -> JobSource:
 
 
 def frontier_settings(args: argparse.Namespace) -> tuple[Setting, ...]:
-    """Return where a crawl is stored, as the environment and an option say, the later beating the earlier.
+    """Return where a crawl is stored, as the environment and an option say, the later beating the earlier."""
+    from crawlfleet.coordinator.frontier.crawl_address import VARIABLE
+    from crawlfleet.coordinator.job import stored
 
-    An address may have a password in the environment: that is left out, and looked up when the store is opened. What
-    the option says is told by no error, since it may be one.
-    """
-    from crawlfleet.coordinator.frontier.crawl_address import VARIABLE, without_password
-    from crawlfleet.coordinator.job.source import Setting
-
-    known, option = os.environ.get(VARIABLE), getattr(args, "frontier", None)
-    said = [(without_password(known), VARIABLE)] if known else []
-    if option is not None:
-        said.append((option, "--frontier"))
-    return tuple(Setting("frontier", value, origin) for value, origin in said)
+    return stored.frontier_settings(os.environ.get(VARIABLE), getattr(args, "frontier", None), "--frontier")
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:

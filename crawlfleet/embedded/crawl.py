@@ -17,7 +17,8 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from crawlfleet.coordinator.core.rows import Result
-from crawlfleet.coordinator.frontier.sqlite.followed_log import FollowedLog
+from crawlfleet.coordinator.frontier.port import FollowedLog, StoreUnreachable
+from crawlfleet.coordinator.frontier.registry import place_named
 from crawlfleet.coordinator.results.rows import flat_rows
 from crawlfleet.embedded.process import CrawlProcess
 from crawlfleet.shared.errors import CrawlFailed, CrawlWarning
@@ -50,7 +51,7 @@ class Crawl:
 
     def __init__(self, process: CrawlProcess) -> None:
         self._process = process
-        self._log = FollowedLog(process.folder)
+        self._log = place_named(process.folder).follow()
         self._notices = [process.moved] if process.moved else []
         self._close = weakref.finalize(self, _close, self._log, process)
         self._tell_news()
@@ -180,7 +181,12 @@ def _look(process: CrawlProcess, log: FollowedLog, cursor: int, pause_s: float) 
     if pause_s:
         process.wait(pause_s)
     is_over = process.over is not None
-    return log.results(cursor, RESULTS_AT_ONCE), is_over
+    try:
+        return log.results(cursor, RESULTS_AT_ONCE), is_over
+    except StoreUnreachable:
+        if is_over:
+            raise
+        return (), False  # the coordinator waits for the database, too
 
 
 def _raise_failure(process: CrawlProcess) -> None:

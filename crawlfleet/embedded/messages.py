@@ -13,7 +13,8 @@ from crawlfleet.shared.pipe import PipeMessage
 class Begin(PipeMessage, frozen=True, kw_only=True):
     """What to crawl, as `crawl()` was told; `settings` are pairs of a job's key and a value.
 
-    `folder` is empty for a crawl in a temporary folder. `caller` is the process id of the caller; its arguments and
+    `folder` is empty for a crawl in a temporary folder. `frontier` is where the crawl is stored, if that is said.
+    `caller` is the process id of the caller; its arguments and
     where it looks for modules are for a hook, which may be its script.
     """
 
@@ -26,6 +27,7 @@ class Begin(PipeMessage, frozen=True, kw_only=True):
     parse: str | None = None
     settings: tuple[tuple[str, Any], ...] = ()
     folder: str = ""
+    frontier: Any = None
     fresh: bool = False
     accept_changes: bool = False
     accept_loss: bool = False

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from crawlfleet.coordinator.frontier.crawl_address import VARIABLE
 from crawlfleet.coordinator.frontier.registry import USUAL
 from crawlfleet.coordinator.job.source import JobSource, Setting, may_hold_secret, read
+from crawlfleet.coordinator.job.stored import frontier_settings
 from crawlfleet.coordinator.job.values import job_name
 from crawlfleet.embedded.messages import Begin
 from crawlfleet.run.messages import RunOptions
@@ -14,7 +17,7 @@ from crawlfleet.shared.errors import JobError, UsageError
 
 _ORIGIN_CHARS = 80
 _NOT_STORED = "set={'durability': 'none'}: crawl() reads rows from the stored crawl: choose process or power"
-_ELSEWHERE = "set={'frontier': ...}: crawl() reads rows from the file of its crawl: leave it out, or write 'sqlite'"
+_UNNAMED = "frontier=: a crawl in a database is kept by the name of its folder: say that by folder=, or leave this out"
 # What commands call an option, and what `crawl()` calls it.
 _PARAMETERS = {
     "--accept-changes": "accept_changes=True",
@@ -35,8 +38,8 @@ def options_of(begin: Begin, crawls: Path | None) -> RunOptions:
     document = read(source).value
     if isinstance(document, dict) and document.get("durability") == "none":
         raise JobError((_NOT_STORED,))
-    if isinstance(document, dict) and document.get("frontier") not in (None, USUAL):
-        raise JobError((_ELSEWHERE,))
+    if not begin.folder and isinstance(document, dict) and document.get("frontier") not in (None, USUAL):
+        raise JobError((_UNNAMED,))
     return RunOptions(
         job=source,
         crawls=crawls,
@@ -55,6 +58,9 @@ def _source(begin: Begin, name: str | None) -> JobSource:
     settings = [Setting(key, value, _origin(key, value)) for key, value in begin.settings]
     if not begin.folder:
         settings.insert(0, Setting("sinks", [], "crawl()"))  # the rows are read from the store
+    # What is temporary stays in its folder, whatever the environment says.
+    known = os.environ.get(VARIABLE) if begin.folder else None
+    settings[:0] = frontier_settings(known, begin.frontier, "frontier=")
     options = QuickOptions(
         urls=[address_in(url) or url for url in begin.urls],
         pages=begin.pages,

@@ -30,6 +30,7 @@ def begin_of(
     settings: Mapping[str, Any],
     folder: str | os.PathLike[str] | None,
     workers: int | None,
+    frontier: object = None,
     **wishes: bool,
 ) -> Begin:
     """Return what to crawl; `given` are the parameters that set keys of the job, `wishes` say what becomes of a crawl
@@ -41,6 +42,7 @@ def begin_of(
         urls=_addresses(url),
         settings=_settings(settings),
         folder="" if folder is None else os.fspath(folder),
+        frontier=_plain("frontier", frontier),
         workers=_workers(workers),
         caller=os.getpid(),
         arguments=tuple(sys.argv),

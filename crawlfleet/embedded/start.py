@@ -28,6 +28,7 @@ def crawl(  # noqa: PLR0913  # the keys of a job that most crawls need
     follow: Sequence[str] | None = None,
     parse: Callable[[Page], object] | str | os.PathLike[str] | None = None,
     folder: str | os.PathLike[str] | None = None,
+    frontier: str | None = None,
     set: Mapping[str, Any] | None = None,  # noqa: A002  # as `--set` is called
     fresh: bool = False,
     accept_changes: bool = False,
@@ -43,13 +44,20 @@ def crawl(  # noqa: PLR0913  # the keys of a job that most crawls need
 
     The crawl is kept in `folder`; one that is there already goes on, and its rows come first. `fresh` moves it aside,
     `accept_changes` goes on although seeds or scope have changed, `accept_loss` although it lacks commits. Without
-    `folder` it is in a temporary one, which goes with the `Crawl`. `workers` are its processes (default: one a core).
+    `folder` it is in a temporary one, which goes with the `Crawl`. `frontier` says where it is stored, as `--frontier`
+    does: `sqlite`, or the address of a database, where the crawl has the name of its folder. It beats the environment's
+    `CRAWLFLEET_FRONTIER`. `workers` are its processes (default: one a core).
 
     Raise `JobError` with a sentence for each parameter that is wrong, `UsageError` if the folder cannot be used.
     """
     refuse_while_imported()
     wishes = {"fresh": fresh, "accept_changes": accept_changes, "accept_loss": accept_loss}
     given = {"items": items, "pages": pages, "depth": depth, "delay": delay, "follow": follow, "parse": parse}
+    return _begun(url, given, set or {}, folder, workers, frontier=frontier, **wishes)
+
+
+def _begun(*order: Any, **kept: Any) -> Crawl:
+    """Start the process of a crawl, and have it crawl what `begin_of` makes of these."""
     child = Child()
     try:
         # While the child imports what it needs.
@@ -57,7 +65,7 @@ def crawl(  # noqa: PLR0913  # the keys of a job that most crawls need
         from crawlfleet.embedded.parameters import begin_of
         from crawlfleet.embedded.process import CrawlProcess
 
-        begin = begin_of(url, given, set or {}, folder, workers, **wishes)
+        begin = begin_of(*order, **kept)
     except BaseException:
         child.end()
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,3 +84,22 @@ def test_the_page_does_what_it_says(address: str, folder: Path) -> None:
     assert (now, aside) == ("crawl_shop", f"crawl_{re.sub('[.-]', '_', moved.name)}")
     for crawl in ("crawls/shop", f"crawls/{moved.name}"):
         assert run(folder, "verify", crawl).returncode == 0
+
+
+def test_a_program_reads_rows_from_the_database_while_it_crawls(address: str, site: DemoSite, tmp_path: Path) -> None:
+    program = BLOCKS["crawl=python"].replace("http://127.0.0.1:8765/", site.base).replace(ADDRESS, address)
+    (tmp_path / "program.py").write_text(program, encoding="utf-8")
+
+    def rows() -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    first = rows()
+    assert first
+    assert rows() == first
+    assert not (tmp_path / "crawls/from-python/frontier.db").exists()
+    with psycopg.connect(address) as db:
+        assert db.execute("SELECT count(*) FROM crawl_from_python.results").fetchone() == (len(first),)

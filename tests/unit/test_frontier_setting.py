@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,11 +124,37 @@ def test_the_option_is_one_of_the_words_by_which_a_crawl_is_begun() -> None:
     assert command_words("run", args.what, args) == ("run", "https://a.example/", "--frontier", "toy://h/db")
 
 
-def test_an_embedded_crawl_is_in_a_file() -> None:
-    def begin(frontier: str) -> Begin:
-        return Begin(urls=("https://a.example/",), settings=(("frontier", frontier),), workers=1, caller=1)
+def embedded(**said: Any) -> Job:
+    """Return the job of a call of `crawl()`."""
+    begin = Begin(urls=("https://a.example/",), workers=1, caller=1, **said)
+    return load_from(options_of(begin, None if begin.folder else Path("crawls")).job)
 
-    with pytest.raises(JobError, match=r"'frontier'.*leave it out, or write 'sqlite'") as told:
-        options_of(begin(f"toy://me:{SECRET}@h/db"), Path("crawls"))
+
+def test_of_an_embedded_crawl_the_later_beats_the_earlier_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert embedded(folder="crawls/a").frontier is None
+    monkeypatch.setenv(VARIABLE, f"toy://me:{SECRET}@variable/db")
+    assert embedded(folder="crawls/a").frontier == "toy://me@variable/db"
+    assert embedded(folder="crawls/a", frontier="toy://said/db").frontier == "toy://said/db"
+    settings = (("frontier", "sqlite"),)
+    assert embedded(folder="crawls/a", frontier="toy://said/db", settings=settings).frontier == "sqlite"
+
+
+def test_a_temporary_crawl_is_in_its_folder_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "toy://variable/db")
+    assert embedded().frontier is None
+    assert embedded(frontier="sqlite").frontier == "sqlite"
+
+
+@pytest.mark.parametrize("how", ["parameter", "set"])
+def test_a_temporary_crawl_in_a_database_is_refused(how: str) -> None:
+    address = f"toy://me:{SECRET}@h/db"
+    with pytest.raises(JobError, match=r"^frontier=: .* say that by folder=") as told:
+        embedded(**{"frontier": address} if how == "parameter" else {"settings": (("frontier", address),)})
     assert SECRET not in str(told.value)
-    assert load_from(options_of(begin("sqlite"), Path("crawls")).job).frontier == "sqlite"
+
+
+def test_a_parameter_that_is_no_address_is_told_by_its_name() -> None:
+    for value, said in ((f"toy://me:{SECRET}@h/db", "the address has a password"), (7, "")):
+        with pytest.raises(JobError, match=f"^frontier=: frontier: {said}") as told:
+            embedded(folder="crawls/a", frontier=value)
+        assert SECRET not in str(told.value)

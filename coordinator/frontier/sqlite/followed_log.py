@@ -13,8 +13,8 @@ from crawlfleet.coordinator.frontier.sqlite.result_reader import ResultReader
 from crawlfleet.coordinator.frontier.stored_rows import result_in
 
 
-class FollowedLog:
-    """The port's log over the SQLite file in a crawl's folder. Any thread may call it."""
+class SqliteFollowedLog:
+    """The port's followed log over the SQLite file in a crawl's folder. Any thread may call it."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FRONTIER
