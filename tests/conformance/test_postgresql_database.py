@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from itertools import count
@@ -27,7 +28,7 @@ from crawlfleet.coordinator.frontier.durable.database import LOWEST_RANK, LaterP
 from crawlfleet.coordinator.frontier.port import Candidate, Conclusion, CrawlTaken, Mark, StoreUnreachable
 from crawlfleet.coordinator.frontier.postgresql import ownership, writing
 from crawlfleet.coordinator.frontier.postgresql.assurance import Assurance
-from crawlfleet.coordinator.frontier.postgresql.connection import Facts, Place, refuse_unfit
+from crawlfleet.coordinator.frontier.postgresql.connection import Facts, Place, connect, refuse_unfit
 from crawlfleet.coordinator.frontier.postgresql.database import PostgresqlDatabase, open_database
 from crawlfleet.coordinator.frontier.postgresql.ownership import UNLOCK, Claim
 from crawlfleet.coordinator.frontier.postgresql.reader import open_reader
@@ -608,6 +609,28 @@ def test_what_failed_for_once_works_when_it_is_tried_again(
     assert database.kept("job") == b"two"
     assert commit(database, batch(1)) is Conclusion.DONE
     assert list(database.tasks([1])) == [b"task 1"]
+
+
+def test_who_waits_for_a_silent_server_is_interrupted_and_asks_it_nothing_more(
+    proxy: PostgresqlProxy, schema: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = Place(proxy.address(), schema)
+    with closing(connect(place)) as db:
+        proxy.passes = Passes.REQUESTS
+        before = proxy.round_trips
+        asker = threading.get_ident()
+
+        def interrupt() -> None:
+            until(lambda: proxy.round_trips > before)
+            signal.pthread_kill(asker, signal.SIGINT)
+
+        with ThreadPoolExecutor(1) as pool:
+            interrupting = pool.submit(interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                Claim(db, place).take()
+            interrupting.result()
+        assert db.closed
+    assert not caplog.records  # psycopg warns if it has asked for a cancellation in vain
 
 
 def test_an_interrupted_read_leaves_no_answer_for_the_next(

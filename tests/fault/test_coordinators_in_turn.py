@@ -23,6 +23,7 @@ from tests.fault.crawl_checks import check
 from tests.fault.fleet_processes import FleetProcesses, await_that, kill, python, unread_from
 from tests.fault.torture import see_off, write_job
 from tests.site.generated_site import GeneratedSite, make_graph, serving_graph
+from tests.site.postgresql_proxy import Passes, PostgresqlProxy
 from tests.site.postgresql_server import PostgresqlServer, programs
 
 END_S = 60.0
@@ -45,6 +46,7 @@ class Two:
     """Two coordinators with a folder each, the second of which stands by, and the workers of both."""
 
     def __init__(self, folder: Path, site: GeneratedSite, server: PostgresqlServer) -> None:
+        self._folder = folder
         self.site = site
         self.server = server
         job = write_job(folder, site.base, DELAY, f'frontier: "{server.address()}"')
@@ -62,6 +64,12 @@ class Two:
         self.await_said(self.other, OWNED_BY_OTHER)
         self.other.node = self.one.start_node()
         self.site.await_hits(10, END_S)
+
+    def another(self, *options: str) -> FleetProcesses:
+        """Start one more, which stands by, too."""
+        fleet = self._fleet(self._folder / "third", self.one.job)
+        fleet.start_coordinator(*self._options, *options)
+        return fleet
 
     def await_said(self, fleet: FleetProcesses, words: str, times: int = 1) -> None:
         """Wait until a coordinator has said some words so often."""
@@ -161,6 +169,19 @@ def test_who_stands_by_ends_when_it_is_told_to_and_the_owner_goes_on(two: Two, n
     assert two.other.coordinator.wait(END_S) == INTERRUPTED
     assert "Traceback" not in two.other.output("coordinator")
     assert two.ends_of(two.one) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_who_stands_by_ends_when_it_is_told_to_though_its_database_is_silent(two: Two, number: signal.Signals) -> None:
+    with PostgresqlProxy(two.server) as proxy, two.another(f"--frontier={proxy.address()}") as third:
+        two.await_said(third, OWNED_BY_OTHER)
+        proxy.passes = Passes.REQUESTS
+        before = proxy.round_trips
+        await_that(lambda: proxy.round_trips > before, END_S, "question to the database")
+        assert third.coordinator is not None
+        third.coordinator.send_signal(number)
+        assert third.coordinator.wait(END_S) == INTERRUPTED
+        assert "Traceback" not in third.output("coordinator")
 
 
 def test_an_owner_that_was_stopped_answers_nothing_and_stands_by_when_it_goes_on(two: Two) -> None:

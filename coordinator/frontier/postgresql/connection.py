@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import psycopg
+from psycopg import waiting
 from psycopg.conninfo import conninfo_to_dict
 
 from crawlfleet.coordinator.frontier.port import StoreUnreachable
@@ -20,6 +21,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 OLDEST_VERSION = 14
 CONNECT_S = 10
+# Whoever waits looks so often whether it is interrupted.
+_LOOK_S = 0.1
 # A machine that is gone is noticed within so long, by both sides.
 _GONE_S = 20
 _KEEPALIVE: dict[str, Any] = {
@@ -52,6 +55,21 @@ _SETTINGS_OF_SOME = {
 _SET = "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS setting(name, value)"
 _FACTS = "SELECT current_setting('server_version'), current_setting('fsync'), current_setting('server_encoding')"
 _MARK = "crawlfleet.session"
+
+
+class _Interruptible(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that is given up at once when it is interrupted.
+
+    psycopg would ask the server to cancel what is under way, and wait for that: a server that is silent does neither.
+    """
+
+    def wait(self, gen: Any, interval: float = _LOOK_S, **limits: Any) -> Any:  # type: ignore[override]  # named limits
+        """Return what a generator of psycopg comes to, once the server has answered it."""
+        try:
+            return waiting.wait(gen, self.pgconn.socket, interval=interval, **limits)
+        except (KeyboardInterrupt, SystemExit):
+            self.pgconn.finish()
+            raise
 
 
 class Place(NamedTuple):
@@ -97,7 +115,7 @@ def connect(place: Place, *, silence_s: float = 0.0, reads_only: bool = False) -
     told = _parameters(place.address)
     options |= {key: value for key, value in _KEEPALIVE.items() if key not in told}
     try:
-        db: Connection = psycopg.connect(
+        db: Connection = _Interruptible.connect(
             place.address,
             connect_timeout=CONNECT_S,
             application_name="crawlfleet",
