@@ -15,14 +15,17 @@ import structlog
 from crawlfleet.coordinator.frontier.port import Candidate, Claim, Owner
 from crawlfleet.coordinator.listening import Listening
 from crawlfleet.shared.errors import CrawlLost
-from crawlfleet.shared.wire.binding import address_of
+from crawlfleet.shared.wire.binding import Address, address_of
 
 T = TypeVar("T")
 
 #: An owner whose heartbeat has stood still for so many lease times is taken for dead.
-SILENT_LEASES = 2.0
-#: It is looked at so often at least.
+SILENT_LEASES = 1.5
+#: After so many it may be: nobody is sent there any more, and it is looked at more often.
+QUIET_LEASES = 1.0
+#: It is looked at so often at least, or thrice a lease time; or so many times as often.
 LOOK_S = 1.0
+LOOKS_AT_QUIET = 4
 #: The database is tried again after so long.
 RETRY_S = 0.5
 SAID_EVERY_S = 10.0
@@ -83,15 +86,16 @@ class StandingBy:
     def _wait(self, claim: Claim) -> None:
         """Wait for a moment, while another coordinator has the crawl."""
         if self._clock() >= self._look_at:
-            self._look_at = self._clock() + min(LOOK_S, self._lease_s / 3)
             self._look(claim)
+            every_s = min(LOOK_S, self._lease_s / 3)
+            self._look_at = self._clock() + (every_s / LOOKS_AT_QUIET if self._is_quiet() else every_s)
         self._sleep(_PAUSE_S)
 
     def _look(self, claim: Claim) -> None:
         """Look at the owner, and be seen by it."""
         before, self._owner = self._owner, claim.owner()
         if not self._is_standing_by:
-            self._listening.stand_by(lambda: address_of(self._owner.address) if self._owner is not None else None)
+            self._listening.stand_by(self._where_to)
         self._is_standing_by = self._is_patient = True
         owner = self._owner
         if owner is None:
@@ -103,6 +107,13 @@ class StandingBy:
                 f"this one stands by at {self._listening.address}, and takes over when that one ends"
             )
         self._end_if_silent(claim, owner)
+
+    def _where_to(self) -> Address | None:
+        """Return where the owner serves the crawl, if it is known to do so."""
+        return address_of(self._owner.address) if self._owner is not None and not self._is_quiet() else None
+
+    def _is_quiet(self) -> bool:
+        return self._owner is not None and self._owner.silent_s > QUIET_LEASES * self._lease_s
 
     def _end_if_silent(self, claim: Claim, owner: Owner) -> None:
         """End the session of an owner that is silent for the second time: at the first, a next one may be beginning."""

@@ -64,7 +64,7 @@ class Endpoints:
         waiting = deque(filter(self._is_due, all_known)) or deque(all_known)
         while waiting:
             address = waiting.popleft()
-            limit_s = GREETING_S if len(all_known) == 1 else self._slow.get(address, (FIRST_ATTEMPT_S, 0.0))[0]
+            limit_s = GREETING_S if all_known == (address,) else self._slow.get(address, (FIRST_ATTEMPT_S, 0.0))[0]
             try:
                 found = attempt(address, limit_s)
             except (JoinError, Unreachable) as error:

@@ -125,6 +125,13 @@ def test_the_only_address_gets_all_the_time_of_a_greeting() -> None:
     assert places.tried == [("a", GREETING_S)]
 
 
+def test_an_owner_that_the_only_address_names_gets_no_longer_than_any_other() -> None:
+    endpoints, places = Endpoints((A,)), Places(a=NotOwner("b:2"), b=silence())
+    with pytest.raises(Unreachable):
+        endpoints.search(places.attempt)
+    assert places.tried == [("a", GREETING_S), ("b", FIRST_ATTEMPT_S)]
+
+
 def test_what_is_told_of_a_single_address_is_what_was_found_there() -> None:
     error = Unreachable("no coordinator answers at a:1")
     with pytest.raises(Unreachable) as caught:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,15 @@ from structlog.testing import capture_logs
 
 from crawlfleet.coordinator.frontier.port import Owner, StoreUnreachable
 from crawlfleet.coordinator.listening import Listening
-from crawlfleet.coordinator.standing_by import SAID_EVERY_S, StandingBy
+from crawlfleet.coordinator.standing_by import LOOK_S, SAID_EVERY_S, StandingBy
 from crawlfleet.errors import CrawlLost, NotOwner, Unreachable
 from crawlfleet.shared.wire.manager import FleetManager
 
 LEASE_S = 3.0
 SINCE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ALIVE = Owner(epoch=4, silent_s=0.1, name="one:7", since=SINCE, address="127.0.0.1:1")
-SILENT = ALIVE._replace(silent_s=6.1)
+QUIET = ALIVE._replace(silent_s=3.1)
+SILENT = ALIVE._replace(silent_s=4.6)
 
 
 class Crawl:
@@ -99,6 +101,26 @@ def test_who_waits_refuses_members_and_names_the_owner_until_it_serves(waiting: 
     server.start()
     manager.connect()
     manager.disconnect()
+
+
+def test_who_waits_sends_nobody_to_an_owner_that_is_quiet(waiting: Waiting) -> None:
+    _, token = waiting.listening.open()
+    waiting.standing_by._look(Crawl(QUIET))
+    with pytest.raises(NotOwner, match="another one owns the crawl"):
+        FleetManager.joining(token).connect()
+
+
+def test_an_owner_that_is_quiet_is_looked_at_more_often(waiting: Waiting) -> None:
+    looks = []
+
+    class Watched(Crawl):
+        def owner(self) -> Owner | None:
+            looks.append(waiting.now)
+            return super().owner()
+
+    waiting.standing_by.until_open(waiting.open(Watched(ALIVE, ALIVE, QUIET, QUIET, QUIET)))
+    pauses_s = [after - before for before, after in pairwise(looks)]
+    assert pauses_s == pytest.approx([LOOK_S, LOOK_S, 0.3, 0.3], abs=0.1)
 
 
 @pytest.mark.parametrize(

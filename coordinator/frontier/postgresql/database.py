@@ -231,8 +231,8 @@ def open_database(
             refuse_pooled(writes, reads, place)
         claim = Claim(writes, place)
         own(claim, place, while_owned or candidate.while_owned)
+        claim.say_taken()
         bring_up_to_date(writes, place)
-        claim.begin()
         opened.pop_all()  # from here on the database closes them
         heartbeat_s = min(HEARTBEAT_S, silence_s / 4, candidate.lease_s / 3)
         return PostgresqlDatabase(writes, reads, place, heartbeat_s, candidate.address)

@@ -91,11 +91,12 @@ class Claim:
             if format_of(self._db, self._place):
                 self._db.execute(_WAITS, (own_name(), address))
 
-    def begin(self) -> None:
-        """Say that the crawl has an owner again, which waits no more."""
+    def say_taken(self) -> None:
+        """Say that the crawl has an owner again, which waits no more, if the crawl is there already."""
         with mapped_errors(self._place, self._db):
-            self._db.execute(_TAKEN)
-            self._db.execute(_WAITS_NO_MORE, (own_name(),))
+            if format_of(self._db, self._place):
+                self._db.execute(_TAKEN)
+                self._db.execute(_WAITS_NO_MORE, (own_name(),))
 
     def terminate_owner(self) -> bool:
         """End the session of who has the crawl; say whether there is one. A session that waits for a standby goes on.
