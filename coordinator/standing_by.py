@@ -103,7 +103,7 @@ class StandingBy:
         claim.say_waiting(self._listening.address)
         if before is None or before.epoch != owner.epoch:
             structlog.get_logger().info(
-                f"the coordinator {owner.name} owns the crawl since {owner.since:%Y-%m-%d %H:%M:%S %Z}: "
+                f"the coordinator {owner.name} owns the crawl {owner.told_since}: "
                 f"this one stands by at {self._listening.address}, and takes over when that one ends"
             )
         self._end_if_silent(claim, owner)

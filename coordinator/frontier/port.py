@@ -54,6 +54,11 @@ class Owner(NamedTuple):
     since: datetime
     address: str = ""
 
+    @property
+    def told_since(self) -> str:
+        """Since when it has the crawl, as sentences say it."""
+        return f"since {self.since:%Y-%m-%d %H:%M:%S %Z}"
+
 
 class Claim(Protocol):
     """A process that waits for a crawl in a database. Raises `StoreUnreachable` if the connection is lost."""

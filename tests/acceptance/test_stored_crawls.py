@@ -72,7 +72,7 @@ def test_a_password_on_the_command_line_is_refused(server: PostgresqlServer, job
 def test_a_crawl_that_another_coordinator_has_is_refused(server: PostgresqlServer, job: Path) -> None:
     command = ("run", "shop.yaml", "--workers", "1", "--name", "owned", "--frontier", server.address())
     with closing(place_for("process", server.address(), "owned", job).open(power=False)):
-        assert_refused(run(job, *command), 2, "is owned by another coordinator")
+        assert_refused(run(job, *command), 2, "is owned by another coordinator", "`crawlfleet coordinator` stands by")
     assert run(job, *command).returncode == 0
     with closing(place_for("process", server.address(), "owned", job).open(power=False)):
         assert_refused(run(job, *command, "--fresh"), 2, "is owned by another coordinator")

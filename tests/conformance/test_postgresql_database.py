@@ -325,7 +325,9 @@ def test_a_crawl_that_another_process_has_is_refused_by_the_name_of_its_owner(
 ) -> None:
     monkeypatch.setattr(ownership, "PATIENCE_S", 0.0)
     owner = re.escape(f"{socket.gethostname()}:{os.getpid()}")
-    with pytest.raises(UsageError, match=f"schema {schema} .* is owned by another coordinator: {owner}; stop it first"):
+    who = rf"is owned by another coordinator, {owner}, since 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d .*"
+    what = "stop it first, or wait until it ends; `crawlfleet coordinator` stands by, and takes the crawl over then$"
+    with pytest.raises(UsageError, match=f"schema {schema} .* {who}: {what}"):
         open_database(server.address(), schema)
     with opened(server.address(), next(_schemas)) as other:
         assert commit(other, batch(1)) is Conclusion.DONE

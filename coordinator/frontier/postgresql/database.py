@@ -30,7 +30,15 @@ from crawlfleet.coordinator.frontier.postgresql.connection import (
     refuse_unfit,
 )
 from crawlfleet.coordinator.frontier.postgresql.marks import PostgresqlMarks
-from crawlfleet.coordinator.frontier.postgresql.ownership import UNLOCK, Claim, WhileOwned, own, own_name, waiting_for
+from crawlfleet.coordinator.frontier.postgresql.ownership import (
+    STAND_BY,
+    UNLOCK,
+    Claim,
+    WhileOwned,
+    own,
+    own_name,
+    waiting_for,
+)
 from crawlfleet.coordinator.frontier.postgresql.pipeline import Ended, Pipeline, Reply
 from crawlfleet.coordinator.frontier.postgresql.reading import Reads
 from crawlfleet.coordinator.frontier.postgresql.results import StoredResults
@@ -230,7 +238,7 @@ def open_database(
             refuse_unfit(facts_of(writes), place)
             refuse_pooled(writes, reads, place)
         claim = Claim(writes, place)
-        own(claim, place, while_owned or candidate.while_owned)
+        own(claim, place, while_owned or candidate.while_owned, STAND_BY)
         claim.say_taken()
         bring_up_to_date(writes, place)
         opened.pop_all()  # from here on the database closes them

@@ -124,16 +124,21 @@ def waiting_for(session: Session, place: Place, epoch: int) -> tuple[str, ...]:
     return tuple(address.decode() for address in found)
 
 
-def own(claim: Claim, place: Place, while_owned: WhileOwned | None) -> None:
-    """Take a crawl: wait for it, or raise `UsageError` if another process has it."""
+#: What is to be done about an owner.
+STOP_IT = "stop it first, or wait until it ends"
+STAND_BY = f"{STOP_IT}; `crawlfleet coordinator` stands by, and takes the crawl over then"
+
+
+def own(claim: Claim, place: Place, while_owned: WhileOwned | None = None, advice: str = STOP_IT) -> None:
+    """Take a crawl: wait for it, or raise `UsageError`, with some advice, if another process has it."""
     began_at = time.monotonic()
     while not claim.take():
         if while_owned is not None:
             while_owned(claim)
         elif time.monotonic() > began_at + PATIENCE_S:
             owner = claim.owner()
-            name = f": {owner.name}" if owner is not None and owner.name else ""
-            raise UsageError(f"{place} is owned by another coordinator{name}; stop it first, or wait until it ends")
+            name = f", {owner.name}, {owner.told_since}" if owner is not None and owner.name else ""
+            raise UsageError(f"{place} is owned by another coordinator{name}: {advice}")
         else:
             time.sleep(_PAUSE_S)
 

@@ -55,7 +55,7 @@ class PostgresqlSchemas:
         with self._connected(schema) as (db, place), ExitStack() as taken:
             for each in (place, place._replace(schema=to)):
                 claim = Claim(db, each)
-                own(claim, each, None)
+                own(claim, each)
                 taken.callback(claim.release)
             rename_schema(db, place, to)
 
