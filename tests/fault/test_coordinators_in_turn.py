@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -20,17 +19,15 @@ from crawlfleet.shared.exits import INTERRUPTED
 from crawlfleet.shared.messages import ExchangeRequest
 from crawlfleet.shared.wire.manager import FleetManager
 from tests.fault.crawl_checks import check
-from tests.fault.fleet_processes import FleetProcesses, await_that, kill, python, unread_from
+from tests.fault.fleet_processes import FleetProcesses, await_that, kill, unread_from
 from tests.fault.torture import see_off, write_job
+from tests.fault.two_coordinators import END_S, OWNED_BY_OTHER, SERVING, TwoCoordinators, audited, last_of
 from tests.site.generated_site import GeneratedSite, make_graph, serving_graph
 from tests.site.postgresql_proxy import Passes, PostgresqlProxy
 from tests.site.postgresql_server import PostgresqlServer, programs
 
-END_S = 60.0
 SEED = 1
 DELAY = "politeness: {delay: 100ms, per_host: 4, adaptive: false}"
-OWNED_BY_OTHER = "owns the crawl since"
-SERVING = "start workers on this machine with:"
 ENDED = "its session was ended"
 AGAIN = "opens the crawl again when it can"
 
@@ -42,58 +39,20 @@ pytestmark = [
 ]
 
 
-class Two:
-    """Two coordinators with a folder each, the second of which stands by, and the workers of both."""
+class Two(TwoCoordinators):
+    """Two coordinators that crawl a site, and the server of their database."""
 
     def __init__(self, folder: Path, site: GeneratedSite, server: PostgresqlServer) -> None:
-        self._folder = folder
         self.site = site
         self.server = server
-        job = write_job(folder, site.base, DELAY, f'frontier: "{server.address()}"')
-        self.one, self.other = (self._fleet(folder / name, job) for name in ("one", "other"))
-        self._options = (
-            f"--identity={folder / 'identity'}",
-            *(f"--advertise=127.0.0.1:{fleet.port}" for fleet in (self.one, self.other)),
-        )
-
-    def start(self) -> None:
-        """Start one, the other, and then the workers."""
-        self.one.start_coordinator(*self._options)
-        self.one.token()
-        self.other.start_coordinator(*self._options)
-        self.await_said(self.other, OWNED_BY_OTHER)
-        self.other.node = self.one.start_node()
-        self.site.await_hits(10, END_S)
-
-    def another(self, *options: str) -> FleetProcesses:
-        """Start one more, which stands by, too."""
-        fleet = self._fleet(self._folder / "third", self.one.job)
-        fleet.start_coordinator(*self._options, *options)
-        return fleet
-
-    def await_said(self, fleet: FleetProcesses, words: str, times: int = 1) -> None:
-        """Wait until a coordinator has said some words so often."""
-
-        def is_said() -> bool:
-            return fleet.output("coordinator").count(words) >= times
-
-        await_that(is_said, END_S, f"{words!r} of a coordinator")
+        super().__init__(folder, write_job(folder, site.base, DELAY), [server.address()] * 2)
 
     def ends_of(self, *fleets: FleetProcesses) -> list[str]:
         """Wait until coordinators have ended, and return what is wrong with what the last of them has left."""
         problems = [problem for fleet in fleets for problem in see_off(fleet)]
-        last = max(fleets, key=lambda fleet: (fleet.crawl / "items.jsonl").stat().st_mtime)
-        findings = check(last.crawl, self.site)
-        audit = subprocess.run(
-            (*python("crawlfleet"), "audit-politeness", str(last.crawl)), capture_output=True, text=True, check=False
-        )
-        unkept = [] if audit.returncode == 0 else [audit.stdout + audit.stderr]
-        return [*problems, *unkept, *([] if findings.is_clean else [str(findings)])]
-
-    @staticmethod
-    def _fleet(folder: Path, job: Path) -> FleetProcesses:
-        folder.mkdir()
-        return FleetProcesses(folder, job)
+        last = last_of(fleets)
+        findings = check(last, self.site)
+        return [*problems, *audited(last), *([] if findings.is_clean else [str(findings)])]
 
 
 # What reads, and an exchange without changes.
@@ -144,11 +103,10 @@ class Askers:
 
 @pytest.fixture
 def two(tmp_path: Path) -> Iterator[Two]:
-    with PostgresqlServer(syncs=True) as server, serving_graph(make_graph(SEED), 0.01) as site:
-        two = Two(tmp_path, site, server)
-        with two.one, two.other:
-            two.start()
-            yield two
+    graph = make_graph(SEED)
+    with PostgresqlServer(syncs=True) as server, serving_graph(graph, 0.01) as site, Two(tmp_path, site, server) as two:
+        site.await_hits(10, END_S)
+        yield two
 
 
 def test_the_other_goes_on_when_the_owner_is_killed(two: Two) -> None:
@@ -173,7 +131,7 @@ def test_who_stands_by_ends_when_it_is_told_to_and_the_owner_goes_on(two: Two, n
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_who_stands_by_ends_when_it_is_told_to_though_its_database_is_silent(two: Two, number: signal.Signals) -> None:
-    with PostgresqlProxy(two.server) as proxy, two.another(f"--frontier={proxy.address()}") as third:
+    with PostgresqlProxy(two.server) as proxy, two.another(proxy.address()) as third:
         two.await_said(third, OWNED_BY_OTHER)
         proxy.passes = Passes.REQUESTS
         before = proxy.round_trips

@@ -1,0 +1,110 @@
+"""Two coordinators of one crawl in PostgreSQL, one of which stands by, and the workers of both, as real processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from crawlfleet.coordinator.known_commits import COMMITS
+from tests.fault.fleet_processes import FleetProcesses, await_that, python
+
+END_S = 90.0
+OWNED_BY_OTHER = "owns the crawl since"
+SERVING = "start workers on this machine with:"
+
+
+class Progress(NamedTuple):
+    """How far a crawl is, by what a coordinator has noted: in which opening, and how many commits."""
+
+    epoch: int = 0
+    commits: int = 0
+
+
+class TwoCoordinators:
+    """`one` and the `other`, each in a folder of its own; both have the identity and the addresses of the crawl."""
+
+    def __init__(self, folder: Path, job: Path, frontiers: Sequence[str]) -> None:
+        """`frontiers` has two addresses of the database: by which each of the two comes to it."""
+        self.one, self.other = (_fleet(folder / name, job) for name in ("one", "other"))
+        self._folder = folder
+        self._frontiers = dict(zip((self.one, self.other), frontiers, strict=True))
+        self._options = (
+            f"--identity={folder / 'identity'}",
+            *(f"--advertise=127.0.0.1:{fleet.port}" for fleet in (self.one, self.other)),
+        )
+        self._leaves = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start one, the other, and then the workers. All are killed at the end."""
+        with ExitStack() as entered:
+            for fleet in (self.one, self.other):
+                entered.enter_context(fleet)
+            self.start(self.one)
+            self.one.token()
+            self.start(self.other)
+            self.await_said(self.other, OWNED_BY_OTHER)
+            self.other.node = self.one.start_node()
+            self._leaves = entered.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leaves.close()
+
+    def start(self, fleet: FleetProcesses) -> None:
+        """Start the coordinator of one of the two, or start it again."""
+        fleet.start_coordinator(*self._options, "--frontier", self._frontiers[fleet])
+
+    def another(self, frontier: str) -> FleetProcesses:
+        """Start one more coordinator, which comes to the database by this address and stands by, too."""
+        fleet = _fleet(self._folder / "third", self.one.job)
+        self._frontiers[fleet] = frontier
+        self.start(fleet)
+        return fleet
+
+    def owner(self) -> FleetProcesses:
+        """Return who has opened the crawl last."""
+        return max((self.one, self.other), key=progress_of)
+
+    def progress(self) -> Progress:
+        """Return how far the crawl is."""
+        return max(map(progress_of, (self.one, self.other)))
+
+    def await_said(self, fleet: FleetProcesses, words: str, times: int = 1) -> None:
+        """Wait until a coordinator has said some words so often."""
+
+        def is_said() -> bool:
+            return fleet.output("coordinator").count(words) >= times
+
+        await_that(is_said, END_S, f"{words!r} of a coordinator")
+
+
+def progress_of(fleet: FleetProcesses) -> Progress:
+    """Return how far a crawl is by what the folder of a coordinator has noted."""
+    with suppress(OSError, ValueError):  # it has noted nothing yet, or does so now
+        known = json.loads((fleet.crawl / COMMITS).read_bytes())
+        return Progress(known["epoch"], known["commits"])
+    return Progress()
+
+
+def audited(crawl: Path) -> list[str]:
+    """Let a crawl compare its gaps with those that were required; return what it says if one was too short."""
+    command = (*python("crawlfleet"), "audit-politeness", str(crawl))
+    audit = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return [] if audit.returncode == 0 else [f"exit {audit.returncode}: {audit.stdout}{audit.stderr}"]
+
+
+def last_of(fleets: Sequence[FleetProcesses]) -> Path:
+    """Return the folder of a crawl that has ended: of the coordinator that has written its rows last."""
+    return max((fleet.crawl for fleet in fleets), key=lambda crawl: (crawl / "items.jsonl").stat().st_mtime)
+
+
+def _fleet(folder: Path, job: Path) -> FleetProcesses:
+    folder.mkdir()
+    return FleetProcesses(folder, job)
