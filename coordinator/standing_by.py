@@ -6,6 +6,7 @@ nothing else ends that of a process which was stopped in the middle of a transac
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -53,7 +54,10 @@ class StandingBy:
         self._clock = clock
         self._sleep = sleep
         self._owner: Owner | None = None
-        self._look_at = self._say_at = 0.0
+        self._look_at = 0.0
+        self._opened_at = -math.inf
+        # What was said, and when it may be said again.
+        self._said: dict[str, float] = {}
         # The opening of the owner whose heartbeat stood still at the last look.
         self._silent_epoch = 0
 
@@ -69,19 +73,28 @@ class StandingBy:
             except CrawlLost as error:
                 if not self._is_patient:
                     raise
-                if self._clock() >= self._say_at:
-                    self._say_at = self._clock() + SAID_EVERY_S
-                    structlog.get_logger().warning(f"{error}: this coordinator waits for it, and goes on then")
+                self._say(f"{error}: this coordinator waits for it, and goes on then")
                 self._sleep(RETRY_S)
             else:
                 self._is_patient = self._waits = True
-                self._owner, self._look_at, self._say_at = None, 0.0, 0.0
+                self._owner, self._look_at, self._opened_at = None, 0.0, self._clock()
                 self._is_standing_by = False
                 return opened
 
     def note_loss(self, error: CrawlLost) -> None:
-        """Say why the crawl was lost."""
-        structlog.get_logger().warning(f"{error}: this coordinator opens the crawl again when it can")
+        """Say why the crawl was lost. One that was lost soon after it was opened, and may be again, is left alone for a
+        moment."""
+        self._say(f"{error}: this coordinator opens the crawl again when it can")
+        if self._clock() < self._opened_at + RETRY_S:
+            self._sleep(RETRY_S)
+
+    def _say(self, sentence: str) -> None:
+        """Say a sentence unless it was said a moment ago."""
+        now = self._clock()
+        self._said = {said: until for said, until in self._said.items() if until > now}
+        if sentence not in self._said:
+            self._said[sentence] = now + SAID_EVERY_S
+            structlog.get_logger().warning(sentence)
 
     def _wait(self, claim: Claim) -> None:
         """Wait for a moment, while another coordinator has the crawl."""

@@ -37,7 +37,8 @@ class Conflict(Exception):
 
 
 class StoreUnreachable(CrawlLost):
-    """The database of a store does not answer, or the connection to it was lost. The store may only be closed."""
+    """The database of a store does not answer, the connection to it was lost, or it refuses what it may take later: it
+    has no room, say. The store may only be closed."""
 
 
 class CrawlTaken(CrawlLost):

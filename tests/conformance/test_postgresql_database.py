@@ -598,6 +598,23 @@ def test_a_commit_that_the_server_refuses_fails_by_its_words_and_leaves_nothing(
     assert list(database.tasks([2])) == []
 
 
+@pytest.mark.parametrize("state", ["53100", "57014", "25006"], ids=["no room", "cancelled", "read-only"])
+def test_what_a_server_refuses_for_now_is_a_database_that_is_away(
+    database: PostgresqlDatabase, server: PostgresqlServer, schema: str, state: str
+) -> None:
+    refuses = f"""CREATE FUNCTION "{schema}".refuse() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE 'no room' USING ERRCODE = '{state}'; END $$"""
+    asked(server, refuses)
+    for table in ("story", "meta"):
+        trigger = f'BEFORE INSERT ON "{schema}".{table} EXECUTE FUNCTION "{schema}".refuse()'
+        asked(server, f"CREATE TRIGGER refuses {trigger}")
+    begun(database, batch(1)).wait()
+    with pytest.raises(StoreUnreachable, match=r"cannot use schema .*: no room; make room or mend the database$"):
+        database.conclude()
+    with pytest.raises(StoreUnreachable, match="no room"):
+        database.keep("job", b"one")
+
+
 def test_what_failed_for_once_works_when_it_is_tried_again(
     database: PostgresqlDatabase, server: PostgresqlServer, schema: str
 ) -> None:

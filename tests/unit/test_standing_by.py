@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from crawlfleet.coordinator.frontier.port import Owner, StoreUnreachable
 from crawlfleet.coordinator.listening import Listening
-from crawlfleet.coordinator.standing_by import LOOK_S, SAID_EVERY_S, StandingBy
+from crawlfleet.coordinator.standing_by import LOOK_S, RETRY_S, SAID_EVERY_S, StandingBy
 from crawlfleet.errors import CrawlLost, NotOwner, Unreachable
 from crawlfleet.shared.wire.manager import FleetManager
 
@@ -165,6 +165,25 @@ def test_who_has_served_waits_for_its_database_and_says_so_every_ten_seconds(wai
         "the connection was lost: this coordinator opens the crawl again when it can",
         *["cannot connect to it: this coordinator waits for it, and goes on then"] * 3,
     ]
+
+
+def test_a_crawl_that_is_lost_again_and_again_is_opened_after_a_pause_and_that_is_said_every_ten_seconds(
+    waiting: Waiting,
+) -> None:
+    with capture_logs() as logs:
+        while waiting.now < 2.5 * SAID_EVERY_S:
+            before = waiting.now
+            waiting.standing_by.until_open(lambda: None)
+            waiting.standing_by.note_loss(CrawlLost("the database has no room"))
+            assert waiting.now == before + RETRY_S
+    assert len(logs) == 3
+
+
+def test_a_crawl_that_was_served_for_a_while_is_opened_again_at_once(waiting: Waiting) -> None:
+    waiting.standing_by.until_open(lambda: None)
+    waiting.now = lost_at = 2 * RETRY_S
+    waiting.standing_by.note_loss(CrawlLost("the connection was lost"))
+    assert waiting.now == lost_at
 
 
 def test_only_who_wants_to_waits_for_its_first_turn_and_all_do_later(tmp_path: Path) -> None:

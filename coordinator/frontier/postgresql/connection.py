@@ -55,6 +55,9 @@ _SETTINGS_OF_SOME = {
 _SET = "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS setting(name, value)"
 _FACTS = "SELECT current_setting('server_version'), current_setting('fsync'), current_setting('server_encoding')"
 _MARK = "crawlfleet.session"
+# States in which a server refuses what it may take later, though nothing is changed here: resources are used up (class
+# 53: no room, no connection), an operator has intervened (57), or it takes no writes, as some without room.
+_FOR_NOW = ("53", "57", "25006")
 
 
 class _Interruptible(psycopg.Connection[tuple[Any, ...]]):
@@ -181,14 +184,16 @@ def mapped_errors(place: Place, db: Connection) -> Iterator[None]:
         text = f"cannot use {place}: {line(error)}; grant that to the user {db.info.user}, or name another database"
         raise UsageError(text) from error
     except psycopg.Error as error:
-        raise failure(place, line(error), is_lost=db.pgconn.status != psycopg.pq.ConnStatus.OK) from error
+        is_lost = db.pgconn.status != psycopg.pq.ConnStatus.OK
+        raise failure(place, line(error), is_lost=is_lost, state=error.sqlstate or "") from error
 
 
-def failure(place: Place, text: str, *, is_lost: bool) -> CrawlFailed:
-    """Return the error for a statement that failed."""
+def failure(place: Place, text: str, *, is_lost: bool, state: str = "") -> CrawlFailed:
+    """Return the error for a statement that failed; `state` is its SQLSTATE, if it has one."""
     if is_lost:
         return StoreUnreachable(f"the connection to {shown(place.address)} was lost: {text}")
-    return CrawlFailed(f"cannot use {place}: {text}; make room or mend the database, then run the job again")
+    told = f"cannot use {place}: {text}; make room or mend the database"
+    return StoreUnreachable(told) if state.startswith(_FOR_NOW) else CrawlFailed(f"{told}, then run the job again")
 
 
 def line(error: BaseException) -> str:

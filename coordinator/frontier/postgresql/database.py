@@ -212,7 +212,7 @@ class PostgresqlDatabase:
         if reply.state == FENCED_STATE:
             return Conclusion.FENCED
         if reply.state:
-            raise failure(self._place, reply.text, is_lost=False)
+            raise failure(self._place, reply.text, is_lost=False, state=reply.state)
         return Conclusion.DONE
 
 

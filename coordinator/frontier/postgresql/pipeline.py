@@ -23,11 +23,11 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import psycopg
-from psycopg.pq import DiagnosticField, ExecStatus
+from psycopg.pq import ExecStatus
 
 from crawlfleet.coordinator.frontier.postgresql.assurance import Assurance
 from crawlfleet.coordinator.frontier.postgresql.connection import Connection, line
-from crawlfleet.coordinator.frontier.postgresql.statements import Call, Prepared, is_lost, text_of
+from crawlfleet.coordinator.frontier.postgresql.statements import Call, Prepared, is_lost, state_of, text_of
 
 #: How long a request that is under way may take when the connection is closed.
 CLOSE_S = 10.0
@@ -169,8 +169,7 @@ class Pipeline:
                     self._assurance.confirm(request.sent_at)
                 ended.append(request)
             elif result.status == ExecStatus.FATAL_ERROR and not self._pending[0].reply.state:
-                state = result.error_field(DiagnosticField.SQLSTATE) or b"?"
-                self._pending[0].reply = Reply(state.decode(), text_of(result))
+                self._pending[0].reply = Reply(state_of(result), text_of(result))
                 self._prepared.note_failure()
 
     def _fail(self) -> list[_Request]:

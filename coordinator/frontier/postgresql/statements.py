@@ -96,7 +96,7 @@ class Session:
         for result in found:
             if result.status == ExecStatus.FATAL_ERROR:
                 self._prepared.note_failure()
-                raise self._failure(text_of(result))
+                raise self._failure(text_of(result), state_of(result))
         return [_rows_in(result) for result in found if result.status == ExecStatus.TUPLES_OK]
 
     def values(self, call: Call) -> list[bytes]:
@@ -127,8 +127,8 @@ class Session:
             self._pgconn.consume_input()
             unsent = self._pgconn.flush()
 
-    def _failure(self, text: str) -> CrawlFailed:
-        return failure(self._place, text, is_lost=is_lost(self._pgconn))
+    def _failure(self, text: str, state: str = "") -> CrawlFailed:
+        return failure(self._place, text, is_lost=is_lost(self._pgconn), state=state)
 
 
 def _rows_in(result: PGresult) -> Rows:
@@ -139,6 +139,11 @@ def _rows_in(result: PGresult) -> Rows:
 def is_lost(pgconn: PGconn) -> bool:
     """Say whether a connection is of no use any more."""
     return pgconn.status != ConnStatus.OK
+
+
+def state_of(result: PGresult) -> str:
+    """Return the SQLSTATE of an error."""
+    return (result.error_field(DiagnosticField.SQLSTATE) or b"?").decode()
 
 
 def text_of(result: PGresult) -> str:
