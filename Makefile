@@ -117,6 +117,10 @@ torture: $(INSTALLED) ## kill coordinator and workers at random in N runs (each 
 torture-objects: $(INSTALLED) ## kill programs that share named objects, and their coordinator, in N runs (resumes, too)
 	$(BIN)/python -m tests.fault.object_torture --runs $(or $(N),50) --out .make/object-torture.jsonl
 
+.PHONY: torture-database
+torture-database: $(INSTALLED) ## let the database and the owners of crawls die, hang and be cut off in N runs (resumes, too)
+	$(BIN)/python -m tests.fault.database_torture --runs $(or $(N),50) --out .make/database-torture.jsonl
+
 .PHONY: fuzz
 fuzz: $(FUZZ_INSTALLED) ## fuzz what reads text and bytes of strangers, for N minutes (60; goes on where it stopped)
 	$(BIN)/python -m tests.hostile.fuzz --minutes $(or $(N),60)

@@ -1,5 +1,5 @@
-"""What may stand in front of a PostgreSQL server, behind a Unix socket: a proxy that counts round trips, and cuts them
-where a test wants it, and a pool."""
+"""What may stand in front of a PostgreSQL server, behind a Unix socket: a proxy that counts round trips, and delays or
+cuts them where a test wants it, and a pool."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from enum import Enum
@@ -18,15 +19,20 @@ from urllib.parse import quote
 from tests.site.postgresql_server import USER, PostgresqlServer
 
 _NAME = ".s.PGSQL.5432"
-_SYNC, _QUERY = b"S", b"Q"
+_SYNC, _QUERY, _BIND = b"S", b"Q", b"B"
+# Said once by each connection that is to write a crawl.
+_LOCK = b"pg_try_advisory_lock"
+_LOOK_EVERY_S = 0.01
 
 
 class Passes(Enum):
-    """What passes: all; requests without the message that ends them; or requests, but no answers."""
+    """What passes: all; requests without the message that ends them; requests, but no answers; or nothing, which waits
+    until it passes again."""
 
     ALL = "all"
     UNENDED = "unended"
     REQUESTS = "requests"
+    NOTHING = "nothing"
 
 
 class _Front:
@@ -69,13 +75,18 @@ class _Front:
 
 
 class PostgresqlProxy(_Front):
-    """A running proxy. `round_trips` counts what clients have sent and had answered, over all connections."""
+    """A running proxy. `round_trips` counts what clients have sent and had answered, over all connections. Each request
+    waits for `delay_s`, and so does each answer. `server` may be replaced, for new connections."""
 
     def __init__(self, server: PostgresqlServer) -> None:
         super().__init__()
-        self._server = server
+        self.server = server
         self.passes = Passes.ALL
+        self.delay_s = 0.0
         self.round_trips = 0
+        # What is to pass from the next commit on, and that something was kept back since.
+        self._at_commit: Passes | None = None
+        self._has_kept_back = threading.Event()
         self._open: list[socket.socket] = []
 
     def cut(self) -> None:
@@ -84,32 +95,68 @@ class PostgresqlProxy(_Front):
             with suppress(OSError):
                 self._open.pop().shutdown(socket.SHUT_RDWR)
 
+    def cut_commit(self, timeout_s: float, *, is_sent: bool) -> bool:
+        """Cut all connections at the next commit of a crawl: when it `is_sent` before its answer passes, else before
+        its end does. Say whether there was one in time."""
+        self._has_kept_back.clear()
+        self._at_commit = Passes.REQUESTS if is_sent else Passes.UNENDED
+        was_cut = self._has_kept_back.wait(timeout_s)
+        self._at_commit = None
+        if was_cut:
+            self.cut()
+        self.passes = Passes.ALL
+        return was_cut
+
     def _close(self) -> None:
+        self.passes = Passes.ALL
         self.cut()
 
     def _serve(self, client: socket.socket) -> None:
-        with suppress(OSError):
+        with suppress(OSError), client:
             server = socket.socket(socket.AF_UNIX)
-            server.connect(str(self._server.folder / _NAME))
+            server.connect(str(self.server.folder / _NAME))
             self._open += client, server
             threading.Thread(target=self._answers, args=(server, client), daemon=True).start()
             self._requests(client, server)
 
     def _requests(self, client: socket.socket, server: socket.socket) -> None:
-        with suppress(OSError), client, server:
+        writes, statements = False, 0
+        with suppress(OSError), server:
             for message in _messages(client):
                 kind = message[:1]
+                writes = writes or _LOCK in message
+                statements += kind == _BIND
+                if kind in (_SYNC, _QUERY):
+                    self._meet_end(is_commit=writes and statements > 1)
+                    statements = 0
+                self._await_passage()
                 if kind == _SYNC and self.passes is Passes.UNENDED:
+                    self._has_kept_back.set()
                     continue
                 self.round_trips += kind in (_SYNC, _QUERY)
                 server.sendall(message)
             server.shutdown(socket.SHUT_RDWR)
 
+    def _meet_end(self, *, is_commit: bool) -> None:
+        """Meet the end of a request. One statement alone is a heartbeat, a commit has more."""
+        time.sleep(self.delay_s)
+        if is_commit and self._at_commit is not None:
+            self.passes, self._at_commit = self._at_commit, None
+
+    def _await_passage(self) -> None:
+        while self.passes is Passes.NOTHING:
+            time.sleep(_LOOK_EVERY_S)
+
     def _answers(self, server: socket.socket, client: socket.socket) -> None:
         with suppress(OSError):
             while data := server.recv(65_536):
-                if self.passes is not Passes.REQUESTS:
+                time.sleep(self.delay_s)
+                self._await_passage()
+                if self.passes is Passes.REQUESTS:
+                    self._has_kept_back.set()
+                else:
                     client.sendall(data)
+            self._await_passage()
             client.shutdown(socket.SHUT_RDWR)
 
 

@@ -1,0 +1,288 @@
+"""What may happen to the database of a crawl, and to the coordinator that owns it; a seed is a plan of such mishaps."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+
+from tests.fault.faulty_database import FaultyDatabase, can_fill_disk
+from tests.fault.fleet_processes import await_that, kill
+from tests.fault.two_coordinators import Progress, TwoCoordinators
+from tests.site.generated_site import GeneratedSite
+from tests.site.postgresql_proxy import Passes, PostgresqlProxy
+
+END_S = 90.0
+LOOK_EVERY_S = 0.02
+DELAY_S = 0.15
+BOTH = "both at once"
+
+
+class Fault(StrEnum):
+    """What may happen. A fault of an owner lasts until the other coordinator has taken over, or is brief."""
+
+    DATABASE_KILLED = "database killed"
+    DATABASE_RESTARTED = "database restarted"
+    DATABASE_FROZEN = "database frozen"
+    DATABASE_SLOW = "database slow"
+    DISK_FULL = "disk full"
+    COMMIT_CUT = "commit cut"
+    STANDBY_PROMOTED = "standby promoted"
+    OWNER_KILLED = "owner killed"
+    OWNER_STOPPED = "owner stopped"
+    OWNER_CUT_OFF = "owner cut off"
+
+
+OF_OWNER = (Fault.OWNER_KILLED, Fault.OWNER_STOPPED, Fault.OWNER_CUT_OFF)
+#: These need a server of their own kind, so a run has one of them at most, and once.
+ONCE = (Fault.DISK_FULL, Fault.STANDBY_PROMOTED)
+#: After these a database is opened anew.
+_ENDS_SESSIONS = (Fault.DATABASE_KILLED, Fault.DATABASE_RESTARTED, Fault.STANDBY_PROMOTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mishap:
+    """Faults that happen together `after_s` after the site's `at_hit`-th request: one, or that of an owner and that of
+    the database. Each lasts `lasts_s`, beside the time until it is noticed unless it `is_brief`."""
+
+    faults: tuple[Fault, ...]
+    at_hit: int
+    after_s: float
+    lasts_s: float
+    is_brief: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """As what it is counted."""
+        return (*self.faults, *((BOTH,) if len(self.faults) > 1 else ()))
+
+
+def possible_faults() -> list[tuple[Fault, ...]]:
+    """Return which mishaps a machine can make: each fault alone, and two at once."""
+    both = (Fault.OWNER_KILLED, Fault.DATABASE_KILLED)
+    return [*((fault,) for fault in Fault if fault is not Fault.DISK_FULL or can_fill_disk()), both]
+
+
+def plan(seed: int, hits: int) -> list[Mishap]:
+    """Draw one to three mishaps, in the order in which they come. Seeds in a row begin with each of those possible."""
+    rng = Random(f"mishaps {seed}")
+    possible = possible_faults()
+    usual = [fault for fault in Fault if fault not in ONCE]
+    kinds = [possible[seed % len(possible)], *([(fault,) for fault in rng.sample(usual, rng.choice((0, 0, 1, 2)))])]
+    if len(kinds[0]) > 1:
+        kinds[0] = (rng.choice(OF_OWNER), rng.choice(_ENDS_SESSIONS))
+    rng.shuffle(kinds)
+    at = sorted(rng.randint(1, hits) for _ in kinds)
+    return [
+        Mishap(
+            faults=faults,
+            at_hit=at_hit,
+            after_s=rng.uniform(0, 0.2),
+            lasts_s=rng.choice((0.0, rng.uniform(0, 1.5))),
+            is_brief=rng.random() < 0.4,
+        )
+        for faults, at_hit in zip(kinds, at, strict=True)
+    ]
+
+
+class Witness:
+    """A thread that notes how a crawl gets on, while this is entered."""
+
+    def __init__(self, progress: Callable[[], Progress]) -> None:
+        self._progress = progress
+        self._noted: list[tuple[float, Progress]] = [(0.0, Progress())]
+        self._lock = threading.Lock()
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Witness:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self._thread.join()
+
+    def look(self) -> Progress:
+        """Note how far the crawl is now, and return it."""
+        with self._lock:
+            self.note(time.monotonic(), self._progress())
+            return self._noted[-1][1]
+
+    def note(self, at: float, progress: Progress) -> None:
+        """Note how far the crawl is at an instant."""
+        if progress != self._noted[-1][1]:
+            self._noted.append((at, progress))
+
+    def took_over_s(self, since: float) -> float | None:
+        """Return how long after an instant the next owner had its first commit; None if there is none yet."""
+        before = max(progress for at, progress in self._noted if at <= since)
+        later = (
+            at - since
+            for at, progress in self._noted
+            if at > since and progress.epoch > before.epoch and progress.commits > before.commits
+        )
+        return next(later, None)
+
+    def _run(self) -> None:
+        while not self._ends.wait(LOOK_EVERY_S):
+            self.look()
+
+
+class Torturer:
+    """Carries a plan out, and notes what happened, and how soon the crawl had its next owner.
+
+    Each fault is a context: it begins where that is entered, and ends where it is left.
+    """
+
+    def __init__(self, two: TwoCoordinators, database: FaultyDatabase, site: GeneratedSite, witness: Witness) -> None:
+        self._two = two
+        self._database = database
+        self._site = site
+        self._witness = witness
+        self._since = 0.0
+        self.happened: Counter[str] = Counter()
+        self.take_overs: defaultdict[str, list[float]] = defaultdict(list)
+        self._contexts: Mapping[Fault, Callable[[Mishap], AbstractContextManager[None]]] = {
+            Fault.DATABASE_KILLED: self._database_killed,
+            Fault.DATABASE_RESTARTED: self._database_restarted,
+            Fault.DATABASE_FROZEN: self._database_frozen,
+            Fault.DATABASE_SLOW: self._database_slow,
+            Fault.DISK_FULL: self._disk_full,
+            Fault.COMMIT_CUT: self._commit_cut,
+            Fault.STANDBY_PROMOTED: self._standby_promoted,
+            Fault.OWNER_KILLED: self._owner_killed,
+            Fault.OWNER_STOPPED: self._owner_stopped,
+            Fault.OWNER_CUT_OFF: self._owner_cut_off,
+        }
+
+    def carry_out(self, mishaps: Iterable[Mishap]) -> None:
+        """Let mishaps happen as planned, for as long as there is a crawl."""
+        for each in mishaps:
+            self._site.await_hits(each.at_hit, END_S / 3)
+            time.sleep(each.after_s)
+            if self._is_over():
+                return
+            self._mark()
+            with ExitStack() as over:
+                for fault in each.faults:
+                    over.enter_context(self._contexts[fault](each))
+            self.happened.update(each.names)
+            self._await_commits()
+            took_over_s = self._witness.took_over_s(self._since)
+            if took_over_s is not None:
+                self.take_overs[each.names[-1]].append(round(took_over_s, 3))
+
+    def _is_over(self) -> bool:
+        coordinators = (self._two.one.coordinator, self._two.other.coordinator)
+        return any(each is None or each.poll() is not None for each in coordinators)
+
+    def _await_commits(self) -> None:
+        known = self._witness.look().commits
+        await_that(lambda: self._witness.look().commits > known or self._is_over(), END_S, "commit after a fault")
+
+    def _mark(self) -> None:
+        """Let a take-over be counted from now on."""
+        self._witness.look()
+        self._since = time.monotonic()
+
+    @contextmanager
+    def _database_killed(self, mishap: Mishap) -> Iterator[None]:
+        self._database.kill()
+        yield
+        time.sleep(mishap.lasts_s)
+        self._database.start()
+        self._mark()
+
+    @contextmanager
+    def _database_restarted(self, mishap: Mishap) -> Iterator[None]:
+        self._database.stop()
+        yield
+        time.sleep(mishap.lasts_s)
+        self._database.start()
+        self._mark()
+
+    @contextmanager
+    def _database_frozen(self, mishap: Mishap) -> Iterator[None]:
+        self._database.freeze()
+        yield
+        time.sleep(1 + mishap.lasts_s)
+        self._database.thaw()
+        self._mark()
+
+    @contextmanager
+    def _database_slow(self, mishap: Mishap) -> Iterator[None]:
+        self._database.delay(DELAY_S)
+        yield
+        time.sleep(1 + mishap.lasts_s)
+        self._database.delay(0.0)
+        self._mark()
+
+    @contextmanager
+    def _disk_full(self, mishap: Mishap) -> Iterator[None]:
+        self._database.fill_disk()
+        yield
+        time.sleep(1 + mishap.lasts_s)
+        self._database.free_disk()
+        self._mark()
+
+    @contextmanager
+    def _commit_cut(self, mishap: Mishap) -> Iterator[None]:
+        """The commit is in where it lasts, and is not where that is brief."""
+        assert self._way_of_owner().cut_commit(END_S, is_sent=not mishap.is_brief), "no commit could be cut"
+        self._mark()
+        yield
+
+    @contextmanager
+    def _standby_promoted(self, mishap: Mishap) -> Iterator[None]:
+        self._database.kill()
+        yield
+        time.sleep(mishap.lasts_s)
+        self._database.fail_over()
+        self._mark()
+
+    @contextmanager
+    def _owner_killed(self, mishap: Mishap) -> Iterator[None]:
+        owner = self._two.owner()
+        assert owner.coordinator is not None
+        kill(owner.coordinator)
+        yield
+        time.sleep(mishap.lasts_s)
+        self._two.start(owner)
+
+    @contextmanager
+    def _owner_stopped(self, mishap: Mishap) -> Iterator[None]:
+        coordinator = self._two.owner().coordinator
+        assert coordinator is not None
+        epoch = self._witness.look().epoch
+        coordinator.send_signal(signal.SIGSTOP)
+        yield
+        self._last(mishap, epoch)
+        coordinator.send_signal(signal.SIGCONT)
+
+    @contextmanager
+    def _owner_cut_off(self, mishap: Mishap) -> Iterator[None]:
+        way = self._way_of_owner()
+        epoch = self._witness.look().epoch
+        way.passes = Passes.NOTHING
+        yield
+        self._last(mishap, epoch)
+        way.passes = Passes.ALL
+
+    def _last(self, mishap: Mishap, epoch: int) -> None:
+        """Let a fault of an owner last until the crawl has the next one, or about as long as that takes."""
+        if mishap.is_brief:
+            time.sleep(1 + 2 * mishap.lasts_s)
+        else:
+            await_that(lambda: self._witness.look().epoch > epoch or self._is_over(), END_S, "next owner")
+            time.sleep(mishap.lasts_s)
+
+    def _way_of_owner(self) -> PostgresqlProxy:
+        one, other = self._database.ways
+        return one if self._two.owner() is self._two.one else other
