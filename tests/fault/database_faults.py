@@ -6,10 +6,11 @@ import signal
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from random import Random
 
 from tests.fault.faulty_database import FaultyDatabase, can_fill_disk
@@ -70,24 +71,26 @@ def possible_faults() -> list[tuple[Fault, ...]]:
 
 
 def plan(seed: int, hits: int) -> list[Mishap]:
-    """Draw one to three mishaps, in the order in which they come. Seeds in a row begin with each of those possible."""
+    """Draw one to three mishaps, in the order in which they come. Seeds in a row have each of those possible, in the
+    first half of the `hits` that a crawl makes; others may come at its end, or while another one is being overcome."""
     rng = Random(f"mishaps {seed}")
     possible = possible_faults()
     usual = [fault for fault in Fault if fault not in ONCE]
-    kinds = [possible[seed % len(possible)], *([(fault,) for fault in rng.sample(usual, rng.choice((0, 0, 1, 2)))])]
-    if len(kinds[0]) > 1:
-        kinds[0] = (rng.choice(OF_OWNER), rng.choice(_ENDS_SESSIONS))
-    rng.shuffle(kinds)
-    at = sorted(rng.randint(1, hits) for _ in kinds)
+    certain = possible[seed % len(possible)]
+    if len(certain) > 1:
+        certain = (rng.choice(OF_OWNER), rng.choice(_ENDS_SESSIONS))
+    place = rng.randint(1, hits // 2)
+    others = rng.sample(usual, rng.choice((0, 0, 1, 2)))
+    drawn = [(place, certain), *((rng.choice((place, rng.randint(1, hits))), (fault,)) for fault in others)]
     return [
         Mishap(
             faults=faults,
             at_hit=at_hit,
-            after_s=rng.uniform(0, 0.2),
+            after_s=rng.uniform(0, 1.0 if at_hit > hits // 2 else 0.3),
             lasts_s=rng.choice((0.0, rng.uniform(0, 1.5))),
             is_brief=rng.random() < 0.4,
         )
-        for faults, at_hit in zip(kinds, at, strict=True)
+        for at_hit, faults in sorted(drawn)
     ]
 
 
@@ -135,6 +138,10 @@ class Witness:
             self.look()
 
 
+class CrawlOver(Exception):
+    """The crawl has ended, so nothing more can happen to it."""
+
+
 class Torturer:
     """Carries a plan out, and notes what happened, and how soon the crawl had its next owner.
 
@@ -162,22 +169,36 @@ class Torturer:
             Fault.OWNER_CUT_OFF: self._owner_cut_off,
         }
 
-    def carry_out(self, mishaps: Iterable[Mishap]) -> None:
+    def carry_out(self, mishaps: Sequence[Mishap]) -> None:
         """Let mishaps happen as planned, for as long as there is a crawl."""
-        for each in mishaps:
-            self._site.await_hits(each.at_hit, END_S / 3)
-            time.sleep(each.after_s)
-            if self._is_over():
-                return
-            self._mark()
-            with ExitStack() as over:
-                for fault in each.faults:
-                    over.enter_context(self._contexts[fault](each))
-            self.happened.update(each.names)
-            self._await_commits()
-            took_over_s = self._witness.took_over_s(self._since)
-            if took_over_s is not None:
-                self.take_overs[each.names[-1]].append(round(took_over_s, 3))
+        with suppress(CrawlOver):
+            for each in mishaps:
+                self._await(partial(self._site.await_hits, each.at_hit, LOOK_EVERY_S), "requests")
+                time.sleep(each.after_s)
+                self._let_happen(each)
+                together = [other for other in mishaps if other.at_hit == each.at_hit]
+                if each is together[-1]:
+                    self._await_commits()
+                if together == [each]:
+                    self._note_take_over(each.names[-1])
+
+    def _let_happen(self, mishap: Mishap) -> None:
+        self._mark()
+        with ExitStack() as over:
+            for fault in mishap.faults:
+                over.enter_context(self._contexts[fault](mishap))
+        self.happened.update(mishap.names)
+
+    def _note_take_over(self, name: str) -> None:
+        took_over_s = self._witness.took_over_s(self._since)
+        if took_over_s is not None:
+            self.take_overs[name].append(round(took_over_s, 3))
+
+    def _await(self, holds: Callable[[], object], what: str) -> None:
+        """Wait until something holds; raise `CrawlOver` if the crawl has ended before."""
+        await_that(lambda: holds() or self._is_over(), END_S, what)
+        if self._is_over():
+            raise CrawlOver
 
     def _is_over(self) -> bool:
         coordinators = (self._two.one.coordinator, self._two.other.coordinator)
@@ -185,7 +206,7 @@ class Torturer:
 
     def _await_commits(self) -> None:
         known = self._witness.look().commits
-        await_that(lambda: self._witness.look().commits > known or self._is_over(), END_S, "commit after a fault")
+        self._await(lambda: self._witness.look().commits > known, "commit after a fault")
 
     def _mark(self) -> None:
         """Let a take-over be counted from now on."""
@@ -235,7 +256,7 @@ class Torturer:
     @contextmanager
     def _commit_cut(self, mishap: Mishap) -> Iterator[None]:
         """The commit is in where it lasts, and is not where that is brief."""
-        assert self._way_of_owner().cut_commit(END_S, is_sent=not mishap.is_brief), "no commit could be cut"
+        self._await(lambda: self._way_of_owner().cut_commit(LOOK_EVERY_S, is_sent=not mishap.is_brief), "commit to cut")
         self._mark()
         yield
 
@@ -262,25 +283,29 @@ class Torturer:
         assert coordinator is not None
         epoch = self._witness.look().epoch
         coordinator.send_signal(signal.SIGSTOP)
-        yield
-        self._last(mishap, epoch)
-        coordinator.send_signal(signal.SIGCONT)
+        try:
+            yield
+            self._last(mishap, epoch)
+        finally:
+            coordinator.send_signal(signal.SIGCONT)
 
     @contextmanager
     def _owner_cut_off(self, mishap: Mishap) -> Iterator[None]:
         way = self._way_of_owner()
         epoch = self._witness.look().epoch
         way.passes = Passes.NOTHING
-        yield
-        self._last(mishap, epoch)
-        way.passes = Passes.ALL
+        try:
+            yield
+            self._last(mishap, epoch)
+        finally:
+            way.passes = Passes.ALL
 
     def _last(self, mishap: Mishap, epoch: int) -> None:
         """Let a fault of an owner last until the crawl has the next one, or about as long as that takes."""
         if mishap.is_brief:
             time.sleep(1 + 2 * mishap.lasts_s)
         else:
-            await_that(lambda: self._witness.look().epoch > epoch or self._is_over(), END_S, "next owner")
+            self._await(lambda: self._witness.look().epoch > epoch, "next owner")
             time.sleep(mishap.lasts_s)
 
     def _way_of_owner(self) -> PostgresqlProxy:

@@ -58,7 +58,7 @@ class Run:
 def run_seed(seed: int, folder: Path) -> Run:
     """Crawl the seed's site under the seed's mishaps; say what came of it."""
     graph = make_graph(seed, Random(f"size {seed}").randint(*PAGES))
-    mishaps = plan(seed, len(graph.pages))
+    mishaps = plan(seed, len(graph.pages) + len(graph.redirects) + len(graph.missing) + len(graph.refusals))
     faults = {fault for mishap in mishaps for fault in mishap.faults}
     began_at = time.monotonic()
     with (
