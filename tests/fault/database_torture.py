@@ -83,7 +83,8 @@ def _tortured(seed: int, torturer: Torturer, mishaps: Sequence[Mishap], two: Two
         problems = [problem for fleet in (two.one, two.other) for problem in see_off(fleet, END_S)]
     except AssertionError as error:
         problems = [str(error)]
-    return Run(seed=seed, faults=torturer.happened, take_overs=torturer.take_overs, problems=tuple(problems))
+    happened, take_overs = dict(torturer.happened), dict(torturer.take_overs)
+    return Run(seed=seed, faults=happened, take_overs=take_overs, problems=tuple(problems))
 
 
 def _checked(run: Run, two: TwoCoordinators, site: GeneratedSite) -> Run:
