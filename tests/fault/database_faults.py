@@ -22,6 +22,8 @@ from tests.site.postgresql_proxy import Passes, PostgresqlProxy
 END_S = 90.0
 LOOK_EVERY_S = 0.02
 DELAY_S = 0.15
+# What does not end connections lasts so long at least, so that it is noticed.
+NOTICED_S = 1.0
 BOTH = "both at once"
 
 
@@ -156,14 +158,15 @@ class Torturer:
         self._since = 0.0
         self.happened: Counter[str] = Counter()
         self.take_overs: defaultdict[str, list[float]] = defaultdict(list)
+        quick, slow = partial(database.delay, 0.0), partial(database.delay, DELAY_S)
         self._contexts: Mapping[Fault, Callable[[Mishap], AbstractContextManager[None]]] = {
-            Fault.DATABASE_KILLED: self._database_killed,
-            Fault.DATABASE_RESTARTED: self._database_restarted,
-            Fault.DATABASE_FROZEN: self._database_frozen,
-            Fault.DATABASE_SLOW: self._database_slow,
-            Fault.DISK_FULL: self._disk_full,
+            Fault.DATABASE_KILLED: partial(self._of_database, database.kill, database.start, 0.0),
+            Fault.DATABASE_RESTARTED: partial(self._of_database, database.stop, database.start, 0.0),
+            Fault.DATABASE_FROZEN: partial(self._of_database, database.freeze, database.thaw, NOTICED_S),
+            Fault.DATABASE_SLOW: partial(self._of_database, slow, quick, NOTICED_S),
+            Fault.DISK_FULL: partial(self._of_database, database.fill_disk, database.free_disk, NOTICED_S),
+            Fault.STANDBY_PROMOTED: partial(self._of_database, database.kill, database.fail_over, 0.0),
             Fault.COMMIT_CUT: self._commit_cut,
-            Fault.STANDBY_PROMOTED: self._standby_promoted,
             Fault.OWNER_KILLED: self._owner_killed,
             Fault.OWNER_STOPPED: self._owner_stopped,
             Fault.OWNER_CUT_OFF: self._owner_cut_off,
@@ -214,59 +217,22 @@ class Torturer:
         self._since = time.monotonic()
 
     @contextmanager
-    def _database_killed(self, mishap: Mishap) -> Iterator[None]:
-        self._database.kill()
+    def _of_database(
+        self, begin: Callable[[], None], end: Callable[[], None], least_s: float, mishap: Mishap
+    ) -> Iterator[None]:
+        """A fault of the database: how it begins and ends, and how long it lasts at least."""
+        begin()
         yield
-        time.sleep(mishap.lasts_s)
-        self._database.start()
-        self._mark()
-
-    @contextmanager
-    def _database_restarted(self, mishap: Mishap) -> Iterator[None]:
-        self._database.stop()
-        yield
-        time.sleep(mishap.lasts_s)
-        self._database.start()
-        self._mark()
-
-    @contextmanager
-    def _database_frozen(self, mishap: Mishap) -> Iterator[None]:
-        self._database.freeze()
-        yield
-        time.sleep(1 + mishap.lasts_s)
-        self._database.thaw()
-        self._mark()
-
-    @contextmanager
-    def _database_slow(self, mishap: Mishap) -> Iterator[None]:
-        self._database.delay(DELAY_S)
-        yield
-        time.sleep(1 + mishap.lasts_s)
-        self._database.delay(0.0)
-        self._mark()
-
-    @contextmanager
-    def _disk_full(self, mishap: Mishap) -> Iterator[None]:
-        self._database.fill_disk()
-        yield
-        time.sleep(1 + mishap.lasts_s)
-        self._database.free_disk()
+        time.sleep(least_s + mishap.lasts_s)
+        end()
         self._mark()
 
     @contextmanager
     def _commit_cut(self, mishap: Mishap) -> Iterator[None]:
-        """The commit is in where it lasts, and is not where that is brief."""
+        """The commit is not in if the mishap is brief."""
         self._await(lambda: self._way_of_owner().cut_commit(LOOK_EVERY_S, is_sent=not mishap.is_brief), "commit to cut")
         self._mark()
         yield
-
-    @contextmanager
-    def _standby_promoted(self, mishap: Mishap) -> Iterator[None]:
-        self._database.kill()
-        yield
-        time.sleep(mishap.lasts_s)
-        self._database.fail_over()
-        self._mark()
 
     @contextmanager
     def _owner_killed(self, mishap: Mishap) -> Iterator[None]:
@@ -303,7 +269,7 @@ class Torturer:
     def _last(self, mishap: Mishap, epoch: int) -> None:
         """Let a fault of an owner last until the crawl has the next one, or about as long as that takes."""
         if mishap.is_brief:
-            time.sleep(1 + 2 * mishap.lasts_s)
+            time.sleep(NOTICED_S + 2 * mishap.lasts_s)
         else:
             self._await(lambda: self._witness.look().epoch > epoch, "next owner")
             time.sleep(mishap.lasts_s)
