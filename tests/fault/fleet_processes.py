@@ -136,8 +136,10 @@ class FleetProcesses:
         return next((pid for pid in self.workers() if inodes & sockets_of(pid)), None)
 
     def output(self, name: str) -> str:
-        """Return what the `coordinator` or the `node` has said so far, over all its lives."""
-        return (self.folder / f"{name}.txt").read_text(errors="replace")
+        """Return what the `coordinator` or the `node` has said so far, over all its lives; nothing if it had none."""
+        with suppress(FileNotFoundError):
+            return (self.folder / f"{name}.txt").read_text(errors="replace")
+        return ""
 
     def _start(self, out: str, *command: str) -> subprocess.Popen[bytes]:
         with (self.folder / out).open("ab") as file:

@@ -156,7 +156,9 @@ class PostgresqlProxy(_Front):
                     self._has_kept_back.set()
                 else:
                     client.sendall(data)
-            self._await_passage()
+        # The end of a server that was killed may be an error here; its client hears of it in any case.
+        self._await_passage()
+        with suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
 
 
