@@ -20,7 +20,7 @@ from tests.site.generated_site import GeneratedSite
 from tests.site.postgresql_proxy import Passes, PostgresqlProxy
 
 END_S = 90.0
-LOOK_EVERY_S = 0.02
+LOOK_EVERY_S = 0.05
 DELAY_S = 0.15
 # What does not end connections lasts so long at least, so that it is noticed.
 NOTICED_S = 1.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -11,7 +10,8 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from crawlfleet.coordinator.known_commits import COMMITS
-from tests.fault.fleet_processes import FleetProcesses, await_that, python
+from crawlfleet.coordinator.offline.audit import audit
+from tests.fault.fleet_processes import FleetProcesses, await_that
 
 END_S = 90.0
 OWNED_BY_OTHER = "owns the crawl since"
@@ -94,10 +94,8 @@ def progress_of(fleet: FleetProcesses) -> Progress:
 
 
 def audited(crawl: Path) -> list[str]:
-    """Let a crawl compare its gaps with those that were required; return what it says if one was too short."""
-    command = (*python("crawlfleet"), "audit-politeness", str(crawl))
-    audit = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    return [] if audit.returncode == 0 else [f"exit {audit.returncode}: {audit.stdout}{audit.stderr}"]
+    """Compare the gaps between the requests of a crawl with those that were required; return which were too short."""
+    return [f"{host.host} was asked too soon: {host}" for host in audit(crawl).hosts if host.too_soon]
 
 
 def last_of(fleets: Sequence[FleetProcesses]) -> Path:
@@ -107,4 +105,4 @@ def last_of(fleets: Sequence[FleetProcesses]) -> Path:
 
 def _fleet(folder: Path, job: Path) -> FleetProcesses:
     folder.mkdir()
-    return FleetProcesses(folder, job)
+    return FleetProcesses(folder, job, start_method="fork")
