@@ -126,9 +126,9 @@ fuzz: $(FUZZ_INSTALLED) ## fuzz what reads text and bytes of strangers, for N mi
 	$(BIN)/python -m tests.hostile.fuzz --minutes $(or $(N),60)
 
 .PHONY: simulate
-simulate: $(INSTALLED) ## run SEEDS seeds of the simulated crawl (resumes where it stopped)
-	$(BIN)/python -m tests.simulation --seeds 0:$(or $(SEEDS),2200) --least 100 --processes $$(nproc) \
-		--state .make/simulation-$(or $(SEEDS),2200).json
+simulate: $(INSTALLED) ## run SEEDS seeds of the simulated crawl, STORE=postgresql over a server (resumes where it stopped)
+	$(BIN)/python -m tests.simulation --seeds 0:$(or $(SEEDS),2200) --processes $$(nproc) \
+		$(if $(STORE),--store $(STORE),--least 100) --state .make/simulation-$(STORE)$(or $(SEEDS),2200).json
 
 .PHONY: check
 check: $(INSTALLED) ## lint, format and types

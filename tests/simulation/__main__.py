@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -22,9 +23,13 @@ import structlog
 from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import TaskState
 from tests.simulation.chronicle import Chronicle, Fault
+from tests.simulation.file_keeper import FileKeeper
+from tests.simulation.keepers import POSTGRESQL, SQLITE, Keeper
+from tests.simulation.postgresql_keeper import PostgresqlKeeper
 from tests.simulation.simulation import Simulation
+from tests.site.postgresql_server import PostgresqlServer
 
-PER_RUN = 25
+PER_RUN = 10
 MEMORY = Path("/dev/shm")
 
 
@@ -56,48 +61,69 @@ def main() -> int:
     chronicle = _recall(state.tally)
     done = set(state.done)
     runs = [(start, min(start + PER_RUN, last)) for start in range(first, last, PER_RUN) if start not in done]
-    for (start, _), tally in _run_all(runs, options.processes):
-        if tally.failure:
-            print(f"{tally.failure}\nseed {tally.failed} failed; once more: --seeds {tally.failed}:{tally.failed + 1}")
-            return 1
-        state.done.append(start)
-        _add(chronicle, tally)
-        state.tally = _note(chronicle, state.tally.seeds + tally.seeds, state.tally.seconds + tally.seconds)
-        _save(options.state, state)
+    with served(options.store) as address:
+        for (start, _), tally in _run_all(runs, address, options.processes):
+            if tally.failure:
+                print(f"{tally.failure}\nseed {tally.failed} failed; once more: {_again(tally.failed, options.store)}")
+                return 1
+            state.done.append(start)
+            _add(chronicle, tally)
+            state.tally = _note(chronicle, state.tally.seeds + tally.seeds, state.tally.seconds + tally.seconds)
+            _save(options.state, state)
     if options.state is not None:
         options.state.unlink(missing_ok=True)  # the same command begins anew
     return _conclude(state.tally, chronicle, options.least)
 
 
-def run_seeds(first: int, last: int) -> Tally:
+@contextmanager
+def served(store: str) -> Iterator[str]:
+    """Give the address of the database that a store needs, for as long as the block runs; of SQLite an empty one."""
+    if store == POSTGRESQL:
+        with PostgresqlServer() as server:
+            yield server.address()
+    else:
+        yield "" if store == SQLITE else store
+
+
+def run_seeds(first: int, last: int, address: str) -> Tally:
     """Run seeds until one fails; return what they came to."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     chronicle = Chronicle()
     began_at = time.process_time()
     for seed in range(first, last):
-        failure = run_seed(seed, chronicle)
+        failure = run_seed(seed, address, chronicle)
         if failure:
             return Tally(failed=seed, failure=f"{chronicle.story()}\n{failure}")
     return _note(chronicle, last - first, time.process_time() - began_at)
 
 
-def run_seed(seed: int, chronicle: Chronicle) -> str:
+def run_seed(seed: int, address: str, chronicle: Chronicle) -> str:
     """Run one seed; return the traceback of what did not hold; empty if all held."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         try:
-            Simulation(seed, Path(folder), chronicle).run()
+            with closing(_keeper(address)) as keeper:
+                Simulation(seed, Path(folder), keeper, chronicle).run()
         except Exception:  # noqa: BLE001  # any error is reported with its seed
             return traceback.format_exc()
     return ""
 
 
-def _run_all(runs: list[tuple[int, int]], processes: int) -> Iterator[tuple[tuple[int, int], Tally]]:
+def _keeper(address: str) -> Keeper:
+    """Return what keeps the crawl of a seed. Each process has a schema of its own."""
+    return PostgresqlKeeper(address, f"simulated {os.getpid()}") if address else FileKeeper()
+
+
+def _again(seed: int, store: str) -> str:
+    return f"--seeds {seed}:{seed + 1}" + (f" --store {store}" if store != SQLITE else "")
+
+
+def _run_all(runs: list[tuple[int, int]], address: str, processes: int) -> Iterator[tuple[tuple[int, int], Tally]]:
     """Yield each run as it is done; the first that fails is the last."""
     if processes < 2:
-        yield from ((run, run_seeds(*run)) for run in runs)
+        yield from ((run, run_seeds(*run, address)) for run in runs)
         return
     with ProcessPoolExecutor(processes) as pool:
-        pending: dict[Future[Tally], tuple[int, int]] = {pool.submit(run_seeds, *run): run for run in runs}
+        pending: dict[Future[Tally], tuple[int, int]] = {pool.submit(run_seeds, *run, address): run for run in runs}
         try:
             for future in as_completed(pending):
                 yield pending.pop(future), future.result()
@@ -108,6 +134,11 @@ def _run_all(runs: list[tuple[int, int]], processes: int) -> Iterator[tuple[tupl
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=_range, required=True, metavar="A:B")
+    parser.add_argument(
+        "--store",
+        default=SQLITE,
+        help="sqlite, postgresql (by a server that is started for it), or a database's address",
+    )
     parser.add_argument("--state", type=Path, help="file to keep the progress in")
     parser.add_argument("--least", type=int, default=0, help="how often each transition and fault must have been")
     parser.add_argument("--processes", type=int, default=1, help="how many seeds run at the same time")

@@ -12,7 +12,7 @@ from crawlfleet.shared.brief import ScopeSpec
 from tests.policies import make_policy, policy_with
 from tests.property.crawl_site import HOSTS, Robots, Site, SitePage
 from tests.simulation.aims import Aim
-from tests.simulation.machine import Settings
+from tests.simulation.keepers import Settings
 
 LEASE_S = 10.0
 WITH_UNITS = 0.3

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import IO, Any
@@ -13,11 +12,9 @@ from typing import IO, Any
 from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.changes import Change
+from crawlfleet.coordinator.frontier.durable.database import Database
 from crawlfleet.coordinator.frontier.durable.store import DurableStore
-from crawlfleet.coordinator.frontier.port import Conclusion, Mark
-from crawlfleet.coordinator.frontier.sqlite.database import SqliteDatabase
-from crawlfleet.coordinator.frontier.sqlite.marks import SqliteMarks
-from crawlfleet.coordinator.frontier.sqlite.segments import Place, Segments
+from crawlfleet.coordinator.frontier.port import Conclusion, Mark, Marks
 from tests.simulation.chronicle import Fault
 
 
@@ -56,19 +53,12 @@ class Fuse:
 
 
 class FragileStore(DurableStore):
-    """The durable store over a file. `on_commit` is called after each commit."""
+    """The durable store over a database. `on_commit` is called after each commit."""
 
-    def __init__(self, file: SqliteDatabase, fuse: Fuse, on_commit: Callable[[], None]) -> None:
-        self._file = file
-        super().__init__(file)
+    def __init__(self, database: Database, fuse: Fuse, on_commit: Callable[[], None]) -> None:
+        super().__init__(database)
         self._fuse = fuse
         self._on_commit = on_commit
-
-    def commit_ahead(self, inline_bytes: int) -> None:
-        """Let a transaction have so few bytes of rows; others are committed ahead, and after that is a point to die."""
-        segments = FragileSegments(self._file._db, self._fuse)
-        segments.load()
-        self._file._segments, self._file.inline_bytes = segments, inline_bytes
 
     def apply(self, changes: Sequence[Change]) -> None:
         self._fuse.passes(Fault.CRASH_BEFORE_APPLY)
@@ -86,49 +76,32 @@ class FragileStore(DurableStore):
             self._fuse.passes(Fault.CRASH_AFTER_COMMIT)
         return conclusion
 
-    def pragma(self, text: str) -> Any:
-        """Run a pragma on the store's own connection."""
-        return self._file._db.execute(f"PRAGMA {text}").fetchone()
-
     @property
     def is_clean(self) -> bool:
         """Whether all that was applied is committed."""
         return not (self._is_to_commit or self._is_under_way)
 
-    def fill_disk(self, spare_pages: int) -> None:
-        """Let the file grow by so many pages, and no further."""
-        (pages,) = self.pragma("page_count")
-        self.pragma(f"max_page_count = {pages + spare_pages}")
 
-    def make_room(self) -> None:
-        """Let the file grow again."""
-        self.pragma("max_page_count = 1000000")
+class FragileMarks:
+    """The marks of sinks."""
 
-
-class FragileSegments(Segments):
-    """The segments of a store."""
-
-    def __init__(self, db: sqlite3.Connection, fuse: Fuse) -> None:
-        super().__init__(db)
+    def __init__(self, marks: Marks, fuse: Fuse) -> None:
+        self._marks = marks
         self._fuse = fuse
 
-    def write_ahead(self, places: Sequence[Place]) -> Iterator[int]:
-        for size_bytes in super().write_ahead(places):
-            self._fuse.passes(Fault.CRASH_AHEAD)
-            yield size_bytes
-
-
-class FragileMarks(SqliteMarks):
-    """The durable marks of sinks."""
-
-    def __init__(self, path: Path, fuse: Fuse, *, power: bool) -> None:
-        super().__init__(path, power=power)
-        self._fuse = fuse
+    def get(self, sink: str) -> Mark | None:
+        """See the port."""
+        return self._marks.get(sink)
 
     def set(self, sink: str, mark: Mark) -> None:
+        """See the port."""
         self._fuse.passes(Fault.SINK_CRASH_BEFORE_MARK)
-        super().set(sink, mark)
+        self._marks.set(sink, mark)
         self._fuse.passes(Fault.SINK_CRASH_AFTER_MARK)
+
+    def close(self) -> None:
+        """See the port."""
+        self._marks.close()
 
 
 class FullFile:

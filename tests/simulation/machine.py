@@ -22,10 +22,8 @@ from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.conduct.shortages import taken_up
 from crawlfleet.coordinator.core.changes import Change, TaskMoved
 from crawlfleet.coordinator.core.policy import Policy
-from crawlfleet.coordinator.frontier.crawl_clock import ClockReading
+from crawlfleet.coordinator.frontier.crawl_clock import LONGEST_GAP_S, ClockReading
 from crawlfleet.coordinator.frontier.port import Conclusion
-from crawlfleet.coordinator.frontier.registry import FRONTIER
-from crawlfleet.coordinator.frontier.sqlite.marks import MARKS
 from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.jsonl_sink import JsonLines
 from crawlfleet.coordinator.sinks.line_sink import LineSink
@@ -38,27 +36,16 @@ from tests.property.crawl_site import Site
 from tests.shapes import QUOTES
 from tests.simulation.chronicle import Chronicle, Fault
 from tests.simulation.fragile import Crash, FragileMarks, FullFile, Fuse, SimLoop, cut, garbage
+from tests.simulation.keepers import Keeper, Settings
 from tests.simulation.laws import Laws
 from tests.simulation.outgoing_laws import OutgoingLaws
 from tests.simulation.pool_laws import PoolLaws
-from tests.simulation.slow_commits import Fates, SlowDatabase, SlowStore
+from tests.simulation.slow_commits import SlowDatabase, SlowStore
 from tests.simulation.timeline import Action, Timeline
 
 ITEMS = "items.jsonl"
-
-
-class Settings(NamedTuple):
-    """How a coordinator keeps its crawl. `cache_pages` so few that an open transaction spills into the log.
-
-    `inline_bytes` is how much of rows a transaction has; 0 for as much as usual. `fates` are those of commits.
-    """
-
-    power: bool
-    cuts: bool
-    cache_pages: int
-    autocheckpoint: int
-    inline_bytes: int = 0
-    fates: Fates | None = None
+# A database counts microseconds; two readings of its clock are two roundings.
+CLOCK_TOLERANCE_S = 3e-6
 
 
 class Commit(NamedTuple):
@@ -70,12 +57,39 @@ class Commit(NamedTuple):
     followed: frozenset[str]
 
 
+class Clocks:
+    """The clocks of a machine: that on the wall may be set, that since boot is the boot's own."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self.wall_ahead = 0.0
+        self.boots = 1
+        self._timeline = timeline
+        self._booted_on = -1_000.0
+
+    def reboot(self) -> None:
+        """Start the machine again."""
+        self.boots += 1
+        self._booted_on = self._timeline.now
+
+    def __call__(self) -> ClockReading:
+        now = self._timeline.now
+        return ClockReading(1e9 + now + self.wall_ahead, f"boot {self.boots}", now - self._booted_on)
+
+
 class Machine(World):
     """The coordinator's machine: what `World` checks of a service, over one incarnation after another."""
 
     def __init__(
-        self, folder: Path, site: Site, policy: Policy, settings: Settings, timeline: Timeline, chronicle: Chronicle
+        self,
+        folder: Path,
+        keeper: Keeper,
+        site: Site,
+        policy: Policy,
+        settings: Settings,
+        timeline: Timeline,
+        chronicle: Chronicle,
     ) -> None:
+        self.keeper = keeper
         self.site = site
         self.policy = policy
         self.settings = settings
@@ -87,15 +101,13 @@ class Machine(World):
         self.laws = Laws(policy)
         self.outgoing = OutgoingLaws()
         self.programs = PoolLaws(self)
-        self.wished = set()
-        self.followed = set()
+        self.wished, self.followed = set(), set()
         self.lines_read = 0
         self.history: list[Commit] = []
         self.acked: set[tuple[bytes, int]] = set()
         self.last_start_at = {}
         self.accepted = []
         self.finished = False
-        self.wall_ahead = 0.0
         self.crawl_ahead = 0.0
         self.is_up = False
         self.incarnations = 0
@@ -103,14 +115,14 @@ class Machine(World):
         self.lost_by_power = 0
         self.fetches: Counter[bytes] = Counter()
         self.events: Counter[tuple[bytes, str]] = Counter()
-        self._boots = 1
-        self._booted_on = -1_000.0
-        self._opened_boot = 1
+        self.clocks = Clocks(timeline)
+        self._opened_boot = self.clocks.boots
         self._has_amnesia = False
-        self._uncommitted: list[Change] = []
         self._under_way = Commit(0, [], frozenset())
         self._last_epoch = 0
         self._kept_at = 0.0
+        # The crawl time that was written last, and what the clock on the wall said then.
+        self._written = (0.0, self.clocks().wall_s)
         self.open()
 
     @property
@@ -118,36 +130,25 @@ class Machine(World):
         """Crawl time."""
         return self._opened_at + self.timeline.now - self._opened_on
 
-    def clocks(self) -> ClockReading:
-        """What the machine's clocks say: that on the wall may be set, that since boot is the boot's own."""
-        wall_s = 1e9 + self.timeline.now + self.wall_ahead
-        return ClockReading(wall_s, f"boot {self._boots}", self.timeline.now - self._booted_on)
-
     def open(self) -> None:
-        """Start an incarnation over the files; what they hold must be what was committed."""
+        """Start an incarnation over what is stored, which must be what was committed."""
         before = self.incarnations and self.now
-        power = self.settings.power
-        file = SlowDatabase(self.folder / FRONTIER, self, self.timeline, power=power, clocks=self.clocks)
-        self.store: SlowStore = SlowStore(file, self.fuse, self)
-        if self.settings.inline_bytes:
-            self.store.commit_ahead(self.settings.inline_bytes)
+        self.database = self.keeper.open(self.folder, self.settings, self.clocks, self.fuse)
+        slow = SlowDatabase(self.database, self, self.timeline, self.clocks)
+        self.store: SlowStore = SlowStore(slow, self.fuse, self)
         self._opened_at, self._opened_on = self.store.opened_at, self.timeline.now
-        self.crawl_ahead += max(0.0, self._opened_at - before)
-        if self._opened_boot == self._boots and self.incarnations:
-            assert abs(self._opened_at - before) < TOLERANCE_S, "crawl time jumped, though the machine was up"
-        self._opened_boot = self._boots
-        self._settle_into_files()
-        assert self._opened_at >= self._kept_at or self.lost_by_power, "crawl time went back"
+        self._check_crawl_time(self._opened_at - before)
+        self._settle_in()
         assert self.store.epoch > self._last_epoch, "an incarnation with the number of an earlier one"
         self._last_epoch = self.store.epoch
-        self._uncommitted = []
+        self._uncommitted: list[Change] = []
         self.laws.begin_epoch()
         self.outgoing.begin_epoch()
         self.mirror = self._remember()
         brief = Brief(job="sim", scope=self.policy.scope)
-        self.service = Service(self.store, self.policy, brief, self.store.epoch, self._journal, self._opened_at)
+        self.service = Service(self.store, self._rules(), brief, self.store.epoch, self._journal, self._opened_at)
         self.service.outgoing.log = self.outgoing.log
-        self._open_sinks(power)
+        self._open_sinks()
         self.pool_post = PoolPost(self.store, self.service.pools.book_of)
         self.loop = SimLoop(self.service, self._deliver, lambda: self.now)
         self.incarnations += 1
@@ -160,7 +161,30 @@ class Machine(World):
         self.programs.begin_epoch(self._opened_at)
         self._take_up()
         self._seed()
-        self.store.file.fates = self.settings.fates
+        self.store.database.fates = self.settings.fates
+
+    def _check_crawl_time(self, jump_s: float) -> None:
+        """Check by how much crawl time has jumped over a restart, beside the time that has passed.
+
+        That of a database goes on from the last commit by a clock that may be set: no gap may be shorter for that.
+        """
+        boot, self._opened_boot = self._opened_boot, self.clocks.boots
+        assert self._opened_at >= self._kept_at or self.lost_by_power, "crawl time went back"
+        if self.keeper.is_elsewhere:
+            written_s, wall_s = self._written
+            gap_s = min(max(0.0, self.clocks().wall_s - wall_s), LONGEST_GAP_S)
+            assert abs(self._opened_at - written_s - gap_s) < CLOCK_TOLERANCE_S, "crawl time left the database's clock"
+            self._written = (self._opened_at, self.clocks().wall_s)
+            return
+        self.crawl_ahead += max(0.0, jump_s)
+        if boot == self._opened_boot and self.incarnations:
+            assert abs(jump_s) < TOLERANCE_S, "crawl time jumped, though the machine was up"
+
+    def _rules(self) -> Policy:
+        """Return the policy of an incarnation, as the product has it."""
+        if not self.keeper.is_elsewhere:
+            return self.policy
+        return msgspec.structs.replace(self.policy, taken_over_at=self._opened_at)
 
     def _seed(self) -> None:
         """Give the service its seeds, with some lines more each time."""
@@ -184,13 +208,13 @@ class Machine(World):
         """Serve calls as the loop does: together, with one commit; a failure ends the incarnation."""
         if not self.is_up:
             return
-        if batch and self.store.file.under_way is not None:
+        if batch and self.store.database.under_way is not None:
             self.chronicle.fault(self.timeline.now, Fault.COMMIT_OVERLAPPED)
         self.run(lambda: self.loop.serve(batch))
 
     def run(self, action: Action) -> None:
         """Let something happen here that may be the end of this incarnation."""
-        fate = self.store.file.under_way
+        fate = self.store.database.under_way
         try:
             action()
         except Crash as crash:
@@ -251,6 +275,7 @@ class Machine(World):
             self._lose_beyond(wal_bytes)
         if spoil is not None:
             spoil(self.folder)
+        self.database.die()
         self._close()
         shutil.rmtree(abandoned)
         self.is_up = False
@@ -258,12 +283,11 @@ class Machine(World):
     def cut_power(self, random: Random) -> None:
         """Lose what was never synced, and of the store's log anything beyond that."""
         synced = self._synced_bytes
-        self._boots += 1
-        self._booted_on = self.timeline.now
+        self.clocks.reboot()
         if self.settings.power:
             self.crash(Fault.POWER_CUT_SYNCED, synced, self._lose_unsynced_rows(random))
         else:
-            size = self._wal_bytes()
+            size = self._log_bytes()
             self.crash(Fault.POWER_CUT, random.randint(min(synced, size), size), self._lose_unsynced_rows(random))
 
     def spoil_sink(self, fault: Fault, random: Random) -> None:
@@ -273,16 +297,17 @@ class Machine(World):
             with (folder / ITEMS).open("ab") as file:
                 file.write(garbage(random))
 
-        def forget(folder: Path) -> None:
-            for path in folder.glob(f"{MARKS}*"):
-                path.unlink()
-
         def shorten(folder: Path) -> None:
             cut(folder / ITEMS, random.randint(0, (folder / ITEMS).stat().st_size))
 
         self.chronicle.fault(self.timeline.now, fault)
+        forget = self.keeper.forget_marks
         spoil = {Fault.SINK_LENGTHENED: lengthen, Fault.SINK_TRUNCATED: shorten, Fault.SINK_MARK_LOST: forget}
         self.crash(Fault.CRASH_IDLE, spoil=spoil[fault])
+
+    def fill_disk(self, spare_pages: int) -> None:
+        """Let the store grow by so many pages, and no further."""
+        self.database.fill_disk(spare_pages)
 
     def fill_sink_disk(self) -> None:
         """Let the next write to the sink fail half-way."""
@@ -290,13 +315,13 @@ class Machine(World):
 
     def make_room(self) -> None:
         """Let there be space on all disks."""
-        self.store.make_room()
+        self.database.make_room()
         if isinstance(self.sink._file._file, FullFile):
             self.stop()
 
     def checkpoint(self) -> None:
-        """Move the log into the store's file."""
-        self.store.pragma("wal_checkpoint(TRUNCATE)")
+        """Move the log of the store into its tables."""
+        self.database.checkpoint()
         self._synced_bytes = 0
         self.history = [commit._replace(wal_bytes=0) for commit in self.history]
 
@@ -379,10 +404,11 @@ class Machine(World):
         self._uncommitted = []
 
     def commit_written(self) -> None:
-        """It is in the files."""
+        """It is in."""
+        self._written = (self._begun_at, self.clocks().wall_s)
         if self._under_way.changes:
             self._kept_at = self._begun_at
-            size = self._wal_bytes()
+            size = self._log_bytes()
             self.history.append(self._under_way._replace(wal_bytes=size))
             if self.settings.power:
                 self._synced_bytes = size
@@ -401,14 +427,12 @@ class Machine(World):
         self.outgoing.check_answers(answered for _, _, answered in answers)
         self.pool_post.deliver(answers)
 
-    def _settle_into_files(self) -> None:
-        self.store.pragma(f"cache_size = {self.settings.cache_pages}")
-        self.store.pragma(f"wal_autocheckpoint = {self.settings.autocheckpoint}")
+    def _settle_in(self) -> None:
         if self.settings.cuts:
             self.checkpoint()
         if self.store.kept("job") is None:
             self.store.keep("job", msgspec.json.encode({"sinks": [ITEMS]}))
-        self._synced_bytes = self._wal_bytes()
+        self._synced_bytes = self._log_bytes()
 
     def _remember(self) -> Mirror:
         """Return what the surviving commits come to. Ids of leases are never used again, so they go on higher."""
@@ -421,9 +445,9 @@ class Machine(World):
         mirror.ledger = msgspec.structs.replace(mirror.ledger, next_lease=stored)
         return mirror
 
-    def _open_sinks(self, power: bool) -> None:
-        self.marks = FragileMarks(self.folder / MARKS, self.fuse, power=power)
-        sink = JsonLines(QUOTES).open(self.folder / ITEMS, self.marks.get(ITEMS), power=power)
+    def _open_sinks(self) -> None:
+        self.marks = FragileMarks(self.store.open_marks(), self.fuse)
+        sink = JsonLines(QUOTES).open(self.folder / ITEMS, self.marks.get(ITEMS), power=self.settings.power)
         assert isinstance(sink, LineSink)
         self.sink = sink
         self.follower = Follower(self.store, {"items.jsonl": self.sink}, self.marks)
@@ -442,7 +466,7 @@ class Machine(World):
             assert lease in self.mirror.tasks[ref].settled, f"acked, but lost: {self.mirror.tasks[ref].url}"
 
     def _lose_beyond(self, wal_bytes: int) -> None:
-        cut(self.folder / f"{FRONTIER}-wal", wal_bytes)
+        self.keeper.cut_log(self.folder, wal_bytes)
         kept = [commit for commit in self.history if commit.wal_bytes <= wal_bytes]
         lost, self.history = len(self.history) - len(kept), kept
         if lost:
@@ -462,11 +486,8 @@ class Machine(World):
 
         return lose
 
-    def _wal_bytes(self) -> int:
-        try:
-            return (self.folder / f"{FRONTIER}-wal").stat().st_size
-        except FileNotFoundError:
-            return 0
+    def _log_bytes(self) -> int:
+        return self.keeper.log_bytes(self.folder)
 
     def _close(self) -> None:
         self.fuse.clear()

@@ -39,6 +39,7 @@ from tests.simulation.drawing import (
     draw_unit,
 )
 from tests.simulation.fleet_worker import LATE_PAGE, FleetWorker, report_of_end
+from tests.simulation.keepers import Keeper
 from tests.simulation.lines import Lines
 from tests.simulation.machine import Machine
 from tests.simulation.network import Network
@@ -55,7 +56,7 @@ SPOILT = (Fault.SINK_LENGTHENED, Fault.SINK_TRUNCATED, Fault.SINK_MARK_LOST)
 class Simulation:
     """A seed, ready to run."""
 
-    def __init__(self, seed: int, folder: Path, chronicle: Chronicle) -> None:
+    def __init__(self, seed: int, folder: Path, keeper: Keeper, chronicle: Chronicle) -> None:
         self._random = random = Random(seed)
         self._chronicle = chronicle
         asking = AskingDraw(seed, *draw_aim(random))
@@ -69,9 +70,10 @@ class Simulation:
         else:
             site = draw_lines(seed, site)
         chronicle.tell(0.0, f"{site}\n{policy}")
-        self._fates = Fates(seed)
+        self._fates = Fates(seed, is_elsewhere=keeper.is_elsewhere)
         settings = draw_ahead(seed, draw_settings(random, self._aim))._replace(fates=self._fates)
-        self._machine = Machine(folder, site, policy, settings, self._timeline, chronicle)
+        settings = settings._replace(power=settings.power or keeper.is_elsewhere)
+        self._machine = Machine(folder, keeper, site, policy, settings, self._timeline, chronicle)
         self._network = Network(random, self._timeline, chronicle, trouble=random.choice([0.0, 0.02, 0.1]))
         self._names = (f"s{number}" for number in count(1))
         self._mishaps = random.choice(self._aim.mishaps)
@@ -329,7 +331,7 @@ class Simulation:
         self._machine.stop()
 
     def _fill_disk(self) -> None:
-        self._machine.store.fill_disk(self._random.choice([0, 0, 0, 1]))
+        self._machine.fill_disk(self._random.choice([0, 0, 0, 1]))
 
     def _fill_sink_disk(self) -> None:
         self._machine.fill_sink_disk()
@@ -354,7 +356,9 @@ class Simulation:
     def _set_clock(self) -> None:
         fault = self._random.choice([Fault.CLOCK_FORWARD, Fault.CLOCK_BACK])
         self._fault(fault)
-        self._machine.wall_ahead += self._random.choice([5.0, 3_600.0]) * (1 if fault is Fault.CLOCK_FORWARD else -1)
+        self._machine.clocks.wall_ahead += self._random.choice([5.0, 3_600.0]) * (
+            1 if fault is Fault.CLOCK_FORWARD else -1
+        )
 
     def _restart(self) -> None:
         self._lines.take()

@@ -1,26 +1,29 @@
 """Commits that take time, and are lost: what becomes of each is drawn by a chance of its own.
 
 A commit is written some time after it has begun, or never, and how it has ended is told some time after that. At any
-moment in between the coordinator may be killed: so the next one finds it in, or not in.
+moment in between the coordinator may be killed: so the next one finds it in, or not in. Databases do what they can to
+be really lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from random import Random
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from crawlfleet.coordinator.frontier.crawl_clock import ClockReading
 from crawlfleet.coordinator.frontier.durable.batch import Batch
+from crawlfleet.coordinator.frontier.durable.database import Database
 from crawlfleet.coordinator.frontier.port import Conclusion
-from crawlfleet.coordinator.frontier.sqlite.database import SqliteDatabase
 from crawlfleet.shared.errors import CrawlFailed
 from tests.simulation.chronicle import Fault
 from tests.simulation.fragile import Crash, FragileStore, Fuse
 from tests.simulation.timeline import Action, Timeline
 
-SLOW = 0.3
+if TYPE_CHECKING:
+    from tests.simulation.keepers import SimDatabase
+
+SLOW, SLOW_ELSEWHERE = 0.3, 0.8
 PAUSES_S = (0.02, 0.1, 0.4, 2.0)
 LOST = (0.02, 0.06, 0.15)
 WORD_OF_FENCE_S = 0.4
@@ -51,11 +54,11 @@ CRASHES = (Fault.CRASH_UNDER_WAY_IN, Fault.CRASH_UNDER_WAY_OUT)
 
 
 class Fates:
-    """Draws the fates of the commits of a seed: those of most seeds end where they begin."""
+    """Draws the fates of the commits of a seed: those of most seeds end where they begin, unless it is elsewhere."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, is_elsewhere: bool) -> None:
         self._random = Random(f"commits of seed {seed}")
-        self.is_slow = self._random.random() < SLOW
+        self.is_slow = self._random.random() < (SLOW_ELSEWHERE if is_elsewhere else SLOW)
         self._pause_s = self._random.choice(PAUSES_S)
         self._lost = self._random.choice(LOST)
 
@@ -73,7 +76,7 @@ class Fates:
 
 
 class Listener(Protocol):
-    """Hears of commits: when one begins, when it is in the file, when its owner knows that, and when it is over."""
+    """Hears of commits: when one begins, when it is in, when its owner knows that, and when it is over."""
 
     def commit_begun(self, now: float) -> None: ...
     def commit_written(self) -> None: ...
@@ -82,16 +85,17 @@ class Listener(Protocol):
     def run(self, action: Action) -> None: ...
 
 
-class SlowDatabase(SqliteDatabase):
-    """A file whose commits have `fates`. They end where they begin until there are some."""
+class SlowDatabase:
+    """A database whose commits have `fates`. They end where they begin until there are some."""
 
     def __init__(
-        self, path: Path, listener: Listener, timeline: Timeline, *, power: bool, clocks: Callable[[], ClockReading]
+        self, database: SimDatabase, listener: Listener, timeline: Timeline, clocks: Callable[[], ClockReading]
     ) -> None:
-        super().__init__(path, power=power, clocks=clocks)
         self.fates: Fates | None = None
         #: The fate of the commit under way.
         self.under_way: Fate | None = None
+        self._database = database
+        self._clocks = clocks
         self._listener = listener
         self._timeline = timeline
         self._error: CrawlFailed | None = None
@@ -105,44 +109,54 @@ class SlowDatabase(SqliteDatabase):
     def is_surely_owned(self) -> bool:
         return not self._is_taken
 
+    def __getattr__(self, name: str) -> Any:
+        """Return what else the database has."""
+        return getattr(self._database, name)
+
     def begin(self, batch: Batch, ended: Callable[[], None]) -> None:
+        """See the port."""
         assert self.under_way is None, "a second commit is under way"
         fate = self.fates.draw() if self.fates is not None else None
         if self._is_taken:
             fate = Fate(Fault.COMMIT_FENCED, WORD_OF_FENCE_S, 0.0)
+        reading = self._clocks()
         if fate is None:
-            super().begin(batch, ended)
-            self._listener.commit_written()
+            self._write(batch, reading)
+            ended()
             return
         self.under_way, self._is_told = fate, False
-        reading = self._clocks()
         self._later(fate.write_s, lambda: self._write_late(batch, reading, fate, ended))
 
-    def conclude(self) -> Conclusion | None:  # type: ignore[override]  # a file's own commits are never under way
+    def conclude(self) -> Conclusion | None:
+        """See the port."""
         if not self._is_told:
             return None
         fate, self.under_way = self.under_way, None
         if self._error is not None:
             raise self._error
-        return super().conclude() if fate is None else fate.conclusion
+        return Conclusion.DONE if fate is None else fate.conclusion
 
     def close(self) -> None:
+        """See the port."""
         self._is_closed = True
-        super().close()
+        self._database.close()
+
+    def _write(self, batch: Batch, reading: ClockReading) -> None:
+        """Write a commit that began when the clocks had this reading."""
+        self._database.write(batch, reading)
+        self._listener.commit_written()
 
     def _write_late(self, batch: Batch, reading: ClockReading, fate: Fate, ended: Callable[[], None]) -> None:
         """Write a commit that began when the clocks had this reading, unless another owner has the crawl by now."""
         if self._is_taken and fate.fault not in CRASHES:
             self.under_way = fate = fate._replace(fault=Fault.COMMIT_FENCED)
         if fate.is_written:
-            clocks, self._clocks = self._clocks, lambda: reading
             try:
-                super().begin(batch, lambda: None)
-                self._listener.commit_written()
+                self._write(batch, reading)
             except CrawlFailed as error:
                 self._error = error
-            finally:
-                self._clocks = clocks
+        if fate.fault in LOSSES:
+            self._database.lose(batch, fate.fault)
         self._later(fate.word_s, lambda: self._tell(fate, ended))
 
     def _tell(self, fate: Fate, ended: Callable[[], None]) -> None:
@@ -158,11 +172,11 @@ class SlowDatabase(SqliteDatabase):
 
 
 class SlowStore(FragileStore):
-    """The durable store over such a file."""
+    """The durable store over such a database."""
 
-    def __init__(self, file: SlowDatabase, fuse: Fuse, listener: Listener) -> None:
-        super().__init__(file, fuse, listener.commit_done)
-        self.file = file
+    def __init__(self, database: SlowDatabase, fuse: Fuse, listener: Listener) -> None:
+        super().__init__(cast(Database, database), fuse, listener.commit_done)
+        self.database = database
         self._listener = listener
 
     def commit(self, now: float, ended: Callable[[], None]) -> None:
