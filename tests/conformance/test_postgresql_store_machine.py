@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
-from psycopg import sql
 
 from crawlfleet.coordinator.frontier.durable.batch import Batch
 from crawlfleet.coordinator.frontier.durable.store import DurableStore
 from crawlfleet.coordinator.frontier.port import Conclusion
 from crawlfleet.coordinator.frontier.postgresql.database import PostgresqlDatabase, open_database
 from tests.property.test_store_machine import StoreMachine
+from tests.site.postgresql_schemas import empty
 from tests.site.postgresql_server import PostgresqlServer, programs
 from tests.unit.late_database import nobody
 
@@ -79,13 +79,7 @@ class PostgresqlMachine(StoreMachine):
     @initialize(is_seen=st.booleans())
     def open(self, is_seen: bool) -> None:
         with psycopg.connect(self.address, autocommit=True) as db:
-            there = db.execute(
-                "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename <> 'ledger'", (SCHEMA,)
-            )
-            for (table,) in there.fetchall():
-                db.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(SCHEMA, table)))
-            if there.rowcount:
-                db.execute(sql.SQL("UPDATE {} SET commits = 0").format(sql.Identifier(SCHEMA, "ledger")))
+            empty(db, SCHEMA)
         super().open(is_seen)
 
     def _open(self) -> None:

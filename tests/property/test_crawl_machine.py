@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from itertools import count
+from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -17,6 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from crawlfleet.coordinator.conduct.pool_post import PoolPost
 from crawlfleet.coordinator.core.policy import Policy, Unit
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
+from crawlfleet.coordinator.frontier.port import Store
+from crawlfleet.coordinator.frontier.registry import FRONTIER
+from crawlfleet.coordinator.frontier.sqlite.store import SqliteStore
 from crawlfleet.shared.messages import ExchangeRequest, Outcome, Report
 from tests.policies import make_policy
 from tests.property.crawl_model import World, copy_of, invariants, verdict
@@ -82,7 +87,8 @@ class CrawlMachine(RuleBasedStateMachine):
 
     @initialize(site=_SITES, policy=_POLICIES, rounds=st.integers(0, 6))
     def begin(self, site: Site, policy: Policy, rounds: int) -> None:
-        self.world = World(MemoryStore(), policy, site)
+        self.store = self._open()
+        self.world = World(self.store, policy, site)
         self.names = (f"s{number}" for number in count(1))
         self.alive: list[SimWorker] = []
         self.dead: list[str] = []
@@ -233,8 +239,19 @@ class CrawlMachine(RuleBasedStateMachine):
                 assert under_way <= self.world.policy.politeness.per_host, f"{under_way} at once on {host}"
 
     def teardown(self) -> None:
-        if not hasattr(self, "world") or sys.exc_info()[0] is not None:
-            return
+        try:
+            if hasattr(self, "world") and sys.exc_info()[0] is None:
+                self._finish()
+        finally:
+            if hasattr(self, "store"):
+                self.store.close()
+
+    def _open(self) -> Store:
+        """Return the store of an example."""
+        return MemoryStore()
+
+    def _finish(self) -> None:
+        """Let healthy workers and programs finish the crawl, and judge it."""
         self.mishaps = []
         for _ in range(STEPS_TO_THE_END):
             if self._are_programs_served() and self.world.service.is_finished:
@@ -293,10 +310,30 @@ class CrawlMachine(RuleBasedStateMachine):
         self.world.exchange(ExchangeRequest(session=worker.session, reports=(report,)))
 
 
+class StoredCrawlMachine(CrawlMachine):
+    """The same over a file."""
+
+    def _open(self) -> Store:
+        self.folder = tempfile.TemporaryDirectory()
+        return SqliteStore(Path(self.folder.name) / FRONTIER)
+
+    def teardown(self) -> None:
+        super().teardown()
+        if hasattr(self, "folder"):
+            self.folder.cleanup()
+
+
+def settings_of(examples: int, *, long: int) -> settings:
+    """Return the settings of a machine that runs so many examples, or `long` ones of more steps if that is set."""
+    return settings(
+        max_examples=long if _IS_LONG else examples,
+        stateful_step_count=80 if _IS_LONG else 30,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+
+
 TestCrawl = CrawlMachine.TestCase
-TestCrawl.settings = settings(
-    max_examples=5_000 if _IS_LONG else 200,
-    stateful_step_count=80 if _IS_LONG else 30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestCrawl.settings = settings_of(200, long=5_000)
+TestStoredCrawl = StoredCrawlMachine.TestCase
+TestStoredCrawl.settings = settings_of(20, long=500)
