@@ -19,9 +19,10 @@ from urllib.parse import quote
 from tests.site.postgresql_server import USER, PostgresqlServer
 
 _NAME = ".s.PGSQL.5432"
-_SYNC, _QUERY, _BIND = b"S", b"Q", b"B"
-# Said once by each connection that is to write a crawl.
-_LOCK = b"pg_try_advisory_lock"
+_BIND, _SYNC, _QUERY = b"B", b"S", b"Q"
+# How the message goes on, behind its letter and length, that binds the last statement of a commit.
+_COMMITTED = b"\0committed\0"
+PATIENCE_S = 60.0
 _LOOK_EVERY_S = 0.01
 
 
@@ -87,7 +88,23 @@ class PostgresqlProxy(_Front):
         # What is to pass from the next commit on, and that something was kept back since.
         self._at_commit: Passes | None = None
         self._has_kept_back = threading.Event()
+        self._may_commit = threading.Event()
+        self._may_commit.set()
+        self._holds = threading.Event()
         self._open: list[socket.socket] = []
+
+    def hold_commits(self) -> None:
+        """Keep back from now on what ends a commit: its last statement, by which it counts. All else passes."""
+        self._holds.clear()
+        self._may_commit.clear()
+
+    def await_commit(self) -> None:
+        """Wait until a commit is kept back."""
+        assert self._holds.wait(PATIENCE_S), "no commit has come"
+
+    def let_commits_go(self) -> None:
+        """Let commits pass, those that were kept back, too, if their connections are still there."""
+        self._may_commit.set()
 
     def cut(self) -> None:
         """Close all connections, on both sides."""
@@ -110,6 +127,7 @@ class PostgresqlProxy(_Front):
     def _close(self) -> None:
         self.passes = Passes.ALL
         self.cut()
+        self.let_commits_go()
 
     def _serve(self, client: socket.socket) -> None:
         with suppress(OSError), client:
@@ -120,15 +138,17 @@ class PostgresqlProxy(_Front):
             self._requests(client, server)
 
     def _requests(self, client: socket.socket, server: socket.socket) -> None:
-        writes, statements = False, 0
+        is_commit = False
         with suppress(OSError), server:
             for message in _messages(client):
                 kind = message[:1]
-                writes = writes or _LOCK in message
-                statements += kind == _BIND
+                if kind == _BIND and message.startswith(_COMMITTED, 5):
+                    is_commit = True
+                    self._holds.set()
+                    self._may_commit.wait()
                 if kind in (_SYNC, _QUERY):
-                    self._meet_end(is_commit=writes and statements > 1)
-                    statements = 0
+                    self._meet_end(is_commit=is_commit)
+                    is_commit = False
                 self._await_passage()
                 if kind == _SYNC and self.passes is Passes.UNENDED:
                     self._has_kept_back.set()
@@ -138,7 +158,7 @@ class PostgresqlProxy(_Front):
             server.shutdown(socket.SHUT_RDWR)
 
     def _meet_end(self, *, is_commit: bool) -> None:
-        """Meet the end of a request. One statement alone is a heartbeat, a commit has more."""
+        """Meet the end of a request, after the delay; that of a commit may be what somebody waits for."""
         time.sleep(self.delay_s)
         if is_commit and self._at_commit is not None:
             self.passes, self._at_commit = self._at_commit, None
