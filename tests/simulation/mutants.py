@@ -22,7 +22,9 @@ from typing import NamedTuple
 from tests.simulation.check_mutants import CHECK_MUTANTS
 from tests.simulation.commit_mutants import COMMIT_MUTANTS
 from tests.simulation.flood_mutants import FLOOD_MUTANTS
+from tests.simulation.keepers import POSTGRESQL, SQLITE
 from tests.simulation.pool_mutants import POOL_MUTANTS
+from tests.simulation.postgresql_mutants import POSTGRESQL_MUTANTS
 from tests.simulation.unit_mutants import UNIT_MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,12 +34,13 @@ TIMEOUT_S = 1_200
 
 class Mutant(NamedTuple):
     """A text that occurs in a file, what is put in the place of its first occurrence, and, if nothing can find that,
-    why."""
+    why. `store` is that of the seeds which are to find it."""
 
     file: str
     old: str
     new: str
     reason: str = ""
+    store: str = SQLITE
 
 
 SETTLE = "coordinator/core/settle.py"
@@ -181,6 +184,7 @@ MUTANTS = (
     Mutant(OUTSTANDING, "if ack.state is AckState.OK and delivery.report.outcome", "if delivery.report.outcome"),
     Mutant(OUTSTANDING, "replace(delivery, sent=delivery.sent + 1)", "replace(delivery, ahead=())"),
     *(Mutant(*line) for line in (*POOL_MUTANTS, *FLOOD_MUTANTS, *UNIT_MUTANTS, *CHECK_MUTANTS, *COMMIT_MUTANTS)),
+    *(Mutant(*line)._replace(store=POSTGRESQL) for line in POSTGRESQL_MUTANTS),
 )
 
 
@@ -204,7 +208,7 @@ def main() -> int:
 def is_caught(mutant: Mutant, seeds: int) -> bool:
     """Run seeds over a copy of the tree with a mutant in it, until one fails."""
     with copied_with(mutant) as copy:
-        how = _run(copy, seeds)
+        how = _run(copy, seeds, mutant.store)
     print(f"{how:24} {mutant.file}: {mutant.old.strip()!r} -> {mutant.new.strip()!r}", flush=True)
     return how != "SURVIVED"
 
@@ -227,8 +231,8 @@ def mutated(mutant: Mutant, text: str) -> str:
     return text.replace(mutant.old, mutant.new, 1)
 
 
-def _run(copy: Path, seeds: int) -> str:
-    command = [sys.executable, "-m", "tests.simulation", "--seeds", f"0:{seeds}"]
+def _run(copy: Path, seeds: int, store: str) -> str:
+    command = [sys.executable, "-m", "tests.simulation", "--seeds", f"0:{seeds}", "--store", store]
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(copy)}
     try:
         done = subprocess.run(
