@@ -104,6 +104,7 @@ class PostgresqlKeeper:
 
     def fill_disk(self) -> None:
         """Let the server refuse what a commit of any task writes."""
+        self.make_room()
         self.execute(f'ALTER TABLE {{}} ADD CONSTRAINT "{FULL}" CHECK (false) NOT VALID', "story")
 
     def make_room(self) -> None:
