@@ -14,7 +14,7 @@ import queue
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -86,12 +86,19 @@ def plan(seed: int) -> list[Kill]:
     ]
 
 
+#: Takes a crawl from the coordinator that has it.
+Take = Callable[[], object]
+
+
 class Torturer:
     """The programs of a run, who is killed and replaced."""
 
-    def __init__(self, fleet: FleetProcesses, folder: Path, seed: int, stopped_s: float = 0.0) -> None:
-        """A coordinator that is killed is stopped for `stopped_s` before."""
+    def __init__(
+        self, fleet: FleetProcesses, folder: Path, seed: int, stopped_s: float = 0.0, take: Take | None = None
+    ) -> None:
+        """A coordinator that is killed is stopped for `stopped_s` before; its crawl is taken instead by `take`."""
         self._stopped_s = stopped_s
+        self._take = take
         self._fleet = fleet
         self._folder = folder
         self._rng = Random(f"victims {seed}")
@@ -126,6 +133,9 @@ class Torturer:
 
     def _kill_coordinator(self, away_s: float) -> None:
         self.kills["coordinator"] += 1
+        if self._take is not None:
+            self._take()
+            return
         self._fleet.replace_coordinator(away_s, "--wait", stopped_s=self._stopped_s)
 
     def _kill_program(self, victim: str) -> None:
@@ -151,18 +161,20 @@ class Torturer:
         return ""
 
 
-def run_seed(seed: int, folder: Path, places: int = 1, stopped_s: float = 0.0) -> Run:
+def run_seed(
+    seed: int, folder: Path, places: int = 1, stopped_s: float = 0.0, frontier: str = "", take: Take | None = None
+) -> Run:
     """Let programs work under the seed's kills; say what came of it.
 
     A coordinator that is killed is replaced by one at the next of several `places`. Before, it is stopped for
-    `stopped_s`.
+    `stopped_s`. It is not killed if there is a `take`, which takes the crawl from it, in the database of `frontier`.
     """
     began_at = time.monotonic()
     job = folder / "objects.yaml"
-    job.write_text(JOB)
+    job.write_text(JOB + (f'frontier: "{frontier}"\n' if frontier else ""))
     with FleetProcesses(folder, job, places=places) as fleet:
         fleet.start_coordinator("--wait")
-        torturer = Torturer(fleet, folder, seed, stopped_s)
+        torturer = Torturer(fleet, folder, seed, stopped_s, take)
         try:
             fleet.token()
             with connect(fleet.crawl / JOIN, PATIENCE_S) as witness:

@@ -18,18 +18,12 @@ from crawlfleet.errors import NotOwner
 from crawlfleet.shared.exits import INTERRUPTED
 from crawlfleet.shared.messages import ExchangeRequest
 from crawlfleet.shared.wire.manager import FleetManager
-from tests.fault.crawl_checks import check
 from tests.fault.fleet_processes import FleetProcesses, await_that, kill, unread_from
-from tests.fault.torture import see_off, write_job
-from tests.fault.two_coordinators import END_S, OWNED_BY_OTHER, SERVING, TwoCoordinators, audited, last_of
-from tests.site.generated_site import GeneratedSite, make_graph, serving_graph
+from tests.fault.two_coordinators import AGAIN, END_S, OWNED_BY_OTHER, SERVING, Two, two_coordinators
 from tests.site.postgresql_proxy import Passes, PostgresqlProxy
-from tests.site.postgresql_server import PostgresqlServer, programs
+from tests.site.postgresql_server import programs
 
-SEED = 1
-DELAY = "politeness: {delay: 100ms, per_host: 4, adaptive: false}"
 ENDED = "its session was ended"
-AGAIN = "opens the crawl again when it can"
 
 pytestmark = [
     pytest.mark.server,
@@ -37,22 +31,6 @@ pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.skipif(programs() is None, reason="not installed: postgresql"),
 ]
-
-
-class Two(TwoCoordinators):
-    """Two coordinators that crawl a site, and the server of their database."""
-
-    def __init__(self, folder: Path, site: GeneratedSite, server: PostgresqlServer) -> None:
-        self.site = site
-        self.server = server
-        super().__init__(folder, write_job(folder, site.base, DELAY), [server.address()] * 2)
-
-    def ends_of(self, *fleets: FleetProcesses) -> list[str]:
-        """Wait until coordinators have ended, and return what is wrong with what the last of them has left."""
-        problems = [problem for fleet in fleets for problem in see_off(fleet)]
-        last = last_of(fleets)
-        findings = check(last, self.site)
-        return [*problems, *audited(last), *([] if findings.is_clean else [str(findings)])]
 
 
 # What reads, and an exchange without changes.
@@ -103,10 +81,8 @@ class Askers:
 
 @pytest.fixture
 def two(tmp_path: Path) -> Iterator[Two]:
-    graph = make_graph(SEED)
-    with PostgresqlServer(syncs=True) as server, serving_graph(graph, 0.01) as site, Two(tmp_path, site, server) as two:
-        site.await_hits(10, END_S)
-        yield two
+    with two_coordinators(tmp_path) as running:
+        yield running
 
 
 def test_the_other_goes_on_when_the_owner_is_killed(two: Two) -> None:

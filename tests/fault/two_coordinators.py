@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from crawlfleet.coordinator.known_commits import COMMITS
 from crawlfleet.coordinator.offline.audit import audit
-from tests.fault.fleet_processes import FleetProcesses, await_that
+from tests.fault.crawl_checks import check
+from tests.fault.fleet_processes import FleetProcesses, await_that, python
+from tests.fault.torture import see_off, write_job
+from tests.site.generated_site import GeneratedSite, make_graph, serving_graph
+from tests.site.postgresql_server import PostgresqlServer
 
 END_S = 90.0
 OWNED_BY_OTHER = "owns the crawl since"
 SERVING = "start workers on this machine with:"
+#: What an owner says that has lost its crawl.
+AGAIN = "opens the crawl again when it can"
+
+SEED = 1
+DELAY = "politeness: {delay: 100ms, per_host: 4, adaptive: false}"
 
 
 class Progress(NamedTuple):
@@ -83,6 +92,31 @@ class TwoCoordinators:
             return fleet.output("coordinator").count(words) >= times
 
         await_that(is_said, END_S, f"{words!r} of a coordinator")
+
+
+class Two(TwoCoordinators):
+    """Two coordinators that crawl a site, and the server of their database."""
+
+    def __init__(self, folder: Path, site: GeneratedSite, server: PostgresqlServer) -> None:
+        self.site = site
+        self.server = server
+        super().__init__(folder, write_job(folder, site.base, DELAY), [server.address()] * 2)
+
+    def ends_of(self, *fleets: FleetProcesses) -> list[str]:
+        """Wait until coordinators have ended, and return what is wrong with what the last of them has left."""
+        problems = [problem for fleet in fleets for problem in see_off(fleet)]
+        last = last_of(fleets)
+        findings = check(last, self.site)
+        return [*problems, *audited(last), *([] if findings.is_clean else [str(findings)])]
+
+
+@contextmanager
+def two_coordinators(folder: Path) -> Iterator[Two]:
+    """Run two coordinators and their workers over a server of their own, until they are at work."""
+    graph = make_graph(SEED)
+    with PostgresqlServer(syncs=True) as server, serving_graph(graph, 0.01) as site, Two(folder, site, server) as two:
+        site.await_hits(10, END_S)
+        yield two
 
 
 def progress_of(fleet: FleetProcesses) -> Progress:
