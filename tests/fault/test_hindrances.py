@@ -44,6 +44,7 @@ def test_a_worker_that_was_stopped_beyond_its_lease_changes_nothing_and_goes_on(
     assert "a worker died" not in crawl.fleet.output("node")
 
 
+@pytest.mark.usefixtures("each_store")
 def test_what_a_machine_held_that_died_with_the_coordinator_is_done_by_another(tmp_path: Path) -> None:
     with running(tmp_path) as crawl:
         crawl.await_hits(15)
@@ -56,6 +57,7 @@ def test_what_a_machine_held_that_died_with_the_coordinator_is_done_by_another(t
         assert crawl.end().refetched >= 1
 
 
+@pytest.mark.usefixtures("each_store")
 def test_workers_outlive_a_coordinator_and_join_it_again_soon(tmp_path: Path) -> None:
     with running(tmp_path, pause_s=0.2) as crawl:
         crawl.await_hits(12)
@@ -83,6 +85,7 @@ def test_a_second_coordinator_on_a_folder_is_told_who_holds_it(tmp_path: Path) -
         crawl.end()
 
 
+@pytest.mark.usefixtures("each_store")
 def test_a_delayed_host_is_not_pressed_when_workers_and_coordinator_die(tmp_path: Path) -> None:
     politeness = f"politeness: {{delay: {DELAY_S}s, adaptive: false}}"
     with prepared(tmp_path, politeness, graph=make_graph(3, 30), pause_s=0.0) as crawl:

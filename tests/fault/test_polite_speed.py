@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.many_hosts import SLOW_ANSWER_S, host_name, read_arrivals
 from benchmarks.polite_speed import LOG, Setting, measure
 
@@ -12,6 +14,7 @@ DELAY_S = 0.5
 SECONDS = 3.0
 
 
+@pytest.mark.usefixtures("each_store")
 def test_a_slow_host_holds_nobody_up_and_no_start_is_too_soon(tmp_path: Path) -> None:
     setting = Setting(hosts=HOSTS, delay_s=DELAY_S, seconds=SECONDS, slow=1, answer_ms=50.0)
     outcome = measure(setting, tmp_path)

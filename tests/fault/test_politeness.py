@@ -38,6 +38,7 @@ def end_well(fleet: FleetProcesses) -> None:
     assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
 
 
+@pytest.mark.usefixtures("each_store")
 def test_no_host_is_asked_too_soon_whoever_dies_and_the_log_shows_it(tmp_path: Path) -> None:
     hosts = [LoopbackHost(address=f"127.0.0.{number}") for number in range(2, 12)]
     slow, busy = hosts[0], hosts[1]

@@ -9,7 +9,6 @@ import os
 from itertools import count, islice
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from tests.fault.seeded_runs import run_many
@@ -40,9 +39,7 @@ def test_every_page_is_fetched_and_recorded_exactly_once_whoever_dies(tmp_path: 
 
         def run_stored(seed: int, folder: Path) -> Run:
             """Crawl with a database for this seed alone."""
-            with psycopg.connect(server.address(), autocommit=True) as db:
-                db.execute(f"CREATE DATABASE seed_{seed}".encode())
-            return run_seed(seed, folder, frontier=server.address(f"seed_{seed}"))
+            return run_seed(seed, folder, frontier=server.create_database(f"seed_{seed}"))
 
         runs = list(run_many(run_stored, seeds, tmp_path, AT_ONCE))
     print(totals(runs))

@@ -75,6 +75,11 @@ class PostgresqlServer:
         """Return the address of a database."""
         return f"postgresql:///{database}?host={quote(str(self.folder))}&user={USER}"
 
+    def create_database(self, name: str) -> str:
+        """Create a database; return its address."""
+        self._run("createdb", "-h", str(self.folder), "-U", USER, name)
+        return self.address(name)
+
     def start(self) -> None:
         """Start the server, and wait until it answers."""
         options = " ".join(f"-c {setting}" for setting in (*self._settings, f"unix_socket_directories={self.folder}"))
