@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -24,10 +24,9 @@ from crawlfleet.coordinator.core.changes import TaskEvent
 from crawlfleet.coordinator.core.rows import TaskState
 from tests.simulation.chronicle import Chronicle, Fault
 from tests.simulation.file_keeper import FileKeeper
-from tests.simulation.keepers import POSTGRESQL, SQLITE, Keeper
-from tests.simulation.postgresql_keeper import PostgresqlKeeper
+from tests.simulation.keepers import SQLITE, Keeper
+from tests.simulation.postgresql_keeper import PostgresqlKeeper, served
 from tests.simulation.simulation import Simulation
-from tests.site.postgresql_server import PostgresqlServer
 
 PER_RUN = 10
 MEMORY = Path("/dev/shm")
@@ -73,16 +72,6 @@ def main() -> int:
     if options.state is not None:
         options.state.unlink(missing_ok=True)  # the same command begins anew
     return _conclude(state.tally, chronicle, options.least)
-
-
-@contextmanager
-def served(store: str) -> Iterator[str]:
-    """Give the address of the database that a store needs, for as long as the block runs; of SQLite an empty one."""
-    if store == POSTGRESQL:
-        with PostgresqlServer() as server:
-            yield server.address()
-    else:
-        yield "" if store == SQLITE else store
 
 
 def run_seeds(first: int, last: int, address: str) -> Tally:

@@ -24,6 +24,7 @@ from tests.simulation.commit_mutants import COMMIT_MUTANTS
 from tests.simulation.flood_mutants import FLOOD_MUTANTS
 from tests.simulation.keepers import POSTGRESQL, SQLITE
 from tests.simulation.pool_mutants import POOL_MUTANTS
+from tests.simulation.postgresql_keeper import served
 from tests.simulation.postgresql_mutants import POSTGRESQL_MUTANTS
 from tests.simulation.unit_mutants import UNIT_MUTANTS
 
@@ -196,8 +197,9 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many run at the same time")
     options = parser.parse_args()
     seeds, chosen = options.seeds, [mutant for mutant in MUTANTS if options.match in mutant.file + mutant.old]
-    with ThreadPoolExecutor(options.processes) as pool:
-        survived = list(pool.map(lambda mutant: not is_caught(mutant, seeds), chosen))
+    needed = POSTGRESQL if any(mutant.store == POSTGRESQL for mutant in chosen) else SQLITE
+    with served(needed) as address, ThreadPoolExecutor(options.processes) as pool:
+        survived = list(pool.map(lambda mutant: not is_caught(mutant, seeds, address), chosen))
     survivors = [mutant for mutant, is_alive in zip(chosen, survived, strict=True) if is_alive]
     print(f"{len(chosen) - len(survivors)} of {len(chosen)} mutants caught within {seeds} seeds")
     for mutant in survivors:
@@ -205,10 +207,10 @@ def main() -> int:
     return sum(not mutant.reason for mutant in survivors)
 
 
-def is_caught(mutant: Mutant, seeds: int) -> bool:
-    """Run seeds over a copy of the tree with a mutant in it, until one fails."""
+def is_caught(mutant: Mutant, seeds: int, address: str) -> bool:
+    """Run seeds over a copy of the tree with a mutant in it, until one fails; those that need a server at `address`."""
     with copied_with(mutant) as copy:
-        how = _run(copy, seeds, mutant.store)
+        how = _run(copy, seeds, mutant.store if mutant.store == SQLITE else address)
     print(f"{how:24} {mutant.file}: {mutant.old.strip()!r} -> {mutant.new.strip()!r}", flush=True)
     return how != "SURVIVED"
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any, cast
@@ -30,8 +31,9 @@ from crawlfleet.coordinator.frontier.postgresql.connection import Connection, Pl
 from crawlfleet.coordinator.frontier.postgresql.database import PostgresqlDatabase
 from tests.simulation.chronicle import Fault
 from tests.simulation.fragile import Fuse
-from tests.simulation.keepers import Settings, SimDatabase
+from tests.simulation.keepers import POSTGRESQL, SQLITE, Settings, SimDatabase
 from tests.site.postgresql_schemas import empty, open_unsynced
+from tests.site.postgresql_server import PostgresqlServer
 
 Clocks = Callable[[], ClockReading]
 
@@ -182,6 +184,16 @@ class SimPostgresql:
             self._database.begin(batch, over.set)
         over.wait()
         return self._database.conclude()
+
+
+@contextmanager
+def served(store: str) -> Iterator[str]:
+    """Give the address of the database that a store needs, for as long as the block runs; of SQLite an empty one."""
+    if store == POSTGRESQL:
+        with PostgresqlServer() as server:
+            yield server.address()
+    else:
+        yield "" if store == SQLITE else store
 
 
 def _cut(connection: Connection) -> None:
