@@ -11,10 +11,7 @@ from crawlfleet.coordinator.frontier.crawl_address import VARIABLE
 from tests.site.postgresql_server import PostgresqlServer, programs
 
 _numbers = count()
-_ONLY_WITH_SERVER = (
-    pytest.mark.server,
-    pytest.mark.skipif(programs() is None, reason="not installed: postgresql"),
-)
+_NEEDS_SERVER = (pytest.mark.server, pytest.mark.skipif(programs() is None, reason="not installed: postgresql"))
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +21,14 @@ def database_server() -> Iterator[PostgresqlServer]:
         yield running
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=_ONLY_WITH_SERVER)])
-def each_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def in_postgresql(database_server: PostgresqlServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all commands of a test store their crawl in a database of its own."""
+    monkeypatch.setenv(VARIABLE, database_server.create_database(f"crawl_{next(_numbers)}"))
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=_NEEDS_SERVER)])
+def each_store(request: pytest.FixtureRequest) -> None:
     """Let all commands of a test store their crawl in a file of its folder, or in a database of its own."""
     if request.param == "postgresql":
-        server: PostgresqlServer = request.getfixturevalue("database_server")
-        monkeypatch.setenv(VARIABLE, server.create_database(f"crawl_{next(_numbers)}"))
+        request.getfixturevalue("in_postgresql")
