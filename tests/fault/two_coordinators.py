@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 from crawlfleet.coordinator.known_commits import COMMITS
 from crawlfleet.coordinator.offline.audit import audit
 from tests.fault.crawl_checks import check
-from tests.fault.fleet_processes import FleetProcesses, await_that, python
+from tests.fault.fleet_processes import FleetProcesses, await_that
 from tests.fault.torture import see_off, write_job
 from tests.site.generated_site import GeneratedSite, make_graph, serving_graph
 from tests.site.postgresql_server import PostgresqlServer

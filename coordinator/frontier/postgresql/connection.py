@@ -20,12 +20,13 @@ from crawlfleet.shared.errors import CrawlFailed, UsageError
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 OLDEST_VERSION = 14
-CONNECT_S = 10
 # Whoever waits looks so often whether it is interrupted.
 _LOOK_S = 0.1
 # A machine that is gone is noticed within so long, by both sides.
 _GONE_S = 20
-_KEEPALIVE: dict[str, Any] = {
+# What an address may say otherwise.
+_USUAL: dict[str, Any] = {
+    "connect_timeout": 10,
     "keepalives_idle": _GONE_S // 4,
     "keepalives_interval": _GONE_S // 4,
     "keepalives_count": 3,
@@ -99,9 +100,12 @@ def shown(address: str) -> str:
     told = _parameters(address)
     if "service" in told:
         return f"the database of service {told['service']}"
-    host = told.get("host") or told.get("hostaddr") or "the default host"
-    port = f":{told['port']}" if "port" in told else ""
-    return f"the database {told.get('dbname') or told.get('user') or 'of the default name'} at {host}{port}"
+    hosts = str(told.get("host") or told.get("hostaddr") or "the default host").split(",")
+    ports = str(told.get("port", "")).split(",")
+    # One port is that of all hosts; a host may have the default one.
+    each = ports * len(hosts) if len(ports) == 1 else ports
+    places = ",".join(f"{host}:{port}" if port else host for host, port in zip(hosts, each, strict=False))
+    return f"the database {told.get('dbname') or told.get('user') or 'of the default name'} at {places}"
 
 
 def connect(place: Place, *, silence_s: float = 0.0, reads_only: bool = False) -> Connection:
@@ -116,11 +120,10 @@ def connect(place: Place, *, silence_s: float = 0.0, reads_only: bool = False) -
         )
     options: dict[str, Any] = {} if reads_only else {"target_session_attrs": "read-write"}
     told = _parameters(place.address)
-    options |= {key: value for key, value in _KEEPALIVE.items() if key not in told}
+    options |= {key: value for key, value in _USUAL.items() if key not in told}
     try:
         db: Connection = _Interruptible.connect(
             place.address,
-            connect_timeout=CONNECT_S,
             application_name="crawlfleet",
             client_encoding="utf8",
             autocommit=True,
