@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from crawlfleet.coordinator.frontier.registry import open_reader, place_for
@@ -16,6 +14,7 @@ from crawlfleet.coordinator.offline.verify import verify
 from crawlfleet.shared.errors import UsageError
 from tests.site.driven_crawl import PAGES, driven
 from tests.site.postgresql_server import USER, PostgresqlServer, programs
+from tests.site.replicated_servers import ask, await_streaming, replicated
 
 pytestmark = [
     pytest.mark.server,
@@ -30,12 +29,6 @@ ASYNCHRONOUS = "is replicated asynchronously: if a standby is promoted"
 def server() -> Iterator[PostgresqlServer]:
     with PostgresqlServer(syncs=True) as running:
         yield running
-
-
-def ask(server: PostgresqlServer, *queries: str) -> None:
-    with psycopg.connect(server.address(), autocommit=True) as db:
-        for query in queries:
-            db.execute(query.encode())
 
 
 def put_back(server: PostgresqlServer, folder: Path, name: str, *more: str) -> tuple[str, Path]:
@@ -104,14 +97,6 @@ def replication(server: PostgresqlServer, user: str = USER) -> str:
     return place_for("process", address, "demo", Path()).replication()
 
 
-def streams(primary: PostgresqlServer, state: str) -> None:
-    """Wait until the primary has its standby in this state."""
-    with psycopg.connect(primary.address(), autocommit=True) as db:
-        query = "SELECT sync_state FROM pg_stat_replication WHERE state = 'streaming'"
-        while db.execute(query).fetchall() != [(state,)]:
-            time.sleep(0.02)
-
-
 def test_a_standby_that_lacks_commits_is_told_before_and_after_it_is_promoted(tmp_path: Path) -> None:
     with PostgresqlServer(syncs=True) as primary:
         stored = f"frontier: '{primary.address()}'"
@@ -119,7 +104,7 @@ def test_a_standby_that_lacks_commits_is_told_before_and_after_it_is_promoted(tm
             path = crawl.folder.path
             assert not any(ASYNCHRONOUS in notice for notice in crawl.crawl.notices)
         with PostgresqlServer(syncs=True, of=primary) as standby:
-            streams(primary, "async")
+            await_streaming(primary, "async")
             ask(primary, "CREATE ROLE plain LOGIN")  # it is not told the states of standbys
             with driven(tmp_path, more=stored) as crawl:
                 (notice,) = [each for each in crawl.crawl.notices if ASYNCHRONOUS in each]
@@ -137,9 +122,7 @@ def test_a_standby_that_lacks_commits_is_told_before_and_after_it_is_promoted(tm
 
 
 def test_a_synchronous_standby_has_all_that_was_acknowledged(tmp_path: Path) -> None:
-    with PostgresqlServer(syncs=True) as primary, PostgresqlServer(syncs=True, of=primary) as standby:
-        ask(primary, "ALTER SYSTEM SET synchronous_standby_names = 'standby'", "SELECT pg_reload_conf()")
-        streams(primary, "sync")
+    with replicated() as (primary, standby):
         with driven(tmp_path, 2, more=f"frontier: '{primary.address()}'") as crawl:
             path = crawl.folder.path
             assert not any(ASYNCHRONOUS in notice for notice in crawl.crawl.notices)
@@ -167,7 +150,7 @@ def test_a_subscriber_is_no_standby() -> None:
         command = [str(folder / "pg_recvlogical"), *address, "-S", "changes", "--start", *options, "-f", "/dev/null"]
         with subprocess.Popen(command) as subscriber:
             try:
-                streams(server, "async")
+                await_streaming(server, "async")
                 assert replication(server) == ""
             finally:
                 subscriber.terminate()

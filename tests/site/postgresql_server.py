@@ -21,6 +21,8 @@ DISK_FULL = "No space left on device"
 # Room for a new server, and a crawl of some hundred pages.
 _SMALL_DISK, _BALLAST = "64m", "ballast"
 _SMALL_WAL = ("min_wal_size=2MB", "max_wal_size=8MB", "log_min_messages=error")
+#: What goes in front of a program that root may not run.
+AS_USER = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups") if os.getuid() == 0 else ()
 _SETTINGS = ("listen_addresses=", "max_connections=30", "shared_buffers=16MB", "log_min_messages=panic")
 
 
@@ -33,7 +35,7 @@ def programs() -> Path | None:
 class PostgresqlServer:
     """A running server, with more settings. Unless it `syncs`, a power cut may damage it. Root may not run one: then
     `nobody` does. It is a standby `of` another one if that is given, which knows it as `standby`. With a `small_disk`,
-    which only root can mount, `fill_disk` leaves it no room."""
+    which only root can mount, `fill_disk` leaves it no room. `preface` goes in front of its commands."""
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class PostgresqlServer:
         encoding: str = "UTF8",
         of: PostgresqlServer | None = None,
         small_disk: bool = False,
+        preface: tuple[str, ...] = (),
     ) -> None:
         self._settings = (
             *_SETTINGS,
@@ -55,12 +58,11 @@ class PostgresqlServer:
         self._bin = bin_folder
         self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
         self._data = self.folder / "data"
-        self._as: dict[str, str] = {}
+        self._preface = (*preface, *AS_USER)
         if small_disk:
             self._data.mkdir()
             subprocess.run(("mount", "-t", "tmpfs", "-o", f"size={_SMALL_DISK}", "tmpfs", self._data), check=True)
         if os.getuid() == 0:
-            self._as = {"user": "nobody", "group": "nogroup"}
             for folder in (self.folder, self._data) if small_disk else (self.folder,):
                 shutil.chown(folder, "nobody", "nogroup")
         if of is not None:
@@ -153,9 +155,9 @@ class PostgresqlServer:
         return processes
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [str(self._bin / program), *arguments]
+        command = [*self._preface, str(self._bin / program), *arguments]
         own: dict[str, Any]
         # A server that is started must not hold the pipes of this process.
         with (self.folder / "said").open("w") as said:
-            own = {"cwd": self.folder, "stdin": subprocess.DEVNULL, "stdout": said, "stderr": said, **self._as}
+            own = {"cwd": self.folder, "stdin": subprocess.DEVNULL, "stdout": said, "stderr": said}
             subprocess.run(command, timeout=60, check=True, **own)
