@@ -93,7 +93,7 @@ test-minimums: $(INSTALLED) ## run tests with exactly the oldest libraries that 
 	$(BIN)/nox --session minimums
 
 .PHONY: test-all
-test-all: $(INSTALLED) ## run every test; needs nginx, wget2, PostgreSQL, the documentation sites and Docker
+test-all: $(INSTALLED) ## run every test; needs nginx, wget2, PostgreSQL, Patroni, the documentation sites and Docker
 	CRAWLFLEET_SEEDS=2200 $(BIN)/python -m pytest
 
 .PHONY: test-rest
@@ -102,7 +102,7 @@ test-rest: $(INSTALLED) ## run what `make test` leaves out
 	$(BIN)/python -m pytest $(REST) $(ALONE)
 
 .PHONY: test-server
-test-server: $(INSTALLED) ## run the tests against nginx, wget2 and PostgreSQL
+test-server: $(INSTALLED) ## run the tests against nginx, wget2, PostgreSQL and Patroni
 	$(BIN)/python -m pytest -m server
 
 .PHONY: test-compose
