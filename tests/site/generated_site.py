@@ -78,19 +78,19 @@ class GeneratedSite(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, graph: Graph, pause_s: float = 0.0) -> None:
+    def __init__(self, graph: Graph, pause_s: float = 0.0, host: str = "127.0.0.1") -> None:
         self.graph = graph
         self.pause_s = pause_s
         self.hits: list[Hit] = []
         self.closing = threading.Event()
         self._asked: Counter[str] = Counter()
         self._changed = threading.Condition()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__((host, 0), _Handler)
 
     @property
     def base(self) -> str:
         """The address of the root, without its slash."""
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"http://{self.server_address[0]!s}:{self.server_port}"
 
     def receive(self, path: str, agent: str, client: int) -> int:
         """Note a request; return the status of its answer."""
@@ -153,9 +153,9 @@ def _body(path: str, graph: Graph) -> str:
 
 
 @contextmanager
-def serving_graph(graph: Graph, pause_s: float = 0.0) -> Iterator[GeneratedSite]:
+def serving_graph(graph: Graph, pause_s: float = 0.0, host: str = "127.0.0.1") -> Iterator[GeneratedSite]:
     """Serve a graph while the block runs."""
-    site = GeneratedSite(graph, pause_s)
+    site = GeneratedSite(graph, pause_s, host)
     thread = threading.Thread(target=site.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
