@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from benchmarks.database_server import SETTINGS
 from benchmarks.meter import Command
 from crawlfleet.shared.engines import FETCH_ENGINES
+from tests.site.postgresql_server import PostgresqlServer, programs
 
 PEERS = Path(__file__).parent / "peers"
 VENV = Path(".make/peers")
@@ -28,6 +30,7 @@ parse: {{engine: {parse}}}
 hooks: hook.py
 sinks: [items.jsonl]
 durability: {durability}
+frontier: {frontier}
 """
 _HOOKS = {
     "turbohtml": """\
@@ -55,6 +58,9 @@ def parse(page):
 }
 
 
+DATABASE = "postgresql"
+# Durability and frontier of a job, by what a table calls them.
+_KEPT = {"durable": ("process", "sqlite"), "in memory": ("none", "memory"), "in PostgreSQL": ("process", DATABASE)}
 _ENGINES = (("curl", "turbohtml"), ("curl", "lexbor"), ("requests", "lexbor"), ("requests", "bs4"))
 
 
@@ -81,7 +87,8 @@ def all_contestants() -> list[Contestant]:
     cores = os.cpu_count() or 1
     return [
         Contestant("wget2", _wget2, lambda: "" if shutil.which("wget2") else "wget2 is not installed"),
-        *(_crawlfleet(fetch, parse, durability) for fetch, parse in _ENGINES for durability in ("process", "none")),
+        *(_crawlfleet(fetch, parse, kept) for fetch, parse in _ENGINES for kept in ("durable", "in memory")),
+        _crawlfleet(*_ENGINES[0], "in PostgreSQL"),
         Contestant("Scrapy", _scrapy(1), _no_venv),
         Contestant(f"Scrapy x{cores}", _scrapy(cores), _no_venv),
         Contestant("scrapy-redis x2", _scrapy_redis, _no_redis, endless=True),
@@ -127,19 +134,36 @@ def _no_redis() -> str:
     return _no_venv() or ("" if shutil.which("redis-server") else "redis-server is not installed")
 
 
-def _crawlfleet(fetch: str, parse: str, durability: str) -> Contestant:
-    kept = "durable" if durability == "process" else "in memory"
+def _crawlfleet(fetch: str, parse: str, kept: str) -> Contestant:
+    durability, frontier = _KEPT[kept]
 
     def prepare(site: Site, folder: Path) -> list[Command]:
-        job = _JOB.format(base=site.base, simultaneous=SIMULTANEOUS, fetch=fetch, parse=parse, durability=durability)
+        server = _database_server(folder) if frontier == DATABASE else None
+        job = _JOB.format(
+            base=site.base,
+            simultaneous=SIMULTANEOUS,
+            fetch=fetch,
+            parse=parse,
+            durability=durability,
+            frontier=server.address() if server else frontier,
+        )
         (folder / "site.yaml").write_text(job, encoding="utf-8")
         (folder / "hook.py").write_text(_HOOKS[parse], encoding="utf-8")
-        return [Command([sys.executable, "-m", "crawlfleet", "run", "site.yaml"])]
+        run = Command([sys.executable, "-m", "crawlfleet", "run", "site.yaml"])
+        return [run] if server is None else [Command(server.command(), service=True, answers=server.answers), run]
 
     def missing() -> str:
+        if frontier == DATABASE and programs() is None:
+            return "PostgreSQL is not installed"
         return "" if fetch in FETCH_ENGINES else f"there is no fetch engine {fetch!r}"
 
     return Contestant(f"crawlfleet, {fetch} + {parse}, {kept}", prepare, missing, ours=True)
+
+
+def _database_server(folder: Path) -> PostgresqlServer:
+    # Started by root, it runs as a user of its own.
+    folder.parent.chmod(0o711)
+    return PostgresqlServer(*SETTINGS, syncs=True, within=folder)
 
 
 def _wget2(site: Site, folder: Path) -> list[Command]:

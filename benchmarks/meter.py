@@ -10,32 +10,36 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from tests.acceptance.processes import descendants
 
 SAMPLE_EVERY_S = 0.1
 PATIENCE_S = 900.0
+ANSWERS_S = 60.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Command(NamedTuple):
-    """A command to be measured. A `service` is ended when all others are over."""
+    """A command to be measured. A `service` is ended when all others are over; they wait until it `answers`."""
 
     arguments: Sequence[str]
     service: bool = False
     ok_codes: tuple[int, ...] = (0,)
+    answers: Callable[[], bool] = lambda: True
 
 
 @dataclass(slots=True)
 class Seen:
-    """A process as it was sampled: how far below its command it is, its peak memory, its CPU time by epoch times."""
+    """A process as it was sampled: how far below its command it is, whether that is a service, its peak memory, its CPU
+    time by epoch times."""
 
     depth: int
     words: str
+    of_service: bool = False
     peak_kb: int = 0
     cpu_s: list[tuple[float, float]] = field(default_factory=list)
 
@@ -45,7 +49,7 @@ class Seen:
 
 
 class Cost(NamedTuple):
-    """What commands cost together. `began` and `ended` are epoch times."""
+    """What commands cost together. They `began` when all services answered; `began` and `ended` are epoch times."""
 
     began: float
     ended: float
@@ -70,21 +74,18 @@ def value_at(curve: Sequence[tuple[float, float]], at: float) -> float:
 
 
 def measure(commands: Sequence[Command], folder: Path) -> Cost:
-    """Run commands side by side, to the end of all that are no services; raise `RuntimeError` if one fails."""
-    # Modules are compiled once and kept, whatever the shell says: nobody compiles a crawler at every start.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    began = time.time()
-    cpu_s, ended, sampler = 0.0, began, _Sampler()
+    """Run commands side by side, services first, to the end of all others; raise `RuntimeError` if one fails."""
+    services, others = ([each for each in commands if each.service is service] for service in (True, False))
+    cpu_s, sampler = 0.0, _Sampler()
     running: list[tuple[Command, subprocess.Popen[bytes]]] = []
     with (folder / "said.txt").open("wb") as said:
         try:
-            for command in commands:
-                process = subprocess.Popen(
-                    command.arguments, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment
-                )
-                running.append((command, process))
-                sampler.roots.append(process.pid)
-            sampler.start()
+            for service in services:
+                running.append((service, _start(service, folder, said)))
+                _await(service)
+            began = ended = time.time()
+            running += [(command, _start(command, folder, said)) for command in others]
+            sampler.start({process.pid: command.service for command, process in running})
             for command, process in sorted(running, key=lambda pair: pair[0].service):
                 if command.service:
                     process.terminate()
@@ -102,6 +103,22 @@ def measure(commands: Sequence[Command], folder: Path) -> Cost:
     return Cost(began, ended, cpu_s, list(sampler.seen.values()))
 
 
+def _start(command: Command, folder: Path, said: IO[bytes]) -> subprocess.Popen[bytes]:
+    # Modules are compiled once and kept, whatever the shell says: nobody compiles a crawler at every start.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return subprocess.Popen(
+        command.arguments, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment
+    )
+
+
+def _await(service: Command) -> None:
+    until = time.monotonic() + ANSWERS_S
+    while not service.answers():
+        if time.monotonic() > until:
+            raise RuntimeError(f"{' '.join(service.arguments)} does not answer")
+        time.sleep(0.02)
+
+
 def _cpu_at_end_s(process: subprocess.Popen[bytes]) -> float:
     """Wait for the end of a process; return the CPU time of its life, and of all that it started and waited for."""
     give_up = threading.Timer(PATIENCE_S, process.kill)
@@ -116,12 +133,14 @@ class _Sampler:
     """A thread that looks at processes below some roots every now and then."""
 
     def __init__(self) -> None:
-        self.roots: list[int] = []
+        # Whether a command is a service, by the number of its process.
+        self._roots: dict[int, bool] = {}
         self.seen: dict[int, Seen] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
 
-    def start(self) -> None:
+    def start(self, roots: dict[int, bool]) -> None:
+        self._roots = roots
         self._thread.start()
 
     def stop(self) -> None:
@@ -131,7 +150,7 @@ class _Sampler:
 
     def _run(self) -> None:
         while not self._over.wait(SAMPLE_EVERY_S):
-            for root in self.roots:
+            for root in self._roots:
                 for pid in (root, *descendants(root)):
                     self._look(pid, root)
 
@@ -142,7 +161,8 @@ class _Sampler:
             if pid not in self.seen:
                 words = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
                 parent = self.seen.get(int(fields[1]))
-                self.seen[pid] = Seen(0 if pid == root or parent is None else parent.depth + 1, words)
+                depth = 0 if pid == root or parent is None else parent.depth + 1
+                self.seen[pid] = Seen(depth, words, self._roots[root])
         except OSError:  # it is gone meanwhile
             return
         seen = self.seen[pid]

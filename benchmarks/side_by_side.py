@@ -85,7 +85,7 @@ def _steady_cpu_s(cost: Cost, began: float, ended: float) -> tuple[float, float]
     """Return the CPU time of coordinator and workers in the middle of a crawl, as sampled."""
     taken: dict[bool, float] = defaultdict(float)
     for process in cost.processes:
-        if process.depth:
+        if process.depth and not process.of_service:
             is_worker = report.is_worker(process.depth, process.words)
             taken[is_worker] += process.cpu_at_s(ended) - process.cpu_at_s(began)
     return taken[False], taken[True]

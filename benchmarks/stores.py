@@ -23,7 +23,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.awaited_postgresql import CountedStore, ServerMeter
+from benchmarks.awaited_postgresql import CountedStore, CrawlMeter
+from benchmarks.database_server import SETTINGS
 from benchmarks.simulated_crawl import SimulatedCrawl, Stopwatch
 from benchmarks.simulated_site import address
 from crawlfleet.coordinator.frontier.memory.store import MemoryStore
@@ -40,10 +41,6 @@ KILLED_AFTER_S = 2.0
 Figures = dict[str, Any]
 
 
-# A server of a small machine: a quarter of its memory, and no checkpoint while little is written.
-SERVER = ("shared_buffers=512MB", "max_wal_size=8GB")
-
-
 def measure(name: str, folder: Path, known: int, pages: int, address: str) -> None:
     """Fill a store, drive it, print its figures, and crawl on without end."""
     store, at = _open(name, folder, address)
@@ -56,7 +53,7 @@ def measure(name: str, folder: Path, known: int, pages: int, address: str) -> No
     crawl.open()
     granted = crawl.grant()
     crawl.crawl(pages // 5)
-    meter = ServerMeter(store, address) if isinstance(store, CountedStore) else None
+    meter = CrawlMeter(store, address) if isinstance(store, CountedStore) else None
     crawled = crawl.crawl(pages)
     if meter is not None:
         figures |= meter.figures(crawled)
@@ -125,7 +122,7 @@ def _peak_mb() -> int:
 def run(name: str, folder: Path, known: int, pages: int) -> Figures:
     """Measure one store at one size, in processes of its own; return its figures."""
     if name == "postgresql":
-        with PostgresqlServer(*SERVER, syncs=True) as server:
+        with PostgresqlServer(*SETTINGS, syncs=True) as server:
             return _run(name, folder, known, pages, server.address())
     return _run(name, folder, known, pages, "")
 

@@ -34,8 +34,9 @@ def programs() -> Path | None:
 
 class PostgresqlServer:
     """A running server, with more settings. Unless it `syncs`, a power cut may damage it. Root may not run one: then
-    `nobody` does. It is a standby `of` another one if that is given, which knows it as `standby`. With a `small_disk`,
-    which only root can mount, `fill_disk` leaves it no room. `preface` goes in front of its commands."""
+    `nobody` does. It is a standby `of` another one if that is given, which knows it as `standby`. Its folder is in that
+    for temporary files, or `within` another one, which it may enter. With a `small_disk`, which only root can mount,
+    `fill_disk` leaves it no room. `preface` goes in front of its commands."""
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class PostgresqlServer:
         of: PostgresqlServer | None = None,
         small_disk: bool = False,
         preface: tuple[str, ...] = (),
+        within: Path | None = None,
     ) -> None:
         self._settings = (
             *_SETTINGS,
@@ -56,7 +58,7 @@ class PostgresqlServer:
         bin_folder = programs()
         assert bin_folder is not None
         self._bin = bin_folder
-        self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir=within))
         self._data = self.folder / "data"
         self._preface = (*preface, *AS_USER)
         if small_disk:
@@ -82,10 +84,18 @@ class PostgresqlServer:
         self._run("createdb", "-h", str(self.folder), "-U", USER, name)
         return self.address(name)
 
+    def command(self) -> list[str]:
+        """Return the command that runs the server, until it is terminated."""
+        return [*self._preface, str(self._bin / "postgres"), "-D", str(self._data), *self._options()]
+
+    def answers(self) -> bool:
+        """Say whether the server accepts connections."""
+        ask = [str(self._bin / "pg_isready"), "--quiet", f"--host={self.folder}"]
+        return subprocess.run(ask, check=False).returncode == 0
+
     def start(self) -> None:
         """Start the server, and wait until it answers."""
-        options = " ".join(f"-c {setting}" for setting in (*self._settings, f"unix_socket_directories={self.folder}"))
-        self._run("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
+        self._run("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", " ".join(self._options()), "start")
 
     def stop(self, *, in_order: bool = False) -> None:
         """Stop the server as a crash does: its clients lose their connections. If `in_order`, it tells them."""
@@ -153,6 +163,10 @@ class PostgresqlServer:
             with suppress(ProcessLookupError):
                 os.kill(process, number)
         return processes
+
+    def _options(self) -> list[str]:
+        settings = (*self._settings, f"unix_socket_directories={self.folder}")
+        return [option for setting in settings for option in ("-c", setting)]
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [*self._preface, str(self._bin / program), *arguments]

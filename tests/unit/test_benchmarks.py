@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import pytest
 
+from benchmarks import by_turns
+from benchmarks.by_turns import Place, Turn, table, take_turns
 from benchmarks.contestants import choose
+from benchmarks.database_server import Spent
 from benchmarks.lock_handing import Held
 from benchmarks.lock_handing import judge as judge_handings
 from benchmarks.many_hosts import Arrival, host_name, number_of
-from benchmarks.meter import value_at
+from benchmarks.meter import Command, measure, value_at
 from benchmarks.polite_speed import judge
 from benchmarks.steady import steady
+from benchmarks.turnover import Look, Relation
+from benchmarks.turnover import table as table_of_relations
 
 
 def test_crawlers_are_chosen_by_words_of_their_names_in_any_case() -> None:
@@ -81,3 +91,60 @@ def test_a_lock_is_handed_on_from_one_thread_to_another_one_of_whatever_program(
 
 def test_a_lock_that_one_thread_keeps_to_itself_is_not_handed_on() -> None:
     assert judge_handings(Held(float(at), at + 0.5, thread=3, program=0) for at in range(5)) is None
+
+
+def test_commands_begin_when_their_service_answers_and_it_ends_after_them(tmp_path: Path) -> None:
+    serves, ended = tmp_path / "serves", tmp_path / "ended"
+    text = f"from pathlib import Path; Path({str(serves)!r}).touch(); import time; time.sleep(100)"
+    service = Command([sys.executable, "-c", text], service=True, answers=serves.exists)
+    look = f"from pathlib import Path; assert Path({str(serves)!r}).exists(); Path({str(ended)!r}).touch()"
+    cost = measure([Command([sys.executable, "-c", look]), service], tmp_path)
+    assert ended.exists()
+    assert serves.stat().st_mtime <= cost.began <= ended.stat().st_mtime <= cost.ended
+
+
+def test_places_take_turns_and_each_round_begins_with_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    places: dict[Place, str] = {}
+
+    @contextmanager
+    def place(kind: str, _settings: object) -> Iterator[Place]:
+        new = Place(None)
+        places[new] = kind
+        yield new
+
+    def crawl(place: Place) -> Turn:
+        order.append(places[place])
+        return Turn(100, 1.0, 0.01)
+
+    order: list[str] = []
+    monkeypatch.setattr(by_turns, "_place", place)
+    turns = take_turns(("a", "b", "c"), 2, crawl)
+    assert order == ["a", "b", "c", "b", "c", "a"]
+    assert {kind: len(found) for kind, found in turns.items()} == {"a": 2, "b": 2, "c": 2}
+
+
+def test_a_kind_of_place_is_compared_with_the_first_one_round_by_round() -> None:
+    fast, slow = Turn(1_000, 1.0, 0.1), Turn(1_000, 2.0, 0.2)
+    dear = Turn(1_000, 4.0, 0.15, 0.3, Spent(cpu_s=0.05, log_bytes=2_000_000))
+    line = table({"sqlite": [fast, slow], "postgresql": [slow, dear]}).splitlines()[3]
+    assert [cell.strip() for cell in line.split("|")[1:-1]] == [
+        "postgresql",
+        "375 (250-500)",
+        "0.50 (0.50-0.50)",
+        "175 (150-200)",
+        "1.38 (0.75-2.00)",
+        "150 (0-300)",
+        "25 (0-50)",
+        "",
+        "1,000 (0-2,000)",
+    ]
+
+
+def test_of_each_relation_its_growth_and_the_most_of_its_dead_rows_are_told() -> None:
+    looks = [
+        Look(0, {"hosts": Relation("hosts", 10**6, 20, 9, 0, 0, 0)}),
+        Look(1_000, {"hosts": Relation("hosts", 3 * 10**6, 20, 3, 200, 190, 1)}),
+    ]
+    lines = table_of_relations(looks).splitlines()
+    assert lines[2] == "| hosts | 1.0 | 3.0 | 20 | 9 | 200 | 95.0% | 1 |"
+    assert lines[-1] == "2,000 bytes more for each settled page"
