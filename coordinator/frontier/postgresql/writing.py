@@ -71,18 +71,19 @@ FENCED_STATE = "22012"
 def _put(table: str, *columns: str, keys: int = 1) -> Statement:
     """Return the statement that puts rows in the place of those with their key: so many of the columns, `name:type`.
 
-    An insertion with ON CONFLICT would write more into the log: it locks a row before it changes it, and inserts twice.
+    Each key is looked up once. An insertion with ON CONFLICT would write more into the log: it locks a row before it
+    changes it, and inserts twice.
     """
     names, types = zip(*(column.split(":") for column in columns), strict=True)
     listed = ", ".join(names)
     arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, 1))
-    where = " AND ".join(f"t.{name} = n.{name}" for name in names[:keys])
-    changed = ", ".join(f"{name} = u.{name}" for name in names[keys:])
-    found = _FOUND.format(table=table, where=where)
+    where = " AND ".join(f"t.{name} = a.{name}" for name in names[:keys])
+    changed = ", ".join(f"{name} = n.{name}" for name in names[keys:])
     text = f"""
-    WITH n ({listed}) AS MATERIALIZED (SELECT * FROM unnest({arrays})),
-    changed AS (UPDATE {table} o SET {changed} FROM (SELECT f.ctid AS at, n.* FROM n {found}) u WHERE o.ctid = u.at)
-    INSERT INTO {table} ({listed}) SELECT {listed} FROM n WHERE (SELECT true FROM {table} t WHERE {where}) IS NULL"""
+    WITH n AS MATERIALIZED (
+        SELECT a.*, (SELECT t.ctid FROM {table} t WHERE {where}) AS at FROM unnest({arrays}) AS a ({listed})),
+    changed AS (UPDATE {table} o SET {changed} FROM n WHERE o.ctid = n.at)
+    INSERT INTO {table} ({listed}) SELECT {listed} FROM n WHERE at IS NULL"""
     return statement(f"put_{table}", text)
 
 
