@@ -5,7 +5,7 @@ A report counts only under its task's current lease. Resending an accepted one g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from itertools import chain
 from typing import Any
 
@@ -72,11 +72,12 @@ def _whole(turn: Turn, session: str, report: Report) -> Report | Ack:
 def _take_whole(turn: Turn, session: str, reports: Sequence[Report], room: leads.Room) -> list[Ack]:
     sorted_out = [leads.within_reach(turn, _judged(turn, report), room) for report in reports]
     outlinks = [leads.outlink_refs(report, turn.policy.max_outlinks) for report, _ in sorted_out]
-    turn.depths.read(chain.from_iterable(outlinks))
+    known = set(chain.from_iterable(leads.known_refs(report) for report, _ in sorted_out))
+    strangers = turn.strangers(known, chain.from_iterable(outlinks))
     for place, (report, later) in enumerate(sorted_out):
         if later is leads.NOTHING:
             sorted_out[place] = leads.that_fit(turn, report, outlinks[place], room)
-    bad = _want(turn, [report for report, _ in sorted_out], outlinks)
+    bad = leads.BadRefs(strangers, _want(turn, [report for report, _ in sorted_out], outlinks))
     acks = []
     bill = costs.Bill()
     settled: dict[int, set[bytes]] = {}
@@ -183,20 +184,23 @@ def is_part(task: TaskRow, report: Report) -> bool:
     return task.kind is Kind.SITEMAP and report.more
 
 
-def _want(turn: Turn, reports: Sequence[Report], outlinks: Sequence[Sequence[bytes]]) -> leads.BadRefs:
-    """Read what settling these reports will look up, in few calls for each table; return fingerprints to ignore."""
+def _want(turn: Turn, reports: Sequence[Report], outlinks: Sequence[Sequence[bytes]]) -> Set[bytes]:
+    """Read what settling these reports will look up, in few calls for each table.
+
+    Return the fingerprints of new URLs that are to be ignored: see `BadRefs.unsound`.
+    """
     policy = turn.policy
-    known = set(chain.from_iterable(map(leads.known_refs, reports)))
     named = {page_fingerprint(each.location): each.location for each in reports if each.outcome is Outcome.REDIRECTED}
     for report, refs in zip(reports, outlinks, strict=True):
         named.update(zip(refs, report.outlinks, strict=False))
-    turn.depths.read(chain(named, known) if policy.extent.depth is not None else named)
+    known = map(leads.known_refs, reports) if policy.extent.depth is not None else ()
+    turn.depths.read(chain(named, *known))
     is_canonical = policy_of(policy.urls).is_canonical
     fresh = {ref: url for ref, url in named.items() if turn.depths[ref] is None}
     unsound = {ref for ref, url in fresh.items() if not is_canonical(url)}
     _want_hosts(turn, reports)
     admission.want_places(turn, [url for ref, url in fresh.items() if ref not in unsound])
-    return leads.BadRefs(turn.strangers(known), unsound)
+    return unsound
 
 
 def _want_hosts(turn: Turn, reports: Sequence[Report]) -> None:

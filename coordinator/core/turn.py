@@ -208,9 +208,15 @@ class Turn:
         self.hosts.read(wanted)
         self.hosts.read(row.unit for row in map(self.hosts.__getitem__, wanted) if row is not None and row.unit)
 
-    def strangers(self, refs: Set[bytes]) -> Set[bytes]:
-        """Return the fingerprints that are no tasks of the crawl."""
-        return self._reader.strangers(refs) if refs else refs
+    def strangers(self, refs: Set[bytes], named: Iterable[bytes] = ()) -> Set[bytes]:
+        """Return the fingerprints that are no tasks of the crawl. Depths of those `named` are read with them: what
+        reaches a store's database is one call."""
+        unread = {ref for ref in named if ref not in self.depths}
+        asked = refs | unread
+        missing = self._reader.strangers(asked) if asked else asked
+        self.depths.update(dict.fromkeys(missing & unread))
+        self.depths.read(unread)
+        return missing & refs
 
     def leases_of(self, session: str) -> tuple[LeaseRow, ...]:
         """Return the leases that a session had when the turn began, oldest first."""

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.core.changes import Change, Gone, Recorded, TaskEvent
@@ -206,6 +207,25 @@ def test_a_turn_on_warm_rows_asks_for_nothing_but_its_commit(tmp_path: Path) -> 
             database.calls.clear()
             granted = exchange(service, *(report(*each, known) for each in granted))
             assert database.calls == {"begin": 1}
+
+
+def test_links_that_are_named_in_both_ways_are_looked_up_in_one_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = CountedDatabase(tmp_path)
+    with closing(DurableStore(database)) as store:
+        service = crawl_of(store, 4, pages=40)
+        granted = exchange(service)
+        granted = exchange(service, *(report(*each) for each in granted))
+        monkeypatch.setattr(row_cache, "CACHED_DEPTHS", 0)
+        urls = [task.url for _, task in granted]
+        links = (urls[0], f"{urls[1]}/new")  # one is known, one is not
+        known = b"".join(task.ref for _, task in granted)
+        reports = [replace(report(*each, links), known=known) for each in granted]
+        exchange(service, *(report(*each) for each in granted[:1]))  # its commit forgets all depths
+        database.calls.clear()
+        exchange(service, *reports[1:])
+        assert database.calls == {"depths": 1, "begin": 1}
 
 
 def test_queues_that_are_new_in_a_new_crawl_are_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,14 @@ def test_depths_are_read_and_counted_like_rows(turns: Turns) -> None:
     assert (turn.misses, turn.reads) == (1, 2)
 
 
+def test_strangers_are_found_and_depths_of_what_is_named_are_read_with_them(turns: Turns) -> None:
+    turn = turns(page("1", depth=3), page("2", order=2))
+    turn.depths.read([ONE.ref])
+    assert turn.strangers({ONE.ref, b"nobody"}, [ONE.ref, TWO.ref, THREE.ref]) == {b"nobody"}
+    assert (turn.depths[ONE.ref], turn.depths[TWO.ref], turn.depths[THREE.ref]) == (3, 0, None)
+    assert (turn.strangers(set()), turn.misses) == (set(), 0)
+
+
 def test_the_table_of_a_kind_is_the_one_that_rules_know_by_name(turns: Turns) -> None:
     turn = turns(TrapRow(key=HOST))
     assert turn.table(TrapRow) is turn.traps
