@@ -55,6 +55,7 @@ conformance
 :glob:
 architecture
 benchmarks
+explanation/*
 decisions/*
 ```
 """
