@@ -176,15 +176,15 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --
 	--custom-compile-command 'make lock'
 .PHONY: lock
 lock: $(INSTALLED) ## write the locks of the container's wheels, with the newest releases that pyproject.toml allows
-	$(LOCK) --output-file requirements.lock pyproject.toml
+	$(LOCK) --extra postgres --output-file requirements.lock pyproject.toml
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])' \
 		| $(LOCK) --output-file requirements-build.lock -
 
 .PHONY: compose-secret
-compose-secret: .secrets/fleet_secret ## create the secret that the containers share
+compose-secret: .secrets/fleet_secret .secrets/database_password ## create the secrets that the containers share
 
-# The folder keeps other users out; the file itself must be readable by the containers' own user.
-.secrets/fleet_secret:
+# The folder keeps other users out; the files themselves must be readable by the containers' own users.
+.secrets/%:
 	@mkdir -p -m 700 .secrets
 	@$(or $(PYTHON),python3) -c 'import secrets; print(secrets.token_hex(32))' >$@
 
@@ -194,9 +194,16 @@ compose-up: compose-secret ## crawl the demo site with one coordinator and three
 	$(COMPOSE) logs --follow coordinator
 	@exit "$$(docker wait "$$($(COMPOSE) ps --all --quiet coordinator)")"
 
+COORDINATORS := coordinator-a coordinator-b
+.PHONY: compose-up-postgres
+compose-up-postgres: compose-secret ## crawl it from PostgreSQL: two coordinators, one of which stands by, and three workers
+	$(COMPOSE) --profile postgres up --build --detach --scale worker-ab=3 $(COORDINATORS) worker-ab
+	$(COMPOSE) --profile postgres logs --follow $(COORDINATORS)
+	@! docker wait $$($(COMPOSE) --profile postgres ps --all --quiet $(COORDINATORS)) | grep --invert-match --line-regexp 0
+
 .PHONY: compose-down
 compose-down: ## remove the containers, their network and their volumes
-	$(COMPOSE) down --volumes --remove-orphans
+	$(COMPOSE) --profile postgres down --volumes --remove-orphans
 
 .PHONY: clean
 clean: ## remove the files that make has created, but not crawls/

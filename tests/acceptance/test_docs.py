@@ -195,9 +195,9 @@ def test_a_command_in_the_documents_can_be_typed(where: str, line: str) -> None:
             pass
         case ["pipx", "install", "." | ".[parquet]"] | ["uv", "tool", "install", "."] | ["python3", "-m", "venv", *_]:
             pass
-        case ["docker", "compose", "up", *_] | ["docker", "cp", _, "."] | ["read", "-rs", *_] | ["umask", "077;", *_]:
+        case ["docker", "compose" | "cp" | "kill" | "build", *_] | ["read", "-rs", *_] | ["umask", "077;", *_]:
             pass
-        case [program]:
+        case [program] | [program, "crawlfleet-base"]:
             assert (ROOT / program).exists(), where
         case _:
             pytest.fail(f"{where}: {line}: not known here")

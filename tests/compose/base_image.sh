@@ -1,5 +1,6 @@
 #!/bin/sh
-# Make the image that stands in for python:3.11-slim where none can be pulled: Debian bookworm with its Python 3.11.
+# Make the image that stands in for python:3.11-slim where none can be pulled: Debian bookworm with its Python 3.11. It has
+# PostgreSQL 15 as well, for the image in `database`.
 #
 # usage: base_image.sh TAG
 #
@@ -9,9 +10,9 @@ set -eu
 
 tag=${1:?usage: base_image.sh TAG}
 suite=bookworm
-packages=python3,python3-venv,ca-certificates
+packages=python3,python3-venv,ca-certificates,postgresql-15
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/crawlfleet
-tarball=$cache/base-$suite.tar
+tarball=$cache/base-$suite-postgresql-15.tar
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
@@ -27,9 +28,11 @@ bootstrap() {
     [ -n "$uri" ] || { echo "base_image.sh: apt has no source for $suite; add one to /etc/apt" >&2; exit 1; }
     root=$(mktemp -d)
     trap 'as_root rm -rf "$root"' EXIT
-    as_root debootstrap --variant=minbase --include="$packages" "$suite" "$root/tree" "$uri" >"$root/log" 2>&1 ||
+    # RUNLEVEL keeps the server from being started, and a cluster of its own is not wanted.
+    as_root env RUNLEVEL=1 debootstrap --variant=minbase --include="$packages" "$suite" "$root/tree" "$uri" >"$root/log" 2>&1 ||
         { tail -n 20 "$root/log" >&2; exit 1; }
-    as_root rm -rf "$root/tree/var/cache/apt/archives" "$root/tree/var/lib/apt/lists" "$root/tree/usr/share/doc"
+    as_root rm -rf "$root/tree/var/cache/apt/archives" "$root/tree/var/lib/apt/lists" "$root/tree/usr/share/doc" \
+        "$root/tree/etc/postgresql/15" "$root/tree/var/lib/postgresql/15" "$root/tree/usr/share/locale"
     as_root tar -C "$root/tree" --numeric-owner --exclude=./dev -cf "$root/base.tar" .
     mkdir -p "$cache"
     as_root chown "$(id -u)" "$root/base.tar"

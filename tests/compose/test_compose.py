@@ -1,26 +1,41 @@
-"""The containers do what docker-compose.yml says: three workers finish the demo crawl; the volume holds it."""
+"""The containers do what docker-compose.yml says: workers finish the demo crawl, whichever of them are killed."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from crawlfleet.demo import shop as demo_shop
 from crawlfleet.shared.wire.join_token import JoinToken
+from tests.compose.containers import (
+    BASE_IMAGE,
+    DATABASE_IMAGE,
+    IMAGE,
+    MINUTE_S,
+    ROOT,
+    Project,
+    await_said,
+    docker,
+    end_of,
+    read,
+    rows_in,
+)
 
-ROOT = Path(__file__).resolve().parents[2]
-BASE_IMAGE = "crawlfleet-base:bookworm"
-IMAGE = "crawlfleet:test"
 SECRET = "ab" * 32
-MINUTE_S = 60
+PASSWORD = "correct horse"
+# The crawl takes some thirty seconds: as long as what happens to it meanwhile.
+SLOW = ("delay: 0s", "delay: 80ms")
+COORDINATORS = ("coordinator-a", "coordinator-b")
+OWNED_BY_OTHER = "owns the crawl since"
+SERVING = "start workers on this machine with:"
+JOINED = "joined"
+AGAIN = "opens the crawl again when it can"
 
 
 def _engine_answers() -> bool:
@@ -37,84 +52,89 @@ pytestmark = [
 ]
 
 
-def _output(*command: str, timeout_s: float = MINUTE_S) -> str:
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=timeout_s).stdout.strip()
-
-
-class Fleet:
-    """One compose project of its own, on an image made from local parts alone."""
-
-    def __init__(self, folder: Path) -> None:
-        secret = folder / "fleet_secret"
-        secret.write_text(SECRET)
-        settings = {"BASE_IMAGE": BASE_IMAGE, "CRAWLFLEET_IMAGE": IMAGE, "FLEET_SECRET_FILE": str(secret)}
-        self._environment = {**os.environ, **settings}
-        self._command = [*_compose(), "--project-name", f"crawlfleet-test-{os.getpid()}"]
-
-    def compose(self, *arguments: str, timeout_s: float = MINUTE_S) -> str:
-        """Run one compose command and give its output."""
-        command = [*self._command, *arguments]
-        done = subprocess.run(
-            command, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=timeout_s, check=False
-        )
-        assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
-        return done.stdout.strip()
-
-    def containers(self, service: str) -> list[str]:
-        """Name the containers of a service, running or not."""
-        return self.compose("ps", "--all", "--quiet", service).split()
-
-    def wait(self, container: str) -> int:
-        """Wait for a container's end; give its exit code."""
-        return int(_output("docker", "wait", container, timeout_s=3 * MINUTE_S))
-
-    def logs(self) -> str:
-        """Give what all containers said."""
-        return self.compose("logs", "--no-color")
-
-
-def _compose() -> list[str]:
-    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
-    return ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("secrets")
+    (folder / "fleet_secret").write_text(SECRET)
+    (folder / "database_password").write_text(f"{PASSWORD}\n")
+    return folder
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def fleet(secrets: Path) -> Iterator[Project]:
     """Build the image where nothing can be pulled, from a base image and wheels made here; leave nothing behind."""
     subprocess.run([ROOT / "tests/compose/base_image.sh", BASE_IMAGE], check=True, timeout=10 * MINUTE_S)
     subprocess.run(["make", "-C", ROOT, "wheels"], check=True, timeout=5 * MINUTE_S)
-    made = Fleet(tmp_path_factory.mktemp("compose"))
+    made = Project("test", secrets)
     try:
+        made.compose("build", "site", timeout_s=10 * MINUTE_S)
         yield made
     finally:
-        made.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", timeout_s=3 * MINUTE_S)
+        made.down()
         subprocess.run(["docker", "image", "rm", "--force", IMAGE], capture_output=True, check=False)
         stages = ["docker", "image", "prune", "--force", "--filter", "label=crawlfleet.stage=build"]
         subprocess.run(stages, capture_output=True, check=False)
 
 
-def _read(container: str, path: str) -> str:
-    """Read a file out of a container, even a stopped one."""
-    command = ["docker", "cp", f"{container}:{path}", "-"]
-    archive = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=MINUTE_S).stdout
-    with tarfile.open(fileobj=BytesIO(archive)) as tar:
-        member = tar.extractfile(path.rpartition("/")[2])
-        assert member is not None
-        return member.read().decode()
+@pytest.fixture
+def in_postgresql(fleet: Project, secrets: Path, tmp_path: Path) -> Iterator[Project]:
+    """Return the project that has the profile `postgres`, with a job that takes a while."""
+    assert fleet  # it has built the image
+    folder = str(ROOT / "tests/compose/database")
+    docker("build", "--tag", DATABASE_IMAGE, "--build-arg", f"BASE_IMAGE={BASE_IMAGE}", folder, timeout_s=5 * MINUTE_S)
+    job = (ROOT / "config/compose.yaml").read_text()
+    assert SLOW[0] in job
+    (tmp_path / "slow.yaml").write_text(job.replace(*SLOW))
+    changed = {name: {"volumes": [f"{tmp_path}/slow.yaml:/data/config/compose.yaml:ro"]} for name in COORDINATORS}
+    (tmp_path / "slow.json").write_text(json.dumps({"services": changed}))
+    files = ("--file", str(ROOT / "docker-compose.yml"), "--file", str(tmp_path / "slow.json"))
+    made = Project("test-postgres", secrets, *files, "--profile", "postgres")
+    try:
+        yield made
+    finally:
+        made.down()
+        subprocess.run(["docker", "image", "rm", "--force", DATABASE_IMAGE], capture_output=True, check=False)
 
 
-def test_three_workers_in_containers_finish_the_demo_crawl(fleet: Fleet) -> None:
-    fleet.compose("up", "--build", "--detach", "--scale", "worker=3", timeout_s=10 * MINUTE_S)
+def books_of(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    return sorted((row["url"], row["title"], row["price"]) for row in rows)
+
+
+BOOKS = sorted((f"http://site:8765{book.path}", book.title, book.price_text) for book in demo_shop.BOOKS)
+
+
+def test_three_workers_in_containers_finish_the_demo_crawl(fleet: Project) -> None:
+    fleet.compose("up", "--detach", "--scale", "worker=3", timeout_s=3 * MINUTE_S)
     (coordinator,) = fleet.containers("coordinator")
     workers = fleet.containers("worker")
-    assert fleet.wait(coordinator) == 0, fleet.logs()
-    assert [fleet.wait(worker) for worker in workers] == [0, 0, 0], fleet.logs()
-    rows = [json.loads(line) for line in _read(coordinator, "/data/crawls/demo/items.jsonl").splitlines()]
-    found = sorted((row["url"], row["title"], row["price"]) for row in rows)
-    assert found == sorted((f"http://site:8765{b.path}", b.title, b.price_text) for b in demo_shop.BOOKS)
-    assert JoinToken.parse(_read(coordinator, "/join/token").strip()).secret.hex() == SECRET
+    assert end_of(coordinator) == 0, fleet.logs()
+    assert [end_of(worker) for worker in workers] == [0, 0, 0], fleet.logs()
+    assert books_of(rows_in(coordinator)) == BOOKS
+    assert JoinToken.parse(read(coordinator, "/join/token").strip()).secret.hex() == SECRET
 
 
-def test_the_image_runs_as_a_user_without_rights(fleet: Fleet) -> None:
+def test_the_image_runs_as_a_user_without_rights(fleet: Project) -> None:
     printed = fleet.compose("run", "--rm", "--no-deps", "--entrypoint", "id", "site", "-u", timeout_s=10 * MINUTE_S)
     assert printed.splitlines()[-1] == "10001"
+
+
+def test_a_crawl_in_postgresql_outlives_the_containers_of_its_owner_and_of_its_database(in_postgresql: Project) -> None:
+    fleet = in_postgresql
+    fleet.compose("up", "--detach", "--scale", "worker-ab=2", *COORDINATORS, "worker-ab", timeout_s=3 * MINUTE_S)
+    (one,), (other,) = map(fleet.containers, COORDINATORS)
+    await_said(other, OWNED_BY_OTHER)
+    await_said(one, JOINED)
+    docker("kill", one)
+    await_said(other, SERVING)
+    docker("start", one)
+    await_said(one, OWNED_BY_OTHER)
+    (database,) = fleet.containers("database")
+    docker("kill", database)
+    await_said(other, AGAIN)
+    docker("start", database)
+    workers = fleet.containers("worker-ab")
+    assert [end_of(each) for each in (one, other, *workers)] == [0, 0, 0, 0], fleet.logs()
+    for coordinator, service in zip((one, other), COORDINATORS, strict=True):
+        assert books_of(rows_in(coordinator)) == BOOKS
+        fleet.compose("run", "--rm", "--no-deps", service, "verify", "crawls/demo")
+    assert PASSWORD not in docker("inspect", one, other, database) + fleet.logs()
