@@ -236,7 +236,7 @@ class Machine(World):
     def lose_unnoticed(self) -> None:
         """Let this incarnation go on as if nothing had happened, though another owner has had its crawl."""
         self.chronicle.fault(self.timeline.now, Fault.OWNER_STOPPED)
-        self.store.file.take()
+        self.store.database.take()
         self.outgoing.is_stale = True
 
     def follow(self) -> None:
