@@ -126,6 +126,7 @@ class Crawl:
     def stop(self) -> None:
         """Request a stop before the crawl is finished. Any thread, and a signal handler, may call this."""
         self._stop.set()
+        self._store.hurry()  # its owner may have to wait for it
 
     def status(self) -> Status:
         """Return the crawl's numbers now."""

@@ -269,6 +269,13 @@ class Company(Protocol):
         """
         ...
 
+    def hurry(self) -> None:
+        """Wait for a database that is silent for some seconds only from now on: then it is lost, for whoever waits.
+
+        Any thread, and a signal handler, may call this.
+        """
+        ...
+
 
 class Store(Frontier, ResultLog, Keeping, Company, Protocol):
     """What a backend implements and the conformance suite checks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -14,14 +15,16 @@ from pathlib import Path
 import pytest
 
 from crawlfleet import connect
-from crawlfleet.errors import NotOwner
+from crawlfleet.errors import CrawlLost, NotOwner
 from crawlfleet.shared.exits import INTERRUPTED
 from crawlfleet.shared.messages import ExchangeRequest
 from crawlfleet.shared.wire.manager import FleetManager
 from tests.fault.fleet_processes import FleetProcesses, await_that, kill, unread_from
-from tests.fault.two_coordinators import AGAIN, END_S, OWNED_BY_OTHER, SERVING, Two, two_coordinators
+from tests.fault.torture import write_job
+from tests.fault.two_coordinators import AGAIN, DELAY, END_S, OWNED_BY_OTHER, SEED, SERVING, Two, two_coordinators
+from tests.site.generated_site import make_graph, serving_graph
 from tests.site.postgresql_proxy import Passes, PostgresqlProxy
-from tests.site.postgresql_server import programs
+from tests.site.postgresql_server import PostgresqlServer, programs
 
 ENDED = "its session was ended"
 
@@ -105,15 +108,34 @@ def test_who_stands_by_ends_when_it_is_told_to_and_the_owner_goes_on(two: Two, n
     assert two.ends_of(two.one) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_who_stands_by_ends_when_it_is_told_to_though_its_database_is_silent(two: Two, number: signal.Signals) -> None:
+def test_an_owner_ends_when_it_is_told_to_though_its_database_is_silent(tmp_path: Path) -> None:
+    with (
+        PostgresqlServer(syncs=True) as server,
+        PostgresqlProxy(server) as proxy,
+        serving_graph(make_graph(SEED), 0.01) as site,
+        FleetProcesses(tmp_path, write_job(tmp_path, site.base, DELAY, f'frontier: "{proxy.address()}"')) as fleet,
+    ):
+        owner = fleet.start_coordinator()
+        fleet.token()
+        fleet.start_node()
+        site.await_hits(10, END_S)
+        proxy.passes = Passes.REQUESTS
+        before = proxy.round_trips
+        await_that(lambda: proxy.round_trips > before, END_S, "question to the database")
+        owner.send_signal(signal.SIGTERM)
+        assert owner.wait(END_S) == CrawlLost.exit_code
+        assert "Traceback" not in fleet.output("coordinator")
+        assert "database" in json.loads((fleet.crawl / "summary.json").read_text())["detail"]
+
+
+def test_who_stands_by_ends_when_it_is_told_to_though_its_database_is_silent(two: Two) -> None:
     with PostgresqlProxy(two.server) as proxy, two.another(proxy.address()) as third:
         two.await_said(third, OWNED_BY_OTHER)
         proxy.passes = Passes.REQUESTS
         before = proxy.round_trips
         await_that(lambda: proxy.round_trips > before, END_S, "question to the database")
         assert third.coordinator is not None
-        third.coordinator.send_signal(number)
+        third.coordinator.send_signal(signal.SIGINT)
         assert third.coordinator.wait(END_S) == INTERRUPTED
         assert "Traceback" not in third.output("coordinator")
 

@@ -3,8 +3,8 @@
 Rows are bytes, as `Batch` has them. A database reads what is committed: a commit under way is seen or not, as it comes,
 and what waits for the next one is not. `DurableStore` knows what neither has.
 
-The owner's thread makes all calls but `results`, `result`, `standing_by` and `is_surely_owned`, which any thread may
-make.
+The owner's thread makes all calls but `results`, `result`, `standing_by`, `is_surely_owned` and `hurry`, which any
+thread may make.
 Each call may cost a round trip; those that the crawl waits for take many keys. An error that is neither a lost owner
 nor a lost connection, such as a full disk, raises `CrawlFailed`.
 """
@@ -157,6 +157,10 @@ class Database(Protocol):
 
     def standing_by(self) -> tuple[str, ...]:
         """Return the addresses of coordinators that wait for the crawl; see `port.Company`."""
+        ...
+
+    def hurry(self) -> None:
+        """Wait for a silent database for some seconds only from now on; see `port.Company`."""
         ...
 
     def close(self) -> None:

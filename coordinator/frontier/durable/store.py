@@ -104,6 +104,9 @@ class DurableStore:
         """Return the addresses of coordinators that wait for the crawl; see `port.Company`."""
         return self._database.standing_by()
 
+    def hurry(self) -> None:
+        self._database.hurry()
+
     def close(self) -> None:
         """Close the database; uncommitted changes are lost."""
         self._database.close()

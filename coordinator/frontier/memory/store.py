@@ -142,6 +142,9 @@ class MemoryStore:
     def is_surely_owned(self) -> bool:
         return True
 
+    def hurry(self) -> None:
+        pass
+
     def standing_by(self) -> tuple[str, ...]:
         return ()
 

@@ -39,6 +39,7 @@ from crawlfleet.coordinator.frontier.postgresql.ownership import (
     own_name,
     waiting_for,
 )
+from crawlfleet.coordinator.frontier.postgresql.patience import Patience
 from crawlfleet.coordinator.frontier.postgresql.pipeline import Ended, Pipeline, Reply
 from crawlfleet.coordinator.frontier.postgresql.reading import Reads
 from crawlfleet.coordinator.frontier.postgresql.results import StoredResults
@@ -76,7 +77,8 @@ class PostgresqlDatabase:
         self._assurance = Assurance(ASSURED_HEARTBEATS * heartbeat_s)
         self._db = writes
         self._place = place
-        self._reads = Reads(Session(reads, place))
+        self._patience = Patience()
+        self._reads = Reads(Session(reads, place, self._patience))
         self._results = StoredResults(self._session)
         self._pipeline: Pipeline | None = None
         self._reply: Reply | None = None
@@ -92,7 +94,7 @@ class PostgresqlDatabase:
             raise CrawlFailed(f"{self._place} is damaged: its ledger has no row; restore a copy")
         self._epoch, opened_at, commits = row
         self._assurance.confirm(began_at)
-        self._pipeline = Pipeline(self._db, still_mine(self._epoch), self._heartbeat_s, self._assurance)
+        self._pipeline = Pipeline(self._db, still_mine(self._epoch), self._heartbeat_s, self._assurance, self._patience)
         self._links = self._reads.last_link()
         return Loaded(
             epoch=self._epoch,
@@ -176,6 +178,10 @@ class PostgresqlDatabase:
         """See the port."""
         return self._results.ask(lambda session: waiting_for(session, self._place, self._epoch))
 
+    def hurry(self) -> None:
+        """See the port."""
+        self._patience.hurry()
+
     def close(self) -> None:
         """See the port. The crawl may be taken by another owner when this returns."""
         if self._pipeline is not None:
@@ -204,7 +210,7 @@ class PostgresqlDatabase:
         pipeline.send(calls, ended)
 
     def _session(self) -> Session:
-        return Session(connect(self._place), self._place)
+        return Session(connect(self._place), self._place, self._patience)
 
     def _concluded(self, reply: Reply) -> Conclusion:
         if reply.is_lost:

@@ -27,10 +27,8 @@ from psycopg.pq import ExecStatus
 
 from crawlfleet.coordinator.frontier.postgresql.assurance import Assurance
 from crawlfleet.coordinator.frontier.postgresql.connection import Connection, line
-from crawlfleet.coordinator.frontier.postgresql.statements import Call, Prepared, is_lost, state_of, text_of
-
-#: How long a request that is under way may take when the connection is closed.
-CLOSE_S = 10.0
+from crawlfleet.coordinator.frontier.postgresql.patience import CLOSE_S, Patience
+from crawlfleet.coordinator.frontier.postgresql.statements import SILENT, Call, Prepared, is_lost, state_of, text_of
 
 
 class Reply(NamedTuple):
@@ -45,22 +43,26 @@ Ended = Callable[[Reply], None]
 
 
 class _Request:
-    def __init__(self, ended: Ended, sent_at: float) -> None:
+    def __init__(self, ended: Ended, sent_at: float, asked_at: float) -> None:
         self.ended = ended
-        self.sent_at = sent_at
+        # By the clocks of assurance and of patience.
+        self.sent_at, self.asked_at = sent_at, asked_at
         self.reply = Reply()
 
 
 class Pipeline:
     """The writing connection, in libpq's pipeline mode. Any thread may call it."""
 
-    def __init__(self, db: Connection, heartbeat: Call, heartbeat_s: float, assurance: Assurance) -> None:
+    def __init__(
+        self, db: Connection, heartbeat: Call, heartbeat_s: float, assurance: Assurance, patience: Patience
+    ) -> None:
         self._db = db
         self._pgconn = db.pgconn
         self._pgconn.enter_pipeline_mode()
         self._heartbeat = heartbeat
         self._heartbeat_s = heartbeat_s
         self._assurance = assurance
+        self._patience = patience
         self._lock = threading.Lock()
         self._prepared = Prepared(self._pgconn)
         self._pending: deque[_Request] = deque()
@@ -101,7 +103,7 @@ class Pipeline:
 
     def _send(self, calls: Sequence[Call], ended: Ended) -> None:
         """Send a request. If that fails, the connection is given up: of the calls that were sent, none is to count."""
-        self._pending.append(_Request(ended, self._assurance.clock()))
+        self._pending.append(_Request(ended, self._assurance.clock(), self._patience.clock()))
         try:
             self._prepared.send(calls)
             self._sent_at = time.monotonic()
@@ -145,6 +147,8 @@ class Pipeline:
             self._receive(ended)
             if is_lost(self._pgconn):
                 raise psycopg.OperationalError(self._pgconn.get_error_message())
+            if self._pending and self._patience.is_over(self._pending[0].asked_at):
+                raise psycopg.OperationalError(SILENT)
         except psycopg.Error as error:
             self._lost = line(error) or "the server has closed it"
         else:

@@ -12,11 +12,15 @@ from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from crawlfleet.coordinator.frontier.postgresql.connection import Connection, Place, failure, line
+from crawlfleet.coordinator.frontier.postgresql.patience import Patience
 from crawlfleet.shared.errors import CrawlFailed
 
 _BINARY = 1
 _FORMATS = (_BINARY,) * 8
 _FORGET = b"DEALLOCATE ALL"
+#: What is told of a server that was waited for in vain.
+SILENT = "it does not answer"
+_LOOK_S = 1.0
 
 Rows = list[tuple[bytes, ...]]
 
@@ -69,8 +73,9 @@ class Prepared:
 class Session:
     """A connection for reading. One thread at a time uses it."""
 
-    def __init__(self, db: Connection, place: Place) -> None:
+    def __init__(self, db: Connection, place: Place, patience: Patience | None = None) -> None:
         self._db = db
+        self._patience = patience or Patience()
         self._pgconn = db.pgconn
         self._place = place
         self._prepared = Prepared(self._pgconn)
@@ -109,6 +114,7 @@ class Session:
 
     def _results(self) -> list[PGresult]:
         """Return the results of all that was sent. Signals interrupt it, which they do not while libpq waits."""
+        asked_at = self._patience.clock()
         found: list[PGresult] = []
         waits = select.poll()
         unsent = self._pgconn.flush()
@@ -123,7 +129,9 @@ class Session:
                 if result is not None:
                     found.append(result)
             waits.register(self._pgconn.socket, select.POLLIN | (select.POLLOUT if unsent else 0))
-            waits.poll()
+            if not waits.poll(_LOOK_S * 1_000) and self._patience.is_over(asked_at):
+                self._db.close()
+                raise psycopg.OperationalError(SILENT)
             self._pgconn.consume_input()
             unsent = self._pgconn.flush()
 

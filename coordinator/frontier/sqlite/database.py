@@ -166,6 +166,9 @@ class SqliteDatabase:
         """See the port: the crawl's folder is locked."""
         return True
 
+    def hurry(self) -> None:
+        pass
+
     def standing_by(self) -> tuple[str, ...]:
         return ()
 
