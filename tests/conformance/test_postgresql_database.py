@@ -26,6 +26,7 @@ from crawlfleet.coordinator.core.rows import HostRow, LeaseRow, OriginRow, Store
 from crawlfleet.coordinator.frontier.durable.batch import Batch, NewRows
 from crawlfleet.coordinator.frontier.durable.database import LOWEST_RANK, LaterPage, ReadyPage
 from crawlfleet.coordinator.frontier.port import Candidate, Conclusion, CrawlTaken, Mark, StoreUnreachable
+from crawlfleet.coordinator.frontier.postgresql import database as postgresql_database
 from crawlfleet.coordinator.frontier.postgresql import ownership, writing
 from crawlfleet.coordinator.frontier.postgresql.assurance import Assurance
 from crawlfleet.coordinator.frontier.postgresql.connection import Facts, Place, connect, refuse_unfit
@@ -58,7 +59,9 @@ def server() -> Iterator[PostgresqlServer]:
 
 
 @pytest.fixture
-def proxy(server: PostgresqlServer) -> Iterator[PostgresqlProxy]:
+def proxy(server: PostgresqlServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresqlProxy]:
+    # Round trips are counted: few of them are to be heartbeats.
+    monkeypatch.setattr(postgresql_database, "HEARTBEAT_S", 60.0)
     with PostgresqlProxy(server) as running:
         yield running
 
