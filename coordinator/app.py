@@ -6,6 +6,7 @@ import gc
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -33,7 +34,15 @@ from crawlfleet.coordinator.job.source import JobSource
 from crawlfleet.coordinator.listening import Listening
 from crawlfleet.coordinator.losses import Losses, open_store
 from crawlfleet.coordinator.results.results_dict import ResultsDict
-from crawlfleet.coordinator.served_folders import FileNames, NamedMarks, is_own, note_folder, note_own
+from crawlfleet.coordinator.served_folders import (
+    FileNames,
+    NamedMarks,
+    confirm_writer,
+    is_own,
+    note_folder,
+    note_own,
+    writer_of,
+)
 from crawlfleet.coordinator.sinks.follower import Follower
 from crawlfleet.coordinator.sinks.outputs import Output, outputs_of, with_headers
 from crawlfleet.coordinator.sinks.port import Sink
@@ -196,10 +205,12 @@ def _open_follower(
     own = FileNames(place)
     marks = NamedMarks(store.open_marks(), own.by_sink(outputs))
     opened.callback(marks.close)
-    kinds = {output.name: output.kind for output in outputs}
     for output in outputs:
         losses.look(output, marks.get(output.name))
     losses.refuse()
+    writer = writer_of(store, place)
+    outputs = [replace(output, writer=writer) for output in outputs]
+    kinds = {output.name: output.kind for output in outputs}
     changed = [
         take_schema(store, output, marks.get(output.name), name=own.of(output), power=power) for output in outputs
     ]
@@ -222,6 +233,7 @@ def _open_follower(
     rejected = RejectedRows(kinds).open(place.folder / REJECTED, mark, power=power)
     opened.callback(rejected.close)
     follower = Follower(store, sinks, marks, rejected)
+    confirm_writer(store, writer)  # before anything is changed where the last owner's session was ended
     follower.restore()
     store.keep(own.of_file(REJECTED), names)
     return follower, tuple(filter(None, changed))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Mapping
+from secrets import token_hex
 
 import msgspec
 
@@ -22,6 +23,8 @@ from crawlfleet.shared.paths import shown
 #: What is kept of the folders that a crawl in a database was served from.
 FOLDERS = "folders"
 _PUT = "put at "
+_WRITER = "writer"
+_WRITER_BYTES = 8
 
 
 class _Served(msgspec.Struct, frozen=True):
@@ -89,6 +92,23 @@ def note_own(store: Keeping, place: StorePlace, output: Output) -> None:
     """Keep that the address of an open sink is the crawl's own."""
     if place.at is not None and output.is_put and not is_own(store, place, output):
         store.keep(_PUT + output.name, b"1")
+
+
+def writer_of(store: Keeping, place: StorePlace) -> str:
+    """Return how the owners of a crawl in a database name themselves to services that sinks write to; nothing else is
+    called so. It is empty for a crawl in a folder."""
+    if place.at is None:
+        return ""
+    kept = store.kept(_WRITER)
+    writer = kept.decode() if kept is not None else f"crawlfleet {token_hex(_WRITER_BYTES)}"
+    confirm_writer(store, writer)
+    return writer
+
+
+def confirm_writer(store: Keeping, writer: str) -> None:
+    """Keep how owners name themselves to services; raise `CrawlTaken` if another one has the crawl by now."""
+    if writer:
+        store.keep(_WRITER, writer.encode())
 
 
 def note_folder(store: Keeping, place: StorePlace) -> str:

@@ -15,6 +15,7 @@ import structlog
 
 from crawlfleet.coordinator.frontier.port import Candidate, Claim, Owner
 from crawlfleet.coordinator.listening import Listening
+from crawlfleet.coordinator.sinks.port import SinkUnreachable
 from crawlfleet.shared.errors import CrawlLost
 from crawlfleet.shared.wire.binding import Address, address_of
 
@@ -66,11 +67,11 @@ class StandingBy:
         return Candidate(self._listening.address, self._lease_s, self._wait if self._waits else None)
 
     def until_open(self, open_crawl: Callable[[], T]) -> T:
-        """Return what `open_crawl` opens; call it again while the database does not answer."""
+        """Return what `open_crawl` opens; call it again while its database, or that of a sink, does not answer."""
         while True:
             try:
                 opened = open_crawl()
-            except CrawlLost as error:
+            except (CrawlLost, SinkUnreachable) as error:
                 if not self._is_patient:
                     raise
                 self._say(f"{error}: this coordinator waits for it, and goes on then")

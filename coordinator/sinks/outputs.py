@@ -32,7 +32,7 @@ OUTBOX = "outbox"
 class Output:
     """One sink of a job. `name` is that of its mark; `is_late` says that it is created by its first row,
     `is_put` that its file is put at an address. `headers` are sent with rows: its shape, which is kept, has not their
-    values."""
+    values. `writer` is that of its shape while it is written."""
 
     name: str
     path: Path
@@ -41,6 +41,7 @@ class Output:
     is_late: bool = False
     is_put: bool = False
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    writer: str = ""
 
     @property
     def place(self) -> Path | str:
@@ -70,7 +71,7 @@ class Output:
     @cached_property
     def kind(self) -> SinkKind:
         """The sink's kind. Raises `UsageError` if a package for it is missing."""
-        return self.entry.made_for(msgspec.structs.replace(self.shape, headers=self.headers))
+        return self.entry.made_for(msgspec.structs.replace(self.shape, headers=self.headers, writer=self.writer))
 
     @property
     def schema(self) -> bytes:

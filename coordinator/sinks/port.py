@@ -23,7 +23,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     `rotate` the output is a folder of files of at least so many rows each (0: one file).
     A kind that
     writes to a service gets its `address` and the name of the `crawl`; `schema_name` and `prefix` say where in a
-    database its tables are, `headers` are pairs of name and value.
+    database its tables are, `headers` are pairs of name and value. `writer` is how the owners of a crawl in a database
+    name themselves to a service, each like the one before: it may end what that one has left open.
     """
 
     layout: Layout
@@ -35,6 +36,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     schema_name: str = "public"
     prefix: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    writer: str = ""
 
 
 class RowRejected(Exception):

@@ -2,7 +2,8 @@
 
 Rows are copied into a temporary table, and moved from there in the transaction that saves the state. A lock of the
 session keeps two coordinators from writing the same tables, and a new connection from reading the state while the last
-transaction of the old one may still be committed.
+transaction of the old one may still be committed. The next owner of a crawl ends the session of the last one: a process
+that was stopped keeps its own, and the server notices late that a machine is gone.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from crawlfleet.coordinator.frontier.port import CrawlTaken
 from crawlfleet.coordinator.results.columns import Column
 from crawlfleet.coordinator.sinks.database import (
     ROW_ID,
@@ -47,6 +49,12 @@ CREATE TABLE IF NOT EXISTS {} (
 )"""
 _BEGIN = """
 INSERT INTO {} VALUES (%s, %s, 0, 0, '', %s) ON CONFLICT (crawl, prefix) DO UPDATE SET tables = EXCLUDED.tables
+"""
+_END_LAST = """
+SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity a USING (pid)
+JOIN pg_database d ON d.oid = database AND d.datname = current_database()
+WHERE locktype = 'advisory' AND granted AND (classid::bigint << 32 | objid::bigint) = %s::bigint AND objsubid = 1
+AND usename = current_user AND application_name = %s
 """
 _SYSTEM_COLUMNS = frozenset({"", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 
@@ -122,7 +130,7 @@ class PostgresqlDatabase:
         self._is_whole = is_whole
         self._key = (shape.crawl, shape.prefix)
         with self._mapped_errors():
-            self._db = self._connected()
+            self._db = self._connected(ends_last=True)
 
     def state(self) -> State | None:
         """See the port."""
@@ -219,6 +227,8 @@ class PostgresqlDatabase:
                 self._db = self._connected()
                 return
             except psycopg.OperationalError as error:
+                if self._shape.writer and isinstance(error, psycopg.errors.LockNotAvailable):
+                    raise self._written_by_other() from error
                 if not patience.pause():
                     text = f"cannot write {self._shape.address}, the server does not come back: {_line(error)}"
                     raise CrawlFailed(f"{text}; the next run writes what is missing") from error
@@ -227,14 +237,23 @@ class PostgresqlDatabase:
         """See the port."""
         self._db.close()
 
-    def _connected(self) -> Connection:
+    def _connected(self, *, ends_last: bool = False) -> Connection:
+        """Connect, and wait for the lock; who opens the tables ends the session of the last owner of the same crawl."""
+        writer = self._shape.writer
         db: Connection = psycopg.connect(
-            self._shape.address, connect_timeout=10, application_name="crawlfleet", autocommit=True, **_KEEPALIVE
+            self._shape.address,
+            connect_timeout=10,
+            application_name=writer or "crawlfleet",
+            autocommit=True,
+            **_KEEPALIVE,
         )
         try:
             db.execute(_SESSION)
             if not self._only_reads:
-                db.execute("SELECT pg_advisory_lock(%s)", (_number("write", self._shape.schema_name, *self._key),))
+                lock = _number("write", self._shape.schema_name, *self._key)
+                if writer and ends_last:
+                    db.execute(_END_LAST, (lock, writer))
+                db.execute("SELECT pg_advisory_lock(%s)", (lock,))
             if self._is_whole:
                 db.autocommit = False
         except BaseException:
@@ -276,6 +295,11 @@ class PostgresqlDatabase:
             for row in rows:
                 copy.write_row(row)
 
+    def _written_by_other(self) -> CrawlFailed:
+        """Return the error for a lock that is another's: an owner of a crawl in a database stands by then."""
+        kind = CrawlTaken if self._shape.writer else CrawlFailed
+        return kind(f"{self._shape.address} is being written by another coordinator of this crawl: wait, or stop it")
+
     def _in_schema(self, name: str) -> sql.Identifier:
         return sql.Identifier(self._shape.schema_name, name)
 
@@ -290,8 +314,7 @@ class PostgresqlDatabase:
         try:
             yield
         except psycopg.errors.LockNotAvailable as error:
-            text = f"{self._shape.address} is being written by another coordinator of this crawl: wait, or stop it"
-            raise CrawlFailed(text) from error
+            raise self._written_by_other() from error
         except psycopg.OperationalError as error:
             if not hasattr(self, "_db"):
                 raise SinkUnreachable(f"cannot connect to {self._shape.address}: {_line(error)}") from error

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ import psycopg
 import pytest
 
 from crawlfleet.coordinator.core.rows import Result
-from crawlfleet.coordinator.frontier.port import Keeping
+from crawlfleet.coordinator.frontier.port import CrawlTaken, Keeping
 from crawlfleet.coordinator.offline.export import export
 from crawlfleet.coordinator.offline.verify import verify
 from crawlfleet.coordinator.results.columns import Column, Layout, Table
@@ -137,6 +138,25 @@ def test_two_coordinators_do_not_write_at_once(address: str, monkeypatch: pytest
         with pytest.raises(CrawlFailed, match="is being written by another coordinator of this crawl"):
             kind.open(NOWHERE, None, power=False)
         tables(address, crawl="other", prefix="x").open(NOWHERE, None, power=False).close()
+
+
+def test_the_next_owner_of_a_crawl_ends_the_session_of_the_last_which_then_has_lost_the_crawl(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = tables(address, writer="crawlfleet 1")
+    with closing(kind.open(NOWHERE, None, power=False)) as last:
+        last.write(LOG[:1])
+        with closing(kind.open(NOWHERE, last.mark, power=False)) as owner:
+            monkeypatch.setattr(postgresql_sink, "_SESSION", "SET lock_timeout = 1")
+            for write_too in (
+                partial(last.write, LOG[1:]),
+                partial(tables(address, writer="crawlfleet 2").open, NOWHERE, None, power=False),
+            ):
+                with pytest.raises(CrawlTaken, match="is being written by another coordinator of this crawl"):
+                    write_too()
+            owner.restore(iter(LOG), len(LOG))
+            owner.write(LOG[1:])
+    assert list(kind.read(NOWHERE, whole=True)) == [row for each in LOG for row in kind.rows_of(each)]
 
 
 def test_a_server_that_does_not_answer_is_told(tmp_path: Path) -> None:

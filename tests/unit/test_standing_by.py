@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 
 from crawlfleet.coordinator.frontier.port import Owner, StoreUnreachable
 from crawlfleet.coordinator.listening import Listening
+from crawlfleet.coordinator.sinks.port import SinkUnreachable
 from crawlfleet.coordinator.standing_by import LOOK_S, RETRY_S, SAID_EVERY_S, StandingBy
-from crawlfleet.errors import CrawlLost, NotOwner, Unreachable
+from crawlfleet.errors import CrawlFailed, CrawlLost, NotOwner, Unreachable
 from crawlfleet.shared.wire.manager import FleetManager
 
 LEASE_S = 3.0
@@ -149,12 +150,15 @@ def test_a_database_that_is_away_at_the_start_is_told_at_once(waiting: Waiting) 
         waiting.standing_by.until_open(away)
 
 
-def test_who_has_served_waits_for_its_database_and_says_so_every_ten_seconds(waiting: Waiting) -> None:
+@pytest.mark.parametrize("error", [StoreUnreachable, SinkUnreachable])
+def test_who_has_served_waits_for_its_databases_and_says_so_every_ten_seconds(
+    waiting: Waiting, error: type[CrawlFailed]
+) -> None:
     until = 2.5 * SAID_EVERY_S
 
     def back() -> float:
         if waiting.now < until:
-            raise StoreUnreachable("cannot connect to it")
+            raise error("cannot connect to it")
         return waiting.now
 
     waiting.standing_by.until_open(waiting.open(Crawl()))
