@@ -18,9 +18,11 @@ from random import Random
 from statistics import median
 from typing import Any
 
+import psycopg
+
 from tests.fault import seeded_runs
-from tests.fault.crawl_checks import LINKS, check
-from tests.fault.database_faults import Fault, Mishap, Torturer, Witness, plan
+from tests.fault.crawl_checks import LINKS, check, read_items
+from tests.fault.database_faults import ONCE, Fault, Mishap, Torturer, Witness, plan
 from tests.fault.faulty_database import FaultyDatabase
 from tests.fault.seeded_runs import Torture
 from tests.fault.torture import see_off, write_job
@@ -31,6 +33,7 @@ PAUSE_S = 0.03
 PAGES = (40, 60)
 DELAY = "politeness: {delay: 50ms, per_host: 4, adaptive: false}"
 DELAYED_EACH = 3
+ROWS_EACH, ROWS = 2, "rows"
 END_S = 120.0
 
 
@@ -68,12 +71,15 @@ def run_seed(seed: int, folder: Path) -> Run:
         ) as database,
     ):
         delay = (DELAY,) if seed % DELAYED_EACH == 0 else ()
-        job = write_job(folder, site.base, f"tables: {{links: {LINKS}}}", *delay)
+        # Rows that go into a database wait for it for a minute, and go nowhere else then.
+        rows = database.own_address if faults.isdisjoint(ONCE) and seed % ROWS_EACH == 0 else ""
+        sinks = (f"sinks: [items.jsonl, {{to: '{rows}', schema: {ROWS}}}]",) if rows else ()
+        job = write_job(folder, site.base, f"tables: {{links: {LINKS}}}", *delay, *sinks)
         with TwoCoordinators(folder, job, database.addresses) as two, Witness(two.progress) as witness:
             run = _tortured(seed, Torturer(two, database, site, witness), mishaps, two)
-        return replace(
-            run if run.problems else _checked(run, two, site), elapsed_s=round(time.monotonic() - began_at, 3)
-        )
+        if not run.problems:
+            run = _checked(run, last_of((two.one, two.other)), site, rows)
+        return replace(run, elapsed_s=round(time.monotonic() - began_at, 3))
 
 
 def _tortured(seed: int, torturer: Torturer, mishaps: Sequence[Mishap], two: TwoCoordinators) -> Run:
@@ -87,9 +93,8 @@ def _tortured(seed: int, torturer: Torturer, mishaps: Sequence[Mishap], two: Two
     return Run(seed=seed, faults=happened, take_overs=take_overs, problems=tuple(problems))
 
 
-def _checked(run: Run, two: TwoCoordinators, site: GeneratedSite) -> Run:
-    """Hold what a crawl has left behind against its site."""
-    crawl = last_of((two.one, two.other))
+def _checked(run: Run, crawl: Path, site: GeneratedSite, rows: str) -> Run:
+    """Hold what a crawl has left behind against its site, in its folder and in a database of rows if there is one."""
     findings = check(crawl, site)
     unkept = [] if (crawl / LINKS).exists() else ["the table of links is missing"]
     return replace(
@@ -104,8 +109,17 @@ def _checked(run: Run, two: TwoCoordinators, site: GeneratedSite) -> Run:
             *filter(None, [findings.unproved]),
             *findings.problems,
             *audited(crawl),
+            *(_wrong_rows(crawl, rows) if rows else ()),
         ),
     )
+
+
+def _wrong_rows(crawl: Path, address: str) -> list[str]:
+    """Compare the rows in a database with those of the file."""
+    with psycopg.connect(address, options=f"-c search_path={ROWS}") as db:
+        found = Counter(url for (url,) in db.execute("SELECT url FROM page"))
+    wanted = Counter(row["url"] for row in read_items(crawl / "items.jsonl"))
+    return [f"{url} is {found[url]} times in the database" for url in found | wanted if found[url] != wanted[url]]
 
 
 def totals(runs: Sequence[Run]) -> str:

@@ -51,6 +51,11 @@ class FaultyDatabase:
         """Where each of the two coordinators finds the database."""
         return [way.address() for way in self.ways]
 
+    @property
+    def own_address(self) -> str:
+        """Where the database is, without a proxy."""
+        return self._server.address()
+
     def kill(self) -> None:
         """Kill the server."""
         self._server.kill()
