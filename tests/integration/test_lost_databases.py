@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from crawlfleet.coordinator.frontier.port import StoreUnreachable
 from crawlfleet.coordinator.frontier.registry import open_reader, place_for
 from crawlfleet.coordinator.offline.verify import verify
 from crawlfleet.shared.errors import UsageError
@@ -137,6 +138,13 @@ def test_a_synchronous_standby_has_all_that_was_acknowledged(tmp_path: Path) -> 
         with driven(tmp_path, PAGES - 2, more=f"frontier: '{standby.address()}'") as crawl:
             assert not any(LOST in notice for notice in crawl.crawl.notices)
         assert verify(path).holds
+
+
+def test_an_owner_whose_server_ends_while_it_asks_for_standbys_has_lost_its_crawl() -> None:
+    with PostgresqlServer(syncs=True) as server:
+        server.stop()
+        with pytest.raises(StoreUnreachable, match="cannot connect to the database postgres"):
+            replication(server)
 
 
 def test_a_subscriber_is_no_standby() -> None:

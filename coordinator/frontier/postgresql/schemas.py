@@ -1,4 +1,4 @@
-"""The schemas of crawls in a database, for whoever owns none of them. Each call connects on its own."""
+"""The schemas of crawls in a database, mostly for whoever owns none of them. Each call connects on its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AN
 
 
 class PostgresqlSchemas:
-    """The schemas of the database at an address. Each call raises `UsageError` if that cannot be used."""
+    """The schemas of the database at an address. Each call but `replication` raises `UsageError` if that cannot be
+    used."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -40,8 +41,10 @@ class PostgresqlSchemas:
             return owner.name if owner is not None else "of an unknown name"
 
     def replication(self, schema: str) -> str:
-        """Say that a standby may lack commits that are acknowledged, if one does; else nothing."""
-        with self._connected(schema) as (db, place):
+        """Say that a standby may lack commits that are acknowledged, if one does; else nothing. Raises
+        `StoreUnreachable` if the server does not answer: who asks owns the crawl, and opens it anew then."""
+        place = Place(self._address, schema)
+        with closing(connect(place)) as db, mapped_errors(place, db):
             names, standbys = db.execute(_STANDBYS).fetchone() or ("", 0)
         if names or not standbys:
             return ""
