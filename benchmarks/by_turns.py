@@ -18,7 +18,7 @@ from crawlfleet.coordinator.frontier.registry import USUAL
 KINDS = (USUAL, "postgresql", "standby")
 
 
-class Turn(NamedTuple):
+class Crawled(NamedTuple):
     """What one crawl came to: CPU times of all of its pages together, those of servers with it."""
 
     pages: int
@@ -62,15 +62,17 @@ class Place:
         return Spent() if self._servers is None else self._servers.spent()
 
 
-Crawl: TypeAlias = Callable[[Place], Turn]
+Crawl: TypeAlias = Callable[[Place], Crawled]
 
 
-def take_turns(kinds: Sequence[str], rounds: int, crawl: Crawl, settings: Sequence[str] = ()) -> dict[str, list[Turn]]:
+def take_turns(
+    kinds: Sequence[str], rounds: int, crawl: Crawl, settings: Sequence[str] = ()
+) -> dict[str, list[Crawled]]:
     """Crawl once in a place of each kind in each round; which comes first changes with the rounds.
 
     `settings` are those of servers, besides `database_server.SETTINGS`.
     """
-    turns: dict[str, list[Turn]] = {kind: [] for kind in kinds}
+    turns: dict[str, list[Crawled]] = {kind: [] for kind in kinds}
     with ExitStack() as running:
         places = {kind: running.enter_context(_place(kind, settings)) for kind in kinds}
         for number in range(rounds):
@@ -84,7 +86,7 @@ def take_turns(kinds: Sequence[str], rounds: int, crawl: Crawl, settings: Sequen
     return turns
 
 
-def table(turns: Mapping[str, Sequence[Turn]]) -> str:
+def table(turns: Mapping[str, Sequence[Crawled]]) -> str:
     """Return the figures as a Markdown table: medians, the least and the most; ratios are medians of those of rounds.
 
     The ratios are those to the first kind.

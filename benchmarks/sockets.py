@@ -21,7 +21,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from benchmarks.by_turns import KINDS, Place, Turn, table, take_turns
+from benchmarks.by_turns import KINDS, Crawled, Place, table, take_turns
 from benchmarks.coordinator_process import cpu_s, peak_mb, resident_mb
 from benchmarks.simulated_site import SimulatedSite, address, site_hosts
 from crawlfleet.commands.arguments import count
@@ -55,7 +55,7 @@ def session(join: Path, number: int, sessions: int, known: int, pages: int) -> N
             time.sleep(answer.idle_s)
 
 
-def measure(asked: argparse.Namespace, place: Place) -> Turn:
+def measure(asked: argparse.Namespace, place: Place) -> Crawled:
     """Run a coordinator and its sessions; return what they came to."""
     folder: Path = asked.folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -83,7 +83,7 @@ def measure(asked: argparse.Namespace, place: Place) -> Turn:
                 coordinator.terminate()
 
 
-def _watch(join: Path, pid: int, sessions: int, seconds: float, place: Place) -> Turn:
+def _watch(join: Path, pid: int, sessions: int, seconds: float, place: Place) -> Crawled:
     fleet = FleetManager.joining(read_token(join))
     fleet.connect()
     control = fleet.Control()
@@ -94,7 +94,7 @@ def _watch(join: Path, pid: int, sessions: int, seconds: float, place: Place) ->
     time.sleep(seconds)
     settled = control.status().done - before
     used_s, elapsed_s, spent = cpu_s(pid) - used_s, time.perf_counter() - began, place.spent().since(spent)
-    turn = Turn(settled, elapsed_s, used_s, servers=spent)
+    turn = Crawled(settled, elapsed_s, used_s, servers=spent)
     print(
         f"{turn.per_s:,.0f} pages/s, {turn.coordinator_us:.0f} us of the coordinator's CPU a page "
         f"({used_s / elapsed_s:.2f} cores), RSS {resident_mb(pid):.0f} MB, peak {peak_mb(pid):.0f} MB"

@@ -13,13 +13,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks.by_turns import KINDS, Place, Turn, table, take_turns
+from benchmarks.by_turns import KINDS, Crawled, Place, table, take_turns
 from benchmarks.real_site import Setting, crawl
 from benchmarks.waiters import compose
 from crawlfleet.commands.arguments import count
 
 
-def crawl_once(place: Place, site: Path, workers: int) -> Turn:
+def crawl_once(place: Place, site: Path, workers: int) -> Crawled:
     """Crawl the site once. What the server spends counts from before the coordinator's start."""
     with tempfile.TemporaryDirectory(prefix="crawlfleet-") as folder, place.frontier() as frontier:
 
@@ -28,7 +28,7 @@ def crawl_once(place: Place, site: Path, workers: int) -> Turn:
 
         before = place.spent()
         cost = crawl(Setting("power", workers), site, Path(folder), seeds=seeds)
-        return Turn(*cost, place.spent().since(before))
+        return Crawled(*cost, place.spent().since(before))
 
 
 def main() -> None:

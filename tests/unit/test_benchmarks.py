@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import by_turns
-from benchmarks.by_turns import Place, Turn, table, take_turns
+from benchmarks.by_turns import Crawled, Place, table, take_turns
 from benchmarks.contestants import choose
 from benchmarks.database_server import Spent
 from benchmarks.lock_handing import Held
@@ -112,9 +112,9 @@ def test_places_take_turns_and_each_round_begins_with_another_one(monkeypatch: p
         places[new] = kind
         yield new
 
-    def crawl(place: Place) -> Turn:
+    def crawl(place: Place) -> Crawled:
         order.append(places[place])
-        return Turn(100, 1.0, 0.01)
+        return Crawled(100, 1.0, 0.01)
 
     order: list[str] = []
     monkeypatch.setattr(by_turns, "_place", place)
@@ -124,8 +124,8 @@ def test_places_take_turns_and_each_round_begins_with_another_one(monkeypatch: p
 
 
 def test_a_kind_of_place_is_compared_with_the_first_one_round_by_round() -> None:
-    fast, slow = Turn(1_000, 1.0, 0.1), Turn(1_000, 2.0, 0.2)
-    dear = Turn(1_000, 4.0, 0.15, 0.3, Spent(cpu_s=0.05, log_bytes=2_000_000))
+    fast, slow = Crawled(1_000, 1.0, 0.1), Crawled(1_000, 2.0, 0.2)
+    dear = Crawled(1_000, 4.0, 0.15, 0.3, Spent(cpu_s=0.05, log_bytes=2_000_000))
     line = table({"sqlite": [fast, slow], "postgresql": [slow, dear]}).splitlines()[3]
     assert [cell.strip() for cell in line.split("|")[1:-1]] == [
         "postgresql",
