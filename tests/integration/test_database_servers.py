@@ -23,7 +23,7 @@ LEAST_BYTES = 40
 
 
 def test_each_crawl_has_an_empty_database_and_what_servers_spend_is_told() -> None:
-    with servers(with_standby=True) as running:
+    with servers("fsync=off", with_standby=True) as running:
         for _ in range(2):
             with running.database() as address, psycopg.connect(address, autocommit=True) as db:
                 before = running.spent()
