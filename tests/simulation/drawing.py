@@ -12,7 +12,7 @@ from crawlfleet.shared.brief import ScopeSpec
 from tests.policies import make_policy, policy_with
 from tests.property.crawl_site import HOSTS, Robots, Site, SitePage
 from tests.simulation.aims import Aim
-from tests.simulation.keepers import Settings
+from tests.simulation.keepers import FEW_PAGES, Settings
 
 LEASE_S = 10.0
 WITH_UNITS = 0.3
@@ -146,6 +146,6 @@ def draw_settings(random: Random, aim: Aim) -> Settings:
     return Settings(
         power=random.choice(aim.power),
         cuts=cuts,
-        cache_pages=random.choice([2, 2_000]),
+        cache_pages=random.choice([FEW_PAGES, 2_000]),
         autocheckpoint=8_000 if cuts else random.choice([1, 10, 8_000]),
     )

@@ -20,8 +20,12 @@ from tests.simulation.slow_commits import Fates
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
 
+#: So few pages of a cache that an open transaction spills into the log.
+FEW_PAGES = 2
+
+
 class Settings(NamedTuple):
-    """How a coordinator keeps its crawl. `cache_pages` so few that an open transaction spills into the log.
+    """How a coordinator keeps its crawl. Its cache may have `FEW_PAGES`.
 
     `inline_bytes` is how much of rows a transaction, or a call of one, has; 0 for as much as usual. `fates` are those
     of commits.

@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any, cast
@@ -29,9 +29,10 @@ from crawlfleet.coordinator.frontier.postgresql import database as product
 from crawlfleet.coordinator.frontier.postgresql import writing
 from crawlfleet.coordinator.frontier.postgresql.connection import Connection, Place, connect
 from crawlfleet.coordinator.frontier.postgresql.database import PostgresqlDatabase
+from tests.property.test_store_machine import SMALL
 from tests.simulation.chronicle import Fault
 from tests.simulation.fragile import Fuse
-from tests.simulation.keepers import POSTGRESQL, SQLITE, Settings, SimDatabase
+from tests.simulation.keepers import FEW_PAGES, POSTGRESQL, SQLITE, Settings, SimDatabase
 from tests.site.postgresql_schemas import empty, open_unsynced
 from tests.site.postgresql_server import PostgresqlServer
 
@@ -59,6 +60,7 @@ class PostgresqlKeeper:
         self._control.execute("SET client_min_messages = warning")
         self._control.execute(sql.SQL(_CLOCK).format(sql.Identifier(self._clock)))
         self._is_new = True
+        self._patches = ExitStack()
 
     def open(self, folder: Path, settings: Settings, clocks: Clocks, _fuse: Fuse) -> SimDatabase:
         """See the port. There is no point to die between two commits of a batch: it has one."""
@@ -66,6 +68,7 @@ class PostgresqlKeeper:
         if self._is_new:
             empty(self._control, self._at.schema)
             keep_address(folder, self._at, "simulated")
+            self._keep_little(settings)
             self._is_new = False
         self.make_room()
         connections: list[Connection] = []
@@ -94,7 +97,15 @@ class PostgresqlKeeper:
 
     def close(self) -> None:
         """See the port."""
+        self._patches.close()
         self._control.close()
+
+    def _keep_little(self, settings: Settings) -> None:
+        """Let the store of a seed with a small cache keep little in memory: then it reads in pages of few rows."""
+        if settings.cache_pages == FEW_PAGES:
+            for module, values in SMALL.items():
+                for name, value in values.items():
+                    self._patches.enter_context(patch.object(module, name, value))
 
     def set_clock(self, wall_s: float) -> None:
         """Set the server's clock."""
