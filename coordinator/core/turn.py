@@ -212,8 +212,7 @@ class Turn:
         """Return the fingerprints that are no tasks of the crawl. Depths of those `named` are read with them: what
         reaches a store's database is one call."""
         unread = {ref for ref in named if ref not in self.depths}
-        asked = refs | unread
-        missing = self._reader.strangers(asked) if asked else asked
+        missing = self._reader.strangers(refs | unread) if refs else refs
         self.depths.update(dict.fromkeys(missing & unread))
         self.depths.read(unread)
         return missing & refs

@@ -31,7 +31,7 @@ def test_an_address_may_say_how_long_a_silent_server_is_waited_for(
         options.update(given)
         raise psycopg.OperationalError("no")
 
-    monkeypatch.setattr(psycopg, "connect", refuse)
+    monkeypatch.setattr(psycopg.Connection, "connect", refuse)
     with pytest.raises(StoreUnreachable, match=r"the database crawls at a\.test,b\.test: no"):
         connect(Place(ADDRESS + query, "crawl_demo"))
     assert {key: options[key] for key in ("connect_timeout", "tcp_user_timeout") if key in options} == left
