@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from crawlfleet import connect
+from crawlfleet.coordinator.frontier.registry import place_for
 from crawlfleet.errors import CrawlLost, NotOwner
 from crawlfleet.shared.exits import INTERRUPTED
 from crawlfleet.shared.messages import ExchangeRequest
@@ -128,16 +130,19 @@ def test_an_owner_ends_when_it_is_told_to_though_its_database_is_silent(tmp_path
         assert "database" in json.loads((fleet.crawl / "summary.json").read_text())["detail"]
 
 
-def test_who_stands_by_ends_when_it_is_told_to_though_its_database_is_silent(two: Two) -> None:
-    with PostgresqlProxy(two.server) as proxy, two.another(proxy.address()) as third:
-        two.await_said(third, OWNED_BY_OTHER)
-        proxy.passes = Passes.REQUESTS
-        before = proxy.round_trips
-        await_that(lambda: proxy.round_trips > before, END_S, "question to the database")
-        assert third.coordinator is not None
-        third.coordinator.send_signal(signal.SIGINT)
-        assert third.coordinator.wait(END_S) == INTERRUPTED
-        assert "Traceback" not in third.output("coordinator")
+def test_who_stands_by_ends_when_it_is_told_to_though_its_database_is_silent(tmp_path: Path) -> None:
+    with PostgresqlServer(syncs=True) as server, PostgresqlProxy(server) as proxy:
+        job = write_job(tmp_path, "http://127.0.0.1:1", f'frontier: "{proxy.address()}"')
+        owner = place_for("process", server.address(), job.stem, tmp_path).open(power=False)
+        with closing(owner), FleetProcesses(tmp_path, job) as fleet:
+            waiting = fleet.start_coordinator()
+            await_that(lambda: OWNED_BY_OTHER in fleet.output("coordinator"), END_S, "coordinator that stands by")
+            proxy.passes = Passes.REQUESTS
+            before = proxy.round_trips
+            await_that(lambda: proxy.round_trips > before, END_S, "question to the database")
+            waiting.send_signal(signal.SIGINT)
+            assert waiting.wait(END_S) == INTERRUPTED
+            assert "Traceback" not in fleet.output("coordinator")
 
 
 def test_an_owner_that_was_stopped_answers_nothing_and_stands_by_when_it_goes_on(two: Two) -> None:

@@ -40,7 +40,6 @@ class TwoCoordinators:
     def __init__(self, folder: Path, job: Path, frontiers: Sequence[str]) -> None:
         """`frontiers` has two addresses of the database: by which each of the two comes to it."""
         self.one, self.other = (_fleet(folder / name, job) for name in ("one", "other"))
-        self._folder = folder
         self._frontiers = dict(zip((self.one, self.other), frontiers, strict=True))
         self._options = (
             f"--identity={folder / 'identity'}",
@@ -69,13 +68,6 @@ class TwoCoordinators:
     def start(self, fleet: FleetProcesses) -> None:
         """Start the coordinator of one of the two, or start it again."""
         fleet.start_coordinator(*self._options, "--frontier", self._frontiers[fleet])
-
-    def another(self, frontier: str) -> FleetProcesses:
-        """Start one more coordinator, which comes to the database by this address and stands by, too."""
-        fleet = _fleet(self._folder / "third", self.one.job)
-        self._frontiers[fleet] = frontier
-        self.start(fleet)
-        return fleet
 
     def owner(self) -> FleetProcesses:
         """Return who has opened the crawl last."""
