@@ -7,9 +7,8 @@ other one leads to a network card that nobody has. So connections stay open, and
 
 from __future__ import annotations
 
-import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
@@ -20,11 +19,12 @@ from tests.fault.fleet_processes import await_that, end_group
 
 BRIDGE = "bridge0"
 PREFIX_BITS = 24
-ROOM = f"10.83.20.0/{PREFIX_BITS}"
+_NETWORK = "10.83.20"
+ROOM, HERE = f"{_NETWORK}.0/{PREFIX_BITS}", f"{_NETWORK}.1"
 #: What makes the network in a namespace: arguments of `ip`.
 MADE_BY = (
     f"link add {BRIDGE} type bridge",
-    f"address add 10.83.20.1/{PREFIX_BITS} dev {BRIDGE}",
+    f"address add {HERE}/{PREFIX_BITS} dev {BRIDGE}",
     f"link set {BRIDGE} up",
 )
 #: An address of a network card that nobody has.
@@ -38,7 +38,7 @@ class Machine(NamedTuple):
     card: str
     enter: tuple[str, ...] = ()
 
-    def start(self, out: Path, *command: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def start(self, out: Path, *command: str) -> subprocess.Popen[bytes]:
         """Start a program there, as a process group of its own, whose output is added to a file."""
         with out.open("ab") as file:
             return subprocess.Popen(
@@ -46,7 +46,6 @@ class Machine(NamedTuple):
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
                 start_new_session=True,
             )
 
@@ -59,7 +58,7 @@ class Network:
     """The machines of a test; leaving the block ends all but that which the test runs on."""
 
     def __init__(self) -> None:
-        self.here = Machine("10.83.20.1", BRIDGE)
+        self.here = Machine(HERE, BRIDGE)
         self._numbers = count(2)
         self._ends = ExitStack()
 
@@ -78,7 +77,7 @@ class Network:
         keeper = subprocess.Popen(("unshare", "--net", "sleep", "infinity"), start_new_session=True)
         self._ends.callback(end_group, keeper)
         await_that(lambda: _is_elsewhere(keeper.pid), 30, "namespace")
-        machine = Machine(f"10.83.20.{number}", f"card{number}", ("nsenter", f"--net=/proc/{keeper.pid}/ns/net"))
+        machine = Machine(f"{_NETWORK}.{number}", f"card{number}", ("nsenter", f"--net=/proc/{keeper.pid}/ns/net"))
         plug = f"plug{number}"
         self.here.ip("link", "add", plug, "type", "veth", "peer", "name", machine.card, "netns", str(keeper.pid))
         # The namespace's own end takes its time.

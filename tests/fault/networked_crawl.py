@@ -1,10 +1,10 @@
-"""A crawl whose database, two coordinators and four workers have a machine each; its site is where the test runs."""
+"""A crawl whose databases, two coordinators and four workers have a machine each; its site is where the test runs."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from tests.site.postgresql_server import USER, PostgresqlServer
 
 NAME = "networks"
 PORT = 7320
+EVERYWHERE = "listen_addresses=*"
 WORKERS = 4
 END_S = 90.0
 SERVING = "start workers on this machine with:"
@@ -60,20 +61,22 @@ class Coordinator:
 
 
 class NetworkedCrawl:
-    """The running crawl: which coordinator owns it is asked of the database, which the test can always reach."""
+    """The running crawl: who owns it is asked of its database, the first or, once that has ended, the second of
+    `databases`. The test can always reach them."""
 
-    def __init__(self, network: Network, site: GeneratedSite, database: Machine) -> None:
+    def __init__(self, network: Network, site: GeneratedSite, databases: Sequence[Machine], query: str) -> None:
+        hosts = ",".join(machine.address for machine in databases)
+        self.address = f"postgresql://{USER}@{hosts}/postgres?target_session_attrs=read-write{query}"
         self.network = network
         self.site = site
-        self.database = database
+        self.databases = databases
         self.workers = [network.add() for _ in range(WORKERS)]
         self.coordinators: list[Coordinator] = []
         self._nodes: list[subprocess.Popen[bytes]] = []
 
     def start(self, folder: Path, seed: int) -> None:
         """Start a coordinator, another one that stands by, and the workers; wait until the crawl is under way."""
-        address = f"postgresql://{USER}@{self.database.address}/postgres"
-        job = write_job(folder, self.site.base, *JOB, f'frontier: "{address}"', name=NAME)
+        job = write_job(folder, self.site.base, *JOB, f'frontier: "{self.address}"', name=NAME)
         machines = [self.network.add() for _ in range(2)]
         advertised = [f"--advertise={machine.address}:{PORT}" for machine in machines]
         for machine, said in zip(machines, (SERVING, OWNED_BY_OTHER), strict=True):
@@ -99,10 +102,12 @@ class NetworkedCrawl:
     @property
     def owner(self) -> Coordinator:
         """The coordinator that owns the crawl."""
-        with psycopg.connect(host=self.database.address, user=USER, dbname="postgres") as db:
-            (address,) = db.execute(f"SELECT address FROM crawl_{NAME}.ledger".encode()).fetchone() or ("",)
-        (owner,) = (each for each in self.coordinators if address == f"{each.machine.address}:{PORT}")
-        return owner
+        return self._ledger()[0]
+
+    @property
+    def epoch(self) -> int:
+        """How often the crawl has been opened."""
+        return self._ledger()[1]
 
     def other(self, coordinator: Coordinator) -> Coordinator:
         """Return the coordinator that is not this one."""
@@ -139,28 +144,44 @@ class NetworkedCrawl:
         found += [audit.stdout + audit.stderr] if audit.returncode else []
         return found + ([] if findings.is_clean else [str(findings)])
 
-    @staticmethod
-    def _token_of(coordinator: Coordinator) -> JoinToken:
-        token = read_token(coordinator.crawl / JOIN)
+    def _ledger(self) -> tuple[Coordinator, int]:
+        with psycopg.connect(self.address) as db:
+            address, epoch = db.execute(f"SELECT address, epoch FROM crawl_{NAME}.ledger".encode()).fetchone() or (
+                "",
+                0,
+            )
+        (owner,) = (each for each in self.coordinators if address == f"{each.machine.address}:{PORT}")
+        return owner, epoch
+
+    def _token_of(self, coordinator: Coordinator) -> JoinToken:
+        token = read_token(self.coordinators[0].crawl / JOIN)
         return replace(token, addresses=((coordinator.machine.address, PORT),))
 
 
 @contextmanager
-def networked_crawl(folder: Path, seed: int, pages: int) -> Iterator[NetworkedCrawl]:
-    """Run a crawl of so many pages, on a network of its own. Its site gives `PAGES_PER_S` while it pauses."""
-    graph = make_graph(seed, pages)
-    with Network() as network, serving_graph(graph, PER_HOST / PAGES_PER_S, network.here.address) as site:
-        database = network.add()
-        server = PostgresqlServer("listen_addresses=*", syncs=True, preface=database.enter)
-        with (server.folder / "data" / "pg_hba.conf").open("a") as access:
-            access.write(f"host all all {ROOM} trust\n")
-        with server:
-            crawl = NetworkedCrawl(network, site, database)
-            try:
-                crawl.start(folder, seed)
-                yield crawl
-            finally:
-                crawl.end()
+def database_on(network: Network) -> Iterator[tuple[Machine, PostgresqlServer]]:
+    """Run a database on a machine of its own."""
+    machine = network.add()
+    server = PostgresqlServer(EVERYWHERE, syncs=True, preface=machine.enter)
+    with (server.folder / "data" / "pg_hba.conf").open("a") as access:
+        access.write(f"host all all {ROOM} trust\n")
+    with server:
+        yield machine, server
+
+
+@contextmanager
+def crawling(
+    folder: Path, seed: int, pages: int, network: Network, *databases: Machine, query: str = ""
+) -> Iterator[NetworkedCrawl]:
+    """Run a crawl of so many pages in one of some databases, whose address has this query, too. Its site gives
+    `PAGES_PER_S` while it pauses."""
+    with serving_graph(make_graph(seed, pages), PER_HOST / PAGES_PER_S, network.here.address) as site:
+        crawl = NetworkedCrawl(network, site, databases, query)
+        try:
+            crawl.start(folder, seed)
+            yield crawl
+        finally:
+            crawl.end()
 
 
 def _see_off(node: subprocess.Popen[bytes]) -> int:

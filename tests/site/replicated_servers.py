@@ -27,13 +27,22 @@ def await_streaming(primary: PostgresqlServer, state: str) -> None:
 
 
 @contextmanager
+def synchronous_standby(
+    primary: PostgresqlServer, *settings: str, preface: tuple[str, ...] = ()
+) -> Iterator[PostgresqlServer]:
+    """Run a standby, with more settings, and let each commit wait for it. It has the settings of its primary, too, as
+    where one file is for both. `preface` goes in front of its commands."""
+    ask(primary, "ALTER SYSTEM SET synchronous_standby_names = 'standby'", "SELECT pg_reload_conf()")
+    with PostgresqlServer(*settings, syncs=True, of=primary, preface=preface) as standby:
+        await_streaming(primary, "sync")
+        yield standby
+
+
+@contextmanager
 def replicated() -> Iterator[tuple[PostgresqlServer, PostgresqlServer]]:
-    """Run a primary and its synchronous standby. The standby has its settings, as where one file is for both."""
-    with PostgresqlServer(syncs=True) as primary:
-        ask(primary, "ALTER SYSTEM SET synchronous_standby_names = 'standby'", "SELECT pg_reload_conf()")
-        with PostgresqlServer(syncs=True, of=primary) as standby:
-            await_streaming(primary, "sync")
-            yield primary, standby
+    """Run a primary and its synchronous standby."""
+    with PostgresqlServer(syncs=True) as primary, synchronous_standby(primary) as standby:
+        yield primary, standby
 
 
 def address_of_both(primary: PostgresqlServer, standby: PostgresqlServer) -> str:

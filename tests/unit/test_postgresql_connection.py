@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import psycopg
 import pytest
 
-from crawlfleet.coordinator.frontier.port import StoreUnreachable
-from crawlfleet.coordinator.frontier.postgresql.connection import Place, connect, shown
-
-ADDRESS = "postgresql://a.test,b.test/crawls"
+from crawlfleet.coordinator.frontier.postgresql.connection import options_of, shown
 
 
 @pytest.mark.parametrize(
@@ -22,20 +16,15 @@ ADDRESS = "postgresql://a.test,b.test/crawls"
     ],
     ids=["says nothing", "one", "both"],
 )
-def test_an_address_may_say_how_long_a_silent_server_is_waited_for(
-    query: str, left: dict[str, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options: dict[str, Any] = {}
-
-    def refuse(_address: str, **given: object) -> None:
-        options.update(given)
-        raise psycopg.OperationalError("no")
-
-    monkeypatch.setattr(psycopg.Connection, "connect", refuse)
-    with pytest.raises(StoreUnreachable, match=r"the database crawls at a\.test,b\.test: no"):
-        connect(Place(ADDRESS + query, "crawl_demo"))
+def test_an_address_may_say_how_long_a_silent_server_is_waited_for(query: str, left: dict[str, int]) -> None:
+    options = options_of(f"postgresql://a.test,b.test/crawls{query}", reads_only=False)
     assert {key: options[key] for key in ("connect_timeout", "tcp_user_timeout") if key in options} == left
-    assert options["target_session_attrs"] == "read-write"
+
+
+@pytest.mark.parametrize(("reads_only", "asked"), [(False, "read-write"), (True, None)], ids=["writes", "reads"])
+def test_only_who_writes_asks_for_a_primary(reads_only: bool, asked: str | None) -> None:
+    options = options_of("postgresql://a.test,b.test/crawls", reads_only=reads_only)
+    assert options.get("target_session_attrs") == asked
 
 
 @pytest.mark.parametrize(

@@ -118,16 +118,13 @@ def connect(place: Place, *, silence_s: float = 0.0, reads_only: bool = False) -
         raise UsageError(
             "the libpq that psycopg has found is older than 14: pip install 'psycopg[binary]' brings its own"
         )
-    options: dict[str, Any] = {} if reads_only else {"target_session_attrs": "read-write"}
-    told = _parameters(place.address)
-    options |= {key: value for key, value in _USUAL.items() if key not in told}
     try:
         db: Connection = _Interruptible.connect(
             place.address,
             application_name="crawlfleet",
             client_encoding="utf8",
             autocommit=True,
-            **options,
+            **options_of(place.address, reads_only=reads_only),
         )
     except psycopg.OperationalError as error:
         raise StoreUnreachable(f"cannot connect to {shown(place.address)}: {line(error)}") from error
@@ -138,6 +135,13 @@ def connect(place: Place, *, silence_s: float = 0.0, reads_only: bool = False) -
         db.close()
         raise
     return db
+
+
+def options_of(address: str, *, reads_only: bool) -> dict[str, Any]:
+    """Return what is asked of a connection beside what its address says."""
+    told = _parameters(address)
+    wanted = {} if reads_only else {"target_session_attrs": "read-write"}
+    return wanted | {key: value for key, value in _USUAL.items() if key not in told}
 
 
 def facts_of(db: Connection) -> Facts:
