@@ -49,7 +49,7 @@ from tests.simulation.timeline import Timeline
 PATIENCE_S = 3_000.0
 LOOKED_EVERY = 8
 LATE_MISHAPS = 0.8
-STOPPED_OWNERS = 0.02
+STOPPED_OWNERS = 0.008
 SPOILT = (Fault.SINK_LENGTHENED, Fault.SINK_TRUNCATED, Fault.SINK_MARK_LOST)
 
 
