@@ -130,8 +130,7 @@ class PostgresqlProxy(_Front):
         self.let_commits_go()
 
     def _serve(self, client: socket.socket) -> None:
-        with suppress(OSError), client:
-            server = socket.socket(socket.AF_UNIX)
+        with suppress(OSError), client, socket.socket(socket.AF_UNIX) as server:
             server.connect(str(self.server.folder / _NAME))
             self._open += client, server
             threading.Thread(target=self._answers, args=(server, client), daemon=True).start()
@@ -139,7 +138,7 @@ class PostgresqlProxy(_Front):
 
     def _requests(self, client: socket.socket, server: socket.socket) -> None:
         is_commit = False
-        with suppress(OSError), server:
+        with suppress(OSError):
             for message in _messages(client):
                 kind = message[:1]
                 if kind == _BIND and message.startswith(_COMMITTED, 5):
