@@ -119,9 +119,9 @@ class PostgresqlProxy(_Front):
         self._at_commit = Passes.REQUESTS if is_sent else Passes.UNENDED
         was_cut = self._has_kept_back.wait(timeout_s)
         self._at_commit = None
+        self.passes = Passes.ALL  # before the cut, so that whoever connects after it is answered
         if was_cut:
             self.cut()
-        self.passes = Passes.ALL
         return was_cut
 
     def _close(self) -> None:
