@@ -161,6 +161,10 @@ def test_what_changes_takes_the_place_of_what_was_there(database: PostgresqlData
     assert ready(database, QUEUE) == {}
     assert list(database.waiting(9)) == [b"again"]
     assert database.queues("", 9) == ["alone"]
+    waits = Batch(number=4, at=4.0, ready_gone=[("alone", 3, 1)], later=[("alone", 9.0, 1)])
+    assert commit(database, waits) is Conclusion.DONE
+    assert list(database.waiting(9)) == [b"again"]
+    assert database.queues("", 9) == ["alone"]
 
 
 def test_rows_of_resident_kinds_are_loaded_as_a_whole(server: PostgresqlServer, schema: str) -> None:

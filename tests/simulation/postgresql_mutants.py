@@ -12,7 +12,10 @@ PIPELINE = "coordinator/frontier/postgresql/pipeline.py"
 SCHEMA = "coordinator/frontier/postgresql/schema.py"
 
 # Why a mutant may live.
-OWN_ROW = "a second lock: a task's own row has its depth; found by tests/conformance/test_postgresql_database.py"
+FOUND = "found by tests/conformance/test_postgresql_database.py"
+OWN_ROW = f"a second lock: a task's own row has its depth; {FOUND}"
+LATER_ALONE = f"needs a budget that is spent while all that is left waits for a time; {FOUND}"
+CLOSED = f"a store whose commit has failed is closed; {FOUND}"
 
 POSTGRESQL_MUTANTS: tuple[tuple[str, ...], ...] = (
     # The fence.
@@ -65,10 +68,9 @@ POSTGRESQL_MUTANTS: tuple[tuple[str, ...], ...] = (
         "            waiting[queue].append(LaterEntry(float8_in(not_before), order, row))\n",
         "            pass\n",
     ),
-    (READING, "        return [row for (row,) in ready or later]\n", "        return [row for (row,) in ready]\n"),
-    (READING, " ORDER BY id LIMIT $2::int8", " LIMIT 1 + $2::int8 / 2"),
+    (READING, "in ready or later]", "in ready]", LATER_ALONE),
     (RESULTS, "cursor, cursor + limit, limit)]", "cursor + 1, cursor + limit, limit)]"),
     (MARKS, "DO UPDATE SET mark = EXCLUDED.mark", "DO UPDATE SET mark = marks.mark"),
-    (STATEMENTS, "            self._names.clear()\n", "            pass\n"),
+    (STATEMENTS, "            self._names.clear()\n", "            pass\n", CLOSED),
     (SCHEMA, "    return min(depth, LARGEST_DEPTH)\n", "    return min(depth, 2)\n"),
 )
