@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, TypeAlias
@@ -545,6 +545,29 @@ def test_schemas_are_told_apart_and_renamed_while_nobody_owns_their_crawls(
 
 
 # Lost connections
+
+
+def test_a_mark_that_the_last_owner_was_setting_does_not_keep_the_next_one_waiting(
+    server: PostgresqlServer, proxy: PostgresqlProxy, schema: str
+) -> None:
+    with opened(proxy.address(), schema) as last:
+        marks = last.open_marks()
+        proxy.passes = Passes.UNENDED
+
+        def set_mark() -> None:
+            with suppress(CrawlFailed):
+                marks.set("items", Mark())
+
+        setting = threading.Thread(target=set_mark, daemon=True)
+        setting.start()
+        held = "SELECT count(*) FROM pg_locks WHERE mode = 'RowShareLock' AND relation = '{}.ledger'::regclass"
+        until(lambda: asked(server, held.format(f'"{schema}"')) == [(1,)])
+        end_owner = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+        asked(server, end_owner)
+        with opened(server.address(), schema) as owner:
+            assert commit(owner, batch(1)) is Conclusion.DONE
+        proxy.cut()
+    proxy.passes = Passes.ALL
 
 
 @pytest.mark.parametrize("is_in", [True, False], ids=["in", "not in"])

@@ -36,6 +36,11 @@ ON CONFLICT (name) DO UPDATE SET address = EXCLUDED.address, seen_at = EXCLUDED.
 """
 # Another one that waits must not take the last owner's silence for that of the next one.
 _TAKEN = "UPDATE ledger SET heartbeat_at = clock_timestamp()"
+# A mark that the last owner was setting when it was stopped or cut off keeps the row of the ledger locked.
+_END_MARKS = """
+SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database d ON d.oid = database AND d.datname = current_database()
+WHERE relation = 'ledger'::regclass AND mode = 'RowShareLock' AND pid <> pg_backend_pid()
+"""
 _WAITS_NO_MORE = "DELETE FROM waiting WHERE name = %s OR seen_at < clock_timestamp() - interval '1 day'"
 _WAITING = statement(
     "waiting",
@@ -95,6 +100,7 @@ class Claim:
         """Say that the crawl has an owner again, which waits no more, if the crawl is there already."""
         with mapped_errors(self._place, self._db):
             if format_of(self._db, self._place):
+                self._db.execute(_END_MARKS)
                 self._db.execute(_TAKEN)
                 self._db.execute(_WAITS_NO_MORE, (own_name(),))
 
