@@ -24,7 +24,8 @@ from tests.hostile.fuzz.targets import SUBJECTS
 
 TURN_S = 180
 LEAST_TURN_S = 10
-#: Until a process that looks at a find has ended; it may shorten it.
+#: Until a process that looks at a find has ended, which may shorten it; and how much later than twice its turn another
+#: one may end, on a machine that is busy.
 LOOK_S = 180.0
 #: Of what a process has said about a find that is none when it is looked at.
 SHOWN_LINES = 20
@@ -54,9 +55,8 @@ class Fuzzing:
         before, cpu_before = set(finds.iterdir()), _cpu_s()
         current = self._folder / "current"
         current.unlink(missing_ok=True)
-        done = self._run(
-            name, "--corpus", corpus, "--finds", finds, "--current", current, "--seconds", seconds, limit_s=2 * seconds
-        )
+        options = ("--corpus", corpus, "--finds", finds, "--current", current, "--seconds", seconds)
+        done = self._run(name, *options, limit_s=2 * seconds + LOOK_S)
         turn = Account(_cpu_s() - cpu_before, executions_in(done.stderr))
         if done.returncode and before == set(finds.iterdir()):
             if not current.exists():
