@@ -1,8 +1,10 @@
-"""What holds for every suite: under CI a skipped test is a failure, since CI can run them all; logging is as before."""
+"""What holds for every suite: under CI a skipped test is a failure, since CI can run them all; Ctrl-C is heard, and
+logging is as before."""
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -11,6 +13,11 @@ import structlog
 # Which interpreters a machine has beside the one that runs is not for CI to choose.
 MAY_BE_MISSING = ("no Python ",)
 UNDER_CI = os.environ.get("CI") == "true"
+
+
+def pytest_configure() -> None:
+    """Let tests, and what they start, hear of Ctrl-C: a shell's background jobs ignore it, and all that they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -30,14 +30,6 @@ titles = {"title": "title"}
 """
 
 
-@pytest.fixture(autouse=True)
-def _with_ctrl_c() -> Iterator[None]:
-    """Let programs hear of Ctrl-C, even if the tests run in the background of a shell, which ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.fixture
 def site() -> Iterator[SmallSite]:
     with serving(PAGES) as site:

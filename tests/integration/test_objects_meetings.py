@@ -118,7 +118,6 @@ def test_ctrl_c_leaves_a_wait_with_the_lock_held(crawl: ServedCrawl, lock_is_fre
     mine, theirs = context.Pipe()
 
     def child(fleet: Fleet) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         condition = fleet.Condition("c", fleet.RLock("door"))
         try:
             with condition, condition:

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import _thread
 import queue
-import signal
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from crawlfleet.worker.talk.objects import threads
 
 
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Let Ctrl-C be heard, which a shell's background jobs ignore."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_that_came_just_before_the_main_thread_slept_ends_its_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "LOOK_UP_EVERY_S", 0.05)
     inbox = threads.Threads().inbox()

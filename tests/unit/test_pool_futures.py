@@ -7,7 +7,6 @@ import gc
 import itertools
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
@@ -451,7 +450,6 @@ def test_ctrl_c_ends_a_wait_and_takes_back_what_nobody_will_read(wait: str) -> N
         text=True,
         timeout=60,
         check=False,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert done.stdout == "interrupted\n", done.stderr
 
