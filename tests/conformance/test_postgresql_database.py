@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import msgspec
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from benchmarks.simulated_crawl import SimulatedCrawl
 from crawlfleet.coordinator.core.later_rows import KeptLinksRow, LeadOnRow
@@ -27,7 +28,7 @@ from crawlfleet.coordinator.frontier.durable.batch import Batch, NewRows
 from crawlfleet.coordinator.frontier.durable.database import LOWEST_RANK, LaterPage, ReadyPage
 from crawlfleet.coordinator.frontier.port import Candidate, Conclusion, CrawlTaken, Mark, StoreUnreachable
 from crawlfleet.coordinator.frontier.postgresql import database as postgresql_database
-from crawlfleet.coordinator.frontier.postgresql import ownership, writing
+from crawlfleet.coordinator.frontier.postgresql import ownership, pipeline, writing
 from crawlfleet.coordinator.frontier.postgresql.assurance import Assurance
 from crawlfleet.coordinator.frontier.postgresql.connection import Facts, Place, connect, refuse_unfit
 from crawlfleet.coordinator.frontier.postgresql.database import PostgresqlDatabase, open_database
@@ -658,6 +659,21 @@ def test_what_failed_for_once_works_when_it_is_tried_again(
     assert database.kept("job") == b"two"
     assert commit(database, batch(1)) is Conclusion.DONE
     assert list(database.tasks([1])) == [b"task 1"]
+
+
+def test_it_is_said_that_a_commit_is_not_acknowledged(
+    proxy: PostgresqlProxy, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "SLOW_S", 0.2)
+    with opened(proxy.address(), schema) as database, capture_logs() as told:
+        assert commit(database, batch(1)) is Conclusion.DONE
+        assert told == []
+        proxy.passes = Passes.REQUESTS
+        over = begun(database, batch(2))
+        until(lambda: told)
+        proxy.cut()
+        over.wait()
+    assert re.fullmatch(r"schema .* has acknowledged nothing for \d+ s: it is slow, or waits for .*", told[0]["event"])
 
 
 def test_who_waits_for_a_silent_server_is_interrupted_and_asks_it_nothing_more(

@@ -94,7 +94,8 @@ class PostgresqlDatabase:
             raise CrawlFailed(f"{self._place} is damaged: its ledger has no row; restore a copy")
         self._epoch, opened_at, commits = row
         self._assurance.confirm(began_at)
-        self._pipeline = Pipeline(self._db, still_mine(self._epoch), self._heartbeat_s, self._assurance, self._patience)
+        mine = still_mine(self._epoch)
+        self._pipeline = Pipeline(self._db, self._place, mine, self._heartbeat_s, self._assurance, self._patience)
         self._links = self._reads.last_link()
         return Loaded(
             epoch=self._epoch,

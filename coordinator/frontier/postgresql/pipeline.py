@@ -7,12 +7,15 @@ wakes once for a request, when all of its results are here: they are small, and 
 A request has succeeded only when the server has answered its synchronisation: before that, its transaction is not
 committed. If the connection ends sooner, nobody knows whether it was.
 
+If an answer does not come for some seconds, the thread says so: a commit waits for a synchronous standby without end.
+
 When nothing was sent for a while the thread sends the heartbeat. It succeeds, as each request does, only while the
 owner has the crawl: so each success is an assurance of that.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import threading
@@ -23,12 +26,16 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import psycopg
+import structlog
 from psycopg.pq import ExecStatus
 
 from crawlfleet.coordinator.frontier.postgresql.assurance import Assurance
-from crawlfleet.coordinator.frontier.postgresql.connection import Connection, line
+from crawlfleet.coordinator.frontier.postgresql.connection import Connection, Place, line
 from crawlfleet.coordinator.frontier.postgresql.patience import CLOSE_S, Patience
 from crawlfleet.coordinator.frontier.postgresql.statements import SILENT, Call, Prepared, is_lost, state_of, text_of
+
+#: It is said so often, at most, that an answer does not come.
+SLOW_S = 10.0
 
 
 class Reply(NamedTuple):
@@ -54,9 +61,16 @@ class Pipeline:
     """The writing connection, in libpq's pipeline mode. Any thread may call it."""
 
     def __init__(
-        self, db: Connection, heartbeat: Call, heartbeat_s: float, assurance: Assurance, patience: Patience
+        self,
+        db: Connection,
+        place: Place,
+        heartbeat: Call,
+        heartbeat_s: float,
+        assurance: Assurance,
+        patience: Patience,
     ) -> None:
         self._db = db
+        self._place = place
         self._pgconn = db.pgconn
         self._pgconn.enter_pipeline_mode()
         self._heartbeat = heartbeat
@@ -69,6 +83,7 @@ class Pipeline:
         self._unsent = False
         self._lost = ""
         self._sent_at = time.monotonic()
+        self._said_at = -math.inf
         self._closed_at: float | None = None
         self._woken, self._wakes = os.pipe()
         os.set_blocking(self._wakes, False)
@@ -133,8 +148,12 @@ class Pipeline:
                 if is_over:
                     self._lost = self._lost or "it was closed"
                     ended += self._fail()
+                waited_s = self._slow_for()
             for request in ended:
                 request.ended(request.reply)
+            if waited_s:
+                why = "it is slow, or waits for a synchronous standby; the crawl goes on when it does"
+                structlog.get_logger().warning(f"{self._place} has acknowledged nothing for {waited_s:.0f} s: {why}")
 
     def _look(self) -> list[_Request]:
         """Send and receive what can be without waiting; return the requests that are over."""
@@ -189,6 +208,14 @@ class Pipeline:
         if self._lost or self._closed_at is None:
             return bool(self._lost)
         return not self._pending or time.monotonic() > self._closed_at + CLOSE_S
+
+    def _slow_for(self) -> float:
+        """Return for how many seconds an answer has not come, if that is to be said; 0 otherwise."""
+        now = self._patience.clock()
+        if not self._pending or now < max(self._pending[0].asked_at, self._said_at) + SLOW_S:
+            return 0.0
+        self._said_at = now
+        return now - self._pending[0].asked_at
 
     def _pause_s(self) -> float:
         """Return how long the thread waits at most."""
