@@ -77,6 +77,10 @@ class TwoCoordinators:
         """Return how far the crawl is."""
         return max(map(progress_of, (self.one, self.other)))
 
+    def is_opened_after(self, epoch: int) -> bool:
+        """Say whether the crawl was opened again after this opening."""
+        return self.progress().epoch > epoch
+
     def await_said(self, fleet: FleetProcesses, words: str, times: int = 1) -> None:
         """Wait until a coordinator has said some words so often."""
 
