@@ -6,13 +6,12 @@ owner, and it counts once, whether it was in or not.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 import pytest
@@ -24,6 +23,7 @@ from crawlfleet.coordinator.frontier.port import Conclusion
 from crawlfleet.shared.brief import Brief, ScopeSpec
 from crawlfleet.shared.errors import CrawlFailed
 from crawlfleet.shared.messages import AckState, ExchangeAnswer, ExchangeRequest, Hello, Kind, Lease, Report, Task
+from tests.commits import once_run
 from tests.policies import policy_with
 from tests.site.postgresql_proxy import PATIENCE_S, Passes, PostgresqlProxy
 from tests.site.postgresql_schemas import open_unsynced
@@ -35,7 +35,6 @@ pytestmark = [
     pytest.mark.server,
     pytest.mark.skipif(programs() is None, reason="not installed: postgresql"),
 ]
-T = TypeVar("T")
 Granted = list[tuple[Lease, Task]]
 
 HOSTS = ("a.test", "b.test")
@@ -69,24 +68,11 @@ class Coordinator:
     def exchange(self, *reports: Report, want: int = 0) -> Future[ExchangeAnswer]:
         """Let a thread exchange; return once that is decided."""
         request = ExchangeRequest(session="s", reports=reports, want=want)
-        return self._once_run(self.loop.call, lambda now: self.service.exchange(request, now))
+        return once_run(self._callers, self.loop.call, lambda now: self.service.exchange(request, now), PATIENCE_S)
 
     def count(self) -> Future[dict[Any, int]]:
         """Let a thread read how many tasks there are; return once that is read."""
-        return self._once_run(self.loop.read, lambda _now: self.store.counts())
-
-    def _once_run(self, how: Callable[[Callable[[float], T]], T], step: Callable[[float], T]) -> Future[T]:
-        ran = threading.Event()
-
-        def tell(now: float) -> T:
-            try:
-                return step(now)
-            finally:
-                ran.set()
-
-        answer = self._callers.submit(how, tell)
-        assert ran.wait(PATIENCE_S)
-        return answer
+        return once_run(self._callers, self.loop.read, lambda _now: self.store.counts(), PATIENCE_S)
 
 
 class Database:

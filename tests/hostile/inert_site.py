@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import socketserver
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
 from urllib.parse import quote
+
+from tests.site.served import served
 
 #: Sets the title and the colours of a terminal, in seven and in eight bits; turns the direction of writing.
 CONTROLS = "\x1b]0;owned\x07\x1b[5;41m\x9b7m\u202eevil\u2066\u2028\x85\x08\x7f"
@@ -96,11 +97,5 @@ def _redirect(location: bytes) -> bytes:
 @contextmanager
 def serving_inert_site() -> Iterator[InertSite]:
     """Serve the site while the block runs."""
-    with InertSite() as site:
-        thread = threading.Thread(target=site.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield site
-        finally:
-            site.shutdown()
-            thread.join()
+    with served(InertSite()) as site:
+        yield site

@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import NamedTuple
 
+from tests.site.served import served
+
 ROOT = "/"
 REDIRECTS = 5
 MISSING = 4
@@ -156,12 +158,5 @@ def _body(path: str, graph: Graph) -> str:
 def serving_graph(graph: Graph, pause_s: float = 0.0, host: str = "127.0.0.1") -> Iterator[GeneratedSite]:
     """Serve a graph while the block runs."""
     site = GeneratedSite(graph, pause_s, host)
-    thread = threading.Thread(target=site.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with served(site, site.closing.set):
         yield site
-    finally:
-        site.closing.set()
-        site.shutdown()
-        site.server_close()
-        thread.join()

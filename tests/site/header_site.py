@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from tests.site.served import served
 
 
 class HeaderSite(ThreadingHTTPServer):
@@ -91,11 +92,5 @@ def header_site(
     """Serve a site while the block runs."""
     site = HeaderSite(address, wanted, certificate)
     site.pages.update(pages)
-    thread = threading.Thread(target=site.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with served(site):
         yield site
-    finally:
-        site.shutdown()
-        site.server_close()
-        thread.join()

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.site.served import served
+
 BEGINNING_BYTES = 1_000
 BLOCK = b"x" * 65_536
 PATIENCE_S = 10.0
@@ -106,9 +108,5 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving(pages: int, size_bytes: int, film_bytes: int = 0) -> Iterator[LargePages]:
     """Serve such a site on a free port of 127.0.0.1."""
-    with LargePages(pages, size_bytes, film_bytes) as site:
-        thread = threading.Thread(target=site.serve_forever)
-        thread.start()
+    with served(LargePages(pages, size_bytes, film_bytes)) as site:
         yield site
-        site.shutdown()
-        thread.join()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import html
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.site.served import served
 
 #: What ends the host of a spelling that goes on behind it.
 _TAILS = ("\\@", "#@", "?@")
@@ -105,14 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def leading_inside(address: str, port: int = 0) -> Iterator[LeadingInside]:
     """Serve the site while the block runs."""
-    with LeadingInside(address, port) as site:
-        thread = threading.Thread(target=site.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield site
-        finally:
-            site.shutdown()
-            thread.join()
+    with served(LeadingInside(address, port)) as site:
+        yield site
 
 
 def in_line(spellings: Iterable[str]) -> list[str]:

@@ -5,11 +5,12 @@ A host answers HEAD as GET, without the body, unless an answer is given for HEAD
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
+
+from tests.site.served import served
 
 
 class Answer(NamedTuple):
@@ -87,10 +88,4 @@ class _Handler(BaseHTTPRequestHandler):
 def linked_hosts(number: int) -> Iterator[list[LinkedHost]]:
     """Serve hosts at 127.0.8.1 and so on while the block runs."""
     with ExitStack() as stack:
-        hosts = [stack.enter_context(LinkedHost(f"127.0.8.{place + 1}")) for place in range(number)]
-        for host in hosts:
-            thread = threading.Thread(target=host.serve_forever, args=(0.02,), daemon=True)
-            thread.start()
-            stack.callback(thread.join)
-            stack.callback(host.shutdown)
-        yield hosts
+        yield [stack.enter_context(served(LinkedHost(f"127.0.8.{place + 1}"))) for place in range(number)]

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 
+from tests.site.served import served
+
 PAGES = 16
 
 
@@ -106,9 +108,5 @@ def serving_hosts(hosts: list[LoopbackHost], port: int) -> Iterator[Lateness]:
         lateness = Lateness()
         stack.callback(lateness.end)
         for host in hosts:
-            server = stack.enter_context(_Server(host, port))
-            thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-            thread.start()
-            stack.callback(thread.join)
-            stack.callback(server.shutdown)
+            stack.enter_context(served(_Server(host, port)))
         yield lateness

@@ -9,8 +9,10 @@ import gzip
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.site.served import served
 
 RULES = b"User-agent: *\nDisallow: /private/\n"
 HALF_MIB = 512 * 1024
@@ -199,18 +201,10 @@ def robots_hosts(*names: str, first: int = 1) -> Iterator[dict[str, RobotsHost]]
 @contextmanager
 def serving(*hosts: RobotsHost) -> Iterator[None]:
     """Serve hosts while the block runs."""
-    threads = [threading.Thread(target=host.serve_forever, args=(0.05,), daemon=True) for host in hosts]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
+    with ExitStack() as stack:
         for host in hosts:
-            host.stopped.set()
-            host.shutdown()
-            host.server_close()
-        for thread in threads:
-            thread.join()
+            stack.enter_context(served(host, host.stopped.set))
+        yield
 
 
 def until(holds: Callable[[], bool], patience_s: float = 30.0) -> None:

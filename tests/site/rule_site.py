@@ -17,6 +17,7 @@ from typing import NamedTuple
 from tests.site.hostile_site import Visitor
 from tests.site.rules import addresses, answers, pages, redirects, wishes
 from tests.site.rules.rule import HERE, PLAIN, Answer, Rule, anchors, whole
+from tests.site.served import served
 
 RULES = [*redirects.RULES, *answers.RULES, *pages.RULES, *wishes.RULES, *addresses.RULES]
 _BY_NAME = {rule.name: rule for rule in RULES}
@@ -114,12 +115,8 @@ def serving_rules() -> Iterator[RuleSite]:
     site = RuleSite()
     with ExitStack() as stack:
         for address in ADDRESSES:
-            server = stack.enter_context(_Server(address, site))
+            server = stack.enter_context(served(_Server(address, site)))
             site.port = server.server_address[1]
-            thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-            thread.start()
-            stack.callback(thread.join)
-            stack.callback(server.shutdown)
         assert len(str(site.port)) == len("@PORT"), "lengths are told before the port is known"
         stack.callback(site.stopped.set)
         yield site

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
+from tests.site.served import served
+
 
 class Moved(NamedTuple):
     """What stands for a page that is elsewhere."""
@@ -105,12 +107,5 @@ def page(title: str, *links: str) -> str:
 def serving(pages: Mapping[str, Page], kind: type[SmallSite] = SmallSite) -> Iterator[SmallSite]:
     """Serve a site while the block runs."""
     site = kind(pages)
-    thread = threading.Thread(target=site.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with served(site, site.release):
         yield site
-    finally:
-        site.release()
-        site.shutdown()
-        site.server_close()
-        thread.join()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.site.served import served
 
 PARTS = ("calendar", "session", "list", "grow", "deep", "subdomain")
 
@@ -82,12 +83,5 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def trapping() -> Iterator[TrapSite]:
     """Serve a site of traps while the block runs."""
-    site = TrapSite()
-    thread = threading.Thread(target=site.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with served(TrapSite()) as site:
         yield site
-    finally:
-        site.shutdown()
-        site.server_close()
-        thread.join()

@@ -14,6 +14,7 @@ from crawlfleet.coordinator.conduct.loop import Loop
 from crawlfleet.coordinator.conduct.service import Service
 from crawlfleet.coordinator.frontier.port import Conclusion
 from crawlfleet.shared.errors import CrawlFailed, VersionError
+from tests.commits import once_run
 from tests.unit.late_commits import PATIENCE_S, LateService
 
 Step = Callable[[float], object]
@@ -35,11 +36,11 @@ class Bench:
 
     def run(self, step: Step) -> Future[object]:
         """Let a thread make a call; return once it has been run."""
-        return self._once_run(self.loop.call, step)
+        return once_run(self._callers, self.loop.call, step, PATIENCE_S)
 
     def read(self, step: Step) -> Future[object]:
         """Let a thread read something; return once it has been read."""
-        return self._once_run(self.loop.read, step)
+        return once_run(self._callers, self.loop.read, step, PATIENCE_S)
 
     def begin(self, name: str = "first") -> Future[object]:
         """Let a commit be under way, of one call."""
@@ -62,19 +63,6 @@ class Bench:
     def submit(self, how: Callable[..., object], *arguments: object) -> Future[object]:
         """Let a thread do something."""
         return self._callers.submit(how, *arguments)
-
-    def _once_run(self, how: Callable[[Step], object], step: Step) -> Future[object]:
-        ran = threading.Event()
-
-        def tell(now: float) -> object:
-            try:
-                return step(now)
-            finally:
-                ran.set()
-
-        answer = self._callers.submit(how, tell)
-        assert ran.wait(PATIENCE_S)
-        return answer
 
     def _note_commit(self) -> None:
         self.told.append(len(self.service.durable))
