@@ -38,6 +38,7 @@ pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.skipif(programs() is None, reason="not installed: postgresql"),
 ]
+SLOW = "has acknowledged nothing for"
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'crawlfleet' AND wait_event = 'SyncRep'"
 Servers = tuple[PostgresqlServer, PostgresqlServer]
 
@@ -105,6 +106,7 @@ def test_a_primary_that_comes_back_acknowledges_nothing_without_its_standby(serv
             waiting = fleet.start_coordinator()
             with psycopg.connect(primary.address(), autocommit=True) as db:
                 await_that(lambda: db.execute(WAITING).fetchone() == (1,), 60, "coordinator that waits for a standby")
+            await_that(lambda: SLOW in fleet.output("coordinator"), 60, "word of the coordinator that it waits")
             primary.stop()
             assert waiting.wait(60) != 0
             fleet.start_coordinator()

@@ -39,7 +39,7 @@ from crawlfleet.coordinator.frontier.postgresql.ownership import (
     own_name,
     waiting_for,
 )
-from crawlfleet.coordinator.frontier.postgresql.patience import Patience
+from crawlfleet.coordinator.frontier.postgresql.patience import Patience, said_if_slow
 from crawlfleet.coordinator.frontier.postgresql.pipeline import Ended, Pipeline, Reply
 from crawlfleet.coordinator.frontier.postgresql.reading import Reads
 from crawlfleet.coordinator.frontier.postgresql.results import StoredResults
@@ -88,7 +88,7 @@ class PostgresqlDatabase:
     def load(self) -> Loaded:
         """See the port."""
         began_at = self._assurance.clock()
-        with mapped_errors(self._place, self._db):
+        with mapped_errors(self._place, self._db), said_if_slow(self._place):
             row = self._db.execute(_BEGIN, (own_name(), self._address, LONGEST_GAP_S)).fetchone()
         if row is None:
             raise CrawlFailed(f"{self._place} is damaged: its ledger has no row; restore a copy")
@@ -246,8 +246,9 @@ def open_database(
             refuse_pooled(writes, reads, place)
         claim = Claim(writes, place)
         own(claim, place, while_owned or candidate.while_owned, STAND_BY)
-        claim.say_taken()
-        bring_up_to_date(writes, place)
+        with said_if_slow(place):
+            claim.say_taken()
+            bring_up_to_date(writes, place)
         opened.pop_all()  # from here on the database closes them
         heartbeat_s = min(HEARTBEAT_S, silence_s / 4, candidate.lease_s / 3)
         return PostgresqlDatabase(writes, reads, place, heartbeat_s, candidate.address)

@@ -26,16 +26,12 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import psycopg
-import structlog
 from psycopg.pq import ExecStatus
 
 from crawlfleet.coordinator.frontier.postgresql.assurance import Assurance
 from crawlfleet.coordinator.frontier.postgresql.connection import Connection, Place, line
-from crawlfleet.coordinator.frontier.postgresql.patience import CLOSE_S, Patience
+from crawlfleet.coordinator.frontier.postgresql.patience import CLOSE_S, SLOW_S, Patience, say_slow
 from crawlfleet.coordinator.frontier.postgresql.statements import SILENT, Call, Prepared, is_lost, state_of, text_of
-
-#: It is said so often, at most, that an answer does not come.
-SLOW_S = 10.0
 
 
 class Reply(NamedTuple):
@@ -152,8 +148,7 @@ class Pipeline:
             for request in ended:
                 request.ended(request.reply)
             if waited_s:
-                why = "it is slow, or waits for a synchronous standby; the crawl goes on when it does"
-                structlog.get_logger().warning(f"{self._place} has acknowledged nothing for {waited_s:.0f} s: {why}")
+                say_slow(self._place, waited_s)
 
     def _look(self) -> list[_Request]:
         """Send and receive what can be without waiting; return the requests that are over."""
